@@ -1,0 +1,1 @@
+//! The product: calls and handoffs. Pure.

@@ -1,0 +1,1 @@
+//! Configuration, start, reload, shutdown and telemetry.

@@ -1,0 +1,1 @@
+//! What is seen from outside: redaction, log fields and counters. No I/O.

@@ -1,0 +1,1 @@
+//! Scripted caller, agent and PBX on real sockets.

@@ -1,0 +1,1 @@
+//! The destination table, trunks and agents. Pure.

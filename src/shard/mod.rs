@@ -1,0 +1,1 @@
+//! One thread, one engine, its sockets and its inbox.

@@ -1,0 +1,1 @@
+//! The RFC 3261 core: transactions, dialogs and legs. Pure.

@@ -23,10 +23,16 @@
 //! | 8 | `daemon` | configuration, start, reload, shutdown, telemetry |
 //! | 9 | `cli` | one file for each verb |
 
+// The pure layers: `clippy.toml` says what they may not name, and why.
+#[deny(clippy::disallowed_methods, clippy::disallowed_types)]
 pub mod call;
+#[deny(clippy::disallowed_methods, clippy::disallowed_types)]
 pub mod observe;
+#[deny(clippy::disallowed_methods, clippy::disallowed_types)]
 pub mod routing;
+#[deny(clippy::disallowed_methods, clippy::disallowed_types)]
 pub mod sip;
+#[deny(clippy::disallowed_methods, clippy::disallowed_types)]
 pub mod wire;
 
 #[cfg(feature = "daemon")]

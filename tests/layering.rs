@@ -544,7 +544,7 @@ fn test_start(text: &str) -> usize {
     for line in text.split_inclusive('\n') {
         if line.trim() == "#[cfg(test)]" {
             let opens = text[at + line.len()..].lines().find(|next| !next.trim_start().starts_with("#["));
-            if opens.is_some_and(|next| next.contains("mod ") && next.trim_end().ends_with('{')) {
+            if opens.is_some_and(|next| next.contains("mod ") && next.contains('{')) {
                 break;
             }
         }

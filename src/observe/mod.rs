@@ -1,1 +1,3 @@
 //! What is seen from outside: redaction, log fields and counters. No I/O.
+
+pub mod secret;

@@ -1,1 +1,19 @@
-//! The destination table, trunks and agents. Pure.
+//! The destination table, trunks and agents, as values: what a call may do and where it may go. Pure.
+//!
+//! Text comes in (the daemon reads the files), values and [`file::Diagnostic`]s come out. The engine asks
+//! [`topology`] who sent a packet and which agent a number reaches, [`select`] which destination a decision means,
+//! [`template`] what a header says, [`profile`] what the receiver needs and [`explain`] what a status means.
+//!
+//! Nothing here opens a file, resolves a name or sends a byte.
+
+pub mod address;
+pub mod country;
+pub mod explain;
+pub mod headers;
+pub mod net;
+pub mod number;
+pub mod profile;
+pub mod select;
+pub mod table;
+pub mod template;
+pub mod topology;

@@ -1,0 +1,312 @@
+//! Who Baton talks to: trunks, agents and environments, and the two questions about them: who sent this, and which
+//! agent does this number reach. Pure data; the daemon reads it and resolves names.
+
+use std::collections::BTreeMap;
+use std::net::{IpAddr, SocketAddr};
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::address::{Address, Host, Transport};
+use super::net::IpNet;
+use super::profile::Overrides;
+use super::table::Id;
+use crate::observe::secret::Secret;
+
+/// Where the called number of an INVITE stands (`called_from`).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum CalledFrom {
+    /// The Request-URI's user part.
+    RequestUri,
+    /// The To header's user part.
+    To,
+    /// The P-Called-Party-ID header's user part (RFC 7315 §4.2).
+    PCalledPartyId,
+}
+
+/// What a handoff does before the caller leg is answered (`unanswered`).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Unanswered {
+    /// The destination is called by INVITE.
+    Invite,
+    /// The caller's side gets a 302 with the destination as Contact.
+    Redirect,
+}
+
+/// Digest credentials (RFC 3261 §22).
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Auth {
+    /// The user name.
+    pub username: Box<str>,
+    /// The password, already fetched from its source.
+    pub password: Secret,
+}
+
+/// A PBX, SBC or carrier.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Trunk {
+    /// Its id, the key in the configuration.
+    pub id: Id,
+    /// Where INVITEs to it go.
+    pub address: Address,
+    /// The sources that are this trunk; `None`: what `address` resolves to.
+    pub accept_from: Option<Vec<IpNet>>,
+    /// Whether its P-Asserted-Identity is believed and ours is sent to it (RFC 3325).
+    pub trusted: bool,
+    /// Where its INVITEs carry the called number.
+    pub called_from: CalledFrom,
+    /// The country that numbers without `+` belong to.
+    pub country: Option<&'static super::country::Country>,
+    /// Credentials for its challenges.
+    pub auth: Option<Auth>,
+    /// What a handoff does before its caller is answered.
+    pub unanswered: Unanswered,
+    /// Whether a REFER from the caller's side is served like an agent's (false: 603).
+    pub refer_from_caller: bool,
+    /// Keys of the profile that this trunk sets itself.
+    pub overrides: Overrides,
+}
+
+/// A SIP voice agent that takes calls.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Agent {
+    /// Its id, the key in the configuration.
+    pub id: Id,
+    /// Where INVITEs to it go.
+    pub address: Address,
+    /// The sources that are this agent; `None`: what `address` resolves to.
+    pub accept_from: Option<Vec<IpNet>>,
+    /// The called numbers and user parts that reach it, normalised; the wildcard is not among them.
+    pub numbers: Vec<Box<str>>,
+    /// Whether it takes every number that no agent names.
+    pub wildcard: bool,
+    /// The environment whose table its decisions use.
+    pub environment: Id,
+    /// How long it may take to answer an INVITE.
+    pub answer_timeout: Duration,
+    /// Interval of OPTIONS inside its dialog; `None`: none are sent.
+    pub keepalive: Option<Duration>,
+    /// Where the caller goes when it is absent; `None`: the table's default.
+    pub fallback: Option<Id>,
+    /// Routes that it may name itself.
+    pub may_route: Vec<super::select::Pattern>,
+    /// Calls that it takes at the same time; 0: no limit of its own.
+    pub max_calls: u32,
+}
+
+/// An environment: a table and the agents that belong to it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Environment {
+    /// Its id, the key in the configuration.
+    pub id: Id,
+    /// The file of its table, as an absolute path or one relative to the working directory.
+    pub table: PathBuf,
+}
+
+/// One address that SIP is served on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct Listener {
+    /// Its transport.
+    pub transport: Transport,
+    /// Its address; may be a wildcard.
+    pub address: SocketAddr,
+}
+
+/// The host that goes into Via and Contact, and the port if one is written.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Advertised {
+    /// The host.
+    pub host: Host,
+    /// The port; `None`: the listener's.
+    pub port: Option<u16>,
+}
+
+/// What is put into Via and Contact (`advertise`).
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub enum Advertise {
+    /// The local address that reaches the peer.
+    #[default]
+    Local,
+    /// One for every listener.
+    All(Advertised),
+    /// By listener; those that are not named advertise the local address.
+    ByListener(Vec<(Listener, Advertised)>),
+}
+
+impl Advertise {
+    /// What `listener` advertises, if the configuration says so.
+    pub fn at(&self, listener: &Listener) -> Option<&Advertised> {
+        match self {
+            Self::Local => None,
+            Self::All(advertised) => Some(advertised),
+            Self::ByListener(table) => table.iter().find(|(l, _)| l == listener).map(|(_, a)| a),
+        }
+    }
+}
+
+/// The `[sip]` section.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Settings {
+    /// Where SIP is served. Never empty.
+    pub listen: Vec<Listener>,
+    /// What is put into Via and Contact.
+    pub advertise: Advertise,
+    /// Shards; 0: the daemon chooses.
+    pub workers: u16,
+    /// Calls at the same time; beyond it 503.
+    pub max_calls: u32,
+    /// The longest that one call may last.
+    pub max_duration: Duration,
+}
+
+/// All trunks, agents and environments, with the indexes that answer who and where.
+#[derive(Debug, Clone, Default)]
+pub struct Topology {
+    trunks: Vec<Arc<Trunk>>,
+    agents: Vec<Arc<Agent>>,
+    environments: Vec<Arc<Environment>>,
+    /// Networks of the trunks, longest prefix first.
+    trunk_nets: Vec<(IpNet, usize)>,
+    agent_nets: Vec<(IpNet, usize)>,
+    numbers: BTreeMap<Box<str>, usize>,
+    wildcard: Option<usize>,
+}
+
+/// Two trunks that resolve to the same address: the first of them, by id, is taken for its source.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Overlap {
+    /// The network both have.
+    pub net: IpNet,
+    /// The trunk that wins.
+    pub first: Id,
+    /// The trunk that is not recognised by it.
+    pub second: Id,
+}
+
+impl Topology {
+    /// Builds the indexes. Addresses that are names and have no `accept_from` match no source until
+    /// [`Topology::with_resolved`] told what they resolve to.
+    pub fn new(trunks: Vec<Trunk>, agents: Vec<Agent>, environments: Vec<Environment>) -> Self {
+        let mut topology = Self {
+            trunks: trunks.into_iter().map(Arc::new).collect(),
+            agents: agents.into_iter().map(Arc::new).collect(),
+            environments: environments.into_iter().map(Arc::new).collect(),
+            ..Self::default()
+        };
+        for (index, agent) in topology.agents.iter().enumerate() {
+            for number in &agent.numbers {
+                topology.numbers.entry(number.clone()).or_insert(index);
+            }
+            if agent.wildcard && topology.wildcard.is_none() {
+                topology.wildcard = Some(index);
+            }
+        }
+        topology.with_resolved(|_| Vec::new()).0
+    }
+
+    /// Addresses that need resolving before their source is known: names without `accept_from`.
+    pub fn unresolved(&self) -> impl Iterator<Item = &Address> {
+        let trunks = self.trunks.iter().map(|t| (&t.address, &t.accept_from));
+        let agents = self.agents.iter().map(|a| (&a.address, &a.accept_from));
+        trunks
+            .chain(agents)
+            .filter(|(address, accept)| accept.is_none() && matches!(address.host, Host::Name(_)))
+            .map(|(address, _)| address)
+    }
+
+    /// This topology with the sources of every address that `resolve` knows (an empty answer: not known yet). Also
+    /// tells which trunks now have the same source.
+    #[must_use]
+    pub fn with_resolved(&self, resolve: impl Fn(&Address) -> Vec<IpAddr>) -> (Self, Vec<Overlap>) {
+        let nets = |address: &Address, accept: &Option<Vec<IpNet>>| match (accept, &address.host) {
+            (Some(nets), _) => nets.clone(),
+            (None, Host::Ip(ip)) => vec![IpNet::host(*ip)],
+            (None, Host::Name(_)) => resolve(address).into_iter().map(IpNet::host).collect(),
+        };
+        let mut next = self.clone();
+        next.trunk_nets = Self::ordered(self.trunks.iter().map(|t| nets(&t.address, &t.accept_from)));
+        next.agent_nets = Self::ordered(self.agents.iter().map(|a| nets(&a.address, &a.accept_from)));
+        let overlaps = next
+            .trunk_nets
+            .windows(2)
+            .filter(|pair| pair[0].0 == pair[1].0)
+            .map(|pair| Overlap {
+                net: pair[0].0,
+                first: Arc::clone(&self.trunks[pair[0].1].id),
+                second: Arc::clone(&self.trunks[pair[1].1].id),
+            })
+            .collect();
+        (next, overlaps)
+    }
+
+    fn ordered(nets: impl Iterator<Item = Vec<IpNet>>) -> Vec<(IpNet, usize)> {
+        let mut all: Vec<(IpNet, usize)> = nets
+            .enumerate()
+            .flat_map(|(index, nets)| nets.into_iter().map(move |net| (net, index)))
+            .collect();
+        all.sort_by(|a, b| b.0.prefix().cmp(&a.0.prefix()).then(a.cmp(b)));
+        all.dedup();
+        all
+    }
+
+    /// The trunk that a packet from `source` belongs to: the one with the longest prefix.
+    pub fn trunk_at(&self, source: IpAddr) -> Option<&Arc<Trunk>> {
+        self.trunk_nets.iter().find(|(net, _)| net.contains(source)).map(|(_, index)| &self.trunks[*index])
+    }
+
+    /// The agents that a packet from `source` may belong to, longest prefix first; several may share a host.
+    pub fn agents_at(&self, source: IpAddr) -> impl Iterator<Item = &Arc<Agent>> {
+        self.agent_nets
+            .iter()
+            .filter(move |(net, _)| net.contains(source))
+            .map(|(_, index)| &self.agents[*index])
+    }
+
+    /// Whether `source` is a trunk or an agent. Anyone else gets no answer.
+    pub fn knows(&self, source: IpAddr) -> bool {
+        self.trunk_at(source).is_some() || self.agents_at(source).next().is_some()
+    }
+
+    /// The agent that `called` reaches when it comes from `trunk`: the number as it stands, then as the trunk's
+    /// country reads it, then the agent that takes all others.
+    pub fn agent_for(&self, trunk: &Trunk, called: &str) -> Option<&Arc<Agent>> {
+        let plain = super::number::clean(called);
+        let index = self
+            .numbers
+            .get(&*plain)
+            .or_else(|| self.numbers.get(&*super::number::normalise(called, trunk.country)))
+            .copied()
+            .or(self.wildcard)?;
+        self.agents.get(index)
+    }
+
+    /// The trunk of that id.
+    pub fn trunk(&self, id: &str) -> Option<&Arc<Trunk>> {
+        self.trunks.iter().find(|t| &*t.id == id)
+    }
+
+    /// The agent of that id.
+    pub fn agent(&self, id: &str) -> Option<&Arc<Agent>> {
+        self.agents.iter().find(|a| &*a.id == id)
+    }
+
+    /// The environment of that id.
+    pub fn environment(&self, id: &str) -> Option<&Arc<Environment>> {
+        self.environments.iter().find(|e| &*e.id == id)
+    }
+
+    /// All trunks, by id.
+    pub fn trunks(&self) -> &[Arc<Trunk>] {
+        &self.trunks
+    }
+
+    /// All agents, by id.
+    pub fn agents(&self) -> &[Arc<Agent>] {
+        &self.agents
+    }
+
+    /// All environments, by id.
+    pub fn environments(&self) -> &[Arc<Environment>] {
+        &self.environments
+    }
+}

@@ -1,0 +1,511 @@
+//! The decoder: one walk over the head that leaves spans in a reusable [`Index`], then a check of what every reader
+//! relies on (RFC 3261 sections 7, 8.1.1, 16.3 and 18.3; RFC 4475; RFC 5118).
+//!
+//! Nothing is copied, and nothing is allocated once the index has seen a message with as many headers. What is
+//! checked here needs no second look above: the start line, one From, To, Call-ID and CSeq, a readable top Via,
+//! Content-Length against the body, and in requests the ranges of Max-Forwards and Expires and the grammar of
+//! Contact, Route, Record-Route and Refer-To. What a method, a scheme or an extension means is the business of `sip`.
+
+use super::caps::{MAX_CSEQ, MAX_HEAD, MAX_HEADERS, MAX_LINE, MAX_MESSAGE, MAX_NAME};
+use super::grammar::{self, Commas, Malformed};
+use super::headers::{Method, Name};
+use super::message::Message;
+use super::name_addr::NameAddr;
+use super::uri::Uri;
+use super::via::Via;
+
+/// How the end of a message is told.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Framing {
+    /// A datagram: Content-Length may be missing, octets beyond it are cut off, too few of them are a fault.
+    Datagram,
+    /// One message cut from a stream by [`super::frame`]: Content-Length must be there and fit exactly.
+    Stream,
+}
+
+/// Why bytes are not a message, and what a UAS would answer to a request like that.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{status} {reason}")]
+pub struct Fault {
+    /// 400, 505 or 513.
+    pub status: u16,
+    /// What was wrong, fit for a reason phrase.
+    pub reason: &'static str,
+}
+
+impl Fault {
+    pub(crate) const fn bad(reason: &'static str) -> Self {
+        Fault { status: 400, reason }
+    }
+
+    pub(crate) const fn too_large(reason: &'static str) -> Self {
+        Fault { status: 513, reason }
+    }
+}
+
+impl From<Malformed> for Fault {
+    fn from(_: Malformed) -> Self {
+        Fault::bad("Malformed Header")
+    }
+}
+
+/// A part of the message, as offsets. Messages are capped at 65,535 bytes, so `u16` holds any.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Span {
+    start: u16,
+    end: u16,
+}
+
+impl Span {
+    /// The span of `start..end`; both were checked against [`MAX_MESSAGE`] before any span is made.
+    fn new(start: usize, end: usize) -> Span {
+        Span { start: start as u16, end: end as u16 }
+    }
+
+    /// The span of `part`, which is a slice of `bytes`.
+    fn of(bytes: &[u8], part: &[u8]) -> Span {
+        let start = part.as_ptr() as usize - bytes.as_ptr() as usize;
+        Span::new(start, start + part.len())
+    }
+
+    /// The bytes; empty if the index belongs to other bytes.
+    pub(crate) fn of_bytes(self, bytes: &[u8]) -> &[u8] {
+        bytes.get(usize::from(self.start)..usize::from(self.end)).unwrap_or(b"")
+    }
+}
+
+/// One header line: its name folded to [`Name`], and where its texts stand. Eight bytes.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Entry {
+    pub(crate) name: Name,
+    name_length: u8,
+    name_start: u16,
+    value: Span,
+}
+
+impl Entry {
+    pub(crate) fn raw_name<'a>(&self, bytes: &'a [u8]) -> &'a [u8] {
+        let start = usize::from(self.name_start);
+        bytes.get(start..start + usize::from(self.name_length)).unwrap_or(b"")
+    }
+
+    pub(crate) fn value<'a>(&self, bytes: &'a [u8]) -> &'a [u8] {
+        self.value.of_bytes(bytes)
+    }
+
+    /// Where the line begins.
+    pub(crate) fn line_start(&self) -> usize {
+        usize::from(self.name_start)
+    }
+}
+
+/// What the start line says.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum StartLine {
+    Request { method: Method, text: Span, uri: Span },
+    Response { status: u16, reason: Span },
+}
+
+/// What every message is matched by, read once.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Keys {
+    pub(crate) via: Span,
+    pub(crate) branch: Option<Span>,
+    pub(crate) from_tag: Option<Span>,
+    pub(crate) to_tag: Option<Span>,
+    pub(crate) cseq: u32,
+    pub(crate) cseq_method: Method,
+    pub(crate) max_forwards: Option<u8>,
+}
+
+/// Reusable scratch of the decoder: where everything stands in the bytes last decoded.
+#[derive(Clone, Debug)]
+pub struct Index {
+    headers: Vec<Entry>,
+    /// Position + 1 in `headers` of the first line of each name; 0 = none.
+    first: [u8; Name::COUNT],
+    start_line: StartLine,
+    keys: Keys,
+    /// Offset of the byte after the blank line.
+    head_end: u16,
+    body: Span,
+    folded: bool,
+    /// From, To, Call-ID or CSeq stands twice: which one to answer with cannot be told.
+    doubled: bool,
+    /// A fault was found, but an error response can be built from the keys.
+    salvageable: bool,
+}
+
+impl Default for Index {
+    fn default() -> Self {
+        Index {
+            headers: Vec::new(),
+            first: [0; Name::COUNT],
+            start_line: StartLine::Response { status: 0, reason: Span::default() },
+            keys: Keys::default(),
+            head_end: 0,
+            body: Span::default(),
+            folded: false,
+            doubled: false,
+            salvageable: false,
+        }
+    }
+}
+
+impl Index {
+    /// How many header lines fit without a new allocation.
+    pub fn capacity(&self) -> usize {
+        self.headers.capacity()
+    }
+
+    pub(crate) fn entries(&self) -> &[Entry] {
+        &self.headers
+    }
+
+    /// The entries from the first of that name on; empty if there is none.
+    pub(crate) fn from_first(&self, name: Name) -> &[Entry] {
+        match usize::from(self.first[name as usize]) {
+            0 => &[],
+            position => &self.headers[position - 1..],
+        }
+    }
+
+    pub(crate) fn first<'a>(&self, bytes: &'a [u8], name: Name) -> Option<&'a [u8]> {
+        self.from_first(name).first().map(|entry| entry.value(bytes))
+    }
+
+    pub(crate) fn start_line(&self) -> &StartLine {
+        &self.start_line
+    }
+
+    pub(crate) fn keys(&self) -> &Keys {
+        &self.keys
+    }
+
+    pub(crate) fn body(&self) -> Span {
+        self.body
+    }
+
+    /// Where the blank line begins: the end of the last header line.
+    pub(crate) fn headers_end(&self) -> usize {
+        usize::from(self.head_end).saturating_sub(2)
+    }
+
+    /// True if any header line is folded.
+    pub(crate) fn folded(&self) -> bool {
+        self.folded
+    }
+}
+
+/// Reads one message.
+///
+/// # Errors
+/// The [`Fault`] that a UAS would answer with (a faulty response is to be dropped). [`salvage`] tells whether an
+/// answer can be built.
+pub fn decode<'a>(bytes: &'a [u8], index: &'a mut Index, framing: Framing) -> Result<Message<'a>, Fault> {
+    index.clear();
+    if bytes.len() > MAX_MESSAGE {
+        return Err(Fault::too_large("Message Too Large"));
+    }
+    let head = index.read_head(bytes);
+    let keys = index.read_keys(bytes);
+    let is_request = matches!(index.start_line, StartLine::Request { method, .. } if method != Method::Ack);
+    index.salvageable = is_request && keys.is_ok() && !index.doubled;
+    head?;
+    keys?;
+    index.check_rest(bytes)?;
+    index.measure_body(bytes, framing)?;
+    Ok(Message::new(bytes, index))
+}
+
+/// After a fault: the message as far as an error response needs it, that is a request (not an ACK) with a readable
+/// top Via and one readable From, To, Call-ID and CSeq each. Its other accessors give what was found, unchecked, and
+/// its CSeq number is cut to `u32::MAX` if it was larger. `bytes` must be those that were decoded last.
+pub fn salvage<'a>(bytes: &'a [u8], index: &'a Index) -> Option<Message<'a>> {
+    index.salvageable.then(|| Message::new(bytes, index))
+}
+
+impl Index {
+    fn clear(&mut self) {
+        self.headers.clear();
+        self.first = [0; Name::COUNT];
+        self.start_line = StartLine::Response { status: 0, reason: Span::default() };
+        self.keys = Keys::default();
+        self.head_end = 0;
+        self.body = Span::default();
+        self.folded = false;
+        self.doubled = false;
+        self.salvageable = false;
+    }
+
+    /// Indexes start line and headers. Goes on after the first fault as long as lines can be told apart, so that an
+    /// answer can be built.
+    fn read_head(&mut self, bytes: &[u8]) -> Result<(), Fault> {
+        // Empty lines before the start line are to be ignored (section 7.5).
+        let mut at = 0;
+        while bytes.get(at..at + 2) == Some(b"\r\n") {
+            at += 2;
+        }
+        let head_start = at;
+        let line_end = end_of_line(bytes, at)?;
+        let mut verdict = self.read_start_line(bytes, at, line_end);
+        at = line_end + 2;
+        let mut lines = 1;
+        loop {
+            let end = end_of_line(bytes, at)?;
+            lines += 1;
+            let line = &bytes[at..end];
+            match line.first() {
+                None => break,
+                Some(b' ' | b'\t') => verdict = verdict.and(self.extend_fold(bytes, at, end)),
+                Some(_) => verdict = verdict.and(self.add_header(bytes, at, line)),
+            }
+            at = end + 2;
+            if at > MAX_HEAD {
+                return Err(Fault::too_large("Headers Too Large"));
+            }
+        }
+        self.head_end = (at + 2) as u16;
+        verdict.and(check_controls(&bytes[head_start..at + 2], lines))
+    }
+
+    fn add_header(&mut self, bytes: &[u8], at: usize, line: &[u8]) -> Result<(), Fault> {
+        let colon = memchr::memchr(b':', line).ok_or(Fault::bad("Header Without Colon"))?;
+        let mut name_end = colon;
+        while name_end > 0 && matches!(line[name_end - 1], b' ' | b'\t') {
+            name_end -= 1;
+        }
+        let raw_name = &line[..name_end];
+        let name = Name::parse(raw_name);
+        if name == Name::Other && (raw_name.len() > MAX_NAME || !grammar::is_token(raw_name)) {
+            return Err(Fault::bad("Malformed Header Name"));
+        }
+        if self.headers.len() == MAX_HEADERS {
+            return Err(Fault::too_large("Too Many Headers"));
+        }
+        if line.len() > MAX_LINE {
+            return Err(Fault::too_large("Header Too Long"));
+        }
+        let value = Span::of(bytes, grammar::trim(&line[colon + 1..]));
+        self.headers.push(Entry { name, name_length: name_end as u8, name_start: at as u16, value });
+        let first = &mut self.first[name as usize];
+        if *first == 0 {
+            *first = self.headers.len() as u8;
+        } else if name.is_single() {
+            self.doubled |= matches!(name, Name::From | Name::To | Name::CallId | Name::CSeq);
+            return Err(Fault::bad("Header Stands Twice"));
+        }
+        Ok(())
+    }
+
+    /// Adds a folded line to the header before it.
+    fn extend_fold(&mut self, bytes: &[u8], at: usize, end: usize) -> Result<(), Fault> {
+        self.folded = true;
+        let entry = self.headers.last_mut().ok_or(Fault::bad("Folded Start Line"))?;
+        if end - entry.line_start() > MAX_LINE {
+            return Err(Fault::too_large("Header Too Long"));
+        }
+        let text = grammar::trim(&bytes[at..end]);
+        if !text.is_empty() {
+            let text = Span::of(bytes, text);
+            let start = if entry.value.start == entry.value.end { text.start } else { entry.value.start };
+            entry.value = Span { start, end: text.end };
+        }
+        Ok(())
+    }
+
+    fn read_start_line(&mut self, bytes: &[u8], at: usize, end: usize) -> Result<(), Fault> {
+        let line = &bytes[at..end];
+        if line.len() >= 4 && line[..4].eq_ignore_ascii_case(b"SIP/") {
+            return self.read_status_line(bytes, line);
+        }
+        let method_end = memchr::memchr(b' ', line).ok_or(Fault::bad("Malformed Request Line"))?;
+        let (text, rest) = (&line[..method_end], &line[method_end + 1..]);
+        if !grammar::is_token(text) {
+            return Err(Fault::bad("Malformed Method"));
+        }
+        let uri_end = memchr::memrchr(b' ', rest).unwrap_or(rest.len());
+        let (uri, version) = (&rest[..uri_end], rest.get(uri_end + 1..).unwrap_or(b""));
+        let method = Method::parse(text);
+        self.start_line =
+            StartLine::Request { method, text: Span::of(bytes, text), uri: Span::of(bytes, uri) };
+        if line.len() > MAX_LINE {
+            return Err(Fault { status: 414, reason: "Request-URI Too Long" });
+        }
+        check_version(version)?;
+        let parsed = Uri::parse(uri).map_err(|_| Fault::bad("Malformed Request-URI"))?;
+        if !parsed.headers.is_empty() {
+            return Err(Fault::bad("Headers in Request-URI"));
+        }
+        Ok(())
+    }
+
+    fn read_status_line(&mut self, bytes: &[u8], line: &[u8]) -> Result<(), Fault> {
+        let version_end = memchr::memchr(b' ', line).ok_or(Fault::bad("Malformed Status Line"))?;
+        let rest = &line[version_end + 1..];
+        let code_end = memchr::memchr(b' ', rest).unwrap_or(rest.len());
+        let status = grammar::decimal(&rest[..code_end])
+            .filter(|&status| code_end == 3 && (100..700).contains(&status))
+            .ok_or(Fault::bad("Malformed Status Code"))?;
+        let reason = rest.get(code_end + 1..).unwrap_or(&rest[code_end..]);
+        self.start_line = StartLine::Response { status: status as u16, reason: Span::of(bytes, reason) };
+        check_version(&line[..version_end])
+    }
+
+    /// Reads what messages are matched and answered by.
+    fn read_keys(&mut self, bytes: &[u8]) -> Result<(), Fault> {
+        let missing = |what: &'static str| move || Fault::bad(what);
+        let via = self.first(bytes, Name::Via).ok_or_else(missing("Missing Via"))?;
+        let from = self.first(bytes, Name::From).ok_or_else(missing("Missing From"))?;
+        let to = self.first(bytes, Name::To).ok_or_else(missing("Missing To"))?;
+        let call_id = self.first(bytes, Name::CallId).ok_or_else(missing("Missing Call-ID"))?;
+        let cseq = self.first(bytes, Name::CSeq).ok_or_else(missing("Missing CSeq"))?;
+
+        let top = grammar::trim(&via[..grammar::element_span(via)]);
+        let parsed = Via::parse(top).map_err(|_| Fault::bad("Malformed Via"))?;
+        self.keys.via = Span::of(bytes, top);
+        self.keys.branch = parsed.branch.map(|branch| Span::of(bytes, branch));
+        let (_, tag) = NameAddr::parse_tagged(from).map_err(|_| Fault::bad("Malformed From"))?;
+        self.keys.from_tag = tag.map(|tag| Span::of(bytes, tag));
+        let (_, tag) = NameAddr::parse_tagged(to).map_err(|_| Fault::bad("Malformed To"))?;
+        self.keys.to_tag = tag.map(|tag| Span::of(bytes, tag));
+        if call_id.is_empty() || memchr::memchr3(b' ', b'\t', b'\r', call_id).is_some() {
+            return Err(Fault::bad("Malformed Call-ID"));
+        }
+        self.read_cseq(cseq)
+    }
+
+    /// Reads number and method; their agreement with the rest of the message is checked in `check_rest`.
+    fn read_cseq(&mut self, cseq: &[u8]) -> Result<(), Fault> {
+        let digits = cseq.iter().position(|byte| !byte.is_ascii_digit()).unwrap_or(cseq.len());
+        let method = grammar::trim_start(&cseq[digits..]);
+        if digits == 0 || method.len() == cseq.len() - digits || !grammar::is_token(method) {
+            return Err(Fault::bad("Malformed CSeq"));
+        }
+        self.keys.cseq = grammar::decimal(&cseq[..digits]).unwrap_or(u32::MAX);
+        self.keys.cseq_method = Method::parse(method);
+        Ok(())
+    }
+
+    fn check_rest(&mut self, bytes: &[u8]) -> Result<(), Fault> {
+        if self.keys.cseq > MAX_CSEQ {
+            return Err(Fault::bad("CSeq Out of Range"));
+        }
+        if let Some(value) = self.first(bytes, Name::MaxForwards) {
+            let hops = grammar::decimal(value).and_then(|hops| u8::try_from(hops).ok());
+            self.keys.max_forwards = Some(hops.ok_or(Fault::bad("Max-Forwards Out of Range"))?);
+        }
+        let StartLine::Request { text, .. } = self.start_line else { return Ok(()) };
+        let cseq = self.first(bytes, Name::CSeq).unwrap_or(b"");
+        if !cseq.ends_with(text.of_bytes(bytes)) || cseq_method(cseq) != text.of_bytes(bytes) {
+            return Err(Fault::bad("CSeq Method Mismatch"));
+        }
+        if let Some(value) = self.first(bytes, Name::Expires) {
+            grammar::decimal(value).ok_or(Fault::bad("Expires Out of Range"))?;
+        }
+        self.check_addresses(bytes)
+    }
+
+    /// The addresses that a request steers by.
+    fn check_addresses(&self, bytes: &[u8]) -> Result<(), Fault> {
+        for (name, fault) in [
+            (Name::Contact, Fault::bad("Malformed Contact")),
+            (Name::Route, Fault::bad("Malformed Route")),
+            (Name::RecordRoute, Fault::bad("Malformed Record-Route")),
+            (Name::ReferTo, Fault::bad("Malformed Refer-To")),
+        ] {
+            for entry in self.from_first(name).iter().filter(|entry| entry.name == name) {
+                let value = entry.value(bytes);
+                if name == Name::Contact && value == b"*" {
+                    continue;
+                }
+                for element in Commas::new(value) {
+                    NameAddr::parse(element).map_err(|_| fault)?;
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn measure_body(&mut self, bytes: &[u8], framing: Framing) -> Result<(), Fault> {
+        let start = usize::from(self.head_end);
+        let there = bytes.len() - start;
+        let length = match self.first(bytes, Name::ContentLength) {
+            Some(value) => grammar::decimal(value).ok_or(Fault::bad("Malformed Content-Length"))? as usize,
+            None if framing == Framing::Datagram => there,
+            None => return Err(Fault::bad("Missing Content-Length")),
+        };
+        if length > there {
+            return Err(Fault::bad("Body Shorter Than Content-Length"));
+        }
+        if length < there && framing == Framing::Stream {
+            return Err(Fault::bad("Body Longer Than Content-Length"));
+        }
+        self.body = Span::new(start, start + length);
+        Ok(())
+    }
+}
+
+/// Offset of the CR that ends the line at `at`; a line feed alone ends no line (two readers would disagree).
+fn end_of_line(bytes: &[u8], at: usize) -> Result<usize, Fault> {
+    let rest = bytes.get(at..).unwrap_or(b"");
+    let feed = memchr::memchr(b'\n', rest).ok_or(Fault::bad("Headers Do Not End"))?;
+    if feed == 0 || rest[feed - 1] != b'\r' {
+        return Err(Fault::bad("Line Feed Without Carriage Return"));
+    }
+    Ok(at + feed - 1)
+}
+
+fn check_version(version: &[u8]) -> Result<(), Fault> {
+    if version == b"SIP/2.0" || version.eq_ignore_ascii_case(b"SIP/2.0") {
+        return Ok(());
+    }
+    let Some(number) =
+        version.get(..4).filter(|name| name.eq_ignore_ascii_case(b"SIP/")).map(|_| &version[4..])
+    else {
+        return Err(Fault::bad("Malformed Request Line"));
+    };
+    let is_number = !number.is_empty() && number.iter().all(|byte| byte.is_ascii_digit() || *byte == b'.');
+    if is_number {
+        Err(Fault { status: 505, reason: "Version Not Supported" })
+    } else {
+        Err(Fault::bad("Malformed SIP Version"))
+    }
+}
+
+/// The method of a CSeq value.
+pub(crate) fn cseq_method(cseq: &[u8]) -> &[u8] {
+    let digits = cseq.iter().position(|byte| !byte.is_ascii_digit()).unwrap_or(cseq.len());
+    grammar::trim(&cseq[digits..])
+}
+
+/// Refuses control characters other than line ends and tabs, unless escaped by a backslash (a quoted pair may be
+/// one). `head` has `lines` lines, each ended by CRLF; so as many pairs of control characters are in order.
+fn check_controls(head: &[u8], lines: usize) -> Result<(), Fault> {
+    let mut controls = 0;
+    let mut deletes = 0;
+    for block in head.chunks(128) {
+        // Counted in bytes by blocks of 128, which the compiler turns into vector instructions.
+        let (mut low, mut delete) = (0u8, 0u8);
+        for &byte in block {
+            low += u8::from(byte < 0x20 && byte != b'\t');
+            delete += u8::from(byte == 0x7f);
+        }
+        controls += usize::from(low);
+        deletes += usize::from(delete);
+    }
+    if controls == 2 * lines && deletes == 0 {
+        return Ok(());
+    }
+    let escaped = |at: usize| at > 0 && head[at - 1] == b'\\' && !matches!(head[at], b'\r' | b'\n');
+    let ends_line = |at: usize| match head[at] {
+        b'\r' => head.get(at + 1) == Some(&b'\n'),
+        b'\n' => at > 0 && head[at - 1] == b'\r',
+        byte => byte == b'\t' || (byte >= 0x20 && byte != 0x7f),
+    };
+    if (0..head.len()).all(|at| ends_line(at) || escaped(at)) {
+        Ok(())
+    } else {
+        Err(Fault::bad("Control Character in Header"))
+    }
+}

@@ -1,0 +1,98 @@
+//! `name-addr` and `addr-spec` with header parameters: From, To, Contact, Route, Refer-To, PAI, Diversion.
+//!
+//! Without `<>` every parameter belongs to the header, and a URI with embedded headers is malformed (RFC 3261
+//! section 20.10).
+
+use super::grammar::{self, Malformed, Params};
+use super::uri::Uri;
+use std::borrow::Cow;
+
+/// A display name, a URI and header parameters.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct NameAddr<'a> {
+    /// The display name as written, a quoted string with its quotes; empty if there is none.
+    pub display: &'a [u8],
+    /// The URI.
+    pub uri: Uri<'a>,
+    /// The header parameters as written, from the first `;` on.
+    pub params: &'a [u8],
+}
+
+impl<'a> NameAddr<'a> {
+    /// Reads one value (not a list, not `*`).
+    pub fn parse(value: &'a [u8]) -> Result<NameAddr<'a>, Malformed> {
+        let parsed = NameAddr::split(value)?;
+        Params::new(parsed.params).check(|_| ())?;
+        Ok(parsed)
+    }
+
+    /// Reads one value and the tag among its parameters.
+    pub(crate) fn parse_tagged(value: &'a [u8]) -> Result<(NameAddr<'a>, Option<&'a [u8]>), Malformed> {
+        let parsed = NameAddr::split(value)?;
+        let mut tag = None;
+        let mut tags = 0;
+        Params::new(parsed.params).check(|param| {
+            if param.name.eq_ignore_ascii_case(b"tag") {
+                tag = param.value;
+                tags += 1;
+            }
+        })?;
+        // Two tags would let two readers see two dialogs; one without a value names none.
+        if tags > 1 || (tags == 1 && !tag.is_some_and(grammar::is_token)) {
+            return Err(Malformed("tag"));
+        }
+        Ok((parsed, tag))
+    }
+
+    /// Everything but the check of the parameters.
+    fn split(value: &'a [u8]) -> Result<NameAddr<'a>, Malformed> {
+        let value = grammar::trim_start(value);
+        let quoted = match value.first() {
+            Some(b'"') => grammar::quoted_span(value).ok_or(Malformed("display name"))?,
+            _ => 0,
+        };
+        let after = &value[quoted..];
+        let Some(open) = memchr::memchr(b'<', after) else {
+            return if quoted == 0 { NameAddr::bare(value) } else { Err(Malformed("address")) };
+        };
+        let between = &after[..open];
+        let clean = match quoted {
+            0 => memchr::memchr3(b',', b';', b'"', between).is_none(),
+            _ => between.iter().all(|&byte| grammar::is_lws(byte)),
+        };
+        if !clean {
+            // `sip:a@b;x="<"`: the bracket stands in a parameter, not around the URI.
+            return if quoted == 0 { NameAddr::bare(value) } else { Err(Malformed("display name")) };
+        }
+        let close = memchr::memchr(b'>', &after[open..]).ok_or(Malformed("address"))? + open;
+        Ok(NameAddr {
+            display: grammar::trim(&value[..quoted + open]),
+            uri: Uri::parse(grammar::trim(&after[open + 1..close]))?,
+            params: &after[close + 1..],
+        })
+    }
+
+    fn bare(value: &'a [u8]) -> Result<NameAddr<'a>, Malformed> {
+        let end = value.iter().position(|&byte| byte == b';' || grammar::is_lws(byte)).unwrap_or(value.len());
+        let uri = &value[..end];
+        if memchr::memchr2(b'?', b',', uri).is_some() {
+            return Err(Malformed("address without <>"));
+        }
+        Ok(NameAddr { display: b"", uri: Uri::parse(uri)?, params: &value[end..] })
+    }
+
+    /// The value of a header parameter, its name in any case: `Some(None)` if it stands without a value.
+    pub fn param(&self, name: &[u8]) -> Option<Option<&'a [u8]>> {
+        Params::new(self.params).find(name)
+    }
+
+    /// The tag, if there is one.
+    pub fn tag(&self) -> Option<&'a [u8]> {
+        self.param(b"tag").flatten()
+    }
+
+    /// The display name without its quotes and escapes.
+    pub fn display_text(&self) -> Cow<'a, [u8]> {
+        grammar::unquote(self.display)
+    }
+}

@@ -1,0 +1,72 @@
+//! A first look at a message: just enough to find the shard that owns it. No index, no check, no allocation.
+//!
+//! Agrees with the decoder on every message that the decoder accepts (a test holds that). Called by the receiver.
+
+use super::grammar;
+use super::headers::Name;
+
+/// What decides which shard owns a message.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Peek<'a> {
+    /// False for a response.
+    pub is_request: bool,
+    /// The Call-ID.
+    pub call_id: &'a [u8],
+    /// Of an INVITE with Replaces (RFC 3891), the Call-ID of the dialog that it replaces.
+    pub replaces_call_id: Option<&'a [u8]>,
+}
+
+/// Finds the Call-ID; `None` if no message can be recognised.
+pub fn peek(bytes: &[u8]) -> Option<Peek<'_>> {
+    let mut rest = bytes;
+    while let Some(after) = rest.strip_prefix(b"\r\n") {
+        rest = after;
+    }
+    let start_line = next_line(&mut rest)?;
+    let is_request = !start_line.get(..4).is_some_and(|text| text.eq_ignore_ascii_case(b"SIP/"));
+    let is_invite = start_line.starts_with(b"INVITE ");
+    let mut call_id = None;
+    let mut replaces = None;
+    loop {
+        let line = header_line(&mut rest)?;
+        match line.first() {
+            None => break,
+            Some(b'c' | b'C' | b'i' | b'I') if call_id.is_none() => call_id = value_of(line, Name::CallId),
+            Some(b'r' | b'R') if is_invite && replaces.is_none() => replaces = value_of(line, Name::Replaces),
+            Some(_) => {}
+        }
+        // Only an INVITE has something further to look for.
+        if call_id.is_some() && (!is_invite || replaces.is_some()) {
+            break;
+        }
+    }
+    let replaces_call_id = replaces.map(|value: &[u8]| {
+        let end = memchr::memchr(b';', value).unwrap_or(value.len());
+        grammar::trim(&value[..end])
+    });
+    Some(Peek { is_request, call_id: call_id.filter(|id| !id.is_empty())?, replaces_call_id })
+}
+
+/// Takes one line, without its line end; `None` if there is no more.
+fn next_line<'a>(rest: &mut &'a [u8]) -> Option<&'a [u8]> {
+    let feed = memchr::memchr(b'\n', rest)?;
+    let line = &rest[..feed];
+    *rest = &rest[feed + 1..];
+    Some(line.strip_suffix(b"\r").unwrap_or(line))
+}
+
+/// Takes one header with its folded lines.
+fn header_line<'a>(rest: &mut &'a [u8]) -> Option<&'a [u8]> {
+    let whole = *rest;
+    let mut length = next_line(rest)?.len();
+    while length > 0 && matches!(rest.first(), Some(b' ' | b'\t')) {
+        let line = next_line(rest)?;
+        length = line.as_ptr() as usize - whole.as_ptr() as usize + line.len();
+    }
+    Some(&whole[..length])
+}
+
+fn value_of(line: &[u8], name: Name) -> Option<&[u8]> {
+    let colon = memchr::memchr(b':', line)?;
+    (Name::parse(grammar::trim(&line[..colon])) == name).then(|| grammar::trim(&line[colon + 1..]))
+}

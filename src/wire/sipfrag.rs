@@ -1,0 +1,48 @@
+//! `message/sipfrag` as far as REFER needs it: the status line (RFC 3420, RFC 3515 section 2.4.5).
+//!
+//! Peers send it with or without CRLF, with headers after it or none, with an empty reason phrase or no space.
+
+use super::encode::reason_phrase;
+use super::grammar;
+use super::headers::SIP_VERSION;
+use super::message::media_type;
+
+/// The status line of a sipfrag.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Sipfrag<'a> {
+    /// 100 to 699.
+    pub status: u16,
+    /// The reason phrase, often empty.
+    pub reason: &'a [u8],
+}
+
+/// Reads the status line at the start of `body`; `None` if there is none.
+pub fn parse(body: &[u8]) -> Option<Sipfrag<'_>> {
+    let body = grammar::trim_start(body);
+    let end = memchr::memchr2(b'\r', b'\n', body).unwrap_or(body.len());
+    let line = grammar::trim(&body[..end]);
+    let (version, rest) = line.split_at_checked(SIP_VERSION.len())?;
+    if !version.eq_ignore_ascii_case(SIP_VERSION.as_bytes())
+        || !rest.first().is_some_and(|&b| grammar::is_lws(b))
+    {
+        return None;
+    }
+    let rest = grammar::trim_start(rest);
+    let digits = rest.iter().position(|byte| !byte.is_ascii_digit()).unwrap_or(rest.len());
+    let status = grammar::decimal(&rest[..digits]).filter(|status| (100..700).contains(status))?;
+    let reason = &rest[digits..];
+    if digits != 3 || reason.first().is_some_and(|&byte| !grammar::is_lws(byte)) {
+        return None;
+    }
+    Some(Sipfrag { status: u16::try_from(status).ok()?, reason: grammar::trim(reason) })
+}
+
+/// True if a Content-Type names a sipfrag, whatever its parameters.
+pub fn is_sipfrag(content_type: &[u8]) -> bool {
+    media_type(content_type).eq_ignore_ascii_case(b"message/sipfrag")
+}
+
+/// Appends a status line with the usual reason phrase, as the body of a NOTIFY.
+pub fn write(out: &mut Vec<u8>, status: u16) {
+    out.extend_from_slice(format!("{SIP_VERSION} {status} {}\r\n", reason_phrase(status)).as_bytes());
+}

@@ -1,0 +1,442 @@
+//! SIP, SIPS and tel URIs (RFC 3261 section 19.1, RFC 3966, RFC 5118), read in place.
+//!
+//! Not here: resolving a host (`sip::locate`, `net`). A URI of any other scheme is carried as opaque bytes, so that
+//! it can be refused with 416 or passed on in a To header.
+
+use super::caps::MAX_URI;
+use super::grammar::{self, Malformed};
+use std::borrow::Cow;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+
+/// The scheme of a URI.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Scheme<'a> {
+    /// `sip:`
+    Sip,
+    /// `sips:`
+    Sips,
+    /// `tel:` (RFC 3966)
+    Tel,
+    /// Any other, as written.
+    Other(&'a [u8]),
+}
+
+/// The host of a URI or of a Via's sent-by.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Host<'a> {
+    /// A name, as written; empty for URIs that have no host.
+    Name(&'a [u8]),
+    /// An IPv4 address.
+    V4(Ipv4Addr),
+    /// An IPv6 address, written in brackets.
+    V6(Ipv6Addr),
+}
+
+impl<'a> Host<'a> {
+    /// The address, if it is one.
+    pub fn ip(&self) -> Option<IpAddr> {
+        match self {
+            Host::Name(_) => None,
+            Host::V4(address) => Some(IpAddr::V4(*address)),
+            Host::V6(address) => Some(IpAddr::V6(*address)),
+        }
+    }
+
+    /// Reads a host without a port: a name, an IPv4 address, an IPv6 address with or without brackets.
+    pub fn parse(text: &'a [u8]) -> Result<Host<'a>, Malformed> {
+        if let Some(address) = ipv6(text) {
+            return Ok(Host::V6(address));
+        }
+        match host_port(text)? {
+            (host, None, []) => Ok(host),
+            _ => Err(Malformed("host")),
+        }
+    }
+
+    /// Names compared without case, addresses by value (RFC 3261 section 19.1.4).
+    pub fn same(&self, other: &Host<'_>) -> bool {
+        match (self, other) {
+            (Host::Name(one), Host::Name(two)) => one.eq_ignore_ascii_case(two),
+            (Host::V4(one), Host::V4(two)) => one == two,
+            (Host::V6(one), Host::V6(two)) => one == two,
+            (Host::Name(_) | Host::V4(_) | Host::V6(_), _) => false,
+        }
+    }
+}
+
+impl std::fmt::Display for Host<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Host::Name(name) => write!(f, "{}", name.escape_ascii()),
+            Host::V4(address) => write!(f, "{address}"),
+            Host::V6(address) => write!(f, "[{address}]"),
+        }
+    }
+}
+
+/// A URI read in place. For `tel:` the number is `user` and there is no host; for other schemes only `bytes` counts.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Uri<'a> {
+    /// The scheme.
+    pub scheme: Scheme<'a>,
+    /// The user part as written (escapes kept), or the number of a `tel:` URI.
+    pub user: Option<&'a [u8]>,
+    /// The password as written.
+    pub password: Option<&'a [u8]>,
+    /// The host; `Name(b"")` where the scheme has none.
+    pub host: Host<'a>,
+    /// The port, if written.
+    pub port: Option<u16>,
+    /// The parameters as written, without the first `;`.
+    pub params: &'a [u8],
+    /// The embedded headers as written, without the `?`.
+    pub headers: &'a [u8],
+    /// The whole URI as written.
+    pub bytes: &'a [u8],
+}
+
+impl Default for Uri<'_> {
+    fn default() -> Self {
+        Uri::opaque(Scheme::Other(b""), b"")
+    }
+}
+
+impl<'a> Uri<'a> {
+    fn opaque(scheme: Scheme<'a>, bytes: &'a [u8]) -> Self {
+        Uri {
+            scheme,
+            user: None,
+            password: None,
+            host: Host::Name(b""),
+            port: None,
+            params: b"",
+            headers: b"",
+            bytes,
+        }
+    }
+
+    /// Reads a URI that fills `bytes`.
+    ///
+    /// # Errors
+    /// What part is malformed. Unknown schemes are no error: their rest is opaque, but without white space.
+    pub fn parse(bytes: &'a [u8]) -> Result<Uri<'a>, Malformed> {
+        if bytes.len() > MAX_URI {
+            return Err(Malformed("URI (too long)"));
+        }
+        match bytes {
+            [b's' | b'S', b'i' | b'I', b'p' | b'P', b':', rest @ ..] => sip_uri(Scheme::Sip, rest, bytes),
+            [b's' | b'S', b'i' | b'I', b'p' | b'P', b's' | b'S', b':', rest @ ..] => {
+                sip_uri(Scheme::Sips, rest, bytes)
+            }
+            [b't' | b'T', b'e' | b'E', b'l' | b'L', b':', rest @ ..] => tel_uri(rest, bytes),
+            _ => other_uri(bytes),
+        }
+    }
+
+    /// True for `sip:` and `sips:`.
+    pub fn is_sip(&self) -> bool {
+        matches!(self.scheme, Scheme::Sip | Scheme::Sips)
+    }
+
+    /// The value of a URI parameter, its name in any case: `Some(None)` if it stands without a value.
+    pub fn param(&self, name: &[u8]) -> Option<Option<&'a [u8]>> {
+        self.each_param().find_map(|(found, value)| found.eq_ignore_ascii_case(name).then_some(value))
+    }
+
+    /// The URI parameters as written.
+    pub fn each_param(&self) -> impl Iterator<Item = (&'a [u8], Option<&'a [u8]>)> + Clone + use<'a> {
+        self.params.split(|&byte| byte == b';').filter(|text| !text.is_empty()).map(split_equals)
+    }
+
+    /// The embedded headers as written, `(name, value)`; [`percent_decode`] gives their text.
+    pub fn each_header(&self) -> impl Iterator<Item = (&'a [u8], &'a [u8])> + Clone + use<'a> {
+        self.headers.split(|&byte| byte == b'&').filter(|text| !text.is_empty()).map(|text| {
+            let (name, value) = split_equals(text);
+            (name, value.unwrap_or(b""))
+        })
+    }
+
+    /// The user part with its escapes resolved; empty if there is none.
+    pub fn user_text(&self) -> Cow<'a, [u8]> {
+        percent_decode(self.user.unwrap_or(b""))
+    }
+
+    /// Equality by RFC 3261 section 19.1.4. `tel:` URIs are equal by number without visual separators (RFC 3966
+    /// section 4) and parameters; other schemes byte by byte.
+    pub fn equivalent(&self, other: &Uri<'_>) -> bool {
+        match (self.scheme, other.scheme) {
+            (Scheme::Sip, Scheme::Sip) | (Scheme::Sips, Scheme::Sips) => {
+                same_escaped(self.user, other.user)
+                    && same_escaped(self.password, other.password)
+                    && self.host.same(&other.host)
+                    && self.port == other.port
+                    && params_match(self, other)
+                    && params_match(other, self)
+                    && headers_match(self, other)
+            }
+            (Scheme::Tel, Scheme::Tel) => {
+                digits(self.user.unwrap_or(b"")).eq(digits(other.user.unwrap_or(b"")))
+                    && tel_params_match(self, other)
+                    && tel_params_match(other, self)
+            }
+            (Scheme::Other(_), Scheme::Other(_)) => self.bytes == other.bytes,
+            (Scheme::Sip | Scheme::Sips | Scheme::Tel | Scheme::Other(_), _) => false,
+        }
+    }
+}
+
+/// Splits `name=value`.
+fn split_equals(text: &[u8]) -> (&[u8], Option<&[u8]>) {
+    match memchr::memchr(b'=', text) {
+        Some(at) => (&text[..at], Some(&text[at + 1..])),
+        None => (text, None),
+    }
+}
+
+fn sip_uri<'a>(scheme: Scheme<'a>, rest: &'a [u8], bytes: &'a [u8]) -> Result<Uri<'a>, Malformed> {
+    let mut uri = Uri::opaque(scheme, bytes);
+    let mut rest = rest;
+    // User and password may hold ';', '?' and ':' but no raw '@', so the first one ends them.
+    if let Some(at) = memchr::memchr(b'@', rest) {
+        let info = &rest[..at];
+        if !grammar::is_user_text(info) || !escapes_are_whole(info) {
+            return Err(Malformed("user part of URI"));
+        }
+        let (user, password) = match memchr::memchr(b':', info) {
+            Some(colon) => (&info[..colon], Some(&info[colon + 1..])),
+            None => (info, None),
+        };
+        if user.is_empty() {
+            return Err(Malformed("user part of URI"));
+        }
+        (uri.user, uri.password) = (Some(user), password);
+        rest = &rest[at + 1..];
+    }
+    let (host, port, rest) = host_port(rest)?;
+    (uri.host, uri.port) = (host, port);
+    let (params, headers) = match memchr::memchr(b'?', rest) {
+        Some(mark) => (&rest[..mark], &rest[mark + 1..]),
+        None => (rest, &b""[..]),
+    };
+    uri.headers = headers;
+    if !params.is_empty() {
+        uri.params = params.strip_prefix(b";").ok_or(Malformed("port or parameters of URI"))?;
+    }
+    // A raw '@' further on would let two readers see two hosts.
+    if !grammar::is_uri_text(rest) || memchr::memchr(b'@', uri.params).is_some() {
+        return Err(Malformed("parameters of URI"));
+    }
+    Ok(uri)
+}
+
+fn tel_uri<'a>(rest: &'a [u8], bytes: &'a [u8]) -> Result<Uri<'a>, Malformed> {
+    let end = memchr::memchr(b';', rest).unwrap_or(rest.len());
+    let number = &rest[..end];
+    let is_number = |byte: &u8| byte.is_ascii_hexdigit() || b"+*#-.()".contains(byte);
+    if !number.iter().all(is_number)
+        || !number.iter().any(|byte| byte.is_ascii_hexdigit() || b"*#".contains(byte))
+    {
+        return Err(Malformed("number of tel URI"));
+    }
+    let params = rest.get(end + 1..).unwrap_or(b"");
+    if !grammar::is_uri_text(params) || memchr::memchr(b'@', params).is_some() {
+        return Err(Malformed("parameters of tel URI"));
+    }
+    Ok(Uri { user: Some(number), params, ..Uri::opaque(Scheme::Tel, bytes) })
+}
+
+fn other_uri(bytes: &[u8]) -> Result<Uri<'_>, Malformed> {
+    let colon = memchr::memchr(b':', bytes).ok_or(Malformed("URI"))?;
+    let scheme = &bytes[..colon];
+    let in_scheme = |byte: &u8| byte.is_ascii_alphanumeric() || b"+-.".contains(byte);
+    let named = scheme.first().is_some_and(u8::is_ascii_alphabetic) && scheme.iter().all(in_scheme);
+    if !named || colon + 1 == bytes.len() || !grammar::is_uri_text(bytes) {
+        return Err(Malformed("URI"));
+    }
+    Ok(Uri::opaque(Scheme::Other(scheme), bytes))
+}
+
+/// Reads `host[:port]` and gives what follows. White space is not allowed inside.
+pub(crate) fn host_port(bytes: &[u8]) -> Result<(Host<'_>, Option<u16>, &[u8]), Malformed> {
+    let (host, rest) = if bytes.first() == Some(&b'[') {
+        let close = memchr::memchr(b']', bytes).ok_or(Malformed("IPv6 address"))?;
+        let address = ipv6(&bytes[..=close]).ok_or(Malformed("IPv6 address"))?;
+        (Host::V6(address), &bytes[close + 1..])
+    } else {
+        let (name, rest) = bytes.split_at(grammar::host_span(bytes));
+        (name_or_v4(name)?, rest)
+    };
+    let Some(after) = rest.strip_prefix(b":") else { return Ok((host, None, rest)) };
+    let digits = after.iter().position(|byte| !byte.is_ascii_digit()).unwrap_or(after.len());
+    let port = port(&after[..digits])?;
+    Ok((host, Some(port), &after[digits..]))
+}
+
+/// Reads a port; 0 is none.
+pub(crate) fn port(digits: &[u8]) -> Result<u16, Malformed> {
+    let number = grammar::decimal(digits).and_then(|number| u16::try_from(number).ok());
+    number.filter(|&port| port != 0).ok_or(Malformed("port"))
+}
+
+fn name_or_v4(name: &[u8]) -> Result<Host<'_>, Malformed> {
+    match name {
+        [] => Err(Malformed("host")),
+        [first, ..] if first.is_ascii_digit() => match ipv4(name) {
+            Some(address) => Ok(Host::V4(address)),
+            None if name.iter().all(|byte| byte.is_ascii_digit() || *byte == b'.') => {
+                Err(Malformed("IPv4 address"))
+            }
+            None => Ok(Host::Name(name)),
+        },
+        [b'.' | b'-', ..] => Err(Malformed("host")),
+        _ => Ok(Host::Name(name)),
+    }
+}
+
+fn ipv4(text: &[u8]) -> Option<Ipv4Addr> {
+    let mut octets = [0u8; 4];
+    let (mut part, mut digits, mut value) = (0, 0, 0u16);
+    for &byte in text {
+        match byte {
+            b'0'..=b'9' if digits < 3 => {
+                (digits, value) = (digits + 1, value * 10 + u16::from(byte - b'0'));
+            }
+            b'.' if digits > 0 && part < 3 => {
+                octets[part] = u8::try_from(value).ok()?;
+                (part, digits, value) = (part + 1, 0, 0);
+            }
+            _ => return None,
+        }
+    }
+    if part != 3 || digits == 0 {
+        return None;
+    }
+    octets[3] = u8::try_from(value).ok()?;
+    Some(Ipv4Addr::from(octets))
+}
+
+/// Reads an IPv6 address with or without brackets. Three colons, which the grammar of RFC 3261 asks for before an
+/// embedded IPv4 address by mistake, are read as two (RFC 5118 section 4.10).
+pub fn ipv6(text: &[u8]) -> Option<Ipv6Addr> {
+    let inner = text.strip_prefix(b"[").and_then(|rest| rest.strip_suffix(b"]")).unwrap_or(text);
+    // The longest form with an embedded IPv4 address has 45 bytes; one more for the third colon.
+    if inner.len() > 46 || !inner.contains(&b':') {
+        return None;
+    }
+    let text = std::str::from_utf8(inner).ok()?;
+    match text.find(":::") {
+        None => text.parse().ok(),
+        Some(at) => {
+            let mut repaired = [0u8; 46];
+            let kept = inner.len() - 1;
+            repaired[..at].copy_from_slice(&inner[..at]);
+            repaired[at..kept].copy_from_slice(&inner[at + 1..]);
+            std::str::from_utf8(&repaired[..kept]).ok()?.parse().ok()
+        }
+    }
+}
+
+fn escapes_are_whole(text: &[u8]) -> bool {
+    memchr::memchr_iter(b'%', text)
+        .all(|at| text.get(at + 1..at + 3).is_some_and(|hex| hex.iter().all(u8::is_ascii_hexdigit)))
+}
+
+fn same_escaped(one: Option<&[u8]>, two: Option<&[u8]>) -> bool {
+    match (one, two) {
+        (Some(one), Some(two)) => one == two || percent_decode(one) == percent_decode(two),
+        (None, None) => true,
+        (Some(_), None) | (None, Some(_)) => false,
+    }
+}
+
+/// Every parameter of `one` agrees with `two`; those in `MUST_MATCH` may not be missing there.
+fn params_match(one: &Uri<'_>, two: &Uri<'_>) -> bool {
+    const MUST_MATCH: [&[u8]; 5] = [b"user", b"ttl", b"method", b"maddr", b"transport"];
+    one.each_param().all(|(name, value)| match two.param(name) {
+        Some(other) => {
+            let (one, two) = (percent_decode(value.unwrap_or(b"")), percent_decode(other.unwrap_or(b"")));
+            one.eq_ignore_ascii_case(&two)
+        }
+        None => !MUST_MATCH.iter().any(|must| must.eq_ignore_ascii_case(name)),
+    })
+}
+
+fn tel_params_match(one: &Uri<'_>, two: &Uri<'_>) -> bool {
+    one.each_param().all(|(name, value)| {
+        two.param(name).is_some_and(|other| value.unwrap_or(b"").eq_ignore_ascii_case(other.unwrap_or(b"")))
+    })
+}
+
+fn headers_match(one: &Uri<'_>, two: &Uri<'_>) -> bool {
+    let covered = |one: &Uri<'_>, two: &Uri<'_>| {
+        one.each_header().all(|(name, value)| {
+            two.each_header().any(|(other_name, other_value)| {
+                percent_decode(name).eq_ignore_ascii_case(&percent_decode(other_name))
+                    && percent_decode(value) == percent_decode(other_value)
+            })
+        })
+    };
+    covered(one, two) && covered(two, one)
+}
+
+/// The digits of a number without its visual separators (RFC 3966 section 5.1.1).
+fn digits(number: &[u8]) -> impl Iterator<Item = u8> + '_ {
+    number.iter().filter(|byte| !b"-.()".contains(byte)).map(u8::to_ascii_lowercase)
+}
+
+/// Resolves `%HH`; an incomplete escape stays as it stands. Borrows when there is none.
+pub fn percent_decode(text: &[u8]) -> Cow<'_, [u8]> {
+    if memchr::memchr(b'%', text).is_none() {
+        return text.into();
+    }
+    let mut plain = Vec::with_capacity(text.len());
+    let mut rest = text;
+    while let Some((&byte, after)) = rest.split_first() {
+        match (byte, after) {
+            (b'%', [high, low, tail @ ..]) if high.is_ascii_hexdigit() && low.is_ascii_hexdigit() => {
+                plain.push(hex_value(*high) << 4 | hex_value(*low));
+                rest = tail;
+            }
+            _ => {
+                plain.push(byte);
+                rest = after;
+            }
+        }
+    }
+    plain.into()
+}
+
+fn hex_value(digit: u8) -> u8 {
+    match digit {
+        b'0'..=b'9' => digit - b'0',
+        b'a'..=b'f' => digit - b'a' + 10,
+        _ => digit - b'A' + 10,
+    }
+}
+
+fn percent_encode(out: &mut Vec<u8>, text: &[u8], stays: impl Fn(u8) -> bool) {
+    const HEX: &[u8; 16] = b"0123456789ABCDEF";
+    for &byte in text {
+        if stays(byte) {
+            out.push(byte);
+        } else {
+            out.extend([b'%', HEX[usize::from(byte >> 4)], HEX[usize::from(byte & 15)]]);
+        }
+    }
+}
+
+/// Appends the name or value of a header that is embedded in a URI: all but unreserved and `[ ] / ? : + $` is escaped.
+pub fn encode_embedded(out: &mut Vec<u8>, text: &[u8]) {
+    percent_encode(out, text, grammar::is_embedded);
+}
+
+/// Appends a user part: all but unreserved and `& = + $ , ; ? /` is escaped, minus those (`; ?`) that careless
+/// readers take for the start of parameters and headers.
+pub fn encode_user(out: &mut Vec<u8>, text: &[u8]) {
+    percent_encode(out, text, |byte| grammar::is_unreserved(byte) || b"&=+$,/".contains(&byte));
+}
+
+/// Appends the value of a URI parameter: all but unreserved and `[ ] / : & + $` is escaped.
+pub fn encode_param(out: &mut Vec<u8>, text: &[u8]) {
+    percent_encode(out, text, |byte| grammar::is_unreserved(byte) || b"[]/:&+$".contains(&byte));
+}

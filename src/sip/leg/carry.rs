@@ -1,0 +1,1 @@
+//! What passes from one leg to another.

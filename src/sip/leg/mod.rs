@@ -1,0 +1,149 @@
+//! One INVITE usage of one dialog: the caller's leg, the agent's or a target's. Cut by verb.
+//!
+//! A leg knows SIP and nothing of calls. It is driven by the verbs of [`crate::sip::Stack`] and speaks by [`Event`].
+
+pub mod accept;
+pub mod carry;
+pub mod close;
+pub mod connect;
+pub mod decision;
+pub mod keepalive;
+pub mod modify;
+pub mod refer;
+
+use super::flow::Flow;
+use crate::wire::Message;
+
+/// A leg's place in its stack. Never reused while a stale copy could be mistaken for another leg.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct LegId {
+    /// Slab index: dense, for tables beside the stack.
+    pub index: u32,
+    /// Which use of that index.
+    pub generation: u32,
+}
+
+/// A request that a peer sent inside a leg and that waits for our final response.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct RequestId(pub(crate) super::transaction::ServerId);
+
+/// A request that we sent inside a leg. Answered by exactly one [`Event::Response`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct SentId(pub(crate) u64);
+
+/// Who made a status.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, serde::Serialize, serde::Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Origin {
+    /// It came in a message.
+    Remote,
+    /// Baton made it: 408 for a timeout, 503 for a transport fault (RFC 3261 §8.1.3.1).
+    Local,
+}
+
+/// A header that a handoff or the product adds: already validated and expanded.
+#[derive(Clone, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+pub struct Field {
+    /// As it is to be written.
+    pub name: Box<str>,
+    /// Without control characters.
+    pub value: Box<str>,
+}
+
+/// The body of a message that we make.
+#[derive(Clone, Copy, Debug, Default)]
+pub enum Body<'a> {
+    /// Content-Length: 0.
+    #[default]
+    None,
+    /// The body (and Content-Type) of [`Content::copy`]; SDP gets this dialog's continuous `o=`.
+    Copied,
+    /// An SDP body; gets this dialog's continuous `o=` (RFC 3264 §8).
+    Sdp(&'a [u8]),
+    /// Anything else, as it is: Content-Type, body.
+    Other(&'a [u8], &'a [u8]),
+}
+
+/// What a message that we make carries beside what its dialog gives it.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Content<'a> {
+    /// End-to-end headers are copied from here: `X-*`, User-to-User, Diversion, History-Info, Reason, Warning,
+    /// Alert-Info, Call-Info, Subject, Session-ID … (the list stands in `leg/carry`). Never dialog, routing,
+    /// authentication or content headers.
+    pub copy: Option<&'a Message<'a>>,
+    /// Whether P-Asserted-Identity and Privacy are copied too: both sides are trusted.
+    pub identity: bool,
+    /// Added; a name that stands here is not copied from `copy`.
+    pub fields: &'a [Field],
+    /// The body.
+    pub body: Body<'a>,
+}
+
+/// A new leg of ours.
+#[derive(Clone, Copy, Debug)]
+pub struct Connect<'a> {
+    /// Where the INVITE goes; of several the next is tried on a transport fault or 503 (RFC 3263 §4.3).
+    pub flows: &'a [Flow],
+    /// Request-URI.
+    pub uri: &'a [u8],
+    /// The To URI (without tag).
+    pub to: &'a [u8],
+    /// User part of the From URI, at our advertised host; percent-encoded as needed here. None: anonymous.
+    pub from_user: Option<&'a [u8]>,
+    /// Display name of From.
+    pub from_display: Option<&'a [u8]>,
+    /// Max-Forwards as it is to stand on the wire.
+    pub max_forwards: u8,
+    /// Slot of the call: the Call-ID that is minted carries it.
+    pub slot: u16,
+    /// Index into [`super::Settings::credentials`] for 401/407.
+    pub credentials: Option<u16>,
+    /// Headers and offer.
+    pub content: Content<'a>,
+}
+
+/// What an in-dialog request from the peer wants.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Wish {
+    /// re-INVITE: a new offer, or the wish for one.
+    Modify,
+    /// UPDATE (RFC 3311).
+    Update,
+    /// INFO (RFC 6086).
+    Info,
+    /// REFER (RFC 3515); Refer-To and the rest are read with [`refer::Referral`].
+    Refer,
+}
+
+/// What a leg says. Where a message caused it, [`crate::sip::Stack::handle_message`] returns it and the message is
+/// at hand; else it comes from [`crate::sip::Stack::poll_event`] and stands for a timeout or a transport fault.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Event {
+    /// A new INVITE made this leg; 100 is sent. The message is the INVITE.
+    Incoming { leg: LegId },
+    /// The caller cancelled before a final response; 200 and 487 are sent. The leg is over.
+    Cancelled { leg: LegId },
+    /// 101-199 to our INVITE.
+    Progress { leg: LegId, status: u16 },
+    /// The first 2xx to our INVITE. With `needs_answer` its SDP is an offer, and [`crate::sip::Stack::acknowledge`] must follow;
+    /// else it is ACKed.
+    Answered { leg: LegId, status: u16, needs_answer: bool },
+    /// Our INVITE failed for good (all flows tried, challenge answered). The leg is over.
+    Refused { leg: LegId, status: u16, origin: Origin },
+    /// ACK for our 2xx (initial or re-INVITE). The message may carry the answer to our offer.
+    Confirmed { leg: LegId },
+    /// No ACK for our 2xx within 64·T1: BYE is sent, the leg is closing (RFC 3261 §13.3.1.4).
+    Unconfirmed { leg: LegId },
+    /// A request inside the leg that waits for [`crate::sip::Stack::respond`] (or `accept_referral`).
+    Request { leg: LegId, request: RequestId, wish: Wish },
+    /// The final response to a request of ours inside the leg. For a re-INVITE with `needs_answer` see `Answered`.
+    Response { leg: LegId, sent: SentId, status: u16, origin: Origin, needs_answer: bool },
+    /// A NOTIFY of the subscription that our REFER made, already answered 200. `refer` is that REFER.
+    Notified { leg: LegId, refer: SentId, news: super::subscription::News },
+    /// The peer's BYE, already answered 200. The leg is over; its subscriptions live on until `release`.
+    Bye { leg: LegId },
+    /// Our BYE (or CANCEL) is done: the final status to the BYE, or a local 408. The leg is over.
+    Closed { leg: LegId, status: u16, origin: Origin },
+    /// The peer is gone: two keepalives missed, or an in-dialog request of the stack's own got 481/408. Nothing is sent.
+    Lost { leg: LegId, status: u16, origin: Origin },
+}

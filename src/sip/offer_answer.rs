@@ -1,0 +1,264 @@
+//! Offer and answer inside one dialog (RFC 3264, RFC 6337): whose turn it is, what stands, and an `o=` line that
+//! stays continuous whoever's SDP is sent.
+//!
+//! Not a media stack: bodies are carried as they are but for `o=`. Kept apart from the INVITE usage: an offer may
+//! stand in an INVITE, a 2xx, an ACK or an UPDATE. Called by `leg/` only.
+
+/// Whose offer waits for its answer.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) enum Exchange {
+    /// Nobody's.
+    #[default]
+    Idle,
+    /// Ours.
+    Ours,
+    /// The peer's.
+    Theirs,
+}
+
+/// What we sent in one dialog; the `o=` of the first SDP stays, its version grows by one with each change
+/// (RFC 3264 §8).
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Local {
+    /// The last SDP as it went out; empty before the first.
+    sent: Box<[u8]>,
+}
+
+impl Local {
+    /// The SDP as it is to be sent in this dialog.
+    pub(crate) fn next(&mut self, sdp: &[u8]) -> &[u8] {
+        if let Some(changed) = continued(&self.sent, sdp) {
+            self.sent = changed;
+        }
+        &self.sent
+    }
+
+    /// The last one sent.
+    pub(crate) fn sent(&self) -> &[u8] {
+        &self.sent
+    }
+}
+
+/// `sdp` with the origin of `before`: None if that is `before` itself.
+fn continued(before: &[u8], sdp: &[u8]) -> Option<Box<[u8]>> {
+    if before == sdp {
+        return None;
+    }
+    let (Some(mine), Some(theirs)) = (Origin::find(before), Origin::find(sdp)) else {
+        return Some(sdp.into());
+    };
+    let same_head = before[..mine.line.0] == sdp[..theirs.line.0];
+    if same_head && before[mine.line.1..] == sdp[theirs.line.1..] {
+        return None;
+    }
+    let mut text = Vec::with_capacity(sdp.len() + before.len().min(128));
+    text.extend_from_slice(&sdp[..theirs.line.0]);
+    text.extend_from_slice(&before[mine.line.0..mine.version.0]);
+    text.extend_from_slice(mine.number.wrapping_add(1).to_string().as_bytes());
+    text.extend_from_slice(&before[mine.version.1..mine.line.1]);
+    text.extend_from_slice(&sdp[theirs.line.1..]);
+    Some(text.into_boxed_slice())
+}
+
+/// Where the `o=` line of an SDP stands.
+struct Origin {
+    /// Start and end of the line without its line end.
+    line: (usize, usize),
+    /// Start and end of sess-version.
+    version: (usize, usize),
+    number: u64,
+}
+
+impl Origin {
+    /// None if there is no `o=` line of six fields with a number as version (RFC 4566 §5.2).
+    fn find(sdp: &[u8]) -> Option<Origin> {
+        let mut start = 0;
+        while start < sdp.len() {
+            let rest = &sdp[start..];
+            let end = start + memchr::memchr2(b'\r', b'\n', rest).unwrap_or(rest.len());
+            if rest.starts_with(b"o=") {
+                return Origin::read(sdp, start, end);
+            }
+            start = end + sdp[end..].iter().take_while(|&&byte| byte == b'\r' || byte == b'\n').count();
+        }
+        None
+    }
+
+    fn read(sdp: &[u8], start: usize, end: usize) -> Option<Origin> {
+        let line = &sdp[start..end];
+        let mut spaces = memchr::memchr_iter(b' ', line);
+        let (_, second, third) = (spaces.next()?, spaces.next()?, spaces.next()?);
+        let (_, _) = (spaces.next()?, spaces.next()?);
+        let digits = line.get(second + 1..third)?;
+        let number = std::str::from_utf8(digits).ok()?.parse().ok()?;
+        Some(Origin { line: (start, end), version: (start + second + 1, start + third), number })
+    }
+}
+
+/// The session of one dialog.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Session {
+    local: Local,
+    /// What stands on our side while the last one sent is only offered, or was refused (RFC 6141).
+    agreed: Option<Box<[u8]>>,
+    /// What stands on the peer's side.
+    remote: Box<[u8]>,
+    /// The peer's offer until we answer it.
+    proposed: Option<Box<[u8]>>,
+    exchange: Exchange,
+}
+
+impl Session {
+    /// A session of a dialog in which `local` was sent (an early dialog that is now answered).
+    pub(crate) fn with_local(local: Local) -> Session {
+        Session { local, ..Session::default() }
+    }
+
+    pub(crate) fn exchange(&self) -> Exchange {
+        self.exchange
+    }
+
+    /// Our SDP that stands, or that is the first offer; empty: none.
+    pub(crate) fn local(&self) -> &[u8] {
+        self.agreed.as_deref().unwrap_or(self.local.sent())
+    }
+
+    /// The peer's SDP that stands; empty: none.
+    pub(crate) fn remote(&self) -> &[u8] {
+        &self.remote
+    }
+
+    /// The peer's offer that waits for our answer.
+    pub(crate) fn proposed(&self) -> Option<&[u8]> {
+        self.proposed.as_deref()
+    }
+
+    /// We send an offer: the SDP as it is to be sent.
+    pub(crate) fn offer(&mut self, sdp: &[u8]) -> &[u8] {
+        if self.agreed.is_none() && !self.local.sent().is_empty() {
+            self.agreed = Some(self.local.sent().into());
+        }
+        self.exchange = Exchange::Ours;
+        self.local.next(sdp)
+    }
+
+    /// We send an answer: the SDP as it is to be sent.
+    pub(crate) fn answer(&mut self, sdp: &[u8]) -> &[u8] {
+        self.settle();
+        self.agreed = None;
+        if let Some(offer) = self.proposed.take() {
+            self.remote = offer;
+        }
+        self.local.next(sdp)
+    }
+
+    /// The peer sent an offer.
+    pub(crate) fn offered(&mut self, sdp: &[u8]) {
+        self.exchange = Exchange::Theirs;
+        self.proposed = (sdp != &*self.remote).then(|| sdp.into());
+    }
+
+    /// The peer sent an answer to our offer.
+    pub(crate) fn answered(&mut self, sdp: &[u8]) {
+        self.settle();
+        self.agreed = None;
+        if sdp != &*self.remote {
+            self.remote = sdp.into();
+        }
+    }
+
+    /// The outstanding offer was refused, by either side, or never answered: what stood stands.
+    pub(crate) fn refused(&mut self) {
+        self.settle();
+        self.proposed = None;
+    }
+
+    fn settle(&mut self) {
+        self.exchange = Exchange::Idle;
+    }
+}
+
+/// The answer that declines every stream of `offer`: its lines with all ports 0. It ends an offer that nobody answers
+/// (product: ACK with all ports 0, then BYE).
+pub(crate) fn declined(offer: &[u8]) -> Vec<u8> {
+    let mut answer = Vec::with_capacity(offer.len());
+    let mut in_media = false;
+    for line in offer.split_inclusive(|&byte| byte == b'\n') {
+        if line.starts_with(b"m=") {
+            in_media = true;
+            let mut fields = line.splitn(3, |&byte| byte == b' ');
+            let (media, rest) = (fields.next().unwrap_or(b""), fields.nth(1).unwrap_or(b""));
+            answer.extend_from_slice(media);
+            answer.extend_from_slice(b" 0 ");
+            answer.extend_from_slice(rest);
+        } else if !in_media {
+            answer.extend_from_slice(line);
+        }
+    }
+    answer
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn sdp(origin: &str, port: u16) -> Vec<u8> {
+        format!("v=0\r\no={origin}\r\ns=-\r\nc=IN IP4 10.0.0.1\r\nt=0 0\r\nm=audio {port} RTP/AVP 0\r\na=x\r\n").into()
+    }
+
+    #[test]
+    fn the_first_origin_stays_and_its_version_grows_with_each_change() {
+        let mut local = Local::default();
+        assert_eq!(local.next(&sdp("a 7 7 IN IP4 10.0.0.1", 4000)), sdp("a 7 7 IN IP4 10.0.0.1", 4000));
+        // Another party's SDP: same session for the peer, one version on.
+        assert_eq!(local.next(&sdp("b 99 1234 IN IP4 9.9.9.9", 5000)), sdp("a 7 8 IN IP4 10.0.0.1", 5000));
+        // The same media under any origin is no change.
+        assert_eq!(local.next(&sdp("c 1 1 IN IP4 8.8.8.8", 5000)), sdp("a 7 8 IN IP4 10.0.0.1", 5000));
+        assert_eq!(local.next(&sdp("a 7 7 IN IP4 10.0.0.1", 4000)), sdp("a 7 9 IN IP4 10.0.0.1", 4000));
+    }
+
+    #[test]
+    fn what_has_no_readable_origin_passes_as_it_is() {
+        let mut local = Local::default();
+        local.next(&sdp("a 7 7 IN IP4 10.0.0.1", 4000));
+        assert_eq!(local.next(b"v=0\r\ns=-\r\n"), b"v=0\r\ns=-\r\n");
+        let odd = sdp("a 7 x IN IP4 10.0.0.1", 1);
+        assert_eq!(local.next(&odd), &odd[..]);
+    }
+
+    #[test]
+    fn a_refused_offer_leaves_the_session_and_still_counts_as_sent() {
+        let mut session = Session::default();
+        session.offer(&sdp("a 7 7 IN IP4 h", 1));
+        assert_eq!(session.exchange(), Exchange::Ours);
+        session.answered(b"answer");
+        session.offer(&sdp("a 7 7 IN IP4 h", 2));
+        session.refused();
+        assert_eq!(session.exchange(), Exchange::Idle);
+        assert_eq!(session.local(), sdp("a 7 7 IN IP4 h", 1));
+        assert_eq!(session.remote(), b"answer");
+        // Back to the first: a third version, for the second was seen.
+        assert_eq!(session.offer(&sdp("a 7 7 IN IP4 h", 1)), sdp("a 7 9 IN IP4 h", 1));
+        session.answered(b"answer");
+        assert_eq!(session.local(), sdp("a 7 9 IN IP4 h", 1));
+    }
+
+    #[test]
+    fn the_peers_offer_stands_once_it_is_answered() {
+        let mut session = Session::default();
+        session.offered(b"offer 1");
+        assert_eq!((session.remote(), session.proposed()), (&b""[..], Some(&b"offer 1"[..])));
+        session.answer(&sdp("a 1 1 IN IP4 h", 1));
+        session.offered(b"offer 2");
+        session.refused();
+        assert_eq!(session.remote(), b"offer 1");
+        assert_eq!(session.exchange(), Exchange::Idle);
+    }
+
+    #[test]
+    fn a_declined_offer_keeps_its_streams_with_port_0() {
+        let offer = b"v=0\r\no=a 1 1 IN IP4 h\r\ns=-\r\nt=0 0\r\nm=audio 4 RTP/AVP 0 8\r\na=x\r\nm=video 5 RTP/AVP 9\r\n";
+        let expected = "v=0\r\no=a 1 1 IN IP4 h\r\ns=-\r\nt=0 0\r\nm=audio 0 RTP/AVP 0 8\r\nm=video 0 RTP/AVP 9\r\n";
+        assert_eq!(String::from_utf8(declined(offer)).unwrap(), expected);
+    }
+}

@@ -148,7 +148,8 @@ impl Dialog {
             None if same_host(current.peer, peer) => current.transport,
             None => Transport::Udp,
         };
-        if transport == Transport::Tcp && current.transport == Transport::Tcp && same_host(current.peer, peer) {
+        if transport == Transport::Tcp && current.transport == Transport::Tcp && same_host(current.peer, peer)
+        {
             return Hop::Stay;
         }
         match listener_for(listeners, transport, peer, current.listener) {
@@ -296,10 +297,7 @@ mod tests {
             Addressing { uri: b"sip:p1;x=1", routes: b"<sip:p2;lr>", last: Some(b"sip:a@h") }
         );
         let alone = dialog("sip:a@h", "<sip:p1>");
-        assert_eq!(
-            alone.addressing(),
-            Addressing { uri: b"sip:p1", routes: b"", last: Some(b"sip:a@h") }
-        );
+        assert_eq!(alone.addressing(), Addressing { uri: b"sip:p1", routes: b"", last: Some(b"sip:a@h") });
     }
 
     #[test]

@@ -5,8 +5,15 @@
 //! (downward is a function call) and drains its events and transmits (upward is a queue).
 //! Nothing here knows what a call or a handoff is.
 
+pub mod dialog;
 pub mod flow;
+pub mod leg;
+pub mod offer_answer;
+pub mod stack;
+pub mod subscription;
 pub mod timing;
 
 pub use flow::{Flow, Listener, Transport};
+pub use leg::{Body, Connect, Content, Event, Field, LegId, Origin, RequestId, SentId, Wish};
+pub use stack::{Counts, Credentials, Gone, LegState, NotSent, Settings, Stack};
 pub use timing::{Now, Time, UnixMillis};

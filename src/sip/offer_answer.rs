@@ -203,7 +203,10 @@ mod tests {
     use super::*;
 
     fn sdp(origin: &str, port: u16) -> Vec<u8> {
-        format!("v=0\r\no={origin}\r\ns=-\r\nc=IN IP4 10.0.0.1\r\nt=0 0\r\nm=audio {port} RTP/AVP 0\r\na=x\r\n").into()
+        format!(
+            "v=0\r\no={origin}\r\ns=-\r\nc=IN IP4 10.0.0.1\r\nt=0 0\r\nm=audio {port} RTP/AVP 0\r\na=x\r\n"
+        )
+        .into()
     }
 
     #[test]
@@ -258,7 +261,8 @@ mod tests {
     #[test]
     fn a_declined_offer_keeps_its_streams_with_port_0() {
         let offer = b"v=0\r\no=a 1 1 IN IP4 h\r\ns=-\r\nt=0 0\r\nm=audio 4 RTP/AVP 0 8\r\na=x\r\nm=video 5 RTP/AVP 9\r\n";
-        let expected = "v=0\r\no=a 1 1 IN IP4 h\r\ns=-\r\nt=0 0\r\nm=audio 0 RTP/AVP 0 8\r\nm=video 0 RTP/AVP 9\r\n";
+        let expected =
+            "v=0\r\no=a 1 1 IN IP4 h\r\ns=-\r\nt=0 0\r\nm=audio 0 RTP/AVP 0 8\r\nm=video 0 RTP/AVP 9\r\n";
         assert_eq!(String::from_utf8(declined(offer)).unwrap(), expected);
     }
 }

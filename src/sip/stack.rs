@@ -8,13 +8,25 @@
 //! or called [`Stack::connect`] releases it once.
 
 use super::flow::{Flow, Listener};
-use super::ident::Seed;
 use super::leg::{Event, LegId};
 use super::timing::{Now, Time};
 use crate::observe::secret::Secret;
 use crate::wire::{Fault, Message};
 
-pub use super::outbox::Transmit;
+/// 256 bits from the operating system (or a test).
+#[derive(Clone, Copy, Debug)]
+pub struct Seed(pub [u8; 32]);
+
+/// One message to send.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Transmit<'a> {
+    /// Names it if it cannot be sent; 0 = nobody cares.
+    pub id: u64,
+    /// Where it goes.
+    pub flow: Flow,
+    /// The whole message.
+    pub bytes: &'a [u8],
+}
 
 /// A name and a password for a challenge (RFC 8760: SHA-256 first, else MD5).
 #[derive(Clone, Debug)]
@@ -111,7 +123,13 @@ impl Stack {
     /// A message that `wire::decode` accepted. `known`: the source is a trunk or an agent. From an unknown source only
     /// what matches a dialog or a transaction is looked at; everything else is dropped without a trace. At most one
     /// event, about this message; events that no message caused come from [`Stack::poll_event`].
-    pub fn handle_message(&mut self, now: Now, flow: Flow, message: &Message<'_>, known: bool) -> Option<Event> {
+    pub fn handle_message(
+        &mut self,
+        now: Now,
+        flow: Flow,
+        message: &Message<'_>,
+        known: bool,
+    ) -> Option<Event> {
         unimplemented!()
     }
 

@@ -1,1 +1,122 @@
-//! What passes from one leg to another.
+//! What passes from one leg to another: the one list of headers that go end to end.
+//!
+//! Everything that is not on it stays behind: dialog, routing, authentication and content headers are each leg's
+//! own. Called by everything in `leg/` that makes a message.
+
+use super::{Body, Content};
+use crate::wire::{Message, Name, Writer};
+
+/// Whether a header of that name passes from a message to the one made after it.
+fn passes(name: Name, response: bool, identity: bool) -> bool {
+    match name {
+        Name::UserToUser
+        | Name::Diversion
+        | Name::HistoryInfo
+        | Name::Reason
+        | Name::AlertInfo
+        | Name::CallInfo
+        | Name::Subject
+        | Name::SessionId
+        | Name::AcceptLanguage
+        | Name::Priority
+        | Name::Organization
+        | Name::InReplyTo
+        | Name::ReplyTo
+        | Name::InfoPackage
+        | Name::RecvInfo => true,
+        Name::Warning | Name::RetryAfter | Name::ErrorInfo => response,
+        Name::PAssertedIdentity | Name::Privacy => identity,
+        _ => false,
+    }
+}
+
+/// Headers that describe the body and go where it goes.
+fn describes_body(name: Name) -> bool {
+    matches!(name, Name::ContentDisposition | Name::ContentLanguage | Name::MimeVersion)
+}
+
+/// `X-…`.
+pub(crate) fn is_extension(name: &[u8]) -> bool {
+    matches!(name, [b'x' | b'X', b'-', _, ..])
+}
+
+/// Headers that only the product writes; whoever sends them, they mean nothing beyond this hop.
+pub(crate) fn is_own(name: &[u8]) -> bool {
+    let starts =
+        |prefix: &[u8]| name.get(..prefix.len()).is_some_and(|start| start.eq_ignore_ascii_case(prefix));
+    starts(b"X-Handoff") || starts(b"X-Baton-")
+}
+
+/// Writes what `content` carries beside its body.
+pub(crate) fn write(writer: &mut Writer<'_>, content: &Content<'_>) {
+    let with_body = matches!(content.body, Body::Copied);
+    if let Some(message) = &content.copy {
+        copy(writer, message, content, with_body);
+    }
+    for field in content.fields {
+        writer.header_raw(field.name.as_bytes(), field.value.as_bytes());
+    }
+}
+
+fn copy(writer: &mut Writer<'_>, message: &Message<'_>, content: &Content<'_>, with_body: bool) {
+    let response = !message.is_request();
+    for header in message.all() {
+        let wanted = match header.name {
+            Name::Other => is_extension(header.raw_name) && !is_own(header.raw_name),
+            name if describes_body(name) => with_body && !message.body().is_empty(),
+            name => passes(name, response, content.identity),
+        };
+        let name = if header.name == Name::Other { header.raw_name } else { header.name.as_str().as_bytes() };
+        let replaced = || content.fields.iter().any(|field| field.name.as_bytes().eq_ignore_ascii_case(name));
+        if wanted && !replaced() {
+            writer.header_raw(name, header.value);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::sip::leg::Field;
+    use crate::wire::{Framing, Index, decode};
+
+    const INVITE: &str = "INVITE sip:b@h SIP/2.0\r\nVia: SIP/2.0/UDP h;branch=z9hG4bK1\r\nFrom: <sip:a@h>;tag=1\r\n\
+        To: <sip:b@h>\r\nCall-ID: c\r\nCSeq: 1 INVITE\r\nMax-Forwards: 70\r\nContact: <sip:a@h>\r\n\
+        X-One: 1\r\nx-two: 2\r\nX-Handoff: no\r\nX-Baton-Call-ID: no\r\nAuthorization: Digest no\r\ns: hello\r\n\
+        P-Asserted-Identity: <sip:me@h>\r\nRecord-Route: <sip:p;lr>\r\nContent-Disposition: session\r\n\
+        Retry-After: 5\r\nContent-Length: 0\r\n\r\n";
+
+    fn carried(content: impl Fn(&mut Content<'_>)) -> String {
+        let mut index = Index::default();
+        let message = decode(INVITE.as_bytes(), &mut index, Framing::Datagram).expect("decodes");
+        let mut all = Content { copy: Some(&message), ..Content::default() };
+        content(&mut all);
+        let mut buffer = Vec::new();
+        let mut writer = Writer::response(&mut buffer, 200, "OK");
+        write(&mut writer, &all);
+        writer.finish(None);
+        String::from_utf8(buffer).unwrap().replace("\r\n", "|")
+    }
+
+    #[test]
+    fn only_what_is_end_to_end_passes() {
+        let text = carried(|_| ());
+        assert_eq!(text, "SIP/2.0 200 OK|X-One: 1|x-two: 2|Subject: hello|Content-Length: 0||");
+        let trusted = carried(|content| content.identity = true);
+        assert!(trusted.contains("P-Asserted-Identity: <sip:me@h>"));
+    }
+
+    #[test]
+    fn a_field_stands_instead_of_the_copied_header() {
+        let fields = [Field { name: "X-TWO".into(), value: "mine".into() }];
+        let mut index = Index::default();
+        let message = decode(INVITE.as_bytes(), &mut index, Framing::Datagram).expect("decodes");
+        let content = Content { copy: Some(&message), fields: &fields, ..Content::default() };
+        let mut buffer = Vec::new();
+        let mut writer = Writer::response(&mut buffer, 200, "OK");
+        write(&mut writer, &content);
+        writer.finish(None);
+        let text = String::from_utf8(buffer).unwrap();
+        assert!(text.contains("X-TWO: mine") && !text.contains("x-two: 2"));
+    }
+}

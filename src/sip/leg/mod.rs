@@ -25,7 +25,7 @@ pub struct LegId {
 
 /// A request that a peer sent inside a leg and that waits for our final response.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub struct RequestId(pub(crate) super::transaction::ServerId);
+pub struct RequestId(pub(crate) u64);
 
 /// A request that we sent inside a leg. Answered by exactly one [`Event::Response`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]

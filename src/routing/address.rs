@@ -5,6 +5,9 @@ use std::fmt;
 use std::net::IpAddr;
 use std::sync::Arc;
 
+use crate::wire::uri::{self, Uri};
+use crate::wire::Malformed;
+
 /// A transport that a SIP URI or a listener may name.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum Transport {
@@ -50,6 +53,74 @@ impl fmt::Display for Host {
     }
 }
 
+impl Host {
+    fn of(host: uri::Host<'_>) -> Self {
+        match host {
+            uri::Host::Name(name) => Self::name(&String::from_utf8_lossy(name)),
+            uri::Host::V4(v4) => Self::Ip(v4.into()),
+            uri::Host::V6(v6) => Self::Ip(IpAddr::V6(v6)),
+        }
+    }
+
+    fn name(name: &str) -> Self {
+        Self::Name(name.strip_suffix('.').unwrap_or(name).to_ascii_lowercase().into())
+    }
+
+    /// Reads `host` or `host:port`, IPv6 in brackets.
+    ///
+    /// # Errors
+    /// What is malformed.
+    pub fn parse_with_port(text: &str) -> Result<(Self, Option<u16>), AddressError> {
+        // The same grammar as in a URI, so the same reader.
+        let whole = format!("sip:{text}");
+        let uri = Uri::parse(whole.as_bytes())?;
+        if uri.user.is_some() || !uri.params.is_empty() || whole.contains('?') {
+            return Err(AddressError::Malformed("host"));
+        }
+        Ok((Self::of(uri.host), uri.port))
+    }
+
+    /// Whether both are the same: names without case, addresses by value.
+    pub fn is(&self, other: &uri::Host<'_>) -> bool {
+        Self::of(*other) == *self
+    }
+}
+
+/// Why a text is no address that Baton can use.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum AddressError {
+    /// Not a URI.
+    #[error("malformed {0}")]
+    Malformed(&'static str),
+    /// `sips:`, or a `transport` that needs TLS.
+    #[error("TLS is not carried out yet")]
+    Tls,
+    /// Another scheme than `sip:`.
+    #[error("not a `sip:` URI")]
+    Scheme,
+    /// A `transport` that Baton does not have.
+    #[error("the transport is `{0}`; Baton has udp and tcp")]
+    Transport(String),
+    /// Headers after a `?`.
+    #[error("a URI with embedded headers")]
+    Headers,
+    /// A password in the user part.
+    #[error("a password in a URI")]
+    Password,
+    /// A `method` parameter.
+    #[error("a URI with a `method` parameter")]
+    Method,
+    /// Angle brackets, or spaces.
+    #[error("angle brackets, quotes and spaces are no part of a URI")]
+    Brackets,
+}
+
+impl From<Malformed> for AddressError {
+    fn from(malformed: Malformed) -> Self {
+        Self::Malformed(malformed.0)
+    }
+}
+
 /// A `sip:` URI that was valid when the configuration was read. `text` is what goes on the wire.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct Address {
@@ -66,6 +137,47 @@ pub struct Address {
 }
 
 impl Address {
+    /// Reads a `sip:` URI of the configuration.
+    ///
+    /// # Errors
+    /// What it is that Baton cannot use.
+    pub fn parse(text: &str) -> Result<Self, AddressError> {
+        if text.contains(['<', '>', '"', ' ']) {
+            return Err(AddressError::Brackets);
+        }
+        let uri = Uri::parse(text.as_bytes())?;
+        match uri.scheme {
+            uri::Scheme::Sip => {}
+            uri::Scheme::Sips => return Err(AddressError::Tls),
+            uri::Scheme::Tel | uri::Scheme::Other(_) => return Err(AddressError::Scheme),
+        }
+        if text.contains('?') && !uri.user.is_some_and(|user| user.contains(&b'?')) || !uri.headers.is_empty() {
+            return Err(AddressError::Headers);
+        }
+        if uri.password.is_some() {
+            return Err(AddressError::Password);
+        }
+        if uri.param(b"method").is_some() {
+            return Err(AddressError::Method);
+        }
+        let transport = match uri.param(b"transport").map(|t| t.unwrap_or_default().to_ascii_lowercase()) {
+            None => None,
+            Some(name) => Some(match &*name {
+                b"udp" => Transport::Udp,
+                b"tcp" => Transport::Tcp,
+                b"tls" | b"wss" => return Err(AddressError::Tls),
+                other => return Err(AddressError::Transport(String::from_utf8_lossy(other).into_owned())),
+            }),
+        };
+        Ok(Self {
+            text: text.into(),
+            user: uri.user.map(|user| String::from_utf8_lossy(user).into()),
+            host: Host::of(uri.host),
+            port: uri.port,
+            transport,
+        })
+    }
+
     /// `host` or `host:port` as written in a URI.
     pub fn host_port(&self) -> String {
         match self.port {
@@ -78,5 +190,52 @@ impl Address {
 impl fmt::Display for Address {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.text)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn reads_the_parts_that_routing_needs() {
+        let address = Address::parse("sip:Booking@PBX.Example.com.:5070;transport=TCP;lr").unwrap();
+        assert_eq!(address.user.as_deref(), Some("Booking"));
+        assert_eq!(address.host, Host::Name("pbx.example.com".into()));
+        assert_eq!((address.port, address.transport), (Some(5070), Some(Transport::Tcp)));
+        assert_eq!(address.host_port(), "pbx.example.com:5070");
+        let v6 = Address::parse("sip:[2001:db8::1]").unwrap();
+        assert_eq!(v6.host_port(), "[2001:db8::1]");
+        assert_eq!(v6.transport, None);
+    }
+
+    #[test]
+    fn refuses_what_it_cannot_use() {
+        for (text, error) in [
+            ("sips:a@b", AddressError::Tls),
+            ("sip:a@b;transport=tls", AddressError::Tls),
+            ("sip:a@b;transport=sctp", AddressError::Transport("sctp".into())),
+            ("tel:+14155550123", AddressError::Scheme),
+            ("http://example.com", AddressError::Scheme),
+            ("<sip:a@b>", AddressError::Brackets),
+            ("sip:a@b?X-A=1", AddressError::Headers),
+            ("sip:a@b?", AddressError::Headers),
+            ("sip:a:secret@b", AddressError::Password),
+            ("sip:a@b;method=INVITE", AddressError::Method),
+        ] {
+            assert_eq!(Address::parse(text), Err(error), "{text}");
+        }
+        for text in ["", "sip:", "sip:a@", "sip:@b", "sip:a@b:0", "sip:a@b:x", "pbx", "sip:a@[::1", "sip:a@b\r\nX: y"] {
+            assert!(Address::parse(text).is_err(), "{text:?}");
+        }
+    }
+
+    #[test]
+    fn hosts_with_and_without_port() {
+        assert_eq!(Host::parse_with_port("203.0.113.10:5070").unwrap(), (Host::Ip([203, 0, 113, 10].into()), Some(5070)));
+        assert_eq!(Host::parse_with_port("[::1]").unwrap().1, None);
+        for text in ["", "a@b", "a;b", "a?b", "a b", "a:b"] {
+            assert!(Host::parse_with_port(text).is_err(), "{text:?}");
+        }
     }
 }

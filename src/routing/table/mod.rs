@@ -1,14 +1,19 @@
 //! A destination table: one immutable state of an environment's destinations. It is read from TOML, held in an
 //! `Arc` by every handoff that began with it, and never changed.
 
+mod read;
+
+pub use read::read;
+
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use super::address::Address;
+pub use super::route::Route;
 use super::explain::Cause;
+pub use super::headers::HeaderTemplate;
 use super::profile::{Overrides, Placement, Profile};
 use super::template::Template;
 use super::topology::Trunk;
@@ -40,10 +45,7 @@ impl Table {
         self.destinations.get(id)
     }
 
-    /// The destination that is meant where none is named.
-    ///
-    /// # Panics
-    /// Never for a table that was read: the reader refuses one whose default does not exist.
+    /// The destination that is meant where none is named. Always there in a table that was read.
     pub fn fallback(&self) -> Option<&Arc<Destination>> {
         self.find(&self.default)
     }
@@ -67,31 +69,6 @@ impl Method {
             Self::Bye => "bye",
         }
     }
-}
-
-/// Where a destination lies. Routes carry no variables: what goes into a Refer-To is fixed by the table.
-#[derive(Debug, Clone, PartialEq, Eq, Hash)]
-pub enum Route {
-    /// A number, `+` and digits only. Its host comes from the trunk.
-    E164(Box<str>),
-    /// A `sip:` URI, sent as written.
-    Sip(Address),
-    /// A `tel:` URI (RFC 3966), sent as written in a REFER; an INVITE needs a host, see [`Route::request_uri`].
-    Tel {
-        /// The whole URI as written.
-        text: Arc<str>,
-        /// Its subscriber number: `+` and digits for a global one, else the digits as written.
-        number: Box<str>,
-    },
-}
-
-/// One header of a destination: a checked name, and what its value says.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct HeaderTemplate {
-    /// The header's name as written.
-    pub name: Arc<str>,
-    /// Its value, variables not expanded yet.
-    pub value: Template,
 }
 
 /// How long each part of a handoff may take.

@@ -5,8 +5,8 @@ use std::fmt;
 use std::net::IpAddr;
 use std::sync::Arc;
 
-use crate::wire::uri::{self, Uri};
 use crate::wire::Malformed;
+use crate::wire::uri::{self, Uri};
 
 /// A transport that a SIP URI or a listener may name.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -151,7 +151,8 @@ impl Address {
             uri::Scheme::Sips => return Err(AddressError::Tls),
             uri::Scheme::Tel | uri::Scheme::Other(_) => return Err(AddressError::Scheme),
         }
-        if text.contains('?') && !uri.user.is_some_and(|user| user.contains(&b'?')) || !uri.headers.is_empty() {
+        if text.contains('?') && !uri.user.is_some_and(|user| user.contains(&b'?')) || !uri.headers.is_empty()
+        {
             return Err(AddressError::Headers);
         }
         if uri.password.is_some() {
@@ -225,14 +226,19 @@ mod tests {
         ] {
             assert_eq!(Address::parse(text), Err(error), "{text}");
         }
-        for text in ["", "sip:", "sip:a@", "sip:@b", "sip:a@b:0", "sip:a@b:x", "pbx", "sip:a@[::1", "sip:a@b\r\nX: y"] {
+        for text in
+            ["", "sip:", "sip:a@", "sip:@b", "sip:a@b:0", "sip:a@b:x", "pbx", "sip:a@[::1", "sip:a@b\r\nX: y"]
+        {
             assert!(Address::parse(text).is_err(), "{text:?}");
         }
     }
 
     #[test]
     fn hosts_with_and_without_port() {
-        assert_eq!(Host::parse_with_port("203.0.113.10:5070").unwrap(), (Host::Ip([203, 0, 113, 10].into()), Some(5070)));
+        assert_eq!(
+            Host::parse_with_port("203.0.113.10:5070").unwrap(),
+            (Host::Ip([203, 0, 113, 10].into()), Some(5070))
+        );
         assert_eq!(Host::parse_with_port("[::1]").unwrap().1, None);
         for text in ["", "a@b", "a;b", "a?b", "a b", "a:b"] {
             assert!(Host::parse_with_port(text).is_err(), "{text:?}");

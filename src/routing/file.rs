@@ -361,6 +361,11 @@ impl<'a> Section<'a> {
         if self.name.is_empty() { String::new() } else { format!(" in [{}]", self.name) }
     }
 
+    /// Whether the key is written. It does not count as known by this.
+    pub fn contains(&self, key: &str) -> bool {
+        self.table.contains_key(key)
+    }
+
     /// Whether the key is written; it counts as known from now on.
     pub fn has(&mut self, key: &'static str) -> bool {
         self.take(key).is_some()

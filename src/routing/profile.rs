@@ -5,6 +5,9 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
+use super::address::Host;
+use super::file::{Report, Section};
+
 /// Where the headers of a handoff stand (`header_placement`).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
@@ -79,6 +82,41 @@ impl Profile {
             self.refer_to_host = Some(Arc::clone(value));
         }
         self
+    }
+}
+
+impl Overrides {
+    /// Reads the profile's keys that stand in a trunk's or a destination's section.
+    pub fn read(section: &mut Section<'_>, report: &mut Report<'_>) -> Self {
+        let host = section.string(report, "refer_to_host", "a host, or host:port").and_then(|host| {
+            match Host::parse_with_port(host.value) {
+                Ok(_) => Some(host.value.into()),
+                Err(error) => {
+                    report
+                        .error(host.span, format!("`refer_to_host`: {error}"))
+                        .expected("a host, or host:port; an IPv6 address in brackets");
+                    None
+                }
+            }
+        });
+        Self {
+            header_placement: section.choice(
+                report,
+                "header_placement",
+                &[
+                    ("request", Placement::Request),
+                    ("refer-to", Placement::ReferTo),
+                    ("both", Placement::Both),
+                ],
+            ),
+            referred_by: section.boolean(report, "referred_by"),
+            notify_200: section.choice(
+                report,
+                "notify_200",
+                &[("reported", Notify200::Reported), ("accepted", Notify200::Accepted)],
+            ),
+            refer_to_host: host,
+        }
     }
 }
 

@@ -133,7 +133,7 @@ impl Route {
             Self::E164(number) => number_of(named, is_ours).as_deref() == Some(&**number),
             Self::Tel { text, number } => {
                 Uri::parse(text.as_bytes()).is_ok_and(|own| own.equivalent(named))
-                    || (number.starts_with('+') && number_of(named, is_ours).as_deref() == Some(&**number))
+                    || (!text.contains(';') && number_of(named, is_ours).as_deref() == Some(&**number))
             }
             Self::Sip(address) => Uri::parse(address.text.as_bytes()).is_ok_and(|own| own.equivalent(named)),
         }
@@ -167,7 +167,9 @@ mod tests {
     fn reads_numbers_and_uris() {
         assert_eq!(Route::parse("+1 (415) 555-0123"), Ok(Route::E164("+14155550123".into())));
         assert_eq!(Route::parse("sip:100@pbx").unwrap().text(), "sip:100@pbx");
-        let Ok(Route::Tel { number, .. }) = Route::parse("tel:+1-415-555-0123;ext=7") else { panic!("a tel URI") };
+        let Ok(Route::Tel { number, .. }) = Route::parse("tel:+1-415-555-0123;ext=7") else {
+            panic!("a tel URI")
+        };
         assert_eq!(&*number, "+14155550123");
         for (text, error) in [
             ("4155550123", RouteError::Number("4155550123".into())),
@@ -184,7 +186,8 @@ mod tests {
 
     #[test]
     fn the_same_place_by_other_names() {
-        let ours = |host: &uri::Host<'_>| matches!(host, uri::Host::Name(name) if name.eq_ignore_ascii_case(b"pbx"));
+        let ours =
+            |host: &uri::Host<'_>| matches!(host, uri::Host::Name(name) if name.eq_ignore_ascii_case(b"pbx"));
         let same = |route: &str, named: &str| {
             Route::parse(route).unwrap().matches(&Uri::parse(named.as_bytes()).unwrap(), &ours)
         };

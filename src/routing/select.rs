@@ -1,8 +1,15 @@
-//! From a decision to a destination, with the rule that chose it.
+//! From a decision to a destination, with the rule that chose it. Called by `call` once for each handoff.
 
+use std::fmt;
 use std::sync::Arc;
 
-use super::table::Destination;
+use super::address::{Address, AddressError};
+use super::file::nearest;
+use super::number;
+use super::profile::Overrides;
+use super::route::{self, Route};
+use super::table::{DEFAULT_REASON, Destination, Ladder, Method, Table, Timeouts, Undefined};
+use crate::wire::uri::{self, Scheme, Uri};
 
 /// A route that an agent may name itself: a number's prefix, or a `sip:` URI in which `*` stands for any user part or
 /// for the labels before a domain.
@@ -10,15 +17,125 @@ use super::table::Destination;
 pub enum Pattern {
     /// Numbers that begin with this: `+` and digits.
     Number(Box<str>),
-    /// URIs of this shape.
+    /// URIs of this shape, without parameters and headers.
     Uri {
-        /// User part, `*` standing for any run of characters.
+        /// User part in which `*` stands for any run of characters.
         user: Box<str>,
         /// Host in lower case; `*.example.com` for every host below a domain.
         host: Box<str>,
         /// The port that must be written; `None`: no port may be written.
         port: Option<u16>,
     },
+}
+
+/// Why a text is no pattern.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum PatternError {
+    /// Neither a number's prefix nor a `sip:` URI.
+    #[error("`{0}` is neither a prefix of numbers nor a `sip:` URI with `*`")]
+    Form(String),
+    /// A host that is open in the middle or wholly.
+    #[error("the host of a pattern must be complete, or `*.` and a domain")]
+    Host,
+    /// Not a URI.
+    #[error(transparent)]
+    Address(#[from] AddressError),
+}
+
+impl Pattern {
+    /// Reads `+1415` or `+1415*` (numbers that begin so), `sip:*@pbx.example.com`, `sip:2*@*.example.com:5070`.
+    ///
+    /// # Errors
+    /// What is wrong with it. A pattern that leaves the host open is refused: it would let an agent send callers anywhere.
+    pub fn parse(text: &str) -> Result<Self, PatternError> {
+        if text.starts_with('+') {
+            let prefix = text.strip_suffix('*').unwrap_or(text);
+            let prefix = number::clean(prefix).into_owned();
+            let digits = &prefix[1..];
+            let sound =
+                digits.len() <= 15 && !digits.starts_with('0') && digits.bytes().all(|b| b.is_ascii_digit());
+            return if sound && !digits.is_empty() {
+                Ok(Self::Number(prefix.into()))
+            } else {
+                Err(PatternError::Form(text.to_owned()))
+            };
+        }
+        let form = || PatternError::Form(text.to_owned());
+        let rest = text.strip_prefix("sip:").ok_or_else(form)?;
+        let (user, host) = rest.split_once('@').ok_or_else(form)?;
+        let open = host.strip_prefix("*.");
+        if open.unwrap_or(host).contains('*') {
+            return Err(PatternError::Host);
+        }
+        // Checked as the URI that it would be with something in the place of the star.
+        let address = Address::parse(&format!("sip:{user}@{}", open.unwrap_or(host)))?;
+        if &*address.text != format!("sip:{user}@{}", address.host_port()).as_str() {
+            return Err(form());
+        }
+        let host = match open {
+            Some(_) => format!("*.{}", address.host),
+            None => address.host.to_string(),
+        };
+        Ok(Self::Uri { user: user.into(), host: host.into(), port: address.port })
+    }
+
+    /// The route that `named` means if this pattern allows it. URIs with parameters or headers are not allowed by any pattern,
+    /// except the number forms that [`route::number_of`] knows.
+    fn allows(&self, named: &Uri<'_>, is_ours: &dyn Fn(&uri::Host<'_>) -> bool) -> Option<Route> {
+        match self {
+            Self::Number(prefix) => {
+                let number = route::number_of(named, is_ours)?;
+                number.starts_with(&**prefix).then(|| Route::E164(number.into()))
+            }
+            Self::Uri { user, host, port } => {
+                let plain =
+                    named.scheme == Scheme::Sip && named.params.is_empty() && named.headers.is_empty();
+                let text = std::str::from_utf8(named.bytes).ok()?;
+                let address = Address::parse(text).ok().filter(|_| plain)?;
+                let named_host = address.host.to_string();
+                let same_host = match host.strip_prefix('*') {
+                    // The rest begins with its dot, so that `*.example.com` is not `evilexample.com`.
+                    Some(domain) => named_host.ends_with(domain) && named_host.len() > domain.len(),
+                    None => named_host == **host,
+                };
+                let user_text = named.user_text();
+                let same_user = glob(user.as_bytes(), &user_text);
+                (same_host && address.port == *port && same_user).then_some(Route::Sip(address))
+            }
+        }
+    }
+}
+
+impl fmt::Display for Pattern {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Number(prefix) => write!(f, "{prefix}*"),
+            Self::Uri { user, host, port: None } => write!(f, "sip:{user}@{host}"),
+            Self::Uri { user, host, port: Some(port) } => write!(f, "sip:{user}@{host}:{port}"),
+        }
+    }
+}
+
+/// Whether `text` has the shape of `pattern`, `*` standing for any run of bytes. Linear but for the last star.
+fn glob(pattern: &[u8], text: &[u8]) -> bool {
+    let (mut p, mut t) = (0, 0);
+    let mut retry: Option<(usize, usize)> = None;
+    while t < text.len() {
+        if pattern.get(p) == Some(&b'*') {
+            retry = Some((p, t));
+            p += 1;
+        } else if pattern.get(p) == Some(&text[t]) {
+            p += 1;
+            t += 1;
+        } else if let Some((star, from)) = retry {
+            retry = Some((star, from + 1));
+            p = star + 1;
+            t = from + 1;
+        } else {
+            return false;
+        }
+    }
+    pattern[p..].iter().all(|b| *b == b'*')
 }
 
 /// Why a destination was chosen.
@@ -41,4 +158,215 @@ pub struct Selection {
     pub destination: Arc<Destination>,
     /// The rule that chose it.
     pub rule: Rule,
+}
+
+/// Why a decision means no destination.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum NoDestination {
+    /// No destination has the id.
+    #[error("there is no destination `{wanted}`{}", .nearest.as_ref().map(|n| format!("; did you mean `{n}`?")).unwrap_or_default())]
+    Unknown {
+        /// The id that was named, as far as it is shown.
+        wanted: Box<str>,
+        /// The id that was probably meant.
+        nearest: Option<Box<str>>,
+    },
+    /// The URI is neither the route of a destination nor allowed by `may_route`.
+    #[error("`{wanted}` is no route of the table, and the agent may not name it itself")]
+    Forbidden {
+        /// The URI that was named, as far as it is shown.
+        wanted: Box<str>,
+    },
+    /// The table has no default; cannot be for a table that was read.
+    #[error("the table has no default")]
+    NoDefault,
+}
+
+/// The destination of that id, or the table's default where none is named.
+///
+/// # Errors
+/// No destination has the id.
+pub fn by_id(table: &Table, wanted: Option<&str>) -> Result<Selection, NoDestination> {
+    let Some(id) = wanted else {
+        let destination = table.fallback().ok_or(NoDestination::NoDefault)?;
+        return Ok(Selection { destination: Arc::clone(destination), rule: Rule::Default });
+    };
+    match table.find(id) {
+        Some(destination) => Ok(Selection { destination: Arc::clone(destination), rule: Rule::Named }),
+        None => Err(NoDestination::Unknown {
+            wanted: shown(id.as_bytes()),
+            nearest: nearest(id, table.destinations.keys().map(|id| &**id)).map(Into::into),
+        }),
+    }
+}
+
+/// The destination that a Refer-To or a Contact means: by its user part where the host is ours to name destinations
+/// (`names_destinations`: `baton`, the advertised host, a listener), else the whole URI by the routes of the table, then by
+/// `may_route`. `is_ours` says for which hosts a number means the same there as here.
+///
+/// # Errors
+/// The URI may not be named.
+pub fn by_uri(
+    table: &Table,
+    may_route: &[Pattern],
+    named: &Uri<'_>,
+    names_destinations: &dyn Fn(&Uri<'_>) -> bool,
+    is_ours: &dyn Fn(&uri::Host<'_>) -> bool,
+) -> Result<Selection, NoDestination> {
+    let here = named.scheme == Scheme::Sip && names_destinations(named);
+    if here && let Ok(id) = std::str::from_utf8(&named.user_text()) {
+        if let Some(destination) = table.find(id) {
+            return Ok(Selection { destination: Arc::clone(destination), rule: Rule::Named });
+        }
+        // A number at our own host is a route by number; any other word is a destination that is not there.
+        if !number::is_e164(&number::clean(id)) {
+            return by_id(table, Some(id));
+        }
+    }
+    // Headers that are embedded belong to the decision, not to the place.
+    let bare = without_headers(named);
+    let is_ours = |host: &uri::Host<'_>| (here && host.same(&named.host)) || is_ours(host);
+    let by_route = table
+        .destinations
+        .values()
+        .find(|destination| destination.route.as_ref().is_some_and(|route| route.matches(&bare, &is_ours)));
+    if let Some(destination) = by_route {
+        return Ok(Selection { destination: Arc::clone(destination), rule: Rule::Route });
+    }
+    may_route
+        .iter()
+        .find_map(|pattern| {
+            let route = pattern.allows(&bare, &is_ours)?;
+            Some(Selection { destination: Arc::new(ad_hoc(route)), rule: Rule::MayRoute(pattern.clone()) })
+        })
+        .ok_or_else(|| NoDestination::Forbidden { wanted: shown(bare.bytes) })
+}
+
+/// The same URI, its embedded headers cut off.
+fn without_headers<'a>(uri: &Uri<'a>) -> Uri<'a> {
+    if uri.headers.is_empty() {
+        return *uri;
+    }
+    // `headers` ends the URI, right after its `?`.
+    let kept = uri.bytes.len().saturating_sub(uri.headers.len() + 1);
+    Uri { headers: b"", bytes: uri.bytes.get(..kept).unwrap_or(uri.bytes), ..*uri }
+}
+
+/// A destination for a route that an agent named itself: a blind REFER with every default. Its id is the route.
+fn ad_hoc(route: Route) -> Destination {
+    Destination {
+        id: route.text().into(),
+        name: route.text().into(),
+        description: "".into(),
+        method: Method::Refer,
+        route: Some(route),
+        trunk: None,
+        caller_id: None,
+        headers: Vec::new(),
+        on_failure: Ladder::default(),
+        timeouts: Timeouts::default(),
+        undefined: Undefined::Leave,
+        reason: DEFAULT_REASON.into(),
+        overrides: Overrides::default(),
+    }
+}
+
+/// A text from outside as an error shows it: short, no control characters.
+fn shown(text: &[u8]) -> Box<str> {
+    let text = String::from_utf8_lossy(text);
+    text.chars().take(100).map(|c| if c.is_control() { '\u{fffd}' } else { c }).collect::<String>().into()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::file::Source;
+    use super::*;
+
+    fn table() -> Table {
+        let text = r#"
+            default = "front-desk"
+            [destination.front-desk]
+            route = "+14155550123"
+            [destination.100]
+            route = "sip:100@pbx"
+            [destination.back]
+            method = "bye"
+        "#;
+        let (table, diagnostics) =
+            super::super::table::read(&Source::new("t", text), &"production".into(), None);
+        table.unwrap_or_else(|| panic!("{diagnostics:?}"))
+    }
+
+    fn choose(uri: &str, may_route: &[&str]) -> Result<(String, Rule), NoDestination> {
+        let patterns: Vec<Pattern> = may_route.iter().map(|p| Pattern::parse(p).expect(p)).collect();
+        let named = Uri::parse(uri.as_bytes()).expect(uri);
+        let host = |name: &'static [u8]| move |host: &uri::Host<'_>| matches!(host, uri::Host::Name(n) if *n == name);
+        by_uri(&table(), &patterns, &named, &|uri| host(b"baton")(&uri.host), &host(b"pbx"))
+            .map(|found| (found.destination.id.to_string(), found.rule))
+    }
+
+    #[test]
+    fn by_name_by_route_by_permission() {
+        assert_eq!(choose("sip:front-desk@baton", &[]), Ok(("front-desk".into(), Rule::Named)));
+        assert_eq!(choose("sip:100@baton?X-A=1", &[]), Ok(("100".into(), Rule::Named)));
+        assert_eq!(choose("sip:100@pbx", &[]), Ok(("100".into(), Rule::Route)));
+        assert_eq!(choose("sip:100@pbx?X-A=1", &[]), Ok(("100".into(), Rule::Route)));
+        assert_eq!(choose("tel:+14155550123", &[]), Ok(("front-desk".into(), Rule::Route)));
+        assert_eq!(choose("sip:+14155550123@baton", &[]), Ok(("front-desk".into(), Rule::Route)));
+        let (id, rule) = choose("tel:+14155559999", &["sip:*@x", "+1415"]).unwrap();
+        assert_eq!((&*id, rule), ("+14155559999", Rule::MayRoute(Pattern::Number("+1415".into()))));
+        assert!(matches!(choose("sip:front-desk@pbx", &[]), Err(NoDestination::Forbidden { .. })));
+        assert!(matches!(choose("sip:100@evil", &["+1"]), Err(NoDestination::Forbidden { .. })));
+        assert!(matches!(choose("sip:+14155559999@evil", &["+1"]), Err(NoDestination::Forbidden { .. })));
+        let error = choose("sip:front-dsk@baton", &[]).unwrap_err();
+        assert_eq!(error.to_string(), "there is no destination `front-dsk`; did you mean `front-desk`?");
+    }
+
+    #[test]
+    fn none_named_means_the_default() {
+        assert_eq!(by_id(&table(), None).unwrap().rule, Rule::Default);
+        assert_eq!(&*by_id(&table(), Some("back")).unwrap().destination.id, "back");
+        assert!(by_id(&table(), Some("nowhere")).is_err());
+    }
+
+    #[test]
+    fn patterns_do_not_leave_the_host_open() {
+        for (text, error) in [
+            ("sip:*@*", PatternError::Host),
+            ("sip:100@pbx.*", PatternError::Host),
+            ("sip:100@*pbx.example", PatternError::Host),
+            ("*", PatternError::Form("*".into())),
+            ("+", PatternError::Form("+".into())),
+            ("+0", PatternError::Form("+0".into())),
+            ("sip:pbx", PatternError::Form("sip:pbx".into())),
+            ("sip:1@pbx;user=phone", PatternError::Form("sip:1@pbx;user=phone".into())),
+        ] {
+            assert_eq!(Pattern::parse(text), Err(error), "{text}");
+        }
+        let allowed = |pattern: &str, uri: &str| choose(uri, &[pattern]).is_ok();
+        assert!(allowed("sip:2*@*.example.com", "sip:200@a.example.com"));
+        assert!(!allowed("sip:2*@*.example.com", "sip:200@example.com"));
+        assert!(!allowed("sip:2*@*.example.com", "sip:200@evilexample.com"));
+        assert!(!allowed("sip:2*@*.example.com", "sip:300@a.example.com"));
+        assert!(!allowed("sip:2*@a.example.com", "sip:200@a.example.com:5070"));
+        assert!(!allowed("sip:2*@a.example.com", "sip:200@a.example.com;maddr=203.0.113.9"));
+        assert!(!allowed("sip:2*@a.example.com", "sips:200@a.example.com"));
+        assert!(allowed("sip:2*@a.example.com:5070", "sip:200@A.example.com:5070"));
+    }
+
+    #[test]
+    fn globs() {
+        for (pattern, text, expected) in [
+            ("*", "", true),
+            ("*", "abc", true),
+            ("a*c", "abbc", true),
+            ("a*c", "abcd", false),
+            ("*b*", "abc", true),
+            ("", "", true),
+            ("", "a", false),
+            ("a**", "a", true),
+        ] {
+            assert_eq!(glob(pattern.as_bytes(), text.as_bytes()), expected, "{pattern} {text}");
+        }
+    }
 }

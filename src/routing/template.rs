@@ -189,7 +189,7 @@ impl Template {
             None => (inner, None),
         };
         let source = match name.strip_prefix("header.") {
-            Some(header) if !super::headers::is_token(header) => {
+            Some(header) if !crate::wire::grammar::is_token(header.as_bytes()) => {
                 return fail(length, TemplateErrorKind::HeaderName(header.to_owned()));
             }
             Some(header) if UNREADABLE.iter().any(|u| u.eq_ignore_ascii_case(header)) => {

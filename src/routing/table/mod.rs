@@ -3,7 +3,8 @@
 
 mod read;
 
-pub use read::read;
+pub use read::{MAX_DESTINATIONS, MAX_ID, is_id, read};
+pub(crate) use read::{check_id, expected_ids};
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -11,10 +12,10 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-pub use super::route::Route;
 use super::explain::Cause;
 pub use super::headers::HeaderTemplate;
 use super::profile::{Overrides, Placement, Profile};
+pub use super::route::Route;
 use super::template::Template;
 use super::topology::Trunk;
 

@@ -1,0 +1,546 @@
+//! Reads a destination table from TOML. Every key is carried out or refused by name.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt::Write as _;
+use std::ops::Range;
+use std::sync::Arc;
+use std::time::Duration;
+
+use sha2::{Digest, Sha256};
+use toml::de::DeValue;
+
+use super::{
+    DEFAULT_REASON, Destination, HeaderTemplate, Id, Ladder, Method, OUTCOME_CAP, Route, Step, Table,
+    Timeouts, Undefined,
+};
+use crate::routing::address::AddressError;
+use crate::routing::explain::Cause;
+use crate::routing::file::{At, Diagnostic, Report, Section, Source, nearest, quoted, with_article};
+use crate::routing::headers::{self, HeaderError};
+use crate::routing::profile::{Overrides, Placement};
+use crate::routing::route::RouteError;
+use crate::routing::template::{Template, TemplateError};
+use crate::wire::grammar::{self, Params};
+
+/// The most destinations that one table holds.
+pub const MAX_DESTINATIONS: usize = 10_000;
+
+/// The longest id, in bytes.
+pub const MAX_ID: usize = 64;
+
+/// Words that an `on_failure` uses for itself, so that no destination can have them as its id.
+const RESERVED_IDS: [&str; 7] = ["agent", "bye", "hangup", "invite", "refer", "attended", "redirect"];
+
+/// Whether `id` can name a trunk, an agent, an environment or a destination: a letter or a digit, then also `-`, `_`
+/// and `.`, at most [`MAX_ID`] bytes. So it can stand in a URL, a log line and the user part of a URI.
+pub fn is_id(id: &str) -> bool {
+    id.len() <= MAX_ID
+        && id.starts_with(|c: char| c.is_ascii_alphanumeric())
+        && id.bytes().all(|b| b.is_ascii_alphanumeric() || b"-_.".contains(&b))
+}
+
+/// Reports an id that cannot be one.
+pub(crate) fn check_id(report: &mut Report<'_>, id: &At<&str>) {
+    if !is_id(id.value) {
+        report.error(id.span.clone(), format!("`{}` cannot be an id", id.value)).expected(format!(
+            "a letter or a digit, then letters, digits, `-`, `_` and `.`, at most {MAX_ID} characters"
+        ));
+    }
+}
+
+/// Reads the table of `environment`. `trunks` are the ids that a destination may name; `None` leaves that unchecked.
+/// The table is there if there is no error; warnings may come with it.
+pub fn read(
+    source: &Source,
+    environment: &Id,
+    trunks: Option<&BTreeSet<Id>>,
+) -> (Option<Table>, Vec<Diagnostic>) {
+    let mut report = Report::new(source);
+    let tree = report.parse();
+    let mut top = Section::new("", 0..0, &tree);
+    let default = top.required(&mut report, "default", "the id of a destination");
+    let sections = top.sections(&mut report, "destination");
+    top.finish(&mut report);
+    if sections.len() > MAX_DESTINATIONS {
+        let message = format!("{} destinations; at most {MAX_DESTINATIONS} fit in a table", sections.len());
+        report.error(0..0, message);
+        return (None, report.finish());
+    }
+    let ids: BTreeSet<&str> = sections.iter().map(|(id, _)| id.value).collect();
+    let mut destinations = BTreeMap::new();
+    for (id, section) in sections {
+        let reader = Reader { report: &mut report, ids: &ids, trunks };
+        if let Some(destination) = reader.destination(&id, section) {
+            destinations.insert(Arc::clone(&destination.id), Arc::new(destination));
+        }
+    }
+    if let Some(default) = &default
+        && !ids.contains(default.value)
+    {
+        report
+            .missing(
+                default.span.clone(),
+                format!("the default `{}` is no destination of this table", default.value),
+            )
+            .expected(expected_ids(&ids))
+            .nearest(default.value, ids.iter().copied());
+    }
+    if report.has_errors() {
+        return (None, report.finish());
+    }
+    let table = default.map(|default| Table {
+        environment: Arc::clone(environment),
+        version: 0,
+        hash: hash(source.text()),
+        default: default.value.into(),
+        destinations,
+    });
+    (table, report.finish())
+}
+
+/// SHA-256 in hexadecimal.
+fn hash(text: &str) -> Box<str> {
+    Sha256::digest(text.as_bytes())
+        .iter()
+        .fold(String::with_capacity(64), |mut hex, byte| {
+            // Writing to a String cannot fail.
+            let _ = write!(hex, "{byte:02x}");
+            hex
+        })
+        .into()
+}
+
+/// The ids to choose from, or how to make the first one.
+pub(crate) fn expected_ids(ids: &BTreeSet<&str>) -> String {
+    match ids.len() {
+        0 => "the id of a [destination.ID] section; there is none".to_owned(),
+        1..=12 => format!("one of {}", quoted(ids.iter().copied())),
+        more => format!("one of the {more} destinations of the table"),
+    }
+}
+
+struct Reader<'r, 's, 'i> {
+    report: &'r mut Report<'s>,
+    ids: &'i BTreeSet<&'i str>,
+    trunks: Option<&'i BTreeSet<Id>>,
+}
+
+impl<'a> Reader<'_, '_, '_> {
+    fn destination(mut self, id: &At<&str>, mut section: Section<'a>) -> Option<Destination> {
+        check_id(self.report, id);
+        if RESERVED_IDS.contains(&id.value) {
+            self.report
+                .error(id.span.clone(), format!("`{}` cannot be a destination's id", id.value))
+                .expected("a word that is no method and no step of `on_failure`");
+        }
+        let name = self.text(&mut section, "name", 200);
+        let description = self.text(&mut section, "description", 4000);
+        let method = self.method(&mut section);
+        let route = self.route(&mut section);
+        let trunk = self.trunk(&mut section);
+        let caller_id = self.template(&mut section, "caller_id").map(|found| found.value);
+        let headers = self.headers(&mut section);
+        let on_failure = self.ladder(&mut section);
+        let timeouts = self.timeouts(&mut section, method);
+        let undefined = section
+            .choice(self.report, "undefined", &[("leave", Undefined::Leave), ("refuse", Undefined::Refuse)])
+            .unwrap_or(Undefined::Leave);
+        let reason = self.reason(&mut section).unwrap_or_else(|| DEFAULT_REASON.into());
+        let overrides = Overrides::read(&mut section, self.report);
+        self.refuse(&mut section);
+        self.check(&section, id, method, route.as_ref(), &overrides);
+        section.finish(self.report);
+        Some(Destination {
+            id: id.value.into(),
+            name: name.unwrap_or(id.value).into(),
+            description: description.unwrap_or_default().into(),
+            method: method?,
+            route,
+            trunk,
+            caller_id,
+            headers,
+            on_failure,
+            timeouts,
+            undefined,
+            reason,
+            overrides,
+        })
+    }
+
+    /// What the keys of one destination say together.
+    fn check(
+        &mut self,
+        section: &Section<'_>,
+        id: &At<&str>,
+        method: Option<Method>,
+        route: Option<&Route>,
+        overrides: &Overrides,
+    ) {
+        match method {
+            Some(Method::Refer) if !section.contains("route") => {
+                self.report
+                    .missing(id.span.clone(), format!("`route` is missing in [destination.{}]", id.value))
+                    .expected(ROUTE_FORM)
+                    .help("method \"refer\" needs a route; method \"bye\" needs none");
+            }
+            Some(Method::Bye) => {
+                for key in [
+                    "route",
+                    "trunk",
+                    "caller_id",
+                    "header_placement",
+                    "referred_by",
+                    "notify_200",
+                    "refer_to_host",
+                ] {
+                    if section.contains(key) {
+                        let message = format!("`{key}` means nothing with method \"bye\"");
+                        self.report
+                            .error(section.key_span(key), message)
+                            .help("remove it, or choose method \"refer\"");
+                    }
+                }
+            }
+            Some(Method::Refer) | None => {}
+        }
+        let embedded = matches!(overrides.header_placement, Some(Placement::ReferTo | Placement::Both));
+        if embedded && matches!(route, Some(Route::Tel { .. })) {
+            self.report
+                .error(section.key_span("header_placement"), "a `tel:` URI cannot carry headers")
+                .expected("header_placement = \"request\", or a route as a `sip:` URI");
+        }
+        if overrides.refer_to_host.is_some() && matches!(route, Some(Route::Sip(_) | Route::Tel { .. })) {
+            self.report
+                .error(
+                    section.key_span("refer_to_host"),
+                    "`refer_to_host` means nothing where the route is a URI",
+                )
+                .help("a URI is sent as written: put the host there");
+        }
+    }
+
+    fn text(&mut self, section: &mut Section<'a>, key: &'static str, most: usize) -> Option<&'a str> {
+        let found = section.string(self.report, key, "a text")?;
+        if found.value.chars().count() > most {
+            self.report
+                .error(found.span, format!("`{key}` is too long"))
+                .expected(format!("at most {most} characters"));
+        } else if found.value.chars().any(|c| c.is_control() && c != '\n' && c != '\t') {
+            self.report.error(found.span, format!("`{key}` holds control characters"));
+        }
+        Some(found.value)
+    }
+
+    fn method(&mut self, section: &mut Section<'_>) -> Option<Method> {
+        const EXPECTED: &str = "\"refer\" (the default) or \"bye\"";
+        if !section.has("method") {
+            return Some(Method::Refer);
+        }
+        let found = section.string(self.report, "method", EXPECTED)?;
+        match found.value {
+            "refer" => Some(Method::Refer),
+            "bye" => Some(Method::Bye),
+            "invite" | "attended" | "redirect" => {
+                let message = format!("method \"{}\" is not carried out yet", found.value);
+                self.report.error(found.span, message).expected(EXPECTED);
+                None
+            }
+            other => {
+                self.report
+                    .error(found.span, format!("`{other}` is no method"))
+                    .expected(EXPECTED)
+                    .nearest(other, ["refer", "bye"]);
+                None
+            }
+        }
+    }
+
+    fn route(&mut self, section: &mut Section<'_>) -> Option<Route> {
+        let found = section.string(self.report, "route", ROUTE_FORM)?;
+        match Route::parse(found.value) {
+            Ok(route) => Some(route),
+            Err(error) => {
+                let help = route_help(&error, found.value);
+                let note = self.report.error(found.span, format!("`route`: {error}")).expected(ROUTE_FORM);
+                if let Some(help) = help {
+                    note.help(help);
+                }
+                None
+            }
+        }
+    }
+
+    fn trunk(&mut self, section: &mut Section<'_>) -> Option<Id> {
+        let found = section.string(self.report, "trunk", "the id of a trunk")?;
+        if let Some(trunks) = self.trunks
+            && !trunks.contains(found.value)
+        {
+            let known = || trunks.iter().map(|id| &**id);
+            self.report
+                .error(found.span, format!("there is no trunk `{}`", found.value))
+                .expected(format!("one of {}", quoted(known())))
+                .nearest(found.value, known());
+        }
+        Some(found.value.into())
+    }
+
+    fn template(&mut self, section: &mut Section<'_>, key: &'static str) -> Option<At<Template>> {
+        let found = section.string(self.report, key, "a text, which may hold variables like $caller_id")?;
+        let value = parse_template(self.report, found.value, &found.span)?;
+        Some(At { value, span: found.span })
+    }
+
+    fn headers(&mut self, section: &mut Section<'a>) -> Vec<HeaderTemplate> {
+        let Some(table) = section.section(self.report, "headers") else { return Vec::new() };
+        let mut headers: Vec<HeaderTemplate> = Vec::new();
+        for (name, value) in table.entries() {
+            let Some(text) = value.value.as_str() else {
+                self.report
+                    .error(
+                        value.span,
+                        format!("the header `{}` is {}", name.value, with_article(value.value)),
+                    )
+                    .expected("a text, which may hold variables like $caller_id");
+                continue;
+            };
+            if headers.len() >= headers::MAX_HEADERS {
+                self.report.error(name.span, format!("more than {} headers", headers::MAX_HEADERS));
+                break;
+            }
+            if headers.iter().any(|other| other.name().eq_ignore_ascii_case(name.value)) {
+                self.report
+                    .error(name.span.clone(), format!("the header `{}` is there twice", name.value))
+                    .help("header names are the same in any case");
+            }
+            let Some(template) = parse_template(self.report, text, &value.span) else { continue };
+            match HeaderTemplate::new(name.value, template) {
+                Ok(header) => headers.push(header),
+                Err(HeaderError::Name(error)) => {
+                    self.report
+                        .error(name.span, format!("`{}`: {error}", name.value))
+                        .expected("a name like X-Account-ID, or `User-to-User`, `Diversion`, `History-Info`");
+                }
+                Err(error) => {
+                    self.report.error(value.span, format!("the header `{}`: {error}", name.value));
+                }
+            }
+        }
+        headers
+    }
+
+    fn timeouts(&mut self, section: &mut Section<'a>, method: Option<Method>) -> Timeouts {
+        let mut timeouts = Timeouts::default();
+        let Some(mut table) = section.section(self.report, "timeouts") else { return timeouts };
+        let second = Duration::from_secs(1);
+        let mut read = |key, field: &mut Duration, longest| {
+            if let Some(value) = table.duration(self.report, key, second, longest) {
+                *field = value;
+            }
+        };
+        read("response", &mut timeouts.response, Duration::from_secs(60));
+        read("outcome", &mut timeouts.outcome, OUTCOME_CAP);
+        read("ring", &mut timeouts.ring, Duration::from_secs(300));
+        read("total", &mut timeouts.total, Duration::from_secs(900));
+        if timeouts.total < timeouts.response {
+            self.report
+                .error(table.key_span("total"), "`total` ends before `response` does")
+                .expected("a `total` that is at least as long as each part");
+        }
+        if method == Some(Method::Bye) {
+            for key in ["outcome", "ring"] {
+                if table.contains(key) {
+                    let message = format!("`{key}` means nothing with method \"bye\"");
+                    self.report
+                        .error(table.key_span(key), message)
+                        .help("remove it, or choose method \"refer\"");
+                }
+            }
+        }
+        table.finish(self.report);
+        timeouts
+    }
+
+    /// The Reason of a BYE: a protocol and parameters (RFC 3326), without variables.
+    fn reason(&mut self, section: &mut Section<'_>) -> Option<Arc<str>> {
+        const FORM: &str = "a Reason like SIP;cause=200;text=\"Handoff\"";
+        let found = section.string(self.report, "reason", FORM)?;
+        let bytes = found.value.as_bytes();
+        let end = bytes.iter().position(|b| *b == b';').unwrap_or(bytes.len());
+        let (protocol, params) = bytes.split_at(end);
+        let sound = grammar::is_token(protocol)
+            && headers::check_value(found.value).is_ok()
+            && Params::new(params).check(|_| ()).is_ok();
+        if !sound {
+            self.report.error(found.span, "`reason` is no value of a Reason header").expected(FORM);
+            return None;
+        }
+        if found.value.contains('$') {
+            self.report.error(found.span, "`reason` takes no variables").expected(FORM);
+            return None;
+        }
+        Some(found.value.into())
+    }
+
+    fn refuse(&mut self, section: &mut Section<'_>) {
+        for (key, instead) in [
+            ("rule", "remove it: decisions name the destination that they mean"),
+            ("weight", "remove it"),
+            ("brief", "remove it"),
+        ] {
+            section.refuse(self.report, key, instead);
+        }
+        if let Some(found) = section.string(self.report, "require", "\"proven\"") {
+            let message = match found.value {
+                "proven" => {
+                    "`require = \"proven\"` forbids a blind REFER, and the methods that prove are not carried out yet"
+                }
+                _ => "`require` can only be \"proven\", which is not carried out yet",
+            };
+            self.report.error(found.span, message).help("remove it; a REFER's success is at best `reported`");
+        }
+    }
+
+    fn ladder(&mut self, section: &mut Section<'a>) -> Ladder {
+        const FORM: &str = "a list of steps like [\"agent\"], or a table of such lists by cause";
+        let Some(found) = section.take("on_failure") else { return Ladder::default() };
+        let mut ladder = Ladder::default();
+        match found.value {
+            DeValue::Array(_) => {
+                if let Some(steps) = self.steps(&found) {
+                    ladder.default = steps;
+                }
+            }
+            DeValue::Table(table) => {
+                const CAUSES: [Cause; 6] = [
+                    Cause::Refused,
+                    Cause::Busy,
+                    Cause::NoAnswer,
+                    Cause::Unreachable,
+                    Cause::Failed,
+                    Cause::Unknown,
+                ];
+                let causes = || CAUSES.iter().map(|c| c.name()).chain(["default"]);
+                for (name, value) in table {
+                    let steps = self.steps(&At { value: value.get_ref(), span: value.span() });
+                    let key: &str = name.get_ref();
+                    match CAUSES.iter().find(|cause| cause.name() == key) {
+                        Some(cause) => {
+                            ladder.by_cause.insert(*cause, steps.unwrap_or_default());
+                        }
+                        None if key == "default" => ladder.default = steps.unwrap_or_default(),
+                        None => {
+                            self.report
+                                .error(name.span(), format!("`{key}` is no cause"))
+                                .expected(format!("one of {}", quoted(causes())))
+                                .nearest(key, causes());
+                        }
+                    }
+                }
+            }
+            other => {
+                self.report
+                    .error(found.span, format!("`on_failure` is {}", with_article(other)))
+                    .expected(FORM);
+            }
+        }
+        ladder
+    }
+
+    /// One list of steps. Each step that exists today ends the handoff, so a list has one.
+    fn steps(&mut self, found: &At<&DeValue<'_>>) -> Option<Vec<Step>> {
+        const STEPS: &str = "`agent`, `bye` or `hangup`";
+        let Some(list) = found.value.as_array() else {
+            self.report
+                .error(
+                    found.span.clone(),
+                    format!("steps are a list, and this is {}", with_article(found.value)),
+                )
+                .expected("a list like [\"agent\"]");
+            return None;
+        };
+        if list.is_empty() {
+            self.report.error(found.span.clone(), "an empty list of steps").expected(STEPS);
+            return None;
+        }
+        let mut steps = Vec::new();
+        for entry in list.iter() {
+            let Some(name) = entry.get_ref().as_str() else {
+                let message = format!("a step is {}", with_article(entry.get_ref()));
+                self.report.error(entry.span(), message).expected(STEPS);
+                continue;
+            };
+            let step = self.step(name, entry.span());
+            if step.is_some() && !steps.is_empty() {
+                self.report
+                    .error(entry.span(), format!("`{name}` is never reached"))
+                    .help("`agent`, `bye` and `hangup` end a handoff: only one of them, and last");
+            }
+            steps.extend(step);
+        }
+        Some(steps)
+    }
+
+    fn step(&mut self, name: &str, span: Range<usize>) -> Option<Step> {
+        const STEPS: &str = "`agent`, `bye` or `hangup`";
+        match name {
+            "agent" => return Some(Step::Agent),
+            "bye" => return Some(Step::Bye),
+            "hangup" => return Some(Step::Hangup),
+            "invite" | "refer" | "attended" | "redirect" => {
+                self.report
+                    .error(span, format!("the step `{name}` (another method) is not carried out yet"))
+                    .expected(STEPS);
+            }
+            other if self.ids.contains(other) => {
+                self.report
+                    .error(span, format!("the step `{other}` (another destination) is not carried out yet"))
+                    .expected(STEPS);
+            }
+            other => {
+                let note = self.report.error(span, format!("`{other}` is no step")).expected(STEPS);
+                if let Some(near) = nearest(other, ["agent", "bye", "hangup"]) {
+                    note.help(format!("did you mean `{near}`?"));
+                }
+            }
+        }
+        None
+    }
+}
+
+const ROUTE_FORM: &str = "a number like \"+14155550123\", a `sip:` or a `tel:` URI";
+
+fn route_help(error: &RouteError, text: &str) -> Option<String> {
+    Some(match error {
+        RouteError::Variable => "a `$` in a URI is written %24".to_owned(),
+        RouteError::Number(_) if !text.starts_with('+') => {
+            "with its country's code if it is a number, or as a URI like sip:100@pbx.example.com if it is an extension"
+                .to_owned()
+        }
+        RouteError::Address(AddressError::Headers) => {
+            "headers go into the destination's `headers` table; `header_placement` says where they stand".to_owned()
+        }
+        RouteError::Address(AddressError::Tls) => "use `sip:` with udp or tcp".to_owned(),
+        RouteError::Address(AddressError::Password) => {
+            "a REFER shows it to everyone on the way; credentials belong to the trunk's `auth`".to_owned()
+        }
+        RouteError::Unknown(name) => format!("an extension is a URI like sip:{}@pbx.example.com", headers::user_part(name)),
+        _ => return None,
+    })
+}
+
+/// Reads a template and reports its fault at its place inside the string, where that can be told.
+fn parse_template(report: &mut Report<'_>, text: &str, span: &Range<usize>) -> Option<Template> {
+    match Template::parse(text) {
+        Ok(template) => Some(template),
+        Err(TemplateError { offset, length, kind }) => {
+            // Only a string without escapes stands in the file as it reads: quote, text, quote.
+            let plain = span.len() == text.len() + 2;
+            let place =
+                if plain { span.start + 1 + offset..span.start + 1 + offset + length } else { span.clone() };
+            report
+                .error(place, format!("{kind}"))
+                .expected("$name, ${name}, ${name:-fallback}, ${header.X-Name}, or $$ for a dollar");
+            None
+        }
+    }
+}

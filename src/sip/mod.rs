@@ -5,13 +5,18 @@
 //! (downward is a function call) and drains its events and transmits (upward is a queue).
 //! Nothing here knows what a call or a handoff is.
 
+pub mod deadline;
 pub mod dialog;
 pub mod flow;
+pub mod ident;
 pub mod leg;
 pub mod offer_answer;
+pub mod outbox;
+pub mod slab;
 pub mod stack;
 pub mod subscription;
 pub mod timing;
+pub mod transaction;
 
 pub use flow::{Flow, Listener, Transport};
 pub use leg::{Body, Connect, Content, Event, Field, LegId, Origin, RequestId, SentId, Wish};

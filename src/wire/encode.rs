@@ -41,6 +41,12 @@ impl<'b> Writer<'b> {
         Writer { buf }
     }
 
+    /// Goes on with a head that a writer of this module began in `buf` and that ends with a whole line.
+    pub(crate) fn resume(buf: &'b mut Vec<u8>) -> Writer<'b> {
+        debug_assert!(buf.ends_with(b"\r\n"), "a head goes on after a whole line");
+        Writer { buf }
+    }
+
     /// Writes a header. Folds become one space; so does any other control character.
     pub fn header(&mut self, name: Name, value: impl AsRef<[u8]>) -> &mut Self {
         self.header_raw(name.as_str(), value)

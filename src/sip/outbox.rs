@@ -1,0 +1,119 @@
+//! Messages on their way out: one arena of bytes and a queue of who goes where.
+//!
+//! The sockets drain it after each input. It allocates nothing for a message once it is warm, and gives back what
+//! a burst made it take.
+
+use super::flow::Flow;
+use std::collections::VecDeque;
+use std::ops::Range;
+
+/// One message to send.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Transmit<'a> {
+    /// Names it if it cannot be sent; 0 = nobody cares.
+    pub id: u64,
+    /// Where it goes.
+    pub flow: Flow,
+    /// The whole message.
+    pub bytes: &'a [u8],
+}
+
+/// The arena is given back beyond this when it is drained.
+const KEPT: usize = 256 * 1024;
+
+#[derive(Debug)]
+struct Entry {
+    id: u64,
+    flow: Flow,
+    range: Range<usize>,
+}
+
+/// See the module.
+#[derive(Debug, Default)]
+pub struct Outbox {
+    arena: Vec<u8>,
+    queue: VecDeque<Entry>,
+}
+
+impl Outbox {
+    /// Queues what `write` appends to the buffer. It must only append: what stands before is somebody else's.
+    /// Nothing appended = nothing queued.
+    pub fn write(&mut self, id: u64, flow: Flow, write: impl FnOnce(&mut Vec<u8>)) {
+        self.reset_if_drained();
+        let start = self.arena.len();
+        write(&mut self.arena);
+        debug_assert!(self.arena.len() >= start, "a writer took away what was not its own");
+        if self.arena.len() > start {
+            self.queue.push_back(Entry { id, flow, range: start..self.arena.len() });
+        }
+    }
+
+    /// Queues a copy of `bytes`.
+    pub fn copy(&mut self, id: u64, flow: Flow, bytes: &[u8]) {
+        self.write(id, flow, |buffer| buffer.extend_from_slice(bytes));
+    }
+
+    /// The next one in order.
+    pub fn poll(&mut self) -> Option<Transmit<'_>> {
+        let entry = self.queue.pop_front()?;
+        Some(Transmit { id: entry.id, flow: entry.flow, bytes: &self.arena[entry.range] })
+    }
+
+    /// Messages waiting.
+    pub fn len(&self) -> usize {
+        self.queue.len()
+    }
+
+    /// Whether nothing waits.
+    pub fn is_empty(&self) -> bool {
+        self.queue.is_empty()
+    }
+
+    fn reset_if_drained(&mut self) {
+        if self.queue.is_empty() {
+            self.arena.clear();
+            self.arena.shrink_to(KEPT);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::sip::Transport;
+
+    fn flow(port: u16) -> Flow {
+        Flow { transport: Transport::Udp, listener: 0, peer: ([127, 0, 0, 1], port).into(), connection: 0 }
+    }
+
+    #[test]
+    fn keeps_order_and_says_where() {
+        let mut outbox = Outbox::default();
+        outbox.copy(7, flow(1), b"first");
+        outbox.write(0, flow(2), |buffer| buffer.extend_from_slice(b"second"));
+        outbox.write(9, flow(3), |_| ());
+        assert_eq!(outbox.len(), 2);
+        assert_eq!(outbox.poll(), Some(Transmit { id: 7, flow: flow(1), bytes: b"first" }));
+        assert_eq!(outbox.poll(), Some(Transmit { id: 0, flow: flow(2), bytes: b"second" }));
+        assert_eq!(outbox.poll(), None);
+    }
+
+    #[test]
+    fn is_bounded_by_what_waits() {
+        let mut outbox = Outbox::default();
+        for _ in 0..1000 {
+            outbox.copy(1, flow(1), &[0; 1200]);
+        }
+        let peak = outbox.arena.capacity();
+        while outbox.poll().is_some() {}
+        outbox.copy(1, flow(1), b"small");
+        assert!(peak > KEPT && outbox.arena.capacity() <= KEPT);
+        while outbox.poll().is_some() {}
+        let (warm, address) = (outbox.arena.capacity(), outbox.arena.as_ptr());
+        for _ in 0..1000 {
+            outbox.copy(1, flow(1), &[0; 1200]);
+            assert!(outbox.poll().is_some());
+        }
+        assert_eq!((outbox.arena.capacity(), outbox.arena.as_ptr()), (warm, address));
+    }
+}

@@ -1,0 +1,147 @@
+//! All transactions of one engine: slabs of machines, a hashed index over their keys, one set of deadlines.
+//!
+//! The machines decide; the table matches, writes and sends ([`clients`], [`servers`]). The owner type `O` is what the stack wants to be
+//! told with an answer (a leg and a purpose); the table never looks at it.
+
+use super::key::Keys;
+use super::{ClientId, TransactionCounts, TransactionEvent};
+use crate::sip::deadline::Deadlines;
+use crate::sip::outbox::Outbox;
+use crate::sip::slab::{Slab, SlabId};
+use crate::sip::timing::Time;
+use crate::wire::Index;
+use hashbrown::HashTable;
+use std::collections::VecDeque;
+
+mod clients;
+mod servers;
+
+use clients::ClientEntry;
+use servers::ServerEntry;
+
+/// Bit of a transmit id that marks a request of ours; the generation and the index stand below.
+const CLIENT: u64 = 1 << 61;
+/// Bit of a transmit id that marks a response of ours.
+const SERVER: u64 = 1 << 62;
+
+#[derive(Clone, Copy, Debug)]
+enum Due {
+    Client(SlabId),
+    Server(SlabId),
+}
+
+/// See the module. One for each engine.
+pub struct Table<O> {
+    keys: Keys,
+    clients: Slab<ClientEntry<O>>,
+    servers: Slab<ServerEntry<O>>,
+    /// Indexes into the slabs, hashed by key.
+    by_client_key: HashTable<u32>,
+    by_server_key: HashTable<u32>,
+    by_merge_key: HashTable<u32>,
+    deadlines: Deadlines<Due>,
+    events: VecDeque<TransactionEvent<O>>,
+    /// Where messages are written before they are copied to exact size.
+    scratch: Vec<u8>,
+    /// For reading our own INVITE when it is to be acknowledged or cancelled.
+    index: Index,
+}
+
+impl<O: Copy> std::fmt::Debug for Table<O> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_tuple("Table").field(&self.counts()).finish()
+    }
+}
+
+fn transmit_id(kind: u64, id: SlabId) -> u64 {
+    kind | u64::from(id.generation) << 32 | u64::from(id.index)
+}
+
+impl ClientId {
+    /// The id under which the request, its retransmissions, its ACK (300-699) and nothing else stand in the outbox.
+    pub fn transmit_id(self) -> u64 {
+        transmit_id(CLIENT, self.0)
+    }
+}
+
+// Making, asking, time.
+impl<O: Copy> Table<O> {
+    /// `hash_key` is random ([`crate::sip::ident::Ident::hash_key`]).
+    pub fn new(hash_key: [u8; 16]) -> Table<O> {
+        Table {
+            keys: Keys::new(&hash_key),
+            clients: Slab::default(),
+            servers: Slab::default(),
+            by_client_key: HashTable::new(),
+            by_server_key: HashTable::new(),
+            by_merge_key: HashTable::new(),
+            deadlines: Deadlines::default(),
+            events: VecDeque::new(),
+            scratch: Vec::new(),
+            index: Index::default(),
+        }
+    }
+
+    /// Serves at most `max` due deadlines and says how many it served; `max` = more may be due.
+    pub fn tick(&mut self, now: Time, max: usize, outbox: &mut Outbox) -> usize {
+        for served in 0..max {
+            match self.deadlines.pop_due(now) {
+                Some((at, Due::Client(id))) => self.client_due(now, at, id, outbox),
+                Some((at, Due::Server(id))) => self.server_due(now, at, id, outbox),
+                None => return served,
+            }
+        }
+        max
+    }
+
+    /// When [`Table::tick`] is to be called next.
+    pub fn deadline(&self) -> Option<Time> {
+        self.deadlines.next()
+    }
+
+    /// What happened without a message. Drained after each call that takes `now`.
+    pub fn poll_event(&mut self) -> Option<TransactionEvent<O>> {
+        self.events.pop_front()
+    }
+
+    /// How many there are.
+    pub fn counts(&self) -> TransactionCounts {
+        TransactionCounts {
+            clients: self.clients.len(),
+            servers: self.servers.len(),
+            deadlines: self.deadlines.len(),
+        }
+    }
+
+    /// Whether nothing is left: no transaction, no event, no deadline.
+    pub fn is_empty(&self) -> bool {
+        self.counts() == TransactionCounts::default() && self.events.is_empty()
+    }
+
+    /// Transmit `id` could not be sent. A request fails ([`TransactionEvent::TransportFailed`]). A response on a
+    /// stream is sent once more over a new connection to sent-by (RFC 3261 §18.2.2); by UDP the peer's own
+    /// retransmission asks for it again.
+    pub fn send_failed(&mut self, id: u64, outbox: &mut Outbox) {
+        let slab_id =
+            SlabId { index: id as u32, generation: (id >> 32) as u32 & (crate::sip::slab::GENERATIONS - 1) };
+        if id & CLIENT != 0 {
+            self.fail_client(slab_id);
+        } else if id & SERVER != 0 {
+            self.retry_response(slab_id, outbox);
+        }
+    }
+
+    /// A stream died: the requests that wait for an answer over it fail.
+    pub fn flow_closed(&mut self, connection: u64) {
+        let failed: Vec<SlabId> = self
+            .clients
+            .iter()
+            .filter(|(_, entry)| connection != 0 && entry.flow.connection == connection)
+            .filter(|(_, entry)| entry.request().is_some())
+            .map(|(id, _)| id)
+            .collect();
+        for id in failed {
+            self.fail_client(id);
+        }
+    }
+}

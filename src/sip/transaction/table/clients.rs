@@ -1,0 +1,287 @@
+//! The table's half for requests of ours: sending, matching responses, ACK for 300-699, CANCEL.
+
+use super::super::client::{self, Client};
+use super::super::invite_client::{self, InviteClient};
+use super::super::key::Key;
+use super::super::{Answer, Cancelled, ClientId, Kind, Outgoing, TransactionEvent};
+use super::{Due, Table};
+use crate::sip::flow::Flow;
+use crate::sip::outbox::Outbox;
+use crate::sip::slab::{Slab, SlabId};
+use crate::sip::timing::Time;
+use crate::wire::{Framing, Index, Message, Method, Name, Writer, decode};
+
+#[derive(Debug)]
+pub(super) enum ClientMachine {
+    Invite(InviteClient),
+    Other(Client),
+}
+
+#[derive(Debug)]
+pub(super) struct ClientEntry<O> {
+    key: Key,
+    /// `None`: a CANCEL, whose fate interests nobody.
+    owner: Option<O>,
+    pub(super) flow: Flow,
+    machine: ClientMachine,
+    /// The deadline that is valid; others that pop are stale.
+    armed: Option<Time>,
+}
+
+impl<O: Copy> Table<O> {
+    /// Sends a request: `write` gets an empty buffer and leaves the whole message in it. Not for ACK and CANCEL.
+    pub fn send(
+        &mut self,
+        now: Time,
+        flow: Flow,
+        request: Outgoing<'_, O>,
+        outbox: &mut Outbox,
+        write: impl FnOnce(&mut Vec<u8>),
+    ) -> ClientId {
+        self.scratch.clear();
+        write(&mut self.scratch);
+        let key = self.keys.client(request.branch.as_bytes(), request.method);
+        let reliable = flow.transport.is_reliable();
+        let bytes: Box<[u8]> = self.scratch.as_slice().into();
+        let machine = if request.method == Method::Invite.as_str().as_bytes() {
+            ClientMachine::Invite(InviteClient::start(now, reliable, bytes))
+        } else {
+            ClientMachine::Other(Client::start(now, reliable, bytes))
+        };
+        self.start_client(
+            now,
+            ClientEntry { key, owner: Some(request.owner), flow, machine, armed: None },
+            outbox,
+        )
+    }
+
+    fn start_client(&mut self, now: Time, entry: ClientEntry<O>, outbox: &mut Outbox) -> ClientId {
+        let (key, flow) = (entry.key, entry.flow);
+        let id = self.clients.insert(entry);
+        let clients = &self.clients;
+        self.by_client_key.insert_unique(key.hash(), id.index, |&index| client_hash(clients, index));
+        if let Some(request) = self.clients.get(id).and_then(ClientEntry::request) {
+            outbox.copy(ClientId(id).transmit_id(), flow, request);
+        }
+        self.settle_client(now, id);
+        ClientId(id)
+    }
+
+    /// A response. `None`: it is nobody's, or a copy that was dealt with.
+    pub fn receive_response(
+        &mut self,
+        now: Time,
+        response: &Message<'_>,
+        outbox: &mut Outbox,
+    ) -> Option<Answer<O>> {
+        let status = response.status()?;
+        // More than one Via: it is not for us (RFC 3261 §8.1.3.3).
+        if response.values(Name::Via).nth(1).is_some() {
+            return None;
+        }
+        let key = self.keys.client(response.branch()?, response.method_text());
+        let clients = &self.clients;
+        let same = |index: &u32| clients.at(*index).is_some_and(|(_, entry)| entry.key == key);
+        let index = *self.by_client_key.find(key.hash(), same)?;
+        let (id, _) = self.clients.at(index)?;
+        let (kind, cancel) = self.on_response(now, id, status, response, outbox);
+        let owner = self.clients.get(id).and_then(|entry| entry.owner);
+        if let Some(cancel) = cancel {
+            self.send_cancel(now, id, cancel, outbox);
+        }
+        self.settle_client(now, id);
+        Some(Answer { client: ClientId(id), owner: owner?, kind: kind? })
+    }
+
+    /// Steps the machine; gives what to pass up, and a CANCEL that waited for this response.
+    fn on_response(
+        &mut self,
+        now: Time,
+        id: SlabId,
+        status: u16,
+        response: &Message<'_>,
+        outbox: &mut Outbox,
+    ) -> (Option<Kind>, Option<Box<[u8]>>) {
+        let (scratch, index) = (&mut self.scratch, &mut self.index);
+        let Some(entry) = self.clients.get_mut(id) else { return (None, None) };
+        let reliable = entry.flow.transport.is_reliable();
+        let invite = match &mut entry.machine {
+            ClientMachine::Invite(invite) => invite,
+            ClientMachine::Other(other) => {
+                let kind = match other.on_response(now, reliable, status) {
+                    client::OnResponse::Drop => None,
+                    client::OnResponse::Provisional => Some(Kind::Provisional),
+                    client::OnResponse::Final => Some(Kind::Final),
+                };
+                return (kind, None);
+            }
+        };
+        let to = response.header(Name::To).unwrap_or(b"");
+        let ack = |request: &[u8]| follow_up(request, Method::Ack, Some(to), b"", scratch, index);
+        let (kind, send_ack, cancel) = match invite.on_response(now, reliable, status, ack) {
+            invite_client::OnResponse::Drop => (None, false, None),
+            invite_client::OnResponse::Provisional => (Some(Kind::Provisional), false, None),
+            invite_client::OnResponse::ProvisionalThenCancel(cancel) => {
+                (Some(Kind::Provisional), false, Some(cancel))
+            }
+            invite_client::OnResponse::Refused => (Some(Kind::Final), true, None),
+            invite_client::OnResponse::AckAgain => (None, true, None),
+            invite_client::OnResponse::Accepted => (Some(Kind::Final), false, None),
+            invite_client::OnResponse::AcceptedAgain => (Some(Kind::Again), false, None),
+        };
+        if let (true, Some(ack)) = (send_ack, invite.ack()) {
+            outbox.copy(ClientId(id).transmit_id(), entry.flow, ack);
+        }
+        if reliable && send_ack {
+            // Timer D is zero: the ACK that was just sent was all that Completed was for.
+            invite.on_timer(now);
+        }
+        (kind, cancel)
+    }
+
+    /// Cancels an INVITE: CANCEL with its branch, Request-URI and Route, now or on the first 1xx (RFC 3261 §9.1).
+    /// `fields` are whole header lines to add (Reason), already clean.
+    pub fn cancel(&mut self, now: Time, client: ClientId, fields: &[u8], outbox: &mut Outbox) -> Cancelled {
+        let Some(entry) = self.clients.get_mut(client.0) else { return Cancelled::No };
+        let ClientMachine::Invite(invite) = &mut entry.machine else { return Cancelled::No };
+        let (scratch, index) = (&mut self.scratch, &mut self.index);
+        let build = |request: &[u8]| follow_up(request, Method::Cancel, None, fields, scratch, index);
+        match invite.cancel(now, build) {
+            invite_client::OnCancel::No => Cancelled::No,
+            invite_client::OnCancel::Wait => Cancelled::Waits,
+            invite_client::OnCancel::Send(cancel) => {
+                self.send_cancel(now, client.0, cancel, outbox);
+                self.settle_client(now, client.0);
+                Cancelled::Sent
+            }
+        }
+    }
+
+    /// A CANCEL is a transaction of its own, with the branch of its INVITE.
+    fn send_cancel(&mut self, now: Time, invite: SlabId, cancel: Box<[u8]>, outbox: &mut Outbox) {
+        let Some(flow) = self.clients.get(invite).map(|entry| entry.flow) else { return };
+        let Ok(message) = decode(&cancel, &mut self.index, Framing::Datagram) else { return };
+        let Some(branch) = message.branch() else { return };
+        let key = self.keys.client(branch, Method::Cancel.as_str().as_bytes());
+        let machine = ClientMachine::Other(Client::start(now, flow.transport.is_reliable(), cancel));
+        self.start_client(now, ClientEntry { key, owner: None, flow, machine, armed: None }, outbox);
+    }
+
+    pub(super) fn client_due(&mut self, now: Time, at: Time, id: SlabId, outbox: &mut Outbox) {
+        let Some(entry) = self.clients.get_mut(id).filter(|entry| entry.armed == Some(at)) else { return };
+        entry.armed = None;
+        let (retransmit, timeout) = match &mut entry.machine {
+            ClientMachine::Invite(invite) => {
+                let fired = invite.on_timer(now);
+                (
+                    fired == Some(invite_client::OnTimer::Retransmit),
+                    fired == Some(invite_client::OnTimer::Timeout),
+                )
+            }
+            ClientMachine::Other(other) => {
+                let fired = other.on_timer(now);
+                (fired == Some(client::OnTimer::Retransmit), fired == Some(client::OnTimer::Timeout))
+            }
+        };
+        if let (true, Some(request)) = (retransmit, entry.request()) {
+            outbox.copy(ClientId(id).transmit_id(), entry.flow, request);
+        }
+        if let (true, Some(owner)) = (timeout, entry.owner) {
+            self.events.push_back(TransactionEvent::Timeout { client: ClientId(id), owner });
+        }
+        self.settle_client(now, id);
+    }
+
+    /// Arms the deadline if it changed; removes what is over.
+    fn settle_client(&mut self, now: Time, id: SlabId) {
+        let Some(entry) = self.clients.get_mut(id) else { return };
+        match entry.deadline() {
+            Some(at) if entry.armed != Some(at) => {
+                entry.armed = Some(at);
+                self.deadlines.arm(now, at - now, Due::Client(id));
+            }
+            None if entry.is_over() => self.remove_client(id),
+            Some(_) | None => {}
+        }
+    }
+
+    fn remove_client(&mut self, id: SlabId) {
+        let Some(entry) = self.clients.remove(id) else { return };
+        if let Ok(place) = self.by_client_key.find_entry(entry.key.hash(), |&index| index == id.index) {
+            place.remove();
+        }
+    }
+
+    pub(super) fn fail_client(&mut self, id: SlabId) {
+        let Some(entry) = self.clients.get(id) else { return };
+        if let (Some(owner), Some(_)) = (entry.owner, entry.request()) {
+            self.events.push_back(TransactionEvent::TransportFailed { client: ClientId(id), owner });
+        }
+        // Of a completed INVITE it was the ACK that failed: the layer above has its answer (RFC 3261 §17.1.1.2).
+        if !entry.is_accepted() {
+            self.remove_client(id);
+        }
+    }
+}
+
+impl<O> ClientEntry<O> {
+    pub(super) fn request(&self) -> Option<&[u8]> {
+        match &self.machine {
+            ClientMachine::Invite(machine) => machine.request(),
+            ClientMachine::Other(machine) => machine.request(),
+        }
+    }
+
+    fn deadline(&self) -> Option<Time> {
+        match &self.machine {
+            ClientMachine::Invite(machine) => machine.deadline(),
+            ClientMachine::Other(machine) => machine.deadline(),
+        }
+    }
+
+    fn is_over(&self) -> bool {
+        matches!(
+            self.machine,
+            ClientMachine::Invite(InviteClient::Terminated) | ClientMachine::Other(Client::Terminated)
+        )
+    }
+
+    fn is_accepted(&self) -> bool {
+        matches!(self.machine, ClientMachine::Invite(InviteClient::Accepted { .. }))
+    }
+}
+
+fn client_hash<O>(clients: &Slab<ClientEntry<O>>, index: u32) -> u64 {
+    clients.at(index).map_or(0, |(_, entry)| entry.key.hash())
+}
+
+/// The ACK (RFC 3261 §17.1.1.3) or the CANCEL (§9.1) that belongs to our INVITE: its Request-URI, Via, Route, From,
+/// Call-ID and CSeq number. `to` is the response's for an ACK. Empty (and so never sent) if the INVITE does not read.
+fn follow_up(
+    invite: &[u8],
+    method: Method,
+    to: Option<&[u8]>,
+    fields: &[u8],
+    scratch: &mut Vec<u8>,
+    index: &mut Index,
+) -> Box<[u8]> {
+    let Ok(invite) = decode(invite, index, Framing::Datagram) else {
+        debug_assert!(false, "our own INVITE does not read");
+        return Box::default();
+    };
+    let mut writer = Writer::request(scratch, method.as_str(), invite.uri_bytes());
+    writer.header(Name::Via, invite.header(Name::Via).unwrap_or(b""));
+    writer.header(Name::MaxForwards, "70");
+    for route in invite.headers(Name::Route) {
+        writer.header(Name::Route, route);
+    }
+    writer.header(Name::From, invite.header(Name::From).unwrap_or(b""));
+    writer.header(Name::To, to.or_else(|| invite.header(Name::To)).unwrap_or(b""));
+    writer.header(Name::CallId, invite.call_id());
+    writer.header_fmt(Name::CSeq, format_args!("{} {}", invite.cseq().number, method.as_str()));
+    if !fields.is_empty() {
+        scratch.extend_from_slice(fields);
+    }
+    Writer::resume(scratch).finish(None);
+    scratch.as_slice().into()
+}

@@ -1,1 +1,28 @@
-//! Sockets: UDP, TCP, connections and name resolution.
+//! Sockets: UDP, TCP, connections and name resolution. Here bytes become messages with a flow, and flows become
+//! sockets again; what the messages say is none of its business.
+//!
+//! The shards call [`udp::Sockets::send`] and [`connections::Connections::send`]; what the network learns by itself
+//! goes up through [`Deliver`]. Nothing here blocks a shard: TCP and DNS live on a runtime of their own.
+
+pub mod connections;
+pub mod counts;
+pub mod listen;
+pub mod paths;
+pub mod resolve;
+pub mod tcp;
+pub mod udp;
+
+use crate::sip::Flow;
+
+/// Where the news of the network goes: the shards, seen from below.
+pub trait Deliver: Send + Sync + 'static {
+    /// A framed message of a stream, for the shard that owns it. False: that shard has no room; a stream loses nothing,
+    /// so it is to be offered again.
+    fn message(&self, flow: Flow, bytes: &[u8]) -> bool;
+    /// Transmit `id` of `shard` was not sent.
+    fn send_failed(&self, shard: u16, id: u64);
+    /// A connection is gone; every shard may have used it.
+    fn flow_closed(&self, connection: u64);
+    /// What a name stands for; empty: nothing.
+    fn resolved(&self, shard: u16, query: u64, flows: Vec<Flow>);
+}

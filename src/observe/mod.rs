@@ -1,3 +1,4 @@
 //! What is seen from outside: redaction, log fields and counters. No I/O.
 
+pub mod line;
 pub mod secret;

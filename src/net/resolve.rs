@@ -1,0 +1,198 @@
+//! SIP URIs to flows (RFC 3263, sections 4.1 and 4.2, without NAPTR and SRV): the transport, the addresses and the
+//! socket of ours that reaches them. Addresses as literals are answered at once; names by A and AAAA, never inside a
+//! shard's turn. hickory keeps answers for their TTL.
+
+use super::Deliver;
+use super::counts::Counts;
+use super::paths::Paths;
+use crate::observe::line::{Line, Sink};
+use crate::sip::{Flow, Transport};
+use crate::wire::{Host, Scheme, Uri};
+use hickory_resolver::TokioResolver;
+use hickory_resolver::config::LookupIpStrategy;
+use std::collections::HashMap;
+use std::net::{IpAddr, SocketAddr};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+use tokio::runtime::Handle;
+
+/// The port where a URI names none (RFC 3261 §19.1.2).
+const SIP_PORT: u16 = 5060;
+/// Names that are looked up at the same time.
+const LOOKUPS: usize = 256;
+/// Queries that wait for one name.
+const WAITING: usize = 1024;
+/// For one name: less than half of Timer B, so that a fallback is still worth trying.
+const WITHIN: Duration = Duration::from_secs(10);
+
+/// What is known of a URI without asking anybody.
+#[derive(Clone, Debug, PartialEq, Eq)]
+enum Target {
+    Address(Transport, SocketAddr),
+    Name { host: Box<str>, transport: Transport, port: u16 },
+}
+
+/// One query of a shard.
+#[derive(Clone, Copy, Debug)]
+struct Waiting {
+    shard: u16,
+    query: u64,
+    transport: Transport,
+    port: u16,
+}
+
+/// Turns URIs into flows for all shards.
+pub struct Resolver {
+    paths: Arc<Paths>,
+    dns: TokioResolver,
+    runtime: Handle,
+    deliver: Arc<dyn Deliver>,
+    /// By name: who waits for it. A name stands here while it is looked up.
+    names: Mutex<HashMap<Box<str>, Vec<Waiting>>>,
+    counts: Arc<Counts>,
+    log: Sink,
+}
+
+impl std::fmt::Debug for Resolver {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Resolver")
+    }
+}
+
+/// The system's resolver (`/etc/resolv.conf`, `/etc/hosts`), asked for both families.
+///
+/// # Errors
+/// The system's configuration cannot be read.
+pub fn system_dns() -> Result<TokioResolver, String> {
+    let mut builder = TokioResolver::builder_tokio().map_err(|error| error.to_string())?;
+    builder.options_mut().ip_strategy = LookupIpStrategy::Ipv4AndIpv6;
+    builder.build().map_err(|error| error.to_string())
+}
+
+/// The addresses of a name, IPv4 first as the resolver gave them.
+///
+/// # Errors
+/// Why there are none.
+pub async fn addresses(dns: &TokioResolver, name: &str) -> Result<Vec<IpAddr>, String> {
+    match tokio::time::timeout(WITHIN, dns.lookup_ip(name)).await {
+        Ok(Ok(found)) => {
+            let mut addresses: Vec<IpAddr> = found.iter().collect();
+            addresses.sort_by_key(IpAddr::is_ipv6);
+            addresses.dedup();
+            Ok(addresses)
+        }
+        Ok(Err(error)) => Err(error.to_string()),
+        Err(_) => Err(format!("no answer within {} s", WITHIN.as_secs())),
+    }
+}
+
+impl Resolver {
+    /// Looks up on `runtime`, answers to `deliver`.
+    pub fn new(
+        paths: Arc<Paths>,
+        dns: TokioResolver,
+        runtime: Handle,
+        deliver: Arc<dyn Deliver>,
+        counts: Arc<Counts>,
+        log: Sink,
+    ) -> Arc<Resolver> {
+        Arc::new(Resolver { paths, dns, runtime, deliver, names: Mutex::default(), counts, log })
+    }
+
+    /// The flows of a URI, at once where nobody has to be asked (or nothing can be found); `None`: they come by
+    /// [`Deliver::resolved`].
+    pub fn resolve(self: &Arc<Self>, shard: u16, query: u64, uri: &[u8]) -> Option<Vec<Flow>> {
+        let (host, transport, port) = match self.target(uri) {
+            Ok(Target::Address(transport, address)) => {
+                return Some(self.flows(&[address.ip()], transport, address.port()));
+            }
+            Ok(Target::Name { host, transport, port }) => (host, transport, port),
+            Err(why) => {
+                self.warn(&String::from_utf8_lossy(uri), why);
+                return Some(Vec::new());
+            }
+        };
+        let waiting = Waiting { shard, query, transport, port };
+        let mut names = self.names();
+        if let Some(others) = names.get_mut(&host) {
+            if others.len() < WAITING {
+                others.push(waiting);
+                return None;
+            }
+        } else if names.len() < LOOKUPS {
+            names.insert(host.clone(), vec![waiting]);
+            let resolver = Arc::clone(self);
+            self.runtime.spawn(async move { resolver.look_up(host).await });
+            return None;
+        }
+        drop(names);
+        self.counts.lookups_failed.bump();
+        self.warn(&host, "too many names are being looked up");
+        Some(Vec::new())
+    }
+
+    async fn look_up(&self, host: Box<str>) {
+        self.counts.lookups.bump();
+        let found = addresses(&self.dns, &host).await.unwrap_or_else(|why| {
+            self.counts.lookups_failed.bump();
+            self.warn(&host, &why);
+            Vec::new()
+        });
+        let waiting = self.names().remove(&host).unwrap_or_default();
+        for Waiting { shard, query, transport, port } in waiting {
+            self.deliver.resolved(shard, query, self.flows(&found, transport, port));
+        }
+    }
+
+    fn names(&self) -> MutexGuard<'_, HashMap<Box<str>, Vec<Waiting>>> {
+        self.names.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn flows(&self, addresses: &[IpAddr], transport: Transport, port: u16) -> Vec<Flow> {
+        let flow = |ip: &IpAddr| {
+            let ip = ip.to_canonical();
+            let listener = self.paths.listener_for(transport, ip)?;
+            Some(Flow { transport, listener, peer: SocketAddr::new(ip, port), connection: 0 })
+        };
+        let flows: Vec<Flow> = addresses.iter().filter_map(flow).collect();
+        if flows.is_empty() && !addresses.is_empty() {
+            let family = if addresses[0].is_ipv4() { "IPv4" } else { "IPv6" };
+            self.warn(
+                &addresses[0].to_string(),
+                &format!("sip.listen has no {} socket for {family}", transport.as_param()),
+            );
+        }
+        flows
+    }
+
+    fn target(&self, bytes: &[u8]) -> Result<Target, &'static str> {
+        let uri = Uri::parse(bytes).map_err(|_| "not a URI")?;
+        match uri.scheme {
+            Scheme::Sip => {}
+            Scheme::Sips => return Err("sips needs TLS, which is not supported yet"),
+            _ => return Err("only sip URIs can be resolved"),
+        }
+        let transport = match uri.param(b"transport").flatten() {
+            None if self.paths.serves(Transport::Udp) => Transport::Udp,
+            None => Transport::Tcp,
+            Some(name) if name.eq_ignore_ascii_case(b"udp") => Transport::Udp,
+            Some(name) if name.eq_ignore_ascii_case(b"tcp") => Transport::Tcp,
+            Some(_) => return Err("this transport is not supported; udp and tcp are"),
+        };
+        let host = match uri.param(b"maddr").flatten() {
+            Some(maddr) => Host::parse(maddr).map_err(|_| "maddr is no host")?,
+            None => uri.host,
+        };
+        let port = uri.port.unwrap_or(SIP_PORT);
+        if let Some(ip) = host.ip() {
+            return Ok(Target::Address(transport, SocketAddr::new(ip, port)));
+        }
+        let Host::Name(name) = host else { return Err("no host") };
+        let name = std::str::from_utf8(name).ok().filter(|name| !name.is_empty()).ok_or("no host")?;
+        Ok(Target::Name { host: name.to_ascii_lowercase().into(), transport, port })
+    }
+
+    fn warn(&self, what: &str, why: &str) {
+        (self.log)(Line::warn("net.unresolved").phone("target", Some(what)).text("reason", why));
+    }
+}

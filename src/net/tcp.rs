@@ -1,0 +1,273 @@
+//! TCP: taking connections, and one task for each connection that frames what comes and writes what goes.
+//!
+//! A connection ends for one reason, its [`Ending`]; whatever was queued on it then fails, and the shards hear of it.
+
+use super::connections::{Connection, Connections, Outgoing};
+use super::counts::Count;
+use crate::sip::{Flow, Transport};
+use crate::wire::frame::{Frame, Framer, PONG};
+use std::net::IpAddr;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
+use tokio::net::{TcpListener, TcpSocket, TcpStream};
+use tokio::sync::mpsc;
+use tokio::time::{Instant, sleep, timeout, timeout_at};
+
+/// Read at once.
+const READ: usize = 16 * 1024;
+/// Written at once, at least: more is added while less than this is gathered.
+const WRITE: usize = 64 * 1024;
+/// How long a message waits between two offers to a shard that has no room.
+const OFFER_AGAIN: Duration = Duration::from_millis(5);
+/// How often it is offered; then the connection is closed rather than a message of it lost.
+const OFFERS: u32 = 400;
+/// After a framing fault the 400 still has this long to leave.
+const LAST_WORDS: Duration = Duration::from_millis(500);
+
+/// Whether an address is a trunk or an agent.
+pub type Known = Arc<dyn Fn(IpAddr) -> bool + Send + Sync>;
+
+/// What a peer may take of us.
+#[derive(Clone, Copy, Debug)]
+pub struct Limits {
+    /// Connections in all.
+    pub connections: usize,
+    /// Connections from one address.
+    pub per_source: usize,
+    /// Messages that wait to be written to one peer.
+    pub queued: usize,
+    /// Bytes that wait to be written to one peer.
+    pub queued_bytes: usize,
+    /// From the first byte of a message to its last.
+    pub message_within: Duration,
+    /// Without any byte either way.
+    pub idle: Duration,
+    /// For one write to be taken by the peer.
+    pub write_within: Duration,
+    /// For a connection to be opened: less than 64·T1, so that another path can still be tried.
+    pub connect_within: Duration,
+}
+
+impl Default for Limits {
+    fn default() -> Limits {
+        Limits {
+            connections: 4096,
+            per_source: 256,
+            queued: 512,
+            queued_bytes: 1 << 20,
+            message_within: Duration::from_secs(5),
+            idle: Duration::from_secs(15 * 60),
+            write_within: Duration::from_secs(10),
+            connect_within: Duration::from_secs(5),
+        }
+    }
+}
+
+/// Why a connection ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Ending {
+    /// The peer closed it, or the network broke it.
+    Gone,
+    /// Nothing came or went.
+    Idle,
+    /// A message did not get whole.
+    Slow,
+    /// The stream cannot be cut.
+    Framing,
+    /// The peer or a shard does not keep up.
+    Full,
+}
+
+impl Ending {
+    fn as_str(self) -> &'static str {
+        match self {
+            Ending::Gone => "gone",
+            Ending::Idle => "idle",
+            Ending::Slow => "slow",
+            Ending::Framing => "framing",
+            Ending::Full => "full",
+        }
+    }
+
+    fn count(self, connections: &Connections) -> Option<&Count> {
+        match self {
+            Ending::Gone => None,
+            Ending::Idle => Some(&connections.counts().closed_idle),
+            Ending::Slow => Some(&connections.counts().closed_slow),
+            Ending::Framing => Some(&connections.counts().closed_framing),
+            Ending::Full => Some(&connections.counts().closed_full),
+        }
+    }
+}
+
+/// Takes connections until the runtime ends. A source that is neither trunk nor agent gets nothing, not even a reset of
+/// its own making: its connection is closed at once.
+pub async fn accept(listener: TcpListener, index: u16, connections: Arc<Connections>, known: Known) {
+    loop {
+        let (stream, peer) = match listener.accept().await {
+            Ok(accepted) => accepted,
+            // Out of descriptors, or the peer went away again: neither ends the listening.
+            Err(_) => {
+                sleep(Duration::from_millis(50)).await;
+                continue;
+            }
+        };
+        if !known(peer.ip()) {
+            connections.counts().refused_unknown.bump();
+            continue;
+        }
+        let Some((connection, queue)) = connections.admit(index, peer) else {
+            connections.counts().refused_full.bump();
+            continue;
+        };
+        connections.counts().accepted.bump();
+        let all = Arc::clone(&connections);
+        tokio::spawn(async move { serve(stream, connection, queue, all).await });
+    }
+}
+
+/// Opens the connection that `connection` stands for, then serves it.
+pub(super) async fn open(
+    connection: Arc<Connection>,
+    queue: mpsc::Receiver<Outgoing>,
+    connections: Arc<Connections>,
+) {
+    match timeout(connections.limits().connect_within, connect(&connection, &connections)).await {
+        Ok(Ok(stream)) => {
+            connections.counts().opened.bump();
+            serve(stream, connection, queue, connections).await;
+        }
+        Ok(Err(_)) | Err(_) => {
+            connections.counts().connect_failed.bump();
+            connections.end(&connection, queue, Vec::new(), "connect").await;
+        }
+    }
+}
+
+async fn connect(connection: &Connection, connections: &Connections) -> std::io::Result<TcpStream> {
+    let local = connections.local(connection.listener);
+    let socket = if connection.peer.is_ipv4() { TcpSocket::new_v4()? } else { TcpSocket::new_v6()? };
+    if let Some(local) = local.filter(|local| local.is_ipv4() == connection.peer.is_ipv4()) {
+        socket.bind((local, 0).into())?;
+    }
+    socket.connect(connection.peer).await
+}
+
+async fn serve(
+    stream: TcpStream,
+    connection: Arc<Connection>,
+    mut queue: mpsc::Receiver<Outgoing>,
+    connections: Arc<Connections>,
+) {
+    // Messages are written whole; waiting for more of them would only delay a call.
+    let _ = stream.set_nodelay(true);
+    let (reader, writer) = stream.into_split();
+    let mut unsent = Vec::new();
+    let ending = tokio::select! {
+        ending = read(reader, &connection, &connections) => ending,
+        ending = write(writer, &connection, &connections, &mut queue, &mut unsent) => ending,
+        () = connection.closed() => Ending::Full,
+    };
+    if let Some(count) = ending.count(&connections) {
+        count.bump();
+    }
+    connections.end(&connection, queue, unsent, ending.as_str()).await;
+}
+
+async fn read(mut reader: OwnedReadHalf, connection: &Connection, connections: &Connections) -> Ending {
+    let limits = connections.limits();
+    let flow = Flow {
+        transport: Transport::Tcp,
+        listener: connection.listener,
+        peer: connection.peer,
+        connection: connection.id,
+    };
+    let mut framer = Framer::new();
+    let mut buffer = vec![0; READ];
+    let mut begun: Option<Instant> = None;
+    loop {
+        let deadline = match begun {
+            Some(begun) => begun + limits.message_within,
+            None => connection.last_active() + limits.idle,
+        };
+        let length = match timeout_at(deadline, reader.read(&mut buffer)).await {
+            Ok(Ok(0)) | Ok(Err(_)) => return Ending::Gone,
+            Ok(Ok(length)) => length,
+            Err(_) if begun.is_some() => return Ending::Slow,
+            // What was written meanwhile counts as life.
+            Err(_) if connection.last_active() + limits.idle > Instant::now() => continue,
+            Err(_) => return Ending::Idle,
+        };
+        connection.touch();
+        framer.feed(&buffer[..length]);
+        let mut whole = false;
+        loop {
+            match framer.poll() {
+                Ok(Some(Frame::Message(bytes))) => {
+                    whole = true;
+                    if !offer(connections, flow, bytes).await {
+                        return Ending::Full;
+                    }
+                }
+                Ok(Some(Frame::Ping)) => {
+                    if connection.queue(Outgoing { shard: 0, id: 0, bytes: PONG.into() }, limits).is_err() {
+                        return Ending::Full;
+                    }
+                }
+                Ok(None) => break,
+                Err(_) => {
+                    // The engine refuses it in the same way, and answers 400 if it can be answered.
+                    let _ = connections.deliver().message(flow, framer.pending());
+                    sleep(LAST_WORDS).await;
+                    return Ending::Framing;
+                }
+            }
+        }
+        begun = match begun {
+            _ if !framer.is_waiting() => None,
+            Some(begun) if !whole => Some(begun),
+            _ => Some(Instant::now()),
+        };
+    }
+}
+
+async fn offer(connections: &Connections, flow: Flow, bytes: &[u8]) -> bool {
+    for _ in 0..OFFERS {
+        if connections.deliver().message(flow, bytes) {
+            return true;
+        }
+        sleep(OFFER_AGAIN).await;
+    }
+    false
+}
+
+/// Writes what is queued. `unsent` holds what was taken from the queue and not written yet, also when this future is
+/// dropped in the middle of a write.
+async fn write(
+    mut writer: OwnedWriteHalf,
+    connection: &Connection,
+    connections: &Connections,
+    queue: &mut mpsc::Receiver<Outgoing>,
+    unsent: &mut Vec<(u16, u64)>,
+) -> Ending {
+    let mut bytes = Vec::new();
+    while let Some(first) = queue.recv().await {
+        let mut next = Some(first);
+        while let Some(outgoing) = next {
+            bytes.extend_from_slice(&outgoing.bytes);
+            unsent.push((outgoing.shard, outgoing.id));
+            next = if bytes.len() < WRITE { queue.try_recv().ok() } else { None };
+        }
+        match timeout(connections.limits().write_within, writer.write_all(&bytes)).await {
+            Ok(Ok(())) => {}
+            Ok(Err(_)) => return Ending::Gone,
+            Err(_) => return Ending::Full,
+        }
+        connection.written(bytes.len());
+        bytes.clear();
+        unsent.clear();
+    }
+    Ending::Gone
+}

@@ -18,5 +18,8 @@ pub mod profile;
 pub mod route;
 pub mod select;
 pub mod table;
+pub mod tables;
 pub mod template;
 pub mod topology;
+
+pub use tables::Tables;

@@ -1,0 +1,237 @@
+//! What a status means: the one table of causes, titles and hints. The handoff asks it for the cause, the log for
+//! the hint, the API and `baton explain` for all of it.
+
+mod statuses;
+
+use std::fmt;
+
+use serde::{Deserialize, Serialize};
+
+use statuses::STATUSES;
+
+/// Why an attempt did not succeed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Cause {
+    /// The receiver does not want to do it.
+    Refused,
+    /// The target is busy or declined.
+    Busy,
+    /// The target did not answer in time.
+    NoAnswer,
+    /// The target or the way to it does not exist or does not work.
+    Unreachable,
+    /// Anything else.
+    Failed,
+    /// A REFER was accepted or unanswered and nothing tells the result.
+    Unknown,
+    /// The receiver ended the caller leg within 500 ms of reporting the failure.
+    LostByReceiver,
+}
+
+impl Cause {
+    /// Every cause.
+    pub const ALL: [Self; 7] = [
+        Self::Refused,
+        Self::Busy,
+        Self::NoAnswer,
+        Self::Unreachable,
+        Self::Failed,
+        Self::Unknown,
+        Self::LostByReceiver,
+    ];
+
+    /// The name as the table, the API, the logs and the metrics write it.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Refused => "refused",
+            Self::Busy => "busy",
+            Self::NoAnswer => "no_answer",
+            Self::Unreachable => "unreachable",
+            Self::Failed => "failed",
+            Self::Unknown => "unknown",
+            Self::LostByReceiver => "lost_by_receiver",
+        }
+    }
+}
+
+impl fmt::Display for Cause {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name())
+    }
+}
+
+/// Where a status was seen: 603 to a REFER refuses the transfer, 603 in its NOTIFY declines the call.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Where {
+    /// The final response to a REFER, or to the BYE of a hand-back.
+    ReferResponse,
+    /// The sipfrag of a final NOTIFY.
+    Notify,
+    /// The final response to an INVITE.
+    InviteResponse,
+}
+
+/// The cause that a final status means. `None` for statuses below 300 and for numbers that are no SIP status.
+pub fn cause(status: u16, seen: Where) -> Option<Cause> {
+    Some(match (status, seen) {
+        (0..=299 | 700.., _) => return None,
+        (486 | 600, _) | (603, Where::Notify | Where::InviteResponse) => Cause::Busy,
+        (408 | 480 | 487, _) => Cause::NoAnswer,
+        (404 | 410 | 484 | 604 | 502..=504, _) => Cause::Unreachable,
+        (603, Where::ReferResponse) | (400..=499 | 501, _) => Cause::Refused,
+        (300..=399 | 500 | 505..=699, _) => Cause::Failed,
+    })
+}
+
+/// A status in plain words.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+pub struct Entry {
+    /// The status.
+    pub status: u16,
+    /// Its registered name.
+    pub title: &'static str,
+    /// What it means, in a sentence.
+    pub cause: &'static str,
+    /// What to do about it.
+    pub hint: &'static str,
+}
+
+/// What a final status means. Statuses that are not registered are explained by their class (RFC 3261 §8.1.3.2).
+pub fn status(status: u16) -> Entry {
+    if let Ok(index) = STATUSES.binary_search_by_key(&status, |entry| entry.status) {
+        return STATUSES[index];
+    }
+    let (title, cause, hint) = match status {
+        100..=199 => ("Provisional", "The request is being worked on.", "Wait for the final status."),
+        200..=299 => ("Success", "The request was accepted.", "Nothing to do."),
+        300..=399 => (
+            "Redirection",
+            "The other side says that somebody else is to be asked; Baton does not follow redirections of a destination.",
+            "Put the address of the answer's Contact into the route.",
+        ),
+        400..=499 => (
+            "Request Failure",
+            "The other side refuses the request in this form, with a status that is not registered.",
+            "Look into the other side's log and documentation for this status.",
+        ),
+        500..=599 => (
+            "Server Failure",
+            "The other side failed, with a status that is not registered.",
+            "Look into the other side's log at this Call-ID.",
+        ),
+        600..=699 => (
+            "Global Failure",
+            "The target cannot be had anywhere, with a status that is not registered.",
+            "Look into the other side's log and documentation for this status.",
+        ),
+        _ => ("No SIP status", "SIP has statuses from 100 to 699.", "Check the number."),
+    };
+    Entry { status, title, cause, hint }
+}
+
+/// Whether the status is in the IANA registry of 4xx, 5xx and 6xx statuses.
+pub fn is_registered(status: u16) -> bool {
+    STATUSES.binary_search_by_key(&status, |entry| entry.status).is_ok()
+}
+
+/// All registered failures in order.
+pub fn registered() -> &'static [Entry] {
+    STATUSES
+}
+
+/// What to do about an attempt that ended with `cause`; the status decides where there is one.
+pub fn hint(cause: Cause, told: Option<u16>) -> &'static str {
+    match (cause, told) {
+        (Cause::Unknown, _) => {
+            "Ask the target whether the caller arrived; check that the receiver sends NOTIFY for a REFER."
+        }
+        (Cause::LostByReceiver, _) => {
+            "The receiver hangs up a caller whose transfer failed: report it to its maker, and see its log at this Call-ID."
+        }
+        (_, Some(told)) if told >= 300 => status(told).hint,
+        (Cause::NoAnswer, _) => "Nobody answered in time: check who is on duty, or raise `timeouts.ring`.",
+        (Cause::Unreachable, _) => {
+            "Check the name, the address and the network on the way to the destination."
+        }
+        (Cause::Busy, _) => "Nothing is wrong; give the destination a next step for `busy`.",
+        (Cause::Refused, _) => "Allow transfers for this trunk on the other side.",
+        (Cause::Failed, _) => "Look at the trace of the call and the other side's log at this Call-ID.",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn causes_are_those_of_the_contract() {
+        use Cause as C;
+        use Where::{InviteResponse as I, Notify as N, ReferResponse as R};
+        for (status, seen, expected) in [
+            (486, R, C::Busy),
+            (600, N, C::Busy),
+            (603, N, C::Busy),
+            (603, I, C::Busy),
+            (603, R, C::Refused),
+            (408, N, C::NoAnswer),
+            (480, I, C::NoAnswer),
+            (487, R, C::NoAnswer),
+            (404, R, C::Unreachable),
+            (410, N, C::Unreachable),
+            (484, I, C::Unreachable),
+            (604, N, C::Unreachable),
+            (502, N, C::Unreachable),
+            (503, R, C::Unreachable),
+            (504, I, C::Unreachable),
+            (403, R, C::Refused),
+            (405, R, C::Refused),
+            (420, N, C::Refused),
+            (501, I, C::Refused),
+            (302, I, C::Failed),
+            (500, N, C::Failed),
+            (505, R, C::Failed),
+            (606, I, C::Failed),
+            (699, I, C::Failed),
+        ] {
+            assert_eq!(cause(status, seen), Some(expected), "{status} {seen:?}");
+        }
+        for status in [0, 100, 200, 202, 299, 700, u16::MAX] {
+            assert_eq!(cause(status, R), None, "{status}");
+        }
+    }
+
+    #[test]
+    fn every_failure_of_the_registry_is_explained() {
+        // https://www.iana.org/assignments/sip-parameters, response codes; 409 is RFC 2543's.
+        let registry: [u16; 62] = [
+            400, 401, 402, 403, 404, 405, 406, 407, 408, 410, 412, 413, 414, 415, 416, 417, 420, 421, 422,
+            423, 424, 425, 428, 429, 430, 433, 436, 437, 438, 439, 440, 469, 470, 480, 481, 482, 483, 484,
+            485, 486, 487, 488, 489, 491, 493, 494, 500, 501, 502, 503, 504, 505, 513, 555, 580, 600, 603,
+            604, 606, 607, 608, 409,
+        ];
+        for code in registry {
+            assert!(is_registered(code), "{code}");
+            assert_eq!(status(code).status, code);
+        }
+        for pair in registered().windows(2) {
+            assert!(pair[0].status < pair[1].status, "{} is out of order", pair[1].status);
+        }
+        for entry in registered() {
+            assert!(registry.contains(&entry.status), "{} is not registered", entry.status);
+            for text in [entry.cause, entry.hint] {
+                assert!(text.ends_with('.'), "{}: {text}", entry.status);
+            }
+        }
+    }
+
+    #[test]
+    fn any_number_can_be_asked() {
+        for code in 0..=u16::MAX {
+            assert!(!status(code).hint.is_empty());
+        }
+        assert_eq!(status(499).title, "Request Failure");
+        assert!(hint(Cause::Refused, Some(403)).contains("FreeSWITCH"));
+        assert!(hint(Cause::NoAnswer, None).contains("ring"));
+    }
+}

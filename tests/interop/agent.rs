@@ -153,6 +153,18 @@ fn the_agent_is_not_there_and_its_fallback_answers() {
 }
 
 #[test]
+fn the_agent_vanishes_and_the_caller_is_not_left_alone() {
+    let house = House::built(Plan { agent: "keepalive = \"300ms\"".to_owned(), ..Plan::default() });
+    let agent = house.agent("callee_vanishes").start();
+    let caller = house.caller("caller_follows_refer").key("sipfrag", "200 OK").start();
+    let agent = agent.finish();
+    let caller = caller.finish();
+    assert_eq!(caller.received("REFER").header("Refer-To"), format!("<sip:desk@{}>", house.desk));
+    assert_fields!(handoff_told_to(&agent, &house), { state: "succeeded", destination: "front-desk" });
+    house.close().assert_nobody_hurt();
+}
+
+#[test]
 fn agent_and_fallback_are_busy_and_so_hears_the_caller() {
     let house = House::open();
     let agent = house.agent("callee_refuses").status("486 Busy Here").start();

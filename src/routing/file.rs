@@ -235,6 +235,16 @@ impl<'s> Report<'s> {
         self.error(span, message)
     }
 
+    /// An error at `span` whose line is not shown, because it may hold a secret.
+    pub fn hidden(&mut self, span: Range<usize>, message: impl Into<String>) -> Note<'_> {
+        let Note(Some(diagnostic)) = self.add(Severity::Error, span, message.into()) else {
+            return Note(None);
+        };
+        let shown = diagnostic.column.saturating_sub(1);
+        diagnostic.source = diagnostic.source.chars().take(shown).chain("\"***\"".chars()).collect();
+        Note(Some(diagnostic))
+    }
+
     fn add(&mut self, severity: Severity, span: Range<usize>, message: String) -> Note<'_> {
         // What stands on a line with a syntax error was not read as it is meant.
         let (line, ..) = self.source.place(span.start);
@@ -369,6 +379,11 @@ impl<'a> Section<'a> {
     /// Whether the key is written; it counts as known from now on.
     pub fn has(&mut self, key: &'static str) -> bool {
         self.take(key).is_some()
+    }
+
+    /// Whether the key is written as a list. It does not count as known by this.
+    pub fn is_list(&self, key: &str) -> bool {
+        self.table.get(key).is_some_and(|value| value.get_ref().is_array())
     }
 
     /// The value of a key.

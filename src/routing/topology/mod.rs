@@ -1,6 +1,9 @@
 //! Who Baton talks to: trunks, agents and environments, and the two questions about them: who sent this, and which
 //! agent does this number reach. Pure data; the daemon reads it and resolves names.
 
+pub mod read;
+pub mod secret;
+
 use std::collections::BTreeMap;
 use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;

@@ -1,0 +1,562 @@
+//! Reads `[sip]`, `[trunk.*]`, `[agent.*]` and `[environment.*]`. Every key is carried out or refused by name.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::SocketAddr;
+use std::ops::Range;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use toml::de::DeValue;
+
+use super::secret::{self, Secrets};
+use super::{
+    Advertise, Advertised, Agent, Auth, CalledFrom, Environment, Listener, Settings, Topology, Trunk,
+    Unanswered,
+};
+use crate::routing::address::{Address, AddressError, Host, Transport};
+use crate::routing::country;
+use crate::routing::file::{At, Report, Section, quoted, with_article};
+use crate::routing::net::IpNet;
+use crate::routing::number;
+use crate::routing::profile::Overrides;
+use crate::routing::select::Pattern;
+use crate::routing::table::{Id, Table, check_id, expected_ids};
+
+const SECOND: Duration = Duration::from_secs(1);
+const DAY: Duration = Duration::from_secs(24 * 3600);
+const ADDRESS_FORM: &str = "a `sip:` URI like \"sip:10.0.0.5:5060;transport=udp\"";
+const LISTENER_FORM: &str = "transport:address:port, like \"udp:0.0.0.0:5060\" or \"tcp:[::]:5060\"";
+
+/// What one configuration file says about whom Baton talks to, and the places that later checks report at.
+#[derive(Debug)]
+pub struct Parties {
+    /// The trunks that could be read.
+    pub trunks: Vec<Trunk>,
+    /// The agents that could be read.
+    pub agents: Vec<Agent>,
+    /// The environments that could be read, with the place of their `table`.
+    pub environments: Vec<(Environment, Range<usize>)>,
+    /// Ids of all trunks, also of those with faults.
+    pub trunk_ids: BTreeSet<Id>,
+    fallbacks: Vec<(Id, At<Id>)>,
+}
+
+impl Parties {
+    /// Reads all trunks, agents and environments. `base` is the directory that table paths are relative to.
+    pub fn read(
+        top: &mut Section<'_>,
+        report: &mut Report<'_>,
+        secrets: &dyn Secrets,
+        base: &std::path::Path,
+    ) -> Self {
+        let trunk_sections = top.sections(report, "trunk");
+        let agent_sections = top.sections(report, "agent");
+        let environment_sections = top.sections(report, "environment");
+        let trunk_ids = trunk_sections.iter().map(|(id, _)| id.value.into()).collect();
+        let environment_ids: BTreeSet<&str> = environment_sections.iter().map(|(id, _)| id.value).collect();
+        for (what, none, form) in [
+            ("trunk", trunk_sections.is_empty(), "[trunk.pbx]"),
+            ("agent", agent_sections.is_empty(), "[agent.booking]"),
+        ] {
+            if none && !report.is_partial() {
+                report.warn(0..0, format!("there is no {what}, so no call comes through")).expected(form);
+            }
+        }
+        if environment_sections.is_empty() {
+            report
+                .missing(0..0, "there is no environment")
+                .expected("[environment.production] with its `table`");
+        }
+        let mut parties =
+            Self { trunks: vec![], agents: vec![], environments: vec![], trunk_ids, fallbacks: vec![] };
+        let mut sources = Sources::default();
+        for (id, section) in trunk_sections {
+            parties.trunks.extend(trunk(&id, section, report, secrets, &mut sources));
+        }
+        let mut numbers = BTreeMap::new();
+        for (id, section) in agent_sections {
+            let read = agent(&id, section, report, &environment_ids, &mut numbers);
+            if let Some((agent, fallback)) = read {
+                parties.fallbacks.extend(fallback.map(|at| (Arc::clone(&agent.environment), at)));
+                parties.agents.push(agent);
+            }
+        }
+        for (id, section) in environment_sections {
+            parties.environments.extend(environment(&id, section, report, base));
+        }
+        parties
+    }
+
+    /// Checks what only the tables can tell: that the fallbacks exist in their environments' tables.
+    pub fn check(&self, report: &mut Report<'_>, tables: &BTreeMap<Id, Arc<Table>>) {
+        for (environment, fallback) in &self.fallbacks {
+            let Some(table) = tables.get(environment) else { continue };
+            if table.find(&fallback.value).is_none() {
+                let ids: BTreeSet<&str> = table.destinations.keys().map(|id| &**id).collect();
+                report
+                    .error(
+                        fallback.span.clone(),
+                        format!("`{}` is no destination of the environment `{environment}`", fallback.value),
+                    )
+                    .expected(expected_ids(&ids))
+                    .nearest(&fallback.value, ids.iter().copied());
+            }
+        }
+    }
+
+    /// The topology of what was read; to be used only where the report has no errors.
+    pub fn topology(self) -> Topology {
+        let environments = self.environments.into_iter().map(|(environment, _)| environment).collect();
+        Topology::new(self.trunks, self.agents, environments)
+    }
+}
+
+/// Sources that trunks have claimed, to find two that claim the same.
+#[derive(Default)]
+struct Sources(BTreeMap<IpNet, Id>);
+
+impl Sources {
+    fn claim(&mut self, report: &mut Report<'_>, net: IpNet, id: &Id, span: Range<usize>) {
+        match self.0.get(&net) {
+            Some(other) if other != id => {
+                report
+                    .error(span, format!("the trunks `{other}` and `{id}` have the same source {net}"))
+                    .expected("sources that tell the trunks apart; the longest prefix wins");
+            }
+            Some(_) => {}
+            None => {
+                self.0.insert(net, Arc::clone(id));
+            }
+        }
+    }
+}
+
+fn trunk(
+    id: &At<&str>,
+    mut section: Section<'_>,
+    report: &mut Report<'_>,
+    secrets: &dyn Secrets,
+    sources: &mut Sources,
+) -> Option<Trunk> {
+    check_id(report, id);
+    let name: Id = id.value.into();
+    let address = address(&mut section, report);
+    let accept = accept_from(&mut section, report);
+    match (&accept, &address) {
+        (Some(nets), _) => {
+            nets.iter().for_each(|net| sources.claim(report, net.value, &name, net.span.clone()))
+        }
+        (None, Some(At { value: Address { host: Host::Ip(ip), .. }, span })) => {
+            sources.claim(report, IpNet::host(*ip), &name, span.clone());
+        }
+        (None, _) => {}
+    }
+    let trusted = section.boolean(report, "trusted").unwrap_or(false);
+    let called_from = section.choice(
+        report,
+        "called_from",
+        &[
+            ("request-uri", CalledFrom::RequestUri),
+            ("to", CalledFrom::To),
+            ("p-called-party-id", CalledFrom::PCalledPartyId),
+        ],
+    );
+    let country =
+        section.string(report, "country", "an ISO 3166 code of two letters, like \"US\"").and_then(|found| {
+            let known = country::find(found.value);
+            if known.is_none() {
+                let upper = found.value.to_ascii_uppercase();
+                let note = report
+                    .error(found.span, format!("`{}` is no country", found.value))
+                    .expected("an ISO 3166 code of two capital letters, like \"US\"");
+                if country::find(&upper).is_some() {
+                    note.help(format!("did you mean `{upper}`?"));
+                }
+            }
+            known
+        });
+    let auth = section.section(report, "auth").and_then(|section| auth(section, report, secrets));
+    let unanswered = section.choice(
+        report,
+        "unanswered",
+        &[("invite", Unanswered::Invite), ("redirect", Unanswered::Redirect)],
+    );
+    let refer_from_caller = section.boolean(report, "refer_from_caller").unwrap_or(false);
+    let overrides = Overrides::read(&mut section, report);
+    profile(&mut section, report);
+    section.refuse(report, "register", "remove it, and let the PBX send its calls to Baton's address");
+    section.refuse(report, "probe", "remove it; a trunk that is down is found out by the next call");
+    section.finish(report);
+    Some(Trunk {
+        id: name,
+        address: address?.value,
+        accept_from: accept.map(|nets| nets.into_iter().map(|net| net.value).collect()),
+        trusted,
+        called_from: called_from.unwrap_or(CalledFrom::RequestUri),
+        country,
+        auth,
+        unanswered: unanswered.unwrap_or(Unanswered::Invite),
+        refer_from_caller,
+        overrides,
+    })
+}
+
+fn profile(section: &mut Section<'_>, report: &mut Report<'_>) {
+    const PLANNED: [&str; 5] = ["asterisk", "freeswitch", "twilio", "genesys", "cisco"];
+    let Some(found) = section.string(report, "profile", "\"generic\"") else { return };
+    if found.value == "generic" {
+        return;
+    }
+    if PLANNED.contains(&found.value) {
+        report
+            .error(found.span, format!("the profile \"{}\" is not carried out yet", found.value))
+            .expected("\"generic\"")
+            .help("set what this receiver needs by key: header_placement, referred_by, notify_200, refer_to_host");
+    } else {
+        report
+            .error(found.span, format!("`{}` is no profile", found.value))
+            .expected("\"generic\"")
+            .nearest(found.value, ["generic"]);
+    }
+}
+
+fn auth(mut section: Section<'_>, report: &mut Report<'_>, secrets: &dyn Secrets) -> Option<Auth> {
+    let username = section.required(report, "username", "the user name");
+    if let Some(found) = &username
+        && (found.value.is_empty() || found.value.chars().any(char::is_control))
+    {
+        report.error(found.span.clone(), "`username` is empty or holds control characters");
+    }
+    let password = if section.contains("password") {
+        secret::read(&mut section, report, "password", secrets)
+    } else {
+        section.required(report, "password", "env:NAME, file:PATH or credential:NAME");
+        None
+    };
+    section.finish(report);
+    Some(Auth { username: username?.value.into(), password: password? })
+}
+
+/// `address`: required, one `sip:` URI.
+fn address(section: &mut Section<'_>, report: &mut Report<'_>) -> Option<At<Address>> {
+    let found = section.required(report, "address", ADDRESS_FORM)?;
+    match Address::parse(found.value) {
+        Ok(value) => Some(At { value, span: found.span }),
+        Err(error) => {
+            let note = report.error(found.span, format!("`address`: {error}")).expected(ADDRESS_FORM);
+            match error {
+                AddressError::Tls => note.help("use udp or tcp"),
+                AddressError::Malformed(_) if !found.value.starts_with("sip:") => {
+                    note.help(format!("did you mean `sip:{}`?", found.value))
+                }
+                _ => note,
+            };
+            None
+        }
+    }
+}
+
+fn accept_from(section: &mut Section<'_>, report: &mut Report<'_>) -> Option<Vec<At<IpNet>>> {
+    const FORM: &str = "a list of addresses and networks like [\"10.0.0.0/24\", \"2001:db8::5\"]";
+    let list = section.strings(report, "accept_from", FORM)?;
+    if list.is_empty() {
+        report
+            .error(section.key_span("accept_from"), "an empty `accept_from` accepts nobody")
+            .help("remove it to accept what `address` resolves to");
+    }
+    let mut nets = Vec::new();
+    for entry in list {
+        match entry.value.parse() {
+            Ok(value) => nets.push(At { value, span: entry.span }),
+            Err(error) => {
+                report.error(entry.span, format!("`accept_from`: {error}")).expected(FORM);
+            }
+        }
+    }
+    Some(nets)
+}
+
+type Numbers = BTreeMap<String, Id>;
+
+fn agent(
+    id: &At<&str>,
+    mut section: Section<'_>,
+    report: &mut Report<'_>,
+    environments: &BTreeSet<&str>,
+    taken: &mut Numbers,
+) -> Option<(Agent, Option<At<Id>>)> {
+    check_id(report, id);
+    let name: Id = id.value.into();
+    let list = section.contains("address") && section.is_list("address");
+    let address = if list {
+        section.refuse(
+            report,
+            "address",
+            "one agent has one address for now: write the first of the list as a string",
+        );
+        None
+    } else {
+        address(&mut section, report)
+    };
+    let accept = accept_from(&mut section, report);
+    let (numbers, wildcard) = numbers(&name, &mut section, report, taken);
+    let environment = environment_of(&mut section, report, environments);
+    let answer_timeout = section.duration(report, "answer_timeout", SECOND, Duration::from_secs(300));
+    let keepalive = match section.duration(report, "keepalive", Duration::ZERO, DAY) {
+        None => Some(Duration::from_secs(20)),
+        Some(off) if off.is_zero() => None,
+        Some(interval) => Some(interval.max(SECOND)),
+    };
+    let fallback = section
+        .string(report, "fallback", "the id of a destination")
+        .map(|found| At { value: Id::from(found.value), span: found.span });
+    let may_route = may_route(&mut section, report);
+    let max_calls = section.number(report, "max_calls", 0..1_000_001).unwrap_or(0);
+    section.finish(report);
+    let agent = Agent {
+        id: name,
+        address: address?.value,
+        accept_from: accept.map(|nets| nets.into_iter().map(|net| net.value).collect()),
+        numbers,
+        wildcard,
+        environment,
+        answer_timeout: answer_timeout.unwrap_or(Duration::from_secs(20)),
+        keepalive,
+        fallback: fallback.as_ref().map(|at| Arc::clone(&at.value)),
+        may_route,
+        max_calls,
+    };
+    Some((agent, fallback))
+}
+
+fn numbers(
+    id: &Id,
+    section: &mut Section<'_>,
+    report: &mut Report<'_>,
+    taken: &mut Numbers,
+) -> (Vec<Box<str>>, bool) {
+    const FORM: &str =
+        "a list of called numbers and user parts like [\"+14155550100\", \"booking\"], \"*\" for all others";
+    let Some(list) = section.strings(report, "numbers", FORM) else {
+        if !section.contains("numbers") && !report.is_partial() {
+            report.warn(section.place(), format!("no number reaches the agent `{id}`")).expected(FORM);
+        }
+        return (Vec::new(), false);
+    };
+    let (mut numbers, mut wildcard) = (Vec::new(), false);
+    for entry in list {
+        let cleaned = number::clean(entry.value);
+        if cleaned.is_empty() || cleaned.chars().any(|c| c.is_control() || c.is_whitespace() || c == '@') {
+            report.error(entry.span, format!("`{}` is no number", entry.value)).expected(FORM);
+            continue;
+        }
+        if let Some(other) = taken.get(&*cleaned) {
+            let message = format!("`{}` already reaches the agent `{other}`", entry.value);
+            report.error(entry.span, message).expected("one agent for each number");
+            continue;
+        }
+        taken.insert(cleaned.to_string(), Arc::clone(id));
+        if cleaned == "*" {
+            wildcard = true;
+        } else {
+            numbers.push(cleaned.into());
+        }
+    }
+    (numbers, wildcard)
+}
+
+fn environment_of(section: &mut Section<'_>, report: &mut Report<'_>, environments: &BTreeSet<&str>) -> Id {
+    const FORM: &str = "the name of an [environment.NAME]";
+    let found = section.string(report, "environment", FORM);
+    let (name, span) = match &found {
+        Some(found) => (found.value, found.span.clone()),
+        None if section.contains("environment") => return "production".into(),
+        None => ("production", section.place()),
+    };
+    if !environments.contains(name) && !environments.is_empty() {
+        report
+            .missing(span, format!("there is no environment `{name}`"))
+            .expected(format!("one of {}", quoted(environments.iter().copied())))
+            .nearest(name, environments.iter().copied());
+    }
+    name.into()
+}
+
+fn may_route(section: &mut Section<'_>, report: &mut Report<'_>) -> Vec<Pattern> {
+    const FORM: &str = "a list like [\"+1415\", \"sip:*@pbx.example.com\"]";
+    let list = section.strings(report, "may_route", FORM).unwrap_or_default();
+    let mut patterns = Vec::new();
+    for entry in list {
+        match Pattern::parse(entry.value) {
+            Ok(pattern) => patterns.push(pattern),
+            Err(error) => {
+                report.error(entry.span, format!("`may_route`: {error}")).expected(FORM);
+            }
+        }
+    }
+    patterns
+}
+
+fn environment(
+    id: &At<&str>,
+    mut section: Section<'_>,
+    report: &mut Report<'_>,
+    base: &std::path::Path,
+) -> Option<(Environment, Range<usize>)> {
+    check_id(report, id);
+    let table = section.required(report, "table", "the path of a table, relative to this file");
+    section.refuse(report, "allow_test_calls", "remove it; test calls come with `baton test`");
+    section.finish(report);
+    let table = table?;
+    if table.value.is_empty() || table.value.contains('\0') {
+        report.error(table.span, "`table` is no path").expected("the path of a table, relative to this file");
+        return None;
+    }
+    Some((Environment { id: id.value.into(), table: base.join(PathBuf::from(table.value)) }, table.span))
+}
+
+/// Reads `[sip]`. Without it, and for every key that is absent, the defaults.
+pub fn settings(top: &mut Section<'_>, report: &mut Report<'_>) -> Settings {
+    let mut settings = Settings::default();
+    let Some(mut section) = top.section(report, "sip") else { return settings };
+    if let Some(list) = section.strings(report, "listen", LISTENER_FORM) {
+        settings.listen = listeners(&list, report);
+        if list.is_empty() {
+            report
+                .error(section.key_span("listen"), "an empty `listen` serves nobody")
+                .expected(LISTENER_FORM);
+        }
+    }
+    settings.advertise = advertise(&mut section, report, &settings.listen);
+    if let Some(workers) = section.number(report, "workers", 0..257) {
+        settings.workers = u16::try_from(workers).unwrap_or(u16::MAX);
+    }
+    settings.max_calls = section.number(report, "max_calls", 1..1_000_001).unwrap_or(settings.max_calls);
+    settings.max_duration =
+        section.duration(report, "max_duration", SECOND, DAY * 30).unwrap_or(settings.max_duration);
+    section.refuse(report, "tls", "remove it; Baton has udp and tcp for now");
+    section.refuse(
+        report,
+        "session_timer",
+        "remove it; `max_duration` and the agent's `keepalive` end lost calls",
+    );
+    section.finish(report);
+    settings
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        let any = SocketAddr::from(([0, 0, 0, 0], 5060));
+        Self {
+            listen: vec![
+                Listener { transport: Transport::Udp, address: any },
+                Listener { transport: Transport::Tcp, address: any },
+            ],
+            advertise: Advertise::Local,
+            workers: 0,
+            max_calls: 20_000,
+            max_duration: Duration::from_secs(4 * 3600),
+        }
+    }
+}
+
+fn listeners(list: &[At<&str>], report: &mut Report<'_>) -> Vec<Listener> {
+    let mut listeners: Vec<Listener> = Vec::new();
+    for entry in list {
+        let Some(listener) = listener(entry, report) else { continue };
+        // Port 0 is a new port each time, so two of them are two listeners.
+        if listener.address.port() != 0 && listeners.contains(&listener) {
+            report.error(entry.span.clone(), format!("`{}` is there twice", entry.value));
+        } else {
+            listeners.push(listener);
+        }
+    }
+    listeners
+}
+
+fn listener(entry: &At<&str>, report: &mut Report<'_>) -> Option<Listener> {
+    let (transport, address) = entry.value.split_once(':').unwrap_or((entry.value, ""));
+    let transport = match transport {
+        "udp" => Transport::Udp,
+        "tcp" => Transport::Tcp,
+        "tls" | "ws" | "wss" => {
+            report
+                .error(entry.span.clone(), format!("listening on {transport} is not carried out yet"))
+                .expected(LISTENER_FORM)
+                .help("remove this listener");
+            return None;
+        }
+        other => {
+            report
+                .error(entry.span.clone(), format!("`{other}` is no transport"))
+                .expected(LISTENER_FORM)
+                .nearest(other, ["udp", "tcp"]);
+            return None;
+        }
+    };
+    match address.parse() {
+        Ok(address) => Some(Listener { transport, address }),
+        Err(_) => {
+            report
+                .error(entry.span.clone(), format!("`{address}` is no address with a port"))
+                .expected(LISTENER_FORM);
+            None
+        }
+    }
+}
+
+fn advertise(section: &mut Section<'_>, report: &mut Report<'_>, listen: &[Listener]) -> Advertise {
+    const FORM: &str = "a host or host:port like \"203.0.113.10\", or a table of them by listener";
+    let Some(found) = section.take("advertise") else { return Advertise::Local };
+    match found.value {
+        DeValue::String(text) => advertised(&At { value: text.as_ref(), span: found.span }, report)
+            .map_or(Advertise::Local, Advertise::All),
+        DeValue::Table(_) => {
+            let Some(table) = section.section(report, "advertise") else { return Advertise::Local };
+            let mut entries = Vec::new();
+            for (name, value) in table.entries() {
+                let Some(listener) = listener(&name, report) else { continue };
+                if !listen.contains(&listener) {
+                    report
+                        .error(name.span, format!("`{}` is no listener", name.value))
+                        .expected("one of those in `listen`, written as there");
+                    continue;
+                }
+                match value.value.as_str() {
+                    Some(text) => {
+                        let host = advertised(&At { value: text, span: value.span }, report);
+                        entries.extend(host.map(|host| (listener, host)));
+                    }
+                    None => {
+                        let message = format!("`{}` is {}", name.value, with_article(value.value));
+                        report.error(value.span, message).expected(FORM);
+                    }
+                }
+            }
+            Advertise::ByListener(entries)
+        }
+        other => {
+            report.error(found.span, format!("`advertise` is {}", with_article(other))).expected(FORM);
+            Advertise::Local
+        }
+    }
+}
+
+fn advertised(found: &At<&str>, report: &mut Report<'_>) -> Option<Advertised> {
+    const FORM: &str = "a host or host:port like \"203.0.113.10\"; an IPv6 address in brackets";
+    match Host::parse_with_port(found.value) {
+        Ok((Host::Ip(ip), _)) if ip.is_unspecified() => {
+            report
+                .error(found.span.clone(), format!("nobody can reach `{}`", found.value))
+                .expected(FORM)
+                .help("remove it to advertise the local address that reaches the peer");
+            None
+        }
+        Ok((host, port)) => Some(Advertised { host, port }),
+        Err(error) => {
+            report.error(found.span.clone(), format!("`advertise`: {error}")).expected(FORM);
+            None
+        }
+    }
+}

@@ -1,1 +1,3 @@
 //! Configuration, start, reload, shutdown and telemetry.
+
+pub mod configuration;

@@ -1,0 +1,308 @@
+//! Reads `baton.toml` and the tables it names, all or nothing: every fault of every file at once, or a [`Configuration`].
+//!
+//! Called at the start, by `check`, and again for each reload: a reload that finds an error changes nothing. What it cannot
+//! change without a restart is told by [`Configuration::restart_needed`].
+
+mod secrets;
+
+use std::collections::BTreeMap;
+use std::io::Read as _;
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use crate::observe::secret::Secret;
+use crate::routing::Tables;
+use crate::routing::address::Host;
+use crate::routing::file::{Diagnostic, Report, Section, Severity, Source, nearest};
+use crate::routing::table::{self, Id, Table};
+use crate::routing::topology::read::{self, Parties};
+use crate::routing::topology::{Settings, Topology, secret};
+
+/// The largest file that is read, in bytes.
+pub const MAX_FILE: u64 = 16 * 1024 * 1024;
+
+/// The environment variable that names the configuration file.
+pub const VARIABLE: &str = "BATON_CONFIG";
+
+/// Where the file is looked for when nothing names it, in order.
+pub const PLACES: [&str; 2] = ["config/baton.toml", "/etc/baton/baton.toml"];
+
+/// Everything that the files say.
+#[derive(Debug, Clone)]
+pub struct Configuration {
+    /// The file it was read from.
+    pub path: PathBuf,
+    /// `[sip]`.
+    pub sip: Settings,
+    /// `[http]`.
+    pub http: Http,
+    /// `state.dir`: where the journal, versions, records and the generated token are kept.
+    pub state_dir: PathBuf,
+    /// Trunks, agents, environments.
+    pub topology: Topology,
+    /// The table of each environment, version 0.
+    pub tables: BTreeMap<Id, Arc<Table>>,
+}
+
+/// The `[http]` section.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Http {
+    /// Where the API is served.
+    pub listen: SocketAddr,
+    /// The bearer token; `None`: generated once into the state directory.
+    pub token: Option<Secret>,
+    /// The API as seen from outside.
+    pub public_url: Option<PublicUrl>,
+}
+
+/// `http.public_url`: scheme, host and port, and nothing after them.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PublicUrl {
+    /// As written, without a final slash.
+    pub text: Box<str>,
+    /// Its host: one that the Host header of a request may name.
+    pub host: Host,
+    /// Its port, if one is written.
+    pub port: Option<u16>,
+}
+
+impl Default for Http {
+    fn default() -> Self {
+        Self { listen: SocketAddr::from(([127, 0, 0, 1], 8060)), token: None, public_url: None }
+    }
+}
+
+/// What reading the files gave.
+#[derive(Debug)]
+pub struct Loaded {
+    /// The configuration; `None` if there is an error.
+    pub configuration: Option<Configuration>,
+    /// Errors and warnings, file by file in the order of their text.
+    pub diagnostics: Vec<Diagnostic>,
+}
+
+impl Loaded {
+    fn failed(diagnostic: Diagnostic) -> Self {
+        Self { configuration: None, diagnostics: vec![diagnostic] }
+    }
+
+    /// How many errors there are; warnings are not among them.
+    pub fn errors(&self) -> usize {
+        self.diagnostics.iter().filter(|d| d.severity == Severity::Error).count()
+    }
+}
+
+/// The configuration file: the one that `--config` names, else `$BATON_CONFIG`, else the first of [`PLACES`] that is there.
+///
+/// # Errors
+/// A diagnostic that says where it was looked for.
+pub fn find(named: Option<&Path>) -> Result<PathBuf, Diagnostic> {
+    if let Some(path) = named {
+        return Ok(path.to_owned());
+    }
+    if let Some(path) = std::env::var_os(VARIABLE).filter(|path| !path.is_empty()) {
+        return Ok(path.into());
+    }
+    PLACES.iter().map(PathBuf::from).find(|path| path.is_file()).ok_or_else(|| {
+        Diagnostic::of_file(
+            PLACES[0],
+            format!("there is no configuration: neither {} nor {}", PLACES[0], PLACES[1]),
+            Some(format!("name it with --config or ${VARIABLE}; `baton demo` needs none")),
+        )
+    })
+}
+
+/// Reads the file and the tables that it names.
+pub fn load(path: &Path) -> Loaded {
+    let source = match open(path) {
+        Ok(source) => source,
+        Err(diagnostic) => return Loaded::failed(diagnostic),
+    };
+    let base = path.parent().unwrap_or(Path::new("")).to_owned();
+    let mut report = Report::new(&source);
+    let tree = report.parse();
+    let mut top = Section::new("", 0..0, &tree);
+    let fetch = secrets::Fetch { base: base.clone() };
+    let sip = read::settings(&mut top, &mut report);
+    let http = http(&mut top, &mut report, &fetch);
+    let state_dir = state(&mut top, &mut report, &base);
+    let parties = Parties::read(&mut top, &mut report, &fetch, &base);
+    top.finish(&mut report);
+
+    let mut tables = BTreeMap::new();
+    let mut below = Vec::new();
+    for (environment, place) in &parties.environments {
+        match open(&environment.table) {
+            Ok(source) => {
+                let (table, diagnostics) = table::read(&source, &environment.id, Some(&parties.trunk_ids));
+                tables.extend(table.map(|table| (Arc::clone(&environment.id), Arc::new(table))));
+                below.extend(diagnostics);
+            }
+            // Reported where the file is named, which is where it is put right.
+            Err(Diagnostic { message, .. }) => {
+                let note = report.error(place.clone(), format!("{}: {message}", environment.table.display()));
+                if let Some(near) = sibling(&environment.table) {
+                    note.help(format!("did you mean `{near}`?"));
+                }
+            }
+        }
+    }
+    parties.check(&mut report, &tables);
+    let mut diagnostics = report.finish();
+    diagnostics.extend(below);
+    let sound = diagnostics.iter().all(|d| d.severity != Severity::Error);
+    let configuration = sound.then(|| Configuration {
+        path: path.to_owned(),
+        sip,
+        http,
+        state_dir,
+        topology: parties.topology(),
+        tables,
+    });
+    Loaded { configuration, diagnostics }
+}
+
+/// Reads one table by itself, as `check` does for a file that no environment names yet. Trunks are not checked.
+pub fn load_table(path: &Path, environment: &Id) -> (Option<Table>, Vec<Diagnostic>) {
+    match open(path) {
+        Ok(source) => table::read(&source, environment, None),
+        Err(diagnostic) => (None, vec![diagnostic]),
+    }
+}
+
+/// A file's text, [`MAX_FILE`] at most.
+fn open(path: &Path) -> Result<Source, Diagnostic> {
+    let name = path.display().to_string();
+    let fail = |message: String| Diagnostic::of_file(&name, message, None);
+    let file =
+        std::fs::File::open(path).map_err(|error| fail(format!("cannot be opened: {}", plain(&error))))?;
+    if file.metadata().is_ok_and(|meta| !meta.is_file()) {
+        return Err(fail("is no file".to_owned()));
+    }
+    let mut bytes = Vec::new();
+    file.take(MAX_FILE + 1)
+        .read_to_end(&mut bytes)
+        .map_err(|error| fail(format!("cannot be read: {}", plain(&error))))?;
+    if bytes.len() as u64 > MAX_FILE {
+        return Err(fail(format!("is larger than {MAX_FILE} bytes")));
+    }
+    match String::from_utf8(bytes) {
+        Ok(text) => Ok(Source::new(&name, &text)),
+        Err(error) => {
+            let good = &error.as_bytes()[..error.utf8_error().valid_up_to()];
+            let line = memchr::memchr_iter(b'\n', good).count() + 1;
+            Err(fail(format!("line {line} is not UTF-8")))
+        }
+    }
+}
+
+/// The operating system's reason without its number.
+fn plain(error: &std::io::Error) -> String {
+    match error.kind() {
+        std::io::ErrorKind::NotFound => "there is no such file".to_owned(),
+        std::io::ErrorKind::PermissionDenied => "permission denied".to_owned(),
+        _ => error.to_string(),
+    }
+}
+
+/// A file next to `missing` whose name is nearly its name.
+fn sibling(missing: &Path) -> Option<String> {
+    let name = missing.file_name()?.to_str()?;
+    let directory = missing.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    let names: Vec<String> = std::fs::read_dir(directory)
+        .ok()?
+        .take(1000)
+        .filter_map(|entry| entry.ok()?.file_name().into_string().ok())
+        .filter(|name| name.ends_with(".toml"))
+        .collect();
+    nearest(name, names.iter().map(String::as_str)).map(str::to_owned)
+}
+
+fn http(top: &mut Section<'_>, report: &mut Report<'_>, fetch: &secrets::Fetch) -> Http {
+    const LISTEN: &str = "an address with a port like \"127.0.0.1:8060\"";
+    const URL: &str = "a URL like \"https://baton.example.com\"";
+    let mut http = Http::default();
+    let Some(mut section) = top.section(report, "http") else { return http };
+    if let Some(found) = section.string(report, "listen", LISTEN) {
+        match found.value.parse() {
+            Ok(address) => http.listen = address,
+            Err(_) => {
+                report
+                    .error(found.span, format!("`{}` is no address with a port", found.value))
+                    .expected(LISTEN);
+            }
+        }
+    }
+    if section.contains("token") {
+        http.token = secret::read(&mut section, report, "token", fetch);
+    } else {
+        section.has("token");
+    }
+    if let Some(found) = section.string(report, "public_url", URL) {
+        http.public_url = public_url(found.value);
+        if http.public_url.is_none() {
+            report
+                .error(found.span, format!("`{}` is no URL of a server", found.value))
+                .expected(URL)
+                .help("scheme, host and port only");
+        }
+    }
+    section.finish(report);
+    http
+}
+
+fn public_url(text: &str) -> Option<PublicUrl> {
+    let text = text.strip_suffix('/').unwrap_or(text);
+    let rest = text.strip_prefix("https://").or_else(|| text.strip_prefix("http://"))?;
+    let (host, port) = Host::parse_with_port(rest).ok()?;
+    Some(PublicUrl { text: text.into(), host, port })
+}
+
+fn state(top: &mut Section<'_>, report: &mut Report<'_>, base: &Path) -> PathBuf {
+    const DEFAULT: &str = "state";
+    let Some(mut section) = top.section(report, "state") else { return base.join(DEFAULT) };
+    let dir = section.string(report, "dir", "a directory, relative to this file");
+    if let Some(found) = &dir
+        && (found.value.is_empty() || found.value.contains('\0'))
+    {
+        report
+            .error(found.span.clone(), "`dir` is no directory")
+            .expected("a directory, relative to this file");
+    }
+    section.finish(report);
+    base.join(dir.map_or(DEFAULT, |found| found.value))
+}
+
+impl Configuration {
+    /// What the engines get, with its serial number.
+    pub fn tables(&self, serial: u64) -> Tables {
+        let environments =
+            self.tables.iter().map(|(id, table)| (Box::from(&**id), Arc::clone(table))).collect();
+        Tables { serial, topology: self.topology.clone(), environments }
+    }
+
+    /// All files that a change of which is a reason to reload: the configuration and its tables.
+    pub fn files(&self) -> Vec<PathBuf> {
+        let tables = self.topology.environments().iter().map(|environment| environment.table.clone());
+        std::iter::once(self.path.clone()).chain(tables).collect()
+    }
+
+    /// The keys whose change from `old` to `new` takes effect only with a restart; a reload applies all others.
+    pub fn restart_needed(old: &Self, new: &Self) -> Vec<&'static str> {
+        [
+            ("sip.listen", old.sip.listen != new.sip.listen),
+            ("sip.advertise", old.sip.advertise != new.sip.advertise),
+            ("sip.workers", old.sip.workers != new.sip.workers),
+            ("sip.max_calls", old.sip.max_calls != new.sip.max_calls),
+            ("sip.max_duration", old.sip.max_duration != new.sip.max_duration),
+            ("http.listen", old.http.listen != new.http.listen),
+            ("http.token", old.http.token != new.http.token),
+            ("http.public_url", old.http.public_url != new.http.public_url),
+            ("state.dir", old.state_dir != new.state_dir),
+        ]
+        .into_iter()
+        .filter_map(|(key, changed)| changed.then_some(key))
+        .collect()
+    }
+}

@@ -9,7 +9,7 @@ use std::time::Duration;
 use serde_json::Value;
 use tempfile::TempDir;
 
-use crate::peers::{AGENT, DESK, Message, PBX, Process, Script, Transcript, eventually, free_address};
+use crate::peers::{AGENT, DESK, Message, PBX, PROXY, Process, Script, Transcript, eventually, free_address};
 
 /// The number that reaches the agent.
 pub const NUMBER: &str = "+14155550100";
@@ -34,10 +34,13 @@ impl Default for Plan {
     }
 }
 
-/// How the usual destination is reached.
-pub const REFER: &str = "method = \"refer\"\nroute = \"sip:desk@{desk}\"";
+/// How the usual destination is reached. Its time limits are short, as silence is waited for.
+pub const REFER: &str = r#"method = "refer"
+route = "sip:desk@{desk}"
+timeouts = { response = "1s", outcome = "1500ms", ring = "5s" }
+"#;
 
-/// The usual table, with more lines in its only destination. Its time limits are short: silence is waited for.
+/// The usual table, with these lines in its only destination.
 pub fn table(lines: &str) -> String {
     format!(
         r#"default = "front-desk"
@@ -50,10 +53,6 @@ X-Caller-ID  = "$caller_id"
 X-Account-ID = "${{account_id:-none}}"
 X-Language   = "${{language:-en}}"
 X-Mood       = "$mood"
-[destination.front-desk.timeouts]
-response = "1s"
-outcome  = "1500ms"
-ring     = "5s"
 "#
     )
 }
@@ -75,7 +74,7 @@ impl House {
         House::built(Plan::default())
     }
 
-    /// A house whose only destination has these lines besides the usual.
+    /// A house whose only destination has these lines.
     pub fn with_destination(lines: &str) -> House {
         House::built(Plan { table: table(lines), ..Plan::default() })
     }
@@ -94,7 +93,7 @@ listen = "{http}"
 dir = "state"
 [trunk.pbx]
 address     = "sip:{trunk_address}"
-accept_from = ["{PBX}/32", "{DESK}/32", "{trunk}/32"]
+accept_from = ["{PBX}/32", "{DESK}/32", "{PROXY}/32"]
 trusted     = true
 {more_trunk}
 [agent.booking]
@@ -106,11 +105,6 @@ fallback    = "front-desk"
 [environment.production]
 table = "destinations.toml"
 "#,
-            trunk = if trunk_address.ip() == pbx.ip() {
-                "127.0.0.20".to_owned()
-            } else {
-                trunk_address.ip().to_string()
-            },
             more_trunk = plan.trunk,
             more_agent = plan.agent,
         );
@@ -182,6 +176,13 @@ table = "destinations.toml"
         assert!((200..300).contains(&status), "DELETE of the call: {status} {answer:#}");
     }
 
+    pub fn await_no_call(&self) {
+        eventually("no call is left", || {
+            let calls = self.get("/v1/calls");
+            calls["data"].as_array()?.is_empty().then_some(())
+        });
+    }
+
     pub fn get(&self, path: &str) -> Value {
         self.request("GET", path, None).1
     }
@@ -216,10 +217,7 @@ table = "destinations.toml"
     /// Asserts what must hold at the end of every story: no call is left, Baton ends by SIGTERM with exit code 0, nothing
     /// panicked. Gives back its log.
     pub fn close(mut self) -> Log {
-        eventually("no call is left", || {
-            let calls = self.get("/v1/calls");
-            calls["data"].as_array()?.is_empty().then_some(())
-        });
+        self.await_no_call();
         self.baton.terminate();
         let status = eventually("Baton ends after SIGTERM", || self.baton.ended());
         let log = self.log();

@@ -186,6 +186,7 @@ impl<'a> Script<'a> {
     /// Starts SIPp with its files in a folder of its own; returns when a callee can be called.
     pub fn start(self) -> Sipp {
         let dir = self.dir.join(format!("{}-{}", self.scenario, self.at));
+        let _ = fs::remove_dir_all(&dir); // What the same peer did before is not what it does now.
         fs::create_dir_all(&dir).expect("the test's folder can be written");
         fs::write(dir.join("scenario.xml"), self.scenario_text()).expect("the test's folder can be written");
         let mut process = Process::start(self.command(), "sipp", &dir, "sip-tester");

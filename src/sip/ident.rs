@@ -50,9 +50,17 @@ pub struct Text {
 
 impl Text {
     /// Bytes at most.
-    pub const CAPACITY: usize = 39;
+    pub const CAPACITY: usize = 47;
 
     const EMPTY: Text = Text { bytes: [0; Text::CAPACITY], len: 0 };
+
+    /// For vectors of RFCs, which bring their own.
+    #[cfg(test)]
+    pub(crate) fn of(ascii: &str) -> Text {
+        let mut text = Text::EMPTY;
+        text.push(ascii.as_bytes());
+        text
+    }
 
     /// Only called with ASCII, and with less than [`Text::CAPACITY`] in all.
     fn push(&mut self, ascii: &[u8]) {

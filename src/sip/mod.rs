@@ -5,6 +5,7 @@
 //! (downward is a function call) and drains its events and transmits (upward is a queue).
 //! Nothing here knows what a call or a handoff is.
 
+pub mod auth;
 pub mod deadline;
 pub mod dialog;
 pub mod flow;

@@ -228,6 +228,8 @@ pub fn salvage<'a>(bytes: &'a [u8], index: &'a Index) -> Option<Message<'a>> {
 impl Index {
     fn clear(&mut self) {
         self.headers.clear();
+        // Once and for all: one kilobyte, and no message can need more.
+        self.headers.reserve(MAX_HEADERS);
         self.first = [0; Name::COUNT];
         self.start_line = StartLine::Response { status: 0, reason: Span::default() };
         self.keys = Keys::default();
@@ -270,14 +272,14 @@ impl Index {
     }
 
     fn add_header(&mut self, bytes: &[u8], at: usize, line: &[u8]) -> Result<(), Fault> {
-        let colon = memchr::memchr(b':', line).ok_or(Fault::bad("Header Without Colon"))?;
+        let colon = grammar::colon_at(line).ok_or(Fault::bad("Header Without Colon"))?;
         let mut name_end = colon;
         while name_end > 0 && matches!(line[name_end - 1], b' ' | b'\t') {
             name_end -= 1;
         }
         let raw_name = &line[..name_end];
         let name = Name::parse(raw_name);
-        if name == Name::Other && (raw_name.len() > MAX_NAME || !grammar::is_token(raw_name)) {
+        if name == Name::Other && (name_end > MAX_NAME || !grammar::is_token(raw_name)) {
             return Err(Fault::bad("Malformed Header Name"));
         }
         if self.headers.len() == MAX_HEADERS {
@@ -417,6 +419,11 @@ impl Index {
             for entry in self.from_first(name).iter().filter(|entry| entry.name == name) {
                 let value = entry.value(bytes);
                 if name == Name::Contact && value == b"*" {
+                    continue;
+                }
+                // The usual case is one address, and one search tells it.
+                if memchr::memchr(b',', value).is_none() && !value.is_empty() {
+                    NameAddr::parse(value).map_err(|_| fault)?;
                     continue;
                 }
                 for element in Commas::new(value) {

@@ -259,10 +259,10 @@ pub fn response_to<'b>(
     drop(to);
     writer.header(Name::CallId, request.call_id());
     writer.header(Name::CSeq, request.header(Name::CSeq).unwrap_or(b""));
-    if status == 100 {
-        if let Some(timestamp) = request.header(Name::Timestamp) {
-            writer.header(Name::Timestamp, timestamp);
-        }
+    if status == 100
+        && let Some(timestamp) = request.header(Name::Timestamp)
+    {
+        writer.header(Name::Timestamp, timestamp);
     }
     let makes_dialog = matches!(request.method(), Method::Invite | Method::Subscribe | Method::Refer);
     if makes_dialog && request.to_tag().is_none() && (101..300).contains(&status) {
@@ -448,11 +448,13 @@ pub fn reason_phrase(status: u16) -> &'static str {
         606 => "Not Acceptable",
         607 => "Unwanted",
         608 => "Rejected",
-        ..200 => "Progress",
-        200..300 => "Success",
-        300..400 => "Redirection",
-        400..500 => "Client Error",
-        500..600 => "Server Error",
-        600.. => "Global Failure",
+        _ => match status / 100 {
+            0 | 1 => "Progress",
+            2 => "Success",
+            3 => "Redirection",
+            4 => "Client Error",
+            5 => "Server Error",
+            _ => "Global Failure",
+        },
     }
 }

@@ -46,6 +46,7 @@ impl Framer {
             return;
         }
         self.buffer.drain(..self.taken);
+        self.searched = self.searched.saturating_sub(self.taken);
         self.taken = 0;
         self.buffer.extend_from_slice(bytes);
     }

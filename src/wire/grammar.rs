@@ -11,19 +11,21 @@ use super::caps::MAX_PARAMS;
 #[error("malformed {0}")]
 pub struct Malformed(pub &'static str);
 
-const TOKEN: u8 = 1;
-const USER: u8 = 2;
-const HOST: u8 = 4;
-const UNRESERVED: u8 = 8;
-const LWS: u8 = 16;
-const EMBEDDED: u8 = 32;
-const VALUE: u8 = 64;
-const URI: u8 = 128;
+const TOKEN: u16 = 1;
+const USER: u16 = 2;
+const HOST: u16 = 4;
+const UNRESERVED: u16 = 8;
+const LWS: u16 = 16;
+const EMBEDDED: u16 = 32;
+const VALUE: u16 = 64;
+const URI: u16 = 128;
+/// `USER` without `:` and `%`: a user part of these alone has no password and no escapes to look at.
+const PLAIN_USER: u16 = 256;
 
 /// Class bits of each byte.
-static CLASS: [u8; 256] = build_classes();
+static CLASS: [u16; 256] = build_classes();
 
-const fn mark(mut table: [u8; 256], bytes: &[u8], bit: u8) -> [u8; 256] {
+const fn mark(mut table: [u16; 256], bytes: &[u8], bit: u16) -> [u16; 256] {
     let mut index = 0;
     while index < bytes.len() {
         table[bytes[index] as usize] |= bit;
@@ -32,12 +34,12 @@ const fn mark(mut table: [u8; 256], bytes: &[u8], bit: u8) -> [u8; 256] {
     table
 }
 
-const fn build_classes() -> [u8; 256] {
+const fn build_classes() -> [u16; 256] {
     let mut table = [0; 256];
     let mut byte = 0;
     while byte < 256 {
         if (byte as u8).is_ascii_alphanumeric() {
-            table[byte] |= TOKEN | USER | HOST | UNRESERVED | EMBEDDED;
+            table[byte] |= TOKEN | USER | PLAIN_USER | HOST | UNRESERVED | EMBEDDED;
         }
         // A parameter value: token, host or IPv6 reference (with or without brackets), told loosely.
         let value_break = matches!(byte as u8, b';' | b',' | b'"' | b'<' | b'>');
@@ -51,20 +53,21 @@ const fn build_classes() -> [u8; 256] {
         byte += 1;
     }
     table = mark(table, b"-.!%*_+`'~", TOKEN);
-    table = mark(table, b"-_.!~*'()", UNRESERVED | USER | EMBEDDED);
+    table = mark(table, b"-_.!~*'()", UNRESERVED | USER | PLAIN_USER | EMBEDDED);
     // '#' is not in the RFC's user, but star codes are dialled with it everywhere.
-    table = mark(table, b"&=+$,;?/%#:", USER);
+    table = mark(table, b"&=+$,;?/#", USER | PLAIN_USER);
+    table = mark(table, b"%:", USER);
     table = mark(table, b"[]/?:+$", EMBEDDED);
     // '_' is no hostname, but internal names carry it.
     table = mark(table, b"-._", HOST);
     mark(table, b" \t\r\n", LWS)
 }
 
-fn has(byte: u8, class: u8) -> bool {
+fn has(byte: u8, class: u16) -> bool {
     CLASS[byte as usize] & class != 0
 }
 
-fn span(bytes: &[u8], class: u8) -> usize {
+fn span(bytes: &[u8], class: u16) -> usize {
     bytes.iter().position(|&byte| !has(byte, class)).unwrap_or(bytes.len())
 }
 
@@ -83,8 +86,18 @@ pub(crate) fn host_span(bytes: &[u8]) -> usize {
     span(bytes, HOST)
 }
 
-pub(crate) fn is_user_text(bytes: &[u8]) -> bool {
-    span(bytes, USER) == bytes.len()
+/// Length of the user characters at the start of `bytes`, ended also by `:` and `%`.
+pub(crate) fn plain_user_span(bytes: &[u8]) -> usize {
+    span(bytes, PLAIN_USER)
+}
+
+/// Length of the user and password characters at the start of `bytes`.
+pub(crate) fn user_span(bytes: &[u8]) -> usize {
+    span(bytes, USER)
+}
+
+pub(crate) fn is_host_byte(byte: u8) -> bool {
+    has(byte, HOST)
 }
 
 pub(crate) fn is_uri_text(bytes: &[u8]) -> bool {
@@ -150,6 +163,23 @@ pub fn unquote(text: &[u8]) -> std::borrow::Cow<'_, [u8]> {
         plain.extend(literal);
     }
     plain.into()
+}
+
+/// Where the first colon stands. Header names are short, so eight bytes at a time in a register beat a call.
+pub(crate) fn colon_at(bytes: &[u8]) -> Option<usize> {
+    const ONES: u64 = 0x0101_0101_0101_0101;
+    const HIGHS: u64 = 0x8080_8080_8080_8080;
+    let mut at = 0;
+    while let Some(block) = bytes.get(at..).and_then(|rest| rest.first_chunk::<8>()) {
+        // A byte of `apart` is zero where a colon stands; the lowest bit set in `zeros` marks the first of them.
+        let apart = u64::from_le_bytes(*block) ^ (ONES * b':' as u64);
+        let zeros = apart.wrapping_sub(ONES) & !apart & HIGHS;
+        if zeros != 0 {
+            return Some(at + (zeros.trailing_zeros() / 8) as usize);
+        }
+        at += 8;
+    }
+    bytes[at..].iter().position(|&byte| byte == b':').map(|found| at + found)
 }
 
 /// Reads an unsigned decimal number that fills `bytes`; `None` if anything else stands there or it exceeds `u32`.

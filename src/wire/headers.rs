@@ -91,7 +91,7 @@ impl Name {
                         return Name::Other;
                     }
                     let text = NAME_TEXTS[entry as usize].as_bytes();
-                    if text == name || text.eq_ignore_ascii_case(name) {
+                    if same_bytes(text, name) || text.eq_ignore_ascii_case(name) {
                         return NAMES[entry as usize];
                     }
                     slot = (slot + 1) % SLOT_COUNT;
@@ -133,6 +133,22 @@ impl Name {
                 | Name::MinExpires
                 | Name::SessionId
         )
+    }
+}
+
+/// Equality in two or three word compares: names are short, and a call to `memcmp` for each costs more than that.
+fn same_bytes(one: &[u8], two: &[u8]) -> bool {
+    if one.len() != two.len() {
+        return false;
+    }
+    match one.len() {
+        8..=16 => {
+            one.first_chunk::<8>() == two.first_chunk::<8>() && one.last_chunk::<8>() == two.last_chunk::<8>()
+        }
+        4..=7 => {
+            one.first_chunk::<4>() == two.first_chunk::<4>() && one.last_chunk::<4>() == two.last_chunk::<4>()
+        }
+        _ => one == two,
     }
 }
 

@@ -47,28 +47,27 @@ impl<'a> NameAddr<'a> {
     /// Everything but the check of the parameters.
     fn split(value: &'a [u8]) -> Result<NameAddr<'a>, Malformed> {
         let value = grammar::trim_start(value);
-        let quoted = match value.first() {
-            Some(b'"') => grammar::quoted_span(value).ok_or(Malformed("display name"))?,
-            _ => 0,
+        let open = match value.first() {
+            Some(b'<') => 0,
+            Some(b'"') => {
+                let quoted = grammar::quoted_span(value).ok_or(Malformed("display name"))?;
+                let after = grammar::trim_start(&value[quoted..]);
+                if after.first() != Some(&b'<') {
+                    return Err(Malformed("display name"));
+                }
+                value.len() - after.len()
+            }
+            // A bracket after one of these stands in a parameter, not around the URI.
+            _ => match value.iter().position(|byte| matches!(byte, b'<' | b';' | b',' | b'"')) {
+                Some(at) if value[at] == b'<' => at,
+                _ => return NameAddr::bare(value),
+            },
         };
-        let after = &value[quoted..];
-        let Some(open) = memchr::memchr(b'<', after) else {
-            return if quoted == 0 { NameAddr::bare(value) } else { Err(Malformed("address")) };
-        };
-        let between = &after[..open];
-        let clean = match quoted {
-            0 => memchr::memchr3(b',', b';', b'"', between).is_none(),
-            _ => between.iter().all(|&byte| grammar::is_lws(byte)),
-        };
-        if !clean {
-            // `sip:a@b;x="<"`: the bracket stands in a parameter, not around the URI.
-            return if quoted == 0 { NameAddr::bare(value) } else { Err(Malformed("display name")) };
-        }
-        let close = memchr::memchr(b'>', &after[open..]).ok_or(Malformed("address"))? + open;
+        let close = memchr::memchr(b'>', &value[open..]).ok_or(Malformed("address"))? + open;
         Ok(NameAddr {
-            display: grammar::trim(&value[..quoted + open]),
-            uri: Uri::parse(grammar::trim(&after[open + 1..close]))?,
-            params: &after[close + 1..],
+            display: grammar::trim(&value[..open]),
+            uri: Uri::parse(grammar::trim(&value[open + 1..close]))?,
+            params: &value[close + 1..],
         })
     }
 

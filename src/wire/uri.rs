@@ -197,24 +197,30 @@ fn sip_uri<'a>(scheme: Scheme<'a>, rest: &'a [u8], bytes: &'a [u8]) -> Result<Ur
     let mut uri = Uri::opaque(scheme, bytes);
     let mut rest = rest;
     // User and password may hold ';', '?' and ':' but no raw '@', so the first one ends them.
-    if let Some(at) = memchr::memchr(b'@', rest) {
-        let info = &rest[..at];
-        if !grammar::is_user_text(info) || !escapes_are_whole(info) {
-            return Err(Malformed("user part of URI"));
+    let plain_end = grammar::plain_user_span(rest);
+    if plain_end > 0 && rest.get(plain_end) == Some(&b'@') {
+        uri.user = Some(&rest[..plain_end]);
+        rest = &rest[plain_end + 1..];
+    } else {
+        let info_end = grammar::user_span(rest);
+        if rest.get(info_end) == Some(&b'@') {
+            let info = &rest[..info_end];
+            let colon = memchr::memchr(b':', info);
+            let user = &info[..colon.unwrap_or(info_end)];
+            if user.is_empty() || !escapes_are_whole(info) {
+                return Err(Malformed("user part of URI"));
+            }
+            uri.user = Some(user);
+            uri.password = colon.map(|colon| &info[colon + 1..]);
+            rest = &rest[info_end + 1..];
         }
-        let (user, password) = match memchr::memchr(b':', info) {
-            Some(colon) => (&info[..colon], Some(&info[colon + 1..])),
-            None => (info, None),
-        };
-        if user.is_empty() {
-            return Err(Malformed("user part of URI"));
-        }
-        (uri.user, uri.password) = (Some(user), password);
-        rest = &rest[at + 1..];
     }
     let (host, port, rest) = host_port(rest)?;
     (uri.host, uri.port) = (host, port);
-    let (params, headers) = match memchr::memchr(b'?', rest) {
+    if rest.is_empty() {
+        return Ok(uri);
+    }
+    let (params, headers) = match rest.iter().position(|&byte| byte == b'?') {
         Some(mark) => (&rest[..mark], &rest[mark + 1..]),
         None => (rest, &b""[..]),
     };
@@ -223,7 +229,7 @@ fn sip_uri<'a>(scheme: Scheme<'a>, rest: &'a [u8], bytes: &'a [u8]) -> Result<Ur
         uri.params = params.strip_prefix(b";").ok_or(Malformed("port or parameters of URI"))?;
     }
     // A raw '@' further on would let two readers see two hosts.
-    if !grammar::is_uri_text(rest) || memchr::memchr(b'@', uri.params).is_some() {
+    if !grammar::is_uri_text(rest) || uri.params.contains(&b'@') {
         return Err(Malformed("parameters of URI"));
     }
     Ok(uri)
@@ -262,9 +268,11 @@ pub(crate) fn host_port(bytes: &[u8]) -> Result<(Host<'_>, Option<u16>, &[u8]), 
         let close = memchr::memchr(b']', bytes).ok_or(Malformed("IPv6 address"))?;
         let address = ipv6(&bytes[..=close]).ok_or(Malformed("IPv6 address"))?;
         (Host::V6(address), &bytes[close + 1..])
+    } else if let Some((address, length)) = ipv4_prefix(bytes) {
+        (Host::V4(address), &bytes[length..])
     } else {
         let (name, rest) = bytes.split_at(grammar::host_span(bytes));
-        (name_or_v4(name)?, rest)
+        (Host::Name(check_name(name)?), rest)
     };
     let Some(after) = rest.strip_prefix(b":") else { return Ok((host, None, rest)) };
     let digits = after.iter().position(|byte| !byte.is_ascii_digit()).unwrap_or(after.len());
@@ -278,41 +286,42 @@ pub(crate) fn port(digits: &[u8]) -> Result<u16, Malformed> {
     number.filter(|&port| port != 0).ok_or(Malformed("port"))
 }
 
-fn name_or_v4(name: &[u8]) -> Result<Host<'_>, Malformed> {
-    match name {
-        [] => Err(Malformed("host")),
-        [first, ..] if first.is_ascii_digit() => match ipv4(name) {
-            Some(address) => Ok(Host::V4(address)),
-            None if name.iter().all(|byte| byte.is_ascii_digit() || *byte == b'.') => {
-                Err(Malformed("IPv4 address"))
-            }
-            None => Ok(Host::Name(name)),
-        },
-        [b'.' | b'-', ..] => Err(Malformed("host")),
-        _ => Ok(Host::Name(name)),
+/// A host name: not empty, no leading dot or hyphen, and not a broken IPv4 address.
+fn check_name(name: &[u8]) -> Result<&[u8], Malformed> {
+    if matches!(name.first(), None | Some(b'.' | b'-')) {
+        return Err(Malformed("host"));
     }
+    if name.iter().all(|byte| byte.is_ascii_digit() || *byte == b'.') {
+        return Err(Malformed("IPv4 address"));
+    }
+    Ok(name)
 }
 
-fn ipv4(text: &[u8]) -> Option<Ipv4Addr> {
+/// The IPv4 address at the start of `text` and its length; `None` if a host character follows it.
+fn ipv4_prefix(text: &[u8]) -> Option<(Ipv4Addr, usize)> {
     let mut octets = [0u8; 4];
-    let (mut part, mut digits, mut value) = (0, 0, 0u16);
-    for &byte in text {
-        match byte {
-            b'0'..=b'9' if digits < 3 => {
-                (digits, value) = (digits + 1, value * 10 + u16::from(byte - b'0'));
-            }
-            b'.' if digits > 0 && part < 3 => {
-                octets[part] = u8::try_from(value).ok()?;
-                (part, digits, value) = (part + 1, 0, 0);
-            }
-            _ => return None,
+    let mut at = 0;
+    for part in 0..4 {
+        if part > 0 {
+            (*text.get(at)? == b'.').then_some(())?;
+            at += 1;
         }
+        let start = at;
+        let mut value = 0u16;
+        while let Some(digit) = text.get(at).map(|byte| byte.wrapping_sub(b'0')).filter(|&digit| digit <= 9) {
+            if at - start == 3 {
+                return None;
+            }
+            value = value * 10 + u16::from(digit);
+            at += 1;
+        }
+        if at == start {
+            return None;
+        }
+        octets[part] = u8::try_from(value).ok()?;
     }
-    if part != 3 || digits == 0 {
-        return None;
-    }
-    octets[3] = u8::try_from(value).ok()?;
-    Some(Ipv4Addr::from(octets))
+    let ends = text.get(at).is_none_or(|&byte| !grammar::is_host_byte(byte));
+    ends.then_some((Ipv4Addr::from(octets), at))
 }
 
 /// Reads an IPv6 address with or without brackets. Three colons, which the grammar of RFC 3261 asks for before an
@@ -337,8 +346,9 @@ pub fn ipv6(text: &[u8]) -> Option<Ipv6Addr> {
 }
 
 fn escapes_are_whole(text: &[u8]) -> bool {
-    memchr::memchr_iter(b'%', text)
-        .all(|at| text.get(at + 1..at + 3).is_some_and(|hex| hex.iter().all(u8::is_ascii_hexdigit)))
+    let is_whole =
+        |at: usize| text.get(at + 1..at + 3).is_some_and(|hex| hex.iter().all(u8::is_ascii_hexdigit));
+    text.iter().enumerate().all(|(at, &byte)| byte != b'%' || is_whole(at))
 }
 
 fn same_escaped(one: Option<&[u8]>, two: Option<&[u8]>) -> bool {

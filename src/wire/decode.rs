@@ -371,7 +371,9 @@ impl Index {
         self.keys.from_tag = tag.map(|tag| Span::of(bytes, tag));
         let (_, tag) = NameAddr::parse_tagged(to).map_err(|_| Fault::bad("Malformed To"))?;
         self.keys.to_tag = tag.map(|tag| Span::of(bytes, tag));
-        if call_id.is_empty() || memchr::memchr3(b' ', b'\t', b'\r', call_id).is_some() {
+        if call_id.is_empty()
+            || call_id.iter().fold(false, |seen, &byte| seen | (byte <= 0x20) | (byte == 0x7f))
+        {
             return Err(Fault::bad("Malformed Call-ID"));
         }
         self.read_cseq(cseq)

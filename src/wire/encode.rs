@@ -276,12 +276,10 @@ pub fn response_to<'b>(
 /// Writes the first Via line: its first element with what the receiver saw, the rest as it stands.
 fn write_top_via(writer: &mut Writer<'_>, request: &Message<'_>, value: &[u8], source: SocketAddr) {
     let via = request.via();
-    let element_end = grammar::element_span(value);
-    let (element, rest) = value.split_at(element_end);
-    let params = grammar::trim(via.params_bytes());
-    // The parameters are the tail of the element, so what is before them is the rest of it.
+    let (element, rest) = value.split_at(grammar::element_span(value));
+    let element = grammar::trim(element);
+    // The parameters are the tail of the trimmed element, so what is before them is the rest of it.
     let head = grammar::trim(&element[..element.len().saturating_sub(via.params_bytes().len())]);
-    let head = if params.is_empty() { grammar::trim(element) } else { head };
     let asked = via.rport().is_some();
     let differs = match via.host {
         Host::Name(_) => true,

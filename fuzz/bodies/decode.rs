@@ -1,0 +1,74 @@
+//! Any bytes through the decoder: no panic, and what it accepts reads, answers, forwards and reads again.
+
+use baton::wire::encode::{Forward, forward, response_to};
+use baton::wire::{Fault, Framing, Index, Message, Name, Uri, decode, peek, salvage, sdp};
+
+/// Runs the decoder over `bytes` and holds what it promises.
+pub fn decode_body(bytes: &[u8]) {
+    let mut index = Index::default();
+    let looked = peek::peek(bytes);
+    let _ = decode(bytes, &mut index, Framing::Stream).map(|message| message.body().len());
+    match decode(bytes, &mut index, Framing::Datagram) {
+        Ok(message) => accepted(&message, looked),
+        Err(Fault { status, .. }) => {
+            assert!((400..600).contains(&status));
+            if let Some(message) = salvage(bytes, &index) {
+                answer(&message, status);
+            }
+        }
+    }
+    let _ = sdp::origin(bytes);
+    let _ = sdp::media(bytes).count();
+    let mut out = Vec::new();
+    sdp::rewrite_origin(bytes, &mut out, 1, 2);
+    if let Ok(uri) = Uri::parse(bytes) {
+        assert!(uri.equivalent(&uri), "a URI equals itself");
+    }
+}
+
+fn accepted(message: &Message<'_>, looked: Option<peek::Peek<'_>>) {
+    let looked = looked.expect("peek sees what decode accepts");
+    assert_eq!(looked.call_id, message.call_id(), "peek and decode agree");
+    assert_eq!(message.from().tag(), message.from_tag());
+    assert_eq!(message.to().tag(), message.to_tag());
+    assert_eq!(message.via().branch, message.branch());
+    for header in message.all() {
+        assert!(message.custom(header.raw_name).is_some());
+    }
+    if !message.is_request() {
+        assert!(message.status().is_some());
+        return;
+    }
+    assert!(message.uri().is_ok());
+    answer(message, 480);
+    let mut out = Vec::new();
+    let own = Forward {
+        uri: message.uri_bytes(),
+        via: b"SIP/2.0/UDP a;branch=z9hG4bKo",
+        contact: b"<sip:a>",
+        max_forwards: 1,
+    };
+    forward(&mut out, message, &own);
+    let mut index = Index::default();
+    let again = decode(&out, &mut index, Framing::Stream).expect("what was forwarded reads");
+    assert_eq!(again.call_id(), message.call_id());
+    assert_eq!(again.cseq(), message.cseq());
+    assert_eq!((again.from_tag(), again.to_tag()), (message.from_tag(), message.to_tag()));
+    assert_eq!(again.body(), message.body());
+    assert_eq!(again.values(Name::Via).count(), 1);
+}
+
+fn answer(message: &Message<'_>, status: u16) {
+    let mut out = Vec::new();
+    let source = "192.0.2.9:5060".parse().expect("an address");
+    response_to(&mut out, message, status, b"No", Some(b"t"), Some(source)).finish(None);
+    let mut index = Index::default();
+    match decode(&out, &mut index, Framing::Stream) {
+        Ok(answer) => {
+            assert_eq!(answer.call_id(), message.call_id());
+            assert_eq!(answer.branch(), message.branch());
+            assert_eq!(answer.from_tag(), message.from_tag());
+        }
+        Err(fault) => assert_eq!(fault.reason, "CSeq Out of Range"),
+    }
+}

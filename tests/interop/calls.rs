@@ -72,6 +72,33 @@ fn what_is_said_inside_the_call_passes() {
 }
 
 #[test]
+fn an_offer_may_come_late() {
+    let house = House::open();
+    let agent = house.agent("callee_offers").start();
+    let caller = house.caller("caller_offers_late").start();
+    let (caller, agent) = (caller.finish(), agent.finish());
+    assert_eq!(agent.received("INVITE").body, "", "no offer is invented");
+    let (offered, offer) = (agent.sent("SIP/2.0 200"), caller.received("SIP/2.0 200"));
+    assert_eq!(without_origin(&offer.body), without_origin(&offered.body));
+    assert_eq!(without_origin(&agent.received("ACK").body), without_origin(&caller.sent("ACK").body));
+    house.close().assert_quiet();
+}
+
+#[test]
+fn the_trunk_may_ask_whether_baton_is_there() {
+    let house = House::open();
+    let answer = house.caller("trunk_probes").start().finish();
+    let answer = answer.received("SIP/2.0 200");
+    for method in ["INVITE", "ACK", "BYE", "CANCEL", "OPTIONS", "REFER", "NOTIFY"] {
+        assert!(
+            answer.headers("Allow").iter().any(|allow| allow.contains(method)),
+            "{method} is allowed: {answer:#?}"
+        );
+    }
+    house.close().assert_quiet();
+}
+
+#[test]
 fn a_call_over_tcp_passes_to_an_agent_on_udp() {
     let house = House::open();
     let agent = house.agent("callee_hangs_up").start();

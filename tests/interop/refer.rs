@@ -144,6 +144,57 @@ fn no_answer_to_the_refer_is_unknown_and_no_refusal() {
 }
 
 #[test]
+fn the_caller_may_leave_before_the_result_is_known() {
+    for (sipfrag, state) in
+        [("200 OK", "succeeded"), ("486 Busy Here", "failed"), ("487 Request Terminated", "abandoned")]
+    {
+        let house = House::open();
+        let agent = house.agent("callee_answers").start();
+        let caller = house.caller("caller_leaves_and_reports").key("sipfrag", sipfrag).start();
+        let (_, handoff) = house.hand_over(&json!({ "destination": "front-desk" }));
+        assert_fields!(handoff, { state: state });
+        caller.finish();
+        bye_of(&agent.finish());
+        house.close();
+    }
+}
+
+#[test]
+fn the_caller_may_hang_up_instead_of_being_moved() {
+    let house = House::open();
+    let agent = house.agent("callee_answers").start();
+    let caller = house.caller("caller_leaves_instead").start();
+    let (_, handoff) = house.hand_over(&json!({ "destination": "front-desk" }));
+    assert_fields!(handoff, { state: "abandoned", proof: null });
+    caller.finish();
+    bye_of(&agent.finish());
+    house.close().assert_nobody_hurt();
+}
+
+#[test]
+fn a_hostile_value_adds_no_line() {
+    let house = House::open();
+    let agent = house.agent("callee_answers").start();
+    let caller = house.caller("caller_follows_refer").key("sipfrag", "200 OK").start();
+    let call = house.answered_call();
+    let hostile =
+        json!({ "destination": "front-desk", "variables": { "account_id": "7\r\nX-Evil: yes\r\n\r\nbody" } });
+    let (status, answer) = house.post(&format!("/v1/calls/{call}/handoff?wait=15s"), &hostile);
+    if (400..500).contains(&status) {
+        // Refused as a whole: the caller is still there and can be handed over without it.
+        house.hand_over(&json!({ "destination": "front-desk" }));
+    } else {
+        assert_eq!(status, 200, "{answer:#}");
+    }
+    let caller = caller.finish();
+    let refer = caller.received("REFER");
+    assert!(refer.headers("X-Evil").is_empty(), "{refer:#?}");
+    assert_eq!(refer.body, "");
+    agent.finish();
+    house.close().assert_nobody_hurt();
+}
+
+#[test]
 fn a_second_handoff_while_one_runs_is_a_conflict() {
     let house = House::open();
     let agent = house.agent("callee_answers").start();

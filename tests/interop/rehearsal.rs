@@ -23,6 +23,7 @@ fn plain_calls_fit_together() {
     play("caller_cancels", "callee_rings", "");
     play("caller_meets_busy", "callee_refuses", "486 Busy Here");
     play("caller_asks_more", "callee_listens", "");
+    play("caller_offers_late", "callee_offers", "");
     play("caller_waits", "agent_leaves_a_word", "");
 }
 

@@ -99,7 +99,8 @@ impl Diagnostic {
         let gutter = self.line.to_string().len();
         let before = self.column.saturating_sub(1);
         // A long line is shown around its fault.
-        let skipped = if before > SHOWN / 2 { before - SHOWN / 2 } else { 0 };
+        let long = self.source.chars().count() > SHOWN;
+        let skipped = if long { before.saturating_sub(SHOWN / 2) } else { 0 };
         let shown: String = self.source.chars().skip(skipped).take(SHOWN).map(printable).collect();
         let padding: String =
             shown.chars().take(before - skipped).map(|c| if c == '\t' { '\t' } else { ' ' }).collect();
@@ -192,9 +193,13 @@ impl<'s> Report<'s> {
         let (table, errors) = DeTable::parse_recoverable(&self.source.text);
         for error in errors {
             let span = error.span().unwrap_or(0..0);
-            let (message, expected) = match error.message().split_once(", expected ") {
-                Some((message, expected)) => (message, Some(expected.to_owned())),
-                None => (error.message(), None),
+            let (message, expected) = match error.message() {
+                // The parser says this of anything that begins no value, also of nothing at all.
+                "string values must be quoted, expected literal string" => (
+                    if span.is_empty() { "no value" } else { "this is no value" },
+                    Some("a value: \"text\", 5, true, [\"a\", \"b\"] or { a = \"b\" }".to_owned()),
+                ),
+                other => Self::split(other),
             };
             let (line, ..) = self.source.place(span.start);
             let first = !self.syntax.contains(&line);
@@ -205,6 +210,14 @@ impl<'s> Report<'s> {
             }
         }
         table.into_inner()
+    }
+
+    /// The parser's message, apart from what it expected.
+    fn split(message: &str) -> (&str, Option<String>) {
+        match message.split_once(", expected ") {
+            Some((message, expected)) => (message, Some(expected.to_owned())),
+            None => (message, None),
+        }
     }
 
     /// Whether syntax errors have hidden parts of the file, so that a missing key means nothing.
@@ -386,9 +399,15 @@ impl<'a> Section<'a> {
         self.table.get(key).is_some_and(|value| value.get_ref().is_array())
     }
 
+    fn know(&mut self, key: &'static str) {
+        if !self.known.contains(&key) {
+            self.known.push(key);
+        }
+    }
+
     /// The value of a key.
     pub fn take(&mut self, key: &'static str) -> Option<At<&'a DeValue<'a>>> {
-        self.known.push(key);
+        self.know(key);
         self.table.get(key).map(|value| At { value: value.get_ref(), span: value.span() })
     }
 
@@ -428,7 +447,7 @@ impl<'a> Section<'a> {
         expected: &str,
     ) -> Option<At<&'a str>> {
         if self.table.get(key).is_none() {
-            self.known.push(key);
+            self.know(key);
             report.missing(self.place(), format!("`{key}` is missing{}", self.within())).expected(expected);
             return None;
         }
@@ -589,15 +608,24 @@ impl<'a> Section<'a> {
 
     /// A key that exists in the product and is not carried out yet.
     pub fn refuse(&mut self, report: &mut Report<'_>, key: &'static str, instead: &str) {
+        self.refuse_as(report, key, &format!("`{key}`"), instead);
+    }
+
+    /// A key one of whose forms exists in the product and is not carried out yet; `what` names the form.
+    pub fn refuse_as(&mut self, report: &mut Report<'_>, key: &'static str, what: &str, instead: &str) {
         self.refused.push(key);
         if self.table.contains_key(key) {
-            let message = format!("`{key}` is not carried out yet{}", self.within());
+            let message = format!("{what} is not carried out yet{}", self.within());
             report.error(self.key_span(key), message).help(instead);
         }
     }
 
     /// Reports every key that nobody took.
     pub fn finish(self, report: &mut Report<'_>) {
+        // Keys under a header that could not be read land at the top.
+        if self.name.is_empty() && report.is_partial() {
+            return;
+        }
         for (name, _) in self.table.iter() {
             let key: &str = name.get_ref();
             if !self.known.contains(&key) && !self.refused.contains(&key) {

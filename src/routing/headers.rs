@@ -40,7 +40,7 @@ pub enum NameError {
 
 /// Headers that Baton or the body owns, by what they belong to, compact forms included (RFC 3261 §7.3.3 and the IANA
 /// registry). They are refused like any other name that is not carried; this list only lets the refusal say why.
-const RESERVED: [(&str, &[&str]); 5] = [
+const RESERVED: [(&str, &[&str]); 4] = [
     (
         "dialog",
         &[
@@ -113,7 +113,6 @@ const RESERVED: [(&str, &[&str]); 5] = [
             "mime-version",
         ],
     ),
-    ("product", &["user-agent", "server", "date", "warning", "subject", "s", "request-disposition", "d"]),
 ];
 
 /// Whether a handoff may carry a header of this name.

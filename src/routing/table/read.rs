@@ -389,15 +389,11 @@ impl<'a> Reader<'_, '_, '_> {
         ] {
             section.refuse(self.report, key, instead);
         }
-        if let Some(found) = section.string(self.report, "require", "\"proven\"") {
-            let message = match found.value {
-                "proven" => {
-                    "`require = \"proven\"` forbids a blind REFER, and the methods that prove are not carried out yet"
-                }
-                _ => "`require` can only be \"proven\", which is not carried out yet",
-            };
-            self.report.error(found.span, message).help("remove it; a REFER's success is at best `reported`");
-        }
+        section.refuse(
+            self.report,
+            "require",
+            "remove it: the methods that prove an outcome are not there yet; a REFER's success is at best `reported`",
+        );
     }
 
     fn ladder(&mut self, section: &mut Section<'a>) -> Ladder {

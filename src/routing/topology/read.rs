@@ -290,10 +290,11 @@ fn agent(
     let name: Id = id.value.into();
     let list = section.contains("address") && section.is_list("address");
     let address = if list {
-        section.refuse(
+        section.refuse_as(
             report,
             "address",
-            "one agent has one address for now: write the first of the list as a string",
+            "a list of addresses (failover)",
+            "write one address as a string",
         );
         None
     } else {

@@ -57,6 +57,39 @@ X-Mood       = "$mood"
     )
 }
 
+/// `baton.toml` for a plan.
+fn configuration(
+    plan: &Plan,
+    sip: SocketAddr,
+    http: SocketAddr,
+    trunk: SocketAddr,
+    agent: SocketAddr,
+) -> String {
+    let (more_trunk, more_agent) = (&plan.trunk, &plan.agent);
+    format!(
+        r#"[sip]
+listen = ["udp:{sip}", "tcp:{sip}"]
+[http]
+listen = "{http}"
+[state]
+dir = "state"
+[trunk.pbx]
+address     = "sip:{trunk}"
+accept_from = ["{PBX}/32", "{DESK}/32", "{PROXY}/32"]
+trusted     = true
+{more_trunk}
+[agent.booking]
+address     = "sip:booking@{agent}"
+numbers     = ["{NUMBER}"]
+environment = "production"
+fallback    = "front-desk"
+{more_agent}
+[environment.production]
+table = "destinations.toml"
+"#
+    )
+}
+
 /// A running Baton and the addresses around it. Dropping it ends Baton; `close` also asserts that it ended well.
 pub struct House {
     pub sip: SocketAddr,
@@ -83,34 +116,11 @@ impl House {
         let (sip, http) = (free_address("127.0.0.1"), free_address("127.0.0.1"));
         let (pbx, agent, desk) = (free_address(PBX), free_address(AGENT), free_address(DESK));
         let dir = tempfile::tempdir().expect("a temporary folder");
-        let trunk_address = plan.trunk_address.unwrap_or(pbx);
-        let config = format!(
-            r#"[sip]
-listen = ["udp:{sip}", "tcp:{sip}"]
-[http]
-listen = "{http}"
-[state]
-dir = "state"
-[trunk.pbx]
-address     = "sip:{trunk_address}"
-accept_from = ["{PBX}/32", "{DESK}/32", "{PROXY}/32"]
-trusted     = true
-{more_trunk}
-[agent.booking]
-address     = "sip:booking@{agent}"
-numbers     = ["{NUMBER}"]
-environment = "production"
-fallback    = "front-desk"
-{more_agent}
-[environment.production]
-table = "destinations.toml"
-"#,
-            more_trunk = plan.trunk,
-            more_agent = plan.agent,
-        );
         let path = dir.path().join("baton.toml");
-        fs::write(&path, config).expect("the test's folder can be written");
+        let trunk = plan.trunk_address.unwrap_or(pbx);
         let table = plan.table.replace("{desk}", &desk.to_string());
+        fs::write(&path, configuration(&plan, sip, http, trunk, agent))
+            .expect("the test's folder can be written");
         fs::write(dir.path().join("destinations.toml"), table).expect("the test's folder can be written");
 
         let mut command = Command::new(env!("CARGO_BIN_EXE_baton"));

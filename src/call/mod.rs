@@ -1,1 +1,28 @@
-//! The product: calls and handoffs. Pure.
+//! The product: calls and handoffs. Pure. It names no header and no SIP method; those are the business of
+//! [`crate::sip`].
+//!
+//! ```text
+//! engine        one input in, outputs out: routes and indexes only
+//! call          one call: its facts and its phase
+//! admission     INVITE -> trunk, agent, or a refusal
+//! conversation  two answered legs: what passes between them
+//! decision      who wants what -> a checked, expanded plan
+//! phase/        setup -> talking <-> moving -> ending; each owns exactly what is valid in it
+//! handoff/      one decision while it runs: refer, ladder, outcome, report
+//! view          what is shown of all that
+//! ```
+
+mod admission;
+mod call;
+pub mod command;
+mod context;
+mod conversation;
+mod decision;
+pub mod engine;
+pub mod event;
+mod facts;
+mod handoff;
+mod io;
+mod phase;
+pub mod record;
+mod view;

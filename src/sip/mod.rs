@@ -10,6 +10,7 @@ pub mod deadline;
 pub mod dialog;
 pub mod flow;
 pub mod ident;
+pub mod identity;
 pub mod leg;
 pub mod offer_answer;
 pub mod outbox;

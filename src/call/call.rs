@@ -1,0 +1,167 @@
+//! One call: what it knows of itself, and the phase that it is in.
+
+use super::command::{HandoffRequest, Invalid, Refusal};
+use super::context::Context;
+use super::decision::{By, Given, unsettable};
+use super::event::What;
+use super::facts::Facts;
+use super::phase::moving::Moving;
+use super::phase::setup::Setup;
+use super::phase::talking::Talking;
+use super::phase::{Phase, Stimulus};
+use super::record::{HandoffState, HandoffView};
+use super::view;
+use crate::sip::{Event, Time};
+use std::collections::BTreeMap;
+
+/// See the module.
+#[derive(Debug)]
+pub(crate) struct Call {
+    pub(crate) facts: Facts,
+    pub(crate) phase: Phase,
+    /// When it is ended: by `max_duration`, or by the end of a drain.
+    pub(crate) until: Time,
+    /// Which of the two.
+    pub(crate) until_why: &'static str,
+    /// The deadline that is armed for it, if one is.
+    pub(crate) armed: Option<Time>,
+    /// Why it ends, once it does.
+    pub(crate) why: &'static str,
+}
+
+impl Call {
+    /// When it wants a tick.
+    pub(crate) fn deadline(&self) -> Time {
+        self.phase.deadline().map_or(self.until, |at| at.min(self.until))
+    }
+
+    /// One thing that happened to it.
+    pub(crate) fn step(&mut self, cx: &mut Context<'_>, stimulus: Stimulus<'_>) {
+        let stimulus = match stimulus {
+            Stimulus::Tick if self.until <= cx.now.mono => {
+                // The closing itself is bounded by its transactions.
+                self.until = Time(u64::MAX);
+                Stimulus::HangUp { why: self.until_why }
+            }
+            other => other,
+        };
+        self.advance(cx, |phase, facts, cx| match phase {
+            Phase::Setup(setup) => setup.step(cx, facts, stimulus),
+            Phase::Talking(talking) => talking.step(cx, facts, stimulus),
+            Phase::Moving(moving) => moving.step(cx, facts, stimulus),
+            Phase::Ending(ending) => ending.step(cx, stimulus),
+            Phase::Over => Phase::Over,
+        });
+        // A leg that is over says nothing more; nobody else knows it.
+        if let Stimulus::Leg(Event::Bye { leg } | Event::Closed { leg, .. }, _) = stimulus
+            && matches!(self.phase, Phase::Over)
+        {
+            cx.release(leg);
+        }
+    }
+
+    /// Moves to the next phase.
+    pub(crate) fn advance(
+        &mut self,
+        cx: &mut Context<'_>,
+        step: impl FnOnce(Phase, &mut Facts, &mut Context<'_>) -> Phase,
+    ) {
+        let phase = std::mem::replace(&mut self.phase, Phase::Over);
+        self.phase = step(phase, &mut self.facts, cx);
+        if let Phase::Ending(ending) = &self.phase {
+            self.why = ending.why;
+        }
+    }
+
+    /// A client's decision.
+    pub(crate) fn handoff(
+        &mut self,
+        cx: &mut Context<'_>,
+        request: HandoffRequest,
+    ) -> Result<HandoffView, Refusal> {
+        if let Some(running) = view::running(&self.phase) {
+            return Err(Refusal::Busy(running.id.clone()));
+        }
+        let before = self.facts.handoffs.len();
+        let given = Given::by_client(request);
+        let mut refused = None;
+        self.advance(cx, |phase, facts, cx| {
+            let (phase, refusal) = match phase {
+                Phase::Talking(Talking { conversation, late, farewell }) => {
+                    match Moving::decided(cx, facts, conversation, given, By::Client) {
+                        Ok(start) => (Moving::begin(cx, facts, start), None),
+                        Err((conversation, refusal)) => {
+                            (Phase::Talking(Talking { conversation, late, farewell }), Some(refusal))
+                        }
+                    }
+                }
+                Phase::Setup(setup) => match setup.divert(cx, facts, given, By::Client) {
+                    Ok(phase) => (phase, None),
+                    Err((setup, refusal)) => (Phase::Setup(Box::new(setup)), Some(refusal)),
+                },
+                phase @ (Phase::Moving(_) | Phase::Ending(_) | Phase::Over) => (phase, Some(Refusal::Ending)),
+            };
+            refused = refusal;
+            phase
+        });
+        if let Some(refusal) = refused {
+            return Err(refusal);
+        }
+        let ended = self.facts.handoffs.get(before..).and_then(<[HandoffView]>::first);
+        view::running(&self.phase).or(ended).cloned().ok_or(Refusal::Ending)
+    }
+
+    /// Cancels the running handoff: possible while nothing irrevocable was sent.
+    pub(crate) fn cancel(&mut self, cx: &mut Context<'_>, id: &str) -> Result<HandoffView, Refusal> {
+        let state = view::handoff(self, id).map(|h| h.state).ok_or_else(|| Refusal::NoHandoff(id.into()))?;
+        if !matches!(state, HandoffState::Pending | HandoffState::Ringing) {
+            return Err(Refusal::TooLate(state));
+        }
+        self.advance(cx, |phase, facts, cx| match phase {
+            Phase::Setup(setup) => Setup::cancel(*setup, cx, facts),
+            Phase::Moving(moving) => Moving::cancel(*moving, cx, facts),
+            phase @ (Phase::Talking(_) | Phase::Ending(_) | Phase::Over) => phase,
+        });
+        view::handoff(self, id).cloned().ok_or_else(|| Refusal::NoHandoff(id.into()))
+    }
+
+    /// Sets and removes variables: all or none.
+    pub(crate) fn set(&mut self, variables: BTreeMap<String, Option<String>>) -> Result<(), Refusal> {
+        let faults: Vec<Invalid> = variables
+            .keys()
+            .filter_map(|name| {
+                unsettable(name).map(|message| Invalid { field: format!("variables.{name}"), message })
+            })
+            .collect();
+        if !faults.is_empty() {
+            return Err(Refusal::Invalid(faults));
+        }
+        for (name, value) in variables {
+            match value {
+                Some(value) => self.facts.set.insert(name.into(), value.into()),
+                None => self.facts.set.remove(&*name),
+            };
+        }
+        Ok(())
+    }
+
+    /// It is ended at `by` at the latest.
+    pub(crate) fn drain(&mut self, by: Time) {
+        if by < self.until {
+            self.until = by;
+            self.until_why = "draining";
+        }
+    }
+
+    /// The last word: its record.
+    pub(crate) fn conclude(&self, cx: &mut Context<'_>) {
+        cx.counters.calls_ended += 1;
+        let record = view::record(self, cx.stack, cx.now, self.why);
+        cx.tell(What::CallEnded(Box::new(record)));
+    }
+
+    /// Nothing is left of it.
+    pub(crate) fn is_over(&self) -> bool {
+        matches!(self.phase, Phase::Over)
+    }
+}

@@ -1,0 +1,144 @@
+//! What the outside asks of the engine, and its answers. Each command gets exactly one reply, at once: waiting for a
+//! handoff's end is done by listening to the events.
+
+use super::record::{CallView, HandoffState, HandoffView};
+use crate::observe::counters::Counters;
+use std::collections::BTreeMap;
+
+/// The decision to move a caller, as `POST /v1/calls/{id}/handoff` gives it.
+#[derive(Clone, Debug, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct HandoffRequest {
+    /// Destination id; the table's default where absent.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub destination: Option<String>,
+    /// Why, for `$reason`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub reason: Option<String>,
+    /// What the caller said, for `$utterance`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub utterance: Option<String>,
+    /// Set on the call and used for the expansion; they win over what was set before.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub variables: BTreeMap<String, String>,
+    /// Headers that win over the table's.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub headers: BTreeMap<String, String>,
+    /// A route in place of the destination's; must be allowed by the agent's `may_route`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub route: Option<String>,
+    /// A method in place of the destination's.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub method: Option<String>,
+}
+
+/// What is asked. A `call` is Baton's call id or the agent leg's SIP Call-ID.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Command {
+    /// Moves the caller. Reply: `Handoff`.
+    Handoff {
+        /// Which call.
+        call: String,
+        /// Where to and with what.
+        request: Box<HandoffRequest>,
+    },
+    /// Cancels a handoff that is `pending` or `ringing`. Reply: `Handoff`.
+    CancelHandoff {
+        /// Handoff id.
+        handoff: String,
+    },
+    /// Shows a handoff of a live call. Reply: `Handoff`.
+    ShowHandoff {
+        /// Handoff id.
+        handoff: String,
+    },
+    /// Ends a call: BYE to all its legs. Reply: `Call`.
+    HangUp {
+        /// Which call.
+        call: String,
+    },
+    /// Sets (or with `None` removes) variables of a call. Reply: `Call`.
+    SetVariables {
+        /// Which call.
+        call: String,
+        /// Name to value.
+        variables: BTreeMap<String, Option<String>>,
+    },
+    /// Shows a live call. Reply: `Call`.
+    ShowCall {
+        /// Which call.
+        call: String,
+    },
+    /// Live calls of this engine in the order of their ids. Reply: `Calls`.
+    List {
+        /// Ids greater than this.
+        after: Option<String>,
+        /// At most 100.
+        limit: usize,
+    },
+    /// The counters. Reply: `Counters`.
+    Count,
+}
+
+/// The answer to a [`Command`].
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Reply {
+    /// The handoff as it stands.
+    Handoff(Box<HandoffView>),
+    /// The call as it stands.
+    Call(Box<CallView>),
+    /// A page of calls.
+    Calls(Vec<CallView>),
+    /// The counters.
+    Counters(Box<Counters>),
+    /// Nothing was done.
+    Refused(Refusal),
+}
+
+/// Why a command was not carried out.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Refusal {
+    /// 404.
+    #[error("no live call has the id `{0}`")]
+    NoCall(String),
+    /// 404.
+    #[error("no handoff of a live call has the id `{0}`")]
+    NoHandoff(String),
+    /// 409, with the first one's id.
+    #[error("handoff {0} of this call is still running")]
+    Busy(String),
+    /// 409: a handoff that can no longer be cancelled.
+    #[error("the handoff is {} and cannot be cancelled any more", .0.as_str())]
+    TooLate(HandoffState),
+    /// 409: the call is ending.
+    #[error("the call is ending")]
+    Ending,
+    /// 404 by name: the destination is not in the table; with the nearest one.
+    #[error("the table of `{environment}` has no destination `{id}`{}", .nearest.as_ref().map(|n| format!("; did you mean `{n}`?")).unwrap_or_default())]
+    NoDestination {
+        /// As asked.
+        id: String,
+        /// Whose table.
+        environment: String,
+        /// The nearest one.
+        nearest: Option<String>,
+    },
+    /// 403: a route that the agent may not name.
+    #[error("the route `{0}` is neither in the table nor allowed by the agent's may_route")]
+    RouteNotAllowed(String),
+    /// 422: fields of the request that cannot be carried out, all at once.
+    #[error("{}", .0.iter().map(|f| format!("{}: {}", f.field, f.message)).collect::<Vec<_>>().join("; "))]
+    Invalid(Vec<Invalid>),
+    /// 503: the engine is closing.
+    #[error("the engine is closing")]
+    Closing,
+}
+
+/// One field of a request that cannot be carried out.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Invalid {
+    /// JSON pointer-like: `variables.caller_id`.
+    pub field: String,
+    /// What is wrong and what would be right.
+    pub message: String,
+}

@@ -1,0 +1,137 @@
+//! What one step of a call may touch: the stack below, the queue above, and nothing of other calls.
+
+use super::admission::Keyring;
+use super::command::Reply;
+use super::event::{Event, What};
+use super::record::{Role, Stamp};
+use crate::observe::counters::Counters;
+use crate::routing::Tables;
+use crate::sip::ident::Ident;
+use crate::sip::{Flow, LegId, Listener, Now, Stack};
+use std::collections::VecDeque;
+use std::sync::Arc;
+
+/// A call's place in its engine; never reused.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub(crate) struct CallKey(pub(crate) u64);
+
+/// What waits for `poll`.
+#[derive(Debug)]
+pub(crate) enum Queued {
+    Resolve { query: u64, uri: Box<[u8]> },
+    Reply { id: u64, reply: Reply },
+    Event(Box<Event>),
+    Adopted { serial: u64 },
+}
+
+/// Which call each leg belongs to, and as what. Dense, beside the stack's slab.
+#[derive(Debug, Default)]
+pub(crate) struct LegIndex(Vec<Option<(u32, CallKey, Role)>>);
+
+impl LegIndex {
+    pub(crate) fn insert(&mut self, leg: LegId, call: CallKey, role: Role) {
+        let at = leg.index as usize;
+        if self.0.len() <= at {
+            self.0.resize(at + 1, None);
+        }
+        self.0[at] = Some((leg.generation, call, role));
+    }
+
+    pub(crate) fn find(&self, leg: LegId) -> Option<(CallKey, Role)> {
+        let (generation, call, role) = (*self.0.get(leg.index as usize)?)?;
+        (generation == leg.generation).then_some((call, role))
+    }
+
+    pub(crate) fn remove(&mut self, leg: LegId) {
+        if self.find(leg).is_some() {
+            self.0[leg.index as usize] = None;
+        }
+    }
+
+    /// Every leg of a call: for the purge after a fault.
+    pub(crate) fn of_call(&self, call: CallKey) -> Vec<LegId> {
+        let entries = self.0.iter().enumerate();
+        entries
+            .filter_map(|(index, entry)| {
+                let (generation, key, _) = (*entry)?;
+                (key == call).then_some(LegId { index: u32::try_from(index).ok()?, generation })
+            })
+            .collect()
+    }
+
+    pub(crate) fn is_empty(&self) -> bool {
+        self.0.iter().all(Option::is_none)
+    }
+}
+
+/// Queries for addresses that are under way.
+#[derive(Debug, Default)]
+pub(crate) struct Queries {
+    last: u64,
+    open: hashbrown::HashMap<u64, CallKey>,
+}
+
+impl Queries {
+    fn open(&mut self, call: CallKey) -> u64 {
+        self.last += 1;
+        self.open.insert(self.last, call);
+        self.last
+    }
+
+    pub(crate) fn take(&mut self, query: u64) -> Option<CallKey> {
+        self.open.remove(&query)
+    }
+
+    /// Nobody waits for these any more.
+    pub(crate) fn forget(&mut self, call: CallKey) {
+        self.open.retain(|_, owner| *owner != call);
+    }
+
+    pub(crate) fn is_empty(&self) -> bool {
+        self.open.is_empty()
+    }
+}
+
+/// See the module.
+pub(crate) struct Context<'a> {
+    pub(crate) now: Now,
+    pub(crate) call: CallKey,
+    pub(crate) stack: &'a mut Stack,
+    pub(crate) tables: &'a Arc<Tables>,
+    pub(crate) listeners: &'a [Listener],
+    pub(crate) keyring: &'a Keyring,
+    pub(crate) ident: &'a mut Ident,
+    pub(crate) counters: &'a mut Counters,
+    pub(crate) legs: &'a mut LegIndex,
+    pub(crate) queries: &'a mut Queries,
+    /// Whose each handoff is, running or remembered.
+    pub(crate) handoffs: &'a mut hashbrown::HashMap<Box<str>, CallKey>,
+    pub(crate) queue: &'a mut VecDeque<Queued>,
+}
+
+impl Context<'_> {
+    /// Tells the outside.
+    pub(crate) fn tell(&mut self, what: What) {
+        let at = Stamp(self.now.wall);
+        self.queue.push_back(Queued::Event(Box::new(Event { at, what })));
+    }
+
+    /// Asks for the paths to a URI; the answer comes to this call.
+    pub(crate) fn resolve(&mut self, uri: &str) -> u64 {
+        let query = self.queries.open(self.call);
+        self.queue.push_back(Queued::Resolve { query, uri: uri.as_bytes().into() });
+        query
+    }
+
+    /// Forgets a leg that is over, or that shall end by itself without a word to this call.
+    pub(crate) fn release(&mut self, leg: LegId) {
+        self.stack.release(self.now, leg);
+        self.legs.remove(leg);
+    }
+
+    /// How we are seen by the peer of a flow: `host` or `host:port`.
+    pub(crate) fn advertised(&self, flow: Option<Flow>) -> &str {
+        let index = flow.map_or(0, |f| usize::from(f.listener));
+        self.listeners.get(index).or(self.listeners.first()).map_or("localhost", |l| &l.advertised)
+    }
+}

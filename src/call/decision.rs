@@ -1,0 +1,330 @@
+//! From a decision, however it came, to a plan: which destination, by which method, with which headers. Everything is
+//! checked and expanded here, once, before the first byte is sent.
+
+use super::command::{HandoffRequest, Invalid, Refusal};
+use super::context::Context;
+use super::event::What;
+use super::facts::{Facts, Scope};
+use super::handoff::{Plan, Way};
+use crate::routing::profile::Placement;
+use crate::routing::select::{self, NoDestination};
+use crate::routing::table::{Destination, Method, Route, Table, Undefined};
+use crate::routing::topology::{Trunk, Unanswered};
+use crate::routing::{headers, template};
+use crate::sip::leg::decision::{Decision, Target};
+use crate::sip::{Field, Listener};
+use crate::wire::{Host, Uri};
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+/// Who decided.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum By {
+    /// A client of the API: what cannot be carried out is refused.
+    Client,
+    /// The agent, by SIP: what cannot be carried out is left out with a warning, unknown destinations are refused.
+    Agent,
+    /// Baton, because the agent is gone: nothing may stop it.
+    Loss,
+}
+
+/// Where to, as it was said.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) enum Wanted {
+    /// Nothing was said: the table's default.
+    #[default]
+    Default,
+    /// A destination id.
+    Id(Box<str>),
+    /// A URI that is a route of the table or that the agent may name.
+    Uri(Box<str>),
+}
+
+/// What came with the decision.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Given {
+    pub(crate) wanted: Wanted,
+    pub(crate) reason: Option<Box<str>>,
+    pub(crate) utterance: Option<Box<str>>,
+    pub(crate) variables: BTreeMap<Box<str>, Box<str>>,
+    pub(crate) headers: Vec<Field>,
+    pub(crate) route: Option<Box<str>>,
+    pub(crate) method: Option<Box<str>>,
+}
+
+impl Given {
+    /// Baton's own decision: the agent is gone.
+    pub(crate) fn fallback(facts: &Facts, why: &str) -> Given {
+        let wanted = facts.agent.fallback.as_deref().map_or(Wanted::Default, |id| Wanted::Id(id.into()));
+        Given { wanted, reason: Some(why.into()), ..Given::default() }
+    }
+
+    /// A client's decision.
+    pub(crate) fn by_client(request: HandoffRequest) -> Given {
+        let field = |(name, value): (String, String)| Field { name: name.into(), value: value.into() };
+        Given {
+            wanted: request.destination.map_or(Wanted::Default, |id| Wanted::Id(id.into())),
+            reason: request.reason.map(Into::into),
+            utterance: request.utterance.map(Into::into),
+            variables: request.variables.into_iter().map(|(k, v)| (k.into(), v.into())).collect(),
+            headers: request.headers.into_iter().map(field).collect(),
+            route: request.route.map(Into::into),
+            method: request.method.map(Into::into),
+        }
+    }
+
+    /// The agent's decision. Its `X-` headers become headers of the handoff and variables; a built-in is left out of
+    /// the variables and told.
+    pub(crate) fn by_agent(cx: &mut Context<'_>, facts: &Facts, decision: Decision<'_>) -> Given {
+        let wanted = match decision.target {
+            Target::Name(name) => Wanted::Id(name.into()),
+            Target::Uri(uri) => Wanted::Uri(String::from_utf8_lossy(uri).into()),
+        };
+        let mut variables = BTreeMap::new();
+        for field in &decision.fields {
+            let Some(name) = template::variable_of_header(&field.name) else { continue };
+            if template::is_built_in(&name) {
+                let what = format!("{} does not set ${name}: it is a built-in variable", field.name);
+                cx.tell(What::Ignored { call: facts.id.to_string(), what });
+            } else {
+                variables.insert(name.into(), field.value.clone());
+            }
+        }
+        let Decision { fields, reason, utterance, .. } = decision;
+        Given { wanted, reason, utterance, variables, headers: fields, route: None, method: None }
+    }
+}
+
+/// Whether a URI names a destination by its user part: its host is `baton`, our advertised host or a listener of ours.
+/// A port that is not ours makes it a route: on one machine the PBX may share our address.
+fn names_destinations(listeners: &[Listener], uri: &Uri<'_>) -> bool {
+    let ours = listeners.iter().any(|listener| {
+        let advertised = format!("sip:{}", listener.advertised);
+        let advertised = Uri::parse(advertised.as_bytes()).ok();
+        let local = listener.local;
+        let host = uri.host.ip() == Some(local.ip()) || advertised.is_some_and(|a| a.host.same(&uri.host));
+        let port =
+            uri.port.is_none_or(|p| p == local.port() || advertised.is_some_and(|a| a.port == Some(p)));
+        host && port
+    });
+    ours || uri.host.same(&Host::Name(b"baton"))
+}
+
+/// Whether a number at this host means the same as here: the caller's trunk, and ourselves.
+fn is_ours(listeners: &[Listener], trunk: &Trunk, host: &Host<'_>) -> bool {
+    let at = format!("sip:{}", trunk.address.host);
+    let of_trunk = Uri::parse(at.as_bytes()).is_ok_and(|t| t.host.same(host));
+    of_trunk || listeners.iter().any(|l| host.ip() == Some(l.local.ip()))
+}
+
+/// Checks and expands a decision. `answered`: the caller leg is answered, so a REFER is possible.
+pub(crate) fn plan(
+    cx: &mut Context<'_>,
+    facts: &mut Facts,
+    given: Given,
+    by: By,
+    answered: bool,
+    handoff_id: &str,
+) -> Result<Plan, Refusal> {
+    let given = check(cx, facts, given, by)?;
+    let environment = &facts.agent.environment;
+    let table = cx.tables.table(environment).cloned().ok_or_else(|| Refusal::NoDestination {
+        id: "default".into(),
+        environment: environment.to_string(),
+        nearest: None,
+    })?;
+    let (destination, route) = choose(cx, &table, facts, &given, by)?;
+    let method = method(&given, &destination, route.as_ref())?;
+    let way = way(facts, method, answered);
+    let scope = Scope {
+        facts,
+        given: &given,
+        now: cx.now,
+        handoff_id,
+        destination: &destination.id,
+        method,
+        table_version: table.version,
+    };
+    let expanded = expand(&destination, &given, &scope, by)?;
+    let caller_id = destination.caller_id.as_ref().and_then(|template| {
+        let mut out = Vec::new();
+        template.expand(&scope, &mut out).ok()?;
+        String::from_utf8(out).ok().filter(|text| !text.is_empty()).map(String::into_boxed_str)
+    });
+    for (header, why) in expanded.left_out {
+        cx.counters.headers_left_out += 1;
+        cx.tell(What::Undefined { call: facts.id.to_string(), handoff: handoff_id.into(), header, why });
+    }
+    // What was given stays set on the call, for the handoffs to come.
+    facts.set.extend(given.variables);
+    let profile = destination.profile(&facts.trunk);
+    Ok(Plan {
+        way,
+        route,
+        fields: expanded.fields,
+        caller_id,
+        profile,
+        reason: given.reason,
+        utterance: given.utterance,
+        table,
+        destination,
+    })
+}
+
+/// Names and headers that nobody may set.
+fn check(cx: &mut Context<'_>, facts: &Facts, mut given: Given, by: By) -> Result<Given, Refusal> {
+    let mut invalid = Vec::new();
+    for name in given.variables.keys() {
+        if let Some(message) = unsettable(name) {
+            invalid.push(Invalid { field: format!("variables.{name}"), message });
+        }
+    }
+    given.headers.retain(|field| {
+        let fault = headers::check_name(&field.name)
+            .map_err(|e| e.to_string())
+            .and_then(|_| headers::check_value(&field.value).map_err(|e| e.to_string()));
+        let Err(message) = fault else { return true };
+        invalid.push(Invalid { field: format!("headers.{}", field.name), message });
+        false
+    });
+    if invalid.is_empty() {
+        return Ok(given);
+    }
+    if by == By::Client {
+        return Err(Refusal::Invalid(invalid));
+    }
+    for fault in invalid {
+        given.variables.remove(fault.field.trim_start_matches("variables."));
+        cx.tell(What::Ignored {
+            call: facts.id.to_string(),
+            what: format!("{}: {}", fault.field, fault.message),
+        });
+    }
+    Ok(given)
+}
+
+/// Why a variable cannot be set, if it cannot.
+pub(crate) fn unsettable(name: &str) -> Option<String> {
+    if template::is_built_in(name) {
+        return Some("a built-in variable cannot be set".into());
+    }
+    let valid = template::is_variable_name(name);
+    (!valid).then(|| "not a variable name: a letter or `_`, then letters, digits and `_`, at most 64".into())
+}
+
+fn choose(
+    cx: &Context<'_>,
+    table: &Table,
+    facts: &Facts,
+    given: &Given,
+    by: By,
+) -> Result<(Arc<Destination>, Option<Route>), Refusal> {
+    let refusal = |error: NoDestination| match error {
+        NoDestination::Unknown { wanted, nearest } => Refusal::NoDestination {
+            id: wanted.into(),
+            environment: table.environment.to_string(),
+            nearest: nearest.map(Into::into),
+        },
+        NoDestination::Forbidden { wanted } => Refusal::RouteNotAllowed(wanted.into()),
+        NoDestination::NoDefault => Refusal::NoDestination {
+            id: table.default.to_string(),
+            environment: table.environment.to_string(),
+            nearest: None,
+        },
+    };
+    let by_uri = |uri: &Uri<'_>, here: &dyn Fn(&Uri<'_>) -> bool| {
+        let ours = |host: &Host<'_>| is_ours(cx.listeners, &facts.trunk, host);
+        select::by_uri(table, &facts.agent.may_route, uri, here, &ours).map_err(refusal)
+    };
+    let chosen = match &given.wanted {
+        Wanted::Default => select::by_id(table, None).map_err(refusal)?,
+        // Nothing may stop a fallback: a destination that has left the table since is replaced by the default.
+        Wanted::Id(id) if by == By::Loss => {
+            select::by_id(table, Some(id)).or_else(|_| select::by_id(table, None)).map_err(refusal)?
+        }
+        Wanted::Id(id) => select::by_id(table, Some(id)).map_err(refusal)?,
+        Wanted::Uri(text) => {
+            let uri = Uri::parse(text.as_bytes()).map_err(|_| Refusal::RouteNotAllowed(text.to_string()))?;
+            by_uri(&uri, &|uri| names_destinations(cx.listeners, uri))?
+        }
+    };
+    let Some(named) = &given.route else {
+        let route = chosen.destination.route.clone();
+        return Ok((chosen.destination, route));
+    };
+    let route = Route::parse(named)
+        .map_err(|e| Refusal::Invalid(vec![Invalid { field: "route".into(), message: e.to_string() }]))?;
+    let text = match &route {
+        Route::E164(number) => format!("tel:{number}"),
+        Route::Sip(_) | Route::Tel { .. } => route.text().to_string(),
+    };
+    let uri = Uri::parse(text.as_bytes()).map_err(|_| Refusal::RouteNotAllowed(named.to_string()))?;
+    by_uri(&uri, &|_| false)?;
+    Ok((chosen.destination, Some(route)))
+}
+
+fn method(given: &Given, destination: &Destination, route: Option<&Route>) -> Result<Method, Refusal> {
+    let invalid = |message: String| Err(Refusal::Invalid(vec![Invalid { field: "method".into(), message }]));
+    let method = match given.method.as_deref() {
+        None => destination.method,
+        Some("refer") => Method::Refer,
+        Some("bye") => Method::Bye,
+        Some(known @ ("invite" | "attended" | "redirect")) => {
+            return invalid(format!("`{known}` is not carried out yet; use `refer` or `bye`"));
+        }
+        Some(other) => return invalid(format!("`{other}` is no method; use `refer` or `bye`")),
+    };
+    match method {
+        Method::Refer if route.is_none() => {
+            invalid(format!("`refer` needs a route, and `{}` has none", destination.id))
+        }
+        Method::Refer | Method::Bye => Ok(method),
+    }
+}
+
+fn way(facts: &Facts, method: Method, answered: bool) -> Way {
+    match (method, answered, facts.trunk.unanswered) {
+        (Method::Bye, _, _) => Way::Bye,
+        (Method::Refer, true, _) => Way::Refer,
+        (Method::Refer, false, Unanswered::Invite) => Way::Invite,
+        (Method::Refer, false, Unanswered::Redirect) => Way::Redirect,
+    }
+}
+
+struct Expanded {
+    fields: Vec<Field>,
+    left_out: Vec<(String, String)>,
+}
+
+/// The table's headers, then those of the decision, which win.
+fn expand(destination: &Destination, given: &Given, scope: &Scope<'_>, by: By) -> Result<Expanded, Refusal> {
+    let mut expanded = Expanded { fields: Vec::new(), left_out: Vec::new() };
+    let mut refused = Vec::new();
+    let table = destination.headers.iter();
+    for header in table.filter(|h| !given.headers.iter().any(|g| g.name.eq_ignore_ascii_case(h.name()))) {
+        match header.expand(scope) {
+            Ok(value) if value.is_empty() => {}
+            Ok(value) => expanded.fields.push(Field { name: (&**header.name()).into(), value: value.into() }),
+            // A caller whose agent is gone must go somewhere: the header is left out all the same.
+            Err(why) if destination.undefined == Undefined::Refuse && by != By::Loss => {
+                refused
+                    .push(Invalid { field: format!("headers.{}", header.name()), message: why.to_string() });
+            }
+            Err(why) => expanded.left_out.push((header.name().to_string(), why.to_string())),
+        }
+    }
+    if !refused.is_empty() {
+        return Err(Refusal::Invalid(refused));
+    }
+    expanded.fields.extend(given.headers.iter().cloned());
+    Ok(expanded)
+}
+
+/// Where the headers of a REFER stand: on the request, in the Refer-To URI, or both.
+pub(crate) fn placed(placement: Placement, route: &Route) -> Placement {
+    match route {
+        // A tel URI cannot carry headers (RFC 3966).
+        Route::Tel { .. } => Placement::Request,
+        Route::E164(_) | Route::Sip(_) => placement,
+    }
+}

@@ -1,0 +1,284 @@
+//! The engine: one input at a time goes in by [`Engine::handle`], then [`Engine::poll`] is called until it says
+//! [`Output::Idle`]. It routes and indexes; what a call does stands in its phases.
+//!
+//! ```text
+//! loop {
+//!     1. engine.handle(now, input)
+//!     2. while output is not Idle: output = engine.poll(), do it
+//!     3. wait for the next input, or until Idle's deadline: Input::Tick
+//! }
+//! ```
+
+mod commands;
+mod stepping;
+
+use crate::call::admission::Keyring;
+use crate::call::call::Call;
+use crate::call::context::{CallKey, LegIndex, Queries, Queued};
+use crate::call::event::{Direction, Event, What};
+pub use crate::call::io::{Input, Output, Settings};
+use crate::call::phase::Stimulus;
+use crate::call::record::Stamp;
+use crate::call::view;
+use crate::observe::counters::Counters;
+use crate::routing::Tables;
+use crate::sip::deadline::Deadlines;
+use crate::sip::ident::{Ident, Seed, SlotKey};
+use crate::sip::{self, Flow, LegId, Listener, Now, Origin, Stack, Time, Transport};
+use crate::wire::{self, Framing, Index, Message};
+use std::collections::{BTreeMap, VecDeque};
+use std::sync::Arc;
+use std::time::Duration;
+
+/// Deadlines served by one tick.
+const TICKS: usize = 64;
+
+/// One shard's calls.
+pub struct Engine {
+    stack: Stack,
+    listeners: Vec<Listener>,
+    tables: Arc<Tables>,
+    keyring: Keyring,
+    ident: Ident,
+    slot_key: SlotKey,
+    max_calls: usize,
+    max_duration: Duration,
+    calls: hashbrown::HashMap<CallKey, Option<Box<Call>>>,
+    last_key: u64,
+    by_id: BTreeMap<Box<str>, CallKey>,
+    by_handoff: hashbrown::HashMap<Box<str>, CallKey>,
+    agent_calls: hashbrown::HashMap<Arc<str>, u32>,
+    legs: LegIndex,
+    queries: Queries,
+    deadlines: Deadlines<CallKey>,
+    queue: VecDeque<Queued>,
+    counters: Counters,
+    index: Index,
+    draining: Option<Time>,
+    now: Now,
+}
+
+impl Engine {
+    /// An engine without calls.
+    pub fn new(now: Now, settings: Settings) -> Engine {
+        let Settings { mut stack, slot_key, max_calls, max_duration, tables } = settings;
+        let mut keyring = Keyring::default();
+        stack.credentials = keyring.adopt(&tables);
+        // The stack and the calls draw from two streams of one seed.
+        let mut seed = stack.seed.0;
+        seed.iter_mut().for_each(|byte| *byte = !*byte);
+        Engine {
+            listeners: stack.listeners.clone(),
+            stack: Stack::new(stack),
+            tables,
+            keyring,
+            ident: Ident::new(Seed(seed)),
+            slot_key,
+            max_calls,
+            max_duration,
+            calls: hashbrown::HashMap::new(),
+            last_key: 0,
+            by_id: BTreeMap::new(),
+            by_handoff: hashbrown::HashMap::new(),
+            agent_calls: hashbrown::HashMap::new(),
+            legs: LegIndex::default(),
+            queries: Queries::default(),
+            deadlines: Deadlines::default(),
+            queue: VecDeque::new(),
+            counters: Counters::default(),
+            index: Index::default(),
+            draining: None,
+            now,
+        }
+    }
+
+    /// One thing that happened. Poll until idle afterwards.
+    pub fn handle(&mut self, now: Now, input: Input<'_>) {
+        self.now = now;
+        match input {
+            Input::Message { flow, bytes } => self.message(flow, bytes),
+            Input::SendFailed { id } => {
+                self.counters.sends_failed += 1;
+                self.stack.handle_send_failed(now, id);
+            }
+            Input::FlowClosed { connection } => self.stack.handle_flow_closed(now, connection),
+            Input::Resolved { query, flows } => match self.queries.take(query) {
+                Some(key) => self.step(key, Stimulus::Resolved { query, flows }),
+                None => self.stack.handle_resolved(now, query, flows),
+            },
+            Input::Command { id, command } => {
+                let reply = self.command(command);
+                self.queue.push_back(Queued::Reply { id, reply });
+            }
+            Input::Tables(tables) => {
+                let credentials = self.keyring.adopt(&tables);
+                self.stack.set_credentials(credentials);
+                self.queue.push_back(Queued::Adopted { serial: tables.serial });
+                self.tables = tables;
+            }
+            Input::Drain { by } => self.drain(by),
+            Input::Tick => self.tick(),
+        }
+        while let Some(event) = self.stack.poll_event() {
+            self.leg_event(event, None);
+        }
+    }
+
+    /// The next thing to do.
+    pub fn poll(&mut self) -> Output<'_> {
+        if let Some((query, uri)) = self.stack.poll_resolve() {
+            return Output::Resolve { query, uri };
+        }
+        if let Some(queued) = self.queue.pop_front() {
+            return match queued {
+                Queued::Resolve { query, uri } => Output::Resolve { query, uri },
+                Queued::Reply { id, reply } => Output::Reply { id, reply },
+                Queued::Event(event) => Output::Event(*event),
+                Queued::Adopted { serial } => Output::Adopted { serial },
+            };
+        }
+        let until = [self.stack.deadline(), self.deadlines.next()].into_iter().flatten().min();
+        let Some(transmit) = self.stack.poll_transmit() else { return Output::Idle { until } };
+        self.counters.messages_out += 1;
+        if let Some(status) = wire::peek::status(transmit.bytes) {
+            self.counters.responses_out[usize::from(status / 100 - 1).min(5)] += 1;
+            if let (400.., Some(what)) = (status, left(status, transmit.bytes, transmit.flow)) {
+                self.queue.push_back(Queued::Event(Box::new(Event { at: Stamp(self.now.wall), what })));
+            }
+        }
+        Output::Transmit { id: transmit.id, flow: transmit.flow, bytes: transmit.bytes }
+    }
+
+    /// Whether nothing is left: no call, leg, transaction, query or deadline.
+    pub fn is_empty(&self) -> bool {
+        self.calls.is_empty()
+            && self.by_id.is_empty()
+            && self.by_handoff.is_empty()
+            && self.agent_calls.is_empty()
+            && self.legs.is_empty()
+            && self.queries.is_empty()
+            && self.stack.is_empty()
+    }
+
+    /// A drain's progress: live calls.
+    pub fn live_calls(&self) -> usize {
+        self.calls.len()
+    }
+
+    /// What was counted so far.
+    pub fn counters(&self) -> Counters {
+        let calls_live = self.calls.len() as u64;
+        let deadlines = (self.deadlines.len() + self.stack.counts().deadlines) as u64;
+        Counters { calls_live, deadlines, ..self.counters.clone() }
+    }
+
+    fn message(&mut self, flow: Flow, bytes: &[u8]) {
+        let framing = if flow.transport == Transport::Udp { Framing::Datagram } else { Framing::Stream };
+        let known = self.tables.topology.knows(flow.peer.ip());
+        let mut index = std::mem::take(&mut self.index);
+        match wire::decode(bytes, &mut index, framing) {
+            Ok(message) => {
+                self.counters.messages_in += 1;
+                self.counters.messages_unknown_source += u64::from(!known);
+                self.arrived(flow, &message);
+                if let Some(event) = self.stack.handle_message(self.now, flow, &message, known) {
+                    self.leg_event(event, Some((flow, &message)));
+                }
+            }
+            Err(fault) => {
+                self.counters.messages_malformed += 1;
+                if let Some(message) = wire::salvage(bytes, &index) {
+                    self.stack.handle_fault(self.now, flow, &message, &fault, known);
+                }
+            }
+        }
+        self.index = index;
+    }
+
+    /// Counts a response, and tells of a failure that reached us.
+    fn arrived(&mut self, flow: Flow, message: &Message<'_>) {
+        let Some(status) = message.status() else { return };
+        self.counters.responses_in[usize::from(status / 100 - 1).min(5)] += 1;
+        if status < 400 {
+            return;
+        }
+        let leg = self.stack.find_leg_by_call_id(message.call_id());
+        let call = leg.and_then(|leg| self.legs.find(leg)).and_then(|(key, _)| self.call_id(key));
+        let what = What::Status {
+            call,
+            direction: Direction::In,
+            method: message.method().as_str(),
+            status,
+            reason: String::from_utf8_lossy(message.reason()).into_owned(),
+            origin: Origin::Remote,
+            sip_call_id: String::from_utf8_lossy(message.call_id()).into_owned(),
+            peer: view::peer(flow),
+        };
+        self.tell(what);
+    }
+
+    fn tell(&mut self, what: What) {
+        self.queue.push_back(Queued::Event(Box::new(Event { at: Stamp(self.now.wall), what })));
+    }
+
+    fn call_id(&self, key: CallKey) -> Option<String> {
+        self.calls.get(&key)?.as_ref().map(|call| call.facts.id.to_string())
+    }
+
+    fn tick(&mut self) {
+        self.stack.handle_tick(self.now, TICKS);
+        for _ in 0..TICKS {
+            let Some((at, key)) = self.deadlines.pop_due(self.now.mono) else { break };
+            let Some(Some(call)) = self.calls.get_mut(&key) else { continue };
+            if call.armed == Some(at) {
+                call.armed = None;
+                // At the horizon there may be nothing due yet; the step only arms it anew.
+                self.step(key, Stimulus::Tick);
+            }
+        }
+    }
+
+    fn leg_event(&mut self, event: sip::Event, arrived: Option<(Flow, &Message<'_>)>) {
+        if let (sip::Event::Incoming { leg }, Some((flow, invite))) = (event, arrived) {
+            return self.incoming(leg, flow, invite);
+        }
+        let leg = leg_of(event);
+        match self.legs.find(leg) {
+            Some((key, _)) => self.step(key, Stimulus::Leg(event, arrived.map(|(_, message)| message))),
+            None => self.stack.release(self.now, leg),
+        }
+    }
+}
+
+/// A failure that leaves us. Statuses of ours are local even where they pass a peer's on: its own is told where it came in.
+fn left(status: u16, bytes: &[u8], flow: Flow) -> Option<What> {
+    let peek = wire::peek::peek(bytes)?;
+    Some(What::Status {
+        call: None,
+        direction: Direction::Out,
+        method: "",
+        status,
+        reason: wire::reason_phrase(status).into(),
+        origin: Origin::Local,
+        sip_call_id: String::from_utf8_lossy(peek.call_id).into_owned(),
+        peer: view::peer(flow),
+    })
+}
+
+fn leg_of(event: sip::Event) -> LegId {
+    match event {
+        sip::Event::Incoming { leg }
+        | sip::Event::Cancelled { leg }
+        | sip::Event::Progress { leg, .. }
+        | sip::Event::Answered { leg, .. }
+        | sip::Event::Refused { leg, .. }
+        | sip::Event::Confirmed { leg }
+        | sip::Event::Unconfirmed { leg }
+        | sip::Event::Request { leg, .. }
+        | sip::Event::Response { leg, .. }
+        | sip::Event::Notified { leg, .. }
+        | sip::Event::Bye { leg }
+        | sip::Event::Closed { leg, .. }
+        | sip::Event::Lost { leg, .. } => leg,
+    }
+}

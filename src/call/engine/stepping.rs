@@ -1,0 +1,178 @@
+//! How calls begin, are stepped and end.
+
+use super::Engine;
+use crate::call::admission::{self, Load};
+use crate::call::call::Call;
+use crate::call::context::{CallKey, Context};
+use crate::call::event::What;
+use crate::call::facts::Facts;
+use crate::call::phase::setup::Setup;
+use crate::call::phase::{Phase, Stimulus};
+use crate::call::record::Role;
+use crate::call::view;
+use crate::sip::ident::slot;
+use crate::sip::{Content, Flow, LegId, Time, identity};
+use crate::wire::Message;
+use std::any::Any;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
+use std::time::Duration;
+
+/// A call's deadline is armed at most this far ahead, so that what ended calls leave behind is gone soon.
+const HORIZON: Duration = Duration::from_secs(60);
+
+impl Engine {
+    pub(super) fn incoming(&mut self, leg: LegId, flow: Flow, invite: &Message<'_>) {
+        let load =
+            Load { calls: self.calls.len(), max_calls: self.max_calls, draining: self.draining.is_some() };
+        let admitted = match admission::admit(&self.tables, load, flow, invite) {
+            Ok(admitted) => admitted,
+            Err(refused) => return self.refuse(leg, invite, &refused),
+        };
+        let slot = slot(&self.slot_key, invite.call_id());
+        let id: Box<str> = (&*self.ident.call_id(slot)).into();
+        let admission::Admitted { trunk, agent, called } = admitted;
+        let full =
+            agent.max_calls > 0 && self.agent_calls.get(&agent.id).is_some_and(|n| *n >= agent.max_calls);
+        self.stack.use_credentials(leg, self.keyring.index(&trunk));
+        let facts = Facts::new(self.now, (id.clone(), slot), trunk, agent, &called, invite);
+        self.last_key += 1;
+        let key = CallKey(self.last_key);
+        *self.agent_calls.entry(Arc::clone(&facts.agent.id)).or_default() += 1;
+        let until = self.now.mono + self.max_duration;
+        let call = Call { facts, phase: Phase::Over, until, until_why: "max_duration", armed: None, why: "" };
+        self.calls.insert(key, Some(Box::new(call)));
+        self.by_id.insert(id, key);
+        self.counters.calls_started += 1;
+        self.with_call(key, |call, cx| {
+            call.facts.own(cx, leg, Role::Caller);
+            call.advance(cx, |_, facts, cx| {
+                if full {
+                    Setup::begin_without_agent(cx, facts, leg, invite)
+                } else {
+                    Setup::begin(cx, facts, leg, invite)
+                }
+            });
+            cx.tell(What::CallStarted(Box::new(view::call(call, cx.stack))));
+        });
+    }
+
+    fn refuse(&mut self, leg: LegId, invite: &Message<'_>, refused: &admission::Refused) {
+        self.counters.calls_refused[refused.kind] += 1;
+        // Spread, so that those who were turned away do not come back together.
+        let seconds = 5 + self.ident.millis_below(6);
+        let fields = [identity::retry_after_field(seconds)];
+        let fields = if refused.retry_after { &fields[..] } else { &[] };
+        let _ = self.stack.reject(self.now, leg, refused.status, Content { fields, ..Content::default() });
+        self.stack.release(self.now, leg);
+        self.tell(What::CallRefused {
+            sip_call_id: String::from_utf8_lossy(invite.call_id()).into_owned(),
+            trunk: refused.trunk.to_string(),
+            status: refused.status,
+            reason: refused.why.clone(),
+        });
+    }
+
+    pub(super) fn step(&mut self, key: CallKey, stimulus: Stimulus<'_>) {
+        self.with_call(key, |call, cx| call.step(cx, stimulus));
+    }
+
+    /// Takes a call out of its map, steps it and puts it back. A panic costs this call.
+    pub(super) fn with_call<R>(
+        &mut self,
+        key: CallKey,
+        f: impl FnOnce(&mut Call, &mut Context<'_>) -> R,
+    ) -> Option<R> {
+        let mut call = self.calls.get_mut(&key)?.take()?;
+        let mut cx = Context {
+            now: self.now,
+            call: key,
+            stack: &mut self.stack,
+            tables: &self.tables,
+            listeners: &self.listeners,
+            keyring: &self.keyring,
+            ident: &mut self.ident,
+            counters: &mut self.counters,
+            legs: &mut self.legs,
+            queries: &mut self.queries,
+            handoffs: &mut self.by_handoff,
+            queue: &mut self.queue,
+        };
+        let stepped = catch_unwind(AssertUnwindSafe(|| {
+            let result = f(&mut call, &mut cx);
+            if call.is_over() {
+                call.conclude(&mut cx);
+            }
+            result
+        }));
+        let result = match stepped {
+            Ok(result) => result,
+            Err(panic) => {
+                self.purge(key, &call, &*panic);
+                return None;
+            }
+        };
+        if call.is_over() {
+            self.forget(key, &call);
+        } else {
+            self.arm(key, &mut call);
+            self.calls.insert(key, Some(call));
+        }
+        Some(result)
+    }
+
+    fn arm(&mut self, key: CallKey, call: &mut Call) {
+        let at = call.deadline().min(self.now.mono + HORIZON);
+        if call.armed.is_none_or(|armed| at < armed) {
+            call.armed = Some(self.deadlines.arm(self.now.mono, at.since(self.now.mono), key));
+        }
+    }
+
+    /// The call is over and told: nothing of it stays.
+    fn forget(&mut self, key: CallKey, call: &Call) {
+        self.calls.remove(&key);
+        self.by_id.remove(&call.facts.id);
+        for handoff in &call.facts.handoffs {
+            self.by_handoff.remove(&*handoff.id);
+        }
+        if let Some(count) = self.agent_calls.get_mut(&call.facts.agent.id) {
+            *count -= 1;
+            if *count == 0 {
+                self.agent_calls.remove(&call.facts.agent.id);
+            }
+        }
+    }
+
+    /// A fault of ours cost this call: its legs get what can still be said, and its ids are taken out everywhere.
+    fn purge(&mut self, key: CallKey, call: &Call, panic: &(dyn Any + Send)) {
+        let text = panic.downcast_ref::<&str>().map(ToString::to_string);
+        let message = text.or_else(|| panic.downcast_ref::<String>().cloned()).unwrap_or_default();
+        self.counters.faults += 1;
+        self.counters.calls_ended += 1;
+        for leg in self.legs.of_call(key) {
+            let fields = [identity::reason(500, "Internal fault")];
+            let content = Content { fields: &fields, ..Content::default() };
+            let (stack, now) = (&mut self.stack, self.now);
+            // If the fault is in the stack itself, the leg is left to its timers.
+            let _ = catch_unwind(AssertUnwindSafe(|| {
+                stack.close(now, leg, 500, content);
+                stack.release(now, leg);
+            }));
+            self.legs.remove(leg);
+        }
+        self.queries.forget(key);
+        self.by_handoff.retain(|_, owner| *owner != key);
+        self.forget(key, call);
+        self.tell(What::Fault { call: call.facts.id.to_string(), message });
+    }
+
+    /// From now on no new calls; what lives at `by` is closed.
+    pub(super) fn drain(&mut self, by: Time) {
+        self.draining = Some(by);
+        self.stack.set_draining(Some(5 + self.ident.millis_below(6)));
+        let keys: Vec<CallKey> = self.calls.keys().copied().collect();
+        for key in keys {
+            self.with_call(key, |call, _| call.drain(by));
+        }
+    }
+}

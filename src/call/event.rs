@@ -1,0 +1,141 @@
+//! What the engine tells of itself: the source of logs, records and `?wait=`.
+
+use super::record::{AttemptView, CallRecord, CallView, HandoffView, Role, Stamp};
+use crate::sip::Origin;
+
+/// Something that people or machines outside want to know. Every event carries its wall time.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Event {
+    /// When.
+    pub at: Stamp,
+    /// What.
+    pub what: What,
+}
+
+/// Which way a message went.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Direction {
+    /// It reached Baton.
+    In,
+    /// It left Baton.
+    Out,
+}
+
+/// What happened.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum What {
+    /// A call was admitted.
+    CallStarted(Box<CallView>),
+    /// The caller leg was answered.
+    CallAnswered {
+        /// Call id.
+        call: String,
+        /// Who answered.
+        by: Role,
+    },
+    /// An INVITE from a known source was not admitted.
+    CallRefused {
+        /// Call-ID of the INVITE.
+        sip_call_id: String,
+        /// Trunk id.
+        trunk: String,
+        /// What the caller got.
+        status: u16,
+        /// Why, for people.
+        reason: String,
+    },
+    /// The call is over; all that is to be kept of it.
+    CallEnded(Box<CallRecord>),
+    /// A leg ended without a BYE of its own: the agent refused, did not answer or was lost.
+    LegLost {
+        /// Call id.
+        call: String,
+        /// Whose leg.
+        role: Role,
+        /// Why: its final status.
+        status: u16,
+        /// Who made it.
+        origin: Origin,
+        /// What Baton does now, for people: `fallback front-desk`.
+        next: String,
+    },
+    /// A handoff was decided.
+    HandoffStarted(Box<HandoffView>),
+    /// Its state changed, or a NOTIFY told of progress.
+    HandoffProgress {
+        /// Call id.
+        call: String,
+        /// Handoff id.
+        handoff: String,
+        /// The new state's word, or the status that was told.
+        state: &'static str,
+        /// A provisional status, if one was told.
+        status: Option<u16>,
+    },
+    /// One WARN for each failed attempt.
+    AttemptFailed {
+        /// Call id.
+        call: String,
+        /// Handoff id.
+        handoff: String,
+        /// Counted from 1.
+        number: usize,
+        /// The attempt.
+        attempt: Box<AttemptView>,
+        /// The step that follows: `agent`, `bye`, `hangup`, `none`.
+        next: String,
+        /// What on-call staff should look at.
+        hint: String,
+    },
+    /// The handoff is over.
+    HandoffEnded {
+        /// The whole of it.
+        handoff: Box<HandoffView>,
+        /// The caller leg ended by Baton or the receiver without `succeeded` or `handed_back`: the one ERROR.
+        caller_hurt: bool,
+    },
+    /// A variable without a value and without a fallback left its header out.
+    Undefined {
+        /// Call id.
+        call: String,
+        /// Handoff id.
+        handoff: String,
+        /// The header that was left out.
+        header: String,
+        /// The variable, or why the value cannot stand there.
+        why: String,
+    },
+    /// Something was asked by SIP that was not carried out: a built-in variable set by a header, a second Refer-To …
+    Ignored {
+        /// Call id.
+        call: String,
+        /// What, and why not.
+        what: String,
+    },
+    /// A 4xx, 5xx or 6xx that reached or left Baton.
+    Status {
+        /// The call, if it belongs to one.
+        call: Option<String>,
+        /// Which way.
+        direction: Direction,
+        /// Of the request that it answers.
+        method: &'static str,
+        /// The status.
+        status: u16,
+        /// The reason phrase as it stood there.
+        reason: String,
+        /// Who made it: a response that we send and a timeout of ours are local.
+        origin: Origin,
+        /// Call-ID.
+        sip_call_id: String,
+        /// `udp:192.0.2.1:5060`.
+        peer: String,
+    },
+    /// A fault in Baton itself cost this call.
+    Fault {
+        /// Call id.
+        call: String,
+        /// What the panic said.
+        message: String,
+    },
+}

@@ -1,0 +1,159 @@
+//! What a call knows of itself from its INVITE on, and the variables that are read from it.
+
+use super::context::Context;
+use super::decision::Given;
+use super::record::{HandoffView, Role, Stamp};
+use crate::routing::table::Method;
+use crate::routing::template::Variables;
+use crate::routing::topology::{Agent, CalledFrom, Trunk};
+use crate::sip::{Flow, LegId, Now, UnixMillis, identity};
+use crate::wire::Message;
+use smallvec::SmallVec;
+use std::borrow::Cow;
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+/// See the module. Settings of trunk and agent are those of the moment when the call came.
+#[derive(Debug)]
+pub(crate) struct Facts {
+    pub(crate) id: Box<str>,
+    pub(crate) slot: u16,
+    pub(crate) trunk: Arc<Trunk>,
+    pub(crate) agent: Arc<Agent>,
+    /// Call-ID of the caller leg.
+    pub(crate) sip_call_id: Box<str>,
+    /// E.164 or user part; None: anonymous.
+    pub(crate) caller_id: Option<Box<str>>,
+    pub(crate) caller_name: Option<Box<str>>,
+    /// As it stood in the INVITE, normalised by the trunk's country.
+    pub(crate) called: Box<str>,
+    /// See [`identity::keep`].
+    kept: Box<[u8]>,
+    /// By `PATCH` and by decisions.
+    pub(crate) set: BTreeMap<Box<str>, Box<str>>,
+    pub(crate) started: Now,
+    pub(crate) answered: Option<UnixMillis>,
+    /// Ended handoffs, oldest first; at most [`KEPT_HANDOFFS`].
+    pub(crate) handoffs: Vec<HandoffView>,
+    /// Each leg that there was, for the record.
+    pub(crate) legs: SmallVec<[Seen; 2]>,
+}
+
+/// A leg that there was.
+#[derive(Debug)]
+pub(crate) struct Seen {
+    pub(crate) role: Role,
+    pub(crate) sip_call_id: Box<str>,
+    pub(crate) peer: Option<Flow>,
+}
+
+/// How many ended handoffs of one call are remembered.
+const KEPT_HANDOFFS: usize = 32;
+
+/// The called number of an INVITE, where the trunk says that it stands.
+pub(crate) fn called(trunk: &Trunk, message: &Message<'_>) -> Option<Box<str>> {
+    match trunk.called_from {
+        CalledFrom::RequestUri => identity::called_by_request_uri(message),
+        CalledFrom::To => identity::called_by_to(message),
+        CalledFrom::PCalledPartyId => identity::called_by_party_id(message),
+    }
+}
+
+impl Facts {
+    /// Reads the INVITE of a new call.
+    pub(crate) fn new(
+        now: Now,
+        (id, slot): (Box<str>, u16),
+        trunk: Arc<Trunk>,
+        agent: Arc<Agent>,
+        called: &str,
+        message: &Message<'_>,
+    ) -> Facts {
+        let caller = identity::caller(message, trunk.trusted);
+        let normal = |number: &str| crate::routing::number::normalise(number, trunk.country).into();
+        Facts {
+            id,
+            slot,
+            sip_call_id: String::from_utf8_lossy(message.call_id()).into(),
+            caller_id: caller.user.as_deref().map(normal),
+            caller_name: caller.name,
+            called: normal(called),
+            kept: identity::keep(message),
+            set: BTreeMap::new(),
+            started: now,
+            answered: None,
+            handoffs: Vec::new(),
+            legs: SmallVec::new(),
+            trunk,
+            agent,
+        }
+    }
+
+    /// Remembers an ended handoff.
+    pub(crate) fn keep(&mut self, cx: &mut Context<'_>, handoff: HandoffView) {
+        if self.handoffs.len() == KEPT_HANDOFFS {
+            let oldest = self.handoffs.remove(0);
+            cx.handoffs.remove(&*oldest.id);
+        }
+        self.handoffs.push(handoff);
+    }
+
+    /// Takes a leg into the call.
+    pub(crate) fn own(&mut self, cx: &mut Context<'_>, leg: LegId, role: Role) {
+        cx.legs.insert(leg, cx.call, role);
+        let sip_call_id =
+            cx.stack.sip_call_id(leg).map(|id| String::from_utf8_lossy(id).into()).unwrap_or_default();
+        self.legs.push(Seen { role, sip_call_id, peer: cx.stack.peer(leg) });
+    }
+}
+
+/// The variables of one handoff (product: "Variables"): what the decision gives, then what was set on the call; the
+/// built-ins can be set by nobody.
+pub(crate) struct Scope<'a> {
+    pub(crate) facts: &'a Facts,
+    pub(crate) given: &'a Given,
+    pub(crate) now: Now,
+    pub(crate) handoff_id: &'a str,
+    pub(crate) destination: &'a str,
+    pub(crate) method: Method,
+    pub(crate) table_version: u64,
+}
+
+impl Scope<'_> {
+    fn built_in(&self, name: &str) -> Option<Option<Cow<'_, str>>> {
+        let facts = self.facts;
+        Some(match name {
+            "caller_id" => facts.caller_id.as_deref().map(Cow::from),
+            "caller_name" => facts.caller_name.as_deref().map(Cow::from),
+            "called_number" => Some(Cow::from(&*facts.called)),
+            "call_id" => Some(Cow::from(&*facts.id)),
+            "sip_call_id" => Some(Cow::from(&*facts.sip_call_id)),
+            "handoff_id" => Some(Cow::from(self.handoff_id)),
+            "agent" => Some(Cow::from(&*facts.agent.id)),
+            "trunk" => Some(Cow::from(&*facts.trunk.id)),
+            "environment" => Some(Cow::from(&*facts.agent.environment)),
+            "destination" => Some(Cow::from(self.destination)),
+            "method" => Some(Cow::from(self.method.name())),
+            "reason" => self.given.reason.as_deref().map(Cow::from),
+            "utterance" => self.given.utterance.as_deref().map(Cow::from),
+            "started_at" => Some(Stamp(facts.started.wall).to_string().into()),
+            "duration" => Some(self.now.mono.since(facts.started.mono).as_secs().to_string().into()),
+            "table_version" => Some(self.table_version.to_string().into()),
+            _ => return None,
+        })
+    }
+}
+
+impl Variables for Scope<'_> {
+    fn variable(&self, name: &str) -> Option<Cow<'_, str>> {
+        if let Some(built_in) = self.built_in(name) {
+            return built_in;
+        }
+        let given = self.given.variables.get(name).map(|v| Cow::from(&**v));
+        given.or_else(|| self.facts.set.get(name).map(|v| Cow::from(&**v)))
+    }
+
+    fn header(&self, name: &str) -> Option<Cow<'_, str>> {
+        identity::kept(&self.facts.kept, name)
+    }
+}

@@ -1,0 +1,229 @@
+//! One decision to move a caller, while it runs. What is common to all ways stands here; each way has its own file.
+
+pub(crate) mod ladder;
+pub(crate) mod outcome;
+pub(crate) mod refer;
+pub(crate) mod report;
+
+use crate::call::context::Context;
+use crate::call::event::What;
+use crate::call::facts::Facts;
+use crate::call::record::{AttemptView, HandoffState, HandoffView, Proof, Stamp};
+use crate::observe::counters::{CAUSES, HANDOFF_ENDS, METHODS};
+use crate::routing::explain::{self, Cause};
+use crate::routing::profile::Profile;
+use crate::routing::table::{Destination, Route, Table};
+use crate::sip::{Field, Origin, Time};
+use report::Referral;
+use std::sync::Arc;
+
+/// How an attempt goes about it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Way {
+    /// REFER in the caller leg.
+    Refer,
+    /// BYE to the caller leg, or 480 before it is answered.
+    Bye,
+    /// Before the caller leg is answered: the call is connected to the route.
+    Invite,
+    /// Before the caller leg is answered: 302.
+    Redirect,
+}
+
+impl Way {
+    /// The word of the API and the logs.
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Way::Refer => "refer",
+            Way::Bye => "bye",
+            Way::Invite => "invite",
+            Way::Redirect => "redirect",
+        }
+    }
+}
+
+/// A checked and expanded decision.
+#[derive(Debug)]
+pub(crate) struct Plan {
+    pub(crate) way: Way,
+    pub(crate) destination: Arc<Destination>,
+    pub(crate) table: Arc<Table>,
+    pub(crate) route: Option<Route>,
+    pub(crate) fields: Vec<Field>,
+    pub(crate) caller_id: Option<Box<str>>,
+    pub(crate) profile: Profile,
+    pub(crate) reason: Option<Box<str>>,
+    pub(crate) utterance: Option<Box<str>>,
+}
+
+/// See the module.
+#[derive(Debug)]
+pub(crate) struct Handoff {
+    pub(crate) view: HandoffView,
+    pub(crate) plan: Plan,
+    /// Made by Baton itself because the agent is gone: another fallback after it would only go round.
+    pub(crate) is_fallback: bool,
+    /// The end of `timeouts.total`.
+    pub(crate) total: Time,
+    /// Who is to be told by NOTIFY.
+    pub(crate) referral: Option<Referral>,
+    /// Steps of the ladder taken so far.
+    pub(crate) position: usize,
+}
+
+impl Handoff {
+    /// Begins a handoff: counted and told.
+    pub(crate) fn begin(
+        cx: &mut Context<'_>,
+        facts: &Facts,
+        id: &str,
+        plan: Plan,
+        referral: Option<Referral>,
+        is_fallback: bool,
+    ) -> Handoff {
+        let view = HandoffView {
+            id: id.into(),
+            call_id: facts.id.to_string(),
+            environment: facts.agent.environment.to_string(),
+            table_version: plan.table.version,
+            destination: plan.destination.id.to_string(),
+            reason: plan.reason.as_deref().map(Into::into),
+            utterance: plan.utterance.as_deref().map(Into::into),
+            state: HandoffState::Pending,
+            proof: None,
+            cause: None,
+            attempts: Vec::new(),
+            explain: outcome::running(),
+            created_at: Stamp(cx.now.wall),
+            ended_at: None,
+        };
+        let total = cx.now.mono + plan.destination.timeouts.total;
+        cx.handoffs.insert(id.into(), cx.call);
+        cx.counters.handoffs_started += 1;
+        cx.counters.handoffs_live += 1;
+        cx.tell(What::HandoffStarted(Box::new(view.clone())));
+        Handoff { view, plan, is_fallback, total, referral, position: 0 }
+    }
+
+    /// A new attempt begins.
+    pub(crate) fn attempt(
+        &mut self,
+        cx: &mut Context<'_>,
+        way: Way,
+        state: HandoffState,
+        sip_call_id: Option<String>,
+    ) {
+        let route = match way {
+            Way::Bye => None,
+            Way::Refer | Way::Invite | Way::Redirect => {
+                self.plan.route.as_ref().map(|r| r.text().to_string())
+            }
+        };
+        self.view.attempts.push(AttemptView {
+            destination: self.plan.destination.id.to_string(),
+            method: way.name().into(),
+            route,
+            refer_to: None,
+            sip_call_id,
+            status: None,
+            status_reason: None,
+            final_status: None,
+            cause: None,
+            origin: None,
+            started_at: Stamp(cx.now.wall),
+            ended_at: None,
+        });
+        if let Some(at) = METHODS.iter().position(|m| *m == way.name()) {
+            cx.counters.attempts[at] += 1;
+        }
+        self.progress(cx, state, None);
+    }
+
+    /// The running (or last) attempt.
+    pub(crate) fn last(&mut self) -> Option<&mut AttemptView> {
+        self.view.attempts.last_mut()
+    }
+
+    /// The final response to the attempt's first request.
+    pub(crate) fn answered(&mut self, status: u16, reason: &str, origin: Origin) {
+        if let Some(attempt) = self.last() {
+            attempt.status = Some(status);
+            attempt.status_reason = Some(reason.into());
+            attempt.origin = Some(origin);
+        }
+    }
+
+    /// The state changed or a provisional status was told: events, and a NOTIFY to whoever asked by REFER.
+    pub(crate) fn progress(&mut self, cx: &mut Context<'_>, state: HandoffState, status: Option<u16>) {
+        if self.view.state == state && status.is_none() {
+            return;
+        }
+        self.view.state = state;
+        let (call, handoff) = (self.view.call_id.clone(), self.view.id.clone());
+        cx.tell(What::HandoffProgress { call, handoff, state: state.as_str(), status });
+        if let (Some(status), Some(referral)) = (status, self.referral.as_mut()) {
+            referral.progress(cx, status);
+        }
+    }
+
+    /// The running attempt worked.
+    pub(crate) fn attempt_worked(&mut self, cx: &mut Context<'_>) {
+        let at = Stamp(cx.now.wall);
+        if let Some(attempt) = self.last() {
+            attempt.ended_at = Some(at);
+        }
+    }
+
+    /// The running attempt failed: the one WARN, with what is done next.
+    pub(crate) fn attempt_failed(&mut self, cx: &mut Context<'_>, cause: Cause, next: &str) {
+        let at = Stamp(cx.now.wall);
+        let Some(attempt) = self.last() else { return };
+        attempt.cause = Some(cause.name().into());
+        attempt.ended_at = Some(at);
+        let attempt = Box::new(attempt.clone());
+        let way = METHODS.iter().position(|m| *m == attempt.method);
+        let kind = CAUSES.iter().position(|c| *c == cause.name());
+        if let (Some(way), Some(kind)) = (way, kind) {
+            cx.counters.attempts_failed[way][kind] += 1;
+        }
+        let told = attempt.final_status.or(attempt.status);
+        let what = What::AttemptFailed {
+            call: self.view.call_id.clone(),
+            handoff: self.view.id.clone(),
+            number: self.view.attempts.len(),
+            attempt,
+            next: next.into(),
+            hint: explain::hint(cause, told).into(),
+        };
+        cx.tell(what);
+        self.view.cause = Some(cause.name().into());
+    }
+
+    /// The handoff is over: told, counted, and reported to the agent that asked by REFER. Exactly once for each.
+    pub(crate) fn end(
+        &mut self,
+        cx: &mut Context<'_>,
+        state: HandoffState,
+        proof: Option<Proof>,
+        caller_hurt: bool,
+    ) {
+        debug_assert!(!self.view.state.is_final() && state.is_final(), "a handoff ends once");
+        self.view.state = state;
+        self.view.proof = proof;
+        self.view.ended_at = Some(Stamp(cx.now.wall));
+        if matches!(state, HandoffState::Succeeded | HandoffState::HandedBack | HandoffState::Cancelled) {
+            self.view.cause = None;
+        }
+        self.view.explain = outcome::explain(&self.view);
+        cx.counters.handoffs_live -= 1;
+        cx.counters.callers_hurt += u64::from(caller_hurt);
+        if let Some(at) = HANDOFF_ENDS.iter().position(|s| *s == state.as_str()) {
+            cx.counters.handoffs_ended[at] += 1;
+        }
+        let status = outcome::status_for_referrer(&self.view);
+        if let Some(referral) = self.referral.as_mut() {
+            referral.conclude(cx, status);
+        }
+        cx.tell(What::HandoffEnded { handoff: Box::new(self.view.clone()), caller_hurt });
+    }
+}

@@ -1,0 +1,72 @@
+//! How a handoff ended, in words and for the agent that asked. Pure data in, pure data out.
+
+use crate::call::record::{Explain, HandoffState, HandoffView, Proof};
+use crate::routing::explain;
+
+/// Before there is an outcome.
+pub(crate) fn running() -> Explain {
+    Explain {
+        title: "The handoff is running".into(),
+        cause: "No result is known yet.".into(),
+        next_step: "Wait for the final state.".into(),
+    }
+}
+
+/// The status of the last NOTIFY to an agent that asked by REFER: what is known, and never more.
+pub(crate) fn status_for_referrer(view: &HandoffView) -> u16 {
+    let last = view.attempts.last();
+    let told = last.and_then(|a| a.final_status.filter(|s| *s >= 300).or(a.status.filter(|s| *s >= 300)));
+    match view.state {
+        HandoffState::Succeeded | HandoffState::HandedBack => 200,
+        HandoffState::Abandoned | HandoffState::Cancelled => 487,
+        HandoffState::Unknown => 408,
+        HandoffState::Returned | HandoffState::Failed => told.unwrap_or(480),
+        HandoffState::Pending | HandoffState::Referring | HandoffState::Ringing | HandoffState::Joining => {
+            100
+        }
+    }
+}
+
+/// The outcome in words.
+pub(crate) fn explain(view: &HandoffView) -> Explain {
+    let last = view.attempts.last();
+    let status = last.and_then(|a| a.final_status.filter(|s| *s >= 300).or(a.status.filter(|s| *s >= 300)));
+    let found = status.map(explain::status);
+    let why = || match (&found, status, view.cause.as_deref()) {
+        (Some(entry), Some(status), _) => format!("{status}: {}", entry.cause),
+        (_, _, Some(cause)) => format!("Cause `{cause}`."),
+        _ => "No status tells why.".into(),
+    };
+    let hint =
+        || found.as_ref().map_or("Look at the attempts and the trace of the call.", |entry| entry.hint);
+    let (title, cause, next_step): (&str, String, String) = match view.state {
+        HandoffState::Succeeded => (
+            "The target has the caller",
+            match view.proof {
+                Some(Proof::Proven) => "Target and caller both answered; Baton saw it.".into(),
+                _ => "The receiver reported it by NOTIFY.".into(),
+            },
+            "Nothing to do.".into(),
+        ),
+        HandoffState::HandedBack => (
+            "The call was handed back",
+            "The caller's side took the call back; what it does next is invisible to Baton.".into(),
+            "If the caller did not arrive, look at the dial plan of the PBX.".into(),
+        ),
+        HandoffState::Returned => ("The caller is back with the agent", why(), hint().into()),
+        HandoffState::Failed => ("The handoff failed and the caller is not with the agent", why(), hint().into()),
+        HandoffState::Unknown => (
+            "Nobody told how it ended",
+            "The transfer was accepted or left unanswered, and no result came. The caller may be with the target.".into(),
+            "Check that the receiver sends NOTIFY for a REFER; raise `timeouts.outcome` if it is slow.".into(),
+        ),
+        HandoffState::Abandoned => {
+            ("The caller hung up first", "The caller left before a result was known.".into(), "Nothing to do.".into())
+        }
+        HandoffState::Cancelled => ("Cancelled by request", "It was taken back in time.".into(), "Nothing to do.".into()),
+        HandoffState::Pending | HandoffState::Referring | HandoffState::Ringing | HandoffState::Joining => {
+            return running();
+        }
+    };
+    Explain { title: title.into(), cause, next_step }
+}

@@ -1,0 +1,108 @@
+//! What an engine is made with, what goes into it and what comes out.
+
+use super::command::{Command, Reply};
+use super::event::Event;
+use crate::routing::Tables;
+use crate::sip::ident::SlotKey;
+use crate::sip::{self, Flow, Time};
+use std::sync::Arc;
+use std::time::Duration;
+
+/// What an engine is made with.
+pub struct Settings {
+    /// Sockets, credentials, seed.
+    pub stack: sip::Settings,
+    /// Key of the slots of foreign Call-IDs; the same in all shards and kept over restarts.
+    pub slot_key: SlotKey,
+    /// Live calls beyond which an INVITE gets 503 + Retry-After.
+    pub max_calls: usize,
+    /// After which a call is ended.
+    pub max_duration: Duration,
+    /// Trunks, agents and tables to begin with.
+    pub tables: Arc<Tables>,
+}
+
+/// What happens to an engine.
+#[derive(Debug)]
+pub enum Input<'a> {
+    /// Bytes arrived that belong to this shard: one datagram, or one framed message of a stream.
+    Message {
+        /// Where from.
+        flow: Flow,
+        /// As received.
+        bytes: &'a [u8],
+    },
+    /// [`Output::Transmit`] `id` could not be sent.
+    SendFailed {
+        /// Of the transmit.
+        id: u64,
+    },
+    /// A stream is gone.
+    FlowClosed {
+        /// [`Flow::connection`].
+        connection: u64,
+    },
+    /// The answer to [`Output::Resolve`]: paths in the order of preference; empty: the name does not resolve.
+    Resolved {
+        /// Of the query.
+        query: u64,
+        /// Where to.
+        flows: &'a [Flow],
+    },
+    /// Something is asked.
+    Command {
+        /// Comes back with the reply.
+        id: u64,
+        /// What.
+        command: Command,
+    },
+    /// A new set of trunks, agents and tables, for decisions from now on.
+    Tables(Arc<Tables>),
+    /// No new calls from now on; what lives at `by` is closed with BYE and a Reason.
+    Drain {
+        /// The end of the grace.
+        by: Time,
+    },
+    /// A deadline of ours may have come.
+    Tick,
+}
+
+/// What an engine wants done.
+#[derive(Debug)]
+pub enum Output<'a> {
+    /// Bytes to send. A failure is reported with `id` unless that is 0.
+    Transmit {
+        /// For `SendFailed`.
+        id: u64,
+        /// Where to.
+        flow: Flow,
+        /// One message.
+        bytes: &'a [u8],
+    },
+    /// A SIP URI to be turned into paths (RFC 3263), with the transport and the local listener that reach it.
+    Resolve {
+        /// For `Resolved`.
+        query: u64,
+        /// A URI as configured or as a peer named it in a dialog.
+        uri: Box<[u8]>,
+    },
+    /// The answer to a command.
+    Reply {
+        /// Of the command.
+        id: u64,
+        /// What.
+        reply: Reply,
+    },
+    /// News.
+    Event(Event),
+    /// Decisions are made by this version of the tables from now on.
+    Adopted {
+        /// [`Tables::serial`].
+        serial: u64,
+    },
+    /// Nothing more to do before this time (a `Tick` is due then), or before the next input.
+    Idle {
+        /// None: no deadline.
+        until: Option<Time>,
+    },
+}

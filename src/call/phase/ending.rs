@@ -1,0 +1,105 @@
+//! The legs are being closed. The call is over when the last of them is.
+
+use super::{Phase, Stimulus};
+use crate::call::context::Context;
+use crate::call::handoff::report::Farewell;
+use crate::call::record::Role;
+use crate::sip::{Content, Event, Field, LegId, Time, identity};
+use smallvec::SmallVec;
+
+/// See the module.
+#[derive(Debug)]
+pub(crate) struct Ending {
+    legs: SmallVec<[(LegId, Role); 2]>,
+    /// The agent's BYE waits for the answer to the last NOTIFY.
+    farewell: Option<Farewell>,
+    reason: Field,
+    /// For people: `caller hung up`.
+    pub(crate) why: &'static str,
+}
+
+impl Ending {
+    /// Closes `legs`, giving `reason` to each. What the caller gets if it is not answered yet is 480.
+    pub(crate) fn begin(
+        cx: &mut Context<'_>,
+        legs: impl IntoIterator<Item = (LegId, Role)>,
+        farewell: Option<Farewell>,
+        reason: Field,
+        why: &'static str,
+    ) -> Phase {
+        let mut ending = Ending { legs: legs.into_iter().collect(), farewell, reason, why };
+        let held = ending.farewell.map(|f| f.leg);
+        for (leg, _) in ending.legs.iter().filter(|(leg, _)| Some(*leg) != held) {
+            ending.close(cx, *leg);
+        }
+        if ending.farewell.is_some_and(|f| !ending.legs.iter().any(|(leg, _)| *leg == f.leg)) {
+            ending.farewell = None;
+        }
+        ending.phase()
+    }
+
+    fn close(&self, cx: &mut Context<'_>, leg: LegId) {
+        let fields = std::slice::from_ref(&self.reason);
+        cx.stack.close(cx.now, leg, 480, Content { fields, ..Content::default() });
+    }
+
+    fn phase(self) -> Phase {
+        if self.legs.is_empty() { Phase::Over } else { Phase::Ending(self) }
+    }
+
+    /// The legs that still have to close.
+    pub(crate) fn legs(&self) -> impl Iterator<Item = (LegId, Role)> + '_ {
+        self.legs.iter().copied()
+    }
+
+    pub(crate) fn deadline(&self) -> Option<Time> {
+        self.farewell.map(|f| f.until)
+    }
+
+    pub(crate) fn step(mut self, cx: &mut Context<'_>, stimulus: Stimulus<'_>) -> Phase {
+        match stimulus {
+            Stimulus::Leg(event, _) => self.hear(cx, event),
+            Stimulus::Tick => {
+                if let Some(farewell) = self.farewell.take_if(|f| f.until <= cx.now.mono) {
+                    self.close(cx, farewell.leg);
+                }
+            }
+            Stimulus::Resolved { .. } | Stimulus::HangUp { .. } => {}
+        }
+        self.phase()
+    }
+
+    fn hear(&mut self, cx: &mut Context<'_>, event: Event) {
+        match event {
+            Event::Response { sent, .. } => {
+                if let Some(farewell) = self.farewell.take_if(|f| f.sent == sent) {
+                    self.close(cx, farewell.leg);
+                }
+            }
+            // The leg closes all the same; nobody is left to answer for it.
+            Event::Request { request, .. } => {
+                let _ = cx.stack.respond(cx.now, request, 487, Content::default());
+            }
+            Event::Answered { .. }
+            | Event::Progress { .. }
+            | Event::Confirmed { .. }
+            | Event::Unconfirmed { .. }
+            | Event::Notified { .. }
+            | Event::Incoming { .. } => {}
+            Event::Bye { leg }
+            | Event::Closed { leg, .. }
+            | Event::Refused { leg, .. }
+            | Event::Cancelled { leg }
+            | Event::Lost { leg, .. } => {
+                self.legs.retain(|(known, _)| *known != leg);
+                self.farewell.take_if(|f| f.leg == leg);
+                cx.release(leg);
+            }
+        }
+    }
+}
+
+/// The Reason of an ordinary end.
+pub(crate) fn normal() -> Field {
+    identity::reason(200, "Call ended")
+}

@@ -1,0 +1,60 @@
+//! The phases of a call. Each owns exactly what is valid in it; a step takes a phase and gives the next one.
+
+pub(crate) mod ending;
+pub(crate) mod moving;
+pub(crate) mod setup;
+pub(crate) mod talking;
+
+use crate::call::record::CallState;
+use crate::sip::{Event, Flow, Time};
+use crate::wire::Message;
+
+/// What happens to a call, whatever its phase.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Stimulus<'a> {
+    /// One of its legs says something; with the message that caused it.
+    Leg(Event, Option<&'a Message<'a>>),
+    /// The answer to its question for an address.
+    Resolved { query: u64, flows: &'a [Flow] },
+    /// A deadline may have come.
+    Tick,
+    /// End it: by request, by `max_duration`, by the end of a drain.
+    HangUp { why: &'static str },
+}
+
+/// Where a call stands.
+#[derive(Debug)]
+pub(crate) enum Phase {
+    /// The caller leg is not answered yet.
+    Setup(Box<setup::Setup>),
+    /// Caller and partner talk.
+    Talking(talking::Talking),
+    /// A handoff runs.
+    Moving(Box<moving::Moving>),
+    /// The legs are being closed.
+    Ending(ending::Ending),
+    /// Nothing is left of it.
+    Over,
+}
+
+impl Phase {
+    pub(crate) fn state(&self) -> CallState {
+        match self {
+            Phase::Setup(_) => CallState::Setup,
+            Phase::Talking(_) => CallState::Talking,
+            Phase::Moving(_) => CallState::Moving,
+            Phase::Ending(_) => CallState::Ending,
+            Phase::Over => CallState::Ended,
+        }
+    }
+
+    /// When it wants a tick.
+    pub(crate) fn deadline(&self) -> Option<Time> {
+        match self {
+            Phase::Setup(setup) => setup.deadline(),
+            Phase::Moving(moving) => Some(moving.deadline()),
+            Phase::Ending(ending) => ending.deadline(),
+            Phase::Talking(_) | Phase::Over => None,
+        }
+    }
+}

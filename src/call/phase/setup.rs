@@ -1,0 +1,598 @@
+//! The caller leg is not answered yet: the agent is called, or, once a handoff was decided, its destination.
+//!
+//! Each party that is tried has its own early dialog (To-tag) towards the caller.
+
+use super::ending::{self, Ending};
+use super::moving::Moving;
+use super::talking::{self, Talking};
+use super::{Phase, Stimulus};
+use crate::call::command::Refusal;
+use crate::call::context::Context;
+use crate::call::conversation::{Conversation, Partner};
+use crate::call::decision::{self, By, Given};
+use crate::call::event::What;
+use crate::call::facts::Facts;
+use crate::call::handoff::ladder::Next;
+use crate::call::handoff::{Handoff, Way};
+use crate::call::record::{HandoffState, Proof, Role};
+use crate::routing::explain::{self, Cause, Where};
+use crate::routing::headers::user_part;
+use crate::sip::leg::Body;
+use crate::sip::leg::decision::Decision;
+use crate::sip::{Connect, Content, Event, Field, Flow, LegId, Origin, Time, identity};
+use crate::wire::{Framing, Index, Message, decode, reason_phrase};
+
+/// See the module.
+#[derive(Debug)]
+pub(crate) struct Setup {
+    caller: LegId,
+    /// The INVITE as received: what goes to whoever is called next.
+    invite: Box<[u8]>,
+    /// Counts who was tried: the agent is 0.
+    party: u8,
+    trying: Trying,
+}
+
+/// Who is called.
+#[derive(Debug)]
+enum Trying {
+    /// The agent's address is looked up.
+    FindingAgent { query: u64 },
+    /// The agent is called.
+    Agent { leg: LegId, until: Time },
+    /// The destination's address is looked up.
+    FindingTarget { query: u64, handoff: Box<Handoff>, request_uri: Box<str>, credentials: Option<u16> },
+    /// The destination is called.
+    Target { leg: LegId, until: Time, handoff: Box<Handoff> },
+    /// Our 302 or 480 is out and waits for its ACK.
+    HandingBack { handoff: Box<Handoff> },
+}
+
+impl Setup {
+    /// A call was admitted: the agent is called.
+    pub(crate) fn begin(cx: &mut Context<'_>, facts: &Facts, caller: LegId, invite: &Message<'_>) -> Phase {
+        let query = cx.resolve(&facts.agent.address.text);
+        let trying = Trying::FindingAgent { query };
+        Phase::Setup(Box::new(Setup { caller, invite: invite.bytes().into(), party: 0, trying }))
+    }
+
+    /// An agent that may not be called now (its own limit): the caller goes to its fallback at once.
+    pub(crate) fn begin_without_agent(
+        cx: &mut Context<'_>,
+        facts: &mut Facts,
+        caller: LegId,
+        invite: &Message<'_>,
+    ) -> Phase {
+        let trying = Trying::FindingAgent { query: 0 };
+        let setup = Setup { caller, invite: invite.bytes().into(), party: 0, trying };
+        setup.agent_failed(cx, facts, 486, Origin::Local, None)
+    }
+
+    fn phase(self) -> Phase {
+        Phase::Setup(Box::new(self))
+    }
+
+    /// The handoff that runs, if one does.
+    pub(crate) fn handoff(&self) -> Option<&Handoff> {
+        match &self.trying {
+            Trying::FindingAgent { .. } | Trying::Agent { .. } => None,
+            Trying::FindingTarget { handoff, .. }
+            | Trying::Target { handoff, .. }
+            | Trying::HandingBack { handoff } => Some(handoff),
+        }
+    }
+
+    /// The legs that are there.
+    pub(crate) fn legs(&self) -> Vec<(LegId, Role)> {
+        let mut legs = vec![(self.caller, Role::Caller)];
+        match &self.trying {
+            Trying::Agent { leg, .. } => legs.push((*leg, Role::Agent)),
+            Trying::Target { leg, .. } => legs.push((*leg, Role::Target)),
+            Trying::FindingAgent { .. } | Trying::FindingTarget { .. } | Trying::HandingBack { .. } => {}
+        }
+        legs
+    }
+
+    /// When something is due.
+    pub(crate) fn deadline(&self) -> Option<Time> {
+        match &self.trying {
+            Trying::Agent { until, .. } => Some(*until),
+            Trying::Target { until, handoff, .. } => Some((*until).min(handoff.total)),
+            Trying::FindingTarget { handoff, .. } => Some(handoff.total),
+            // A name that is looked up is answered by the network layer in bounded time.
+            Trying::FindingAgent { .. } | Trying::HandingBack { .. } => None,
+        }
+    }
+
+    pub(crate) fn step(self, cx: &mut Context<'_>, facts: &mut Facts, stimulus: Stimulus<'_>) -> Phase {
+        match stimulus {
+            Stimulus::Leg(event, message) => self.hear(cx, facts, event, message),
+            Stimulus::Resolved { query, flows } => self.resolved(cx, facts, query, flows),
+            Stimulus::Tick => self.tick(cx, facts),
+            Stimulus::HangUp { why } => self.end(cx, facts, HandoffState::Failed, true, 480, why),
+        }
+    }
+
+    fn resolved(mut self, cx: &mut Context<'_>, facts: &mut Facts, answer: u64, flows: &[Flow]) -> Phase {
+        match self.trying {
+            Trying::FindingAgent { query } if query == answer => {
+                if flows.is_empty() {
+                    self.trying = Trying::FindingAgent { query: 0 };
+                    return self.agent_failed(cx, facts, 503, Origin::Local, None);
+                }
+                let uri = facts.agent.address.text.clone();
+                let own = [identity::call_id_field(&facts.id)];
+                let from = From::caller(facts);
+                let Some(leg) = self.connect(cx, facts, flows, &uri, &from, &own, None) else {
+                    return self.end(
+                        cx,
+                        facts,
+                        HandoffState::Failed,
+                        true,
+                        500,
+                        "the INVITE cannot be read again",
+                    );
+                };
+                facts.own(cx, leg, Role::Agent);
+                self.trying = Trying::Agent { leg, until: cx.now.mono + facts.agent.answer_timeout };
+                self.phase()
+            }
+            Trying::FindingTarget { query, mut handoff, request_uri, credentials } if query == answer => {
+                self.trying = Trying::FindingAgent { query: 0 };
+                if flows.is_empty() {
+                    handoff.answered(503, reason_phrase(503), Origin::Local);
+                    return self.target_failed(cx, facts, handoff, Cause::Unreachable, None);
+                }
+                let from = From::target(facts, &handoff);
+                let fields = &handoff.plan.fields;
+                let Some(leg) = self.connect(cx, facts, flows, &request_uri, &from, fields, credentials)
+                else {
+                    return self.target_failed(cx, facts, handoff, Cause::Failed, None);
+                };
+                facts.own(cx, leg, Role::Target);
+                let sip_call_id =
+                    cx.stack.sip_call_id(leg).map(|id| String::from_utf8_lossy(id).into_owned());
+                if let Some(attempt) = handoff.last() {
+                    attempt.sip_call_id = sip_call_id;
+                }
+                handoff.progress(cx, HandoffState::Ringing, None);
+                let until = cx.now.mono + handoff.plan.destination.timeouts.ring;
+                self.trying = Trying::Target { leg, until, handoff };
+                self.phase()
+            }
+            trying => {
+                self.trying = trying;
+                self.phase()
+            }
+        }
+    }
+
+    /// INVITE with the caller's offer. None: the stored INVITE does not decode, which it did when it came.
+    fn connect(
+        &self,
+        cx: &mut Context<'_>,
+        facts: &Facts,
+        flows: &[Flow],
+        uri: &str,
+        from: &From<'_>,
+        fields: &[Field],
+        credentials: Option<u16>,
+    ) -> Option<LegId> {
+        let mut index = Index::default();
+        let invite = decode(&self.invite, &mut index, Framing::Datagram).ok()?;
+        let host = cx.advertised(flows.first().copied()).to_string();
+        let to = format!("sip:{}@{host}", user_part(&facts.called));
+        let connect = Connect {
+            flows,
+            uri: uri.as_bytes(),
+            to: to.as_bytes(),
+            from_user: from.user.map(str::as_bytes),
+            from_display: from.name.map(str::as_bytes),
+            max_forwards: invite.max_forwards().unwrap_or(70).saturating_sub(1),
+            slot: facts.slot,
+            credentials,
+            content: Content {
+                copy: Some(&invite),
+                identity: facts.trunk.trusted,
+                fields,
+                body: if invite.body().is_empty() { Body::None } else { Body::Copied },
+            },
+        };
+        Some(cx.stack.connect(cx.now, connect))
+    }
+
+    fn hear(
+        mut self,
+        cx: &mut Context<'_>,
+        facts: &mut Facts,
+        event: Event,
+        message: Option<&Message<'_>>,
+    ) -> Phase {
+        match event {
+            Event::Cancelled { leg } | Event::Bye { leg } | Event::Lost { leg, .. } if leg == self.caller => {
+                self.caller_left(cx, facts)
+            }
+            Event::Closed { leg, status, origin } if leg == self.caller => {
+                self.handed_back(cx, facts, status, origin)
+            }
+            Event::Progress { status, .. } => {
+                if let Trying::Target { handoff, .. } = &mut self.trying {
+                    handoff.progress(cx, HandoffState::Ringing, Some(status));
+                }
+                let body = if message.is_some_and(Message::has_sdp) { Body::Copied } else { Body::None };
+                let content =
+                    Content { copy: message, identity: facts.trunk.trusted, body, ..Content::default() };
+                // A caller that has gone meanwhile tells so itself.
+                let _ = cx.stack.provisional(cx.now, self.caller, self.party, status, content);
+                self.phase()
+            }
+            Event::Answered { leg, needs_answer, .. } => self.answered(cx, facts, leg, needs_answer, message),
+            Event::Refused { leg, status, origin } => self.refused(cx, facts, leg, status, origin, message),
+            Event::Bye { leg } | Event::Lost { leg, .. } | Event::Closed { leg, .. } => {
+                self.refused(cx, facts, leg, 480, Origin::Remote, None)
+            }
+            Event::Request { request, .. } => {
+                let _ = cx.stack.respond(cx.now, request, 500, Content::default());
+                self.phase()
+            }
+            Event::Incoming { .. }
+            | Event::Cancelled { .. }
+            | Event::Confirmed { .. }
+            | Event::Unconfirmed { .. }
+            | Event::Response { .. }
+            | Event::Notified { .. } => self.phase(),
+        }
+    }
+
+    fn answered(
+        self,
+        cx: &mut Context<'_>,
+        facts: &mut Facts,
+        leg: LegId,
+        needs_answer: bool,
+        message: Option<&Message<'_>>,
+    ) -> Phase {
+        let identity = facts.trunk.trusted;
+        let content = Content { copy: message, identity, body: Body::Copied, ..Content::default() };
+        // A caller that has gone meanwhile tells so itself.
+        let _ = cx.stack.answer(cx.now, self.caller, self.party, content);
+        facts.answered = Some(cx.now.wall);
+        cx.counters.calls_answered += 1;
+        let (role, handoff) = match self.trying {
+            Trying::Target { handoff, .. } => (Role::Target, Some(handoff)),
+            Trying::Agent { .. }
+            | Trying::FindingAgent { .. }
+            | Trying::FindingTarget { .. }
+            | Trying::HandingBack { .. } => (Role::Agent, None),
+        };
+        cx.tell(What::CallAnswered { call: facts.id.to_string(), by: role });
+        let awaiting = needs_answer.then_some(leg);
+        let conversation = Conversation::new(self.caller, Partner { leg, role }, identity, awaiting);
+        match handoff {
+            Some(mut handoff) => {
+                handoff.answered(200, &phrase(message, 200), Origin::Remote);
+                Moving::joining(cx, conversation, *handoff)
+            }
+            None => {
+                cx.stack.keep_alive(cx.now, leg, facts.agent.keepalive);
+                Phase::Talking(Talking::new(conversation))
+            }
+        }
+    }
+
+    fn refused(
+        mut self,
+        cx: &mut Context<'_>,
+        facts: &mut Facts,
+        leg: LegId,
+        status: u16,
+        origin: Origin,
+        message: Option<&Message<'_>>,
+    ) -> Phase {
+        match self.trying {
+            Trying::Agent { leg: agent, .. } if agent == leg => {
+                cx.release(leg);
+                self.trying = Trying::FindingAgent { query: 0 };
+                self.agent_failed(cx, facts, status, origin, message)
+            }
+            Trying::Target { leg: target, mut handoff, .. } if target == leg => {
+                cx.release(leg);
+                handoff.answered(status, &phrase(message, status), origin);
+                let cause = explain::cause(status, Where::InviteResponse).unwrap_or(Cause::Failed);
+                self.trying = Trying::FindingAgent { query: 0 };
+                self.target_failed(cx, facts, handoff, cause, Some(status))
+            }
+            trying => {
+                self.trying = trying;
+                self.phase()
+            }
+        }
+    }
+
+    fn tick(mut self, cx: &mut Context<'_>, facts: &mut Facts) -> Phase {
+        let now = cx.now.mono;
+        match self.trying {
+            Trying::Agent { leg, until } if until <= now => {
+                self.drop_leg(cx, leg, "No answer");
+                self.trying = Trying::FindingAgent { query: 0 };
+                self.agent_failed(cx, facts, 408, Origin::Local, None)
+            }
+            Trying::Target { leg, until, mut handoff } if until.min(handoff.total) <= now => {
+                self.trying = Trying::FindingAgent { query: 0 };
+                self.drop_leg(cx, leg, "No answer");
+                handoff.answered(408, reason_phrase(408), Origin::Local);
+                self.target_failed(cx, facts, handoff, Cause::NoAnswer, None)
+            }
+            Trying::FindingTarget { mut handoff, .. } if handoff.total <= now => {
+                handoff.answered(503, reason_phrase(503), Origin::Local);
+                self.trying = Trying::FindingAgent { query: 0 };
+                self.target_failed(cx, facts, handoff, Cause::Unreachable, None)
+            }
+            trying => {
+                self.trying = trying;
+                self.phase()
+            }
+        }
+    }
+
+    fn drop_leg(&self, cx: &mut Context<'_>, leg: LegId, why: &str) {
+        let fields = [identity::reason(480, why)];
+        cx.stack.close(cx.now, leg, 480, Content { fields: &fields, ..Content::default() });
+        cx.release(leg);
+    }
+
+    /// The agent refuses, is silent or cannot be reached: its word (a 3xx) or its fallback.
+    fn agent_failed(
+        self,
+        cx: &mut Context<'_>,
+        facts: &mut Facts,
+        status: u16,
+        origin: Origin,
+        message: Option<&Message<'_>>,
+    ) -> Phase {
+        talking::lost(cx, facts, Role::Agent, (status, origin), "fallback");
+        let named = message.filter(|_| (300..400).contains(&status)).map(Decision::of_redirect);
+        if let Some(Ok(decision)) = named {
+            let given = Given::by_agent(cx, facts, decision);
+            return self.divert_or_fall_back(cx, facts, given, By::Agent);
+        }
+        let given = Given::fallback(facts, "agent_unavailable");
+        self.divert_or_fall_back(cx, facts, given, By::Loss)
+    }
+
+    fn divert_or_fall_back(self, cx: &mut Context<'_>, facts: &mut Facts, given: Given, by: By) -> Phase {
+        match self.divert(cx, facts, given, by) {
+            Ok(phase) => phase,
+            Err((setup, refusal)) if by == By::Loss => {
+                cx.tell(What::Ignored {
+                    call: facts.id.to_string(),
+                    what: format!("the fallback: {refusal}"),
+                });
+                setup.end(
+                    cx,
+                    facts,
+                    HandoffState::Failed,
+                    true,
+                    480,
+                    "the agent failed and there is no fallback",
+                )
+            }
+            Err((setup, refusal)) => {
+                cx.tell(What::Ignored {
+                    call: facts.id.to_string(),
+                    what: format!("the agent's 3xx: {refusal}"),
+                });
+                let given = Given::fallback(facts, "agent_unavailable");
+                setup.divert_or_fall_back(cx, facts, given, By::Loss)
+            }
+        }
+    }
+
+    /// A decision before the answer: the agent is let go and the call is connected to the destination, answered 302
+    /// or handed back with 480.
+    pub(crate) fn divert(
+        mut self,
+        cx: &mut Context<'_>,
+        facts: &mut Facts,
+        given: Given,
+        by: By,
+    ) -> Result<Phase, (Setup, Refusal)> {
+        let id: Box<str> = (&*cx.ident.handoff_id(facts.slot)).into();
+        let plan = match decision::plan(cx, facts, given, by, false, &id) {
+            Ok(plan) => plan,
+            Err(refusal) => return Err((self, refusal)),
+        };
+        if let Trying::Agent { leg, .. } = self.trying {
+            self.drop_leg(cx, leg, "Handoff");
+        }
+        let mut handoff = Box::new(Handoff::begin(cx, facts, &id, plan, None, by == By::Loss));
+        self.party = self.party.saturating_add(1);
+        match handoff.plan.way {
+            Way::Invite | Way::Refer => {
+                handoff.attempt(cx, Way::Invite, HandoffState::Pending, None);
+                match target(cx, facts, &handoff) {
+                    Some((uri, address, credentials)) => {
+                        let query = cx.resolve(&address);
+                        self.trying =
+                            Trying::FindingTarget { query, handoff, request_uri: uri.into(), credentials };
+                        Ok(self.phase())
+                    }
+                    None => {
+                        self.trying = Trying::FindingAgent { query: 0 };
+                        Ok(self.target_failed(cx, facts, handoff, Cause::Unreachable, None))
+                    }
+                }
+            }
+            Way::Redirect => Ok(self.redirect(cx, facts, handoff)),
+            Way::Bye => Ok(self.hand_back(cx, handoff)),
+        }
+    }
+
+    /// 302 with the route as Contact.
+    fn redirect(mut self, cx: &mut Context<'_>, facts: &mut Facts, mut handoff: Box<Handoff>) -> Phase {
+        handoff.attempt(cx, Way::Redirect, HandoffState::Joining, Some(facts.sip_call_id.to_string()));
+        let Some(uri) = target(cx, facts, &handoff).map(|(uri, ..)| uri) else {
+            self.trying = Trying::FindingAgent { query: 0 };
+            return self.target_failed(cx, facts, handoff, Cause::Failed, None);
+        };
+        let mut fields = handoff.plan.fields.clone();
+        fields.push(identity::contact_field(&uri));
+        handoff.answered(302, reason_phrase(302), Origin::Local);
+        self.last_word(cx, handoff, 302, &fields)
+    }
+
+    /// 480 with the headers and a Reason: `bye` before the answer.
+    fn hand_back(self, cx: &mut Context<'_>, mut handoff: Box<Handoff>) -> Phase {
+        handoff.attempt(cx, Way::Bye, HandoffState::Joining, None);
+        let mut fields = handoff.plan.fields.clone();
+        fields.push(identity::reason_field(&handoff.plan.destination.reason));
+        handoff.answered(480, reason_phrase(480), Origin::Local);
+        self.last_word(cx, handoff, 480, &fields)
+    }
+
+    fn last_word(
+        mut self,
+        cx: &mut Context<'_>,
+        handoff: Box<Handoff>,
+        status: u16,
+        fields: &[Field],
+    ) -> Phase {
+        let _ = cx.stack.reject(cx.now, self.caller, status, Content { fields, ..Content::default() });
+        self.trying = Trying::HandingBack { handoff };
+        self.phase()
+    }
+
+    /// The ACK for our 302 or 480 came (or never came).
+    fn handed_back(self, cx: &mut Context<'_>, facts: &mut Facts, status: u16, origin: Origin) -> Phase {
+        cx.release(self.caller);
+        let Trying::HandingBack { mut handoff } = self.trying else {
+            return Ending::begin(cx, None, None, ending::normal(), "the caller leg is over");
+        };
+        if status < 300 {
+            handoff.attempt_worked(cx);
+            handoff.end(cx, HandoffState::HandedBack, Some(Proof::Accepted), false);
+        } else {
+            handoff.answered(status, reason_phrase(status), origin);
+            handoff.attempt_failed(cx, Cause::NoAnswer, Next::None.name());
+            handoff.end(cx, HandoffState::Failed, None, true);
+        }
+        facts.keep(cx, handoff.view);
+        Ending::begin(cx, None, None, ending::normal(), "handed back")
+    }
+
+    fn target_failed(
+        self,
+        cx: &mut Context<'_>,
+        facts: &mut Facts,
+        mut handoff: Box<Handoff>,
+        cause: Cause,
+        status: Option<u16>,
+    ) -> Phase {
+        let next = handoff.next(cause, false);
+        handoff.attempt_failed(cx, cause, next.name());
+        if next == Next::Bye {
+            return self.hand_back(cx, handoff);
+        }
+        handoff.end(cx, HandoffState::Failed, None, true);
+        // A last target's own 486 or 603 passes.
+        let last = status.filter(|s| matches!(s, 486 | 603)).unwrap_or(480);
+        facts.keep(cx, handoff.view);
+        let fields = [identity::reason(last, "No destination answered")];
+        let _ = cx.stack.reject(cx.now, self.caller, last, Content { fields: &fields, ..Content::default() });
+        let caller = [(self.caller, Role::Caller)];
+        Ending::begin(cx, caller, None, ending::normal(), "no destination answered")
+    }
+
+    fn caller_left(self, cx: &mut Context<'_>, facts: &mut Facts) -> Phase {
+        cx.release(self.caller);
+        let legs: Vec<_> = self.legs().into_iter().filter(|(leg, _)| *leg != self.caller).collect();
+        if let Some(mut handoff) = self.into_handoff() {
+            handoff.attempt_worked(cx);
+            handoff.end(cx, HandoffState::Abandoned, None, false);
+            facts.keep(cx, handoff.view);
+        }
+        Ending::begin(
+            cx,
+            legs,
+            None,
+            identity::reason(487, "Caller hung up"),
+            "caller hung up before the answer",
+        )
+    }
+
+    /// The handoff, if one runs, is cancelled by request: its target is let go, and so is the caller.
+    pub(crate) fn cancel(self, cx: &mut Context<'_>, facts: &mut Facts) -> Phase {
+        self.end(
+            cx,
+            facts,
+            HandoffState::Cancelled,
+            false,
+            480,
+            "the handoff was cancelled before the answer",
+        )
+    }
+
+    fn into_handoff(self) -> Option<Box<Handoff>> {
+        match self.trying {
+            Trying::FindingAgent { .. } | Trying::Agent { .. } => None,
+            Trying::FindingTarget { handoff, .. }
+            | Trying::Target { handoff, .. }
+            | Trying::HandingBack { handoff } => Some(handoff),
+        }
+    }
+
+    /// The call ends before it was answered; the caller gets `status`.
+    fn end(
+        self,
+        cx: &mut Context<'_>,
+        facts: &mut Facts,
+        state: HandoffState,
+        caller_hurt: bool,
+        status: u16,
+        why: &'static str,
+    ) -> Phase {
+        let legs = self.legs();
+        let fields = [identity::reason(status, why)];
+        let _ =
+            cx.stack.reject(cx.now, self.caller, status, Content { fields: &fields, ..Content::default() });
+        if let Some(mut handoff) = self.into_handoff() {
+            handoff.attempt_worked(cx);
+            handoff.end(cx, state, None, caller_hurt);
+            facts.keep(cx, handoff.view);
+        }
+        Ending::begin(cx, legs, None, identity::reason(status, why), why)
+    }
+}
+
+/// Whom the called party sees.
+struct From<'a> {
+    user: Option<&'a str>,
+    name: Option<&'a str>,
+}
+
+impl<'a> From<'a> {
+    fn caller(facts: &'a Facts) -> From<'a> {
+        From { user: facts.caller_id.as_deref(), name: facts.caller_name.as_deref() }
+    }
+
+    fn target(facts: &'a Facts, handoff: &'a Handoff) -> From<'a> {
+        match handoff.plan.caller_id.as_deref() {
+            Some(user) => From { user: Some(user), name: facts.caller_name.as_deref() },
+            None => From::caller(facts),
+        }
+    }
+}
+
+/// Request-URI, the URI whose address is looked up, and the credentials for a challenge.
+fn target(cx: &Context<'_>, facts: &Facts, handoff: &Handoff) -> Option<(String, String, Option<u16>)> {
+    let named = handoff.plan.destination.trunk.as_deref().and_then(|id| cx.tables.topology.trunk(id));
+    let trunk = named.unwrap_or(&facts.trunk);
+    let (uri, address) = handoff.plan.route.as_ref()?.request_uri(trunk);
+    // The trunk's password answers only the trunk.
+    let credentials = (address.host == trunk.address.host).then(|| cx.keyring.index(trunk)).flatten();
+    Some((uri, address.text.to_string(), credentials))
+}
+
+fn phrase(message: Option<&Message<'_>>, status: u16) -> String {
+    message.map_or(reason_phrase(status).into(), |m| String::from_utf8_lossy(m.reason()).into_owned())
+}

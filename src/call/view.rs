@@ -1,0 +1,96 @@
+//! What is shown of a call.
+
+use super::call::Call;
+use super::phase::Phase;
+use super::record::{CallRecord, CallState, CallView, HandoffView, LegView, Role, Stamp};
+use crate::sip::stack::LegState;
+use crate::sip::{Flow, LegId, Now, Stack};
+
+/// `udp:192.0.2.1:5060`.
+pub(crate) fn peer(flow: Flow) -> String {
+    format!("{}:{}", flow.transport.as_param(), flow.peer)
+}
+
+fn word(state: LegState) -> &'static str {
+    match state {
+        LegState::Trying => "trying",
+        LegState::Ringing => "ringing",
+        LegState::Answered => "answered",
+        LegState::Confirmed => "confirmed",
+        LegState::Closing => "closing",
+        LegState::Over => "over",
+    }
+}
+
+fn leg(stack: &Stack, leg: LegId, role: Role) -> Option<LegView> {
+    Some(LegView {
+        role,
+        sip_call_id: String::from_utf8_lossy(stack.sip_call_id(leg)?).into_owned(),
+        peer: stack.peer(leg).map(peer).unwrap_or_default(),
+        state: word(stack.state(leg)?).into(),
+    })
+}
+
+/// The running handoff of a phase.
+pub(crate) fn running(phase: &Phase) -> Option<&HandoffView> {
+    match phase {
+        Phase::Setup(setup) => setup.handoff().map(|h| &h.view),
+        Phase::Moving(moving) => Some(&moving.handoff.view),
+        Phase::Talking(_) | Phase::Ending(_) | Phase::Over => None,
+    }
+}
+
+/// A handoff of this call by its id.
+pub(crate) fn handoff<'a>(call: &'a Call, id: &str) -> Option<&'a HandoffView> {
+    running(&call.phase).into_iter().chain(&call.facts.handoffs).find(|h| h.id == id)
+}
+
+/// The call as it stands.
+pub(crate) fn call(call: &Call, stack: &Stack) -> CallView {
+    let facts = &call.facts;
+    let legs: Vec<(LegId, Role)> = match &call.phase {
+        Phase::Setup(setup) => setup.legs(),
+        Phase::Talking(talking) => talking.conversation.legs().collect(),
+        Phase::Moving(moving) => moving.legs(),
+        Phase::Ending(ending) => ending.legs().collect(),
+        Phase::Over => Vec::new(),
+    };
+    CallView {
+        id: facts.id.to_string(),
+        state: call.phase.state(),
+        environment: facts.agent.environment.to_string(),
+        agent: Some(facts.agent.id.to_string()),
+        trunk: facts.trunk.id.to_string(),
+        caller_id: facts.caller_id.as_deref().map(Into::into),
+        called_number: facts.called.to_string(),
+        variables: facts.set.iter().map(|(k, v)| (k.to_string(), v.to_string())).collect(),
+        started_at: Stamp(facts.started.wall),
+        answered_at: facts.answered.map(Stamp),
+        ended_at: None,
+        ended_by: None,
+        legs: legs.into_iter().filter_map(|(id, role)| leg(stack, id, role)).collect(),
+        handoffs: facts
+            .handoffs
+            .iter()
+            .map(|h| h.id.clone())
+            .chain(running(&call.phase).map(|h| h.id.clone()))
+            .collect(),
+    }
+}
+
+/// All that is to be kept of an ended call. Of the variables the names only: their values are the caller's business.
+pub(crate) fn record(call: &Call, stack: &Stack, now: Now, why: &str) -> CallRecord {
+    let mut view = self::call(call, stack);
+    view.state = CallState::Ended;
+    view.ended_at = Some(Stamp(now.wall));
+    view.ended_by = Some(why.into());
+    let seen = call.facts.legs.iter().map(|seen| LegView {
+        role: seen.role,
+        sip_call_id: seen.sip_call_id.to_string(),
+        peer: seen.peer.map(peer).unwrap_or_default(),
+        state: "over".into(),
+    });
+    view.legs = seen.collect();
+    view.variables.values_mut().for_each(String::clear);
+    CallRecord { call: view, handoffs: call.facts.handoffs.clone() }
+}

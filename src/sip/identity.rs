@@ -1,0 +1,163 @@
+//! Who calls and who is called, as an INVITE says it; what is kept of its headers for variables; and the header
+//! fields that the layer above adds by meaning, so that it names none.
+
+use super::leg::{Field, LegId};
+use super::stack::Stack;
+use crate::wire::headers::{X_BATON_CALL_ID, X_HANDOFF};
+use crate::wire::{Message, Name, NameAddr, Scheme, Uri};
+use std::borrow::Cow;
+use std::fmt::Write as _;
+
+impl Stack {
+    /// The credentials with which requests of ours in this leg answer a challenge.
+    pub fn use_credentials(&mut self, leg: LegId, credentials: Option<u16>) {
+        let _ = (leg, credentials);
+        unimplemented!()
+    }
+}
+
+/// The caller of an INVITE.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Caller {
+    /// User part (percent-decoded) or telephone number, without parameters. None: anonymous (RFC 3323).
+    pub user: Option<Box<str>>,
+    /// Display name. None: none or anonymous.
+    pub name: Option<Box<str>>,
+}
+
+/// Reads the caller: P-Asserted-Identity before From where the trunk is `trusted` (RFC 3325 §9.1); anonymous where
+/// the caller asks for privacy (RFC 3323 §4.2).
+pub fn caller(message: &Message<'_>, trusted: bool) -> Caller {
+    let private = message.values(Name::Privacy).any(|v| {
+        v.split(|&b| b == b';').any(|word| {
+            let word = word.trim_ascii();
+            [&b"id"[..], b"user", b"header"].iter().any(|w| word.eq_ignore_ascii_case(w))
+        })
+    });
+    if private {
+        return Caller::default();
+    }
+    let asserted = trusted
+        .then(|| message.values(Name::PAssertedIdentity).find_map(|v| NameAddr::parse(v).ok()))
+        .flatten();
+    let from = asserted.unwrap_or_else(|| message.from());
+    let Some(user) = user_of(&from.uri) else { return Caller::default() };
+    if user.eq_ignore_ascii_case("anonymous") {
+        return Caller::default();
+    }
+    let name = text(&from.display_text());
+    Caller { user: Some(user), name: Some(name).filter(|n| !n.is_empty()) }
+}
+
+/// The called number by the Request-URI's user part.
+pub fn called_by_request_uri(message: &Message<'_>) -> Option<Box<str>> {
+    user_of(&message.uri().ok()?)
+}
+
+/// The called number by the To header's user part.
+pub fn called_by_to(message: &Message<'_>) -> Option<Box<str>> {
+    user_of(&message.to().uri)
+}
+
+/// The called number by P-Called-Party-ID (RFC 7315 §4.2).
+pub fn called_by_party_id(message: &Message<'_>) -> Option<Box<str>> {
+    user_of(&NameAddr::parse(message.header(Name::PCalledPartyId)?).ok()?.uri)
+}
+
+/// User part or telephone number of a URI, percent-decoded, without parameters of the user part.
+fn user_of(uri: &Uri<'_>) -> Option<Box<str>> {
+    match uri.scheme {
+        Scheme::Sip | Scheme::Sips | Scheme::Tel => {}
+        Scheme::Other(_) => return None,
+    }
+    let user = uri.user_text();
+    let user = user.split(|&b| b == b';').next().unwrap_or_default();
+    Some(text(user)).filter(|u| !u.is_empty())
+}
+
+/// Text for people and variables: invalid UTF-8 is replaced, control characters are dropped.
+fn text(bytes: &[u8]) -> Box<str> {
+    String::from_utf8_lossy(bytes).chars().filter(|c| !c.is_control()).collect::<String>().into()
+}
+
+/// The headers of an INVITE that `${header.X}` may ask for, as `Name: value` lines in one exact blob: all but those of
+/// dialog, routing, transaction, authentication and content. At most 8 kB of them are kept.
+pub fn keep(message: &Message<'_>) -> Box<[u8]> {
+    const CAP: usize = 8 * 1024;
+    let mut kept = Vec::new();
+    for header in message.all().filter(|h| is_kept(h.name)) {
+        if kept.len() + header.raw_name.len() + header.value.len() + 2 > CAP {
+            continue;
+        }
+        kept.extend_from_slice(if header.name == Name::Other {
+            header.raw_name
+        } else {
+            header.name.as_str().as_bytes()
+        });
+        kept.push(b':');
+        kept.extend(header.value.iter().map(|&b| if b < 0x20 || b == 0x7f { b' ' } else { b }));
+        kept.push(b'\n');
+    }
+    kept.into_boxed_slice()
+}
+
+/// Looks a header up in what [`keep`] kept, by name without regard to case.
+pub fn kept<'a>(kept: &'a [u8], name: &str) -> Option<Cow<'a, str>> {
+    kept.split(|&b| b == b'\n').find_map(|line| {
+        let colon = memchr::memchr(b':', line)?;
+        line[..colon]
+            .eq_ignore_ascii_case(name.as_bytes())
+            .then(|| String::from_utf8_lossy(&line[colon + 1..]))
+    })
+}
+
+fn is_kept(name: Name) -> bool {
+    matches!(
+        name,
+        Name::Other
+            | Name::UserToUser
+            | Name::Diversion
+            | Name::HistoryInfo
+            | Name::Subject
+            | Name::PAssertedIdentity
+            | Name::PCalledPartyId
+            | Name::ReferredBy
+            | Name::Reason
+            | Name::UserAgent
+            | Name::SessionId
+            | Name::AcceptLanguage
+    )
+}
+
+/// `X-Baton-Call-ID`: by it an agent learns the id of its call.
+pub fn call_id_field(call_id: &str) -> Field {
+    Field { name: X_BATON_CALL_ID.into(), value: call_id.into() }
+}
+
+/// Contact of a redirect.
+pub fn contact_field(uri: &str) -> Field {
+    Field { name: Name::Contact.as_str().into(), value: format!("<{uri}>").into() }
+}
+
+/// Retry-After, in seconds.
+pub fn retry_after_field(seconds: u32) -> Field {
+    Field { name: Name::RetryAfter.as_str().into(), value: seconds.to_string().into() }
+}
+
+/// Reason as it is configured: `SIP;cause=200;text="Handoff"` (RFC 3326).
+pub fn reason_field(value: &str) -> Field {
+    Field { name: Name::Reason.as_str().into(), value: value.into() }
+}
+
+/// Reason with a SIP cause and a text of ours.
+pub fn reason(cause: u16, text: &str) -> Field {
+    let mut value = String::with_capacity(text.len() + 24);
+    let _ = write!(value, "SIP;cause={cause};text=\"{text}\"");
+    reason_field(&value)
+}
+
+/// Whether a field is the product's own word and never a header of a handoff.
+pub fn is_own(name: &str) -> bool {
+    name.eq_ignore_ascii_case(X_BATON_CALL_ID)
+        || name.get(..X_HANDOFF.len()).is_some_and(|head| head.eq_ignore_ascii_case(X_HANDOFF))
+}

@@ -7,26 +7,23 @@
 //! Every leg lives until it is over **and** [`Stack::release`] was called for it: whoever got an [`Event::Incoming`]
 //! or called [`Stack::connect`] releases it once.
 
+use super::deadline::Deadlines;
 use super::flow::{Flow, Listener};
-use super::leg::{Event, LegId};
+use super::ident::{Ident, Seed};
+use super::leg::usage::{Leg, Sent};
+use super::leg::{Event, LegId, Origin, SentId};
+use super::outbox::Outbox;
+use super::slab::{Slab, SlabId};
 use super::timing::{Now, Time};
+use super::transaction::{ClientId, Table, TransactionEvent};
 use crate::observe::secret::Secret;
-use crate::wire::{Fault, Message};
+use crate::wire::{Fault, Index, Message};
+use hashbrown::HashTable;
+use siphasher::sip::SipHasher13;
+use std::collections::VecDeque;
+use std::hash::Hasher;
 
-/// 256 bits from the operating system (or a test).
-#[derive(Clone, Copy, Debug)]
-pub struct Seed(pub [u8; 32]);
-
-/// One message to send.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Transmit<'a> {
-    /// Names it if it cannot be sent; 0 = nobody cares.
-    pub id: u64,
-    /// Where it goes.
-    pub flow: Flow,
-    /// The whole message.
-    pub bytes: &'a [u8],
-}
+pub use super::outbox::Transmit;
 
 /// A name and a password for a challenge (RFC 8760: SHA-256 first, else MD5).
 #[derive(Clone, Debug)]
@@ -97,126 +94,319 @@ pub struct Counts {
     pub deadlines: usize,
 }
 
+/// Whose a transaction is: a leg's, or nobody's (a request that was refused at the door).
+pub(crate) type Owner = Option<LegId>;
+
+/// Bit of the ids of [`Stack::poll_resolve`].
+const QUERY: u64 = 1 << 63;
+
 /// All legs of one engine.
 pub struct Stack {
-    #[allow(dead_code)]
-    settings: Settings,
+    pub(crate) settings: Settings,
+    pub(crate) ident: Ident,
+    pub(crate) legs: Slab<Leg>,
+    /// Slab indexes by Call-ID. Tags are compared in the leg: a Call-ID has one leg, but for a spiral or a forgery.
+    by_call_id: HashTable<u32>,
+    hash_key: [u8; 16],
+    pub(crate) table: Table<Owner>,
+    pub(crate) outbox: Outbox,
+    deadlines: Deadlines<LegId>,
+    events: VecDeque<Event>,
+    pub(crate) resolves: VecDeque<(u64, Box<[u8]>)>,
+    /// Retry-After of the 503 to OPTIONS, in seconds.
+    pub(crate) draining: Option<u32>,
+    /// Where messages are written before their size is known.
+    pub(crate) scratch: Vec<u8>,
+    /// For reading our own requests when they are sent again with credentials or by another flow.
+    pub(crate) index: Index,
+    last_sent: u64,
 }
 
-#[allow(unused_variables)]
+impl std::fmt::Debug for Stack {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_tuple("Stack").field(&self.counts()).finish()
+    }
+}
+
+impl From<LegId> for SlabId {
+    fn from(leg: LegId) -> SlabId {
+        SlabId { index: leg.index, generation: leg.generation }
+    }
+}
+
+impl From<SlabId> for LegId {
+    fn from(id: SlabId) -> LegId {
+        LegId { index: id.index, generation: id.generation }
+    }
+}
+
+// Making, input, output.
 impl Stack {
     /// An empty stack.
     pub fn new(settings: Settings) -> Stack {
-        Stack { settings }
+        let mut ident = Ident::new(settings.seed);
+        let (hash_key, table_key) = (ident.hash_key(), ident.hash_key());
+        Stack {
+            settings,
+            ident,
+            legs: Slab::default(),
+            by_call_id: HashTable::new(),
+            hash_key,
+            table: Table::new(table_key),
+            outbox: Outbox::default(),
+            deadlines: Deadlines::default(),
+            events: VecDeque::new(),
+            resolves: VecDeque::new(),
+            draining: None,
+            scratch: Vec::new(),
+            index: Index::default(),
+            last_sent: 0,
+        }
     }
 
     /// New settings for future messages (a reload): credentials only.
     pub fn set_credentials(&mut self, credentials: Vec<Credentials>) {
-        unimplemented!()
+        self.settings.credentials = credentials;
     }
 
     /// While draining, OPTIONS outside dialogs is answered 503 with Retry-After in seconds; `None`: 200.
     pub fn set_draining(&mut self, retry_after: Option<u32>) {
-        unimplemented!()
+        self.draining = retry_after;
     }
 
     /// A message that `wire::decode` accepted. `known`: the source is a trunk or an agent. From an unknown source only
     /// what matches a dialog or a transaction is looked at; everything else is dropped without a trace. At most one
     /// event, about this message; events that no message caused come from [`Stack::poll_event`].
-    pub fn handle_message(
-        &mut self,
-        now: Now,
-        flow: Flow,
-        message: &Message<'_>,
-        known: bool,
-    ) -> Option<Event> {
-        unimplemented!()
+    pub fn handle_message(&mut self, now: Now, flow: Flow, message: &Message<'_>, known: bool) -> Option<Event> {
+        let event = if message.is_request() {
+            self.on_request(now.mono, flow, message, known)
+        } else {
+            self.on_response(now.mono, message)
+        };
+        self.drain_transactions(now.mono);
+        event
     }
 
     /// A request that `wire::decode` refused but that can be answered (`wire::salvage`): 400, 505 … to a known source,
     /// statelessly.
-    pub fn handle_fault(&mut self, now: Now, flow: Flow, message: &Message<'_>, fault: &Fault, known: bool) {
-        unimplemented!()
+    pub fn handle_fault(&mut self, _now: Now, flow: Flow, message: &Message<'_>, fault: &Fault, known: bool) {
+        if known {
+            self.refuse_statelessly(flow, message, fault.status, fault.reason);
+        }
     }
 
     /// The network could not send transmit `id` (ICMP unreachable, connect failure, full queue): the client
     /// transaction fails with a local 503.
     pub fn handle_send_failed(&mut self, now: Now, id: u64) {
-        unimplemented!()
+        self.table.send_failed(id, &mut self.outbox);
+        self.drain_transactions(now.mono);
     }
 
     /// A stream died: requests in flight on it fail as above.
     pub fn handle_flow_closed(&mut self, now: Now, connection: u64) {
-        unimplemented!()
+        self.table.flow_closed(connection);
+        self.drain_transactions(now.mono);
     }
 
     /// Addresses for the name that `poll_resolve` asked for; none if it has none.
-    pub fn handle_resolved(&mut self, now: Now, query: u64, flows: &[Flow]) {
-        unimplemented!()
+    pub fn handle_resolved(&mut self, _now: Now, query: u64, flows: &[Flow]) {
+        if query & QUERY == 0 {
+            return;
+        }
+        let id = SlabId { index: query as u32, generation: ((query & !QUERY) >> 32) as u32 };
+        if let (Some(leg), Some(flow)) = (self.legs.get_mut(id), flows.first()) {
+            leg.flow = *flow;
+        }
     }
 
     /// Serves at most `max` due deadlines; true if more are due.
     pub fn handle_tick(&mut self, now: Now, max: usize) -> bool {
-        unimplemented!()
+        let mut served = self.table.tick(now.mono, max, &mut self.outbox);
+        self.drain_transactions(now.mono);
+        while served < max {
+            let Some((at, leg)) = self.deadlines.pop_due(now.mono) else { break };
+            served += 1;
+            let entry = self.legs.get_mut(leg.into()).filter(|entry| entry.armed == Some(at));
+            if let Some(entry) = entry {
+                entry.armed = None;
+                self.on_due(now.mono, leg);
+                self.settle(now.mono, leg);
+            }
+        }
+        self.drain_transactions(now.mono);
+        self.deadline().is_some_and(|at| at <= now.mono)
     }
 
     /// What no message caused: timeouts, transport faults.
     pub fn poll_event(&mut self) -> Option<Event> {
-        unimplemented!()
+        self.events.pop_front()
     }
 
     /// What is to be sent, oldest first.
     pub fn poll_transmit(&mut self) -> Option<Transmit<'_>> {
-        unimplemented!()
+        self.outbox.poll()
     }
 
     /// Next-hop host names of dialogs, to be answered by [`Stack::handle_resolved`]; ids from 1<<63 up.
     pub fn poll_resolve(&mut self) -> Option<(u64, Box<[u8]>)> {
-        unimplemented!()
+        self.resolves.pop_front()
     }
 
     /// When [`Stack::handle_tick`] is due.
     pub fn deadline(&self) -> Option<Time> {
-        unimplemented!()
+        self.table.deadline().into_iter().chain(self.deadlines.next()).min()
     }
 
-    /// Nothing left: no leg, transaction or armed deadline.
+    /// Nothing left: no leg, transaction, event or deadline, and nothing to send.
     pub fn is_empty(&self) -> bool {
-        unimplemented!()
+        self.legs.is_empty()
+            && self.table.is_empty()
+            && self.deadlines.is_empty()
+            && self.events.is_empty()
+            && self.outbox.is_empty()
     }
 
     /// How much is left.
     pub fn counts(&self) -> Counts {
-        unimplemented!()
+        let table = self.table.counts();
+        Counts {
+            legs: self.legs.len(),
+            clients: table.clients,
+            servers: table.servers,
+            deadlines: table.deadlines + self.deadlines.len(),
+        }
     }
+}
 
+// Getters on legs.
+impl Stack {
     /// The Call-ID header of a leg.
     pub fn sip_call_id(&self, leg: LegId) -> Option<&[u8]> {
-        unimplemented!()
+        self.legs.get(leg.into()).map(|leg| leg.dialog.call_id())
     }
 
     /// The path to the peer of a leg.
     pub fn peer(&self, leg: LegId) -> Option<Flow> {
-        unimplemented!()
+        self.legs.get(leg.into()).map(|leg| leg.flow)
     }
 
     /// Where a leg stands; None once it is gone.
     pub fn state(&self, leg: LegId) -> Option<LegState> {
-        unimplemented!()
+        self.legs.get(leg.into()).map(Leg::state)
     }
 
     /// The SDP that we sent last in a leg (as it went out, with the leg's own `o=`) and that was not refused.
     pub fn local_sdp(&self, leg: LegId) -> Option<&[u8]> {
-        unimplemented!()
+        let sdp = self.legs.get(leg.into())?.session.local();
+        (!sdp.is_empty()).then_some(sdp)
     }
 
-    /// The SDP that the peer sent last in a leg.
+    /// The SDP of the peer that stands in a leg.
     pub fn remote_sdp(&self, leg: LegId) -> Option<&[u8]> {
-        unimplemented!()
+        let session = &self.legs.get(leg.into())?.session;
+        let sdp = if session.remote().is_empty() { session.proposed()? } else { session.remote() };
+        (!sdp.is_empty()).then_some(sdp)
     }
 
     /// The leg with that Call-ID.
     pub fn find_leg_by_call_id(&self, call_id: &[u8]) -> Option<LegId> {
-        unimplemented!()
+        self.find_leg(call_id, |_| true)
     }
+}
+
+// The legs and their index.
+impl Stack {
+    /// The leg with that Call-ID of which `fits` is true.
+    pub(crate) fn find_leg(&self, call_id: &[u8], fits: impl Fn(&Leg) -> bool) -> Option<LegId> {
+        let same = |index: &u32| {
+            self.legs.at(*index).is_some_and(|(_, leg)| leg.dialog.call_id() == call_id && fits(leg))
+        };
+        let index = *self.by_call_id.find(hash(&self.hash_key, call_id), same)?;
+        self.legs.at(index).map(|(id, _)| id.into())
+    }
+
+    pub(crate) fn add_leg(&mut self, leg: Leg) -> LegId {
+        let id = self.legs.insert(leg);
+        let (key, legs) = (self.hash_key, &self.legs);
+        let hasher = |index: &u32| legs.at(*index).map_or(0, |(_, leg)| hash(&key, leg.dialog.call_id()));
+        self.by_call_id.insert_unique(hasher(&id.index), id.index, hasher);
+        id.into()
+    }
+
+    /// After anything that changed a leg: arms its earliest deadline, or takes it away if it is over, released and
+    /// done.
+    pub(crate) fn settle(&mut self, now: Time, id: LegId) {
+        let Some(leg) = self.legs.get_mut(id.into()) else { return };
+        if leg.released && leg.is_done() {
+            self.remove_leg(id);
+            return;
+        }
+        let Some(at) = leg.next_deadline() else { return };
+        if leg.armed.is_none_or(|armed| at < armed) {
+            leg.armed = Some(self.deadlines.arm(now, at - now, id));
+        }
+    }
+
+    fn remove_leg(&mut self, id: LegId) {
+        let Some(leg) = self.legs.remove(id.into()) else { return };
+        let hash = hash(&self.hash_key, leg.dialog.call_id());
+        if let Ok(place) = self.by_call_id.find_entry(hash, |&index| index == id.index) {
+            place.remove();
+        }
+        if self.legs.is_empty() {
+            // All that is armed is stale.
+            self.deadlines = Deadlines::default();
+        }
+    }
+
+    /// An event of a leg: None if nobody cares for the leg any more.
+    pub(crate) fn told(&self, leg: LegId, event: Event) -> Option<Event> {
+        self.legs.get(leg.into()).filter(|leg| !leg.released).map(|_| event)
+    }
+
+    /// Queues an event that no message caused.
+    pub(crate) fn tell(&mut self, leg: LegId, event: Event) {
+        let event = self.told(leg, event);
+        self.events.extend(event);
+    }
+
+    /// A name for a request of ours.
+    pub(crate) fn next_sent(&mut self) -> SentId {
+        self.last_sent += 1;
+        SentId(self.last_sent)
+    }
+
+    /// Asks for the address of a dialog's next hop.
+    pub(crate) fn query(leg: LegId) -> u64 {
+        QUERY | u64::from(leg.generation) << 32 | u64::from(leg.index)
+    }
+
+    /// Takes a request of ours out of its leg.
+    pub(crate) fn take_sent(&mut self, leg: LegId, client: ClientId) -> Option<Sent> {
+        let sent = &mut self.legs.get_mut(leg.into())?.sent;
+        let place = sent.iter().position(|sent| sent.client == client)?;
+        Some(sent.remove(place))
+    }
+
+    fn drain_transactions(&mut self, now: Time) {
+        while let Some(event) = self.table.poll_event() {
+            let (client, owner, status) = match event {
+                TransactionEvent::Timeout { client, owner } => (client, owner, 408),
+                TransactionEvent::TransportFailed { client, owner } => (client, owner, 503),
+                // Our refusal was sent for 32 s; there is nobody to tell.
+                TransactionEvent::NoAck { .. } => continue,
+            };
+            let Some(leg) = owner else { continue };
+            let Some(sent) = self.take_sent(leg, client) else { continue };
+            let event = self.on_final(now, leg, sent, (status, Origin::Local), None);
+            self.events.extend(event);
+            self.settle(now, leg);
+        }
+    }
+}
+
+fn hash(key: &[u8; 16], call_id: &[u8]) -> u64 {
+    let mut hasher = SipHasher13::new_with_key(key);
+    hasher.write(call_id);
+    hasher.finish()
 }

@@ -1,0 +1,258 @@
+//! What a leg holds, and the states of its INVITE usage. Each state owns what is valid in it and nothing else.
+//!
+//! Not here: what moves it from state to state; that is cut by verb in the files beside this one.
+
+use super::keepalive::KeepAlive;
+use super::{Field, SentId};
+use crate::sip::dialog::Dialog;
+use crate::sip::flow::Flow;
+use crate::sip::ident::Text;
+use crate::sip::offer_answer::{Local, Session};
+use crate::sip::stack::LegState;
+use crate::sip::subscription::{NotifyId, Referral, Subscription};
+use crate::sip::timing::Time;
+use crate::sip::transaction::{ClientId, ServerId};
+use smallvec::SmallVec;
+use std::time::Duration;
+
+/// One leg.
+#[derive(Debug)]
+pub(crate) struct Leg {
+    /// Identifiers, addresses, target and routes.
+    pub(crate) dialog: Dialog,
+    /// Offer and answer.
+    pub(crate) session: Session,
+    /// The INVITE usage.
+    pub(crate) usage: Usage,
+    /// Where requests go and, for Contact, by which listener.
+    pub(crate) flow: Flow,
+    /// CSeq of our last request.
+    pub(crate) local_cseq: u32,
+    /// CSeq of the peer's last request, ACK and CANCEL apart.
+    pub(crate) remote_cseq: Option<u32>,
+    /// Whether we called: then the Call-ID is ours.
+    pub(crate) outgoing: bool,
+    /// What answers challenges.
+    pub(crate) credentials: Option<u16>,
+    /// No event comes any more; once over and done, the leg goes.
+    pub(crate) released: bool,
+    /// Our requests that are unanswered or, if INVITEs, may still see another 2xx.
+    pub(crate) sent: Vec<Sent>,
+    /// The peer's requests that wait for the layer above.
+    pub(crate) asked: Vec<Asked>,
+    /// Our 2xx to an INVITE that waits for its ACK.
+    pub(crate) unacked: Option<Box<Unacked>>,
+    /// Subscriptions that our REFERs made.
+    pub(crate) subscriptions: Vec<Subscription>,
+    /// Subscriptions that the peer's REFERs made.
+    pub(crate) referrals: Vec<Referral>,
+    /// OPTIONS inside the dialog.
+    pub(crate) keepalive: Option<Box<KeepAlive>>,
+    /// The entry of the deadlines that counts.
+    pub(crate) armed: Option<Time>,
+}
+
+/// The INVITE usage (RFC 5057).
+#[derive(Debug)]
+pub(crate) enum Usage {
+    /// The peer's INVITE has no final response.
+    Offered(Box<Offered>),
+    /// Our INVITE has no final response.
+    Calling(Box<Calling>),
+    /// A 2xx with an offer came to our INVITE; its ACK waits for our answer.
+    Unanswered {
+        /// CSeq of the INVITE.
+        cseq: u32,
+    },
+    /// Answered both ways (our 2xx may still wait for its ACK: [`Leg::unacked`]).
+    Confirmed,
+    /// We end it: CANCEL or BYE is on its way, or waits until it may go.
+    Closing,
+    /// Ended.
+    Over,
+}
+
+/// A caller's leg before its final response.
+#[derive(Debug)]
+pub(crate) struct Offered {
+    /// The transaction of the INVITE.
+    pub(crate) server: ServerId,
+    /// CSeq of the INVITE.
+    pub(crate) cseq: u32,
+    /// Whom the caller heard: an early dialog for each.
+    pub(crate) parties: SmallVec<[Party; 1]>,
+    /// When the last 18x is to be sent again (RFC 3261 §13.3.1.1), if there was one.
+    pub(crate) repeat_at: Option<Time>,
+}
+
+/// One early dialog with the caller.
+#[derive(Debug)]
+pub(crate) struct Party {
+    /// As the layer above numbers it.
+    pub(crate) number: u8,
+    /// Our To-tag.
+    pub(crate) tag: Text,
+    /// The SDP sent in it.
+    pub(crate) local: Local,
+}
+
+/// A leg of ours before its final response.
+#[derive(Debug)]
+pub(crate) struct Calling {
+    /// Where else the INVITE may go, next one last.
+    pub(crate) others: SmallVec<[Flow; 2]>,
+    /// A 1xx came (by any flow).
+    pub(crate) provisional: bool,
+    /// A 101-199 came.
+    pub(crate) ringing: bool,
+    /// Timer C (RFC 3261 §16.6): from the last 101-199 on.
+    pub(crate) timer_c: Option<Time>,
+    /// The layer above closed it.
+    pub(crate) cancelled: bool,
+}
+
+/// A request of ours.
+#[derive(Debug)]
+pub(crate) struct Sent {
+    /// Its name above; for the stack's own requests a name that nobody knows.
+    pub(crate) id: SentId,
+    /// Its transaction.
+    pub(crate) client: ClientId,
+    /// CSeq.
+    pub(crate) cseq: u32,
+    /// What it is.
+    pub(crate) kind: Kind,
+    /// Whether it carries an offer.
+    pub(crate) offered: bool,
+    /// How often a challenge to it was answered.
+    pub(crate) challenged: u8,
+    /// Where it goes if this flow fails: a request that went by TCP only because of its size (RFC 3261 §18.1.1).
+    pub(crate) fallback: Option<Flow>,
+    /// A 2xx to this INVITE came.
+    pub(crate) accepted: Option<Box<Accepted>>,
+}
+
+/// What is kept of an accepted INVITE of ours, for as long as a 2xx may come again.
+#[derive(Debug)]
+pub(crate) struct Accepted {
+    /// The To-tag of the 2xx that counted.
+    pub(crate) tag: Box<[u8]>,
+    /// Its ACK, once sent.
+    pub(crate) ack: Option<(Flow, Box<[u8]>)>,
+    /// Until when: Timer M.
+    pub(crate) until: Time,
+}
+
+/// What a request of ours is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Kind {
+    /// The INVITE that made the leg.
+    Invite,
+    /// re-INVITE.
+    Modify,
+    /// UPDATE.
+    Update,
+    /// INFO.
+    Info,
+    /// REFER.
+    Refer,
+    /// NOTIFY; whether the layer above waits for its answer.
+    Notify(NotifyId, bool),
+    /// OPTIONS that the layer above asked for.
+    Probe,
+    /// OPTIONS of the stack's own.
+    KeepAlive,
+    /// BYE.
+    Bye,
+}
+
+/// A request of the peer's.
+#[derive(Debug)]
+pub(crate) struct Asked {
+    /// Its transaction.
+    pub(crate) server: ServerId,
+    /// What it wants.
+    pub(crate) wish: super::Wish,
+    /// CSeq.
+    pub(crate) cseq: u32,
+    /// Whether it carries an offer.
+    pub(crate) offered: bool,
+    /// `Refer-Sub: false` stands on it.
+    pub(crate) no_subscription: bool,
+}
+
+/// Our 2xx to an INVITE, retransmitted until its ACK comes (RFC 3261 §13.3.1.4).
+#[derive(Debug)]
+pub(crate) struct Unacked {
+    /// The transaction, which keeps the response.
+    pub(crate) server: ServerId,
+    /// CSeq of the INVITE.
+    pub(crate) cseq: u32,
+    /// When it is sent again.
+    pub(crate) at: Time,
+    /// The interval that ends then.
+    pub(crate) interval: Duration,
+    /// When it is given up.
+    pub(crate) until: Time,
+    /// Whether our 2xx carried an offer, which the ACK answers.
+    pub(crate) offered: bool,
+    /// The headers of a BYE that waits for the ACK.
+    pub(crate) bye: Option<Box<[Field]>>,
+}
+
+impl Leg {
+    /// Where it stands.
+    pub(crate) fn state(&self) -> LegState {
+        match &self.usage {
+            Usage::Offered(offered) if offered.parties.is_empty() => LegState::Trying,
+            Usage::Offered(_) => LegState::Ringing,
+            Usage::Calling(calling) if calling.cancelled => LegState::Closing,
+            Usage::Calling(calling) if calling.ringing => LegState::Ringing,
+            Usage::Calling(_) => LegState::Trying,
+            Usage::Unanswered { .. } => LegState::Answered,
+            Usage::Confirmed if self.unacked.is_some() => LegState::Answered,
+            Usage::Confirmed => LegState::Confirmed,
+            Usage::Closing => LegState::Closing,
+            Usage::Over => LegState::Over,
+        }
+    }
+
+    /// Whether requests may be sent in its dialog for the INVITE usage.
+    pub(crate) fn is_answered(&self) -> bool {
+        match self.usage {
+            Usage::Confirmed | Usage::Unanswered { .. } => true,
+            Usage::Offered(_) | Usage::Calling(_) | Usage::Closing | Usage::Over => false,
+        }
+    }
+
+    /// Whether nothing remains to be done in it but to be released.
+    pub(crate) fn is_done(&self) -> bool {
+        matches!(self.usage, Usage::Over)
+            && self.sent.is_empty()
+            && self.asked.is_empty()
+            && self.unacked.is_none()
+    }
+
+    /// Whether an INVITE of ours or of the peer's is under way (RFC 3261 §14.1).
+    pub(crate) fn invite_under_way(&self) -> bool {
+        let ours = |sent: &Sent| matches!(sent.kind, Kind::Invite | Kind::Modify) && sent.accepted.is_none();
+        self.unacked.is_some()
+            || matches!(self.usage, Usage::Unanswered { .. })
+            || self.sent.iter().any(ours)
+            || self.asked.iter().any(|asked| asked.wish == super::Wish::Modify)
+    }
+
+    /// The earliest thing that time does to it.
+    pub(crate) fn next_deadline(&self) -> Option<Time> {
+        let unacked = self.unacked.as_ref().map(|unacked| unacked.at.min(unacked.until));
+        let usage = match &self.usage {
+            Usage::Offered(offered) => offered.repeat_at,
+            Usage::Calling(calling) => calling.timer_c,
+            Usage::Unanswered { .. } | Usage::Confirmed | Usage::Closing | Usage::Over => None,
+        };
+        let accepted = self.sent.iter().filter_map(|sent| Some(sent.accepted.as_ref()?.until)).min();
+        let referral = self.referrals.iter().filter_map(|referral| referral.again_at).min();
+        let keepalive = self.keepalive.as_ref().map(|keepalive| keepalive.at);
+        [unacked, usage, accepted, referral, keepalive].into_iter().flatten().min()
+    }
+}

@@ -181,6 +181,16 @@ pub(crate) enum Hop<'a> {
     Ask(&'a [u8]),
 }
 
+impl Hop<'_> {
+    /// The flow, for a request that cannot wait for a name.
+    pub(crate) fn or(self, current: Flow) -> Flow {
+        match self {
+            Hop::Go(flow) => flow,
+            Hop::Stay | Hop::Ask(_) => current,
+        }
+    }
+}
+
 /// The listener that sends to `peer` by `transport`: the current one if it fits.
 pub(crate) fn listener_for(
     listeners: &[Listener],

@@ -8,6 +8,7 @@
 pub mod auth;
 pub mod deadline;
 pub mod dialog;
+mod dispatch;
 pub mod flow;
 pub mod ident;
 pub mod identity;

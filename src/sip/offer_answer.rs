@@ -109,9 +109,22 @@ pub(crate) struct Session {
 }
 
 impl Session {
-    /// A session of a dialog in which `local` was sent (an early dialog that is now answered).
-    pub(crate) fn with_local(local: Local) -> Session {
-        Session { local, ..Session::default() }
+    /// An early dialog in which `local` was sent is the one that is answered.
+    pub(crate) fn continue_from(&mut self, local: Local) {
+        self.local = local;
+    }
+
+    /// The peer's offer was answered by an SDP that was sent before.
+    pub(crate) fn answered_before(&mut self) {
+        self.settle();
+        if let Some(offer) = self.proposed.take() {
+            self.remote = offer;
+        }
+    }
+
+    /// The last SDP that we sent, refused or not: what an offer or answer that was just made looks like.
+    pub(crate) fn last_sent(&self) -> &[u8] {
+        self.local.sent()
     }
 
     pub(crate) fn exchange(&self) -> Exchange {
@@ -165,6 +178,12 @@ impl Session {
         if sdp != &*self.remote {
             self.remote = sdp.into();
         }
+    }
+
+    /// Our offer was accepted without an answer (one that stood in a provisional response, say): it stands.
+    pub(crate) fn stands(&mut self) {
+        self.settle();
+        self.agreed = None;
     }
 
     /// The outstanding offer was refused, by either side, or never answered: what stood stands.

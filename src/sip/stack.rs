@@ -10,7 +10,7 @@
 use super::deadline::Deadlines;
 use super::flow::{Flow, Listener};
 use super::ident::{Ident, Seed};
-use super::leg::usage::{Leg, Sent};
+use super::leg::usage::{Leg, Sent, Usage};
 use super::leg::{Event, LegId, Origin, SentId};
 use super::outbox::Outbox;
 use super::slab::{Slab, SlabId};
@@ -111,7 +111,7 @@ pub struct Stack {
     pub(crate) table: Table<Owner>,
     pub(crate) outbox: Outbox,
     deadlines: Deadlines<LegId>,
-    events: VecDeque<Event>,
+    pub(crate) events: VecDeque<Event>,
     pub(crate) resolves: VecDeque<(u64, Box<[u8]>)>,
     /// Retry-After of the 503 to OPTIONS, in seconds.
     pub(crate) draining: Option<u32>,
@@ -340,6 +340,10 @@ impl Stack {
         if leg.released && leg.is_done() {
             self.remove_leg(id);
             return;
+        }
+        match leg.usage {
+            Usage::Offered(_) | Usage::Calling(_) | Usage::Confirmed => {}
+            Usage::Closing | Usage::Over => leg.keepalive = None,
         }
         let Some(at) = leg.next_deadline() else { return };
         if leg.armed.is_none_or(|armed| at < armed) {

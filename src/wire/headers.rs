@@ -25,6 +25,10 @@ pub const NO_RESOURCE: &str = "noresource";
 pub const APPLICATION_SDP: &str = "application/sdp";
 /// Content type of a NOTIFY body that reports a REFER (RFC 3420, RFC 3515 section 2.4.4).
 pub const MESSAGE_SIPFRAG: &str = "message/sipfrag;version=2.0";
+/// The methods that Baton takes: the value of its Allow headers.
+pub const ALLOW: &str = "INVITE, ACK, BYE, CANCEL, OPTIONS, UPDATE, INFO, REFER, NOTIFY";
+/// The extensions that Baton understands: the value of its Supported headers (RFC 4488).
+pub const SUPPORTED: &str = "norefersub";
 /// The magic cookie of an RFC 3261 branch (section 8.1.1.7).
 pub const MAGIC_COOKIE: &str = "z9hG4bK";
 /// The protocol version of every start line.

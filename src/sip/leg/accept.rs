@@ -1,13 +1,144 @@
-//! The caller's leg before it is answered (RFC 3261 §13.3).
+//! The caller's leg before it is answered (RFC 3261 §13.3), and what every 2xx of ours to an INVITE needs.
 
-use super::{Content, LegId};
+use super::send::{body_of, sdp_of, write_contact};
+use super::usage::{Leg, Offered, Party, Unacked, Usage};
+use super::{Content, Event, LegId, carry};
+use crate::sip::dialog::{Dialog, Parts, route_set};
+use crate::sip::flow::Flow;
+use crate::sip::offer_answer::{Exchange, Local, Session};
 use crate::sip::stack::{Gone, Stack};
-use crate::sip::timing::Now;
+use crate::sip::timing::{Now, T1, T1X64, T2, Time};
+use crate::sip::transaction::ServerId;
+use crate::wire::headers::{ALLOW, APPLICATION_SDP, SUPPORTED};
+use crate::wire::{Message, Name, NameAddr, Uri, Writer};
+use smallvec::SmallVec;
+use std::time::Duration;
 
-#[allow(unused_variables)]
+/// How often a 18x is said again, so that no proxy gives up (RFC 3261 §13.3.1.1).
+const REPEAT: Duration = Duration::from_secs(60);
+
+/// The tag that our responses to the INVITE carry by now.
+pub(crate) fn tag_of(leg: &Leg) -> &[u8] {
+    match &leg.usage {
+        Usage::Offered(offered) => {
+            offered.parties.last().map_or(leg.dialog.local_tag(), |party| party.tag.as_bytes())
+        }
+        _ => leg.dialog.local_tag(),
+    }
+}
+
+/// A name-addr of a dialog: display name and `<URI>`, no parameters.
+pub(crate) fn address(of: &NameAddr<'_>) -> Vec<u8> {
+    let mut text = Vec::with_capacity(of.display.len() + of.uri.bytes.len() + 3);
+    text.extend_from_slice(of.display);
+    if !of.display.is_empty() {
+        text.push(b' ');
+    }
+    text.push(b'<');
+    text.extend_from_slice(of.uri.bytes);
+    text.push(b'>');
+    text
+}
+
+/// Whether the body of a request is one that Baton carries for an INVITE or UPDATE.
+pub(crate) fn carries(message: &Message<'_>) -> bool {
+    let identity = |coding: &[u8]| coding.eq_ignore_ascii_case(b"identity");
+    message.body().is_empty() || (message.has_sdp() && message.header(Name::ContentEncoding).is_none_or(identity))
+}
+
+/// What a 415 says.
+pub(crate) fn write_acceptable(writer: &mut Writer<'_>) {
+    writer.header(Name::Accept, APPLICATION_SDP).header(Name::AcceptEncoding, "identity");
+}
+
+// The INVITE.
+impl Stack {
+    /// A new INVITE from a known source.
+    pub(crate) fn on_invite(&mut self, now: Time, flow: Flow, message: &Message<'_>) -> Option<Event> {
+        if !message.uri().is_ok_and(|uri| takes(&uri)) {
+            return self.refuse(now, flow, message, 416, &|_| ());
+        }
+        // A Call-ID of ours in a call to us: it came back.
+        if self.find_leg(message.call_id(), |leg| leg.outgoing).is_some() {
+            return self.refuse(now, flow, message, 482, &|_| ());
+        }
+        if let Some(event) = self.refuse_extension(now, flow, message) {
+            return event;
+        }
+        if !carries(message) {
+            return self.refuse(now, flow, message, 415, &write_acceptable);
+        }
+        if message.max_forwards() == Some(0) {
+            return self.refuse(now, flow, message, 483, &|_| ());
+        }
+        let Some(contact) = message.contact() else {
+            return self.refuse(now, flow, message, 400, &|_| ());
+        };
+        let server = self.table.open(now, flow, message, None);
+        let leg = self.caller_leg(flow, message, contact.uri.bytes, server);
+        let id = self.add_leg(leg);
+        self.table.set_owner(server, Some(id));
+        // It was opened just now, so it is open.
+        let _ = self.table.respond(now, server, 100, None, &mut self.outbox, |writer| writer.finish(None));
+        self.aim(id);
+        Some(Event::Incoming { leg: id })
+    }
+
+    fn caller_leg(&mut self, flow: Flow, message: &Message<'_>, target: &[u8], server: ServerId) -> Leg {
+        let tag = self.ident.tag();
+        let dialog = Dialog::new(Parts {
+            call_id: message.call_id(),
+            local_tag: tag.as_bytes(),
+            remote_tag: message.from_tag().unwrap_or(b""),
+            local: &address(&message.to()),
+            remote: &address(&message.from()),
+            target,
+            routes: &route_set(message.headers(Name::RecordRoute), false),
+        });
+        let cseq = message.cseq().number;
+        let offered = Offered { server, cseq, parties: SmallVec::new(), repeat_at: None };
+        let mut leg = Leg::new(dialog, flow, Usage::Offered(Box::new(offered)));
+        leg.local_cseq = self.ident.cseq();
+        leg.remote_cseq = Some(cseq);
+        if message.has_sdp() {
+            leg.session.offered(message.body());
+        }
+        leg
+    }
+
+    /// The peer cancelled this INVITE; 200 and 487 are sent.
+    pub(crate) fn on_cancelled(&mut self, id: LegId, invite: ServerId) -> Option<Event> {
+        let leg = self.legs.get_mut(id.into())?;
+        match &leg.usage {
+            Usage::Offered(offered) if offered.server == invite => {
+                leg.usage = Usage::Over;
+                self.told(id, Event::Cancelled { leg: id })
+            }
+            _ => {
+                // A re-INVITE: the session stays as it was.
+                if let Some(place) = leg.asked.iter().position(|asked| asked.server == invite) {
+                    if leg.asked.remove(place).offered {
+                        leg.session.refused();
+                    }
+                }
+                None
+            }
+        }
+    }
+}
+
+/// Request-URIs that a call may have (RFC 3261 §8.2.2.1).
+fn takes(uri: &Uri<'_>) -> bool {
+    uri.is_sip() || uri.scheme == crate::wire::Scheme::Tel
+}
+
+// Verbs.
 impl Stack {
     /// 101-199. `party` numbers whom the caller hears: each party has its own To-tag (early dialog) of ours; the
     /// final answer uses its party's tag.
+    ///
+    /// # Errors
+    /// The INVITE has its final response.
     pub fn provisional(
         &mut self,
         now: Now,
@@ -16,16 +147,200 @@ impl Stack {
         status: u16,
         content: Content<'_>,
     ) -> Result<(), Gone> {
-        unimplemented!()
+        let id = leg;
+        let fresh = self.ident.tag();
+        let leg = self.legs.get_mut(id.into()).ok_or(Gone)?;
+        let Usage::Offered(offered) = &mut leg.usage else { return Err(Gone) };
+        let party = offered.party(party, fresh);
+        if let Some(sdp) = sdp_of(&content) {
+            party.local.next(sdp);
+        }
+        let tag = party.tag;
+        let body = body_of(&content, party.local.sent());
+        let (settings, flow) = (&self.settings, leg.flow);
+        let write = |mut writer: Writer<'_>| {
+            write_contact(&mut writer, &settings.listeners, flow);
+            writer.header(Name::Allow, ALLOW).header(Name::Server, settings.product.as_bytes());
+            carry::write(&mut writer, &content);
+            writer.finish(body)
+        };
+        let server = offered.server;
+        let sent = self.table.respond(now.mono, server, status, Some(tag.as_bytes()), &mut self.outbox, write);
+        offered.repeat_at = Some(now.mono + REPEAT);
+        self.settle(now.mono, id);
+        sent.map_err(|_| Gone)
     }
 
     /// 200 with the answer (or our offer, if the INVITE had none); retransmitted until ACK.
+    ///
+    /// # Errors
+    /// The INVITE has its final response.
     pub fn answer(&mut self, now: Now, leg: LegId, party: u8, content: Content<'_>) -> Result<(), Gone> {
-        unimplemented!()
+        let id = leg;
+        let fresh = self.ident.tag();
+        let leg = self.legs.get_mut(id.into()).ok_or(Gone)?;
+        let Usage::Offered(offered) = &mut leg.usage else { return Err(Gone) };
+        let (server, cseq) = (offered.server, offered.cseq);
+        let party = offered.party(party, fresh);
+        let (tag, local) = (party.tag, std::mem::take(&mut party.local));
+        leg.dialog = Dialog::new(Parts { local_tag: tag.as_bytes(), ..leg.dialog.parts() });
+        leg.usage = Usage::Confirmed;
+        leg.session.continue_from(local);
+        self.accept_invite(now.mono, id, server, cseq, &content)
     }
 
     /// 300-699. The leg is over. Retry-After, or Contact for a 3xx, go in `content.fields`.
+    ///
+    /// # Errors
+    /// The INVITE has its final response.
     pub fn reject(&mut self, now: Now, leg: LegId, status: u16, content: Content<'_>) -> Result<(), Gone> {
-        unimplemented!()
+        let id = leg;
+        let leg = self.legs.get_mut(id.into()).ok_or(Gone)?;
+        let Usage::Offered(offered) = &leg.usage else { return Err(Gone) };
+        let settings = &self.settings;
+        let write = |mut writer: Writer<'_>| {
+            writer.header(Name::Server, settings.product.as_bytes());
+            carry::write(&mut writer, &content);
+            writer.finish(body_of(&content, sdp_of(&content).unwrap_or_default()))
+        };
+        let sent =
+            self.table.respond(now.mono, offered.server, status, Some(tag_of(leg)), &mut self.outbox, write);
+        leg.usage = Usage::Over;
+        leg.session.refused();
+        self.settle(now.mono, id);
+        sent.map_err(|_| Gone)
+    }
+}
+
+// 2xx and ACK.
+impl Stack {
+    /// Sends our 200 to an INVITE or re-INVITE and waits for its ACK.
+    pub(crate) fn accept_invite(
+        &mut self,
+        now: Time,
+        id: LegId,
+        server: ServerId,
+        cseq: u32,
+        content: &Content<'_>,
+    ) -> Result<(), Gone> {
+        let leg = self.legs.get_mut(id.into()).ok_or(Gone)?;
+        let offers = leg.session.exchange() != Exchange::Theirs;
+        match sdp_of(content) {
+            Some(sdp) if offers => _ = leg.session.offer(sdp),
+            Some(sdp) => _ = leg.session.answer(sdp),
+            // An answer may have stood in a 18x already.
+            None if !offers => leg.session.answered_before(),
+            None => {}
+        }
+        let body = body_of(content, leg.session.last_sent());
+        let (settings, flow) = (&self.settings, leg.flow);
+        let write = |mut writer: Writer<'_>| {
+            write_contact(&mut writer, &settings.listeners, flow);
+            writer.header(Name::Allow, ALLOW).header(Name::Supported, SUPPORTED);
+            writer.header(Name::Server, settings.product.as_bytes());
+            carry::write(&mut writer, content);
+            writer.finish(body)
+        };
+        let tag = Some(leg.dialog.local_tag());
+        let sent = self.table.respond(now, server, 200, tag, &mut self.outbox, write);
+        let unacked = Unacked {
+            server,
+            cseq,
+            at: now + T1,
+            interval: T1,
+            until: now + T1X64,
+            offered: offers && sdp_of(content).is_some(),
+            bye: None,
+        };
+        leg.unacked = Some(Box::new(unacked));
+        self.settle(now, id);
+        sent.map_err(|_| Gone)
+    }
+
+    /// An ACK in a dialog: of our 2xx, or a copy.
+    pub(crate) fn on_ack(&mut self, now: Time, id: LegId, message: &Message<'_>) -> Option<Event> {
+        let leg = self.legs.get_mut(id.into())?;
+        let unacked = leg.unacked.take_if(|unacked| unacked.cseq == message.cseq().number)?;
+        self.table.acknowledged(unacked.server);
+        if unacked.offered {
+            if message.has_sdp() { leg.session.answered(message.body()) } else { leg.session.refused() }
+        }
+        let closing = matches!(leg.usage, Usage::Closing);
+        if closing {
+            let fields = unacked.bye.as_deref().unwrap_or_default();
+            self.send_bye(now, id, &Content { fields, ..Content::default() });
+        }
+        self.settle(now, id);
+        if closing { None } else { self.told(id, Event::Confirmed { leg: id }) }
+    }
+
+    /// Our 2xx is due: again, or no more (RFC 3261 §13.3.1.4).
+    pub(crate) fn unacked_due(&mut self, now: Time, id: LegId) {
+        let Some(leg) = self.legs.get_mut(id.into()) else { return };
+        let Some(unacked) = &mut leg.unacked else { return };
+        if now < unacked.until {
+            if unacked.at <= now {
+                self.table.respond_again(unacked.server, &mut self.outbox);
+                unacked.interval = (unacked.interval * 2).min(T2);
+                unacked.at = now + unacked.interval;
+            }
+            return;
+        }
+        self.table.acknowledged(unacked.server);
+        let bye = leg.unacked.take().and_then(|unacked| unacked.bye);
+        let closing = matches!(leg.usage, Usage::Closing);
+        leg.usage = Usage::Closing;
+        let fields = bye.as_deref().unwrap_or_default();
+        self.send_bye(now, id, &Content { fields, ..Content::default() });
+        if !closing {
+            self.tell(id, Event::Unconfirmed { leg: id });
+        }
+    }
+
+    /// The last 18x is due again.
+    pub(crate) fn repeat_due(&mut self, now: Time, id: LegId) {
+        let Some(leg) = self.legs.get_mut(id.into()) else { return };
+        let Usage::Offered(offered) = &mut leg.usage else { return };
+        if offered.repeat_at.is_some_and(|at| at <= now) {
+            self.table.respond_again(offered.server, &mut self.outbox);
+            offered.repeat_at = Some(now + REPEAT);
+        }
+    }
+}
+
+impl Offered {
+    /// The early dialog of a party; a new one gets `tag`.
+    fn party(&mut self, number: u8, tag: crate::sip::ident::Text) -> &mut Party {
+        let place = self.parties.iter().position(|party| party.number == number);
+        let place = place.unwrap_or_else(|| {
+            self.parties.push(Party { number, tag, local: Local::default() });
+            self.parties.len() - 1
+        });
+        &mut self.parties[place]
+    }
+}
+
+impl Leg {
+    /// A leg in that state, with nothing sent and nothing received.
+    pub(crate) fn new(dialog: Dialog, flow: Flow, usage: Usage) -> Leg {
+        Leg {
+            dialog,
+            session: Session::default(),
+            usage,
+            flow,
+            local_cseq: 0,
+            remote_cseq: None,
+            outgoing: false,
+            credentials: None,
+            released: false,
+            quiet: false,
+            sent: Vec::new(),
+            asked: Vec::new(),
+            unacked: None,
+            subscriptions: Vec::new(),
+            referrals: Vec::new(),
+            keepalive: None,
+            armed: None,
+        }
     }
 }

@@ -1,21 +1,162 @@
-//! How a leg ends (RFC 3261 §15).
+//! How a leg ends (RFC 3261 §9, §15).
 
-use super::{Content, LegId};
+use super::connect::lines;
+use super::send::{MAX_FORWARDS, Request, body_of, keep_fields};
+use super::usage::{Kind, Leg, Usage};
+use super::{Content, Event, LegId, Origin, Wish, carry};
+use crate::sip::flow::Flow;
 use crate::sip::stack::Stack;
-use crate::sip::timing::Now;
+use crate::sip::timing::{Now, Time};
+use crate::sip::transaction::Cancelled;
+use crate::wire::{Message, Method, Writer};
 
-#[allow(unused_variables)]
+// Verbs.
 impl Stack {
     /// Ends the leg whatever its state: CANCEL (and ACK+BYE if a 2xx crosses), BYE, deferred BYE while our 2xx is
     /// unacknowledged (RFC 3261 §15), final `reject_status` while the peer's INVITE is unanswered. An unanswered offer
-    /// in a 2xx: ACK with all ports 0, then BYE. Then [`super::Event::Closed`].
+    /// in a 2xx: ACK with all ports 0, then BYE. Then [`Event::Closed`].
     pub fn close(&mut self, now: Now, leg: LegId, reject_status: u16, content: Content<'_>) {
-        unimplemented!()
+        let id = leg;
+        let Some(leg) = self.legs.get_mut(id.into()) else { return };
+        match &mut leg.usage {
+            Usage::Offered(_) => {
+                if self.reject(now, id, reject_status, content).is_ok() {
+                    self.tell(id, Event::Closed { leg: id, status: reject_status, origin: Origin::Local });
+                }
+            }
+            Usage::Calling(_) => self.cancel(now.mono, id, &content, false),
+            Usage::Confirmed => self.close_answered(now.mono, id, &content),
+            Usage::Closing | Usage::Over => {}
+        }
+        self.settle(now.mono, id);
     }
 
     /// The call has no more interest: what is still to be done (closing, answering) is done quietly, no event comes
     /// any more. A leg that is not over is closed with 480.
     pub fn release(&mut self, now: Now, leg: LegId) {
-        unimplemented!()
+        let id = leg;
+        let Some(leg) = self.legs.get_mut(id.into()) else { return };
+        leg.released = true;
+        self.close(now, id, 480, Content::default());
+        self.drop_asked(now.mono, id);
+        self.settle(now.mono, id);
+    }
+}
+
+// Ours.
+impl Stack {
+    /// Cancels the INVITE of a leg. `quiet`: the layer above has its last event already.
+    fn cancel(&mut self, now: Time, id: LegId, content: &Content<'_>, quiet: bool) {
+        let Some(leg) = self.legs.get_mut(id.into()) else { return };
+        let Usage::Calling(calling) = &mut leg.usage else { return };
+        if calling.cancelled.is_some() {
+            return;
+        }
+        calling.cancelled = Some(keep_fields(content));
+        calling.quiet = quiet;
+        let Some(client) = leg.sent.iter().find(|sent| sent.kind == Kind::Invite).map(|sent| sent.client) else {
+            debug_assert!(false, "a leg that calls has its INVITE");
+            return;
+        };
+        match self.table.cancel(now, client, &lines(content), &mut self.outbox) {
+            // Its final response, or a timeout, ends the leg.
+            Cancelled::Sent | Cancelled::Waits | Cancelled::No => {}
+        }
+    }
+
+    /// Ends an answered leg: BYE now, or once our 2xx is acknowledged.
+    pub(crate) fn close_answered(&mut self, now: Time, id: LegId, content: &Content<'_>) {
+        while let Some(place) = self.legs.get(id.into()).and_then(Leg::unanswered) {
+            self.acknowledge_sent(id, place, &Content::default());
+        }
+        self.drop_asked(now, id);
+        let Some(leg) = self.legs.get_mut(id.into()) else { return };
+        leg.usage = Usage::Closing;
+        match &mut leg.unacked {
+            Some(unacked) => unacked.bye = Some(keep_fields(content)),
+            None => self.send_bye(now, id, content),
+        }
+        self.settle(now, id);
+    }
+
+    /// BYE in the dialog of a leg.
+    pub(crate) fn send_bye(&mut self, now: Time, id: LegId, content: &Content<'_>) {
+        let request = Request {
+            method: Method::Bye,
+            kind: Kind::Bye,
+            id: self.next_sent(),
+            max_forwards: MAX_FORWARDS,
+            offered: false,
+            body: body_of(content, b""),
+        };
+        self.send_request(now, id, &request, &|writer| carry::write(writer, content));
+    }
+
+    /// The answer to our BYE.
+    pub(crate) fn on_bye_answer(&mut self, id: LegId, (status, origin): (u16, Origin)) -> Option<Event> {
+        let leg = self.legs.get_mut(id.into())?;
+        let was = std::mem::replace(&mut leg.usage, Usage::Over);
+        match was {
+            Usage::Closing if !leg.quiet => self.told(id, Event::Closed { leg: id, status, origin }),
+            Usage::Closing
+            | Usage::Over
+            | Usage::Confirmed
+            | Usage::Offered(_)
+            | Usage::Calling(_) => None,
+        }
+    }
+
+    /// Requests of the peer that nobody will answer: 487 (RFC 3261 §15.1.2).
+    fn drop_asked(&mut self, now: Time, id: LegId) {
+        let Some(leg) = self.legs.get_mut(id.into()) else { return };
+        let tag = Some(leg.dialog.local_tag());
+        for asked in leg.asked.drain(..) {
+            let finish = |writer: Writer<'_>| writer.finish(None);
+            let status = if asked.wish == Wish::Refer { 480 } else { 487 };
+            let _ = self.table.respond(now, asked.server, status, tag, &mut self.outbox, finish);
+            if asked.offered {
+                leg.session.refused();
+            }
+        }
+    }
+}
+
+// The peer's.
+impl Stack {
+    pub(crate) fn on_bye(
+        &mut self,
+        now: Time,
+        flow: Flow,
+        id: LegId,
+        message: &Message<'_>,
+    ) -> Option<Event> {
+        let over = matches!(self.legs.get(id.into())?.usage, Usage::Over);
+        self.refuse(now, flow, message, if over { 481 } else { 200 }, &|_| ());
+        self.drop_asked(now, id);
+        let leg = self.legs.get_mut(id.into())?;
+        if let Some(unacked) = leg.unacked.take() {
+            // Whoever ends the call has our 2xx.
+            self.table.acknowledged(unacked.server);
+            if unacked.bye.is_some() {
+                leg.usage = Usage::Over;
+                self.settle(now, id);
+                return self.told(id, Event::Closed { leg: id, status: 200, origin: Origin::Remote });
+            }
+        }
+        match &leg.usage {
+            Usage::Offered(offered) => {
+                let (server, tag) = (offered.server, Some(super::accept::tag_of(leg)));
+                let finish = |writer: Writer<'_>| writer.finish(None);
+                let _ = self.table.respond(now, server, 487, tag, &mut self.outbox, finish);
+                leg.usage = Usage::Over;
+            }
+            Usage::Calling(calling) if calling.cancelled.is_some() => return None,
+            Usage::Calling(_) => self.cancel(now, id, &Content::default(), true),
+            Usage::Confirmed => leg.usage = Usage::Over,
+            // Ours crosses it, and its answer is the end.
+            Usage::Closing | Usage::Over => return None,
+        }
+        self.settle(now, id);
+        self.told(id, Event::Bye { leg: id })
     }
 }

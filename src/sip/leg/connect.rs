@@ -1,18 +1,291 @@
-//! A leg of ours before it is answered (RFC 3261 §13.2).
+//! A leg of ours before it is answered (RFC 3261 §13.2), and the ACK of every 2xx to an INVITE of ours.
 
-use super::{Connect, Content, LegId};
+use super::accept::address;
+use super::send::{MAX_FORWARDS, Request, body_of, sdp_of};
+use super::usage::{Accepted, Calling, Kind, Leg, Sent, Usage};
+use super::{Connect, Content, Event, LegId, Origin, carry};
+use crate::sip::dialog::{Dialog, Parts, route_set};
+use crate::sip::flow::Flow;
+use crate::sip::offer_answer::{Exchange, declined};
 use crate::sip::stack::{Gone, Stack};
-use crate::sip::timing::Now;
+use crate::sip::timing::{Now, T1X64, TIMER_C, Time};
+use crate::sip::transaction::{ClientId, Outgoing};
+use crate::wire::headers::APPLICATION_SDP;
+use crate::wire::{Message, Method, Name, Writer, uri};
 
-#[allow(unused_variables)]
+/// From of a leg of ours.
+fn from(connect: &Connect<'_>, host: &str) -> Vec<u8> {
+    let Some(user) = connect.from_user else {
+        // RFC 3323 §4.1.
+        return b"\"Anonymous\" <sip:anonymous@anonymous.invalid>".to_vec();
+    };
+    let mut text = Vec::with_capacity(64);
+    if let Some(display) = connect.from_display.filter(|display| !display.is_empty()) {
+        text.push(b'"');
+        for &byte in display {
+            if matches!(byte, b'"' | b'\\') {
+                text.push(b'\\');
+            }
+            text.push(byte);
+        }
+        text.extend_from_slice(b"\" ");
+    }
+    text.extend_from_slice(b"<sip:");
+    uri::encode_user(&mut text, user);
+    text.push(b'@');
+    text.extend_from_slice(host.as_bytes());
+    text.push(b'>');
+    text
+}
+
+// Verbs.
 impl Stack {
-    /// INVITE to a new leg. What comes of it: [`super::Event::Progress`], then `Answered` or `Refused`.
+    /// INVITE to a new leg. What comes of it: [`Event::Progress`], then `Answered` or `Refused`.
     pub fn connect(&mut self, now: Now, connect: Connect<'_>) -> LegId {
-        unimplemented!()
+        let (call_id, tag) = (self.ident.sip_call_id(connect.slot), self.ident.tag());
+        let mut others: smallvec::SmallVec<[Flow; 2]> = connect.flows.iter().rev().copied().collect();
+        let first = others.pop();
+        let flow = first.unwrap_or(NOWHERE);
+        let host = self.settings.listeners.get(usize::from(flow.listener));
+        let host = host.map_or("anonymous.invalid", |listener| &listener.advertised);
+        let dialog = Dialog::new(Parts {
+            call_id: call_id.as_bytes(),
+            local_tag: tag.as_bytes(),
+            remote_tag: b"",
+            local: &from(&connect, host),
+            remote: &[b"<", connect.to, b">"].concat(),
+            target: connect.uri,
+            routes: b"",
+        });
+        let calling = Calling { others, provisional: false, ringing: false, cancelled: None, quiet: false };
+        let mut leg = Leg::new(dialog, flow, Usage::Calling(Box::new(calling)));
+        leg.outgoing = true;
+        leg.local_cseq = self.ident.cseq();
+        leg.credentials = connect.credentials;
+        let id = self.add_leg(leg);
+        let sent = self.next_sent();
+        let Some(leg) = self.legs.get_mut(id.into()) else { return id };
+        if first.is_none() {
+            leg.usage = Usage::Over;
+            self.tell(id, Event::Refused { leg: id, status: 503, origin: Origin::Local });
+            return id;
+        }
+        let offer = sdp_of(&connect.content).map(|sdp| leg.session.offer(sdp).to_vec());
+        let request = Request {
+            method: Method::Invite,
+            kind: Kind::Invite,
+            id: sent,
+            max_forwards: connect.max_forwards,
+            offered: offer.is_some(),
+            body: body_of(&connect.content, offer.as_deref().unwrap_or_default()),
+        };
+        self.send_request(now.mono, id, &request, &|writer| carry::write(writer, &connect.content));
+        id
     }
 
-    /// ACK for a 2xx that carried an offer: with the answer.
+    /// ACK for a 2xx that carried an offer (to our INVITE or re-INVITE): with the answer. Without one every stream is
+    /// declined.
+    ///
+    /// # Errors
+    /// No 2xx waits for its ACK.
     pub fn acknowledge(&mut self, now: Now, leg: LegId, content: Content<'_>) -> Result<(), Gone> {
-        unimplemented!()
+        let sent = self.legs.get(leg.into()).and_then(Leg::unanswered).ok_or(Gone)?;
+        self.acknowledge_sent(leg, sent, &content);
+        self.settle(now.mono, leg);
+        Ok(())
     }
+}
+
+/// A flow that no message is ever sent by.
+const NOWHERE: Flow = Flow {
+    transport: crate::sip::flow::Transport::Udp,
+    listener: 0,
+    peer: std::net::SocketAddr::new(std::net::IpAddr::V4(std::net::Ipv4Addr::UNSPECIFIED), 0),
+    connection: 0,
+};
+
+// Responses to the INVITE.
+impl Stack {
+    pub(crate) fn on_provisional(
+        &mut self,
+        now: Time,
+        id: LegId,
+        client: ClientId,
+        message: &Message<'_>,
+    ) -> Option<Event> {
+        let status = message.status()?;
+        let leg = self.legs.get_mut(id.into())?;
+        let sent = leg.sent.iter_mut().find(|sent| sent.client == client)?;
+        if !matches!(sent.kind, Kind::Invite | Kind::Modify) {
+            return None;
+        }
+        if status > 100 || sent.expires.is_none() {
+            sent.expires = Some(now + TIMER_C);
+        }
+        let Usage::Calling(calling) = &mut leg.usage else { return None };
+        calling.provisional = true;
+        if status == 100 || calling.cancelled.is_some() || calling.quiet {
+            return None;
+        }
+        calling.ringing = true;
+        self.told(id, Event::Progress { leg: id, status })
+    }
+
+    /// Timer C (RFC 3261 §16.6 step 11): an INVITE that is provisionally answered for ever is cancelled.
+    pub(crate) fn expire_due(&mut self, now: Time, id: LegId) {
+        let Some(leg) = self.legs.get_mut(id.into()) else { return };
+        for sent in &mut leg.sent {
+            if sent.expires.is_some_and(|at| at <= now) {
+                sent.expires = None;
+                self.table.cancel(now, sent.client, b"", &mut self.outbox);
+            }
+        }
+        leg.sent.retain(|sent| sent.accepted.as_ref().is_none_or(|accepted| now < accepted.until));
+    }
+
+    /// The INVITE failed for good.
+    pub(crate) fn on_refused(&mut self, id: LegId, (status, origin): (u16, Origin)) -> Option<Event> {
+        let leg = self.legs.get_mut(id.into())?;
+        let usage = std::mem::replace(&mut leg.usage, Usage::Over);
+        leg.session.refused();
+        let Usage::Calling(calling) = usage else { return None };
+        let event = match calling.cancelled {
+            _ if calling.quiet => return None,
+            Some(_) => Event::Closed { leg: id, status, origin },
+            None => Event::Refused { leg: id, status, origin },
+        };
+        self.told(id, event)
+    }
+
+    /// The first 2xx to the INVITE that made the leg.
+    pub(crate) fn on_accepted(
+        &mut self,
+        now: Time,
+        id: LegId,
+        sent: Sent,
+        message: &Message<'_>,
+    ) -> Option<Event> {
+        let leg = self.legs.get_mut(id.into())?;
+        let usage = std::mem::replace(&mut leg.usage, Usage::Confirmed);
+        let Usage::Calling(calling) = usage else {
+            leg.usage = usage;
+            return None;
+        };
+        leg.dialog = confirmed(&leg.dialog, message);
+        // What is kept for another try is needed no more.
+        let needs_answer = self.take_2xx(now, id, sent, message);
+        self.aim(id);
+        if !needs_answer {
+            let place = self.legs.get(id.into()).and_then(Leg::unanswered);
+            if let Some(place) = place {
+                self.acknowledge_sent(id, place, &Content::default());
+            }
+        }
+        let status = message.status()?;
+        let Some(fields) = calling.cancelled else {
+            return self.told(id, Event::Answered { leg: id, status, needs_answer });
+        };
+        // The CANCEL came too late (RFC 3261 §9.1): the call stands, and is ended as one.
+        let quiet = calling.quiet;
+        self.close_answered(now, id, &Content { fields: &fields, ..Content::default() });
+        if let (true, Some(leg)) = (quiet, self.legs.get_mut(id.into())) {
+            leg.quiet = true;
+        }
+        None
+    }
+
+    /// What a 2xx to an INVITE or re-INVITE of ours does to the session; the ACK is still to be sent. True if the 2xx
+    /// carries an offer.
+    pub(crate) fn take_2xx(&mut self, now: Time, id: LegId, sent: Sent, message: &Message<'_>) -> bool {
+        let Some(leg) = self.legs.get_mut(id.into()) else { return false };
+        if sent.offered {
+            if message.has_sdp() { leg.session.answered(message.body()) } else { leg.session.stands() }
+        } else if message.has_sdp() {
+            leg.session.offered(message.body());
+        }
+        let accepted = Accepted { tag: message.to_tag().unwrap_or(b"").into(), ack: None, until: now + T1X64 };
+        leg.sent.push(Sent { accepted: Some(Box::new(accepted)), request: None, expires: None, ..sent });
+        !sent.offered && message.has_sdp()
+    }
+
+    /// Sends the ACK of the 2xx to the request at `place`: with an answer if the 2xx carried an offer.
+    pub(crate) fn acknowledge_sent(&mut self, id: LegId, place: usize, content: &Content<'_>) {
+        let Some(leg) = self.legs.get_mut(id.into()) else { return };
+        let Some(cseq) = leg.sent.get(place).map(|sent| sent.cseq) else { return };
+        let mut answer = Vec::new();
+        if leg.session.exchange() == Exchange::Theirs {
+            let refusal;
+            let sdp = match sdp_of(content) {
+                Some(sdp) => sdp,
+                None => {
+                    refusal = declined(leg.session.proposed().unwrap_or(leg.session.remote()));
+                    &refusal
+                }
+            };
+            answer.extend_from_slice(leg.session.answer(sdp));
+        }
+        let (dialog, flow) = (leg.dialog.clone(), leg.flow);
+        let body = (!answer.is_empty()).then_some((APPLICATION_SDP.as_bytes(), answer.as_slice()));
+        let ack = self.send_ack(id, &dialog, flow, cseq, body, &|writer| carry::write(writer, content));
+        let leg = self.legs.get_mut(id.into());
+        let accepted = leg.and_then(|leg| leg.sent.get_mut(place)?.accepted.as_mut());
+        if let Some(accepted) = accepted {
+            accepted.ack = Some((flow, ack));
+        }
+    }
+
+    /// Another 2xx to an INVITE of ours: the same once more gets the same ACK, that of another branch of a fork is
+    /// acknowledged and ended (RFC 3261 §13.2.2.4).
+    pub(crate) fn on_2xx_again(&mut self, now: Time, id: LegId, client: ClientId, message: &Message<'_>) {
+        let Some(leg) = self.legs.get(id.into()) else { return };
+        let Some(sent) = leg.sent.iter().find(|sent| sent.client == client) else { return };
+        let Some(accepted) = &sent.accepted else { return };
+        if message.to_tag().unwrap_or(b"") == &*accepted.tag {
+            if let Some((flow, ack)) = &accepted.ack {
+                self.outbox.copy(0, *flow, ack);
+            }
+            return;
+        }
+        let (cseq, flow) = (sent.cseq, leg.flow);
+        let dialog = confirmed(&leg.dialog, message);
+        let flow = dialog.hop(flow, &self.settings.listeners).or(flow);
+        let refusal = if sent.offered { Vec::new() } else { declined(message.body()) };
+        let body = (!refusal.is_empty()).then_some((APPLICATION_SDP.as_bytes(), refusal.as_slice()));
+        self.send_ack(id, &dialog, flow, cseq, body, &|_| ());
+        self.send_stray_bye(now, &dialog, flow, cseq.wrapping_add(1));
+    }
+
+    /// BYE in a dialog that is no leg's; nobody waits for its answer.
+    fn send_stray_bye(&mut self, now: Time, dialog: &Dialog, flow: Flow, cseq: u32) {
+        let branch = self.ident.branch();
+        let stack = (&*self.settings.listeners, &*self.settings.product);
+        let head = (Method::Bye, MAX_FORWARDS, cseq);
+        super::send::write_head(&mut self.scratch, stack, dialog, (flow, flow), head, &branch).finish(None);
+        let scratch = &self.scratch;
+        let outgoing = Outgoing { method: Method::Bye.as_str().as_bytes(), branch: &branch, owner: None };
+        self.table.send(now, flow, outgoing, &mut self.outbox, |buf| buf.extend_from_slice(scratch));
+    }
+}
+
+/// The dialog that a 2xx to our INVITE makes (RFC 3261 §12.1.2).
+fn confirmed(early: &Dialog, message: &Message<'_>) -> Dialog {
+    let contact = message.contact();
+    let parts = early.parts();
+    let target = contact.map_or(parts.target, |contact| contact.uri.bytes);
+    let routes = route_set(message.headers(Name::RecordRoute), true);
+    let remote_tag = message.to_tag().unwrap_or(b"");
+    // The URI of To as we wrote it: the peer may have changed only its display name.
+    let remote = address(&message.to());
+    Dialog::new(Parts { remote_tag, remote: &remote, target, routes: &routes, ..parts })
+}
+
+/// The headers that `content` adds to a CANCEL, as whole lines.
+pub(crate) fn lines(content: &Content<'_>) -> Vec<u8> {
+    let mut buffer = Vec::new();
+    let mut writer = Writer::response(&mut buffer, 100, "");
+    carry::write(&mut writer, content);
+    drop(writer);
+    let start = memchr::memchr(b'\n', &buffer).map_or(buffer.len(), |at| at + 1);
+    buffer.drain(..start);
+    buffer
 }

@@ -9,7 +9,10 @@ pub mod connect;
 pub mod decision;
 pub mod keepalive;
 pub mod modify;
+mod outcome;
 pub mod refer;
+pub(crate) mod send;
+pub(crate) mod usage;
 
 use super::flow::Flow;
 use crate::wire::Message;
@@ -25,9 +28,7 @@ pub struct LegId {
 
 /// A request that a peer sent inside a leg and that waits for our final response.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub struct RequestId(pub(crate) u64);
-
-/// A request that we sent inside a leg. Answered by exactly one [`Event::Response`].
+pub struct RequestId(XX inside a leg. Answered by exactly one [`Event::Response`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct SentId(pub(crate) u64);
 

@@ -1,14 +1,23 @@
-//! Requests that pass inside a leg: re-INVITE, UPDATE, INFO (RFC 3261 §14, RFC 3311, RFC 6086).
+//! Requests that pass inside a leg: re-INVITE, UPDATE, INFO (RFC 3261 §14, RFC 3311, RFC 6086, RFC 6141).
 
-use super::{Content, LegId, RequestId, SentId};
+use super::accept::{carries, write_acceptable};
+use super::send::{MAX_FORWARDS, Request, body_of, sdp_of, write_contact};
+use super::usage::{Asked, Kind, Leg, Sent, Usage};
+use super::{Body, Content, Event, LegId, Origin, RequestId, SentId, Wish, carry};
+use crate::sip::flow::Flow;
+use crate::sip::offer_answer::Exchange;
 use crate::sip::stack::{Gone, NotSent, Stack};
-use crate::sip::timing::Now;
-use crate::wire::Message;
+use crate::sip::timing::{Now, Time};
+use crate::wire::headers::{ALLOW, SUPPORTED};
+use crate::wire::{Message, Method, Name, Writer};
 
-#[allow(unused_variables)]
+// Verbs.
 impl Stack {
     /// The peer's re-INVITE, UPDATE or INFO (of another leg), sent in this one. Answered by one
-    /// [`super::Event::Response`].
+    /// [`Event::Response`].
+    ///
+    /// # Errors
+    /// [`NotSent::Pending`] while an offer or an INVITE is outstanding in this leg, or it is not yet answered.
     pub fn pass(
         &mut self,
         now: Now,
@@ -16,10 +25,37 @@ impl Stack {
         message: &Message<'_>,
         identity: bool,
     ) -> Result<SentId, NotSent> {
-        unimplemented!()
+        let (id, sent) = (leg, self.next_sent());
+        let leg = self.legs.get_mut(id.into()).ok_or(NotSent::Gone)?;
+        leg.may_ask()?;
+        let idle = leg.session.exchange() == Exchange::Idle;
+        let (kind, free) = match message.method() {
+            Method::Invite => (Kind::Modify, idle && !leg.invite_under_way()),
+            Method::Update => (Kind::Update, idle || !message.has_sdp()),
+            _ => (Kind::Info, true),
+        };
+        if !free {
+            return Err(NotSent::Pending);
+        }
+        let offered = message.has_sdp() && kind != Kind::Info;
+        let offer = offered.then(|| leg.session.offer(message.body()).to_vec());
+        let content = Content { copy: Some(message), identity, fields: &[], body: Body::Copied };
+        let request = Request {
+            method: message.method(),
+            kind,
+            id: sent,
+            max_forwards: message.max_forwards().unwrap_or(MAX_FORWARDS).saturating_sub(1),
+            offered,
+            body: body_of(&content, offer.as_deref().unwrap_or(message.body())),
+        };
+        self.send_request(now.mono, id, &request, &|writer| carry::write(writer, &content))
+            .ok_or(NotSent::Gone)
     }
 
-    /// Answers an [`super::Event::Request`]. 1xx allowed for a re-INVITE.
+    /// Answers an [`Event::Request`]. 1xx allowed for a re-INVITE.
+    ///
+    /// # Errors
+    /// It has its answer: the peer cancelled it or ended the leg.
     pub fn respond(
         &mut self,
         now: Now,
@@ -27,6 +63,220 @@ impl Stack {
         status: u16,
         content: Content<'_>,
     ) -> Result<(), Gone> {
-        unimplemented!()
+        let id = self.table.owner(request.0).flatten().ok_or(Gone)?;
+        let leg = self.legs.get_mut(id.into()).ok_or(Gone)?;
+        let place = leg.asked.iter().position(|asked| asked.server == request.0).ok_or(Gone)?;
+        let asked = &leg.asked[place];
+        let (wish, cseq, offered) = (asked.wish, asked.cseq, asked.offered);
+        if status >= 200 {
+            leg.asked.remove(place);
+        }
+        if wish == Wish::Modify && (200..300).contains(&status) {
+            return self.accept_invite(now.mono, id, request.0, cseq, &content);
+        }
+        if offered && status >= 200 {
+            match sdp_of(&content).filter(|_| status < 300) {
+                Some(sdp) => _ = leg.session.answer(sdp),
+                None => leg.session.refused(),
+            }
+        }
+        let dressed = if offered { leg.session.last_sent() } else { sdp_of(&content).unwrap_or_default() };
+        let (settings, flow, body) = (&self.settings, leg.flow, body_of(&content, dressed));
+        let write = |mut writer: Writer<'_>| {
+            if status < 300 && wish != Wish::Info {
+                write_contact(&mut writer, &settings.listeners, flow);
+                writer.header(Name::Allow, ALLOW).header(Name::Supported, SUPPORTED);
+            }
+            writer.header(Name::Server, settings.product.as_bytes());
+            carry::write(&mut writer, &content);
+            writer.finish(body)
+        };
+        let tag = Some(leg.dialog.local_tag());
+        let sent = self.table.respond(now.mono, request.0, status, tag, &mut self.outbox, write);
+        self.settle(now.mono, id);
+        sent.map_err(|_| Gone)
+    }
+}
+
+impl Leg {
+    /// Whether a request of the INVITE usage may be sent now.
+    pub(crate) fn may_ask(&self) -> Result<(), NotSent> {
+        match self.usage {
+            Usage::Confirmed => Ok(()),
+            Usage::Offered(_) | Usage::Calling(_) => Err(NotSent::Pending),
+            Usage::Closing | Usage::Over => Err(NotSent::Gone),
+        }
+    }
+
+    /// The Contact of a request or 2xx that refreshes the target.
+    fn refresh(&mut self, message: &Message<'_>) -> bool {
+        message.contact().is_some_and(|contact| self.dialog.refresh_target(contact.uri.bytes))
+    }
+}
+
+// Requests of the peer.
+impl Stack {
+    pub(crate) fn on_reinvite(
+        &mut self,
+        now: Time,
+        flow: Flow,
+        id: LegId,
+        message: &Message<'_>,
+    ) -> Option<Event> {
+        let leg = self.legs.get(id.into())?;
+        match leg.usage {
+            Usage::Confirmed => {}
+            Usage::Offered(_) => return self.refuse_for_a_while(now, flow, message),
+            Usage::Calling(_) => return self.refuse(now, flow, message, 491, &|_| ()),
+            Usage::Closing | Usage::Over => return self.refuse(now, flow, message, 481, &|_| ()),
+        }
+        if !carries(message) {
+            return self.refuse(now, flow, message, 415, &write_acceptable);
+        }
+        // Ours is outstanding: glare (RFC 3261 §14.2). Theirs is: they must wait for it.
+        if leg.session.exchange() == Exchange::Ours || leg.asks_invite() {
+            return self.refuse(now, flow, message, 491, &|_| ());
+        }
+        if leg.invite_under_way() || leg.session.exchange() == Exchange::Theirs {
+            return self.refuse_for_a_while(now, flow, message);
+        }
+        let event = self.ask(now, flow, id, message, Wish::Modify)?;
+        let Event::Request { request, .. } = event else { return None };
+        // It was opened just now, so it is open. The other side takes its time.
+        let _ =
+            self.table.respond(now, request.0, 100, None, &mut self.outbox, |writer| writer.finish(None));
+        self.told(id, event)
+    }
+
+    pub(crate) fn on_update(
+        &mut self,
+        now: Time,
+        flow: Flow,
+        id: LegId,
+        message: &Message<'_>,
+    ) -> Option<Event> {
+        let leg = self.legs.get(id.into())?;
+        match leg.usage {
+            Usage::Confirmed => {}
+            Usage::Offered(_) | Usage::Calling(_) => return self.refuse_for_a_while(now, flow, message),
+            Usage::Closing | Usage::Over => return self.refuse(now, flow, message, 481, &|_| ()),
+        }
+        if !carries(message) {
+            return self.refuse(now, flow, message, 415, &write_acceptable);
+        }
+        // RFC 3311 §5.2.
+        match leg.session.exchange() {
+            Exchange::Ours if message.has_sdp() => return self.refuse(now, flow, message, 491, &|_| ()),
+            Exchange::Theirs if message.has_sdp() => return self.refuse_for_a_while(now, flow, message),
+            Exchange::Ours | Exchange::Theirs | Exchange::Idle => {}
+        }
+        let event = self.ask(now, flow, id, message, Wish::Update)?;
+        self.told(id, event)
+    }
+
+    pub(crate) fn on_info(
+        &mut self,
+        now: Time,
+        flow: Flow,
+        id: LegId,
+        message: &Message<'_>,
+    ) -> Option<Event> {
+        match self.legs.get(id.into())?.usage {
+            Usage::Closing | Usage::Over => self.refuse(now, flow, message, 481, &|_| ()),
+            Usage::Offered(_) | Usage::Calling(_) | Usage::Confirmed => {
+                let event = self.ask(now, flow, id, message, Wish::Info)?;
+                self.told(id, event)
+            }
+        }
+    }
+
+    /// Keeps a request that the layer above answers.
+    pub(crate) fn ask(
+        &mut self,
+        now: Time,
+        flow: Flow,
+        id: LegId,
+        message: &Message<'_>,
+        wish: Wish,
+    ) -> Option<Event> {
+        let server = self.table.open(now, flow, message, Some(id));
+        let leg = self.legs.get_mut(id.into())?;
+        let changes = matches!(wish, Wish::Modify | Wish::Update);
+        let offered = changes && message.has_sdp();
+        if offered {
+            leg.session.offered(message.body());
+        }
+        let refreshed = changes && leg.refresh(message);
+        leg.asked.push(Asked {
+            server,
+            wish,
+            cseq: message.cseq().number,
+            offered,
+            no_subscription: super::decision::refuses_subscription(message),
+        });
+        if refreshed {
+            self.aim(id);
+        }
+        Some(Event::Request { leg: id, request: RequestId(server), wish })
+    }
+
+    /// 500 with a Retry-After of 0 to 10 s: an earlier offer or INVITE of the peer is not answered yet (RFC 3261
+    /// §14.2, RFC 3311 §5.2).
+    fn refuse_for_a_while(&mut self, now: Time, flow: Flow, message: &Message<'_>) -> Option<Event> {
+        let seconds = self.ident.millis_below(11);
+        self.refuse(now, flow, message, 500, &|writer| {
+            writer.begin(Name::RetryAfter).push_number(seconds.into());
+        })
+    }
+}
+
+// Answers to ours.
+impl Stack {
+    /// The 2xx to a re-INVITE of ours.
+    pub(crate) fn on_modified(
+        &mut self,
+        now: Time,
+        id: LegId,
+        sent: Sent,
+        message: &Message<'_>,
+    ) -> Option<Event> {
+        let (name, status) = (sent.id, message.status()?);
+        let refreshed = self.legs.get_mut(id.into())?.refresh(message);
+        let needs_answer = self.take_2xx(now, id, sent, message);
+        if refreshed {
+            self.aim(id);
+        }
+        let open = self.legs.get(id.into()).is_some_and(|leg| !leg.released && leg.is_answered());
+        if !(needs_answer && open) {
+            if let Some(place) = self.legs.get(id.into()).and_then(Leg::unanswered) {
+                self.acknowledge_sent(id, place, &Content::default());
+            }
+        }
+        let needs_answer = needs_answer && open;
+        self.told(id, Event::Response { leg: id, sent: name, status, origin: Origin::Remote, needs_answer })
+    }
+
+    /// Any other final response to a request that the layer above sent.
+    pub(crate) fn on_answer(
+        &mut self,
+        id: LegId,
+        sent: &Sent,
+        (status, origin): (u16, Origin),
+        response: Option<&Message<'_>>,
+    ) -> Option<Event> {
+        let leg = self.legs.get_mut(id.into())?;
+        let accepted = response.filter(|_| (200..300).contains(&status));
+        if sent.offered {
+            match accepted.filter(|message| message.has_sdp()) {
+                Some(message) => leg.session.answered(message.body()),
+                None => leg.session.refused(),
+            }
+        }
+        if let (Kind::Update, Some(message)) = (sent.kind, accepted) {
+            if leg.refresh(message) {
+                self.aim(id);
+            }
+        }
+        self.told(id, Event::Response { leg: id, sent: sent.id, status, origin, needs_answer: false })
     }
 }

@@ -36,6 +36,8 @@ pub(crate) struct Leg {
     pub(crate) credentials: Option<u16>,
     /// No event comes any more; once over and done, the leg goes.
     pub(crate) released: bool,
+    /// The layer above has its last event, though our BYE is still on its way.
+    pub(crate) quiet: bool,
     /// Our requests that are unanswered or, if INVITEs, may still see another 2xx.
     pub(crate) sent: Vec<Sent>,
     /// The peer's requests that wait for the layer above.
@@ -59,12 +61,8 @@ pub(crate) enum Usage {
     Offered(Box<Offered>),
     /// Our INVITE has no final response.
     Calling(Box<Calling>),
-    /// A 2xx with an offer came to our INVITE; its ACK waits for our answer.
-    Unanswered {
-        /// CSeq of the INVITE.
-        cseq: u32,
-    },
-    /// Answered both ways (our 2xx may still wait for its ACK: [`Leg::unacked`]).
+    /// Answered (our 2xx may still wait for its ACK: [`Leg::unacked`]; the peer's for our answer to its offer:
+    /// [`Leg::unanswered`]).
     Confirmed,
     /// We end it: CANCEL or BYE is on its way, or waits until it may go.
     Closing,
@@ -105,10 +103,10 @@ pub(crate) struct Calling {
     pub(crate) provisional: bool,
     /// A 101-199 came.
     pub(crate) ringing: bool,
-    /// Timer C (RFC 3261 §16.6): from the last 101-199 on.
-    pub(crate) timer_c: Option<Time>,
-    /// The layer above closed it.
-    pub(crate) cancelled: bool,
+    /// It is cancelled; the headers of a BYE, should a 2xx cross the CANCEL.
+    pub(crate) cancelled: Option<Box<[Field]>>,
+    /// The layer above has its last event: the peer's BYE was it.
+    pub(crate) quiet: bool,
 }
 
 /// A request of ours.
@@ -124,10 +122,14 @@ pub(crate) struct Sent {
     pub(crate) kind: Kind,
     /// Whether it carries an offer.
     pub(crate) offered: bool,
-    /// How often a challenge to it was answered.
-    pub(crate) challenged: u8,
+    /// The last challenge to it that was answered (401 or 407), and whether it was the first.
+    pub(crate) challenged: Option<(u16, bool)>,
+    /// Its text, where it may have to be sent again in another transaction.
+    pub(crate) request: Option<Box<[u8]>>,
     /// Where it goes if this flow fails: a request that went by TCP only because of its size (RFC 3261 §18.1.1).
     pub(crate) fallback: Option<Flow>,
+    /// Timer C (RFC 3261 §16.6) of an INVITE that is provisionally answered.
+    pub(crate) expires: Option<Time>,
     /// A 2xx to this INVITE came.
     pub(crate) accepted: Option<Box<Accepted>>,
 }
@@ -156,8 +158,8 @@ pub(crate) enum Kind {
     Info,
     /// REFER.
     Refer,
-    /// NOTIFY; whether the layer above waits for its answer.
-    Notify(NotifyId, bool),
+    /// NOTIFY.
+    Notify(NotifyId),
     /// OPTIONS that the layer above asked for.
     Probe,
     /// OPTIONS of the stack's own.
@@ -206,23 +208,24 @@ impl Leg {
         match &self.usage {
             Usage::Offered(offered) if offered.parties.is_empty() => LegState::Trying,
             Usage::Offered(_) => LegState::Ringing,
-            Usage::Calling(calling) if calling.cancelled => LegState::Closing,
+            Usage::Calling(calling) if calling.cancelled.is_some() => LegState::Closing,
             Usage::Calling(calling) if calling.ringing => LegState::Ringing,
             Usage::Calling(_) => LegState::Trying,
-            Usage::Unanswered { .. } => LegState::Answered,
-            Usage::Confirmed if self.unacked.is_some() => LegState::Answered,
+            Usage::Confirmed if self.unacked.is_some() || self.unanswered().is_some() => LegState::Answered,
             Usage::Confirmed => LegState::Confirmed,
             Usage::Closing => LegState::Closing,
             Usage::Over => LegState::Over,
         }
     }
 
-    /// Whether requests may be sent in its dialog for the INVITE usage.
+    /// Whether it is answered and not being ended.
     pub(crate) fn is_answered(&self) -> bool {
-        match self.usage {
-            Usage::Confirmed | Usage::Unanswered { .. } => true,
-            Usage::Offered(_) | Usage::Calling(_) | Usage::Closing | Usage::Over => false,
-        }
+        matches!(self.usage, Usage::Confirmed)
+    }
+
+    /// The place among [`Leg::sent`] of an INVITE whose 2xx was not acknowledged yet.
+    pub(crate) fn unanswered(&self) -> Option<usize> {
+        self.sent.iter().position(|sent| sent.accepted.as_ref().is_some_and(|accepted| accepted.ack.is_none()))
     }
 
     /// Whether nothing remains to be done in it but to be released.
@@ -233,12 +236,17 @@ impl Leg {
             && self.unacked.is_none()
     }
 
+    /// Whether an INVITE of ours is without a final response.
+    pub(crate) fn asks_invite(&self) -> bool {
+        let open = |sent: &Sent| matches!(sent.kind, Kind::Invite | Kind::Modify) && sent.accepted.is_none();
+        self.sent.iter().any(open)
+    }
+
     /// Whether an INVITE of ours or of the peer's is under way (RFC 3261 §14.1).
     pub(crate) fn invite_under_way(&self) -> bool {
-        let ours = |sent: &Sent| matches!(sent.kind, Kind::Invite | Kind::Modify) && sent.accepted.is_none();
         self.unacked.is_some()
-            || matches!(self.usage, Usage::Unanswered { .. })
-            || self.sent.iter().any(ours)
+            || self.unanswered().is_some()
+            || self.asks_invite()
             || self.asked.iter().any(|asked| asked.wish == super::Wish::Modify)
     }
 
@@ -247,12 +255,12 @@ impl Leg {
         let unacked = self.unacked.as_ref().map(|unacked| unacked.at.min(unacked.until));
         let usage = match &self.usage {
             Usage::Offered(offered) => offered.repeat_at,
-            Usage::Calling(calling) => calling.timer_c,
-            Usage::Unanswered { .. } | Usage::Confirmed | Usage::Closing | Usage::Over => None,
+            Usage::Calling(_) | Usage::Confirmed | Usage::Closing | Usage::Over => None,
         };
-        let accepted = self.sent.iter().filter_map(|sent| Some(sent.accepted.as_ref()?.until)).min();
+        let sent = |sent: &Sent| sent.accepted.as_ref().map(|accepted| accepted.until).or(sent.expires);
+        let sent = self.sent.iter().filter_map(sent).min();
         let referral = self.referrals.iter().filter_map(|referral| referral.again_at).min();
         let keepalive = self.keepalive.as_ref().map(|keepalive| keepalive.at);
-        [unacked, usage, accepted, referral, keepalive].into_iter().flatten().min()
+        [unacked, usage, sent, referral, keepalive].into_iter().flatten().min()
     }
 }

@@ -19,6 +19,7 @@ mod table;
 
 use echo::Echo;
 pub use table::Table;
+pub(crate) use table::response_flow;
 
 /// A request longer than this should not go by UDP (RFC 3261 §18.1.1). The layer above chooses the flow.
 pub const UDP_LIMIT: usize = 1300;

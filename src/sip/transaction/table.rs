@@ -16,6 +16,8 @@ use std::collections::VecDeque;
 mod clients;
 mod servers;
 
+pub(crate) use servers::response_flow;
+
 use clients::ClientEntry;
 use servers::ServerEntry;
 

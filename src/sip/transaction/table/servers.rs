@@ -146,14 +146,17 @@ impl<O: Copy> Table<O> {
         Ok(())
     }
 
-    /// Sends the 2xx of an INVITE once more; the leg does it until the ACK comes (RFC 3261 §13.3.1.4). False: it is
+    /// Sends the 2xx of an INVITE once more; the leg does it until the ACK comes (RFC 3261 §13.3.1.4), or its last
+    /// provisional response, which is repeated each minute (§13.3.1.1). False: it is
     /// no longer there.
     pub fn respond_again(&mut self, server: ServerId, outbox: &mut Outbox) -> bool {
         let Some(entry) = self.servers.get(server.0) else { return false };
-        let ServerMachine::Invite(machine @ InviteServer::Accepted { .. }) = &entry.machine else {
-            return false;
+        let response = match &entry.machine {
+            ServerMachine::Invite(machine @ InviteServer::Accepted { .. }) => machine.response(),
+            ServerMachine::Invite(machine @ InviteServer::Proceeding { .. }) => machine.on_retransmission(),
+            ServerMachine::Invite(_) | ServerMachine::Other(_) => None,
         };
-        let Some(response) = machine.response() else { return false };
+        let Some(response) = response else { return false };
         outbox.copy(response_id(server.0, entry.flow), entry.flow, response);
         true
     }
@@ -310,7 +313,7 @@ fn response_id(id: SlabId, flow: Flow) -> u64 {
 /// Where responses go: by stream over the connection that the request came by; by UDP to the source address, at the
 /// source port if `rport` is there, else at that of sent-by (RFC 3261 §18.2.2, RFC 3581 §4; `maddr` is not followed,
 /// because no packet goes to an address that a peer names). And the port of sent-by.
-fn response_flow(flow: Flow, request: &Message<'_>) -> (Flow, u16) {
+pub(crate) fn response_flow(flow: Flow, request: &Message<'_>) -> (Flow, u16) {
     let via = request.via();
     let sent_by = via.port.unwrap_or(5060);
     let mut to = flow;

@@ -1,0 +1,260 @@
+//! Where a received message goes: to its transaction, its leg, or an answer at the door (RFC 3261 §8.2, §12.2.2).
+//!
+//! Not here: what a leg makes of it (`leg/`). Called by [`Stack::handle_message`] alone.
+
+use super::flow::Flow;
+use super::leg::usage::{Leg, Usage};
+use super::leg::{Event, LegId, Origin, accept};
+use super::stack::{Owner, Stack};
+use super::timing::Time;
+use super::transaction::{Inbound, Kind, ServerId, response_flow};
+use crate::wire::headers::{ALLOW, APPLICATION_SDP, SUPPORTED};
+use crate::wire::{Message, Method, Name, Writer, response_to};
+
+impl Leg {
+    /// Whether a message of the peer's belongs to it.
+    fn matches(&self, local_tag: &[u8], remote_tag: &[u8]) -> bool {
+        let local = match &self.usage {
+            Usage::Offered(offered) => offered.parties.iter().any(|party| party.tag.as_bytes() == local_tag),
+            _ => false,
+        } || self.dialog.local_tag() == local_tag;
+        // Before the answer each branch of a fork has its own tag.
+        let remote = match &self.usage {
+            Usage::Calling(_) => !remote_tag.is_empty(),
+            _ => self.dialog.remote_tag() == remote_tag,
+        };
+        local && remote
+    }
+}
+
+// Requests.
+impl Stack {
+    pub(crate) fn on_request(
+        &mut self,
+        now: Time,
+        flow: Flow,
+        message: &Message<'_>,
+        known: bool,
+    ) -> Option<Event> {
+        match self.table.receive_request(now, flow, message, &mut self.outbox) {
+            Inbound::Absorbed => None,
+            Inbound::Merged if known => self.refuse(now, flow, message, 482, &|_| ()),
+            Inbound::Merged => None,
+            Inbound::Cancel { invite, owner } => self.on_cancel(now, flow, message, invite, owner),
+            Inbound::New => self.on_new_request(now, flow, message, known),
+        }
+    }
+
+    fn on_new_request(
+        &mut self,
+        now: Time,
+        flow: Flow,
+        message: &Message<'_>,
+        known: bool,
+    ) -> Option<Event> {
+        let remote_tag = message.from_tag().unwrap_or(b"");
+        let leg = message.to_tag().and_then(|local_tag| {
+            self.find_leg(message.call_id(), |leg| leg.matches(local_tag, remote_tag))
+        });
+        match (message.method(), leg) {
+            (Method::Ack, Some(leg)) => self.on_ack(now, leg, message),
+            (Method::Ack, None) => None,
+            (_, Some(leg)) => self.on_dialog_request(now, flow, leg, message),
+            (_, None) if !known => None,
+            (_, None) => self.on_stray_request(now, flow, message),
+        }
+    }
+
+    /// A request that belongs to no leg.
+    fn on_stray_request(&mut self, now: Time, flow: Flow, message: &Message<'_>) -> Option<Event> {
+        let outside = message.to_tag().is_none();
+        match message.method() {
+            Method::Invite if outside => self.on_invite(now, flow, message),
+            Method::Options if outside => self.on_options(now, flow, message),
+            // Outside a call nobody may make Baton call somebody.
+            Method::Refer if outside => self.refuse(now, flow, message, 403, &|_| ()),
+            method => {
+                let status = unserved(method).unwrap_or(481);
+                self.refuse(now, flow, message, status, &|writer| allow_if(writer, status))
+            }
+        }
+    }
+
+    fn on_options(&mut self, now: Time, flow: Flow, message: &Message<'_>) -> Option<Event> {
+        let draining = self.draining;
+        let status = if draining.is_some() { 503 } else { 200 };
+        self.refuse(now, flow, message, status, &|writer| {
+            if let Some(seconds) = draining {
+                writer.begin(Name::RetryAfter).push_number(seconds.into());
+            }
+            write_capabilities(writer);
+        })
+    }
+
+    /// A request in the dialog of a leg (RFC 3261 §12.2.2).
+    fn on_dialog_request(
+        &mut self,
+        now: Time,
+        flow: Flow,
+        id: LegId,
+        message: &Message<'_>,
+    ) -> Option<Event> {
+        let leg = self.legs.get_mut(id.into())?;
+        let (method, number) = (message.method(), message.cseq().number);
+        if leg.remote_cseq.is_some_and(|last| number <= last) {
+            return self.refuse(now, flow, message, 500, &|_| ());
+        }
+        leg.remote_cseq = Some(number);
+        if let Some(event) = self.refuse_extension(now, flow, message) {
+            return event;
+        }
+        match method {
+            Method::Bye => self.on_bye(now, flow, id, message),
+            Method::Invite => self.on_reinvite(now, flow, id, message),
+            Method::Update => self.on_update(now, flow, id, message),
+            Method::Info => self.on_info(now, flow, id, message),
+            Method::Refer => self.on_refer(now, flow, id, message),
+            Method::Notify => self.on_notify(now, flow, id, message),
+            Method::Options => self.refuse(now, flow, message, 200, &write_capabilities),
+            Method::Ack | Method::Cancel | Method::Prack => self.refuse(now, flow, message, 481, &|_| ()),
+            Method::Subscribe | Method::Register | Method::Message | Method::Publish | Method::Other => {
+                let status = unserved(method).unwrap_or(501);
+                self.refuse(now, flow, message, status, &|writer| allow_if(writer, status))
+            }
+        }
+    }
+
+    /// 420 to a request that requires what Baton does not know (RFC 3261 §8.2.2.3). None: it does not.
+    pub(crate) fn refuse_extension(
+        &mut self,
+        now: Time,
+        flow: Flow,
+        message: &Message<'_>,
+    ) -> Option<Option<Event>> {
+        let unknown = |option: &&[u8]| !option.eq_ignore_ascii_case(SUPPORTED.as_bytes());
+        message.values(Name::Require).find(unknown)?;
+        Some(self.refuse(now, flow, message, 420, &|writer| {
+            let mut line = writer.begin(Name::Unsupported);
+            for (place, option) in message.values(Name::Require).filter(unknown).enumerate() {
+                line.push(if place > 0 { ", " } else { "" }).push(option);
+            }
+        }))
+    }
+
+    fn on_cancel(
+        &mut self,
+        now: Time,
+        flow: Flow,
+        message: &Message<'_>,
+        invite: ServerId,
+        owner: Owner,
+    ) -> Option<Event> {
+        let cancel = self.table.open(now, flow, message, None);
+        let open = self.table.is_open(invite);
+        // The To-tag of the INVITE's responses (RFC 3261 §9.2).
+        let leg = owner.and_then(|id| self.legs.get(id.into()));
+        let own = leg.map_or(&b""[..], accept::tag_of);
+        let product = &self.settings.product;
+        let ok = |mut writer: Writer<'_>| {
+            writer.header(Name::Server, product.as_bytes());
+            writer.finish(None)
+        };
+        let tag = (!own.is_empty()).then_some(own);
+        let _ = self.table.respond(now, cancel, 200, tag, &mut self.outbox, ok);
+        if !open {
+            return None;
+        }
+        let _ = self.table.respond(now, invite, 487, tag, &mut self.outbox, ok);
+        let event = self.on_cancelled(owner?, invite);
+        self.settle(now, owner?);
+        event
+    }
+
+    /// Answers a request finally in a transaction that belongs to no leg. It is no event.
+    pub(crate) fn refuse(
+        &mut self,
+        now: Time,
+        flow: Flow,
+        message: &Message<'_>,
+        status: u16,
+        fill: &dyn Fn(&mut Writer<'_>),
+    ) -> Option<Event> {
+        let server = self.table.open(now, flow, message, None);
+        let tag = self.ident.tag();
+        let product = &self.settings.product;
+        // It was opened just now, so it is open.
+        let _ = self.table.respond(now, server, status, Some(tag.as_bytes()), &mut self.outbox, |mut writer| {
+            writer.header(Name::Server, product.as_bytes());
+            fill(&mut writer);
+            writer.finish(None)
+        });
+        None
+    }
+
+    /// Answers a request that does not decode, and keeps nothing.
+    pub(crate) fn refuse_statelessly(&mut self, flow: Flow, message: &Message<'_>, status: u16, reason: &str) {
+        let (to, _) = response_flow(flow, message);
+        let tag = self.ident.tag();
+        let scratch = &mut self.scratch;
+        let mut writer =
+            response_to(scratch, message, status, reason.as_bytes(), Some(tag.as_bytes()), Some(flow.peer));
+        writer.header(Name::Server, self.settings.product.as_bytes());
+        writer.finish(None);
+        self.outbox.copy(0, to, scratch);
+    }
+}
+
+// Responses.
+impl Stack {
+    pub(crate) fn on_response(&mut self, now: Time, message: &Message<'_>) -> Option<Event> {
+        let answer = self.table.receive_response(now, message, &mut self.outbox)?;
+        let leg = answer.owner?;
+        let status = message.status()?;
+        let event = match answer.kind {
+            Kind::Provisional => self.on_provisional(now, leg, answer.client, message),
+            Kind::Again => {
+                self.on_2xx_again(now, leg, answer.client, message);
+                None
+            }
+            Kind::Final => {
+                let sent = self.take_sent(leg, answer.client)?;
+                self.on_final(now, leg, sent, (status, Origin::Remote), Some(message))
+            }
+        };
+        self.settle(now, leg);
+        event
+    }
+}
+
+/// The answer to a method that Baton does not serve.
+fn unserved(method: Method) -> Option<u16> {
+    match method {
+        Method::Subscribe | Method::Register | Method::Message | Method::Publish => Some(405),
+        Method::Other => Some(501),
+        Method::Invite
+        | Method::Ack
+        | Method::Bye
+        | Method::Cancel
+        | Method::Options
+        | Method::Prack
+        | Method::Update
+        | Method::Info
+        | Method::Refer
+        | Method::Notify => None,
+    }
+}
+
+fn allow_if(writer: &mut Writer<'_>, status: u16) {
+    if matches!(status, 405 | 501) {
+        writer.header(Name::Allow, ALLOW);
+    }
+}
+
+/// What an OPTIONS is told (RFC 3261 §11.2).
+pub(crate) fn write_capabilities(writer: &mut Writer<'_>) {
+    writer
+        .header(Name::Allow, ALLOW)
+        .header(Name::Accept, APPLICATION_SDP)
+        .header(Name::AcceptEncoding, "identity")
+        .header(Name::Supported, SUPPORTED);
+}

@@ -1,0 +1,46 @@
+//! Where the final response to a request of ours goes, and what time does to a leg. Routes only.
+
+use super::usage::{Kind, Sent};
+use super::{Event, LegId, Origin};
+use crate::sip::stack::Stack;
+use crate::sip::timing::Time;
+use crate::wire::Message;
+
+impl Stack {
+    /// The final response to a request of ours, or what counts as one (RFC 3261 §8.1.3.1).
+    pub(crate) fn on_final(
+        &mut self,
+        now: Time,
+        id: LegId,
+        sent: Sent,
+        outcome: (u16, Origin),
+        response: Option<&Message<'_>>,
+    ) -> Option<Event> {
+        let accepted = response.filter(|_| (200..300).contains(&outcome.0));
+        let sent = match (accepted, sent.kind) {
+            (Some(message), Kind::Invite) => return self.on_accepted(now, id, sent, message),
+            (Some(message), Kind::Modify) => return self.on_modified(now, id, sent, message),
+            (Some(_), _) => sent,
+            (None, _) => self.retry(now, id, sent, outcome, response).err()?,
+        };
+        match sent.kind {
+            Kind::Invite => self.on_refused(id, outcome),
+            Kind::Modify | Kind::Update | Kind::Info | Kind::Probe => {
+                self.on_answer(id, &sent, outcome, response)
+            }
+            Kind::Refer => self.on_refer_answer(id, &sent, outcome, response),
+            Kind::Notify(subscription) => self.on_notify_answer(now, id, subscription, outcome),
+            Kind::KeepAlive => self.on_keepalive_answer(id, outcome),
+            Kind::Bye => self.on_bye_answer(id, outcome),
+        }
+    }
+
+    /// A deadline of a leg is due: each part looks for itself.
+    pub(crate) fn on_due(&mut self, now: Time, id: LegId) {
+        self.unacked_due(now, id);
+        self.repeat_due(now, id);
+        self.expire_due(now, id);
+        self.notify_due(now, id);
+        self.keepalive_due(now, id);
+    }
+}

@@ -1,0 +1,397 @@
+//! How requests of ours are written, sent, and sent again with credentials or by another flow.
+//!
+//! Not here: what a request is for. Called by everything in `leg/` that sends a request.
+
+use super::usage::{Kind, Leg, Sent, Usage};
+use super::{Body, Content, Field, LegId, Origin, SentId, carry};
+use crate::sip::auth::{Challenge, Login};
+use crate::sip::dialog::{Dialog, Hop, listener_for};
+use crate::sip::flow::{Flow, Listener, Transport};
+use crate::sip::ident::Text;
+use crate::sip::stack::Stack;
+use crate::sip::timing::Time;
+use crate::sip::transaction::{Outgoing, UDP_LIMIT};
+use crate::wire::headers::{ALLOW, APPLICATION_SDP, SUPPORTED};
+use crate::wire::{Framing, Message, Method, Name, Writer, decode};
+
+/// What a request is beside what its dialog gives it.
+pub(crate) struct Request<'a> {
+    pub(crate) method: Method,
+    pub(crate) kind: Kind,
+    pub(crate) id: SentId,
+    /// As it is to stand on the wire.
+    pub(crate) max_forwards: u8,
+    /// Whether its body is an offer.
+    pub(crate) offered: bool,
+    /// Content-Type and body.
+    pub(crate) body: Option<(&'a [u8], &'a [u8])>,
+}
+
+/// Max-Forwards of a request that begins with us (RFC 3261 §8.1.1.6).
+pub(crate) const MAX_FORWARDS: u8 = 70;
+
+/// What does not fit a dialog: it can only be answered with the peer's own address.
+fn listener(listeners: &[Listener], flow: Flow) -> Option<&Listener> {
+    listeners.get(usize::from(flow.listener))
+}
+
+/// Writes our Contact.
+pub(crate) fn write_contact(writer: &mut Writer<'_>, listeners: &[Listener], flow: Flow) {
+    let Some(listener) = listener(listeners, flow) else { return };
+    let mut line = writer.begin(Name::Contact);
+    line.push("<sip:baton@").push(listener.advertised.as_bytes());
+    if listener.transport == Transport::Tcp {
+        line.push(";transport=").push(listener.transport.as_param());
+    }
+    line.push(">");
+}
+
+fn write_via(writer: &mut Writer<'_>, listeners: &[Listener], flow: Flow, branch: &str) {
+    let advertised = listener(listeners, flow).map_or("invalid", |listener| &listener.advertised);
+    let mut line = writer.begin(Name::Via);
+    line.push("SIP/2.0/").push(flow.transport.as_via()).push(" ").push(advertised.as_bytes());
+    line.push(";rport;branch=").push(branch);
+}
+
+/// Writes everything of a request up to what its kind adds. `via`: the flow that it goes by; `flow`: the leg's.
+pub(crate) fn write_head<'b>(
+    buf: &'b mut Vec<u8>,
+    stack: (&[Listener], &str),
+    dialog: &Dialog,
+    flows: (Flow, Flow),
+    request: (Method, u8, u32),
+    branch: &str,
+) -> Writer<'b> {
+    let ((listeners, product), (via, flow), (method, max_forwards, cseq)) = (stack, flows, request);
+    let (addressing, parts) = (dialog.addressing(), dialog.parts());
+    let mut writer = Writer::request(buf, method.as_str(), addressing.uri);
+    write_via(&mut writer, listeners, via, branch);
+    writer.begin(Name::MaxForwards).push_number(max_forwards.into());
+    if !addressing.routes.is_empty() || addressing.last.is_some() {
+        let mut line = writer.begin(Name::Route);
+        line.push(addressing.routes);
+        if let Some(last) = addressing.last {
+            let comma = if addressing.routes.is_empty() { "" } else { ", " };
+            line.push(comma).push("<").push(last).push(">");
+        }
+    }
+    writer.begin(Name::From).push(parts.local).push(";tag=").push(parts.local_tag);
+    let mut to = writer.begin(Name::To);
+    to.push(parts.remote);
+    if !parts.remote_tag.is_empty() {
+        to.push(";tag=").push(parts.remote_tag);
+    }
+    drop(to);
+    writer.header(Name::CallId, parts.call_id);
+    writer.begin(Name::CSeq).push_number(cseq.into()).push(" ").push(method.as_str());
+    if matches!(method, Method::Invite | Method::Update | Method::Refer | Method::Notify | Method::Options) {
+        write_contact(&mut writer, listeners, flow);
+    }
+    if matches!(method, Method::Invite | Method::Update | Method::Options) {
+        writer.header(Name::Allow, ALLOW).header(Name::Supported, SUPPORTED);
+    }
+    writer.header(Name::UserAgent, product);
+    writer
+}
+
+// Sending.
+impl Stack {
+    /// Sends a request in the dialog of a leg; `fill` adds its headers (it may be asked twice). None: the leg is gone.
+    pub(crate) fn send_request(
+        &mut self,
+        now: Time,
+        id: LegId,
+        request: &Request<'_>,
+        fill: &dyn Fn(&mut Writer<'_>),
+    ) -> Option<SentId> {
+        let branch = self.ident.branch();
+        let leg = self.legs.get_mut(id.into())?;
+        leg.local_cseq = leg.local_cseq.wrapping_add(1) & 0x7fff_ffff;
+        let cseq = leg.local_cseq;
+        let listeners = &self.settings.listeners;
+        let product = &*self.settings.product;
+        let mut write = |via: Flow| {
+            let head = (request.method, request.max_forwards, cseq);
+            let mut writer =
+                write_head(&mut self.scratch, (listeners, product), &leg.dialog, (via, leg.flow), head, &branch);
+            fill(&mut writer);
+            writer.finish(request.body)
+        };
+        let mut flow = leg.flow;
+        let mut fallback = None;
+        if write(flow) > UDP_LIMIT && flow.transport == Transport::Udp {
+            if let Some(stream) = by_stream(flow, listeners) {
+                write(stream);
+                fallback = Some(flow);
+                flow = stream;
+            }
+        }
+        let again = leg.credentials.is_some() || fallback.is_some() || leg.has_other_flows();
+        let (scratch, outbox) = (&self.scratch, &mut self.outbox);
+        let outgoing =
+            Outgoing { method: request.method.as_str().as_bytes(), branch: &branch, owner: Some(id) };
+        let client = self.table.send(now, flow, outgoing, outbox, |buf| buf.extend_from_slice(scratch));
+        leg.sent.push(Sent {
+            id: request.id,
+            client,
+            cseq,
+            kind: request.kind,
+            offered: request.offered,
+            challenged: None,
+            request: again.then(|| scratch.as_slice().into()),
+            fallback,
+            expires: None,
+            accepted: None,
+        });
+        self.settle(now, id);
+        Some(request.id)
+    }
+
+    /// Writes an ACK for a 2xx of `cseq` (RFC 3261 §13.2.2.4) and sends it.
+    pub(crate) fn send_ack(
+        &mut self,
+        id: LegId,
+        dialog: &Dialog,
+        flow: Flow,
+        cseq: u32,
+        body: Option<(&[u8], &[u8])>,
+        fill: &dyn Fn(&mut Writer<'_>),
+    ) -> Box<[u8]> {
+        let branch = self.ident.branch();
+        let stack = (&*self.settings.listeners, &*self.settings.product);
+        let head = (Method::Ack, MAX_FORWARDS, cseq);
+        let contact = self.legs.get(id.into()).map_or(flow, |leg| leg.flow);
+        let mut writer = write_head(&mut self.scratch, stack, dialog, (flow, contact), head, &branch);
+        fill(&mut writer);
+        writer.finish(body);
+        self.outbox.copy(0, flow, &self.scratch);
+        self.scratch.as_slice().into()
+    }
+
+    /// Sends a request of ours again in a new transaction: with an answer to a challenge, or by another flow.
+    ///
+    /// # Errors
+    /// The leg is gone or the request was not kept: it comes back.
+    fn send_again(
+        &mut self,
+        now: Time,
+        id: LegId,
+        sent: Sent,
+        flow: Flow,
+        answer: Option<(Name, &[u8])>,
+    ) -> Result<(), Sent> {
+        let branch = self.ident.branch();
+        let Some(leg) = self.legs.get_mut(id.into()) else { return Err(sent) };
+        let kept = sent.request.as_deref().unwrap_or_default();
+        let Ok(message) = decode(kept, &mut self.index, Framing::Datagram) else { return Err(sent) };
+        leg.local_cseq = leg.local_cseq.wrapping_add(1) & 0x7fff_ffff;
+        let mut again = Again { branch, cseq: leg.local_cseq, via: flow, contact: leg.flow, answer };
+        let mut fallback = None;
+        let length = rewrite(&mut self.scratch, &message, &self.settings.listeners, &again);
+        if answer.is_some() && length > UDP_LIMIT && flow.transport == Transport::Udp {
+            if let Some(stream) = by_stream(flow, &self.settings.listeners) {
+                (again.via, fallback) = (stream, Some(flow));
+                rewrite(&mut self.scratch, &message, &self.settings.listeners, &again);
+            }
+        }
+        let method = message.method_text();
+        let scratch = &self.scratch;
+        let outgoing = Outgoing { method, branch: &again.branch, owner: Some(id) };
+        let write = |buf: &mut Vec<u8>| buf.extend_from_slice(scratch);
+        let client = self.table.send(now, again.via, outgoing, &mut self.outbox, write);
+        if let Some(subscription) = leg.subscriptions.iter_mut().find(|one| one.refer == sent.id) {
+            subscription.cseq = again.cseq;
+        }
+        let request = Some(scratch.as_slice().into());
+        leg.sent.push(Sent { client, cseq: again.cseq, request, fallback, ..sent });
+        self.settle(now, id);
+        Ok(())
+    }
+
+    /// Sends a refused request again if that can help: answers a challenge (once, or again if only the nonce was
+    /// stale), falls back to UDP, or tries the next flow.
+    ///
+    /// # Errors
+    /// The request failed for good: it comes back.
+    pub(crate) fn retry(
+        &mut self,
+        now: Time,
+        id: LegId,
+        mut sent: Sent,
+        outcome: (u16, Origin),
+        response: Option<&Message<'_>>,
+    ) -> Result<(), Sent> {
+        let Some(leg) = self.legs.get_mut(id.into()) else { return Err(sent) };
+        if sent.request.is_none() || (leg.is_cancelled() && sent.kind == Kind::Invite) {
+            return Err(sent);
+        }
+        if let (401 | 407, Some(response)) = (outcome.0, response) {
+            return self.answer_challenge(now, id, sent, response);
+        }
+        if let (Some(flow), (503, Origin::Local)) = (sent.fallback.take(), outcome) {
+            return self.send_again(now, id, sent, flow, None);
+        }
+        match leg.next_flow(&sent, outcome) {
+            Some(flow) => {
+                leg.flow = flow;
+                self.send_again(now, id, sent, flow, None)
+            }
+            None => Err(sent),
+        }
+    }
+
+    fn answer_challenge(
+        &mut self,
+        now: Time,
+        id: LegId,
+        mut sent: Sent,
+        response: &Message<'_>,
+    ) -> Result<(), Sent> {
+        let cnonce = self.ident.cnonce();
+        let Some(leg) = self.legs.get(id.into()) else { return Err(sent) };
+        let credentials = leg.credentials.and_then(|index| self.settings.credentials.get(usize::from(index)));
+        let (Some(credentials), Some(mut challenge)) = (credentials, Challenge::of(response, cnonce)) else {
+            return Err(sent);
+        };
+        let status = response.status().unwrap_or_default();
+        let may = match sent.challenged {
+            None => true,
+            // A proxy and the peer may each ask once; who only found the nonce stale may ask once more.
+            Some((before, first)) => first && (challenge.stale || before != status),
+        };
+        let kept = sent.request.as_deref().filter(|_| may).unwrap_or_default();
+        let Ok(message) = decode(kept, &mut self.index, Framing::Datagram) else { return Err(sent) };
+        let mut value = Vec::with_capacity(256);
+        let login = Login {
+            username: &credentials.username,
+            password: &credentials.password,
+            method: message.method_text(),
+            uri: message.uri_bytes(),
+        };
+        challenge.write(login, &mut value);
+        sent.challenged = Some((status, sent.challenged.is_none()));
+        let stream = sent.fallback.and_then(|flow| by_stream(flow, &self.settings.listeners));
+        let flow = stream.unwrap_or(leg.flow);
+        self.send_again(now, id, sent, flow, Some((challenge.answer, &value)))
+    }
+
+    /// After the routes or the target of a leg were set: where its next request goes.
+    pub(crate) fn aim(&mut self, id: LegId) {
+        let Some(leg) = self.legs.get_mut(id.into()) else { return };
+        match leg.dialog.hop(leg.flow, &self.settings.listeners) {
+            Hop::Stay => {}
+            Hop::Go(flow) => leg.flow = flow,
+            Hop::Ask(name) => self.resolves.push_back((Stack::query(id), name.into())),
+        }
+    }
+}
+
+/// The flow of a request that is too long for a datagram.
+fn by_stream(flow: Flow, listeners: &[Listener]) -> Option<Flow> {
+    let listener = listener_for(listeners, Transport::Tcp, flow.peer, flow.listener)?;
+    Some(Flow { transport: Transport::Tcp, listener, peer: flow.peer, connection: 0 })
+}
+
+/// What differs when a request is sent again.
+struct Again<'a> {
+    branch: Text,
+    cseq: u32,
+    via: Flow,
+    contact: Flow,
+    answer: Option<(Name, &'a [u8])>,
+}
+
+/// Gives the length in bytes.
+fn rewrite(buf: &mut Vec<u8>, request: &Message<'_>, listeners: &[Listener], again: &Again<'_>) -> usize {
+    let mut writer = Writer::request(buf, request.method_text(), request.uri_bytes());
+    write_via(&mut writer, listeners, again.via, &again.branch);
+    let answered = again.answer.map(|(name, _)| name);
+    for header in request.all() {
+        match header.name {
+            Name::Via | Name::ContentLength | Name::ContentType => {}
+            name if Some(name) == answered => {}
+            Name::CSeq => {
+                writer
+                    .begin(Name::CSeq)
+                    .push_number(again.cseq.into())
+                    .push(" ")
+                    .push(request.method_text());
+            }
+            Name::Contact => write_contact(&mut writer, listeners, again.contact),
+            _ => _ = writer.header_raw(header.raw_name, header.value),
+        }
+    }
+    if let Some((name, value)) = again.answer {
+        writer.header(name, value);
+    }
+    writer.finish(request.content_type().map(|content_type| (content_type, request.body())))
+}
+
+/// A body as it goes out, Content-Type and bytes; `dressed` is its SDP as the dialog sends it.
+pub(crate) fn body_of<'a>(content: &Content<'a>, dressed: &'a [u8]) -> Option<(&'a [u8], &'a [u8])> {
+    match content.body {
+        Body::None => None,
+        Body::Sdp(_) => Some((APPLICATION_SDP.as_bytes(), dressed)),
+        Body::Other(content_type, body) => Some((content_type, body)),
+        Body::Copied => {
+            let message = content.copy.filter(|message| !message.body().is_empty())?;
+            if message.has_sdp() {
+                return Some((APPLICATION_SDP.as_bytes(), dressed));
+            }
+            Some((message.content_type()?, message.body()))
+        }
+    }
+}
+
+/// The SDP that `content` carries.
+pub(crate) fn sdp_of<'a>(content: &Content<'a>) -> Option<&'a [u8]> {
+    match content.body {
+        Body::None | Body::Other(..) => None,
+        Body::Sdp(sdp) => Some(sdp),
+        Body::Copied => content.copy.filter(Message::has_sdp).map(|message| message.body()),
+    }
+}
+
+/// The headers of `content` as fields, for a message that is made later.
+pub(crate) fn keep_fields(content: &Content<'_>) -> Box<[Field]> {
+    let mut buffer = Vec::new();
+    let mut writer = Writer::response(&mut buffer, 100, "");
+    carry::write(&mut writer, content);
+    writer.finish(None);
+    let text = String::from_utf8_lossy(&buffer);
+    let lines = text.split("\r\n").skip(1).take_while(|line| !line.is_empty());
+    lines
+        .filter_map(|line| line.split_once(": "))
+        .filter(|(name, _)| *name != Name::ContentLength.as_str())
+        .map(|(name, value)| Field { name: name.into(), value: value.into() })
+        .collect()
+}
+
+impl Leg {
+    fn has_other_flows(&self) -> bool {
+        match &self.usage {
+            Usage::Calling(calling) => !calling.others.is_empty(),
+            _ => false,
+        }
+    }
+
+    fn is_cancelled(&self) -> bool {
+        match &self.usage {
+            Usage::Calling(calling) => calling.cancelled.is_some(),
+            _ => false,
+        }
+    }
+
+    /// The next flow of the INVITE that made the leg: on a transport fault, a 503, or a timeout before any 1xx
+    /// (RFC 3263 §4.3).
+    fn next_flow(&mut self, sent: &Sent, outcome: (u16, Origin)) -> Option<Flow> {
+        match (&mut self.usage, outcome) {
+            (Usage::Calling(calling), (503, _) | (408, Origin::Local))
+                if sent.kind == Kind::Invite && (outcome.0 == 503 || !calling.provisional) =>
+            {
+                calling.others.pop()
+            }
+            _ => None,
+        }
+    }
+}

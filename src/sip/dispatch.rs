@@ -45,17 +45,11 @@ impl Stack {
         }
     }
 
-    fn on_new_request(
-        &mut self,
-        now: Time,
-        flow: Flow,
-        message: &Message<'_>,
-        known: bool,
-    ) -> Option<Event> {
+    fn on_new_request(&mut self, now: Time, flow: Flow, message: &Message<'_>, known: bool) -> Option<Event> {
         let remote_tag = message.from_tag().unwrap_or(b"");
-        let leg = message.to_tag().and_then(|local_tag| {
-            self.find_leg(message.call_id(), |leg| leg.matches(local_tag, remote_tag))
-        });
+        let leg = message
+            .to_tag()
+            .and_then(|local_tag| self.find_leg(message.call_id(), |leg| leg.matches(local_tag, remote_tag)));
         match (message.method(), leg) {
             (Method::Ack, Some(leg)) => self.on_ack(now, leg, message),
             (Method::Ack, None) => None,
@@ -183,16 +177,23 @@ impl Stack {
         let tag = self.ident.tag();
         let product = &self.settings.product;
         // It was opened just now, so it is open.
-        let _ = self.table.respond(now, server, status, Some(tag.as_bytes()), &mut self.outbox, |mut writer| {
-            writer.header(Name::Server, product.as_bytes());
-            fill(&mut writer);
-            writer.finish(None)
-        });
+        let _ =
+            self.table.respond(now, server, status, Some(tag.as_bytes()), &mut self.outbox, |mut writer| {
+                writer.header(Name::Server, product.as_bytes());
+                fill(&mut writer);
+                writer.finish(None)
+            });
         None
     }
 
     /// Answers a request that does not decode, and keeps nothing.
-    pub(crate) fn refuse_statelessly(&mut self, flow: Flow, message: &Message<'_>, status: u16, reason: &str) {
+    pub(crate) fn refuse_statelessly(
+        &mut self,
+        flow: Flow,
+        message: &Message<'_>,
+        status: u16,
+        reason: &str,
+    ) {
         let (to, _) = response_flow(flow, message);
         let tag = self.ident.tag();
         let scratch = &mut self.scratch;

@@ -177,7 +177,13 @@ impl Stack {
     /// A message that `wire::decode` accepted. `known`: the source is a trunk or an agent. From an unknown source only
     /// what matches a dialog or a transaction is looked at; everything else is dropped without a trace. At most one
     /// event, about this message; events that no message caused come from [`Stack::poll_event`].
-    pub fn handle_message(&mut self, now: Now, flow: Flow, message: &Message<'_>, known: bool) -> Option<Event> {
+    pub fn handle_message(
+        &mut self,
+        now: Now,
+        flow: Flow,
+        message: &Message<'_>,
+        known: bool,
+    ) -> Option<Event> {
         let event = if message.is_request() {
             self.on_request(now.mono, flow, message, known)
         } else {

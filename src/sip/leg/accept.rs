@@ -43,7 +43,8 @@ pub(crate) fn address(of: &NameAddr<'_>) -> Vec<u8> {
 /// Whether the body of a request is one that Baton carries for an INVITE or UPDATE.
 pub(crate) fn carries(message: &Message<'_>) -> bool {
     let identity = |coding: &[u8]| coding.eq_ignore_ascii_case(b"identity");
-    message.body().is_empty() || (message.has_sdp() && message.header(Name::ContentEncoding).is_none_or(identity))
+    message.body().is_empty()
+        || (message.has_sdp() && message.header(Name::ContentEncoding).is_none_or(identity))
 }
 
 /// What a 415 says.
@@ -151,6 +152,8 @@ impl Stack {
         let fresh = self.ident.tag();
         let leg = self.legs.get_mut(id.into()).ok_or(Gone)?;
         let Usage::Offered(offered) = &mut leg.usage else { return Err(Gone) };
+        let server = offered.server;
+        offered.repeat_at = Some(now.mono + REPEAT);
         let party = offered.party(party, fresh);
         if let Some(sdp) = sdp_of(&content) {
             party.local.next(sdp);
@@ -164,9 +167,8 @@ impl Stack {
             carry::write(&mut writer, &content);
             writer.finish(body)
         };
-        let server = offered.server;
-        let sent = self.table.respond(now.mono, server, status, Some(tag.as_bytes()), &mut self.outbox, write);
-        offered.repeat_at = Some(now.mono + REPEAT);
+        let sent =
+            self.table.respond(now.mono, server, status, Some(tag.as_bytes()), &mut self.outbox, write);
         self.settle(now.mono, id);
         sent.map_err(|_| Gone)
     }

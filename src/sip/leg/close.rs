@@ -54,7 +54,8 @@ impl Stack {
         }
         calling.cancelled = Some(keep_fields(content));
         calling.quiet = quiet;
-        let Some(client) = leg.sent.iter().find(|sent| sent.kind == Kind::Invite).map(|sent| sent.client) else {
+        let Some(client) = leg.sent.iter().find(|sent| sent.kind == Kind::Invite).map(|sent| sent.client)
+        else {
             debug_assert!(false, "a leg that calls has its INVITE");
             return;
         };
@@ -98,11 +99,7 @@ impl Stack {
         let was = std::mem::replace(&mut leg.usage, Usage::Over);
         match was {
             Usage::Closing if !leg.quiet => self.told(id, Event::Closed { leg: id, status, origin }),
-            Usage::Closing
-            | Usage::Over
-            | Usage::Confirmed
-            | Usage::Offered(_)
-            | Usage::Calling(_) => None,
+            Usage::Closing | Usage::Over | Usage::Confirmed | Usage::Offered(_) | Usage::Calling(_) => None,
         }
     }
 

@@ -203,7 +203,8 @@ impl Stack {
         } else if message.has_sdp() {
             leg.session.offered(message.body());
         }
-        let accepted = Accepted { tag: message.to_tag().unwrap_or(b"").into(), ack: None, until: now + T1X64 };
+        let accepted =
+            Accepted { tag: message.to_tag().unwrap_or(b"").into(), ack: None, until: now + T1X64 };
         leg.sent.push(Sent { accepted: Some(Box::new(accepted)), request: None, expires: None, ..sent });
         !sent.offered && message.has_sdp()
     }

@@ -28,7 +28,9 @@ pub struct LegId {
 
 /// A request that a peer sent inside a leg and that waits for our final response.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub struct RequestId(XX inside a leg. Answered by exactly one [`Event::Response`].
+pub struct RequestId(pub(crate) super::transaction::ServerId);
+
+/// A request that we sent inside a leg. Answered by exactly one [`Event::Response`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct SentId(pub(crate) u64);
 
@@ -121,30 +123,103 @@ pub enum Wish {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Event {
     /// A new INVITE made this leg; 100 is sent. The message is the INVITE.
-    Incoming { leg: LegId },
+    Incoming {
+        /// The leg.
+        leg: LegId,
+    },
     /// The caller cancelled before a final response; 200 and 487 are sent. The leg is over.
-    Cancelled { leg: LegId },
+    Cancelled {
+        /// The leg.
+        leg: LegId,
+    },
     /// 101-199 to our INVITE.
-    Progress { leg: LegId, status: u16 },
+    Progress {
+        /// The leg.
+        leg: LegId,
+        /// The status.
+        status: u16,
+    },
     /// The first 2xx to our INVITE. With `needs_answer` its SDP is an offer, and [`crate::sip::Stack::acknowledge`] must follow;
     /// else it is ACKed.
-    Answered { leg: LegId, status: u16, needs_answer: bool },
+    Answered {
+        /// The leg.
+        leg: LegId,
+        /// The status.
+        status: u16,
+        /// Whether its SDP is an offer that [`crate::sip::Stack::acknowledge`] answers.
+        needs_answer: bool,
+    },
     /// Our INVITE failed for good (all flows tried, challenge answered). The leg is over.
-    Refused { leg: LegId, status: u16, origin: Origin },
+    Refused {
+        /// The leg.
+        leg: LegId,
+        /// The status.
+        status: u16,
+        /// Who made the status.
+        origin: Origin,
+    },
     /// ACK for our 2xx (initial or re-INVITE). The message may carry the answer to our offer.
-    Confirmed { leg: LegId },
+    Confirmed {
+        /// The leg.
+        leg: LegId,
+    },
     /// No ACK for our 2xx within 64·T1: BYE is sent, the leg is closing (RFC 3261 §13.3.1.4).
-    Unconfirmed { leg: LegId },
+    Unconfirmed {
+        /// The leg.
+        leg: LegId,
+    },
     /// A request inside the leg that waits for [`crate::sip::Stack::respond`] (or `accept_referral`).
-    Request { leg: LegId, request: RequestId, wish: Wish },
+    Request {
+        /// The leg.
+        leg: LegId,
+        /// Its name.
+        request: RequestId,
+        /// What it wants.
+        wish: Wish,
+    },
     /// The final response to a request of ours inside the leg. For a re-INVITE with `needs_answer` see `Answered`.
-    Response { leg: LegId, sent: SentId, status: u16, origin: Origin, needs_answer: bool },
+    Response {
+        /// The leg.
+        leg: LegId,
+        /// The request of ours.
+        sent: SentId,
+        /// The status.
+        status: u16,
+        /// Who made the status.
+        origin: Origin,
+        /// Whether its SDP is an offer that [`crate::sip::Stack::acknowledge`] answers.
+        needs_answer: bool,
+    },
     /// A NOTIFY of the subscription that our REFER made, already answered 200. `refer` is that REFER.
-    Notified { leg: LegId, refer: SentId, news: super::subscription::News },
+    Notified {
+        /// The leg.
+        leg: LegId,
+        /// The REFER.
+        refer: SentId,
+        /// What it told.
+        news: super::subscription::News,
+    },
     /// The peer's BYE, already answered 200. The leg is over; its subscriptions live on until `release`.
-    Bye { leg: LegId },
+    Bye {
+        /// The leg.
+        leg: LegId,
+    },
     /// Our BYE (or CANCEL) is done: the final status to the BYE, or a local 408. The leg is over.
-    Closed { leg: LegId, status: u16, origin: Origin },
+    Closed {
+        /// The leg.
+        leg: LegId,
+        /// The status.
+        status: u16,
+        /// Who made the status.
+        origin: Origin,
+    },
     /// The peer is gone: two keepalives missed, or an in-dialog request of the stack's own got 481/408. Nothing is sent.
-    Lost { leg: LegId, status: u16, origin: Origin },
+    Lost {
+        /// The leg.
+        leg: LegId,
+        /// The status.
+        status: u16,
+        /// Who made the status.
+        origin: Origin,
+    },
 }

@@ -143,8 +143,7 @@ impl Stack {
         let event = self.ask(now, flow, id, message, Wish::Modify)?;
         let Event::Request { request, .. } = event else { return None };
         // It was opened just now, so it is open. The other side takes its time.
-        let _ =
-            self.table.respond(now, request.0, 100, None, &mut self.outbox, |writer| writer.finish(None));
+        let _ = self.table.respond(now, request.0, 100, None, &mut self.outbox, |writer| writer.finish(None));
         self.told(id, event)
     }
 

@@ -179,7 +179,8 @@ impl Stack {
     ) -> Result<SentId, Gone> {
         let sent = self.next_sent();
         let entry = self.legs.get_mut(leg.into()).ok_or(Gone)?;
-        let referral = entry.referrals.iter_mut().find(|one| one.id == subscription && !one.ended).ok_or(Gone)?;
+        let referral =
+            entry.referrals.iter_mut().find(|one| one.id == subscription && !one.ended).ok_or(Gone)?;
         referral.waiting.push_back(Notice { sent: Some(sent), status, last });
         referral.ended = last;
         self.notify_next(now.mono, leg, subscription);

@@ -112,8 +112,14 @@ impl Stack {
         let product = &*self.settings.product;
         let mut write = |via: Flow| {
             let head = (request.method, request.max_forwards, cseq);
-            let mut writer =
-                write_head(&mut self.scratch, (listeners, product), &leg.dialog, (via, leg.flow), head, &branch);
+            let mut writer = write_head(
+                &mut self.scratch,
+                (listeners, product),
+                &leg.dialog,
+                (via, leg.flow),
+                head,
+                &branch,
+            );
             fill(&mut writer);
             writer.finish(request.body)
         };
@@ -311,11 +317,7 @@ fn rewrite(buf: &mut Vec<u8>, request: &Message<'_>, listeners: &[Listener], aga
             Name::Via | Name::ContentLength | Name::ContentType => {}
             name if Some(name) == answered => {}
             Name::CSeq => {
-                writer
-                    .begin(Name::CSeq)
-                    .push_number(again.cseq.into())
-                    .push(" ")
-                    .push(request.method_text());
+                writer.begin(Name::CSeq).push_number(again.cseq.into()).push(" ").push(request.method_text());
             }
             Name::Contact => write_contact(&mut writer, listeners, again.contact),
             _ => _ = writer.header_raw(header.raw_name, header.value),
@@ -348,7 +350,7 @@ pub(crate) fn sdp_of<'a>(content: &Content<'a>) -> Option<&'a [u8]> {
     match content.body {
         Body::None | Body::Other(..) => None,
         Body::Sdp(sdp) => Some(sdp),
-        Body::Copied => content.copy.filter(Message::has_sdp).map(|message| message.body()),
+        Body::Copied => content.copy.filter(|message| message.has_sdp()).map(|message| message.body()),
     }
 }
 

@@ -225,7 +225,9 @@ impl Leg {
 
     /// The place among [`Leg::sent`] of an INVITE whose 2xx was not acknowledged yet.
     pub(crate) fn unanswered(&self) -> Option<usize> {
-        self.sent.iter().position(|sent| sent.accepted.as_ref().is_some_and(|accepted| accepted.ack.is_none()))
+        self.sent
+            .iter()
+            .position(|sent| sent.accepted.as_ref().is_some_and(|accepted| accepted.ack.is_none()))
     }
 
     /// Whether nothing remains to be done in it but to be released.

@@ -3,7 +3,7 @@
 //! Agrees with the decoder on every message that the decoder accepts (a test holds that). Called by the receiver.
 
 use super::grammar;
-use super::headers::Name;
+use super::headers::{Method, Name};
 
 /// What decides which shard owns a message.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -51,6 +51,14 @@ pub fn peek(bytes: &[u8]) -> Option<Peek<'_>> {
 pub fn status(bytes: &[u8]) -> Option<u16> {
     let digits = bytes.strip_prefix(b"SIP/2.0 ")?.get(..3)?;
     digits.iter().try_fold(0u16, |n, b| b.is_ascii_digit().then(|| n * 10 + u16::from(b - b'0')))
+}
+
+/// The method of the CSeq of a message that we wrote ourselves.
+pub fn cseq_method(bytes: &[u8]) -> Method {
+    let finder = memchr::memmem::find(bytes, b"\r\nCSeq: ");
+    let line = finder.and_then(|at| bytes.get(at + 8..)).and_then(|rest| rest.split(|b| *b == b'\r').next());
+    let word = line.and_then(|line| line.rsplit(|b| *b == b' ').next()).unwrap_or_default();
+    Method::parse(word)
 }
 
 /// Takes one line, without its line end; `None` if there is no more.

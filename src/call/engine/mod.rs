@@ -55,6 +55,8 @@ pub struct Engine {
     counters: Counters,
     index: Index,
     draining: Option<Time>,
+    /// The failure that is being handled: the same status on its way out passes, and is not of our making.
+    passing: Option<u16>,
     now: Now,
 }
 
@@ -88,6 +90,7 @@ impl Engine {
             counters: Counters::default(),
             index: Index::default(),
             draining: None,
+            passing: None,
             now,
         }
     }
@@ -95,6 +98,7 @@ impl Engine {
     /// One thing that happened. Poll until idle afterwards.
     pub fn handle(&mut self, now: Now, input: Input<'_>) {
         self.now = now;
+        self.passing = None;
         match input {
             Input::Message { flow, bytes } => self.message(flow, bytes),
             Input::SendFailed { id } => {
@@ -142,7 +146,7 @@ impl Engine {
         self.counters.messages_out += 1;
         if let Some(status) = wire::peek::status(transmit.bytes) {
             self.counters.responses_out[usize::from(status / 100 - 1).min(5)] += 1;
-            if let (400.., Some(what)) = (status, left(status, transmit.bytes, transmit.flow)) {
+            if let (400.., Some(what)) = (status, left(status, self.passing, transmit.bytes, transmit.flow)) {
                 self.queue.push_back(Queued::Event(Box::new(Event { at: Stamp(self.now.wall), what })));
             }
         }
@@ -157,6 +161,7 @@ impl Engine {
             && self.agent_calls.is_empty()
             && self.legs.is_empty()
             && self.queries.is_empty()
+            && self.deadlines.is_empty()
             && self.stack.is_empty()
     }
 
@@ -202,6 +207,7 @@ impl Engine {
         if status < 400 {
             return;
         }
+        self.passing = Some(status);
         let leg = self.stack.find_leg_by_call_id(message.call_id());
         let call = leg.and_then(|leg| self.legs.find(leg)).and_then(|(key, _)| self.call_id(key));
         let what = What::Status {
@@ -250,16 +256,16 @@ impl Engine {
     }
 }
 
-/// A failure that leaves us. Statuses of ours are local even where they pass a peer's on: its own is told where it came in.
-fn left(status: u16, bytes: &[u8], flow: Flow) -> Option<What> {
+/// A failure that leaves us.
+fn left(status: u16, passing: Option<u16>, bytes: &[u8], flow: Flow) -> Option<What> {
     let peek = wire::peek::peek(bytes)?;
     Some(What::Status {
         call: None,
         direction: Direction::Out,
-        method: "",
+        method: wire::peek::cseq_method(bytes).as_str(),
         status,
         reason: wire::reason_phrase(status).into(),
-        origin: Origin::Local,
+        origin: if passing == Some(status) { Origin::Remote } else { Origin::Local },
         sip_call_id: String::from_utf8_lossy(peek.call_id).into_owned(),
         peer: view::peer(flow),
     })

@@ -19,7 +19,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 /// A call's deadline is armed at most this far ahead, so that what ended calls leave behind is gone soon.
-const HORIZON: Duration = Duration::from_secs(60);
+const HORIZON: Duration = Duration::from_secs(30);
 
 impl Engine {
     pub(super) fn incoming(&mut self, leg: LegId, flow: Flow, invite: &Message<'_>) {

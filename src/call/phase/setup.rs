@@ -493,6 +493,14 @@ impl Setup {
         if next == Next::Bye {
             return self.hand_back(cx, handoff);
         }
+        let fallback = facts.agent.fallback.as_deref().unwrap_or(&handoff.plan.table.default);
+        let tried = handoff.is_fallback || handoff.view.attempts.iter().any(|a| a.destination == fallback);
+        if next == Next::None && !tried {
+            handoff.end(cx, HandoffState::Failed, None, false);
+            facts.keep(cx, handoff.view);
+            let given = Given::fallback(facts, "agent_unavailable");
+            return self.divert_or_fall_back(cx, facts, given, By::Loss);
+        }
         handoff.end(cx, HandoffState::Failed, None, true);
         // A last target's own 486 or 603 passes.
         let last = status.filter(|s| matches!(s, 486 | 603)).unwrap_or(480);
@@ -520,16 +528,27 @@ impl Setup {
         )
     }
 
-    /// The handoff, if one runs, is cancelled by request: its target is let go, and so is the caller.
-    pub(crate) fn cancel(self, cx: &mut Context<'_>, facts: &mut Facts) -> Phase {
-        self.end(
-            cx,
-            facts,
-            HandoffState::Cancelled,
-            false,
-            480,
-            "the handoff was cancelled before the answer",
-        )
+    /// The handoff is cancelled by request: its target is let go, and the agent is called (again), for the caller must
+    /// not be left with nobody.
+    pub(crate) fn cancel(mut self, cx: &mut Context<'_>, facts: &mut Facts) -> Phase {
+        let handoff = match std::mem::replace(&mut self.trying, Trying::FindingAgent { query: 0 }) {
+            Trying::FindingTarget { handoff, .. } => handoff,
+            Trying::Target { leg, handoff, .. } => {
+                self.drop_leg(cx, leg, "Cancelled");
+                handoff
+            }
+            trying @ (Trying::FindingAgent { .. } | Trying::Agent { .. } | Trying::HandingBack { .. }) => {
+                self.trying = trying;
+                return self.phase();
+            }
+        };
+        let mut handoff = handoff;
+        handoff.attempt_worked(cx);
+        handoff.end(cx, HandoffState::Cancelled, None, false);
+        facts.keep(cx, handoff.view);
+        self.party = self.party.saturating_add(1);
+        self.trying = Trying::FindingAgent { query: cx.resolve(&facts.agent.address.text) };
+        self.phase()
     }
 
     fn into_handoff(self) -> Option<Box<Handoff>> {

@@ -1,15 +1,17 @@
 //! Programs that nobody here wrote, on loopback: SIPp, baresip and Kamailio, and what they saw.
 //!
 //! Each role has its own address (`127.0.0.2` the PBX, `.3` the agent, `.4` the desk, `.5` the proxy; Baton is `.1`), as
-//! sources tell the roles apart. Ports are free ones, found by binding port 0. Every program is bounded in time by its own
+//! sources tell the roles apart. Ports are free ones, found by binding. Every program is bounded in time by its own
 //! options and is ended, by its own pid, when its value is dropped. Nothing here knows the crate under test.
 
 use std::fs::{self, File};
 use std::net::{SocketAddr, TcpListener, UdpSocket};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
+use std::sync::OnceLock;
+use std::sync::atomic::{AtomicU16, Ordering};
 use std::thread;
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime};
 
 pub const PBX: &str = "127.0.0.2";
 pub const AGENT: &str = "127.0.0.3";
@@ -32,15 +34,27 @@ pub fn eventually<T>(what: &str, mut ask: impl FnMut() -> Option<T>) -> T {
     }
 }
 
-/// An address whose port is free for UDP and TCP.
+/// An address whose port is free for UDP and TCP, on every local address (SIPp binds its control port to all), and is
+/// given out once only. The ports lie below those that the kernel picks for outgoing connections, so that none of
+/// these can take one between this look and the program's bind.
 pub fn free_address(host: &str) -> SocketAddr {
-    (0..50)
-        .find_map(|_| {
-            let tcp = TcpListener::bind((host, 0)).ok()?;
-            let address = tcp.local_addr().ok()?;
-            UdpSocket::bind(address).ok().map(|_| address)
-        })
-        .unwrap_or_else(|| panic!("no free port on {host}"))
+    const FIRST: u16 = 20_000;
+    const COUNT: u16 = 12_000;
+    static NEXT: OnceLock<AtomicU16> = OnceLock::new();
+    let next = NEXT.get_or_init(|| {
+        let now =
+            SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).map_or(0, |now| now.subsec_nanos());
+        AtomicU16::new(((now ^ std::process::id()) % u32::from(COUNT)) as u16)
+    });
+    let free = |port: &u16| {
+        UdpSocket::bind(("0.0.0.0", *port)).is_ok() && TcpListener::bind(("0.0.0.0", *port)).is_ok()
+    };
+    let port = (0..COUNT)
+        .map(|_| FIRST + next.fetch_add(1, Ordering::Relaxed) % COUNT)
+        .find(free)
+        .unwrap_or_else(|| panic!("no free port between {FIRST} and {}", FIRST + COUNT));
+    let host = host.parse().unwrap_or_else(|error| panic!("{host}: {error}"));
+    SocketAddr::new(host, port)
 }
 
 /// A running program. Dropping it ends it: first by SIGTERM (Kamailio ends its children then), soon after by SIGKILL.
@@ -237,10 +251,10 @@ impl Sipp {
         let messages = read("messages");
         assert!(
             status.success(),
-            "SIPp played {} and it did not go as written: {status}\n{}\n{}",
+            "SIPp played {} and it did not go as written: {status}\n{}\n{}\n{messages}",
             self.scenario,
             read("errors"),
-            messages
+            read("sipp.log").lines().filter(|line| !line.trim().is_empty()).collect::<Vec<_>>().join("\n"),
         );
         Transcript::parse(&self.scenario, &messages)
     }

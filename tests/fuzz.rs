@@ -13,6 +13,8 @@ mod decode;
 mod frame;
 #[path = "../fuzz/bodies/sipfrag.rs"]
 mod sipfrag;
+#[path = "../fuzz/bodies/table.rs"]
+mod table;
 
 /// SplitMix64: small, seeded, and good enough to choose mutations.
 struct Random(u64);
@@ -76,6 +78,12 @@ const DICTIONARY: &[&[u8]] = &[
     b"sips:",
     b"tel:+1",
     b"*",
+    b"\n[destination.a]\n",
+    b"\"\"\"",
+    b" = ",
+    b"${",
+    b"method = \"bye\"\n",
+    b"on_failure = { unknown = [\"agent\"] }\n",
 ];
 
 fn mutate(random: &mut Random, corpus: &[Vec<u8>], input: &mut Vec<u8>) {
@@ -175,4 +183,19 @@ fn sipfrag_holds() {
         b"message/sipfrag;version=2.0",
     ];
     drive("sipfrag", &corpus.map(<[u8]>::to_vec), sipfrag::sipfrag_body);
+}
+
+#[test]
+fn table_holds() {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("config");
+    let files = ["baton.toml", "destinations.toml", "destinations.sandbox.toml"];
+    let mut corpus =
+        files.map(|name| std::fs::read(folder.join(name)).expect("the shipped configuration")).to_vec();
+    corpus.push(
+        b"default = \"a\"\n[destination.a]\nroute = \"sip:100@pbx\"\nheader_placement = \"both\"\n\
+          [destination.a.headers]\nUser-to-User = \"$uui;encoding=hex\"\nDiversion = \"<sip:$abcd@b>;reason=x\"\n\
+          X-A = 'x \"$abcde\"'\nX-B = \"${header.X-B:-none}\"\n"
+            .to_vec(),
+    );
+    drive("table", &corpus, table::table_body);
 }

@@ -368,3 +368,168 @@ pub fn user_part(text: &str) -> String {
     percent_encode(text, &mut out, |b| b.is_ascii_alphanumeric() || b"-_.!~*'()+".contains(&b));
     String::from_utf8_lossy(&out).into_owned()
 }
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    struct One<'v>(&'v str);
+
+    impl Variables for One<'_> {
+        fn variable(&self, name: &str) -> Option<Cow<'_, str>> {
+            (name == "v").then(|| self.0.into())
+        }
+
+        fn header(&self, name: &str) -> Option<Cow<'_, str>> {
+            name.eq_ignore_ascii_case("user-to-user").then(|| self.0.into())
+        }
+    }
+
+    fn header(name: &str, template: &str) -> HeaderTemplate {
+        HeaderTemplate::new(name, Template::parse(template).expect(template)).expect(template)
+    }
+
+    fn expand(name: &str, template: &str, value: &str) -> Result<String, ValueError> {
+        header(name, template).expand(&One(value))
+    }
+
+    #[test]
+    fn names_are_on_an_allow_list() {
+        for good in ["X-Account-ID", "x-a", "User-to-User", "user-to-user", "Diversion", "HISTORY-INFO"] {
+            assert_eq!(check_name(good), Ok(()), "{good}");
+        }
+        for (bad, error) in [
+            ("", NameError::Token),
+            ("X-A:", NameError::Token),
+            ("X-A\r\nVia", NameError::Token),
+            ("X-ä", NameError::Token),
+            ("X-", NameError::NotCarried),
+            ("Foo", NameError::NotCarried),
+            ("VIA", NameError::Reserved("route")),
+            ("v", NameError::Reserved("route")),
+            ("Route", NameError::Reserved("route")),
+            ("M", NameError::Reserved("dialog")),
+            ("r", NameError::Reserved("dialog")),
+            ("x", NameError::Reserved("dialog")),
+            ("Replaces", NameError::Reserved("dialog")),
+            ("Proxy-Authorization", NameError::Reserved("authentication")),
+            ("l", NameError::Reserved("message body")),
+        ] {
+            assert_eq!(check_name(bad), Err(error), "{bad}");
+        }
+        assert_eq!(check_name(&format!("X-{}", "a".repeat(MAX_HEADER_NAME))), Err(NameError::TooLong));
+    }
+
+    #[test]
+    fn a_value_is_encoded_for_its_place() {
+        for (name, template, value, expected) in [
+            ("X-Name", "$v", "Doe, \"Jo\"; <x>", "Doe, \"Jo\"; <x>"),
+            ("X-Name", "Hello, $v", "Jo Doe", "Hello, Jo Doe"),
+            ("X-Name", "$v", "  Jo  ", "Jo"),
+            ("X-Name", "\"$v\"", "a\"b\\c;d", "\"a\\\"b\\\\c;d\""),
+            ("X-Name", "<sip:$v@pbx>", "a>;b@c", "<sip:a%3E%3Bb%40c@pbx>"),
+            ("X-Name", "<sip:$v@pbx>", "+14155550123", "<sip:+14155550123@pbx>"),
+            ("X-Name", "a;b=$v", "1;c=2", "a;b=1%3Bc%3D2"),
+            ("X-Name", "a;b=$v", "100%", "a;b=100%25"),
+            ("User-to-User", "$v;encoding=hex", "56;purpose=x", "56%3Bpurpose%3Dx;encoding=hex"),
+            ("User-to-User", "${header.User-to-User}", "56;encoding=hex", "56;encoding=hex"),
+            ("Diversion", "${header.User-to-User}", "a,b", "a%2Cb"),
+            ("X-Name", "ä $v", "ö", "ä ö"),
+        ] {
+            assert_eq!(expand(name, template, value).as_deref(), Ok(expected), "{template} {value}");
+        }
+    }
+
+    #[test]
+    fn what_cannot_be_carried_is_left_out_with_its_reason() {
+        assert_eq!(expand("X-A", "$v", "a\r\nVia: x"), Err(ValueError::Control));
+        assert_eq!(expand("X-A", "a;b=$v", "a\nb"), Err(ValueError::Control), "not even encoded");
+        assert_eq!(expand("X-A", "$v", "a\u{85}b"), Err(ValueError::Control));
+        assert_eq!(expand("X-A", "$v$v", &"x".repeat(MAX_VALUE / 2 + 1)), Err(ValueError::TooLong));
+        assert!(matches!(expand("X-A", "$w", ""), Err(ValueError::Undefined(_))));
+    }
+
+    #[test]
+    fn marks_must_pair() {
+        let error =
+            |template: &str| HeaderTemplate::new("X-A", Template::parse(template).unwrap()).unwrap_err();
+        assert_eq!(error("\"$v"), HeaderError::OpenQuote);
+        assert_eq!(error("<sip:$v@b"), HeaderError::OpenAngle);
+        assert_eq!(error("\"a\\$v\""), HeaderError::Backslash);
+        assert_eq!(header("X-A", "\"a\\\"$v\"").expand(&One("b")).as_deref(), Ok("\"a\\\"b\""));
+    }
+
+    /// How many `;`, `,`, `<` stand outside of quotes and angles, and whether all quotes and angles close.
+    fn shape(value: &str) -> (Vec<char>, bool) {
+        let (mut marks, mut quoted, mut angle, mut escaped) = (Vec::new(), false, false, false);
+        for c in value.chars() {
+            match c {
+                _ if escaped => escaped = false,
+                '\\' if quoted => escaped = true,
+                '"' if !angle => quoted = !quoted,
+                '<' if !quoted => {
+                    angle = true;
+                    marks.push(c);
+                }
+                '>' if !quoted => angle = false,
+                ';' | ',' if !quoted && !angle => marks.push(c),
+                _ => {}
+            }
+        }
+        (marks, !quoted && !angle && !escaped)
+    }
+
+    proptest! {
+        #[test]
+        fn no_value_adds_a_line(value in any::<String>(), template in "[a-z;<>\" ]{0,4}") {
+            let text = format!("{template}$v");
+            if let Ok(header) = HeaderTemplate::new("X-A", Template::parse(&text).unwrap())
+                && let Ok(expanded) = header.expand(&One(&value))
+            {
+                prop_assert!(!expanded.contains(char::is_control));
+                prop_assert!(expanded.len() <= MAX_VALUE);
+            }
+        }
+
+        #[test]
+        fn no_value_adds_a_parameter_or_an_element(value in "[ -~äöü]{0,40}") {
+            for (name, template) in [
+                ("X-A", "a;b=$v;c"),
+                ("X-A", "\"$v\" <sip:$v@pbx>;b=\"$v\""),
+                ("User-to-User", "$v;encoding=hex"),
+                ("Diversion", "<sip:$v@pbx>;reason=$v"),
+                ("History-Info", "<sip:$v@pbx>;index=1,<sip:a@pbx>"),
+            ] {
+                let plain = shape(&expand(name, template, "x").unwrap());
+                let hostile = shape(&expand(name, template, &value).unwrap());
+                prop_assert_eq!(&plain, &hostile, "{}", template);
+                prop_assert!(hostile.1);
+            }
+        }
+
+        #[test]
+        fn embedded_headers_come_back_as_they_went_in(values in proptest::collection::vec("[ -~äöü]{0,30}", 0..5)) {
+            let uri = embed("sip:100@pbx;user=phone", values.iter().map(|value| ("X-A", value.as_str())));
+            prop_assert!(uri.is_ascii());
+            let uri = crate::wire::Uri::parse(uri.as_bytes()).unwrap();
+            let back: Vec<String> = uri
+                .each_header()
+                .map(|(_, value)| String::from_utf8(uri::percent_decode(value).into_owned()).unwrap())
+                .collect();
+            prop_assert_eq!(back, values);
+            prop_assert_eq!(uri.params, &b"user=phone"[..]);
+        }
+
+        #[test]
+        fn a_user_part_stays_a_user_part(value in any::<String>()) {
+            prop_assume!(!value.is_empty() && value.len() < 300);
+            let text = format!("sip:{}@pbx", user_part(&value));
+            let uri = crate::wire::Uri::parse(text.as_bytes()).unwrap();
+            prop_assert_eq!(&*uri.user_text(), value.as_bytes());
+            prop_assert!(uri.host.same(&crate::wire::Host::Name(b"pbx")));
+            prop_assert!(uri.password.is_none() && uri.params.is_empty() && uri.headers.is_empty());
+        }
+    }
+}

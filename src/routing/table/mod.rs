@@ -205,3 +205,92 @@ impl Ladder {
         steps.get(position).copied()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::file::{Severity, Source};
+    use super::*;
+
+    fn table(text: &str) -> Table {
+        let (table, diagnostics) = read(&Source::new("t", text), &"production".into(), None);
+        table.unwrap_or_else(|| panic!("{diagnostics:#?}"))
+    }
+
+    fn ladder(on_failure: &str) -> Ladder {
+        let text = format!("default = \"a\"\n[destination.a]\nroute = \"+14155550123\"\n{on_failure}\n");
+        table(&text).find("a").expect("the default").on_failure.clone()
+    }
+
+    #[test]
+    fn unknown_takes_a_step_only_where_it_is_named() {
+        for text in ["", "on_failure = [\"hangup\"]", "on_failure = { default = [\"hangup\"] }"] {
+            assert_eq!(ladder(text).next(Cause::Unknown, 0), None, "{text}");
+            assert_eq!(ladder(text).next(Cause::LostByReceiver, 0), None, "{text}");
+        }
+        let named = ladder("on_failure = { unknown = [\"bye\"] }");
+        assert_eq!(named.next(Cause::Unknown, 0), Some(Step::Bye));
+        assert_eq!(named.next(Cause::Unknown, 1), None);
+        assert_eq!(named.next(Cause::Busy, 0), Some(Step::Agent), "the default of all others");
+    }
+
+    #[test]
+    fn a_named_cause_wins_over_the_default() {
+        let ladder = ladder("on_failure = { busy = [\"hangup\"], default = [\"bye\"] }");
+        assert_eq!(ladder.next(Cause::Busy, 0), Some(Step::Hangup));
+        assert_eq!(ladder.next(Cause::Refused, 0), Some(Step::Bye));
+        assert_eq!(ladder.next(Cause::Refused, 1), None);
+        assert_eq!(Ladder::default().next(Cause::Failed, 0), Some(Step::Agent));
+    }
+
+    #[test]
+    fn the_hash_is_that_of_the_text() {
+        let text = "default = \"a\"\n[destination.a]\nmethod = \"bye\"\n";
+        assert_eq!(table(text).hash, table(text).hash);
+        assert_ne!(table(text).hash, table(&format!("{text}\n")).hash);
+        assert_eq!(table(text).hash.len(), 64);
+    }
+
+    #[test]
+    fn a_tel_uri_has_its_headers_on_the_request() {
+        let text = "default = \"a\"\n[destination.a]\nroute = \"tel:+14155550123\"\n";
+        let table = table(text);
+        let trunk = Trunk {
+            id: "pbx".into(),
+            address: super::super::address::Address::parse("sip:pbx.example.com:5070").unwrap(),
+            accept_from: None,
+            trusted: false,
+            called_from: super::super::topology::CalledFrom::RequestUri,
+            country: None,
+            auth: None,
+            unanswered: super::super::topology::Unanswered::Invite,
+            refer_from_caller: false,
+            overrides: Overrides { header_placement: Some(Placement::Both), ..Overrides::default() },
+        };
+        let destination = table.fallback().unwrap();
+        assert_eq!(destination.profile(&trunk).header_placement, Placement::Request);
+        let route = destination.route.as_ref().unwrap();
+        assert_eq!(route.refer_uri(&trunk, None), "tel:+14155550123");
+        assert_eq!(route.request_uri(&trunk).0, "sip:+14155550123@pbx.example.com:5070");
+        let number = Route::parse("+14155550123").unwrap();
+        assert_eq!(number.refer_uri(&trunk, None), "sip:+14155550123@pbx.example.com");
+        assert_eq!(number.refer_uri(&trunk, Some("a:5080")), "sip:+14155550123@a:5080");
+    }
+
+    #[test]
+    fn ten_thousand_destinations_and_as_many_faults() {
+        let mut text = String::from("default = \"d0\"\n");
+        for index in 0..MAX_DESTINATIONS {
+            text.push_str(&format!("[destination.d{index}]\nroute = \"+14155550123\"\n"));
+        }
+        assert_eq!(table(&text).destinations.len(), MAX_DESTINATIONS);
+        let broken = text.replace("route", "rout");
+        let (none, diagnostics) = read(&Source::new("t", &broken), &"production".into(), None);
+        assert!(none.is_none());
+        assert_eq!(diagnostics.len(), 201, "200 are shown and the rest is counted");
+        assert_eq!(
+            diagnostics[200].message,
+            format!("{} more errors are not shown", 2 * MAX_DESTINATIONS - 200)
+        );
+        assert!(diagnostics.iter().all(|d| d.severity == Severity::Error));
+    }
+}

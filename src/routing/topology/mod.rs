@@ -313,3 +313,109 @@ impl Topology {
         &self.environments
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::file::{Report, Section, Source};
+    use super::read::Parties;
+    use super::secret::{SecretSource, Secrets};
+    use super::*;
+
+    struct NoSecrets;
+    impl Secrets for NoSecrets {
+        fn fetch(&self, _: &SecretSource) -> Result<Secret, String> {
+            Err("none".to_owned())
+        }
+    }
+
+    fn topology(text: &str) -> Topology {
+        let source = Source::new("t", text);
+        let mut report = Report::new(&source);
+        let tree = report.parse();
+        let mut top = Section::new("", 0..0, &tree);
+        let parties = Parties::read(&mut top, &mut report, &NoSecrets, std::path::Path::new(""));
+        assert!(!report.has_errors(), "{:#?}", report.finish());
+        parties.topology()
+    }
+
+    const TEXT: &str = r#"
+        [trunk.carrier]
+        address = "sip:carrier.example.com"
+        [trunk.lan]
+        address = "sip:10.0.0.1"
+        accept_from = ["10.0.0.0/8", "fd00::/8"]
+        country = "US"
+        [trunk.pbx]
+        address = "sip:10.0.0.5"
+        [agent.booking]
+        address = "sip:127.0.0.1:5080"
+        numbers = ["+1 415 555 0100", "booking", "100"]
+        [agent.other]
+        address = "sip:agents.example.com"
+        numbers = ["*"]
+        [environment.production]
+        table = "t.toml"
+    "#;
+
+    fn trunk_at(topology: &Topology, source: &str) -> Option<String> {
+        topology.trunk_at(source.parse().unwrap()).map(|trunk| trunk.id.to_string())
+    }
+
+    #[test]
+    fn the_longest_prefix_is_the_trunk() {
+        let topology = topology(TEXT);
+        assert_eq!(trunk_at(&topology, "10.0.0.5").as_deref(), Some("pbx"));
+        assert_eq!(trunk_at(&topology, "::ffff:10.0.0.5").as_deref(), Some("pbx"));
+        assert_eq!(trunk_at(&topology, "10.0.0.6").as_deref(), Some("lan"));
+        assert_eq!(trunk_at(&topology, "fd00::1").as_deref(), Some("lan"));
+        assert_eq!(trunk_at(&topology, "203.0.113.1"), None);
+        assert!(topology.knows("127.0.0.1".parse().unwrap()), "an agent is known, too");
+        assert_eq!(trunk_at(&topology, "127.0.0.1"), None, "and is no trunk");
+        assert_eq!(topology.agents_at("127.0.0.1".parse().unwrap()).count(), 1);
+    }
+
+    #[test]
+    fn names_are_sources_once_they_are_resolved() {
+        let topology = topology(TEXT);
+        let names: Vec<String> = topology.unresolved().map(|address| address.host.to_string()).collect();
+        assert_eq!(names, ["carrier.example.com", "agents.example.com"]);
+        let (resolved, overlaps) =
+            topology.with_resolved(|address| match address.host.to_string().as_str() {
+                "carrier.example.com" => vec!["203.0.113.1".parse().unwrap(), "10.0.0.5".parse().unwrap()],
+                _ => vec![],
+            });
+        assert_eq!(trunk_at(&resolved, "203.0.113.1").as_deref(), Some("carrier"));
+        assert_eq!(overlaps.len(), 1);
+        assert_eq!((&*overlaps[0].first, &*overlaps[0].second), ("carrier", "pbx"));
+        assert_eq!(trunk_at(&resolved, "10.0.0.5").as_deref(), Some("carrier"), "the first by id");
+    }
+
+    #[test]
+    fn a_called_number_reaches_its_agent() {
+        let topology = topology(TEXT);
+        let agent = |trunk: &str, called: &str| {
+            let trunk = topology.trunk(trunk).unwrap();
+            topology.agent_for(trunk, called).map(|agent| agent.id.to_string()).unwrap()
+        };
+        assert_eq!(agent("pbx", "+14155550100"), "booking");
+        assert_eq!(agent("pbx", "+1-415-555-0100"), "booking");
+        assert_eq!(agent("pbx", "booking"), "booking");
+        assert_eq!(agent("pbx", "100"), "booking");
+        assert_eq!(agent("pbx", "4155550100"), "other", "no country: taken as it is");
+        assert_eq!(agent("lan", "4155550100"), "booking");
+        assert_eq!(agent("lan", "100"), "booking");
+        assert_eq!(agent("lan", "Booking"), "other", "user parts are case-sensitive");
+    }
+
+    #[test]
+    fn secret_sources() {
+        assert_eq!(SecretSource::parse("env:A_B"), Some(SecretSource::Env("A_B".into())));
+        assert_eq!(SecretSource::parse("file:a/b"), Some(SecretSource::File("a/b".into())));
+        assert_eq!(SecretSource::parse("credential:pbx"), Some(SecretSource::Credential("pbx".into())));
+        for text in
+            ["", "env:", "env:A=B", "hunter2", "vault:x", "credential:../x", "credential:a/b", "file:"]
+        {
+            assert_eq!(SecretSource::parse(text), None, "{text}");
+        }
+    }
+}

@@ -1,0 +1,105 @@
+//! Any bytes as a destination table and as the trunks and agents of a configuration: no panic, every fault has a place
+//! inside the file, and whatever a good table makes of hostile variables stays one value of one header.
+
+use std::borrow::Cow;
+use std::path::Path;
+
+use baton::observe::secret::Secret;
+use baton::routing::file::{Diagnostic, Report, Section, Severity, Source};
+use baton::routing::table::{self, Table};
+use baton::routing::template::Variables;
+use baton::routing::topology::read::{Parties, settings};
+use baton::routing::topology::secret::{SecretSource, Secrets};
+use baton::routing::{headers, select};
+use baton::wire::Uri;
+
+struct Hostile;
+
+impl Variables for Hostile {
+    fn variable(&self, name: &str) -> Option<Cow<'_, str>> {
+        match name.len() % 4 {
+            0 => Some("a\r\nVia: evil\r\n".into()),
+            1 => Some("\",<>;?&=%0d%0a@\\".into()),
+            2 => Some("+14155550123".into()),
+            _ => None,
+        }
+    }
+
+    fn header(&self, name: &str) -> Option<Cow<'_, str>> {
+        self.variable(name)
+    }
+}
+
+struct NoSecrets;
+
+impl Secrets for NoSecrets {
+    fn fetch(&self, _: &SecretSource) -> Result<Secret, String> {
+        Ok(Secret::new("secret"))
+    }
+}
+
+/// Reads `bytes` both ways.
+pub fn table_body(bytes: &[u8]) {
+    let Ok(text) = std::str::from_utf8(bytes) else { return };
+    let source = Source::new("table.toml", text);
+    let (table, diagnostics) = table::read(&source, &"production".into(), None);
+    check(text, &diagnostics);
+    let errors = diagnostics.iter().any(|d| d.severity == Severity::Error);
+    assert_eq!(table.is_none(), errors, "a table comes exactly where there is no error");
+    if let Some(table) = table {
+        use_table(&table);
+    }
+
+    let mut report = Report::new(&source);
+    let tree = report.parse();
+    let mut top = Section::new("", 0..0, &tree);
+    settings(&mut top, &mut report);
+    let parties = Parties::read(&mut top, &mut report, &NoSecrets, Path::new("config"));
+    top.finish(&mut report);
+    if !report.has_errors() {
+        let topology = parties.topology();
+        for trunk in topology.trunks() {
+            topology.agent_for(trunk, "+1 (415) 555-0123");
+        }
+    }
+    check(text, &report.finish());
+}
+
+fn check(text: &str, diagnostics: &[Diagnostic]) {
+    let lines = text.split('\n').count();
+    for diagnostic in diagnostics {
+        let printed = diagnostic.to_string();
+        assert!(!printed.contains(|c: char| c.is_control() && c != '\n' && c != '\t'), "{printed:?}");
+        // Only the note that more errors follow is about the file as a whole.
+        let whole = diagnostic.message.ends_with("more errors are not shown");
+        assert!(whole || (1..=lines).contains(&diagnostic.line), "{diagnostic:?}");
+        assert!(whole || diagnostic.column >= 1, "{diagnostic:?}");
+        assert!(
+            diagnostic.span.start <= diagnostic.span.end && diagnostic.span.end <= text.len(),
+            "{diagnostic:?}"
+        );
+    }
+}
+
+fn use_table(table: &Table) {
+    assert!(table.fallback().is_some(), "the default is a destination");
+    let selection = select::by_id(table, None).expect("the default is a destination");
+    assert_eq!(selection.destination.id, table.default);
+    for destination in table.destinations.values() {
+        let mut fields = Vec::new();
+        for header in &destination.headers {
+            headers::check_name(header.name()).expect("only names that may be carried are in a table");
+            if let Ok(value) = header.expand(&Hostile) {
+                assert!(!value.contains(char::is_control), "{value:?}");
+                fields.push((header.name().clone(), value));
+            }
+        }
+        let uri = headers::embed("sip:a@b", fields.iter().map(|(name, value)| (&**name, &**value)));
+        let Ok(uri) = Uri::parse(uri.as_bytes()) else {
+            // Too long for a URI; never malformed.
+            assert!(uri.len() > 1024, "{uri}");
+            continue;
+        };
+        assert_eq!(uri.each_header().count(), fields.len(), "no value adds a header");
+    }
+}

@@ -11,6 +11,7 @@ use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use crate::observe::line::{Format, Level, Style};
 use crate::observe::secret::Secret;
 use crate::routing::Tables;
 use crate::routing::address::Host;
@@ -37,6 +38,8 @@ pub struct Configuration {
     pub sip: Settings,
     /// `[http]`.
     pub http: Http,
+    /// `[log]`.
+    pub log: Log,
     /// `state.dir`: where the journal, versions, records and the generated token are kept.
     pub state_dir: PathBuf,
     /// Trunks, agents, environments.
@@ -54,6 +57,21 @@ pub struct Http {
     pub token: Option<Secret>,
     /// The API as seen from outside.
     pub public_url: Option<PublicUrl>,
+}
+
+/// The `[log]` section: how lines are written on standard error.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Log {
+    /// Format, and whether numbers are masked.
+    pub style: Style,
+    /// Lines below it are not written.
+    pub level: Level,
+}
+
+impl Default for Log {
+    fn default() -> Self {
+        Self { style: Style::default(), level: Level::Info }
+    }
 }
 
 /// `http.public_url`: scheme, host and port, and nothing after them.
@@ -126,6 +144,7 @@ pub fn load(path: &Path) -> Loaded {
     let fetch = secrets::Fetch { base: base.clone() };
     let sip = read::settings(&mut top, &mut report);
     let http = http(&mut top, &mut report, &fetch);
+    let log = log(&mut top, &mut report);
     let state_dir = state(&mut top, &mut report, &base);
     let parties = Parties::read(&mut top, &mut report, &fetch, &base);
     top.finish(&mut report);
@@ -156,6 +175,7 @@ pub fn load(path: &Path) -> Loaded {
         path: path.to_owned(),
         sip,
         http,
+        log,
         state_dir,
         topology: parties.topology(),
         tables,
@@ -259,6 +279,19 @@ fn public_url(text: &str) -> Option<PublicUrl> {
     Some(PublicUrl { text: text.into(), host, port })
 }
 
+fn log(top: &mut Section<'_>, report: &mut Report<'_>) -> Log {
+    let mut log = Log::default();
+    let Some(mut section) = top.section(report, "log") else { return log };
+    let formats = [("logfmt", Format::Logfmt), ("json", Format::Json)];
+    let levels =
+        [("debug", Level::Debug), ("info", Level::Info), ("warn", Level::Warn), ("error", Level::Error)];
+    log.style.format = section.choice(report, "format", &formats).unwrap_or_default();
+    log.style.mask_numbers = section.boolean(report, "mask_numbers").unwrap_or_default();
+    log.level = section.choice(report, "level", &levels).unwrap_or(log.level);
+    section.finish(report);
+    log
+}
+
 fn state(top: &mut Section<'_>, report: &mut Report<'_>, base: &Path) -> PathBuf {
     const DEFAULT: &str = "state";
     let Some(mut section) = top.section(report, "state") else { return base.join(DEFAULT) };
@@ -299,6 +332,7 @@ impl Configuration {
             ("http.listen", old.http.listen != new.http.listen),
             ("http.token", old.http.token != new.http.token),
             ("http.public_url", old.http.public_url != new.http.public_url),
+            ("log", old.log != new.log),
             ("state.dir", old.state_dir != new.state_dir),
         ]
         .into_iter()

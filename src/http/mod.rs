@@ -1,1 +1,131 @@
-//! The HTTP API and metrics.
+//! The HTTP API: what a call's decision-makers, operators and probes ask of the running daemon.
+//!
+//! Every answer is JSON, every error a problem (RFC 9457); a SIP failure is data, never an HTTP error. The routes ask
+//! the shards by [`crate::shard::Shards`] and read ended calls from [`history`]. Who may ask is decided in [`guard`].
+
+mod body;
+mod calls;
+mod destinations;
+pub mod guard;
+mod handoffs;
+pub mod history;
+mod listener;
+mod metrics;
+mod probes;
+pub mod problem;
+pub mod reload;
+
+use crate::net::connections::Connections;
+use crate::net::counts::{Counts, Lost};
+use crate::routing::Tables;
+use crate::shard::Shards;
+use axum::Router;
+use axum::extract::DefaultBodyLimit;
+use axum::middleware::from_fn_with_state;
+use axum::routing::{any, get, patch, post};
+use guard::Guard;
+use history::History;
+use problem::Problem;
+use std::future::Future;
+use std::io;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU8, Ordering};
+use tokio::net::TcpListener;
+use tokio::sync::{mpsc, watch};
+
+/// The longest body of a request, in bytes.
+const BODY: usize = 64 * 1024;
+
+/// Whether new calls are taken.
+#[derive(Debug, Default)]
+pub struct Readiness(AtomicU8);
+
+impl Readiness {
+    /// New calls are taken from now on.
+    pub fn ready(&self) {
+        self.0.store(1, Ordering::Release);
+    }
+
+    /// New calls are refused from now on.
+    pub fn draining(&self) {
+        self.0.store(2, Ordering::Release);
+    }
+
+    fn is_ready(&self) -> bool {
+        self.0.load(Ordering::Acquire) == 1
+    }
+
+    fn is_draining(&self) -> bool {
+        self.0.load(Ordering::Acquire) == 2
+    }
+}
+
+/// What the routes work with.
+pub struct Api {
+    /// The engines.
+    pub shards: Arc<Shards>,
+    /// Ended calls and handoffs.
+    pub history: Arc<History>,
+    /// The tables in force.
+    pub tables: watch::Receiver<Arc<Tables>>,
+    /// Whether new calls are taken.
+    pub readiness: Arc<Readiness>,
+    /// Where a reload is asked for.
+    pub reload: mpsc::Sender<reload::Request>,
+    /// What the network counts.
+    pub counts: Arc<Counts>,
+    /// The open stream connections, for their number.
+    pub connections: Arc<Connections>,
+    /// Log lines and records that were dropped for want of room.
+    pub lost: Arc<Lost>,
+}
+
+/// All routes.
+pub fn router(api: Arc<Api>, guard: Arc<Guard>) -> Router {
+    let v1 = Router::new()
+        .route("/v1/calls", get(calls::list))
+        .route("/v1/calls/{id}", get(calls::show).delete(calls::hang_up))
+        .route("/v1/calls/{id}/variables", patch(calls::set_variables))
+        .route("/v1/calls/{id}/handoff", post(handoffs::create))
+        .route("/v1/handoffs/{id}", get(handoffs::show).delete(handoffs::cancel))
+        .route("/v1/environments/{environment}/destinations", get(destinations::list))
+        .route("/v1/environments/{environment}/destinations/{id}", get(destinations::show))
+        .route("/v1/reload", post(reload::reload))
+        .route("/metrics", get(metrics::scrape))
+        .route("/", any(not_found))
+        .fallback(not_found)
+        .layer(from_fn_with_state(Arc::clone(&guard), guard::authorise));
+    Router::new()
+        .route("/healthz", get(probes::health))
+        .route("/readyz", get(probes::ready))
+        .merge(v1)
+        .method_not_allowed_fallback(method_not_allowed)
+        .layer(from_fn_with_state(guard, guard::same_site))
+        .layer(DefaultBodyLimit::max(BODY))
+        .with_state(api)
+}
+
+/// Serves until `stop` is there; requests that are being answered then may finish.
+///
+/// # Errors
+/// The listener broke.
+pub async fn serve(
+    listener: TcpListener,
+    router: Router,
+    stop: impl Future<Output = ()> + Send + 'static,
+) -> io::Result<()> {
+    axum::serve(listener::Bounded::new(listener), router).with_graceful_shutdown(stop).await
+}
+
+async fn not_found(uri: axum::http::Uri) -> Problem {
+    Problem::new(
+        axum::http::StatusCode::NOT_FOUND,
+        "no_route",
+        format!("there is nothing at `{}`", uri.path()),
+    )
+}
+
+async fn method_not_allowed(method: axum::http::Method, uri: axum::http::Uri) -> Problem {
+    let detail = format!("`{}` does not take {method}; the header Allow says what it takes", uri.path());
+    Problem::new(axum::http::StatusCode::METHOD_NOT_ALLOWED, "method_not_allowed", detail)
+}

@@ -54,3 +54,14 @@ pub struct Counts {
     /// Names that gave no address.
     pub lookups_failed: Count,
 }
+
+/// What telemetry dropped. It stands here because the metrics show it, and the writer is above them.
+#[derive(Debug, Default)]
+pub struct Lost {
+    /// Lines of the log that there was no room for.
+    pub lines: Count,
+    /// Records of ended calls that there was no room for.
+    pub records: Count,
+    /// Records that could not be written.
+    pub records_failed: Count,
+}

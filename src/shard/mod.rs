@@ -1,1 +1,14 @@
-//! One thread, one engine, its sockets and its inbox.
+//! A shard: one thread, one runtime of its own, one engine, its sockets and its inbox.
+//!
+//! The owner of a message is `slot(Call-ID) mod shards`; a call never moves between shards. [`handle`] is how the rest
+//! of the process speaks to them, [`turn`] is the loop, [`inbox`] what stands between.
+
+pub mod clock;
+pub mod handle;
+pub mod inbox;
+pub mod pulse;
+pub mod turn;
+
+pub use clock::Clock;
+pub use handle::{Shards, Unavailable};
+pub use turn::{Events, Network, Start};

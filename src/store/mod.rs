@@ -1,1 +1,80 @@
-//! What is kept on disk.
+//! What is kept on disk, below `state.dir`: the API's token, the key of the slots, where the API listens, and one record
+//! for each ended call. Blocking file access, so never called on a shard's thread.
+
+pub mod records;
+pub mod secrets;
+
+use std::fs;
+use std::io;
+use std::path::{Path, PathBuf};
+
+/// Where the API listens, for a configuration that leaves the port to the system (`http.listen` with port 0).
+const HTTP_ADDRESS: &str = "http-address";
+
+/// A file of the state directory could not be read or written.
+#[derive(Debug, thiserror::Error)]
+#[error("{}: {what}: {source}", .path.display())]
+pub struct StoreError {
+    /// Which.
+    pub path: PathBuf,
+    /// What was tried.
+    pub what: &'static str,
+    /// Why it failed.
+    pub source: io::Error,
+}
+
+impl StoreError {
+    fn at(path: &Path, what: &'static str) -> impl FnOnce(io::Error) -> StoreError {
+        move |source| StoreError { path: path.to_owned(), what, source }
+    }
+}
+
+/// The state directory.
+#[derive(Clone, Debug)]
+pub struct StateDir {
+    path: PathBuf,
+}
+
+impl StateDir {
+    /// Names the directory without touching it: for those who only read.
+    pub fn at(path: &Path) -> StateDir {
+        StateDir { path: path.to_owned() }
+    }
+
+    /// Creates the directory where it is not there yet, for its owner only.
+    ///
+    /// # Errors
+    /// It cannot be created.
+    pub fn create(path: &Path) -> Result<StateDir, StoreError> {
+        use std::os::unix::fs::DirBuilderExt;
+        let mut builder = fs::DirBuilder::new();
+        builder.recursive(true).mode(0o700);
+        builder.create(path).map_err(StoreError::at(path, "cannot create the state directory"))?;
+        Ok(StateDir::at(path))
+    }
+
+    /// The directory.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// Tells the command line where the API listens.
+    ///
+    /// # Errors
+    /// The file cannot be written.
+    pub fn write_http_address(&self, address: std::net::SocketAddr) -> Result<(), StoreError> {
+        secrets::replace(&self.path.join(HTTP_ADDRESS), address.to_string().as_bytes())
+    }
+
+    /// What [`StateDir::write_http_address`] has told.
+    ///
+    /// # Errors
+    /// No daemon has written it, or it cannot be read.
+    pub fn http_address(&self) -> Result<std::net::SocketAddr, StoreError> {
+        let path = self.path.join(HTTP_ADDRESS);
+        let text = fs::read_to_string(&path).map_err(StoreError::at(&path, "cannot be read"))?;
+        text.trim()
+            .parse()
+            .map_err(|error| StoreError::at(&path, "holds no address")(io::Error::other(error)))
+    }
+}

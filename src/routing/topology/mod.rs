@@ -160,6 +160,8 @@ pub struct Settings {
     pub max_calls: u32,
     /// The longest that one call may last.
     pub max_duration: Duration,
+    /// How long live calls may go on after SIGTERM.
+    pub drain: Duration,
 }
 
 /// All trunks, agents and environments, with the indexes that answer who and where.

@@ -436,6 +436,7 @@ pub fn settings(top: &mut Section<'_>, report: &mut Report<'_>) -> Settings {
     settings.max_calls = section.number(report, "max_calls", 1..1_000_001).unwrap_or(settings.max_calls);
     settings.max_duration =
         section.duration(report, "max_duration", SECOND, DAY * 30).unwrap_or(settings.max_duration);
+    settings.drain = section.duration(report, "drain", Duration::ZERO, DAY).unwrap_or(settings.drain);
     section.refuse(report, "tls", "remove it; Baton has udp and tcp for now");
     section.refuse(
         report,
@@ -458,6 +459,7 @@ impl Default for Settings {
             workers: 0,
             max_calls: 20_000,
             max_duration: Duration::from_secs(4 * 3600),
+            drain: Duration::from_secs(25),
         }
     }
 }

@@ -1,0 +1,81 @@
+//! Who is a trunk or an agent where the configuration says so by a name: `accept_from` is then what `address` resolves
+//! to. Resolved at the start, on reload and again now and then; a name that does not resolve keeps its last answer.
+
+use crate::net::resolve::addresses;
+use crate::observe::line::{Line, Sink};
+use crate::routing::address::Host;
+use crate::routing::topology::Topology;
+use hickory_resolver::TokioResolver;
+use std::collections::{BTreeSet, HashMap};
+use std::net::IpAddr;
+use tokio::task::JoinSet;
+
+/// The latest answers.
+pub struct Sources {
+    dns: TokioResolver,
+    known: HashMap<String, Vec<IpAddr>>,
+    log: Sink,
+}
+
+impl Sources {
+    /// Nothing is known yet.
+    pub fn new(dns: TokioResolver, log: Sink) -> Sources {
+        Sources { dns, known: HashMap::new(), log }
+    }
+
+    /// Asks for every name of `topology` that stands for sources; true if an answer differs from the one before.
+    pub async fn refresh(&mut self, topology: &Topology) -> bool {
+        let names: BTreeSet<String> = topology
+            .unresolved()
+            .filter_map(|address| match &address.host {
+                Host::Name(name) => Some(name.to_string()),
+                Host::Ip(_) => None,
+            })
+            .collect();
+        self.known.retain(|name, _| names.contains(name));
+        let mut lookups = JoinSet::new();
+        for name in names {
+            let dns = self.dns.clone();
+            lookups.spawn(async move {
+                let found = addresses(&dns, &name).await;
+                (name, found)
+            });
+        }
+        let mut changed = false;
+        while let Some(joined) = lookups.join_next().await {
+            let Ok((name, found)) = joined else { continue };
+            match found {
+                Ok(mut found) => {
+                    found.sort_unstable();
+                    let before = self.known.insert(name, found.clone());
+                    changed |= before.as_ref() != Some(&found);
+                }
+                Err(reason) => (self.log)(
+                    Line::warn("source.unresolved")
+                        .text("name", name)
+                        .text("reason", reason)
+                        .text("hint", "calls from it are not recognised; set accept_from, or mend the name"),
+                ),
+            }
+        }
+        changed
+    }
+
+    /// The topology with the answers put in.
+    pub fn apply(&self, topology: &Topology) -> Topology {
+        let (resolved, overlaps) = topology.with_resolved(|address| match &address.host {
+            Host::Name(name) => self.known.get(&**name).cloned().unwrap_or_default(),
+            Host::Ip(_) => Vec::new(),
+        });
+        for overlap in overlaps {
+            (self.log)(
+                Line::warn("source.ambiguous")
+                    .text("net", overlap.net.to_string())
+                    .text("taken_for", &*overlap.first)
+                    .text("not_for", &*overlap.second)
+                    .text("hint", "two trunks resolve to the same address; tell them apart by accept_from"),
+            );
+        }
+        resolved
+    }
+}

@@ -1,0 +1,420 @@
+//! Puts the daemon together, runs it until it is told to stop, and takes it apart again.
+
+use super::configuration::{Configuration, load};
+use super::reload::{Reloader, diagnostic_line, first};
+use super::sources::Sources;
+use super::telemetry::Telemetry;
+use super::watch::FileWatch;
+use super::{stop, systemd};
+use crate::call::engine::{Engine, Settings};
+use crate::http::guard::Guard;
+use crate::http::history::History;
+use crate::http::{self, Api, Readiness};
+use crate::net::Deliver;
+use crate::net::connections::{Around, Connections};
+use crate::net::counts::{Counts, Lost};
+use crate::net::listen::{self, Bound, Listen};
+use crate::net::paths::Paths;
+use crate::net::resolve::{Resolver, system_dns};
+use crate::net::tcp::{self, Known, Limits};
+use crate::net::udp::Sockets;
+use crate::observe::line::{Line, Sink};
+use crate::routing::Tables;
+use crate::routing::file::Diagnostic;
+use crate::routing::topology::Listener as Configured;
+use crate::shard::{Clock, Network, Shards, Start, turn};
+use crate::sip::ident::{Seed, SlotKey};
+use crate::sip::{self, Transport};
+use crate::store::StateDir;
+use crate::store::records::Records;
+use anyhow::{Context, anyhow};
+use hickory_resolver::TokioResolver;
+use std::path::Path;
+use std::sync::Arc;
+use std::thread::{self, JoinHandle};
+use std::time::Duration;
+use tokio::net::TcpListener;
+use tokio::runtime::Runtime;
+use tokio::signal::unix::{Signal, SignalKind, signal};
+use tokio::sync::{mpsc, oneshot, watch};
+use tokio::task::JoinHandle as Task;
+use tokio::time::{MissedTickBehavior, interval, timeout};
+
+/// Names of trunks and agents are asked for again this often.
+const REFRESH: Duration = Duration::from_secs(60);
+/// Old tables are looked at this often.
+const SWEEP: Duration = Duration::from_secs(2);
+/// Requests to the API that are being answered at the end may take this long.
+const LAST_ANSWERS: Duration = Duration::from_secs(1);
+/// Threads for the API, streams and names. The calls have their own.
+const SIDE_THREADS: usize = 2;
+
+/// Why the daemon did not start, or did not end well.
+#[derive(Debug, thiserror::Error)]
+pub enum ServeError {
+    /// The files are faulty.
+    #[error("the configuration has {} faults", .0.len())]
+    Invalid(Vec<Diagnostic>),
+    /// Anything else.
+    #[error("{0:#}")]
+    Failed(anyhow::Error),
+}
+
+impl From<anyhow::Error> for ServeError {
+    fn from(error: anyhow::Error) -> ServeError {
+        ServeError::Failed(error)
+    }
+}
+
+/// Runs the daemon on the configuration at `path` until SIGTERM or SIGINT.
+///
+/// # Errors
+/// It could not start, or a shard broke.
+pub fn serve(path: &Path) -> Result<(), ServeError> {
+    let loaded = load(path);
+    let Some(configuration) = loaded.configuration else {
+        return Err(ServeError::Invalid(loaded.diagnostics));
+    };
+    let state = StateDir::create(&configuration.state_dir).context("state.dir")?;
+    let history = Arc::<History>::default();
+    let lost = Arc::<Lost>::default();
+    let records = Records::open(&state).context("state.dir")?;
+    let telemetry = Telemetry::start(configuration.log, Arc::clone(&history), records, Arc::clone(&lost))
+        .context("cannot start a thread")?;
+    let log = telemetry.sink(configuration.log);
+    tell_panics(Arc::clone(&log));
+    loaded.diagnostics.iter().for_each(|diagnostic| log(diagnostic_line(diagnostic)));
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(SIDE_THREADS)
+        .thread_name("side")
+        .enable_all()
+        .build()
+        .context("cannot start the runtime")?;
+    let parts = Parts { configuration, state, history, lost, telemetry: &telemetry, log: Arc::clone(&log) };
+    let ended = runtime.block_on(run(parts, &runtime));
+    if let Err(error) = &ended {
+        log(Line::error("serve.failed").text("reason", format!("{error:#}")));
+    }
+    // Connections and lookups end here; the last lines and records are written after it.
+    runtime.shutdown_timeout(LAST_ANSWERS);
+    telemetry.finish();
+    Ok(ended?)
+}
+
+/// A panic is a line of the log like any other, without control characters of whatever caused it.
+fn tell_panics(log: Sink) {
+    std::panic::set_hook(Box::new(move |panic| {
+        let place = panic.location().map(ToString::to_string).unwrap_or_default();
+        let message = panic.payload_as_str().unwrap_or("no message").to_owned();
+        let thread = thread::current().name().unwrap_or_default().to_owned();
+        log(Line::error("panic").text("thread", thread).text("place", place).text("message", message));
+    }));
+}
+
+struct Parts<'a> {
+    configuration: Configuration,
+    state: StateDir,
+    history: Arc<History>,
+    lost: Arc<Lost>,
+    telemetry: &'a Telemetry,
+    log: Sink,
+}
+
+async fn run(parts: Parts<'_>, runtime: &Runtime) -> anyhow::Result<()> {
+    let Parts { mut configuration, state, history, lost, telemetry, log } = parts;
+    let mut signals = Signals::new().context("cannot listen for signals")?;
+    let bound = listen::bind(&listens(&configuration)).context("sip.listen")?;
+    let (api_listener, guard) = bind_api(&configuration, &state).await?;
+    let api_address = api_listener.local_addr().context("http.listen")?;
+    let dns = system_dns().map_err(|error| anyhow!("cannot set up the resolver: {error}"))?;
+    let mut sources = Sources::new(dns.clone(), Arc::clone(&log));
+    sources.refresh(&configuration.topology).await;
+    let tables = first(&mut configuration, &sources);
+
+    let key = state.slot_key().context("state.dir")?;
+    let counts = Arc::<Counts>::default();
+    let shards = Shards::new(workers(configuration.sip.workers), key, Arc::clone(&counts));
+    let network = network(&bound, dns, &shards, runtime, &counts, &log);
+    let clock = Clock::start();
+    let (broke, mut broken) = mpsc::channel(shards.count());
+    let engines = Engines { configuration: &configuration, tables: &tables, bound: &bound, key, clock };
+    let threads = engines.start(&shards, &network, telemetry, &log, &broke)?;
+    let (publish, tables) = watch::channel(tables);
+    accept(&bound, &network.connections, &tables)?;
+
+    let readiness = Arc::<Readiness>::default();
+    let (reload, mut asked) = mpsc::channel(16);
+    let connections = Arc::clone(&network.connections);
+    let api = Api {
+        shards: Arc::clone(&shards),
+        history,
+        tables,
+        readiness: Arc::clone(&readiness),
+        reload,
+        counts,
+        connections,
+        lost,
+    };
+    let (stop_api, api_stops) = oneshot::channel::<()>();
+    let router = http::router(Arc::new(api), Arc::new(guard));
+    let serving: Task<std::io::Result<()>> = tokio::spawn(http::serve(api_listener, router, async {
+        // Sent or dropped: it is the end either way.
+        let _ = api_stops.await;
+    }));
+    tokio::spawn(systemd::feed_watchdog(Arc::clone(&shards), Arc::clone(&log)));
+
+    let grace = configuration.sip.drain;
+    let reloader = Reloader::new(configuration, publish, Arc::clone(&shards), sources, Arc::clone(&log));
+    readiness.ready();
+    tell_ready(&bound, api_address, shards.count(), &log);
+    let ended = control(reloader, &mut signals, &mut asked, &mut broken, &log).await;
+
+    // Whoever asks for a reload from now on is told that the daemon is stopping.
+    drop(asked);
+    if ended.is_ok() {
+        stop::drain(&shards, clock, grace, &readiness, &log, signals.stop()).await;
+    }
+    shards.stop();
+    for thread in threads {
+        // A shard that panicked has been reported; its thread is gone all the same.
+        let _ = tokio::task::spawn_blocking(move || thread.join()).await;
+    }
+    drop(stop_api);
+    let _ = timeout(LAST_ANSWERS, serving).await;
+    log(Line::info("serve.stopped"));
+    ended
+}
+
+async fn bind_api(configuration: &Configuration, state: &StateDir) -> anyhow::Result<(TcpListener, Guard)> {
+    let at = configuration.http.listen;
+    let listener =
+        TcpListener::bind(at).await.with_context(|| format!("http.listen: cannot listen on {at}"))?;
+    let address = listener.local_addr().context("http.listen")?;
+    state.write_http_address(address).context("state.dir")?;
+    let token = match configuration.http.token.clone() {
+        Some(token) => token,
+        None => state.token().context("state.dir")?,
+    };
+    let public_url = configuration.http.public_url.as_ref().map(|url| &*url.text);
+    Ok((listener, Guard::new(token, address, public_url)))
+}
+
+/// One shard up to four cores: a second one buys capacity, and costs each call a hand-over. Beyond that one for each
+/// two cores; the others have the kernel's share of the work.
+fn workers(configured: u16) -> usize {
+    match (configured, thread::available_parallelism().map_or(1, usize::from)) {
+        (0, 0..=4) => 1,
+        (0, cores) => (cores / 2).min(usize::from(u16::MAX)),
+        (workers, _) => usize::from(workers),
+    }
+}
+
+fn listens(configuration: &Configuration) -> Vec<Listen> {
+    let listen = |listener: &Configured| Listen {
+        transport: match listener.transport {
+            crate::routing::address::Transport::Udp => Transport::Udp,
+            crate::routing::address::Transport::Tcp => Transport::Tcp,
+        },
+        address: listener.address,
+        advertised: configuration
+            .sip
+            .advertise
+            .at(listener)
+            .map(|advertised| (advertised.host.to_string(), advertised.port)),
+    };
+    configuration.sip.listen.iter().map(listen).collect()
+}
+
+fn network(
+    bound: &Bound,
+    dns: TokioResolver,
+    shards: &Arc<Shards>,
+    runtime: &Runtime,
+    counts: &Arc<Counts>,
+    log: &Sink,
+) -> Network {
+    let deliver: Arc<dyn Deliver> = Arc::clone(shards) as Arc<dyn Deliver>;
+    let connections = Connections::new(Around {
+        runtime: runtime.handle().clone(),
+        deliver: Arc::clone(&deliver),
+        listeners: bound.listeners.clone(),
+        limits: Limits::default(),
+        counts: Arc::clone(counts),
+        log: Arc::clone(log),
+    });
+    let paths = Arc::new(Paths::new(&bound.listeners));
+    let resolver =
+        Resolver::new(paths, dns, runtime.handle().clone(), deliver, Arc::clone(counts), Arc::clone(log));
+    let sockets = Sockets::new(bound.listeners.len(), &bound.udp, Arc::clone(counts));
+    Network { sockets, connections, resolver, counts: Arc::clone(counts) }
+}
+
+/// Takes connections from those who are trunk or agent by the tables in force.
+fn accept(
+    bound: &Bound,
+    connections: &Arc<Connections>,
+    tables: &watch::Receiver<Arc<Tables>>,
+) -> anyhow::Result<()> {
+    for (index, listener) in &bound.tcp {
+        let tables = tables.clone();
+        let known: Known = Arc::new(move |ip| tables.borrow().topology.knows(ip));
+        let listener = listener.try_clone().and_then(TcpListener::from_std).context("sip.listen")?;
+        tokio::spawn(tcp::accept(listener, *index, Arc::clone(connections), known));
+    }
+    Ok(())
+}
+
+/// What the shards' engines are made of.
+struct Engines<'a> {
+    configuration: &'a Configuration,
+    tables: &'a Arc<Tables>,
+    bound: &'a Bound,
+    key: SlotKey,
+    clock: Clock,
+}
+
+impl Engines<'_> {
+    /// One thread for each shard. A socket is read by one shard only; they are dealt out in turn.
+    fn start(
+        &self,
+        shards: &Arc<Shards>,
+        network: &Network,
+        telemetry: &Telemetry,
+        log: &Sink,
+        broke: &mpsc::Sender<String>,
+    ) -> anyhow::Result<Vec<JoinHandle<()>>> {
+        let mut threads = Vec::with_capacity(shards.count());
+        for index in 0..shards.count() {
+            let reads = self.bound.udp.iter().enumerate();
+            let reads = reads.filter(|(at, _)| at % shards.count() == index).map(|(_, udp)| udp.clone());
+            let start = Start {
+                index: u16::try_from(index).context("too many workers")?,
+                shards: Arc::clone(shards),
+                engine: Engine::new(self.clock.now(), self.settings(shards.count())?),
+                clock: self.clock,
+                reads: reads.collect(),
+                network: network.clone(),
+                events: telemetry.events(),
+                log: Arc::clone(log),
+            };
+            let broke = broke.clone();
+            let thread = thread::Builder::new().name(format!("shard-{index}")).spawn(move || {
+                let ended = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| turn::run(start)));
+                let why = match ended {
+                    Ok(Ok(())) => return,
+                    Ok(Err(error)) => error.to_string(),
+                    Err(_) => "it panicked".to_owned(),
+                };
+                // Nobody listens any more if the daemon is ending anyway.
+                let _ = broke.blocking_send(format!("shard {index}: {why}"));
+            });
+            threads.push(thread.context("cannot start a thread")?);
+        }
+        Ok(threads)
+    }
+
+    fn settings(&self, shards: usize) -> anyhow::Result<Settings> {
+        let mut seed = [0; 32];
+        getrandom::fill(&mut seed).map_err(|error| anyhow!("the system has no randomness: {error}"))?;
+        let sip = &self.configuration.sip;
+        let max_calls = usize::try_from(sip.max_calls).context("sip.max_calls")?;
+        Ok(Settings {
+            stack: sip::Settings {
+                listeners: self.bound.listeners.clone(),
+                credentials: Vec::new(),
+                seed: Seed(seed),
+                product: concat!("Baton/", env!("CARGO_PKG_VERSION")).into(),
+            },
+            slot_key: self.key,
+            // Slots are spread evenly by a keyed hash, and so are the calls.
+            max_calls: max_calls.div_ceil(shards),
+            max_duration: sip.max_duration,
+            tables: Arc::clone(self.tables),
+        })
+    }
+}
+
+fn tell_ready(bound: &Bound, api: std::net::SocketAddr, shards: usize, log: &Sink) {
+    let listeners: Vec<String> = bound
+        .listeners
+        .iter()
+        .map(|listener| format!("{}:{}", listener.transport.as_param(), listener.local))
+        .collect();
+    log(Line::info("serve.ready")
+        .text("version", env!("CARGO_PKG_VERSION"))
+        .text("sip", listeners.join(","))
+        .text("http", api.to_string())
+        .number("shards", shards));
+    systemd::ready(log, "taking calls");
+}
+
+/// What the outside may ask of the process.
+struct Signals {
+    terminate: Signal,
+    interrupt: Signal,
+    hang_up: Signal,
+}
+
+impl Signals {
+    fn new() -> std::io::Result<Signals> {
+        Ok(Signals {
+            terminate: signal(SignalKind::terminate())?,
+            interrupt: signal(SignalKind::interrupt())?,
+            hang_up: signal(SignalKind::hangup())?,
+        })
+    }
+
+    async fn stop(&mut self) {
+        tokio::select! {
+            _ = self.terminate.recv() => {}
+            _ = self.interrupt.recv() => {}
+        }
+    }
+}
+
+/// Runs until somebody asks for the end, or a shard has broken. Reloads come one after the other.
+async fn control(
+    mut reloader: Reloader,
+    signals: &mut Signals,
+    asked: &mut mpsc::Receiver<http::reload::Request>,
+    broken: &mut mpsc::Receiver<String>,
+    log: &Sink,
+) -> anyhow::Result<()> {
+    let mut watch = FileWatch::new(reloader.files(), Arc::clone(log));
+    let mut refresh = interval(REFRESH);
+    let mut sweep = interval(SWEEP);
+    for timer in [&mut refresh, &mut sweep] {
+        timer.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        timer.reset();
+    }
+    loop {
+        let (why, waiting) = tokio::select! {
+            _ = signals.terminate.recv() => return Ok(()),
+            _ = signals.interrupt.recv() => return Ok(()),
+            Some(why) = broken.recv() => return Err(anyhow!(why)),
+            _ = refresh.tick() => {
+                reloader.refresh_sources().await;
+                continue;
+            }
+            _ = sweep.tick() => {
+                reloader.sweep();
+                continue;
+            }
+            _ = signals.hang_up.recv() => ("signal", None),
+            () = watch.changed() => ("file", None),
+            Some(waiting) = asked.recv() => ("request", Some(waiting)),
+        };
+        watch.seen();
+        systemd::reloading(log);
+        let reloaded = reloader.reload(why).await;
+        systemd::ready(
+            log,
+            if reloaded.is_ok() { "taking calls" } else { "taking calls; the last reload was refused" },
+        );
+        watch.follow(reloader.files());
+        if let Some(waiting) = waiting {
+            // Whoever asked may have gone away.
+            let _ = waiting.send(reloaded);
+        }
+    }
+}

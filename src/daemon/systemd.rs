@@ -1,0 +1,55 @@
+//! What a supervisor is told by the socket that `NOTIFY_SOCKET` names (sd_notify(3)); without one nothing happens.
+//! The watchdog is fed only while every shard's loop turns.
+
+use crate::observe::line::{Line, Sink};
+use crate::shard::Shards;
+use sd_notify::NotifyState;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::time::sleep;
+
+/// New calls are taken.
+pub(super) fn ready(log: &Sink, status: &str) {
+    tell(log, &[NotifyState::Ready, NotifyState::Status(status)]);
+}
+
+/// A reload begins; [`ready`] ends it.
+pub(super) fn reloading(log: &Sink) {
+    match NotifyState::monotonic_usec_now() {
+        Ok(now) => tell(log, &[NotifyState::Reloading, now]),
+        Err(error) => failed(log, &error),
+    }
+}
+
+/// New calls are refused.
+pub(super) fn stopping(log: &Sink, status: &str) {
+    tell(log, &[NotifyState::Stopping, NotifyState::Status(status)]);
+}
+
+fn tell(log: &Sink, state: &[NotifyState<'_>]) {
+    if let Err(error) = sd_notify::notify(state) {
+        failed(log, &error);
+    }
+}
+
+fn failed(log: &Sink, error: &std::io::Error) {
+    log(Line::warn("systemd.not_told").text("reason", error.to_string()));
+}
+
+/// Feeds the watchdog, if there is one, for as long as every shard turns within a quarter of its time.
+pub(super) async fn feed_watchdog(shards: Arc<Shards>, log: Sink) {
+    let Some(within) = sd_notify::watchdog_enabled() else { return };
+    let quarter = (within / 4).max(Duration::from_millis(1));
+    loop {
+        let before: Vec<u64> = shards.pulses().iter().map(|pulse| pulse.turns()).collect();
+        shards.ring();
+        sleep(quarter).await;
+        let stuck = shards.pulses().iter().zip(&before).position(|(pulse, before)| pulse.turns() == *before);
+        match stuck {
+            None => tell(&log, &[NotifyState::Watchdog]),
+            Some(shard) => log(Line::error("shard.stuck")
+                .number("shard", shard)
+                .text("hint", "its loop does not turn; the watchdog is not fed and will restart Baton")),
+        }
+    }
+}

@@ -1,0 +1,298 @@
+//! Events become log lines and records here, and nowhere else. Two threads: one writes lines to standard error and feeds
+//! the history, one writes records, so that a slow disk holds up no log. Neither ever holds up a shard: what there is no
+//! room for is dropped and counted.
+
+use super::configuration::Log;
+use crate::call::event::{Direction, Event, What};
+use crate::call::record::{AttemptView, CallRecord, CallView, HandoffView, Stamp};
+use crate::http::history::History;
+use crate::net::counts::Lost;
+use crate::observe::line::{Level, Line, Sink};
+use crate::shard::Events;
+use crate::shard::clock::wall;
+use crate::sip::Origin;
+use crate::store::records::Records;
+use std::io::Write;
+use std::sync::Arc;
+use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
+use std::thread::{self, JoinHandle};
+
+/// Events and lines that may wait to be written.
+const WAITING: usize = 16 * 1024;
+/// Records that may wait to be written.
+const RECORDS: usize = 16 * 1024;
+
+enum News {
+    Event(Box<Event>),
+    Line(Box<Line>),
+    End,
+}
+
+/// The running telemetry.
+pub struct Telemetry {
+    sender: SyncSender<News>,
+    writer: JoinHandle<()>,
+    lost: Arc<Lost>,
+}
+
+impl Telemetry {
+    /// Starts both threads.
+    ///
+    /// # Errors
+    /// The system gives no thread.
+    pub fn start(
+        log: Log,
+        history: Arc<History>,
+        records: Records,
+        lost: Arc<Lost>,
+    ) -> std::io::Result<Telemetry> {
+        let (sender, receiver) = sync_channel(WAITING);
+        let (keep, kept) = sync_channel(RECORDS);
+        let sink = sink(sender.clone(), log.level, Arc::clone(&lost));
+        let failed = Arc::clone(&lost);
+        let keeper = thread::Builder::new()
+            .name("records".to_owned())
+            .spawn(move || keep_records(records, &kept, &sink, &failed))?;
+        let of_writer = Writer { log, history, keep, lost: Arc::clone(&lost) };
+        let writer = thread::Builder::new().name("telemetry".to_owned()).spawn(move || {
+            of_writer.run(&receiver);
+            // The writer has dropped its end of the records' queue; what waits there is still written. A keeper that
+            // has panicked has said so.
+            let _ = keeper.join();
+        })?;
+        Ok(Telemetry { sender, writer, lost })
+    }
+
+    /// Where lines go.
+    pub fn sink(&self, log: Log) -> Sink {
+        sink(self.sender.clone(), log.level, Arc::clone(&self.lost))
+    }
+
+    /// Where events go; false: there was no room.
+    pub fn events(&self) -> Events {
+        let sender = self.sender.clone();
+        Arc::new(move |event| sender.try_send(News::Event(Box::new(event))).is_ok())
+    }
+
+    /// Writes what waits, and ends.
+    pub fn finish(self) {
+        // An error means that the writer has ended already.
+        let _ = self.sender.send(News::End);
+        let _ = self.writer.join();
+    }
+}
+
+fn sink(sender: SyncSender<News>, level: Level, lost: Arc<Lost>) -> Sink {
+    Arc::new(move |mut line: Line| {
+        if line.level < level {
+            return;
+        }
+        line.at.get_or_insert(wall().0);
+        if sender.try_send(News::Line(Box::new(line))).is_err() {
+            lost.lines.bump();
+        }
+    })
+}
+
+fn keep_records(mut records: Records, kept: &Receiver<Box<CallRecord>>, sink: &Sink, lost: &Lost) {
+    let mut failing = false;
+    for record in kept {
+        let written = records.append(&record, Stamp(wall()));
+        if let Err(error) = &written {
+            lost.records_failed.bump();
+            // Said once for a row of failures; the counter has all of them.
+            if !failing {
+                let line = Line::warn("records.not_written").text("call", record.call.id.as_str());
+                sink(line.text("reason", error.to_string()).text("hint", "free the disk or the permission"));
+            }
+        }
+        failing = written.is_err();
+    }
+}
+
+struct Writer {
+    log: Log,
+    history: Arc<History>,
+    keep: SyncSender<Box<CallRecord>>,
+    lost: Arc<Lost>,
+}
+
+impl Writer {
+    fn run(self, receiver: &Receiver<News>) {
+        let mut text = String::new();
+        while let Ok(first) = receiver.recv() {
+            // What waits is written at once, as far as it is there.
+            let mut next = Some(first);
+            let mut ends = false;
+            while let Some(news) = next {
+                match news {
+                    News::Event(event) => self.event(*event, &mut text),
+                    News::Line(line) => self.line(&line, &mut text),
+                    News::End => ends = true,
+                }
+                next = if text.len() < 256 * 1024 { receiver.try_recv().ok() } else { None };
+            }
+            // Nobody is left to be told that standard error is gone.
+            let _ = std::io::stderr().lock().write_all(text.as_bytes());
+            text.clear();
+            if ends {
+                return;
+            }
+        }
+    }
+
+    fn line(&self, line: &Line, text: &mut String) {
+        if line.level >= self.log.level {
+            text.push_str(&line.render(wall().0, self.log.style));
+            text.push('\n');
+        }
+    }
+
+    fn event(&self, event: Event, text: &mut String) {
+        self.line(&line_of(&event), text);
+        self.history.note(&event);
+        if let What::CallEnded(record) = event.what
+            && self.keep.try_send(record).is_err()
+        {
+            self.lost.records.bump();
+        }
+    }
+}
+
+/// The line of an event: the whole mapping.
+pub fn line_of(event: &Event) -> Line {
+    let line = match &event.what {
+        What::CallStarted(call) => call_started(call),
+        What::CallAnswered { call, by } => {
+            Line::info("call.answered").text("call", call).text("by", by.as_str())
+        }
+        What::CallRefused { sip_call_id, trunk, status, reason } => Line::warn("call.refused")
+            .text("trunk", trunk)
+            .number("status", *status)
+            .text("reason", reason)
+            .text("origin", "local")
+            .text("sip_call_id", sip_call_id),
+        What::CallEnded(record) => call_ended(record),
+        What::LegLost { call, role, status, origin, next } => Line::warn("leg.lost")
+            .text("call", call)
+            .text("leg", role.as_str())
+            .number("status", *status)
+            .text("origin", origin_word(*origin))
+            .text("next", next),
+        What::HandoffStarted(handoff) => handoff_line(Line::info("handoff.started"), handoff)
+            .some("reason", handoff.reason.as_deref())
+            .number("table_version", handoff.table_version),
+        What::HandoffProgress { call, handoff, state, status } => {
+            let line = Line::info("handoff.progress").text("call", call).text("handoff", handoff);
+            let line = line.text("state", *state);
+            match status {
+                Some(status) => line.number("status", *status),
+                None => line,
+            }
+        }
+        What::AttemptFailed { call, handoff, number, attempt, next, hint } => {
+            let line = Line::warn("handoff.attempt_failed").text("call", call).text("handoff", handoff);
+            attempt_failed(line, *number, attempt, next, hint)
+        }
+        What::HandoffEnded { handoff, caller_hurt } => handoff_ended(handoff, *caller_hurt),
+        What::Undefined { call, handoff, header, why } => Line::warn("handoff.header_left_out")
+            .text("call", call)
+            .text("handoff", handoff)
+            .text("header", header)
+            .text("reason", why),
+        What::Ignored { call, what } => Line::warn("call.ignored").text("call", call).text("what", what),
+        What::Status { call, direction, method, status, reason, origin, sip_call_id, peer } => {
+            let direction = match direction {
+                Direction::In => "in",
+                Direction::Out => "out",
+            };
+            Line::info("sip.status")
+                .some("call", call.as_deref())
+                .text("direction", direction)
+                .text("method", *method)
+                .number("status", *status)
+                .text("reason", reason)
+                .text("origin", origin_word(*origin))
+                .text("sip_call_id", sip_call_id)
+                .text("peer", peer)
+        }
+        What::Fault { call, message } => Line::error("call.fault")
+            .text("call", call)
+            .text("message", message)
+            .text("hint", "a fault in Baton cost this call; please report it"),
+    };
+    line.at(event.at.0.0)
+}
+
+fn origin_word(origin: Origin) -> &'static str {
+    match origin {
+        Origin::Remote => "remote",
+        Origin::Local => "local",
+    }
+}
+
+fn call_started(call: &CallView) -> Line {
+    Line::info("call.started")
+        .text("call", &call.id)
+        .text("environment", &call.environment)
+        .text("trunk", &call.trunk)
+        .some("agent", call.agent.as_deref())
+        .phone("caller_id", call.caller_id.as_deref())
+        .phone("called_number", Some(&call.called_number))
+        .some("sip_call_id", call.legs.first().map(|leg| leg.sip_call_id.as_str()))
+        .some("peer", call.legs.first().map(|leg| leg.peer.as_str()))
+}
+
+fn call_ended(record: &CallRecord) -> Line {
+    let call = &record.call;
+    let ended = call.ended_at.unwrap_or(call.started_at);
+    Line::info("call.ended")
+        .text("call", &call.id)
+        .text("environment", &call.environment)
+        .text("trunk", &call.trunk)
+        .some("agent", call.agent.as_deref())
+        .some("by", call.ended_by.as_deref())
+        .number("duration_ms", ended.0.0 - call.started_at.0.0)
+        .number("handoffs", call.handoffs.len())
+}
+
+fn handoff_line(line: Line, handoff: &HandoffView) -> Line {
+    line.text("call", &handoff.call_id)
+        .text("handoff", &handoff.id)
+        .text("environment", &handoff.environment)
+        .text("destination", &handoff.destination)
+}
+
+fn attempt_failed(line: Line, number: usize, attempt: &AttemptView, next: &str, hint: &str) -> Line {
+    let line = line
+        .text("destination", &attempt.destination)
+        .text("method", &attempt.method)
+        .number("attempt", number);
+    // What a NOTIFY has told says more than the answer to the REFER that it came for.
+    let line = match attempt.final_status.or(attempt.status) {
+        Some(status) => line.number("status", status),
+        None => line,
+    };
+    line.some("reason", attempt.status_reason.as_deref())
+        .some("cause", attempt.cause.as_deref())
+        .some("origin", attempt.origin.map(origin_word))
+        .text("next", next)
+        .text("hint", hint)
+        .phone("route", attempt.route.as_deref())
+        .some("sip_call_id", attempt.sip_call_id.as_deref())
+}
+
+fn handoff_ended(handoff: &HandoffView, caller_hurt: bool) -> Line {
+    let level = if caller_hurt { Level::Error } else { Level::Info };
+    let line = handoff_line(Line::new(level, "handoff.ended"), handoff)
+        .text("state", handoff.state.as_str())
+        .some("proof", handoff.proof.map(|proof| proof.as_str()))
+        .some("cause", handoff.cause.as_deref())
+        .number("attempts", handoff.attempts.len())
+        .text("caller_hurt", if caller_hurt { "true" } else { "false" });
+    if caller_hurt {
+        line.text("title", &handoff.explain.title).text("hint", &handoff.explain.next_step)
+    } else {
+        line
+    }
+}

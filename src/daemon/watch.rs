@@ -1,0 +1,124 @@
+//! Notices that a file of the configuration has changed. Folders are watched, not files, because editors and
+//! deployments replace files by renaming; what happened is then told by looking at the files themselves. Where the
+//! system has no watch to give, looking now and then does alone.
+
+use crate::observe::line::{Line, Sink};
+use notify::{RecommendedWatcher, RecursiveMode, Watcher};
+use std::collections::BTreeSet;
+use std::os::unix::fs::MetadataExt;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+use tokio::sync::mpsc;
+use tokio::time::{Instant, sleep, timeout};
+
+/// After the last event there must be this much quiet: a file is often written in several steps.
+const QUIET: Duration = Duration::from_millis(150);
+/// But no longer than this in all.
+const AT_MOST: Duration = Duration::from_secs(2);
+/// Without any event the files are looked at this often (network file systems send none).
+const LOOK: Duration = Duration::from_secs(5);
+
+/// What tells one state of a file from another: device, inode, length, and when it was last modified.
+type Print = Option<(u64, u64, u64, i64, i64)>;
+
+/// Watches the files of one configuration.
+pub(super) struct FileWatch {
+    watcher: Option<RecommendedWatcher>,
+    events: mpsc::Receiver<()>,
+    folders: BTreeSet<PathBuf>,
+    files: Vec<(PathBuf, Print)>,
+    log: Sink,
+}
+
+impl FileWatch {
+    pub(super) fn new(files: Vec<PathBuf>, log: Sink) -> FileWatch {
+        // One place: an event that is already waiting stands for all that follow.
+        let (sender, events) = mpsc::channel(1);
+        let watcher = notify::recommended_watcher(move |_: notify::Result<notify::Event>| {
+            let _ = sender.try_send(());
+        });
+        let watcher = watcher
+            .inspect_err(|error| log(Line::warn("config.not_watched").text("reason", error.to_string())))
+            .ok();
+        let mut watch = FileWatch { watcher, events, folders: BTreeSet::new(), files: Vec::new(), log };
+        watch.follow(files);
+        watch
+    }
+
+    /// The files are going to be read as they are now, whatever the reason: that is no change any more.
+    pub(super) fn seen(&mut self) {
+        for (file, before) in &mut self.files {
+            *before = print(file);
+        }
+    }
+
+    /// Watches these files from now on. Those that were watched before are compared with what they were when they were
+    /// last seen, so that a change while they were being read is not missed.
+    pub(super) fn follow(&mut self, files: Vec<PathBuf>) {
+        let folders: BTreeSet<PathBuf> = files.iter().map(|file| folder_of(file)).collect();
+        if let Some(watcher) = &mut self.watcher {
+            for gone in self.folders.difference(&folders) {
+                // It may have been removed, and its watch with it.
+                let _ = watcher.unwatch(gone);
+            }
+            for new in folders.difference(&self.folders) {
+                if let Err(error) = watcher.watch(new, RecursiveMode::NonRecursive) {
+                    (self.log)(
+                        Line::warn("config.not_watched")
+                            .text("folder", new.display().to_string())
+                            .text("reason", error.to_string()),
+                    );
+                }
+            }
+        }
+        self.folders = folders;
+        let before = std::mem::take(&mut self.files);
+        for file in files {
+            let known = before.iter().find(|(other, _)| *other == file).map(|(_, print)| *print);
+            let print = known.unwrap_or_else(|| print(&file));
+            self.files.push((file, print));
+        }
+    }
+
+    /// Resolves when a file is no longer what it was. Nothing is lost if this future is dropped.
+    pub(super) async fn changed(&mut self) {
+        loop {
+            // A watcher that could not be made has dropped its end; then looking is all there is.
+            match timeout(LOOK, self.events.recv()).await {
+                Ok(Some(())) => self.settle().await,
+                Ok(None) => sleep(LOOK).await,
+                Err(_) => {}
+            }
+            let mut differs = false;
+            for (file, before) in &mut self.files {
+                let now = print(file);
+                differs |= now != *before;
+                *before = now;
+            }
+            if differs {
+                return;
+            }
+        }
+    }
+
+    async fn settle(&mut self) {
+        let end = Instant::now() + AT_MOST;
+        while Instant::now() < end {
+            if timeout(QUIET, self.events.recv()).await.is_err() {
+                return;
+            }
+        }
+    }
+}
+
+fn folder_of(file: &Path) -> PathBuf {
+    match file.parent() {
+        Some(folder) if !folder.as_os_str().is_empty() => folder.to_owned(),
+        _ => PathBuf::from("."),
+    }
+}
+
+fn print(file: &Path) -> Print {
+    let meta = std::fs::metadata(file).ok()?;
+    Some((meta.dev(), meta.ino(), meta.len(), meta.mtime(), meta.mtime_nsec()))
+}

@@ -1,0 +1,231 @@
+//! `/metrics`: the counters of engines and network in the text format of Prometheus. Names begin with `baton_`, units are
+//! base units, labels take their values from fixed lists: never a call, a number or an address.
+
+use super::Api;
+use super::problem::Problem;
+use crate::observe::counters::{CAUSES, Counters, HANDOFF_ENDS, METHODS, REFUSALS};
+use axum::extract::State;
+use axum::http::header;
+use axum::response::{IntoResponse, Response};
+use std::fmt::Write as _;
+use std::sync::Arc;
+
+const CLASSES: [&str; 6] = ["1xx", "2xx", "3xx", "4xx", "5xx", "6xx"];
+
+/// `GET /metrics`
+pub(super) async fn scrape(State(api): State<Arc<Api>>) -> Result<Response, Problem> {
+    let counters = api.shards.counters().await?;
+    let mut text = Exposition::default();
+    process(&mut text, &api);
+    calls(&mut text, &counters);
+    handoffs(&mut text, &counters);
+    messages(&mut text, &counters);
+    network(&mut text, &api);
+    Ok(([(header::CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8")], text.0).into_response())
+}
+
+/// The text that is being written.
+#[derive(Default)]
+struct Exposition(String);
+
+impl Exposition {
+    fn family(&mut self, name: &str, kind: &str, help: &str) {
+        let _ = writeln!(self.0, "# HELP baton_{name} {help}\n# TYPE baton_{name} {kind}");
+    }
+
+    fn sample(&mut self, name: &str, labels: &[(&str, &str)], value: u64) {
+        let _ = write!(self.0, "baton_{name}");
+        for (at, (label, text)) in labels.iter().enumerate() {
+            let text = text.replace('\\', "\\\\").replace('"', "\\\"").replace('\n', "\\n");
+            let _ = write!(self.0, "{}{label}=\"{text}\"", if at == 0 { '{' } else { ',' });
+        }
+        let _ = writeln!(self.0, "{} {value}", if labels.is_empty() { "" } else { "}" });
+    }
+
+    fn counter(&mut self, name: &str, help: &str, value: u64) {
+        self.family(name, "counter", help);
+        self.sample(name, &[], value);
+    }
+
+    fn gauge(&mut self, name: &str, help: &str, value: u64) {
+        self.family(name, "gauge", help);
+        self.sample(name, &[], value);
+    }
+
+    fn counters(&mut self, name: &str, help: &str, label: &str, values: &[(&str, u64)]) {
+        self.family(name, "counter", help);
+        for (text, value) in values {
+            self.sample(name, &[(label, text)], *value);
+        }
+    }
+}
+
+fn by<'a, const N: usize>(names: &[&'a str; N], values: &[u64; N]) -> Vec<(&'a str, u64)> {
+    names.iter().copied().zip(values.iter().copied()).collect()
+}
+
+fn process(text: &mut Exposition, api: &Api) {
+    text.family("build_info", "gauge", "Always 1; the version stands in the label.");
+    text.sample("build_info", &[("version", env!("CARGO_PKG_VERSION"))], 1);
+    text.gauge("shards", "Engines, one thread each.", api.shards.count() as u64);
+    let tables = Arc::clone(&api.tables.borrow());
+    text.gauge(
+        "configuration_serial",
+        "Number of the state of tables, trunks and agents in force.",
+        tables.serial,
+    );
+    text.family("table_version", "gauge", "Version of the table in force.");
+    for (environment, table) in &tables.environments {
+        text.sample("table_version", &[("environment", environment)], table.version);
+    }
+    text.family("table_destinations", "gauge", "Destinations in the table in force.");
+    for (environment, table) in &tables.environments {
+        text.sample("table_destinations", &[("environment", environment)], table.destinations.len() as u64);
+    }
+    let pulses = api.shards.pulses();
+    let turns = pulses.iter().map(|pulse| pulse.turns()).sum();
+    text.counter("turns_total", "Turns of the shards' loops.", turns);
+    let panics = pulses.iter().map(|pulse| pulse.panics()).sum();
+    text.counter("shard_faults_total", "Faults that the engine could not confine to a call.", panics);
+    let lost = pulses.iter().map(|pulse| pulse.events_lost()).sum();
+    text.counter("events_lost_total", "Events that telemetry had no room for.", lost);
+    text.counter("log_lines_lost_total", "Log lines that there was no room for.", api.lost.lines.read());
+    text.counters(
+        "records_lost_total",
+        "Records of ended calls that were not written.",
+        "reason",
+        &[("no_room", api.lost.records.read()), ("not_written", api.lost.records_failed.read())],
+    );
+}
+
+fn calls(text: &mut Exposition, counters: &Counters) {
+    text.gauge("calls", "Live calls.", counters.calls_live);
+    text.counter("calls_started_total", "INVITEs admitted.", counters.calls_started);
+    text.counter("calls_answered_total", "Caller legs answered.", counters.calls_answered);
+    text.counter("calls_ended_total", "Calls over.", counters.calls_ended);
+    let refused = by(&REFUSALS, &counters.calls_refused);
+    text.counters("calls_refused_total", "INVITEs of known sources not admitted.", "reason", &refused);
+    text.counter("call_faults_total", "Calls that a fault of Baton cost.", counters.faults);
+    text.gauge("deadlines", "Armed deadlines.", counters.deadlines);
+}
+
+fn handoffs(text: &mut Exposition, counters: &Counters) {
+    text.gauge("handoffs", "Running handoffs.", counters.handoffs_live);
+    text.counter("handoffs_started_total", "Handoffs decided.", counters.handoffs_started);
+    let ended = by(&HANDOFF_ENDS, &counters.handoffs_ended);
+    text.counters("handoffs_ended_total", "Handoffs over, by their final state.", "state", &ended);
+    text.counter("callers_hurt_total", "Callers lost by a handoff.", counters.callers_hurt);
+    let attempts = by(&METHODS, &counters.attempts);
+    text.counters("attempts_total", "Attempts started.", "method", &attempts);
+    text.family("attempts_failed_total", "counter", "Attempts failed.");
+    for (method, causes) in METHODS.iter().zip(&counters.attempts_failed) {
+        for (cause, value) in CAUSES.iter().zip(causes) {
+            text.sample("attempts_failed_total", &[("method", method), ("cause", cause)], *value);
+        }
+    }
+    text.counter(
+        "headers_left_out_total",
+        "Headers left out for an undefined variable or a value that cannot stand there.",
+        counters.headers_left_out,
+    );
+}
+
+fn messages(text: &mut Exposition, counters: &Counters) {
+    let directions = [("in", counters.messages_in), ("out", counters.messages_out)];
+    text.counters("sip_messages_total", "SIP messages.", "direction", &directions);
+    text.counter(
+        "sip_messages_malformed_total",
+        "Messages that cannot be read.",
+        counters.messages_malformed,
+    );
+    text.counter(
+        "sip_messages_unknown_source_total",
+        "Requests from neither trunk nor agent, dropped.",
+        counters.messages_unknown_source,
+    );
+    text.family("sip_responses_total", "counter", "SIP responses by class.");
+    for (direction, values) in [("in", &counters.responses_in), ("out", &counters.responses_out)] {
+        for (class, value) in CLASSES.iter().zip(values) {
+            text.sample("sip_responses_total", &[("direction", direction), ("class", class)], *value);
+        }
+    }
+    text.counter("sip_sends_failed_total", "Sends that the network gave back.", counters.sends_failed);
+}
+
+fn network(text: &mut Exposition, api: &Api) {
+    let counts = &api.counts;
+    text.counters(
+        "datagrams_total",
+        "UDP datagrams.",
+        "direction",
+        &[("in", counts.datagrams_in.read()), ("out", counts.datagrams_out.read())],
+    );
+    text.counters(
+        "datagrams_unsent_total",
+        "UDP datagrams that did not leave.",
+        "reason",
+        &[("no_room", counts.datagrams_dropped.read()), ("refused", counts.datagrams_failed.read())],
+    );
+    text.counter(
+        "queue_dropped_total",
+        "Messages that the owning shard had no room for.",
+        counts.queue_dropped.read(),
+    );
+    text.gauge("connections", "Open stream connections.", api.connections.len() as u64);
+    text.counters(
+        "connections_total",
+        "Stream connections.",
+        "opened_by",
+        &[("peer", counts.accepted.read()), ("baton", counts.opened.read())],
+    );
+    text.counter(
+        "connections_failed_total",
+        "Connections that could not be opened.",
+        counts.connect_failed.read(),
+    );
+    text.counters(
+        "connections_refused_total",
+        "Connections closed at once.",
+        "reason",
+        &[("unknown_source", counts.refused_unknown.read()), ("full", counts.refused_full.read())],
+    );
+    text.counters(
+        "connections_closed_total",
+        "Connections closed by Baton.",
+        "reason",
+        &[
+            ("idle", counts.closed_idle.read()),
+            ("slow", counts.closed_slow.read()),
+            ("full", counts.closed_full.read()),
+            ("framing", counts.closed_framing.read()),
+        ],
+    );
+    text.counter("dns_lookups_total", "Names looked up.", counts.lookups.read());
+    text.counter("dns_lookups_failed_total", "Names that gave no address.", counts.lookups_failed.read());
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_family_has_help_and_type_once_and_every_sample_a_family() {
+        let mut text = Exposition::default();
+        let counters = Counters { calls_live: 3, ..Counters::default() };
+        calls(&mut text, &counters);
+        handoffs(&mut text, &counters);
+        messages(&mut text, &counters);
+        text.sample("calls", &[("x", "a\"b\\c\nd")], 1);
+        assert!(text.0.contains("\nbaton_calls 3\n"));
+        assert!(text.0.ends_with("baton_calls{x=\"a\\\"b\\\\c\\nd\"} 1\n"));
+        let mut families = std::collections::BTreeSet::new();
+        for line in text.0.lines() {
+            if let Some(rest) = line.strip_prefix("# TYPE ") {
+                assert!(families.insert(rest.split(' ').next().unwrap().to_owned()), "{line}");
+            } else if !line.starts_with('#') {
+                let name = line.split(['{', ' ']).next().unwrap();
+                assert!(families.contains(name), "{line}");
+            }
+        }
+    }
+}

@@ -1,0 +1,367 @@
+//! The loop of a shard. It waits for a readable socket, its inbox or a deadline, and then does one turn:
+//!
+//! 1. read the clock, once;
+//! 2. receive up to 64 datagrams into one buffer: its own are handled in place and their outputs sent at once, those
+//!    of other shards are copied to their inboxes;
+//! 3. serve up to 64 items of its own inbox;
+//! 4. serve deadlines;
+//! 5. wake the shards that were given something, once each, and only those that sleep.
+//!
+//! Nothing is awaited inside a turn. A fault of the engine costs one call at most, and never the loop.
+
+use super::clock::Clock;
+use super::handle::Shards;
+use super::inbox::{Item, is_new_call};
+use super::pulse::Pulse;
+use crate::call::command::Reply;
+use crate::call::engine::{Engine, Input, Output};
+use crate::call::event::Event;
+use crate::net::connections::Connections;
+use crate::net::counts::Counts;
+use crate::net::resolve::Resolver;
+use crate::net::udp::{Sent, Sockets};
+use crate::observe::line::{Line, Sink};
+use crate::sip::{Flow, Now, Time, Transport};
+use std::any::Any;
+use std::collections::HashMap;
+use std::io;
+use std::net::UdpSocket as StdSocket;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::Poll;
+use tokio::net::UdpSocket;
+use tokio::sync::oneshot;
+use tokio::time::Sleep;
+
+/// Datagrams in one turn.
+const DATAGRAMS: usize = 64;
+/// Items of the inbox in one turn.
+const ITEMS: usize = 64;
+/// Rounds of due deadlines in one turn; an engine serves up to 64 in each.
+const TICKS: usize = 4;
+/// The longest datagram that there can be.
+const DATAGRAM: usize = 65_535;
+/// Without a deadline the loop turns this often.
+const AT_REST: std::time::Duration = std::time::Duration::from_secs(3600);
+
+/// Where events go; never blocks. False: there is no room, and the event is lost.
+pub type Events = Arc<dyn Fn(Event) -> bool + Send + Sync>;
+
+/// The way out, shared by all shards.
+#[derive(Clone, Debug)]
+pub struct Network {
+    /// Datagrams.
+    pub sockets: Sockets,
+    /// Streams.
+    pub connections: Arc<Connections>,
+    /// Names.
+    pub resolver: Arc<Resolver>,
+    /// What is counted.
+    pub counts: Arc<Counts>,
+}
+
+/// What a shard is started with.
+pub struct Start {
+    /// Which one it is.
+    pub index: u16,
+    /// All of them.
+    pub shards: Arc<Shards>,
+    /// Its engine.
+    pub engine: Engine,
+    /// The process's clock.
+    pub clock: Clock,
+    /// The sockets that this shard reads, with the index of their listener. No other shard reads them, or datagrams
+    /// would overtake each other.
+    pub reads: Vec<(u16, Arc<StdSocket>)>,
+    /// The way out.
+    pub network: Network,
+    /// Where events go.
+    pub events: Events,
+    /// The log.
+    pub log: Sink,
+}
+
+/// Runs a shard on this thread until [`Shards::stop`].
+///
+/// # Errors
+/// The runtime or a socket cannot be set up; once the loop runs it does not fail.
+pub fn run(start: Start) -> io::Result<()> {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    runtime.block_on(async move {
+        let mut shard = Shard::new(start)?;
+        let deadline = tokio::time::sleep(AT_REST);
+        tokio::pin!(deadline);
+        while !shard.stopping {
+            shard.wait(deadline.as_mut()).await;
+            shard.turn();
+        }
+        Ok(())
+    })
+}
+
+struct Shard {
+    index: usize,
+    shards: Arc<Shards>,
+    pulse: Arc<Pulse>,
+    engine: Engine,
+    clock: Clock,
+    reads: Vec<(u16, UdpSocket)>,
+    network: Network,
+    events: Events,
+    log: Sink,
+    /// One buffer for all datagrams.
+    buffer: Vec<u8>,
+    items: Vec<Item>,
+    /// Who waits for the reply to a command.
+    replies: HashMap<u64, oneshot::Sender<Reply>>,
+    next_command: u64,
+    /// Who waits until tables are in force.
+    adopting: Vec<(u64, oneshot::Sender<()>)>,
+    /// Queries that were answered at once: the engine gets the answer when it is idle.
+    resolved: Vec<(u64, Vec<Flow>)>,
+    /// Transmits that failed at once.
+    failed: Vec<u64>,
+    until: Option<Time>,
+    /// Which shards were given messages in this turn.
+    kicks: Vec<bool>,
+    /// The last turn received as much as it could: more waits, so that calls that stand go before new ones.
+    pressed: bool,
+    stopping: bool,
+}
+
+impl Shard {
+    fn new(start: Start) -> io::Result<Shard> {
+        let reads = start
+            .reads
+            .into_iter()
+            .map(|(index, socket)| Ok((index, UdpSocket::from_std(socket.try_clone()?)?)))
+            .collect::<io::Result<Vec<_>>>()?;
+        let index = usize::from(start.index);
+        Ok(Shard {
+            index,
+            pulse: Arc::clone(&start.shards.pulses()[index]),
+            kicks: vec![false; start.shards.count()],
+            shards: start.shards,
+            engine: start.engine,
+            clock: start.clock,
+            reads,
+            network: start.network,
+            events: start.events,
+            log: start.log,
+            buffer: vec![0; DATAGRAM],
+            items: Vec::with_capacity(ITEMS),
+            replies: HashMap::new(),
+            next_command: 1,
+            adopting: Vec::new(),
+            resolved: Vec::new(),
+            failed: Vec::new(),
+            until: None,
+            pressed: false,
+            stopping: false,
+        })
+    }
+
+    /// Waits until there is something to do.
+    async fn wait(&self, mut deadline: Pin<&mut Sleep>) {
+        let inbox = self.shards.inbox(self.index);
+        let at = match self.until {
+            Some(time) => self.clock.instant(time),
+            None => std::time::Instant::now() + AT_REST,
+        };
+        deadline.as_mut().reset(at.into());
+        let awake = !inbox.fall_asleep();
+        let kicked = inbox.kicked();
+        tokio::pin!(kicked);
+        std::future::poll_fn(|context| {
+            // Every source is polled, so that each knows whom to wake.
+            let mut ready = awake;
+            ready |= kicked.as_mut().poll(context).is_ready();
+            ready |= deadline.as_mut().poll(context).is_ready();
+            for (_, socket) in &self.reads {
+                ready |= socket.poll_recv_ready(context).is_ready();
+            }
+            if ready { Poll::Ready(()) } else { Poll::Pending }
+        })
+        .await;
+        inbox.wake_up();
+    }
+
+    fn turn(&mut self) {
+        let now = self.clock.now();
+        self.receive(now);
+        self.serve_inbox(now);
+        for _ in 0..TICKS {
+            if self.until.is_some_and(|until| until <= now.mono) {
+                self.step(now, Input::Tick);
+            }
+        }
+        for shard in 0..self.kicks.len() {
+            if std::mem::take(&mut self.kicks[shard]) {
+                self.shards.inbox(shard).kick();
+            }
+        }
+        let live = catch_unwind(AssertUnwindSafe(|| self.engine.live_calls())).unwrap_or_default();
+        self.pulse.turned(live);
+    }
+
+    fn receive(&mut self, now: Now) {
+        let mut buffer = std::mem::take(&mut self.buffer);
+        let mut left = DATAGRAMS;
+        for at in 0..self.reads.len() {
+            // Each socket gets its share, so that a flood on one does not silence the others.
+            let mut share = (left / (self.reads.len() - at)).max(1);
+            while share > 0 && left > 0 {
+                let (listener, socket) = &self.reads[at];
+                let (length, peer) = match socket.try_recv_from(&mut buffer) {
+                    Ok(received) => received,
+                    Err(error) if error.kind() == io::ErrorKind::WouldBlock => break,
+                    // An ICMP error of an earlier send; it says nothing of what waits.
+                    Err(_) => {
+                        share -= 1;
+                        left -= 1;
+                        continue;
+                    }
+                };
+                let flow = Flow { transport: Transport::Udp, listener: *listener, peer, connection: 0 };
+                share -= 1;
+                left -= 1;
+                self.network.counts.datagrams_in.bump();
+                self.sort(now, flow, &buffer[..length]);
+            }
+        }
+        self.pressed = left == 0;
+        self.buffer = buffer;
+    }
+
+    /// Handles a datagram here, or gives it to its owner.
+    fn sort(&mut self, now: Now, flow: Flow, bytes: &[u8]) {
+        let owner = self.shards.owner_of_message(bytes).unwrap_or(self.index);
+        let waits = owner == self.index && self.pressed && is_new_call(bytes);
+        if owner == self.index && !waits {
+            self.step(now, Input::Message { flow, bytes });
+        } else if self.shards.hand_over(owner, flow, bytes) {
+            self.kicks[owner] = owner != self.index;
+        }
+    }
+
+    fn serve_inbox(&mut self, now: Now) {
+        let mut items = std::mem::take(&mut self.items);
+        self.shards.inbox(self.index).take(ITEMS, &mut items);
+        for item in items.drain(..) {
+            match item {
+                Item::Message { flow, bytes } => self.step(now, Input::Message { flow, bytes: &bytes }),
+                Item::Command(command, reply) => {
+                    let id = self.next_command;
+                    self.next_command += 1;
+                    self.replies.insert(id, reply);
+                    self.step(now, Input::Command { id, command });
+                    // Only a fault in the engine leaves a command without its reply; whoever waits learns it thus.
+                    self.replies.remove(&id);
+                }
+                Item::SendFailed(id) => self.step(now, Input::SendFailed { id }),
+                Item::FlowClosed(connection) => self.step(now, Input::FlowClosed { connection }),
+                Item::Resolved(query, flows) => self.step(now, Input::Resolved { query, flows: &flows }),
+                Item::Tables(tables, done) => {
+                    self.adopting.push((tables.serial, done));
+                    self.step(now, Input::Tables(tables));
+                }
+                Item::Drain(by) => self.step(now, Input::Drain { by }),
+                Item::Stop => self.stopping = true,
+            }
+        }
+        self.items = items;
+    }
+
+    /// One input, and all that comes of it: what fails or is answered at once goes back in before the turn goes on.
+    fn step(&mut self, now: Now, input: Input<'_>) {
+        self.feed(now, input);
+        // Each round answers what the one before has asked; an engine that never stops asking is cut off, and what is
+        // left is served in the next turn.
+        for _ in 0..64 {
+            if let Some(id) = self.failed.pop() {
+                self.feed(now, Input::SendFailed { id });
+            } else if let Some((query, flows)) = self.resolved.pop() {
+                self.feed(now, Input::Resolved { query, flows: &flows });
+            } else {
+                return;
+            }
+        }
+        let inbox = self.shards.inbox(self.index);
+        self.failed.drain(..).for_each(|id| inbox.push(Item::SendFailed(id)));
+        self.resolved.drain(..).for_each(|(query, flows)| inbox.push(Item::Resolved(query, flows)));
+    }
+
+    fn feed(&mut self, now: Now, input: Input<'_>) {
+        if let Err(panic) = catch_unwind(AssertUnwindSafe(|| self.engine.handle(now, input))) {
+            self.fault(&*panic);
+        }
+        // An engine that panics while it is polled may do so again for ever; it is polled again with the next input.
+        if let Err(panic) = catch_unwind(AssertUnwindSafe(|| self.drain())) {
+            self.fault(&*panic);
+        }
+    }
+
+    fn drain(&mut self) {
+        loop {
+            match self.engine.poll() {
+                Output::Transmit { id, flow, bytes } => {
+                    let sent = match flow.transport {
+                        Transport::Udp => self.network.sockets.send(&flow, bytes) == Sent::Yes,
+                        Transport::Tcp => {
+                            // At most 65,535 shards: the index was a u16.
+                            self.network.connections.send(self.index as u16, id, &flow, bytes)
+                        }
+                    };
+                    if !sent && id != 0 {
+                        self.failed.push(id);
+                    }
+                }
+                Output::Resolve { query, uri } => {
+                    if let Some(flows) = self.network.resolver.resolve(self.index as u16, query, &uri) {
+                        self.resolved.push((query, flows));
+                    }
+                }
+                Output::Reply { id, reply } => {
+                    if let Some(waiting) = self.replies.remove(&id) {
+                        // Whoever asked may have gone away.
+                        let _ = waiting.send(reply);
+                    }
+                }
+                Output::Event(event) => {
+                    if !(self.events)(event) {
+                        self.pulse.event_lost();
+                    }
+                }
+                Output::Adopted { serial } => {
+                    let (done, waiting) =
+                        std::mem::take(&mut self.adopting).into_iter().partition(|(of, _)| *of <= serial);
+                    self.adopting = waiting;
+                    let done: Vec<(u64, oneshot::Sender<()>)> = done;
+                    for (_, done) in done {
+                        let _ = done.send(());
+                    }
+                }
+                Output::Idle { until } => {
+                    self.until = until;
+                    return;
+                }
+            }
+        }
+    }
+
+    fn fault(&mut self, panic: &(dyn Any + Send)) {
+        let message = panic
+            .downcast_ref::<&str>()
+            .map(|text| (*text).to_owned())
+            .or_else(|| panic.downcast_ref::<String>().cloned())
+            .unwrap_or_else(|| "no message".to_owned());
+        self.pulse.panicked();
+        (self.log)(
+            Line::error("engine.fault")
+                .number("shard", self.index as u64)
+                .text("message", message)
+                .text("hint", "a fault in Baton; the shard goes on. Please report it"),
+        );
+    }
+}

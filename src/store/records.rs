@@ -1,0 +1,102 @@
+//! One JSON line for each ended call, in `records/YYYY-MM-DD.jsonl` by the UTC day on which it ended.
+
+use super::{StateDir, StoreError};
+use crate::call::record::{CallRecord, Stamp};
+use std::fs::{self, File, OpenOptions};
+use std::io::Write;
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::PathBuf;
+
+/// Appends records. One writer for the process.
+#[derive(Debug)]
+pub struct Records {
+    folder: PathBuf,
+    /// The file of the latest day.
+    open: Option<(String, File)>,
+}
+
+impl Records {
+    /// Below `state`; the folder is created where it is not there yet.
+    ///
+    /// # Errors
+    /// The folder cannot be created.
+    pub fn open(state: &StateDir) -> Result<Records, StoreError> {
+        let folder = state.path().join("records");
+        fs::create_dir_all(&folder).map_err(StoreError::at(&folder, "cannot be created"))?;
+        Ok(Records { folder, open: None })
+    }
+
+    /// Appends one record. `now` is the day where the record names no end.
+    ///
+    /// # Errors
+    /// The file cannot be opened or written; the next record tries anew.
+    pub fn append(&mut self, record: &CallRecord, now: Stamp) -> Result<(), StoreError> {
+        let day: String = record.call.ended_at.unwrap_or(now).to_string().chars().take(10).collect();
+        let path = self.folder.join(format!("{day}.jsonl"));
+        let mut line = serde_json::to_vec(record)
+            .map_err(|error| StoreError::at(&path, "cannot be serialised")(error.into()))?;
+        line.push(b'\n');
+        // A record may end on the day before the last one's; the file follows. A file that was moved away is
+        // noticed with the day.
+        let mut file = match self.open.take() {
+            Some((of, file)) if of == day => file,
+            _ => OpenOptions::new()
+                .create(true)
+                .append(true)
+                .mode(0o600)
+                .open(&path)
+                .map_err(StoreError::at(&path, "cannot be opened"))?,
+        };
+        // One write: a reader never sees half a line of a process that goes on.
+        file.write_all(&line).map_err(StoreError::at(&path, "cannot be written"))?;
+        self.open = Some((day, file));
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::call::record::{CallState, CallView};
+    use crate::sip::UnixMillis;
+    use std::collections::BTreeMap;
+
+    fn record(id: &str, ended_at: Option<i64>) -> CallRecord {
+        let call = CallView {
+            id: id.to_owned(),
+            state: CallState::Ended,
+            environment: "production".to_owned(),
+            agent: None,
+            trunk: "pbx".to_owned(),
+            caller_id: None,
+            called_number: "100".to_owned(),
+            variables: BTreeMap::new(),
+            started_at: Stamp(UnixMillis(0)),
+            answered_at: None,
+            ended_at: ended_at.map(|at| Stamp(UnixMillis(at))),
+            ended_by: None,
+            legs: Vec::new(),
+            handoffs: Vec::new(),
+        };
+        CallRecord { call, handoffs: Vec::new() }
+    }
+
+    #[test]
+    fn a_record_stands_under_the_day_of_its_end() {
+        let folder = tempfile::tempdir().unwrap();
+        let mut records = Records::open(&StateDir::at(folder.path())).unwrap();
+        let day = 86_400_000;
+        let now = Stamp(UnixMillis(2 * day));
+        for (id, at) in [("a", Some(day - 1)), ("b", Some(day)), ("c", Some(day - 2)), ("d", None)] {
+            records.append(&record(id, at), now).unwrap();
+        }
+        let ids = |file: &str| -> Vec<String> {
+            let text = fs::read_to_string(folder.path().join("records").join(file)).unwrap();
+            let read = |line: &str| serde_json::from_str::<CallRecord>(line).unwrap().call.id;
+            text.lines().map(read).collect()
+        };
+        assert_eq!(ids("1970-01-01.jsonl"), ["a", "c"]);
+        assert_eq!(ids("1970-01-02.jsonl"), ["b"]);
+        assert_eq!(ids("1970-01-03.jsonl"), ["d"]);
+    }
+}

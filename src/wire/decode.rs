@@ -163,7 +163,7 @@ impl Index {
     }
 
     /// The entries from the first of that name on; empty if there is none.
-    pub(crate) fn from_first(&self, name: Name) -> &[Entry] {
+    pub(crate) fn lines_from(&self, name: Name) -> &[Entry] {
         match usize::from(self.first[name as usize]) {
             0 => &[],
             position => &self.headers[position - 1..],
@@ -171,7 +171,7 @@ impl Index {
     }
 
     pub(crate) fn first<'a>(&self, bytes: &'a [u8], name: Name) -> Option<&'a [u8]> {
-        self.from_first(name).first().map(|entry| entry.value(bytes))
+        self.lines_from(name).first().map(|entry| entry.value(bytes))
     }
 
     pub(crate) fn start_line(&self) -> &StartLine {
@@ -277,9 +277,8 @@ impl Index {
         while name_end > 0 && matches!(line[name_end - 1], b' ' | b'\t') {
             name_end -= 1;
         }
-        let raw_name = &line[..name_end];
-        let name = Name::parse(raw_name);
-        if name == Name::Other && (name_end > MAX_NAME || !grammar::is_token(raw_name)) {
+        let name = Name::parse_prefix(&bytes[at..], name_end);
+        if name == Name::Other && (name_end > MAX_NAME || !grammar::is_token(&line[..name_end])) {
             return Err(Fault::bad("Malformed Header Name"));
         }
         if self.headers.len() == MAX_HEADERS {
@@ -418,7 +417,7 @@ impl Index {
             (Name::RecordRoute, Fault::bad("Malformed Record-Route")),
             (Name::ReferTo, Fault::bad("Malformed Refer-To")),
         ] {
-            for entry in self.from_first(name).iter().filter(|entry| entry.name == name) {
+            for entry in self.lines_from(name).iter().filter(|entry| entry.name == name) {
                 let value = entry.value(bytes);
                 if name == Name::Contact && value == b"*" {
                     continue;

@@ -104,6 +104,19 @@ impl Name {
         }
     }
 
+    /// Reads the name that fills the first `length` bytes of `bytes`. As [`Name::parse`], but a name in its canonical
+    /// spelling is found in three word compares, if enough bytes follow it to load them.
+    pub(crate) fn parse_prefix(bytes: &[u8], length: usize) -> Name {
+        if let (Some(block), Some(mask)) = (bytes.first_chunk::<LONGEST>(), MASKS.get(length)) {
+            let words = masked(words_of(block), mask);
+            let (found, name) = &EXACT[exact_slot(words)];
+            if *found == words {
+                return *name;
+            }
+        }
+        Name::parse(&bytes[..length])
+    }
+
     /// The canonical text; empty for `Other`.
     pub fn as_str(self) -> &'static str {
         NAME_TEXTS[self as usize]
@@ -213,6 +226,67 @@ const fn build_slots() -> [u8; SLOT_COUNT] {
     slots
 }
 
+/// No name is longer; three words hold it.
+const LONGEST: usize = 24;
+/// The masks that leave only the first bytes of three words, by their number.
+static MASKS: [[u64; 3]; LONGEST + 1] = build_masks();
+/// Each name in its canonical spelling, at the slot of its hash. Of names with the same slot only one is here.
+static EXACT: [([u64; 3], Name); SLOT_COUNT] = build_exact();
+
+const fn words_of(block: &[u8; LONGEST]) -> [u64; 3] {
+    let mut words = [0; 3];
+    let mut at = 0;
+    while at < LONGEST {
+        words[at / 8] |= (block[at] as u64) << (at % 8 * 8);
+        at += 1;
+    }
+    words
+}
+
+const fn masked(words: [u64; 3], mask: &[u64; 3]) -> [u64; 3] {
+    [words[0] & mask[0], words[1] & mask[1], words[2] & mask[2]]
+}
+
+const fn build_masks() -> [[u64; 3]; LONGEST + 1] {
+    let mut masks = [[0; 3]; LONGEST + 1];
+    let mut length = 0;
+    while length <= LONGEST {
+        let mut at = 0;
+        while at < length {
+            masks[length][at / 8] |= 0xff << (at % 8 * 8);
+            at += 1;
+        }
+        length += 1;
+    }
+    masks
+}
+
+/// The top eight bits of a multiplicative hash.
+const fn exact_slot(words: [u64; 3]) -> usize {
+    let mixed = words[0] ^ words[1].rotate_left(23) ^ words[2].rotate_left(47);
+    (mixed.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 56) as usize
+}
+
+const fn build_exact() -> [([u64; 3], Name); SLOT_COUNT] {
+    // All ones is the words of no name, so that an empty slot equals nothing.
+    let mut slots = [([u64::MAX; 3], Name::Other); SLOT_COUNT];
+    let mut index = NAME_TEXTS.len() - 1;
+    // From the last name to the first: where slots collide, the more frequent name, which stands earlier, wins.
+    while index > 0 {
+        index -= 1;
+        let text = NAME_TEXTS[index].as_bytes();
+        let mut block = [0; LONGEST];
+        let mut at = 0;
+        while at < text.len() {
+            block[at] = text[at];
+            at += 1;
+        }
+        let words = words_of(&block);
+        slots[exact_slot(words)] = (words, NAMES[index]);
+    }
+    slots
+}
+
 macro_rules! methods {
     ($($variant:ident = $text:literal),+ $(,)?) => {
         /// A request method. Case counts (RFC 3261 section 7.1). `Other` is any method not listed.
@@ -258,6 +332,23 @@ mod tests {
             assert_eq!(Name::parse(text.to_ascii_uppercase().as_bytes()), name, "{text}");
             assert_eq!(Name::parse(text.to_ascii_lowercase().as_bytes()), name, "{text}");
         }
+    }
+
+    #[test]
+    fn a_prefix_reads_like_the_name_alone() {
+        for &name in NAMES {
+            for text in
+                [name.as_str().to_owned(), name.as_str().to_ascii_lowercase(), format!("{}s", name.as_str())]
+            {
+                for tail in ["", ": ", ": and many more bytes than a name has"] {
+                    let line = format!("{text}{tail}");
+                    let alone = Name::parse(text.as_bytes());
+                    assert_eq!(Name::parse_prefix(line.as_bytes(), text.len()), alone, "{line}");
+                }
+            }
+        }
+        let found = NAMES.iter().filter(|name| EXACT.iter().any(|(_, there)| there == *name)).count();
+        assert!(found > Name::COUNT * 3 / 4, "most names are found at once, {found} of {}", Name::COUNT);
     }
 
     #[test]

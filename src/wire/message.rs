@@ -113,7 +113,7 @@ impl<'a> Message<'a> {
     pub fn headers(&self, name: Name) -> impl Iterator<Item = &'a [u8]> + Clone + use<'a> {
         let bytes = self.bytes;
         self.index
-            .from_first(name)
+            .lines_from(name)
             .iter()
             .filter(move |entry| entry.name == name)
             .map(|entry| entry.value(bytes))
@@ -194,7 +194,7 @@ impl<'a> Message<'a> {
         match Name::parse(raw_name) {
             Name::Other => self
                 .index
-                .from_first(Name::Other)
+                .lines_from(Name::Other)
                 .iter()
                 .filter(|entry| entry.name == Name::Other)
                 .find(|entry| entry.raw_name(self.bytes).eq_ignore_ascii_case(raw_name))

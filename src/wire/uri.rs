@@ -301,7 +301,7 @@ fn check_name(name: &[u8]) -> Result<&[u8], Malformed> {
 fn ipv4_prefix(text: &[u8]) -> Option<(Ipv4Addr, usize)> {
     let mut octets = [0u8; 4];
     let mut at = 0;
-    for part in 0..4 {
+    for (part, octet) in octets.iter_mut().enumerate() {
         if part > 0 {
             (*text.get(at)? == b'.').then_some(())?;
             at += 1;
@@ -318,7 +318,7 @@ fn ipv4_prefix(text: &[u8]) -> Option<(Ipv4Addr, usize)> {
         if at == start {
             return None;
         }
-        octets[part] = u8::try_from(value).ok()?;
+        *octet = u8::try_from(value).ok()?;
     }
     let ends = text.get(at).is_none_or(|&byte| !grammar::is_host_byte(byte));
     ends.then_some((Ipv4Addr::from(octets), at))

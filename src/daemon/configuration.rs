@@ -115,7 +115,7 @@ impl Loaded {
 ///
 /// # Errors
 /// A diagnostic that says where it was looked for.
-pub fn find(named: Option<&Path>) -> Result<PathBuf, Diagnostic> {
+pub fn find(named: Option<&Path>) -> Result<PathBuf, Box<Diagnostic>> {
     if let Some(path) = named {
         return Ok(path.to_owned());
     }
@@ -123,11 +123,11 @@ pub fn find(named: Option<&Path>) -> Result<PathBuf, Diagnostic> {
         return Ok(path.into());
     }
     PLACES.iter().map(PathBuf::from).find(|path| path.is_file()).ok_or_else(|| {
-        Diagnostic::of_file(
+        Box::new(Diagnostic::of_file(
             PLACES[0],
             format!("there is no configuration: neither {} nor {}", PLACES[0], PLACES[1]),
             Some(format!("name it with --config or ${VARIABLE}; `baton demo` needs none")),
-        )
+        ))
     })
 }
 
@@ -135,7 +135,7 @@ pub fn find(named: Option<&Path>) -> Result<PathBuf, Diagnostic> {
 pub fn load(path: &Path) -> Loaded {
     let source = match open(path) {
         Ok(source) => source,
-        Err(diagnostic) => return Loaded::failed(diagnostic),
+        Err(diagnostic) => return Loaded::failed(*diagnostic),
     };
     let base = path.parent().unwrap_or(Path::new("")).to_owned();
     let mut report = Report::new(&source);
@@ -159,7 +159,8 @@ pub fn load(path: &Path) -> Loaded {
                 below.extend(diagnostics);
             }
             // Reported where the file is named, which is where it is put right.
-            Err(Diagnostic { message, .. }) => {
+            Err(fault) => {
+                let message = fault.message;
                 let note = report.error(place.clone(), format!("{}: {message}", environment.table.display()));
                 if let Some(near) = sibling(&environment.table) {
                     note.help(format!("did you mean `{near}`?"));
@@ -187,14 +188,14 @@ pub fn load(path: &Path) -> Loaded {
 pub fn load_table(path: &Path, environment: &Id) -> (Option<Table>, Vec<Diagnostic>) {
     match open(path) {
         Ok(source) => table::read(&source, environment, None),
-        Err(diagnostic) => (None, vec![diagnostic]),
+        Err(diagnostic) => (None, vec![*diagnostic]),
     }
 }
 
 /// A file's text, [`MAX_FILE`] at most.
-fn open(path: &Path) -> Result<Source, Diagnostic> {
+fn open(path: &Path) -> Result<Source, Box<Diagnostic>> {
     let name = path.display().to_string();
-    let fail = |message: String| Diagnostic::of_file(&name, message, None);
+    let fail = |message: String| Box::new(Diagnostic::of_file(&name, message, None));
     let file =
         std::fs::File::open(path).map_err(|error| fail(format!("cannot be opened: {}", plain(&error))))?;
     if file.metadata().is_ok_and(|meta| !meta.is_file()) {

@@ -1,6 +1,6 @@
 //! The destination table, trunks and agents, as values: what a call may do and where it may go. Pure.
 //!
-//! Text comes in (the daemon reads the files), values and [`file::Diagnostic`](self::file::Diagnostic)s come out. The engine asks
+//! Text comes in (the daemon reads the files), values and [diagnostics](self::file::Diagnostic) come out. The engine asks
 //! [`topology`] who sent a packet and which agent a number reaches, [`select`] which destination a decision means,
 //! [`template`] what a header says, [`profile`] what the receiver needs and [`explain`] what a status means.
 //!

@@ -11,8 +11,9 @@ use std::fmt::Write as _;
 impl Stack {
     /// The credentials with which requests of ours in this leg answer a challenge.
     pub fn use_credentials(&mut self, leg: LegId, credentials: Option<u16>) {
-        let _ = (leg, credentials);
-        unimplemented!()
+        if let Some(leg) = self.legs.get_mut(leg.into()) {
+            leg.credentials = credentials;
+        }
     }
 }
 

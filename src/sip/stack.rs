@@ -349,7 +349,7 @@ impl Stack {
         }
         match leg.usage {
             Usage::Offered(_) | Usage::Calling(_) | Usage::Confirmed => {}
-            Usage::Closing | Usage::Over => leg.keepalive = None,
+            Usage::Refusing | Usage::Closing | Usage::Over => leg.keepalive = None,
         }
         let Some(at) = leg.next_deadline() else { return };
         if leg.armed.is_none_or(|armed| at < armed) {
@@ -403,8 +403,14 @@ impl Stack {
             let (client, owner, status) = match event {
                 TransactionEvent::Timeout { client, owner } => (client, owner, 408),
                 TransactionEvent::TransportFailed { client, owner } => (client, owner, 503),
-                // Our refusal was sent for 32 s; there is nobody to tell.
-                TransactionEvent::NoAck { .. } => continue,
+                TransactionEvent::Acknowledged { owner } => {
+                    self.on_refusal_done(now, owner, (200, Origin::Remote));
+                    continue;
+                }
+                TransactionEvent::NoAck { owner, .. } => {
+                    self.on_refusal_done(now, owner, (408, Origin::Local));
+                    continue;
+                }
             };
             let Some(leg) = owner else { continue };
             let Some(sent) = self.take_sent(leg, client) else { continue };

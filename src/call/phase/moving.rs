@@ -239,6 +239,10 @@ impl Moving {
                     String::from_utf8_lossy(m.reason()).into_owned()
                 });
                 self.handoff.answered(status, &phrase, origin);
+                if status == 481 {
+                    // The dialog was gone before our BYE came: the caller's side hung up.
+                    return self.abandoned(cx, facts);
+                }
                 match explain::cause(status, Where::ReferResponse) {
                     None => {
                         self.handoff.attempt_worked(cx);

@@ -191,7 +191,7 @@ impl Stack {
         self.accept_invite(now.mono, id, server, cseq, &content)
     }
 
-    /// 300-699. The leg is over. Retry-After, or Contact for a 3xx, go in `content.fields`.
+    /// 300-699; [`Event::Closed`] follows with its ACK. Retry-After, or Contact for a 3xx, go in `content.fields`.
     ///
     /// # Errors
     /// The INVITE has its final response.
@@ -207,7 +207,7 @@ impl Stack {
         };
         let sent =
             self.table.respond(now.mono, offered.server, status, Some(tag_of(leg)), &mut self.outbox, write);
-        leg.usage = Usage::Over;
+        leg.usage = if sent.is_ok() { Usage::Refusing } else { Usage::Over };
         leg.session.refused();
         self.settle(now.mono, id);
         sent.map_err(|_| Gone)

@@ -20,13 +20,12 @@ impl Stack {
         let Some(leg) = self.legs.get_mut(id.into()) else { return };
         match &mut leg.usage {
             Usage::Offered(_) => {
-                if self.reject(now, id, reject_status, content).is_ok() {
-                    self.tell(id, Event::Closed { leg: id, status: reject_status, origin: Origin::Local });
-                }
+                // Its ACK, or Timer H, is the end.
+                let _ = self.reject(now, id, reject_status, content);
             }
             Usage::Calling(_) => self.cancel(now.mono, id, &content, false),
             Usage::Confirmed => self.close_answered(now.mono, id, &content),
-            Usage::Closing | Usage::Over => {}
+            Usage::Refusing | Usage::Closing | Usage::Over => {}
         }
         self.settle(now.mono, id);
     }
@@ -93,13 +92,29 @@ impl Stack {
         self.send_request(now, id, &request, &|writer| carry::write(writer, content));
     }
 
+    /// Our refusal of the peer's INVITE was acknowledged, or never.
+    pub(crate) fn on_refusal_done(&mut self, now: Time, owner: Option<LegId>, (status, origin): (u16, Origin)) {
+        let Some(id) = owner else { return };
+        let Some(leg) = self.legs.get_mut(id.into()) else { return };
+        if matches!(leg.usage, Usage::Refusing) {
+            leg.usage = Usage::Over;
+            self.tell(id, Event::Closed { leg: id, status, origin });
+        }
+        self.settle(now, id);
+    }
+
     /// The answer to our BYE.
     pub(crate) fn on_bye_answer(&mut self, id: LegId, (status, origin): (u16, Origin)) -> Option<Event> {
         let leg = self.legs.get_mut(id.into())?;
         let was = std::mem::replace(&mut leg.usage, Usage::Over);
         match was {
             Usage::Closing if !leg.quiet => self.told(id, Event::Closed { leg: id, status, origin }),
-            Usage::Closing | Usage::Over | Usage::Confirmed | Usage::Offered(_) | Usage::Calling(_) => None,
+            Usage::Closing
+            | Usage::Over
+            | Usage::Confirmed
+            | Usage::Refusing
+            | Usage::Offered(_)
+            | Usage::Calling(_) => None,
         }
     }
 
@@ -151,7 +166,7 @@ impl Stack {
             Usage::Calling(_) => self.cancel(now, id, &Content::default(), true),
             Usage::Confirmed => leg.usage = Usage::Over,
             // Ours crosses it, and its answer is the end.
-            Usage::Closing | Usage::Over => return None,
+            Usage::Refusing | Usage::Closing | Usage::Over => return None,
         }
         self.settle(now, id);
         self.told(id, Event::Bye { leg: id })

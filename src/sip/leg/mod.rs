@@ -204,7 +204,8 @@ pub enum Event {
         /// The leg.
         leg: LegId,
     },
-    /// Our BYE (or CANCEL) is done: the final status to the BYE, or a local 408. The leg is over.
+    /// Our BYE, CANCEL or refusal is done: the final status to the BYE (200 for the ACK of a refusal), or a local 408.
+    /// The leg is over.
     Closed {
         /// The leg.
         leg: LegId,

@@ -104,7 +104,7 @@ impl Leg {
         match self.usage {
             Usage::Confirmed => Ok(()),
             Usage::Offered(_) | Usage::Calling(_) => Err(NotSent::Pending),
-            Usage::Closing | Usage::Over => Err(NotSent::Gone),
+            Usage::Refusing | Usage::Closing | Usage::Over => Err(NotSent::Gone),
         }
     }
 
@@ -128,7 +128,7 @@ impl Stack {
             Usage::Confirmed => {}
             Usage::Offered(_) => return self.refuse_for_a_while(now, flow, message),
             Usage::Calling(_) => return self.refuse(now, flow, message, 491, &|_| ()),
-            Usage::Closing | Usage::Over => return self.refuse(now, flow, message, 481, &|_| ()),
+            Usage::Refusing | Usage::Closing | Usage::Over => return self.refuse(now, flow, message, 481, &|_| ()),
         }
         if !carries(message) {
             return self.refuse(now, flow, message, 415, &write_acceptable);
@@ -158,7 +158,7 @@ impl Stack {
         match leg.usage {
             Usage::Confirmed => {}
             Usage::Offered(_) | Usage::Calling(_) => return self.refuse_for_a_while(now, flow, message),
-            Usage::Closing | Usage::Over => return self.refuse(now, flow, message, 481, &|_| ()),
+            Usage::Refusing | Usage::Closing | Usage::Over => return self.refuse(now, flow, message, 481, &|_| ()),
         }
         if !carries(message) {
             return self.refuse(now, flow, message, 415, &write_acceptable);
@@ -181,7 +181,7 @@ impl Stack {
         message: &Message<'_>,
     ) -> Option<Event> {
         match self.legs.get(id.into())?.usage {
-            Usage::Closing | Usage::Over => self.refuse(now, flow, message, 481, &|_| ()),
+            Usage::Refusing | Usage::Closing | Usage::Over => self.refuse(now, flow, message, 481, &|_| ()),
             Usage::Offered(_) | Usage::Calling(_) | Usage::Confirmed => {
                 let event = self.ask(now, flow, id, message, Wish::Info)?;
                 self.told(id, event)

@@ -64,6 +64,8 @@ pub(crate) enum Usage {
     /// Answered (our 2xx may still wait for its ACK: [`Leg::unacked`]; the peer's for our answer to its offer:
     /// [`Leg::unanswered`]).
     Confirmed,
+    /// Our 300-699 to the peer's INVITE waits for its ACK.
+    Refusing,
     /// We end it: CANCEL or BYE is on its way, or waits until it may go.
     Closing,
     /// Ended.
@@ -213,7 +215,7 @@ impl Leg {
             Usage::Calling(_) => LegState::Trying,
             Usage::Confirmed if self.unacked.is_some() || self.unanswered().is_some() => LegState::Answered,
             Usage::Confirmed => LegState::Confirmed,
-            Usage::Closing => LegState::Closing,
+            Usage::Refusing | Usage::Closing => LegState::Closing,
             Usage::Over => LegState::Over,
         }
     }
@@ -232,7 +234,8 @@ impl Leg {
 
     /// Whether nothing remains to be done in it but to be released.
     pub(crate) fn is_done(&self) -> bool {
-        matches!(self.usage, Usage::Over)
+        // Nobody waits for the ACK of a refusal but the transaction itself.
+        matches!(self.usage, Usage::Over | Usage::Refusing)
             && self.sent.is_empty()
             && self.asked.is_empty()
             && self.unacked.is_none()
@@ -257,7 +260,11 @@ impl Leg {
         let unacked = self.unacked.as_ref().map(|unacked| unacked.at.min(unacked.until));
         let usage = match &self.usage {
             Usage::Offered(offered) => offered.repeat_at,
-            Usage::Calling(_) | Usage::Confirmed | Usage::Closing | Usage::Over => None,
+            Usage::Calling(_)
+            | Usage::Confirmed
+            | Usage::Refusing
+            | Usage::Closing
+            | Usage::Over => None,
         };
         let sent = |sent: &Sent| sent.accepted.as_ref().map(|accepted| accepted.until).or(sent.expires);
         let sent = self.sent.iter().filter_map(sent).min();

@@ -102,6 +102,11 @@ pub enum TransactionEvent<O> {
         /// What it was opened with.
         owner: O,
     },
+    /// The ACK for our 300-699 came.
+    Acknowledged {
+        /// What it was opened with.
+        owner: O,
+    },
     /// Timer H: nobody acknowledged our 300-699. It is over.
     NoAck {
         /// The INVITE.

@@ -71,7 +71,12 @@ impl<O: Copy> Table<O> {
         let Some(entry) = self.servers.get_mut(id) else { return Inbound::New };
         let reliable = entry.flow.transport.is_reliable();
         if let (Method::Ack, ServerMachine::Invite(machine)) = (method, &mut entry.machine) {
+            let refused = matches!(machine, InviteServer::Completed { .. });
             let pass = machine.on_ack(now, reliable);
+            let owner = entry.owner;
+            if refused {
+                self.events.push_back(TransactionEvent::Acknowledged { owner });
+            }
             self.settle_server(now, id);
             return if pass { Inbound::New } else { Inbound::Absorbed };
         }

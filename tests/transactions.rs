@@ -152,6 +152,7 @@ impl World {
             let (name, owner) = match event {
                 TransactionEvent::Timeout { owner, .. } => ("Timeout", owner),
                 TransactionEvent::TransportFailed { owner, .. } => ("TransportFailed", owner),
+                TransactionEvent::Acknowledged { owner } => ("Acknowledged", owner),
                 TransactionEvent::NoAck { owner, .. } => ("NoAck", owner),
             };
             assert_eq!(owner, "owner");
@@ -782,6 +783,7 @@ mod figure_7_invite_server {
              20    > 404
              510   > 404
              600   < ACK
+             600 ! Acknowledged
              // Confirmed: silence
              700   < ACK
              800   < INVITE
@@ -801,6 +803,7 @@ mod figure_7_invite_server {
              10    respond 404
              10    > 404
              20    < ACK
+             20 ! Acknowledged
              20    gone",
         );
     }
@@ -862,6 +865,7 @@ mod figure_7_invite_server {
              20    < INVITE branch=
              20    > 404
              60    < ACK branch= tag=tagged
+             60 ! Acknowledged
              5060  gone",
         );
     }
@@ -886,6 +890,7 @@ mod cancelled_by_the_peer {
              950   < CANCEL
              950   > 200
              1000  < ACK
+             1000 ! Acknowledged
              32900 gone",
         );
     }
@@ -1029,6 +1034,7 @@ mod figure_8_server {
              20    > 486
              30    fail
              40    < ACK by=192.0.2.7:5070
+             40 ! Acknowledged
              40    gone",
         );
     }
@@ -1081,7 +1087,9 @@ mod matching {
              1     respond 404 INVITE
              1     > 404
              10    < ACK
+             10 ! Acknowledged
              10    < ACK branch=z9hG4bKthird from=another
+             10 ! Acknowledged
              // the first one still absorbs its copies, and so still merges
              20    < INVITE branch=z9hG4bKlate
              20    up merged

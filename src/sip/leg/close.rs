@@ -93,7 +93,12 @@ impl Stack {
     }
 
     /// Our refusal of the peer's INVITE was acknowledged, or never.
-    pub(crate) fn on_refusal_done(&mut self, now: Time, owner: Option<LegId>, (status, origin): (u16, Origin)) {
+    pub(crate) fn on_refusal_done(
+        &mut self,
+        now: Time,
+        owner: Option<LegId>,
+        (status, origin): (u16, Origin),
+    ) {
         let Some(id) = owner else { return };
         let Some(leg) = self.legs.get_mut(id.into()) else { return };
         if matches!(leg.usage, Usage::Refusing) {

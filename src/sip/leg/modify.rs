@@ -128,7 +128,9 @@ impl Stack {
             Usage::Confirmed => {}
             Usage::Offered(_) => return self.refuse_for_a_while(now, flow, message),
             Usage::Calling(_) => return self.refuse(now, flow, message, 491, &|_| ()),
-            Usage::Refusing | Usage::Closing | Usage::Over => return self.refuse(now, flow, message, 481, &|_| ()),
+            Usage::Refusing | Usage::Closing | Usage::Over => {
+                return self.refuse(now, flow, message, 481, &|_| ());
+            }
         }
         if !carries(message) {
             return self.refuse(now, flow, message, 415, &write_acceptable);
@@ -158,7 +160,9 @@ impl Stack {
         match leg.usage {
             Usage::Confirmed => {}
             Usage::Offered(_) | Usage::Calling(_) => return self.refuse_for_a_while(now, flow, message),
-            Usage::Refusing | Usage::Closing | Usage::Over => return self.refuse(now, flow, message, 481, &|_| ()),
+            Usage::Refusing | Usage::Closing | Usage::Over => {
+                return self.refuse(now, flow, message, 481, &|_| ());
+            }
         }
         if !carries(message) {
             return self.refuse(now, flow, message, 415, &write_acceptable);

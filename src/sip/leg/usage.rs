@@ -260,11 +260,7 @@ impl Leg {
         let unacked = self.unacked.as_ref().map(|unacked| unacked.at.min(unacked.until));
         let usage = match &self.usage {
             Usage::Offered(offered) => offered.repeat_at,
-            Usage::Calling(_)
-            | Usage::Confirmed
-            | Usage::Refusing
-            | Usage::Closing
-            | Usage::Over => None,
+            Usage::Calling(_) | Usage::Confirmed | Usage::Refusing | Usage::Closing | Usage::Over => None,
         };
         let sent = |sent: &Sent| sent.accepted.as_ref().map(|accepted| accepted.until).or(sent.expires);
         let sent = self.sent.iter().filter_map(sent).min();

@@ -19,14 +19,16 @@ pub(crate) struct Ending {
 }
 
 impl Ending {
-    /// Closes `legs`, giving `reason` to each. What the caller gets if it is not answered yet is 480.
+    /// Closes `legs`, telling each `why` with a Reason of that cause. What the caller gets if it is not answered yet is
+    /// 480.
     pub(crate) fn begin(
         cx: &mut Context<'_>,
         legs: impl IntoIterator<Item = (LegId, Role)>,
         farewell: Option<Farewell>,
-        reason: Field,
+        cause: u16,
         why: &'static str,
     ) -> Phase {
+        let reason = identity::reason(cause, why);
         let mut ending = Ending { legs: legs.into_iter().collect(), farewell, reason, why };
         let held = ending.farewell.map(|f| f.leg);
         for (leg, _) in ending.legs.iter().filter(|(leg, _)| Some(*leg) != held) {
@@ -99,7 +101,5 @@ impl Ending {
     }
 }
 
-/// The Reason of an ordinary end.
-pub(crate) fn normal() -> Field {
-    identity::reason(200, "Call ended")
-}
+/// Reason cause of an ordinary end.
+pub(crate) const NORMAL: u16 = 200;

@@ -94,9 +94,8 @@ impl Moving {
             let given = Given::fallback(facts, "agent_left");
             return Self::decided_by_absence(cx, facts, conversation, given, By::Loss);
         }
-        let reason = identity::reason(480, "No fallback");
         let legs = conversation.dissolve(cx);
-        Ending::begin(cx, legs, None, reason, "the agent is gone and there is no fallback")
+        Ending::begin(cx, legs, None, 480, "the agent is gone and there is no fallback")
     }
 
     /// Sends the first request of a decision (or waits until it may be sent).
@@ -547,6 +546,6 @@ impl Moving {
         let farewell = self.handoff.referral.and_then(|r| r.farewell);
         facts.keep(cx, self.handoff.view);
         let legs = self.conversation.dissolve(cx);
-        Ending::begin(cx, legs, farewell, ending::normal(), why)
+        Ending::begin(cx, legs, farewell, ending::NORMAL, why)
     }
 }

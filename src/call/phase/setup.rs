@@ -466,7 +466,7 @@ impl Setup {
     fn handed_back(self, cx: &mut Context<'_>, facts: &mut Facts, status: u16, origin: Origin) -> Phase {
         cx.release(self.caller);
         let Trying::HandingBack { mut handoff } = self.trying else {
-            return Ending::begin(cx, None, None, ending::normal(), "the caller leg is over");
+            return Ending::begin(cx, None, None, ending::NORMAL, "the caller leg is over");
         };
         if status < 300 {
             handoff.attempt_worked(cx);
@@ -477,7 +477,7 @@ impl Setup {
             handoff.end(cx, HandoffState::Failed, None, true);
         }
         facts.keep(cx, handoff.view);
-        Ending::begin(cx, None, None, ending::normal(), "handed back")
+        Ending::begin(cx, None, None, ending::NORMAL, "handed back")
     }
 
     fn target_failed(
@@ -508,7 +508,7 @@ impl Setup {
         let fields = [identity::reason(last, "No destination answered")];
         let _ = cx.stack.reject(cx.now, self.caller, last, Content { fields: &fields, ..Content::default() });
         let caller = [(self.caller, Role::Caller)];
-        Ending::begin(cx, caller, None, ending::normal(), "no destination answered")
+        Ending::begin(cx, caller, None, ending::NORMAL, "no destination answered")
     }
 
     fn caller_left(self, cx: &mut Context<'_>, facts: &mut Facts) -> Phase {
@@ -519,13 +519,7 @@ impl Setup {
             handoff.end(cx, HandoffState::Abandoned, None, false);
             facts.keep(cx, handoff.view);
         }
-        Ending::begin(
-            cx,
-            legs,
-            None,
-            identity::reason(487, "Caller hung up"),
-            "caller hung up before the answer",
-        )
+        Ending::begin(cx, legs, None, 487, "caller hung up before the answer")
     }
 
     /// The handoff is cancelled by request: its target is let go, and the agent is called (again), for the caller must
@@ -579,7 +573,7 @@ impl Setup {
             handoff.end(cx, state, None, caller_hurt);
             facts.keep(cx, handoff.view);
         }
-        Ending::begin(cx, legs, None, identity::reason(status, why), why)
+        Ending::begin(cx, legs, None, status, why)
     }
 }
 

@@ -13,7 +13,7 @@ use crate::call::record::Role;
 use crate::sip::leg::RequestId;
 use crate::sip::leg::SentId;
 use crate::sip::leg::decision::{Decision, reason_cause};
-use crate::sip::{Content, Event, Origin, identity};
+use crate::sip::{Content, Event, Origin};
 use crate::wire::Message;
 
 /// See the module.
@@ -54,7 +54,7 @@ impl Talking {
 
     fn end(self, cx: &mut Context<'_>, why: &'static str) -> Phase {
         let legs = self.conversation.dissolve(cx);
-        Ending::begin(cx, legs, self.farewell, ending::normal(), why)
+        Ending::begin(cx, legs, self.farewell, ending::NORMAL, why)
     }
 
     fn heard(
@@ -127,7 +127,7 @@ impl Talking {
         if role == Role::Target {
             lost(cx, facts, role, (status, origin), "end");
             let legs = self.conversation.dissolve(cx);
-            return Ending::begin(cx, legs, None, identity::reason(status, "Target lost"), "target leg lost");
+            return Ending::begin(cx, legs, None, status, "target leg lost");
         }
         lost(cx, facts, role, (status, origin), "fallback");
         let given = Given::fallback(facts, "agent_lost");

@@ -10,7 +10,7 @@ use super::name_addr::NameAddr;
 use super::uri::Uri;
 use super::via::Via;
 
-/// A message that [`super::decode`] accepted (or [`super::salvage`] saved). Copying it copies two references.
+/// A message that [`super::decode()`] accepted (or [`super::salvage()`] saved). Copying it copies two references.
 #[derive(Clone, Copy, Debug)]
 pub struct Message<'a> {
     bytes: &'a [u8],

@@ -3,6 +3,9 @@
 //! `BATON_FUZZ_SEED` replays a run. A failure prints the seed and the input in hex. `cargo fuzz` runs the same bodies
 //! for as long as one likes (see `fuzz/`). A further body is one line in `fuzz/bodies` and one test here.
 
+// The bodies are `pub` for the fuzz crate, which includes the same files.
+#![allow(unreachable_pub)]
+
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
 use std::time::{Duration, Instant};

@@ -517,3 +517,134 @@ fn check_controls(head: &[u8], lines: usize) -> Result<(), Fault> {
         Err(Fault::bad("Control Character in Header"))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const KEYS: &str =
+        "Via: SIP/2.0/UDP h;branch=z9hG4bK1\r\nFrom: <sip:a@b>;tag=1\r\nTo: <sip:c@d>\r\nCall-ID: x\r\n";
+
+    fn verdict(head: &str, body: &str, framing: Framing) -> Result<usize, Fault> {
+        let bytes = format!("{head}\r\n{body}");
+        decode(bytes.as_bytes(), &mut Index::default(), framing).map(|message| message.body().len())
+    }
+
+    fn options(more: &str) -> String {
+        format!("OPTIONS sip:a SIP/2.0\r\n{KEYS}CSeq: 1 OPTIONS\r\n{more}")
+    }
+
+    #[test]
+    fn content_length_by_framing() {
+        let datagram = |more: &str| verdict(&options(more), "four", Framing::Datagram).ok();
+        let stream = |more: &str| verdict(&options(more), "four", Framing::Stream).ok();
+        assert_eq!((datagram(""), stream("")), (Some(4), None));
+        assert_eq!((datagram("l: 4\r\n"), stream("l: 4\r\n")), (Some(4), Some(4)));
+        assert_eq!((datagram("l: 3\r\n"), stream("l: 3\r\n")), (Some(3), None));
+        for more in [
+            "l: 5\r\n",
+            "l: -1\r\n",
+            "l: 4294967300\r\n",
+            "l: 0x4\r\n",
+            "l:\r\n",
+            "l: 4\r\nContent-Length: 4\r\n",
+        ] {
+            assert_eq!((datagram(more), stream(more)), (None, None), "{more}");
+        }
+    }
+
+    #[test]
+    fn lines_that_two_readers_would_see_differently_are_refused() {
+        for more in [
+            "X: a\nRoute: <sip:e>\r\n",
+            "X: a\rRoute: <sip:e>\r\n",
+            "X: a\0b\r\n",
+            "X: \x7f\r\n",
+            ": x\r\n",
+            "X y: z\r\n",
+            "X\r\n",
+        ] {
+            assert_eq!(
+                verdict(&options(more), "", Framing::Datagram).map_err(|f| f.status),
+                Err(400),
+                "{more:?}"
+            );
+        }
+        assert!(
+            verdict(&options("X: \"a\\\x07b\"\tc\r\n"), "", Framing::Datagram).is_ok(),
+            "a quoted pair may"
+        );
+    }
+
+    #[test]
+    fn caps() {
+        let many = "Z: y\r\n".repeat(MAX_HEADERS - 5);
+        assert!(verdict(&options(&many), "", Framing::Datagram).is_ok());
+        assert_eq!(
+            verdict(&options(&(many + "Z: y\r\n")), "", Framing::Datagram).map_err(|f| f.status),
+            Err(513)
+        );
+        let long = |length: usize| format!("Z: {}\r\n", "y".repeat(length));
+        assert!(verdict(&options(&long(MAX_LINE - 3)), "", Framing::Datagram).is_ok());
+        assert!(verdict(&options(&long(MAX_LINE - 2)), "", Framing::Datagram).is_err());
+        assert!(
+            verdict(&options(&format!("{}:\r\n", "y".repeat(MAX_NAME + 1))), "", Framing::Datagram).is_err()
+        );
+        assert!(
+            verdict(&options(&long(MAX_LINE / 2).repeat(4)), "", Framing::Datagram).is_err(),
+            "the whole head"
+        );
+        let body = "b".repeat(MAX_MESSAGE);
+        assert_eq!(verdict(&options(""), &body, Framing::Datagram).map_err(|f| f.status), Err(513));
+        let params = |count: usize| options(&format!("Contact: <sip:a>{}\r\n", ";p".repeat(count)));
+        assert!(verdict(&params(64), "", Framing::Datagram).is_ok());
+        assert!(verdict(&params(65), "", Framing::Datagram).is_err());
+    }
+
+    #[test]
+    fn the_index_allocates_once() {
+        let mut index = Index::default();
+        let bytes = options("") + "\r\n";
+        decode(bytes.as_bytes(), &mut index, Framing::Datagram).expect("well-formed");
+        let warm = index.capacity();
+        let full = options(&"Z: y\r\n".repeat(MAX_HEADERS - 5)) + "\r\n";
+        decode(full.as_bytes(), &mut index, Framing::Datagram).expect("well-formed");
+        assert_eq!(index.capacity(), warm);
+    }
+
+    #[test]
+    fn what_can_be_answered_after_a_fault() {
+        let salvaged = |text: String| {
+            let mut index = Index::default();
+            assert!(decode(text.as_bytes(), &mut index, Framing::Datagram).is_err(), "{text}");
+            salvage(text.as_bytes(), &index).map(|message| message.call_id().to_vec())
+        };
+        let x = Some(b"x".to_vec());
+        assert_eq!(salvaged(format!("OPTIONS a b SIP/2.0\r\n{KEYS}CSeq: 1 OPTIONS\r\n\r\n")), x);
+        assert_eq!(salvaged(format!("OPTIONS sip:a SIP/3.0\r\n{KEYS}CSeq: 1 OPTIONS\r\n\r\n")), x);
+        assert_eq!(salvaged(options("l: 9\r\n") + "\r\n"), x);
+        assert_eq!(salvaged(options("Max-Forwards: x\r\n") + "\r\n"), x);
+        assert_eq!(salvaged(options("Call-ID: y\r\n") + "\r\n"), None, "which Call-ID?");
+        assert_eq!(
+            salvaged(format!("ACK a b SIP/2.0\r\n{KEYS}CSeq: 1 ACK\r\n\r\n")),
+            None,
+            "an ACK has no answer"
+        );
+        assert_eq!(
+            salvaged(format!("SIP/2.0 99 x\r\n{KEYS}CSeq: 1 OPTIONS\r\n\r\n")),
+            None,
+            "nor has a response"
+        );
+        assert_eq!(salvaged(format!("OPTIONS a b SIP/2.0\r\n{KEYS}\r\n")), None, "no CSeq");
+    }
+
+    #[test]
+    fn an_index_of_other_bytes_reads_empty_and_never_panics() {
+        let mut index = Index::default();
+        let bytes = options("Z: y\r\n") + "\r\n";
+        decode(bytes.as_bytes(), &mut index, Framing::Datagram).expect("well-formed");
+        let other = Message::new(b"short", &index);
+        assert_eq!((other.call_id(), other.body(), other.all().count()), (&b""[..], &b""[..], 6));
+        assert!(other.via().branch.is_none() && other.from().tag().is_none());
+    }
+}

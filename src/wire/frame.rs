@@ -159,3 +159,62 @@ fn content_length(head: &[u8]) -> Result<usize, Fault> {
     }
     found.map(|length| length as usize).ok_or(Fault::bad("Missing Content-Length"))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const ONE: &[u8] = b"BYE sip:a SIP/2.0\r\nContent-Length:\r\n 3\r\n\r\nabc";
+
+    #[test]
+    fn pings_between_messages_are_told() {
+        let mut framer = Framer::new();
+        framer.feed(b"\r\n\r\n\r\n");
+        assert_eq!(framer.poll(), Ok(Some(Frame::Ping)));
+        assert_eq!(framer.poll(), Ok(None));
+        assert!(!framer.is_waiting());
+        framer.feed(ONE);
+        assert_eq!(framer.poll(), Ok(Some(Frame::Message(ONE))));
+        assert_eq!(framer.poll(), Ok(None));
+    }
+
+    #[test]
+    fn a_second_message_of_the_same_read_waits_for_its_body() {
+        let mut framer = Framer::new();
+        framer.feed(&[ONE, &ONE[..ONE.len() - 1]].concat());
+        assert_eq!(framer.poll(), Ok(Some(Frame::Message(ONE))));
+        assert_eq!(framer.poll(), Ok(None));
+        assert!(framer.is_waiting());
+        framer.feed(b"c");
+        assert_eq!(framer.poll(), Ok(Some(Frame::Message(ONE))));
+    }
+
+    #[test]
+    fn no_length_two_lengths_and_broken_ones_are_faults() {
+        for head in [
+            "Content-Length: 1\r\nl: 1",
+            "Content-Length: -1",
+            "Content-Length: 4294967296",
+            "Content-Length:",
+            "Content-Length: 1 1",
+            "Content-Length: 1\r\n 1",
+            "X: y",
+        ] {
+            let mut framer = Framer::new();
+            framer.feed(format!("BYE sip:a SIP/2.0\r\n{head}\r\n\r\nabc").as_bytes());
+            assert_eq!(framer.poll().map_err(|fault| fault.status), Err(400), "{head}");
+            assert!(framer.poll().is_err(), "a fault stays");
+            assert!(framer.pending().starts_with(b"BYE"));
+        }
+    }
+
+    #[test]
+    fn lengths_are_capped_before_they_are_awaited() {
+        let mut framer = Framer::new();
+        framer.feed(b"BYE sip:a SIP/2.0\r\nl: 65536\r\n\r\n");
+        assert_eq!(framer.poll().map_err(|fault| fault.status), Err(513));
+        let mut framer = Framer::new();
+        framer.feed(&vec![b'a'; MAX_HEAD + 1]);
+        assert_eq!(framer.poll().map_err(|fault| fault.status), Err(513));
+    }
+}

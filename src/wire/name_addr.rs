@@ -95,3 +95,52 @@ impl<'a> NameAddr<'a> {
         grammar::unquote(self.display)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn read(text: &str) -> NameAddr<'_> {
+        NameAddr::parse(text.as_bytes()).expect("a readable address")
+    }
+
+    #[test]
+    fn without_brackets_parameters_are_of_the_header() {
+        let address = read("sip:a@b.example;tag=x");
+        assert_eq!((address.tag(), address.uri.params), (Some(&b"x"[..]), &b""[..]));
+        let address = read("<sip:a@b.example;tag=x> ; q = 0.5 ; s = \"a;tag=y\"");
+        assert_eq!((address.tag(), address.param(b"Q")), (None, Some(Some(&b"0.5"[..]))));
+    }
+
+    #[test]
+    fn a_bracket_in_the_display_name_is_no_bracket() {
+        let address = read("\"evil <sip:x@y>;tag=z\" <sip:a@b.example>;tag=real");
+        assert_eq!((address.uri.bytes, address.tag()), (&b"sip:a@b.example"[..], Some(&b"real"[..])));
+        assert_eq!(address.display_text().as_ref(), b"evil <sip:x@y>;tag=z");
+    }
+
+    #[test]
+    fn malformed_is_refused() {
+        for text in [
+            "",
+            "<>",
+            "<sip:a@b",
+            "sip:a@b>",
+            "\"open <sip:a@b>",
+            "\"a\" b <sip:a@b>",
+            "sip:a@b?X=1",
+            "<sip:a@b>;",
+            "<sip:a@b>;;x",
+            "<sip:a@b> x",
+            "a, b <sip:a@b>",
+            "<sip:a@b>;x=\"open",
+            "<sip:a@b>, <sip:c@d>",
+            "*",
+        ] {
+            assert!(NameAddr::parse(text.as_bytes()).is_err(), "{text:?}");
+        }
+        for text in ["<sip:a@b>;tag=1;tag=2", "<sip:a@b>;tag", "<sip:a@b>;tag=\"x\""] {
+            assert!(NameAddr::parse_tagged(text.as_bytes()).is_err(), "{text:?}");
+        }
+    }
+}

@@ -84,3 +84,44 @@ fn value_of(line: &[u8], name: Name) -> Option<&[u8]> {
     let colon = memchr::memchr(b':', line)?;
     (Name::parse(grammar::trim(&line[..colon])) == name).then(|| grammar::trim(&line[colon + 1..]))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn finds_the_call_id_in_any_form() {
+        for text in [
+            "Call-ID: x@y\r\n",
+            "i:x@y\r\n",
+            "CALL-id  :\r\n x@y \r\n",
+            "Contact: a\r\nI: x@y\r\nCall-ID: z\r\n",
+        ] {
+            let bytes = format!("\r\nBYE sip:a SIP/2.0\r\n{text}\r\n");
+            let expected = Peek { is_request: true, call_id: b"x@y", replaces_call_id: None };
+            assert_eq!(peek(bytes.as_bytes()), Some(expected), "{text:?}");
+        }
+        assert_eq!(peek(b"SIP/2.0 200 OK\r\ni: r\r\n\r\n").map(|peek| peek.is_request), Some(false));
+    }
+
+    #[test]
+    fn an_invite_goes_by_what_it_replaces() {
+        let bytes = b"INVITE sip:a SIP/2.0\r\ni: new\r\nReplaces:\r\n old@h ;to-tag=1;from-tag=2\r\n\r\n";
+        assert_eq!(peek(bytes).and_then(|peek| peek.replaces_call_id), Some(&b"old@h"[..]));
+        let bytes = b"BYE sip:a SIP/2.0\r\ni: new\r\nReplaces: old;to-tag=1;from-tag=2\r\n\r\n";
+        assert_eq!(peek(bytes).and_then(|peek| peek.replaces_call_id), None);
+    }
+
+    #[test]
+    fn what_has_no_call_id_belongs_to_nobody() {
+        for bytes in [
+            &b""[..],
+            b"\r\n\r\n",
+            b"OPTIONS sip:a SIP/2.0\r\nVia: x\r\n\r\ni: body\r\n",
+            b"i: x\r\n\r\n",
+            b"A\r\ni:\r\n\r\n",
+        ] {
+            assert_eq!(peek(bytes), None, "{}", bytes.escape_ascii());
+        }
+    }
+}

@@ -166,3 +166,39 @@ fn medium(section: &[u8], session: Direction) -> Option<Media<'_>> {
     let own = lines(section).filter_map(|(_, line, _)| Direction::parse(line.strip_prefix(b"a=")?)).last();
     Some(Media { kind, port, protocol, formats, section, direction: own.unwrap_or(session) })
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const OFFER: &[u8] =
+        b"v=0\r\no=- 123 7 IN IP4 192.0.2.1\r\ns=-\r\na=recvonly\r\nm=audio 4000/2 RTP/AVP 0 8\r\n\
+        a=sendonly\r\nm=video 0 RTP/AVP 31\nc=IN IP4 192.0.2.2\no=not this one\n";
+
+    #[test]
+    fn origin_is_rewritten_and_nothing_else() {
+        let mut out = Vec::new();
+        assert!(rewrite_origin(OFFER, &mut out, 5, 6));
+        let text = String::from_utf8_lossy(&out).into_owned();
+        assert_eq!(text.replace("o=- 5 6 IN", "o=- 123 7 IN").as_bytes(), OFFER);
+        assert!(same_but_origin(OFFER, &out));
+        assert_eq!(origin(&out).and_then(|origin| origin.version_number()), Some(6));
+    }
+
+    #[test]
+    fn without_origin_it_passes_as_it_is() {
+        for sdp in [&b"v=0\r\nm=audio 1 RTP/AVP 0\r\no=- 1 1 IN IP4 0\r\n"[..], b"o=- 1 2", b"", b"o="] {
+            let mut out = Vec::new();
+            assert!(!rewrite_origin(sdp, &mut out, 5, 6));
+            assert_eq!(out, sdp);
+        }
+    }
+
+    #[test]
+    fn media_in_order_with_their_directions() {
+        let read: Vec<_> = media(OFFER).map(|media| (media.kind, media.port, media.direction)).collect();
+        assert_eq!(read, [(&b"audio"[..], 4000, Direction::SendOnly), (b"video", 0, Direction::RecvOnly)]);
+        let sections: Vec<u8> = media(OFFER).flat_map(|media| media.section.to_vec()).collect();
+        assert!(OFFER.ends_with(&sections));
+    }
+}

@@ -46,3 +46,46 @@ pub fn is_sipfrag(content_type: &[u8]) -> bool {
 pub fn write(out: &mut Vec<u8>, status: u16) {
     out.extend_from_slice(format!("{SIP_VERSION} {status} {}\r\n", reason_phrase(status)).as_bytes());
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_form_that_peers_send() {
+        for (body, status, reason) in [
+            (&b"SIP/2.0 200 OK"[..], 200, &b"OK"[..]),
+            (b"SIP/2.0 100 Trying\r\n", 100, b"Trying"),
+            (b"SIP/2.0 603\n", 603, b""),
+            (b"sip/2.0 486 \r\nContact: <sip:a@b>\r\n\r\n", 486, b""),
+            (b"\r\nSIP/2.0 503 Service  Unavailable\r\nX: y", 503, b"Service  Unavailable"),
+        ] {
+            assert_eq!(parse(body), Some(Sipfrag { status, reason }), "{}", body.escape_ascii());
+        }
+    }
+
+    #[test]
+    fn what_is_no_status_line() {
+        for body in [
+            "",
+            "SIP/2.0",
+            "SIP/2.0 ",
+            "SIP/2.0 20 OK",
+            "SIP/2.0 2000",
+            "SIP/2.0 099 x",
+            "SIP/2.0 700 x",
+            "SIP/2.0 200OK",
+            "SIP/3.0 200 OK",
+            "SIP/2.0200 OK",
+            "INVITE sip:a SIP/2.0",
+        ] {
+            assert_eq!(parse(body.as_bytes()), None, "{body:?}");
+        }
+    }
+
+    #[test]
+    fn content_type_may_carry_parameters() {
+        assert!(is_sipfrag(b"message/sipfrag") && is_sipfrag(b"Message/SIPfrag ; version=2.0"));
+        assert!(!is_sipfrag(b"message/sip"));
+    }
+}

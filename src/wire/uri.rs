@@ -450,3 +450,114 @@ pub fn encode_user(out: &mut Vec<u8>, text: &[u8]) {
 pub fn encode_param(out: &mut Vec<u8>, text: &[u8]) {
     percent_encode(out, text, |byte| grammar::is_unreserved(byte) || b"[]/:&+$".contains(&byte));
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn uri(text: &str) -> Uri<'_> {
+        Uri::parse(text.as_bytes()).expect("a readable URI")
+    }
+
+    #[test]
+    fn equal_by_section_19_1_4() {
+        for (one, two) in [
+            ("sip:%61lice@atlanta.com;transport=TCP", "sip:alice@AtLanTa.CoM;Transport=tcp"),
+            ("sip:carol@chicago.com", "sip:carol@chicago.com;newparam=5"),
+            ("sip:carol@chicago.com;security=on", "sip:carol@chicago.com;newparam=5"),
+            (
+                "sip:biloxi.com;transport=tcp;method=REGISTER?to=sip:bob%40biloxi.com",
+                "sip:biloxi.com;method=REGISTER;transport=tcp?to=sip:bob%40biloxi.com",
+            ),
+            (
+                "sip:alice@atlanta.com?subject=project%20x&priority=urgent",
+                "sip:alice@atlanta.com?priority=urgent&subject=project%20x",
+            ),
+            ("tel:+1-415-555-0123", "TEL:+14155550123"),
+            ("sip:a@[2001:db8::1]", "sip:a@[2001:0db8:0::1]"),
+        ] {
+            assert!(uri(one).equivalent(&uri(two)) && uri(two).equivalent(&uri(one)), "{one} {two}");
+        }
+    }
+
+    #[test]
+    fn different_by_section_19_1_4() {
+        for (one, two) in [
+            ("SIP:ALICE@AtLanTa.CoM;Transport=udp", "sip:alice@AtLanTa.CoM;Transport=UDP"),
+            ("sip:bob@biloxi.com", "sip:bob@biloxi.com:5060"),
+            ("sip:bob@biloxi.com", "sip:bob@biloxi.com;transport=udp"),
+            ("sip:bob@biloxi.com", "sip:bob@biloxi.com:6000;transport=tcp"),
+            ("sip:carol@chicago.com", "sip:carol@chicago.com?Subject=next%20meeting"),
+            ("sip:bob@phone21.boxesbybob.com", "sip:bob@192.0.2.4"),
+            ("sip:bob@biloxi.com", "sips:bob@biloxi.com"),
+            ("sip:carol@chicago.com;security=on", "sip:carol@chicago.com;security=off"),
+            ("tel:+14155550123", "tel:14155550123"),
+            ("tel:123;phone-context=a.example", "tel:123"),
+        ] {
+            assert!(!uri(one).equivalent(&uri(two)) && !uri(two).equivalent(&uri(one)), "{one} {two}");
+        }
+    }
+
+    #[test]
+    fn parts_are_told_apart() {
+        let read = uri("sips:bob;x=1?y:secret@[2001:db8::1]:5061;lr;maddr=192.0.2.1?Replaces=a%40b&X-A=1");
+        assert_eq!(read.scheme, Scheme::Sips);
+        assert_eq!((read.user, read.password), (Some(&b"bob;x=1?y"[..]), Some(&b"secret"[..])));
+        assert_eq!((read.host.ip(), read.port), ("2001:db8::1".parse().ok(), Some(5061)));
+        assert_eq!((read.param(b"LR"), read.param(b"maddr")), (Some(None), Some(Some(&b"192.0.2.1"[..]))));
+        let headers: Vec<_> = read.each_header().collect();
+        assert_eq!(headers, [(&b"Replaces"[..], &b"a%40b"[..]), (b"X-A", b"1")]);
+        let tel = uri("tel:+1-201-555-0123;phone-context=x");
+        assert_eq!((tel.scheme, tel.user), (Scheme::Tel, Some(&b"+1-201-555-0123"[..])));
+    }
+
+    #[test]
+    fn malformed_is_refused() {
+        for text in [
+            "",
+            "sip:",
+            "sip",
+            "sip:@host",
+            "sip:a@",
+            "sip:a b@host",
+            "sip:a@host:0",
+            "sip:a@host:65536",
+            "sip:a@host:",
+            "sip:a@ho\r\nst",
+            "sip:2001:db8::1",
+            "sip:a@[2001:db8::1",
+            "sip:a@256.1.1.1",
+            "sip:a@1.2.3",
+            "sip:a%zz@host",
+            "sip:a@b@c",
+            "sip:a@good.example;x=@evil.example",
+            "<sip:a@b>",
+            "tel:",
+            "tel:+",
+            "tel:abcxyz",
+            "1:x",
+            "x:",
+            "sip:a@host\"",
+            "sip:a@-host",
+            "sip:a@1.2.3.4.5",
+            "sip:a@[1.2.3.4]",
+        ] {
+            assert!(Uri::parse(text.as_bytes()).is_err(), "{text:?}");
+        }
+    }
+
+    #[test]
+    fn a_host_that_begins_with_digits_is_a_name_or_an_address() {
+        assert_eq!(uri("sip:a@1.2.3.4:5070").host, Host::V4([1, 2, 3, 4].into()));
+        assert_eq!(uri("sip:a@3com.example").host, Host::Name(b"3com.example"));
+        assert_eq!(uri("sip:a@1.2.3.4.example").host, Host::Name(b"1.2.3.4.example"));
+    }
+
+    #[test]
+    fn escapes() {
+        let mut out = Vec::new();
+        encode_embedded(&mut out, b"a b;c=1,[x]/?:+$@\"%\r\n");
+        assert_eq!(out, b"a%20b%3Bc%3D1%2C[x]/?:+$%40%22%25%0D%0A");
+        assert_eq!(percent_decode(b"a%40b%4").as_ref(), b"a@b%4");
+    }
+}

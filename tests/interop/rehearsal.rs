@@ -28,6 +28,25 @@ fn plain_calls_fit_together() {
 }
 
 #[test]
+fn referrals_fit_together() {
+    let dir = tempfile::tempdir().expect("a temporary folder");
+    for sipfrag in ["200 OK", "486 Busy Here"] {
+        let (from, to) = (free_address(PBX), free_address(AGENT));
+        let stand_in = Script::callee(dir.path(), "stand_in_refers", to).start();
+        let caller =
+            Script::caller(dir.path(), "caller_follows_refer", from, to, NUMBER).key("sipfrag", sipfrag);
+        caller.start().finish();
+        let reports = stand_in.finish();
+        let last = reports.all_received("NOTIFY").last().map(|last| last.body.clone());
+        assert_eq!(last, Some(format!("SIP/2.0 {sipfrag}")));
+    }
+    let (from, to) = (free_address(PBX), free_address(AGENT));
+    let agent = Script::callee(dir.path(), "agent_refers", to).key("refer_to", "front-desk@baton").start();
+    Script::caller(dir.path(), "stand_in_is_referred", from, to, NUMBER).start().finish();
+    assert_eq!(agent.finish().all_received("NOTIFY").len(), 3);
+}
+
+#[test]
 fn a_call_over_tcp_fits_together() {
     let dir = tempfile::tempdir().expect("a temporary folder");
     let (from, to) = (free_address(PBX), free_address(AGENT));

@@ -184,6 +184,32 @@ pub fn load(path: &Path) -> Loaded {
     Loaded { configuration, diagnostics }
 }
 
+/// What a client of the API needs of the configuration.
+#[derive(Debug, Clone)]
+pub struct Access {
+    /// `[http]`.
+    pub http: Http,
+    /// `state.dir`.
+    pub state_dir: PathBuf,
+}
+
+/// Reads how the API is reached, and nothing else: a fault in a table must not keep anybody from asking the daemon.
+///
+/// # Errors
+/// The faults of these two sections, and text that is no TOML.
+pub fn access(path: &Path) -> Result<Access, Vec<Diagnostic>> {
+    let source = open(path).map_err(|diagnostic| vec![diagnostic])?;
+    let base = path.parent().unwrap_or(Path::new("")).to_owned();
+    let mut report = Report::new(&source);
+    let tree = report.parse();
+    let mut top = Section::new("", 0..0, &tree);
+    let http = http(&mut top, &mut report, &secrets::Fetch { base: base.clone() });
+    let state_dir = state(&mut top, &mut report, &base);
+    let faults: Vec<Diagnostic> =
+        report.finish().into_iter().filter(|d| d.severity == Severity::Error).collect();
+    if faults.is_empty() { Ok(Access { http, state_dir }) } else { Err(faults) }
+}
+
 /// Reads one table by itself, as `check` does for a file that no environment names yet. Trunks are not checked.
 pub fn load_table(path: &Path, environment: &Id) -> (Option<Table>, Vec<Diagnostic>) {
     match open(path) {

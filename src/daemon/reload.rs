@@ -194,7 +194,7 @@ impl Reloader {
 /// A fault or doubt about a file, as a line.
 pub fn diagnostic_line(diagnostic: &Diagnostic) -> Line {
     let line = match diagnostic.severity {
-        Severity::Error => Line::error("config.error"),
+        Severity::Error => Line::warn("config.error"),
         Severity::Warning => Line::warn("config.warning"),
     };
     let place = match diagnostic.line {

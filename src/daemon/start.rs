@@ -105,7 +105,7 @@ pub fn serve(path: &Path) -> Result<(), ServeError> {
 fn tell_panics(log: Sink) {
     std::panic::set_hook(Box::new(move |panic| {
         let place = panic.location().map(ToString::to_string).unwrap_or_default();
-        let message = panic.payload_as_str().unwrap_or("no message").to_owned();
+        let message = turn::said(panic.payload());
         let thread = thread::current().name().unwrap_or_default().to_owned();
         log(Line::error("panic").text("thread", thread).text("place", place).text("message", message));
     }));

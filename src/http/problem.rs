@@ -12,18 +12,18 @@ use serde::{Deserialize, Serialize};
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Problem {
     /// `about:blank`: the title is the phrase of the status, and `code` tells the rest.
-    pub r#type: String,
+    pub r#type: Box<str>,
     /// The phrase of the status.
-    pub title: String,
+    pub title: Box<str>,
     /// The HTTP status.
     pub status: u16,
     /// The word for programs: `no_call`, `handoff_running`.
-    pub code: String,
+    pub code: Box<str>,
     /// What happened, for people.
     pub detail: String,
     /// The handoff that is in the way, for `handoff_running`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub handoff_id: Option<String>,
+    pub handoff_id: Option<Box<str>>,
     /// Each field or place that is wrong.
     pub errors: Vec<FieldError>,
 }
@@ -56,10 +56,10 @@ impl Problem {
     /// A problem without field errors.
     pub fn new(status: StatusCode, code: &str, detail: impl Into<String>) -> Problem {
         Problem {
-            r#type: "about:blank".to_owned(),
-            title: status.canonical_reason().unwrap_or("Error").to_owned(),
+            r#type: "about:blank".into(),
+            title: status.canonical_reason().unwrap_or("Error").into(),
             status: status.as_u16(),
-            code: code.to_owned(),
+            code: code.into(),
             detail: detail.into(),
             handoff_id: None,
             errors: Vec::new(),
@@ -123,7 +123,7 @@ impl From<Refusal> for Problem {
         };
         let mut problem = Problem::new(status, code, refusal.to_string());
         match refusal {
-            Refusal::Busy(handoff) => problem.handoff_id = Some(handoff),
+            Refusal::Busy(handoff) => problem.handoff_id = Some(handoff.into()),
             Refusal::Invalid(fields) => {
                 let error = |field: crate::call::command::Invalid| FieldError {
                     field: field.field,

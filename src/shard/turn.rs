@@ -351,17 +351,21 @@ impl Shard {
     }
 
     fn fault(&mut self, panic: &(dyn Any + Send)) {
-        let message = panic
-            .downcast_ref::<&str>()
-            .map(|text| (*text).to_owned())
-            .or_else(|| panic.downcast_ref::<String>().cloned())
-            .unwrap_or_else(|| "no message".to_owned());
         self.pulse.panicked();
         (self.log)(
             Line::error("engine.fault")
                 .number("shard", self.index as u64)
-                .text("message", message)
+                .text("message", said(panic))
                 .text("hint", "a fault in Baton; the shard goes on. Please report it"),
         );
+    }
+}
+
+/// What a panic said, if it said it in text.
+pub fn said(panic: &(dyn Any + Send)) -> &str {
+    match (panic.downcast_ref::<&str>(), panic.downcast_ref::<String>()) {
+        (Some(text), _) => text,
+        (None, Some(text)) => text,
+        (None, None) => "no message",
     }
 }

@@ -1,0 +1,66 @@
+//! `baton check`
+
+use super::exit::{Exit, Failure};
+use super::{Global, page};
+use crate::daemon::configuration::{Configuration, load};
+use clap::Args;
+use serde_json::json;
+
+/// Checks the configuration and its tables.
+#[derive(Debug, Args)]
+pub(super) struct Check {
+    /// Fail on warnings too
+    #[arg(long)]
+    strict: bool,
+    #[arg(long, hide = true)]
+    schema: bool,
+    /// Print JSON
+    #[arg(long)]
+    json: bool,
+}
+
+impl Check {
+    pub(super) fn run(&self, global: &Global) -> Result<Exit, Failure> {
+        if self.schema {
+            let message = "check --schema is not supported yet; check itself names what each key expects";
+            return Err(Failure::new(Exit::Usage, message));
+        }
+        let path = match global.path() {
+            Ok(path) => path,
+            Err(failure) if !self.json => return Err(failure),
+            Err(failure) => {
+                page::json(&json!({ "valid": false, "diagnostics": [{ "message": failure.message }] }))?;
+                return Ok(failure.exit);
+            }
+        };
+        let loaded = load(&path);
+        let (errors, all) = (loaded.errors(), loaded.diagnostics.len());
+        let valid = errors == 0 && !(self.strict && all > 0);
+        if self.json {
+            page::json(&json!({ "valid": valid, "diagnostics": loaded.diagnostics }))?;
+        } else {
+            for diagnostic in &loaded.diagnostics {
+                page::print(&format!("{diagnostic}\n\n"))?;
+            }
+            page::print(&summary(&path.display().to_string(), loaded.configuration.as_ref(), errors, all))?;
+        }
+        Ok(if valid { Exit::Done } else { Exit::Configuration })
+    }
+}
+
+fn summary(path: &str, configuration: Option<&Configuration>, errors: usize, all: usize) -> String {
+    let count = |number: usize, what: &str| format!("{number} {what}{}", if number == 1 { "" } else { "s" });
+    let warnings = count(all - errors, "warning");
+    let Some(configuration) = configuration else {
+        return format!("{path}: {}, {warnings}\n", count(errors, "error"));
+    };
+    let topology = &configuration.topology;
+    let destinations = configuration.tables.values().map(|table| table.destinations.len()).sum();
+    format!(
+        "{path}: valid; {}, {}, {}, {}; {warnings}\n",
+        count(topology.trunks().len(), "trunk"),
+        count(topology.agents().len(), "agent"),
+        count(topology.environments().len(), "environment"),
+        count(destinations, "destination"),
+    )
+}

@@ -1,0 +1,64 @@
+//! `baton destinations`
+
+use super::api::{Client, segment};
+use super::exit::{Exit, Failure};
+use super::page::{Table, or_dash};
+use super::{Global, page};
+use clap::Args;
+use serde_json::Value;
+
+/// Lists the destinations of an environment.
+#[derive(Debug, Args)]
+pub(super) struct Destinations {
+    /// Whose table
+    #[arg(long = "env", value_name = "ENVIRONMENT", default_value = "production")]
+    environment: String,
+    /// Print JSON
+    #[arg(long)]
+    json: bool,
+}
+
+impl Destinations {
+    pub(super) fn run(&self, global: &Global) -> Result<Exit, Failure> {
+        let client = Client::new(global)?;
+        let path = format!("/v1/environments/{}/destinations", segment(&self.environment));
+        let list: Value = client.get(&path)?;
+        if self.json {
+            page::json(&list)?;
+        } else {
+            page::print(&show(&list))?;
+        }
+        Ok(Exit::Done)
+    }
+}
+
+fn show(list: &Value) -> String {
+    let mut table = Table::new(&["DESTINATION", "METHOD", "ROUTE", "ON FAILURE", "NAME"]);
+    for destination in list["data"].as_array().into_iter().flatten() {
+        let text = |key: &str| or_dash(destination[key].as_str());
+        let mark = if destination["default"] == Value::Bool(true) { " *" } else { "" };
+        table.row(vec![
+            format!("{}{mark}", text("id")),
+            text("method"),
+            text("route"),
+            ladder(&destination["on_failure"]),
+            text("name"),
+        ]);
+    }
+    format!("{}\n* is taken where a decision names none\n", table.show())
+}
+
+fn ladder(value: &Value) -> String {
+    let steps = |list: &Value| -> String {
+        let steps: Vec<&str> = list.as_array().into_iter().flatten().filter_map(Value::as_str).collect();
+        steps.join(", ")
+    };
+    match value.as_object() {
+        Some(table) => {
+            let rows: Vec<String> =
+                table.iter().map(|(cause, list)| format!("{cause}: {}", steps(list))).collect();
+            rows.join("; ")
+        }
+        None => steps(value),
+    }
+}

@@ -1,0 +1,88 @@
+//! Text for people: aligned tables and lists of keys, and JSON for programs. What peers wrote is shown without control
+//! characters, so that no caller can steer a terminal.
+
+use super::exit::{Exit, Failure};
+use serde::Serialize;
+use std::io::{ErrorKind, Write};
+
+/// A table with a head.
+pub(super) struct Table {
+    rows: Vec<Vec<String>>,
+}
+
+impl Table {
+    pub(super) fn new(head: &[&str]) -> Table {
+        Table { rows: vec![head.iter().map(ToString::to_string).collect()] }
+    }
+
+    pub(super) fn row(&mut self, cells: Vec<String>) {
+        self.rows.push(cells.iter().map(|cell| plain(cell)).collect());
+    }
+
+    /// The columns as wide as their widest cell, two spaces between them, the last one as it is.
+    pub(super) fn show(&self) -> String {
+        let columns = self.rows.iter().map(Vec::len).max().unwrap_or(0);
+        let width = |at: usize| {
+            self.rows.iter().filter_map(|row| row.get(at)).map(|cell| cell.chars().count()).max().unwrap_or(0)
+        };
+        let widths: Vec<usize> = (0..columns).map(width).collect();
+        let mut out = String::new();
+        for row in &self.rows {
+            let mut line = String::new();
+            for (cell, width) in row.iter().zip(&widths) {
+                line.push_str(cell);
+                line.extend(std::iter::repeat_n(' ', width - cell.chars().count() + 2));
+            }
+            out.push_str(line.trim_end());
+            out.push('\n');
+        }
+        out
+    }
+}
+
+/// Keys with their values, aligned.
+pub(super) fn keys(pairs: &[(&str, String)]) -> String {
+    let width = pairs.iter().map(|(key, _)| key.len()).max().unwrap_or(0);
+    pairs.iter().map(|(key, value)| format!("{key:width$}  {}\n", plain(value))).collect()
+}
+
+/// Without control characters.
+pub(super) fn plain(text: &str) -> String {
+    text.chars().map(|c| if c.is_control() { '\u{fffd}' } else { c }).collect()
+}
+
+/// A value, or a dash where there is none.
+pub(super) fn or_dash(value: Option<&str>) -> String {
+    value.filter(|value| !value.is_empty()).unwrap_or("-").to_owned()
+}
+
+/// Prints text. Whoever closes the pipe early has seen enough.
+pub(super) fn print(text: &str) -> Result<(), Failure> {
+    match std::io::stdout().lock().write_all(text.as_bytes()) {
+        Err(error) if error.kind() != ErrorKind::BrokenPipe => {
+            Err(Failure::new(Exit::Failed, format!("cannot write: {error}")))
+        }
+        _ => Ok(()),
+    }
+}
+
+/// Prints JSON, indented.
+pub(super) fn json<T: Serialize>(value: &T) -> Result<(), Failure> {
+    let text = serde_json::to_string_pretty(value)
+        .map_err(|error| Failure::new(Exit::Failed, format!("cannot write JSON: {error}")))?;
+    print(&format!("{text}\n"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn columns_are_aligned_and_nothing_steers_the_terminal() {
+        let mut table = Table::new(&["CALL", "STATE"]);
+        table.row(vec!["c-1".to_owned(), "talking".to_owned()]);
+        table.row(vec!["é\u{1b}[2J".to_owned(), String::new()]);
+        assert_eq!(table.show(), "CALL   STATE\nc-1    talking\né\u{fffd}[2J\n");
+        assert_eq!(keys(&[("id", "1".to_owned()), ("state", "x".to_owned())]), "id     1\nstate  x\n");
+    }
+}

@@ -198,7 +198,7 @@ pub struct Access {
 /// # Errors
 /// The faults of these two sections, and text that is no TOML.
 pub fn access(path: &Path) -> Result<Access, Vec<Diagnostic>> {
-    let source = open(path).map_err(|diagnostic| vec![diagnostic])?;
+    let source = open(path).map_err(|diagnostic| vec![*diagnostic])?;
     let base = path.parent().unwrap_or(Path::new("")).to_owned();
     let mut report = Report::new(&source);
     let tree = report.parse();

@@ -8,6 +8,7 @@ mod api;
 mod call;
 mod calls;
 mod check;
+mod demo;
 mod destinations;
 mod exit;
 mod handoff;
@@ -43,6 +44,8 @@ enum Verb {
     Serve,
     /// Checks the configuration and its tables: every fault at once, with its place
     Check(check::Check),
+    /// Plays four handoffs on loopback sockets, each as a ladder with its verdict
+    Demo(demo::Demo),
     /// Lists the live calls
     Calls(calls::Calls),
     /// Shows one call with its legs and handoffs
@@ -61,6 +64,7 @@ pub fn run() -> ExitCode {
     let done = match verb {
         Verb::Serve => serve::run(&global),
         Verb::Check(check) => check.run(&global),
+        Verb::Demo(demo) => demo.run(),
         Verb::Calls(calls) => calls.run(&global),
         Verb::Call(show) => show.run(&global),
         Verb::Handoff(handoff) => handoff.run(&global),

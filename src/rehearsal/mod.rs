@@ -6,10 +6,15 @@
 
 mod ladder;
 mod peer;
+mod play;
+mod scenes;
+mod stage;
 mod tape;
 mod text;
 
 pub use ladder::{Ink, Page};
 pub use peer::{Fault, Peer, Received};
+pub use play::{Played, play};
+pub use scenes::{Scene, TABLE};
 pub use tape::{Entry, Party, Tape};
 pub use text::Text;

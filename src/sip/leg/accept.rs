@@ -117,9 +117,10 @@ impl Stack {
             }
             _ => {
                 // A re-INVITE: the session stays as it was.
-                let place = leg.asked.iter().position(|asked| asked.server == invite)?;
-                if leg.asked.remove(place).offered {
-                    leg.session.refused();
+                if let Some(place) = leg.asked.iter().position(|asked| asked.server == invite) {
+                    if leg.asked.remove(place).offered {
+                        leg.session.refused();
+                    }
                 }
                 None
             }

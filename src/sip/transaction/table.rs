@@ -23,6 +23,8 @@ use servers::ServerEntry;
 
 /// Bit of a transmit id that marks a request of ours; the generation and the index stand below.
 const CLIENT: u64 = 1 << 61;
+/// Bit that no transmit id of a transaction has: ids from here up belong to the layer above.
+const OTHER: u64 = 1 << 63;
 /// Bit of a transmit id that marks a response of ours.
 const SERVER: u64 = 1 << 62;
 
@@ -126,6 +128,9 @@ impl<O: Copy> Table<O> {
     pub fn send_failed(&mut self, id: u64, outbox: &mut Outbox) {
         let slab_id =
             SlabId { index: id as u32, generation: (id >> 32) as u32 & (crate::sip::slab::GENERATIONS - 1) };
+        if id & OTHER != 0 {
+            return;
+        }
         if id & CLIENT != 0 {
             self.fail_client(slab_id);
         } else if id & SERVER != 0 {

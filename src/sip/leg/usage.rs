@@ -269,3 +269,14 @@ impl Leg {
         [unacked, usage, sent, referral, keepalive].into_iter().flatten().min()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_idle_leg_is_small_beside_its_texts() {
+        // Dialog and SDPs of a usual leg are some 1,000 bytes; two legs are to stay under 3.8 kB.
+        assert!(size_of::<Leg>() <= 352, "{}", size_of::<Leg>());
+    }
+}

@@ -125,18 +125,18 @@ impl Dialog {
         }
     }
 
-    /// Where the next request goes, as far as the texts say it.
-    pub(crate) fn hop(&self, current: Flow, listeners: &[Listener]) -> Hop<'_> {
+    /// Where the next request goes, as far as the texts say it; `resolved` is the address of a name in them.
+    pub(crate) fn hop(&self, current: Flow, resolved: Option<Flow>, listeners: &[Listener]) -> Hop<'_> {
         let Some(uri) = self.next_hop().filter(Uri::is_sip) else { return Hop::Stay };
         let host = match uri.param(b"maddr").flatten().map(Host::parse) {
             Some(Ok(host)) => host,
             Some(Err(_)) | None => uri.host,
         };
-        let Some(ip) = host.ip() else {
-            return match host {
-                Host::Name(name) if !name.is_empty() => Hop::Ask(name),
-                Host::Name(_) | Host::V4(_) | Host::V6(_) => Hop::Stay,
-            };
+        let ip = match (host.ip(), resolved, host) {
+            (Some(ip), _, _) => ip,
+            (None, Some(resolved), _) => resolved.peer.ip(),
+            (None, None, Host::Name(name)) if !name.is_empty() => return Hop::Ask(uri.bytes),
+            (None, None, _) => return Hop::Stay,
         };
         let peer = SocketAddr::new(ip, uri.port.unwrap_or(5060));
         let transport = match uri.param(b"transport").flatten() {
@@ -148,8 +148,9 @@ impl Dialog {
             None if same_host(current.peer, peer) => current.transport,
             None => Transport::Udp,
         };
-        if transport == Transport::Tcp && current.transport == Transport::Tcp && same_host(current.peer, peer)
-        {
+        // A stream that is open between us, whoever opened it.
+        let open = transport == Transport::Tcp && current.transport == transport && current.connection != 0;
+        if open && same_host(current.peer, peer) {
             return Hop::Stay;
         }
         match listener_for(listeners, transport, peer, current.listener) {
@@ -177,7 +178,7 @@ pub(crate) enum Hop<'a> {
     Go(Flow),
     /// Where the last one went, or came from.
     Stay,
-    /// To a name that is to be resolved.
+    /// To a name that is to be resolved: the URI that it stands in.
     Ask(&'a [u8]),
 }
 
@@ -314,7 +315,7 @@ mod tests {
     fn the_next_hop_is_the_first_route_or_the_target() {
         let listeners = listeners();
         let udp = flow(Transport::Udp, "10.0.0.7:5060", 0);
-        let at = |dialog: &Dialog, flow| match dialog.hop(flow, &listeners) {
+        let at = |dialog: &Dialog, flow| match dialog.hop(flow, None, &listeners) {
             Hop::Go(flow) => format!("{:?} {} {}", flow.transport, flow.listener, flow.peer),
             Hop::Stay => "stay".to_owned(),
             Hop::Ask(name) => String::from_utf8_lossy(name).into_owned(),
@@ -323,7 +324,7 @@ mod tests {
         assert_eq!(at(&dialog("sip:a@10.0.0.9", "<sip:10.0.0.3:99;lr>"), udp), "Udp 0 10.0.0.3:99");
         assert_eq!(at(&dialog("sip:a@10.0.0.9;transport=TCP", ""), udp), "Tcp 1 10.0.0.9:5060");
         assert_eq!(at(&dialog("sip:a@[::2]", ""), udp), "Udp 2 [::2]:5060");
-        assert_eq!(at(&dialog("sip:a@pbx.test", ""), udp), "pbx.test");
+        assert_eq!(at(&dialog("sip:a@pbx.test", ""), udp), "sip:a@pbx.test");
         assert_eq!(at(&dialog("sip:a@x;maddr=10.0.0.8", ""), udp), "Udp 0 10.0.0.8:5060");
         assert_eq!(at(&dialog("tel:+1", ""), udp), "stay");
     }
@@ -332,11 +333,11 @@ mod tests {
     fn a_stream_that_the_peer_opened_is_used_again() {
         let listeners = listeners();
         let tcp = flow(Transport::Tcp, "10.0.0.7:40000", 12);
-        assert_eq!(dialog("sip:a@10.0.0.7:5060;transport=tcp", "").hop(tcp, &listeners), Hop::Stay);
-        assert_eq!(dialog("sip:a@10.0.0.7:5060", "").hop(tcp, &listeners), Hop::Stay);
+        assert_eq!(dialog("sip:a@10.0.0.7:5060;transport=tcp", "").hop(tcp, None, &listeners), Hop::Stay);
+        assert_eq!(dialog("sip:a@10.0.0.7:5060", "").hop(tcp, None, &listeners), Hop::Stay);
         let other = dialog("sip:a@10.0.0.8;transport=tcp", "");
         assert_eq!(
-            other.hop(tcp, &listeners),
+            other.hop(tcp, None, &listeners),
             Hop::Go(Flow { connection: 0, ..flow(Transport::Tcp, "10.0.0.8:5060", 0) })
         );
     }

@@ -53,6 +53,8 @@ impl Stack {
         match (message.method(), leg) {
             (Method::Ack, Some(leg)) => self.on_ack(now, leg, message),
             (Method::Ack, None) => None,
+            // Its INVITE is unknown (RFC 3261 §9.2).
+            (Method::Cancel, Some(_)) => self.refuse(now, flow, message, 481, &|_| ()),
             (_, Some(leg)) => self.on_dialog_request(now, flow, leg, message),
             (_, None) if !known => None,
             (_, None) => self.on_stray_request(now, flow, message),
@@ -207,10 +209,11 @@ impl Stack {
 
 // Responses.
 impl Stack {
-    pub(crate) fn on_response(&mut self, now: Time, message: &Message<'_>) -> Option<Event> {
+    pub(crate) fn on_response(&mut self, now: Time, flow: Flow, message: &Message<'_>) -> Option<Event> {
         let answer = self.table.receive_response(now, message, &mut self.outbox)?;
         let leg = answer.owner?;
         let status = message.status()?;
+        self.adopt(leg, flow);
         let event = match answer.kind {
             Kind::Provisional => self.on_provisional(now, leg, answer.client, message),
             Kind::Again => {

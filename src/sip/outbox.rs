@@ -32,25 +32,30 @@ struct Entry {
 #[derive(Debug, Default)]
 pub struct Outbox {
     arena: Vec<u8>,
+    /// Where one message is written before it is queued.
+    draft: Vec<u8>,
     queue: VecDeque<Entry>,
 }
 
 impl Outbox {
-    /// Queues what `write` appends to the buffer. It must only append: what stands before is somebody else's.
-    /// Nothing appended = nothing queued.
+    /// Queues what `write` leaves in the empty buffer that it gets (so a [`crate::wire::Writer`] may be made on it).
+    /// Nothing left = nothing queued.
     pub fn write(&mut self, id: u64, flow: Flow, write: impl FnOnce(&mut Vec<u8>)) {
-        self.reset_if_drained();
-        let start = self.arena.len();
-        write(&mut self.arena);
-        debug_assert!(self.arena.len() >= start, "a writer took away what was not its own");
-        if self.arena.len() > start {
-            self.queue.push_back(Entry { id, flow, range: start..self.arena.len() });
-        }
+        let mut draft = std::mem::take(&mut self.draft);
+        draft.clear();
+        write(&mut draft);
+        self.copy(id, flow, &draft);
+        self.draft = draft;
     }
 
-    /// Queues a copy of `bytes`.
+    /// Queues a copy of `bytes`; no bytes are no message.
     pub fn copy(&mut self, id: u64, flow: Flow, bytes: &[u8]) {
-        self.write(id, flow, |buffer| buffer.extend_from_slice(bytes));
+        self.reset_if_drained();
+        let start = self.arena.len();
+        if !bytes.is_empty() {
+            self.arena.extend_from_slice(bytes);
+            self.queue.push_back(Entry { id, flow, range: start..self.arena.len() });
+        }
     }
 
     /// The next one in order.
@@ -90,7 +95,10 @@ mod tests {
     fn keeps_order_and_says_where() {
         let mut outbox = Outbox::default();
         outbox.copy(7, flow(1), b"first");
-        outbox.write(0, flow(2), |buffer| buffer.extend_from_slice(b"second"));
+        outbox.write(0, flow(2), |buffer| {
+            buffer.clear();
+            buffer.extend_from_slice(b"second");
+        });
         outbox.write(9, flow(3), |_| ());
         assert_eq!(outbox.len(), 2);
         assert_eq!(outbox.poll(), Some(Transmit { id: 7, flow: flow(1), bytes: b"first" }));

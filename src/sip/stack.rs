@@ -187,7 +187,7 @@ impl Stack {
         let event = if message.is_request() {
             self.on_request(now.mono, flow, message, known)
         } else {
-            self.on_response(now.mono, message)
+            self.on_response(now.mono, flow, message)
         };
         self.drain_transactions(now.mono);
         event
@@ -210,18 +210,20 @@ impl Stack {
 
     /// A stream died: requests in flight on it fail as above.
     pub fn handle_flow_closed(&mut self, now: Now, connection: u64) {
+        self.drop_connection(connection);
         self.table.flow_closed(connection);
         self.drain_transactions(now.mono);
     }
 
-    /// Addresses for the name that `poll_resolve` asked for; none if it has none.
+    /// Addresses for the name that `poll_resolve` asked for; none if it has none (then the leg goes on as before). Of
+    /// the flows only the address counts: port and transport stand in the dialog's URI.
     pub fn handle_resolved(&mut self, _now: Now, query: u64, flows: &[Flow]) {
         if query & QUERY == 0 {
             return;
         }
         let id = SlabId { index: query as u32, generation: ((query & !QUERY) >> 32) as u32 };
-        if let (Some(leg), Some(flow)) = (self.legs.get_mut(id), flows.first()) {
-            leg.flow = *flow;
+        if let Some(flow) = flows.first() {
+            self.aim_at(id.into(), *flow);
         }
     }
 
@@ -253,7 +255,7 @@ impl Stack {
         self.outbox.poll()
     }
 
-    /// Next-hop host names of dialogs, to be answered by [`Stack::handle_resolved`]; ids from 1<<63 up.
+    /// Next-hop URIs of dialogs whose host is a name, to be answered by [`Stack::handle_resolved`]; ids from 1<<63 up.
     pub fn poll_resolve(&mut self) -> Option<(u64, Box<[u8]>)> {
         self.resolves.pop_front()
     }
@@ -269,6 +271,7 @@ impl Stack {
             && self.table.is_empty()
             && self.deadlines.is_empty()
             && self.events.is_empty()
+            && self.resolves.is_empty()
             && self.outbox.is_empty()
     }
 
@@ -347,6 +350,7 @@ impl Stack {
             self.remove_leg(id);
             return;
         }
+        leg.shrink();
         match leg.usage {
             Usage::Offered(_) | Usage::Calling(_) | Usage::Confirmed => {}
             Usage::Refusing | Usage::Closing | Usage::Over => leg.keepalive = None,
@@ -386,7 +390,7 @@ impl Stack {
         SentId(self.last_sent)
     }
 
-    /// Asks for the address of a dialog's next hop.
+    /// The id of a question for the address of a leg's next hop.
     pub(crate) fn query(leg: LegId) -> u64 {
         QUERY | u64::from(leg.generation) << 32 | u64::from(leg.index)
     }

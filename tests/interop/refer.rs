@@ -35,7 +35,7 @@ fn the_refer_succeeds_and_both_legs_end() {
     let (_, handoff) = house.hand_over(&json!({
         "destination": "front-desk",
         "variables": { "account_id": "42" },
-        "headers": { "X-Ticket": "for $caller_id" },
+        "headers": { "X-Ticket": "paid $5" },
     }));
     let (caller, agent) = (caller.finish(), agent.finish());
 

@@ -1,7 +1,7 @@
 //! The caller's leg: the door, early dialogs, the answer and its ACK, CANCEL.
 
 use crate::bench::{ANSWER, Bench, SDP, all, body, header, sdp, start, tag};
-use baton::sip::{Content, Event, Field, LegState};
+use baton::sip::{Content, Event, Field, Flow, LegState, Origin, Transport};
 
 #[test]
 fn a_call_comes_rings_is_answered_and_ends() {
@@ -354,17 +354,74 @@ fn a_route_by_name_is_asked_for_and_then_followed() {
     let Some(Event::Incoming { leg }) = bench.recv(&invite) else { panic!() };
     bench.sent("100");
     let (query, name) = bench.stack.poll_resolve().expect("a question");
-    assert_eq!((&*name, query >> 63), (&b"proxy.test"[..], 1));
+    assert_eq!((&*name, query >> 63), (&b"sip:proxy.test;lr"[..], 1));
     assert_eq!(bench.stack.peer(leg).map(|flow| flow.peer.to_string()).as_deref(), Some("10.0.0.9:5060"));
     let there = crate::bench::udp("10.0.0.2:5060");
     bench.act(|stack, now| stack.handle_resolved(now, query, &[there]));
     assert_eq!(bench.stack.peer(leg), Some(there));
     bench.act(|stack, now| stack.close(now, leg, 503, Content::default()));
     bench.sent("503");
-    assert!(matches!(bench.event(), Event::Closed { status: 503, .. }));
     bench.release(leg);
-    let ack =
-        invite.split("Content-Type").next().unwrap().replace("INVITE", "ACK") + "Content-Length: 0\r\n\r\n";
+    bench.recv(&ack_of(&invite));
+    bench.end();
+}
+
+/// The ACK of a refusal of this INVITE.
+fn ack_of(invite: &str) -> String {
+    invite.split("Content-Type").next().unwrap().replace("INVITE", "ACK") + "Content-Length: 0\r\n\r\n"
+}
+
+#[test]
+fn a_refusal_is_over_when_it_is_acknowledged_or_never() {
+    for acknowledged in [true, false] {
+        let mut bench = Bench::new();
+        let invite = bench.invite("", SDP);
+        let Some(Event::Incoming { leg }) = bench.recv(&invite) else { panic!() };
+        bench.sent("100");
+        let fields = [Field { name: "Retry-After".into(), value: "7".into() }];
+        let content = Content { fields: &fields, ..Content::default() };
+        bench.act(|stack, now| stack.reject(now, leg, 480, content)).unwrap();
+        assert_eq!(header(&bench.sent("480"), "Retry-After"), "7");
+        if acknowledged {
+            let _ = bench.recv(&ack_of(&invite));
+            assert!(matches!(bench.event(), Event::Closed { status: 200, .. }));
+        } else {
+            bench.ms(31_999);
+            assert!(bench.events.is_empty() && bench.sent.len() == 10, "{}", bench.sent.len());
+            bench.sent.clear();
+            bench.ms(1);
+            assert_eq!(bench.event(), Event::Closed { leg, status: 408, origin: Origin::Local });
+        }
+        bench.release(leg);
+        bench.end();
+    }
+}
+
+#[test]
+fn a_stream_that_dies_is_left_for_the_contact() {
+    let mut bench = Bench::new();
+    let stream = Flow {
+        transport: Transport::Tcp,
+        listener: 1,
+        peer: "10.0.0.9:40123".parse().unwrap(),
+        connection: 12,
+    };
+    bench.flow = stream;
+    let invite = bench.invite("", SDP).replace("SIP/2.0/UDP", "SIP/2.0/TCP").replace(";ob", ";transport=tcp");
+    let Some(Event::Incoming { leg }) = bench.recv(&invite) else { panic!() };
+    let (flow, _) = bench.sent_by("100");
+    assert_eq!(flow, stream);
+    assert_eq!(bench.stack.peer(leg), Some(stream));
+    bench.act(|stack, now| stack.answer(now, leg, 0, sdp(ANSWER))).unwrap();
+    let ok = bench.sent("200");
+    assert!(header(&ok, "Contact").ends_with(";transport=tcp>"));
+    let peer = bench.caller_of(&ok);
+    let ack = bench.request_as(&peer, "ACK", 10, "", "");
     bench.recv(&ack);
+    bench.act(|stack, now| stack.handle_flow_closed(now, 12));
+    bench.release(leg);
+    let (flow, bye) = bench.sent_by("BYE");
+    assert_eq!(flow, Flow { peer: "10.0.0.9:5062".parse().unwrap(), connection: 0, ..stream });
+    bench.recv(&crate::bench::response(&bye, "200 OK", "", "", ""));
     bench.end();
 }

@@ -117,10 +117,9 @@ impl Stack {
             }
             _ => {
                 // A re-INVITE: the session stays as it was.
-                if let Some(place) = leg.asked.iter().position(|asked| asked.server == invite) {
-                    if leg.asked.remove(place).offered {
-                        leg.session.refused();
-                    }
+                let place = leg.asked.iter().position(|asked| asked.server == invite)?;
+                if leg.asked.remove(place).offered {
+                    leg.session.refused();
                 }
                 None
             }

@@ -249,7 +249,7 @@ impl Stack {
         }
         let (cseq, flow) = (sent.cseq, leg.flow);
         let dialog = confirmed(&leg.dialog, message);
-        let flow = dialog.hop(flow, &self.settings.listeners).or(flow);
+        let flow = dialog.hop(flow, None, &self.settings.listeners).or(flow);
         let refusal = if sent.offered { Vec::new() } else { declined(message.body()) };
         let body = (!refusal.is_empty()).then_some((APPLICATION_SDP.as_bytes(), refusal.as_slice()));
         self.send_ack(id, &dialog, flow, cseq, body, &|_| ());
@@ -283,9 +283,7 @@ fn confirmed(early: &Dialog, message: &Message<'_>) -> Dialog {
 /// The headers that `content` adds to a CANCEL, as whole lines.
 pub(crate) fn lines(content: &Content<'_>) -> Vec<u8> {
     let mut buffer = Vec::new();
-    let mut writer = Writer::response(&mut buffer, 100, "");
-    carry::write(&mut writer, content);
-    drop(writer);
+    carry::write(&mut Writer::response(&mut buffer, 100, ""), content);
     let start = memchr::memchr(b'\n', &buffer).map_or(buffer.len(), |at| at + 1);
     buffer.drain(..start);
     buffer

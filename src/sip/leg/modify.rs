@@ -250,12 +250,11 @@ impl Stack {
             self.aim(id);
         }
         let open = self.legs.get(id.into()).is_some_and(|leg| !leg.released && leg.is_answered());
-        if !(needs_answer && open) {
-            if let Some(place) = self.legs.get(id.into()).and_then(Leg::unanswered) {
-                self.acknowledge_sent(id, place, &Content::default());
-            }
-        }
         let needs_answer = needs_answer && open;
+        let place = self.legs.get(id.into()).and_then(Leg::unanswered);
+        if let Some(place) = place.filter(|_| !needs_answer) {
+            self.acknowledge_sent(id, place, &Content::default());
+        }
         self.told(id, Event::Response { leg: id, sent: name, status, origin: Origin::Remote, needs_answer })
     }
 
@@ -275,10 +274,9 @@ impl Stack {
                 None => leg.session.refused(),
             }
         }
-        if let (Kind::Update, Some(message)) = (sent.kind, accepted) {
-            if leg.refresh(message) {
-                self.aim(id);
-            }
+        let update = accepted.filter(|_| sent.kind == Kind::Update);
+        if update.is_some_and(|message| leg.refresh(message)) {
+            self.aim(id);
         }
         self.told(id, Event::Response { leg: id, sent: sent.id, status, origin, needs_answer: false })
     }

@@ -21,7 +21,7 @@ impl Stack {
             (Some(message), Kind::Invite) => return self.on_accepted(now, id, sent, message),
             (Some(message), Kind::Modify) => return self.on_modified(now, id, sent, message),
             (Some(_), _) => sent,
-            (None, _) => self.retry(now, id, sent, outcome, response).err()?,
+            (None, _) => self.retry(now, id, sent, outcome, response)?,
         };
         match sent.kind {
             Kind::Invite => self.on_refused(id, outcome),

@@ -125,12 +125,10 @@ impl Stack {
         };
         let mut flow = leg.flow;
         let mut fallback = None;
-        if write(flow) > UDP_LIMIT && flow.transport == Transport::Udp {
-            if let Some(stream) = by_stream(flow, listeners) {
-                write(stream);
-                fallback = Some(flow);
-                flow = stream;
-            }
+        let long = write(flow) > UDP_LIMIT && flow.transport == Transport::Udp;
+        if let Some(stream) = by_stream(flow, listeners).filter(|_| long) {
+            write(stream);
+            (fallback, flow) = (Some(flow), stream);
         }
         let again = leg.credentials.is_some() || fallback.is_some() || leg.has_other_flows();
         let (scratch, outbox) = (&self.scratch, &mut self.outbox);
@@ -175,9 +173,7 @@ impl Stack {
     }
 
     /// Sends a request of ours again in a new transaction: with an answer to a challenge, or by another flow.
-    ///
-    /// # Errors
-    /// The leg is gone or the request was not kept: it comes back.
+    /// It comes back if it was not kept, or the leg is gone.
     fn send_again(
         &mut self,
         now: Time,
@@ -185,20 +181,19 @@ impl Stack {
         sent: Sent,
         flow: Flow,
         answer: Option<(Name, &[u8])>,
-    ) -> Result<(), Sent> {
+    ) -> Option<Sent> {
         let branch = self.ident.branch();
-        let Some(leg) = self.legs.get_mut(id.into()) else { return Err(sent) };
+        let Some(leg) = self.legs.get_mut(id.into()) else { return Some(sent) };
         let kept = sent.request.as_deref().unwrap_or_default();
-        let Ok(message) = decode(kept, &mut self.index, Framing::Datagram) else { return Err(sent) };
+        let Ok(message) = decode(kept, &mut self.index, Framing::Datagram) else { return Some(sent) };
         leg.local_cseq = leg.local_cseq.wrapping_add(1) & 0x7fff_ffff;
         let mut again = Again { branch, cseq: leg.local_cseq, via: flow, contact: leg.flow, answer };
         let mut fallback = None;
         let length = rewrite(&mut self.scratch, &message, &self.settings.listeners, &again);
-        if answer.is_some() && length > UDP_LIMIT && flow.transport == Transport::Udp {
-            if let Some(stream) = by_stream(flow, &self.settings.listeners) {
-                (again.via, fallback) = (stream, Some(flow));
-                rewrite(&mut self.scratch, &message, &self.settings.listeners, &again);
-            }
+        let long = answer.is_some() && length > UDP_LIMIT && flow.transport == Transport::Udp;
+        if let Some(stream) = by_stream(flow, &self.settings.listeners).filter(|_| long) {
+            (again.via, fallback) = (stream, Some(flow));
+            rewrite(&mut self.scratch, &message, &self.settings.listeners, &again);
         }
         let method = message.method_text();
         let scratch = &self.scratch;
@@ -211,14 +206,12 @@ impl Stack {
         let request = Some(scratch.as_slice().into());
         leg.sent.push(Sent { client, cseq: again.cseq, request, fallback, ..sent });
         self.settle(now, id);
-        Ok(())
+        None
     }
 
     /// Sends a refused request again if that can help: answers a challenge (once, or again if only the nonce was
     /// stale), falls back to UDP, or tries the next flow.
-    ///
-    /// # Errors
-    /// The request failed for good: it comes back.
+    /// It comes back if it failed for good.
     pub(crate) fn retry(
         &mut self,
         now: Time,
@@ -226,10 +219,10 @@ impl Stack {
         mut sent: Sent,
         outcome: (u16, Origin),
         response: Option<&Message<'_>>,
-    ) -> Result<(), Sent> {
-        let Some(leg) = self.legs.get_mut(id.into()) else { return Err(sent) };
+    ) -> Option<Sent> {
+        let Some(leg) = self.legs.get_mut(id.into()) else { return Some(sent) };
         if sent.request.is_none() || (leg.is_cancelled() && sent.kind == Kind::Invite) {
-            return Err(sent);
+            return Some(sent);
         }
         if let (401 | 407, Some(response)) = (outcome.0, response) {
             return self.answer_challenge(now, id, sent, response);
@@ -242,7 +235,7 @@ impl Stack {
                 leg.flow = flow;
                 self.send_again(now, id, sent, flow, None)
             }
-            None => Err(sent),
+            None => Some(sent),
         }
     }
 
@@ -252,12 +245,12 @@ impl Stack {
         id: LegId,
         mut sent: Sent,
         response: &Message<'_>,
-    ) -> Result<(), Sent> {
+    ) -> Option<Sent> {
         let cnonce = self.ident.cnonce();
-        let Some(leg) = self.legs.get(id.into()) else { return Err(sent) };
+        let Some(leg) = self.legs.get(id.into()) else { return Some(sent) };
         let credentials = leg.credentials.and_then(|index| self.settings.credentials.get(usize::from(index)));
         let (Some(credentials), Some(mut challenge)) = (credentials, Challenge::of(response, cnonce)) else {
-            return Err(sent);
+            return Some(sent);
         };
         let status = response.status().unwrap_or_default();
         let may = match sent.challenged {
@@ -266,7 +259,7 @@ impl Stack {
             Some((before, first)) => first && (challenge.stale || before != status),
         };
         let kept = sent.request.as_deref().filter(|_| may).unwrap_or_default();
-        let Ok(message) = decode(kept, &mut self.index, Framing::Datagram) else { return Err(sent) };
+        let Ok(message) = decode(kept, &mut self.index, Framing::Datagram) else { return Some(sent) };
         let mut value = Vec::with_capacity(256);
         let login = Login {
             username: &credentials.username,
@@ -284,10 +277,38 @@ impl Stack {
     /// After the routes or the target of a leg were set: where its next request goes.
     pub(crate) fn aim(&mut self, id: LegId) {
         let Some(leg) = self.legs.get_mut(id.into()) else { return };
-        match leg.dialog.hop(leg.flow, &self.settings.listeners) {
+        match leg.dialog.hop(leg.flow, None, &self.settings.listeners) {
             Hop::Stay => {}
             Hop::Go(flow) => leg.flow = flow,
-            Hop::Ask(name) => self.resolves.push_back((Stack::query(id), name.into())),
+            Hop::Ask(uri) => self.resolves.push_back((Stack::query(id), uri.into())),
+        }
+    }
+
+    /// The name of a leg's next hop has this address; port and transport are those of its URI.
+    pub(crate) fn aim_at(&mut self, id: LegId, address: Flow) {
+        let Some(leg) = self.legs.get_mut(id.into()) else { return };
+        leg.flow = leg.dialog.hop(leg.flow, Some(address), &self.settings.listeners).or(leg.flow);
+    }
+
+    /// A message of the peer's came by this stream: what follows may use it.
+    pub(crate) fn adopt(&mut self, id: LegId, flow: Flow) {
+        let Some(leg) = self.legs.get_mut(id.into()) else { return };
+        let same = leg.flow.peer.ip().to_canonical() == flow.peer.ip().to_canonical();
+        if same && flow.transport.is_reliable() && leg.flow.transport == flow.transport {
+            leg.flow = flow;
+        }
+    }
+
+    /// A stream died: legs that used it go where their dialog says.
+    pub(crate) fn drop_connection(&mut self, connection: u64) {
+        let used = |leg: &Leg| connection != 0 && leg.flow.connection == connection;
+        let legs: Vec<LegId> =
+            self.legs.iter().filter(|(_, leg)| used(leg)).map(|(id, _)| id.into()).collect();
+        for id in legs {
+            if let Some(leg) = self.legs.get_mut(id.into()) {
+                leg.flow.connection = 0;
+            }
+            self.aim(id);
         }
     }
 }

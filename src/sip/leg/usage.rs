@@ -239,6 +239,20 @@ impl Leg {
             && self.sent.is_empty()
             && self.asked.is_empty()
             && self.unacked.is_none()
+            && self.referrals.iter().all(|referral| referral.current.is_none())
+    }
+
+    /// Gives back what lists without entries hold: most legs are idle most of the time.
+    pub(crate) fn shrink(&mut self) {
+        fn shrink<T>(list: &mut Vec<T>) {
+            if list.is_empty() {
+                *list = Vec::new();
+            }
+        }
+        shrink(&mut self.sent);
+        shrink(&mut self.asked);
+        shrink(&mut self.subscriptions);
+        shrink(&mut self.referrals);
     }
 
     /// Whether an INVITE of ours is without a final response.

@@ -1,7 +1,6 @@
 //! What the responses to a request copy from it (RFC 3261 §8.2.6.2), kept as one block of exact size.
 
-use crate::wire::{Message, Writer, reason_phrase, response_to};
-use memchr::memmem;
+use crate::wire::{Message, Name, Writer, reason_phrase, response_to};
 use std::net::SocketAddr;
 
 /// Header lines of a response without its status line: all Vias with `received` and `rport` filled in, From, To,
@@ -22,24 +21,19 @@ pub(crate) struct Echo {
 impl Echo {
     /// `scratch` is overwritten.
     pub(crate) fn of(request: &Message<'_>, source: SocketAddr, scratch: &mut Vec<u8>) -> Echo {
-        response_to(scratch, request, 100, b"", None, Some(source));
-        let hundred = scratch.len();
-        // A 100 ends with Timestamp, a 2xx with Record-Route; the rest of both is the same.
-        let start = after(scratch, 0, b"\r\n");
-        let timestamp = memmem::find(scratch, b"\r\nTimestamp: ").map_or(hundred, |at| at + 2);
-        let timestamp_lines: Box<[u8]> = scratch[timestamp..].into();
+        // A 2xx has all but Timestamp, which only a 100 has.
         response_to(scratch, request, 200, b"", None, Some(source));
-        let to = after(scratch, start, b"\r\nTo: ");
-        let to_end = memmem::find(&scratch[to..], b"\r\n").map_or(scratch.len(), |at| to + at);
-        let common_end = timestamp.min(scratch.len());
-        let routes_end = scratch.len();
-        scratch.extend_from_slice(&timestamp_lines);
-        let offset = |at: usize| (at - start) as u32;
+        let start = memchr::memchr(b'\n', scratch).map_or(scratch.len(), |at| at + 1);
+        let (to_end, common_end) = landmarks(&scratch[start..]);
+        let routes_end = scratch.len() - start;
+        if let Some(timestamp) = request.header(Name::Timestamp) {
+            Writer::resume(scratch).header(Name::Timestamp, timestamp);
+        }
         Echo {
             lines: scratch[start..].into(),
-            to_end: offset(to_end),
-            common_end: offset(common_end),
-            routes_end: offset(routes_end),
+            to_end: to_end as u32,
+            common_end: common_end as u32,
+            routes_end: routes_end as u32,
             tagged: request.to_tag().is_some(),
         }
     }
@@ -68,7 +62,22 @@ impl Echo {
     }
 }
 
-/// The offset behind the first `text` from `start` on; the end if it is not there.
-fn after(bytes: &[u8], start: usize, text: &[u8]) -> usize {
-    memmem::find(&bytes[start..], text).map_or(bytes.len(), |at| start + at + text.len())
+/// Where the value of To ends, and where Record-Route begins (or all ends).
+fn landmarks(lines: &[u8]) -> (usize, usize) {
+    let (mut to_end, mut at) = (0, 0);
+    let is = |line: &[u8], name: Name| {
+        line.strip_prefix(name.as_str().as_bytes()).is_some_and(|rest| rest.starts_with(b":"))
+    };
+    for feed in memchr::memchr_iter(b'\n', lines) {
+        let line = &lines[at..feed];
+        if is(line, Name::RecordRoute) {
+            return (to_end, at);
+        }
+        if is(line, Name::To) {
+            // The line ends with CR and LF.
+            to_end = feed - 1;
+        }
+        at = feed + 1;
+    }
+    (to_end, lines.len())
 }

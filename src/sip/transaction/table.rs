@@ -140,10 +140,13 @@ impl<O: Copy> Table<O> {
 
     /// A stream died: the requests that wait for an answer over it fail.
     pub fn flow_closed(&mut self, connection: u64) {
+        if connection == 0 {
+            return;
+        }
         let failed: Vec<SlabId> = self
             .clients
             .iter()
-            .filter(|(_, entry)| connection != 0 && entry.flow.connection == connection)
+            .filter(|(_, entry)| entry.flow.connection == connection)
             .filter(|(_, entry)| entry.request().is_some())
             .map(|(id, _)| id)
             .collect();

@@ -370,14 +370,19 @@ fn calls_per_second(criterion: &mut Criterion) {
         bencher.iter_custom(|waves| (0..waves).map(|_| world.wave()).sum());
     });
     group.finish();
-    let waves = 200;
-    let spent: Duration = (0..waves).map(|_| world.wave()).sum();
-    let calls = f64::from(waves) * WAVE as f64;
-    println!(
-        "whole call with a REFER handoff: {:.0} calls/s, {:.2} µs of engine time each",
-        calls / spent.as_secs_f64(),
-        spent.as_secs_f64() * 1e6 / calls
-    );
+    let mut waves: Vec<Duration> = (0..400).map(|_| world.wave()).collect();
+    waves.sort_unstable();
+    let per_call = |spent: Duration| spent.as_secs_f64() / WAVE as f64;
+    // On a machine that does other work too, the fastest tenth shows what a wave takes when nobody interrupts it.
+    for (which, at) in [("median", waves.len() / 2), ("fastest tenth", waves.len() / 10)] {
+        let call = per_call(waves[at]);
+        println!(
+            "whole call with a REFER handoff, {which} of {} waves: {:.2} µs of engine time, {:.0} calls/s",
+            waves.len(),
+            call * 1e6,
+            1.0 / call
+        );
+    }
     world.pass(Duration::from_secs(200));
     assert!(world.engine.is_empty(), "nothing may be left");
 }

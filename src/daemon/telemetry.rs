@@ -12,6 +12,7 @@ use crate::shard::Events;
 use crate::shard::clock::wall;
 use crate::sip::Origin;
 use crate::store::records::Records;
+use crate::wire::reason_phrase;
 use std::io::Write;
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
@@ -268,13 +269,15 @@ fn attempt_failed(line: Line, number: usize, attempt: &AttemptView, next: &str, 
         .text("destination", &attempt.destination)
         .text("method", &attempt.method)
         .number("attempt", number);
-    // What a NOTIFY has told says more than the answer to the REFER that it came for.
-    let line = match attempt.final_status.or(attempt.status) {
-        Some(status) => line.number("status", status),
-        None => line,
+    // What a NOTIFY has told says more than the answer to the REFER that it came for, and has a phrase of its own.
+    let line = match (attempt.final_status, attempt.status) {
+        (Some(told), _) => line.number("status", told).text("reason", reason_phrase(told)),
+        (None, Some(status)) => {
+            line.number("status", status).some("reason", attempt.status_reason.as_deref())
+        }
+        (None, None) => line,
     };
-    line.some("reason", attempt.status_reason.as_deref())
-        .some("cause", attempt.cause.as_deref())
+    line.some("cause", attempt.cause.as_deref())
         .some("origin", attempt.origin.map(origin_word))
         .text("next", next)
         .text("hint", hint)

@@ -177,9 +177,13 @@ impl Handoff {
     /// The running attempt failed: the one WARN, with what is done next.
     pub(crate) fn attempt_failed(&mut self, cx: &mut Context<'_>, cause: Cause, next: &str) {
         let at = Stamp(cx.now.wall);
+        self.view.cause = Some(cause.name().into());
         let Some(attempt) = self.last() else { return };
         attempt.cause = Some(cause.name().into());
-        attempt.ended_at = Some(at);
+        if attempt.ended_at.replace(at).is_some() {
+            // It had failed before, and that was told: one WARN for each attempt.
+            return;
+        }
         let attempt = Box::new(attempt.clone());
         let way = METHODS.iter().position(|m| *m == attempt.method);
         let kind = CAUSES.iter().position(|c| *c == cause.name());
@@ -196,7 +200,6 @@ impl Handoff {
             hint: explain::hint(cause, told).into(),
         };
         cx.tell(what);
-        self.view.cause = Some(cause.name().into());
     }
 
     /// The handoff is over: told, counted, and reported to the agent that asked by REFER. Exactly once for each.

@@ -141,7 +141,7 @@ impl Moving {
             Stimulus::Leg(event, message) => self.hear(cx, facts, event, message),
             Stimulus::Tick => self.tick(cx, facts),
             Stimulus::HangUp { why } => {
-                self.handoff.attempt_worked(cx);
+                self.handoff.attempt_failed(cx, Cause::Failed, Next::None.name());
                 self.over(cx, facts, HandoffState::Failed, None, true, why)
             }
             Stimulus::Resolved { .. } => self.phase(),

@@ -150,6 +150,16 @@ pub fn reason_field(value: &str) -> Field {
     Field { name: Name::Reason.as_str().into(), value: value.into() }
 }
 
+/// The Reason of a message, to be passed on to the other side (RFC 3326).
+pub fn passed_reason(message: &Message<'_>) -> Option<Field> {
+    let mut all = String::new();
+    for value in message.values(Name::Reason) {
+        all.push_str(if all.is_empty() { "" } else { ", " });
+        all.push_str(&text(value));
+    }
+    (!all.is_empty()).then(|| reason_field(&all))
+}
+
 /// Reason with a SIP cause and a text of ours.
 pub fn reason(cause: u16, text: &str) -> Field {
     let mut value = String::with_capacity(text.len() + 24);

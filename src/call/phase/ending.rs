@@ -5,6 +5,7 @@ use crate::call::context::Context;
 use crate::call::handoff::report::Farewell;
 use crate::call::record::Role;
 use crate::sip::{Content, Event, Field, LegId, Time, identity};
+use crate::wire::Message;
 use smallvec::SmallVec;
 
 /// See the module.
@@ -28,7 +29,17 @@ impl Ending {
         cause: u16,
         why: &'static str,
     ) -> Phase {
-        let reason = identity::reason(cause, why);
+        Self::begin_with(cx, legs, farewell, identity::reason(cause, why), why)
+    }
+
+    /// The same with a Reason that came from the side that ended the call.
+    pub(crate) fn begin_with(
+        cx: &mut Context<'_>,
+        legs: impl IntoIterator<Item = (LegId, Role)>,
+        farewell: Option<Farewell>,
+        reason: Field,
+        why: &'static str,
+    ) -> Phase {
         let mut ending = Ending { legs: legs.into_iter().collect(), farewell, reason, why };
         let held = ending.farewell.map(|f| f.leg);
         for (leg, _) in ending.legs.iter().filter(|(leg, _)| Some(*leg) != held) {
@@ -99,6 +110,11 @@ impl Ending {
             }
         }
     }
+}
+
+/// The Reason of the message by which a side left, else an ordinary one.
+pub(crate) fn reason_of(message: Option<&Message<'_>>, why: &str) -> Field {
+    message.and_then(identity::passed_reason).unwrap_or_else(|| identity::reason(NORMAL, why))
 }
 
 /// Reason cause of an ordinary end.

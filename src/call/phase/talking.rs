@@ -53,8 +53,13 @@ impl Talking {
     }
 
     fn end(self, cx: &mut Context<'_>, why: &'static str) -> Phase {
+        self.end_by(cx, None, why)
+    }
+
+    /// `message` is the goodbye, whose Reason is passed on.
+    fn end_by(self, cx: &mut Context<'_>, message: Option<&Message<'_>>, why: &'static str) -> Phase {
         let legs = self.conversation.dissolve(cx);
-        Ending::begin(cx, legs, self.farewell, ending::NORMAL, why)
+        Ending::begin_with(cx, legs, self.farewell, ending::reason_of(message, why), why)
     }
 
     fn heard(
@@ -66,7 +71,7 @@ impl Talking {
     ) -> Phase {
         match heard {
             Heard::Nothing | Heard::Confirmed => Phase::Talking(self),
-            Heard::CallerLeft => self.end(cx, "caller hung up"),
+            Heard::CallerLeft => self.end_by(cx, message, "caller hung up"),
             Heard::CallerLost { status, origin } => {
                 lost(cx, facts, Role::Caller, (status, origin), "end");
                 self.end(cx, "caller leg lost")
@@ -116,7 +121,7 @@ impl Talking {
             return self.partner_lost(cx, facts, status, Origin::Remote);
         }
         self.conversation.drop_partner(cx);
-        self.end(cx, if role == Role::Agent { "agent hung up" } else { "target hung up" })
+        self.end_by(cx, message, if role == Role::Agent { "agent hung up" } else { "target hung up" })
     }
 
     /// The agent's leg broke: its fallback. A target's leg broke: there is nobody to go back to.
@@ -160,10 +165,7 @@ impl Talking {
         let given = Given::by_agent(cx, facts, decision);
         match Moving::decided(cx, facts, self.conversation, given, By::Agent) {
             Ok(mut start) => {
-                let subscription = match cx.stack.accept_referral(cx.now, request) {
-                    Ok(subscription) => subscription,
-                    Err(_) => None,
-                };
+                let subscription = cx.stack.accept_referral(cx.now, request).unwrap_or_default();
                 start.referral = Some(Referral::new(leg, subscription));
                 Moving::begin(cx, facts, start)
             }

@@ -14,6 +14,7 @@ use crate::call::decision::{By, Given};
 use crate::call::event::What;
 use crate::call::facts::Facts;
 use crate::call::handoff::Handoff;
+use crate::call::handoff::ladder::Next;
 use crate::call::record::{HandoffState, Role};
 use crate::routing::explain::{self, Cause, Where};
 use crate::routing::headers::user_part;
@@ -210,7 +211,7 @@ impl Setup {
     ) -> Phase {
         match event {
             Event::Cancelled { leg } | Event::Bye { leg } | Event::Lost { leg, .. } if leg == self.caller => {
-                self.caller_left(cx, facts)
+                self.caller_left(cx, facts, message)
             }
             Event::Closed { leg, status, origin } if leg == self.caller => {
                 self.handed_back(cx, facts, status, origin)
@@ -360,7 +361,7 @@ impl Setup {
         self.divert_or_fall_back(cx, facts, given, By::Loss)
     }
 
-    fn caller_left(self, cx: &mut Context<'_>, facts: &mut Facts) -> Phase {
+    fn caller_left(self, cx: &mut Context<'_>, facts: &mut Facts, message: Option<&Message<'_>>) -> Phase {
         cx.release(self.caller);
         let legs: Vec<_> = self.legs().into_iter().filter(|(leg, _)| *leg != self.caller).collect();
         if let Some(mut handoff) = self.into_handoff() {
@@ -368,7 +369,9 @@ impl Setup {
             handoff.end(cx, HandoffState::Abandoned, None, false);
             facts.keep(cx, handoff.view);
         }
-        Ending::begin(cx, legs, None, 487, "caller hung up before the answer")
+        let why = "caller hung up before the answer";
+        let reason = message.and_then(identity::passed_reason).unwrap_or_else(|| identity::reason(487, why));
+        Ending::begin_with(cx, legs, None, reason, why)
     }
 
     /// The handoff is cancelled by request: its target is let go, and the agent is called (again), for the caller must
@@ -418,7 +421,11 @@ impl Setup {
         let _ =
             cx.stack.reject(cx.now, self.caller, status, Content { fields: &fields, ..Content::default() });
         if let Some(mut handoff) = self.into_handoff() {
-            handoff.attempt_worked(cx);
+            if state == HandoffState::Failed {
+                handoff.attempt_failed(cx, Cause::Failed, Next::None.name());
+            } else {
+                handoff.attempt_worked(cx);
+            }
             handoff.end(cx, state, None, caller_hurt);
             facts.keep(cx, handoff.view);
         }

@@ -149,13 +149,15 @@ impl Stack {
         let open = self.table.is_open(invite);
         // The To-tag of the INVITE's responses (RFC 3261 §9.2).
         let leg = owner.and_then(|id| self.legs.get(id.into()));
-        let own = leg.map_or(&b""[..], accept::tag_of);
+        let fresh = self.ident.tag();
+        // A leg that is gone has taken its tag with it.
+        let own = leg.map_or(fresh.as_bytes(), accept::tag_of);
         let product = &self.settings.product;
         let ok = |mut writer: Writer<'_>| {
             writer.header(Name::Server, product.as_bytes());
             writer.finish(None)
         };
-        let tag = (!own.is_empty()).then_some(own);
+        let tag = Some(own);
         let _ = self.table.respond(now, cancel, 200, tag, &mut self.outbox, ok);
         if !open {
             return None;

@@ -150,6 +150,10 @@ impl Stack {
         let over = matches!(self.legs.get(id.into())?.usage, Usage::Over);
         self.refuse(now, flow, message, if over { 481 } else { 200 }, &|_| ());
         self.drop_asked(now, id);
+        // Their 2xx is acknowledged all the same, or it would come again and again.
+        while let Some(place) = self.legs.get(id.into()).and_then(Leg::unanswered) {
+            self.acknowledge_sent(id, place, &Content::default());
+        }
         let leg = self.legs.get_mut(id.into())?;
         if let Some(unacked) = leg.unacked.take() {
             // Whoever ends the call has our 2xx.

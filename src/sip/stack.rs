@@ -10,7 +10,7 @@
 use super::deadline::Deadlines;
 use super::flow::{Flow, Listener};
 use super::ident::{Ident, Seed};
-use super::leg::usage::{Leg, Sent, Usage};
+use super::leg::usage::{self, Leg, Sent, Usage};
 use super::leg::{Event, LegId, Origin, SentId};
 use super::outbox::Outbox;
 use super::slab::{Slab, SlabId};
@@ -212,7 +212,7 @@ impl Stack {
     pub fn handle_flow_closed(&mut self, now: Now, connection: u64) {
         self.drop_connection(connection);
         self.table.flow_closed(connection);
-        self.drain_transactions(now.mono);
+        self.drain_transactions_of(now.mono, true);
     }
 
     /// Addresses for the name that `poll_resolve` asked for; none if it has none (then the leg goes on as before). Of
@@ -403,6 +403,11 @@ impl Stack {
     }
 
     fn drain_transactions(&mut self, now: Time) {
+        self.drain_transactions_of(now, false);
+    }
+
+    /// `died`: the connection did, after the requests had left by it.
+    fn drain_transactions_of(&mut self, now: Time, died: bool) {
         while let Some(event) = self.table.poll_event() {
             let (client, owner, status) = match event {
                 TransactionEvent::Timeout { client, owner } => (client, owner, 408),
@@ -418,6 +423,8 @@ impl Stack {
             };
             let Some(leg) = owner else { continue };
             let Some(sent) = self.take_sent(leg, client) else { continue };
+            // A REFER that had left may have arrived, and cannot be taken back: that is silence, not a refusal.
+            let status = if died && sent.kind == usage::Kind::Refer { 408 } else { status };
             let event = self.on_final(now, leg, sent, (status, Origin::Local), None);
             self.events.extend(event);
             self.settle(now, leg);

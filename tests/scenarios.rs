@@ -1,0 +1,24 @@
+//! What Baton does, one trace for each behaviour: the engine in virtual time against peers that write SIP as text.
+
+mod common;
+
+#[path = "scenarios/agent.rs"]
+mod agent;
+#[path = "scenarios/bye.rs"]
+mod bye;
+#[path = "scenarios/calls.rs"]
+mod calls;
+#[path = "scenarios/decisions.rs"]
+mod decisions;
+#[path = "scenarios/fallback.rs"]
+mod fallback;
+#[path = "scenarios/headers.rs"]
+mod headers;
+#[path = "scenarios/lifecycle.rs"]
+mod lifecycle;
+#[path = "scenarios/races.rs"]
+mod races;
+#[path = "scenarios/refer.rs"]
+mod refer;
+#[path = "scenarios/refer_races.rs"]
+mod refer_races;

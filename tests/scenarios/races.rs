@@ -1,0 +1,278 @@
+//! The races of a two-leg call: each ends with no leg and no timer.
+
+use crate::common::config::Config;
+use crate::common::peer::{AGENT, NUMBER, PBX, Talking, sdp};
+use crate::common::{Link, World, ms, s};
+
+/// PBX and agent with an INVITE on its way to the agent.
+fn ringing() -> (World, crate::common::peer::Leg, crate::common::peer::Leg) {
+    let world = World::new();
+    let (pbx, agent) = (world.peer("pbx", PBX), world.peer("agent", AGENT));
+    agent.answers_options(200);
+    let call = pbx.invite(NUMBER);
+    let leg = agent.expect_call();
+    leg.reply(&leg.invite(), 180);
+    call.expect(180);
+    (world, call, leg)
+}
+
+#[test]
+fn a_cancel_crosses_the_agents_200() {
+    let (world, call, leg) = ringing();
+    call.cancel();
+    call.expect(200);
+    let gone = call.expect(487);
+    call.ack(&gone);
+    let cancel = leg.expect("CANCEL");
+    leg.answer(&leg.invite(), &sdp("agent", 1));
+    leg.reply(&cancel, 200);
+    leg.expect("ACK");
+    leg.expect_bye();
+    world.assert_empty();
+}
+
+#[test]
+fn a_cancel_crosses_our_200_to_the_caller() {
+    let (world, call, leg) = ringing();
+    leg.answer(&leg.invite(), &sdp("agent", 1));
+    call.cancel();
+    leg.expect("ACK");
+    let ok = call.expect(200);
+    assert_eq!(ok.method(), "INVITE");
+    assert_eq!(call.expect(200).method(), "CANCEL");
+    call.ack(&ok);
+    call.hang_up();
+    leg.expect_bye();
+    world.assert_empty();
+}
+
+#[test]
+fn a_cancel_crosses_the_agents_486() {
+    let (world, call, leg) = ringing();
+    call.cancel();
+    call.expect(200);
+    let gone = call.expect(487);
+    call.ack(&gone);
+    let cancel = leg.expect("CANCEL");
+    leg.reply(&leg.invite(), 486);
+    leg.reply(&cancel, 200);
+    leg.expect("ACK");
+    world.assert_empty();
+}
+
+#[test]
+fn a_cancel_whose_487_never_comes() {
+    let (world, call, leg) = ringing();
+    call.cancel();
+    call.expect(200);
+    let gone = call.expect(487);
+    call.ack(&gone);
+    let cancel = leg.expect("CANCEL");
+    leg.reply(&cancel, 200);
+    world.assert_empty();
+}
+
+#[test]
+fn two_forks_answer_and_the_second_gets_ack_and_bye() {
+    let (world, call, leg) = ringing();
+    let other = leg.fork();
+    leg.answer(&leg.invite(), &sdp("agent", 1));
+    leg.expect("ACK");
+    other.answer(&other.invite(), &sdp("other", 1));
+    let ack = other.expect("ACK");
+    let bye = other.expect_bye();
+    assert_eq!(ack.to_tag(), bye.to_tag());
+    assert_ne!(ack.to_tag(), "");
+    let ok = call.expect(200);
+    call.ack(&ok);
+    call.hang_up();
+    leg.expect_bye();
+    world.assert_empty();
+}
+
+#[test]
+fn both_sides_hang_up_at_once() {
+    let t = Talking::new();
+    t.call.bye();
+    t.leg.bye();
+    t.call.expect(200);
+    let bye = t.leg.expect("BYE");
+    t.leg.expect(200);
+    t.leg.reply(&bye, 481);
+    t.world.assert_empty();
+}
+
+#[test]
+fn a_bye_before_the_ack() {
+    let (world, call, leg) = ringing();
+    leg.answer(&leg.invite(), &sdp("agent", 1));
+    leg.expect("ACK");
+    let ok = call.expect(200);
+    // The caller's BYE overtakes its ACK. (§15: the caller may send it on a dialog that it has confirmed.)
+    call.hang_up();
+    leg.expect_bye();
+    call.ack(&ok);
+    world.assert_empty();
+}
+
+#[test]
+fn the_agent_hangs_up_before_the_callers_ack() {
+    let (world, call, leg) = ringing();
+    leg.answer(&leg.invite(), &sdp("agent", 1));
+    leg.expect("ACK");
+    let ok = call.expect(200);
+    leg.hang_up();
+    // Baton's BYE waits for the ACK of its own 200.
+    world.advance(ms(100));
+    call.ack(&ok);
+    call.expect_bye();
+    world.assert_empty();
+}
+
+#[test]
+fn a_bye_that_nobody_answers_is_given_up() {
+    let t = Talking::new();
+    t.call.hang_up();
+    t.leg.expect("BYE");
+    t.world.advance(s(33));
+    assert_eq!(t.agent.retransmissions(), 10, "at T1, 2*T1, 4*T1 and then every 4 s");
+    t.world.assert_empty();
+}
+
+#[test]
+fn reinvites_from_both_sides_cross() {
+    let t = Talking::new();
+    t.call.reinvite(&sdp("pbx", 2));
+    t.leg.reinvite(&sdp("agent", 2));
+    let to_agent = t.leg.expect("INVITE");
+    let glare = t.leg.expect(491);
+    t.leg.ack(&glare);
+    t.leg.reply(&to_agent, 491);
+    t.leg.expect("ACK");
+    let no = t.call.expect(491);
+    t.call.ack(&no);
+    t.caller_hangs_up();
+    t.world.assert_empty();
+}
+
+#[test]
+fn an_update_crosses_a_reinvite() {
+    let t = Talking::new();
+    t.call.reinvite(&sdp("pbx", 2));
+    let re = t.leg.expect("INVITE");
+    t.leg.request("UPDATE", &[], "application/sdp", &sdp("agent", 2));
+    t.leg.expect(491);
+    t.leg.answer(&re, &sdp("agent", 2));
+    t.leg.expect("ACK");
+    let ok = t.call.expect(200);
+    t.call.ack(&ok);
+    t.caller_hangs_up();
+    t.world.assert_empty();
+}
+
+#[test]
+fn a_second_reinvite_while_the_first_is_open_is_500() {
+    let t = Talking::new();
+    t.call.reinvite(&sdp("pbx", 2));
+    let re = t.leg.expect("INVITE");
+    t.call.reinvite(&sdp("pbx", 3));
+    let no = t.call.expect(500);
+    assert!(no.find("Retry-After").is_some(), "{no}");
+    t.call.ack(&no);
+    t.leg.answer(&re, &sdp("agent", 2));
+    t.leg.expect("ACK");
+    let ok = t.call.expect(200);
+    t.call.ack(&ok);
+    t.caller_hangs_up();
+    t.world.assert_empty();
+}
+
+#[test]
+fn a_bye_while_a_reinvite_is_open() {
+    let t = Talking::new();
+    t.leg.reinvite(&sdp("agent", 2));
+    let re = t.call.expect("INVITE");
+    t.call.hang_up();
+    t.call.reply(&re, 487);
+    t.call.expect("ACK");
+    let gone = t.leg.expect(487);
+    t.leg.ack(&gone);
+    t.leg.expect_bye();
+    t.world.assert_empty();
+}
+
+#[test]
+fn a_late_provisional_after_the_final_does_nothing() {
+    let (world, call, leg) = ringing();
+    leg.answer(&leg.invite(), &sdp("agent", 1));
+    leg.expect("ACK");
+    leg.reply(&leg.invite(), 180);
+    let ok = call.expect(200);
+    call.ack(&ok);
+    world.advance(ms(10));
+    world.assert_expected();
+    call.hang_up();
+    leg.expect_bye();
+    world.assert_empty();
+}
+
+#[test]
+fn a_request_in_no_dialog_is_481_and_an_old_cseq_500() {
+    let t = Talking::new();
+    t.call.request_numbered("INFO", 1, &[], "", "");
+    t.call.expect(500);
+    let text = format!(
+        "NOTIFY sip:192.0.2.10 SIP/2.0\r\nVia: {}\r\nMax-Forwards: 70\r\nFrom: <sip:a@b>;tag=1\r\nTo: <sip:c@d>;tag=2\r\nCall-ID: nobody\r\nCSeq: 5 NOTIFY\r\nEvent: refer\r\nSubscription-State: active\r\nContact: <sip:a@10.0.0.5>\r\nContent-Length: 0\r\n\r\n",
+        t.pbx.via()
+    );
+    t.pbx.send(&text);
+    t.pbx.expect(481);
+    t.caller_hangs_up();
+    t.world.assert_empty();
+}
+
+#[test]
+fn a_481_to_an_info_ends_the_dialog_that_is_no_more() {
+    let t = Talking::new();
+    t.leg.request("INFO", &[], "application/dtmf-relay", "Signal=1\r\n");
+    let info = t.call.expect("INFO");
+    t.call.reply(&info, 481);
+    // The agent's own dialog stood until now; the caller is gone, so it ends.
+    t.leg.expect(480);
+    t.leg.expect_bye();
+    t.call.expect_bye();
+    t.world.assert_empty();
+}
+
+#[test]
+fn a_call_survives_a_network_that_loses_doubles_and_reorders() {
+    for seed in 0..40 {
+        let world = World::seeded(&Config::default(), seed);
+        let (pbx, agent) = (world.peer("pbx", PBX), world.peer("agent", AGENT));
+        let call = pbx.invite(NUMBER);
+        let leg = agent.expect_call();
+        leg.answer(&leg.invite(), &sdp("agent", 1));
+        leg.expect("ACK");
+        let ok = call.expect(200);
+        call.ack(&ok);
+        world.settle();
+        let rough = Link { delay: ms(20), jitter: ms(60), loss: 30, duplicates: 20 };
+        world.link(Link::default(), rough);
+        let bye = leg.bye();
+        leg.insist(&bye, 200);
+        call.expect_bye_within(s(33));
+        world.assert_empty();
+    }
+}
+
+#[test]
+fn a_stream_that_dies_with_a_request_in_flight() {
+    let world = World::with(&Config::default().pbx_address("sip:10.0.0.5:5060;transport=tcp"));
+    let (pbx, agent) = (world.peer("pbx", "tcp:10.0.0.5:5060"), world.peer("agent", AGENT));
+    let call = pbx.invite(NUMBER);
+    let leg = crate::common::peer::establish(&call, &agent);
+    leg.hang_up();
+    call.expect("BYE");
+    pbx.closes_connection();
+    world.assert_empty();
+}

@@ -223,9 +223,10 @@ impl Checker {
             self.incoming.entry(key).or_insert_with(|| (contact, m.list("Record-Route")));
         }
         if m.method() == "BYE"
-            && let Some(known) = self.dialogs.get_mut(&dialog) {
-                known.ended = true;
-            }
+            && let Some(known) = self.dialogs.get_mut(&dialog)
+        {
+            known.ended = true;
+        }
     }
 
     fn learn_via(&mut self, peer: SocketAddr, m: &Message) {
@@ -469,10 +470,11 @@ impl Checker {
             let dialog = (m.call_id().to_owned(), m.to_tag().to_owned(), m.from_tag().to_owned());
             let asked = self.incoming.get(&(m.call_id().to_owned(), m.cseq().0));
             if let (Some(known), Some((contact, _))) = (self.dialogs.get_mut(&dialog), asked)
-                && !contact.is_empty() {
-                    known.target = contact.clone();
-                    known.candidates.clear();
-                }
+                && !contact.is_empty()
+            {
+                known.target = contact.clone();
+                known.candidates.clear();
+            }
         }
     }
 
@@ -494,9 +496,10 @@ impl Checker {
             self.dialogs.insert(dialog.clone(), Known::new(routes, &contact));
         }
         if let Some(known) = self.dialogs.get_mut(&dialog)
-            && status >= 200 {
-                known.unacknowledged.entry(m.cseq().0).or_insert(at);
-            }
+            && status >= 200
+        {
+            known.unacknowledged.entry(m.cseq().0).or_insert(at);
+        }
     }
 
     /// `o=` of what Baton sends in a dialog.

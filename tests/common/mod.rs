@@ -815,11 +815,13 @@ impl Inner {
             post.retransmissions += 1;
             return;
         }
-        if message.method() == "OPTIONS" && message.is_request()
-            && let Some(status) = post.options {
-                let reply = peer::reply_text(&message, status, "", &[], "");
-                return self.send(key.0, key.1, &reply);
-            }
+        if message.method() == "OPTIONS"
+            && message.is_request()
+            && let Some(status) = post.options
+        {
+            let reply = peer::reply_text(&message, status, "", &[], "");
+            return self.send(key.0, key.1, &reply);
+        }
         post.inbox.push_back(message);
     }
 

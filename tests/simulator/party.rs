@@ -513,10 +513,12 @@ impl Actor for Party {
         match self.ua.alarmed(alarm, out) {
             Wake::Own(what) => self.later(what, out),
             Wake::Timeout { method, call_id } => {
-                if method != "NOTIFY" && method != "INFO"
-                    && let Some(dialog) = self.dialogs.get_mut(&call_id) {
-                        dialog.over = true;
-                    }
+                if method != "NOTIFY"
+                    && method != "INFO"
+                    && let Some(dialog) = self.dialogs.get_mut(&call_id)
+                {
+                    dialog.over = true;
+                }
             }
             Wake::Nothing => {}
         }

@@ -4,7 +4,7 @@ use super::configuration::{Configuration, load};
 use super::reload::{Reloader, diagnostic_line, first};
 use super::sources::Sources;
 use super::telemetry::Telemetry;
-use super::watch::FileWatch;
+use super::watch::{self as files, FileWatch, Seen};
 use super::{stop, systemd};
 use crate::call::engine::{Engine, Settings};
 use crate::http::guard::Guard;
@@ -71,10 +71,14 @@ impl From<anyhow::Error> for ServeError {
 /// # Errors
 /// It could not start, or a shard broke.
 pub fn serve(path: &Path) -> Result<(), ServeError> {
+    // Read twice: first for the names of the files, then for what they say, after it was noted how they look. A change
+    // at any time after that is noticed.
+    let seen = load(path).configuration.map(|configuration| files::look(configuration.files()));
     let loaded = load(path);
     let Some(configuration) = loaded.configuration else {
         return Err(ServeError::Invalid(loaded.diagnostics));
     };
+    let seen = seen.unwrap_or_else(|| files::look(configuration.files()));
     let state = StateDir::create(&configuration.state_dir).context("state.dir")?;
     let history = Arc::<History>::default();
     let lost = Arc::<Lost>::default();
@@ -90,7 +94,8 @@ pub fn serve(path: &Path) -> Result<(), ServeError> {
         .enable_all()
         .build()
         .context("cannot start the runtime")?;
-    let parts = Parts { configuration, state, history, lost, telemetry: &telemetry, log: Arc::clone(&log) };
+    let parts =
+        Parts { configuration, state, history, lost, telemetry: &telemetry, log: Arc::clone(&log), seen };
     let ended = runtime.block_on(run(parts, &runtime));
     if let Err(error) = &ended {
         log(Line::error("serve.failed").text("reason", format!("{error:#}")));
@@ -118,10 +123,11 @@ struct Parts<'a> {
     lost: Arc<Lost>,
     telemetry: &'a Telemetry,
     log: Sink,
+    seen: Seen,
 }
 
 async fn run(parts: Parts<'_>, runtime: &Runtime) -> anyhow::Result<()> {
-    let Parts { mut configuration, state, history, lost, telemetry, log } = parts;
+    let Parts { mut configuration, state, history, lost, telemetry, log, seen } = parts;
     let mut signals = Signals::new().context("cannot listen for signals")?;
     let bound = listen::bind(&listens(&configuration)).context("sip.listen")?;
     let (api_listener, guard) = bind_api(&configuration, &state).await?;
@@ -167,7 +173,8 @@ async fn run(parts: Parts<'_>, runtime: &Runtime) -> anyhow::Result<()> {
     let reloader = Reloader::new(configuration, publish, Arc::clone(&shards), sources, Arc::clone(&log));
     readiness.ready();
     tell_ready(&bound, api_address, shards.count(), &log);
-    let ended = control(reloader, &mut signals, &mut asked, &mut broken, &log).await;
+    let watch = FileWatch::new(seen, Arc::clone(&log));
+    let ended = control(reloader, watch, &mut signals, &mut asked, &mut broken, &log).await;
 
     // Whoever asks for a reload from now on is told that the daemon is stopping.
     drop(asked);
@@ -372,15 +379,32 @@ impl Signals {
     }
 }
 
-/// Runs until somebody asks for the end, or a shard has broken. Reloads come one after the other.
+/// Runs until somebody asks for the end, or a shard has broken; a reload in progress holds up neither.
 async fn control(
-    mut reloader: Reloader,
+    reloader: Reloader,
+    watch: FileWatch,
     signals: &mut Signals,
     asked: &mut mpsc::Receiver<http::reload::Request>,
     broken: &mut mpsc::Receiver<String>,
     log: &Sink,
 ) -> anyhow::Result<()> {
-    let mut watch = FileWatch::new(reloader.files(), Arc::clone(log));
+    let Signals { terminate, interrupt, hang_up } = signals;
+    tokio::select! {
+        _ = terminate.recv() => Ok(()),
+        _ = interrupt.recv() => Ok(()),
+        Some(why) = broken.recv() => Err(anyhow!(why)),
+        () = reload_when_asked(reloader, watch, hang_up, asked, log) => Ok(()),
+    }
+}
+
+/// Reloads, one after the other, for each of the reasons that there are.
+async fn reload_when_asked(
+    mut reloader: Reloader,
+    mut watch: FileWatch,
+    hang_up: &mut Signal,
+    asked: &mut mpsc::Receiver<http::reload::Request>,
+    log: &Sink,
+) {
     let mut refresh = interval(REFRESH);
     let mut sweep = interval(SWEEP);
     for timer in [&mut refresh, &mut sweep] {
@@ -389,9 +413,6 @@ async fn control(
     }
     loop {
         let (why, waiting) = tokio::select! {
-            _ = signals.terminate.recv() => return Ok(()),
-            _ = signals.interrupt.recv() => return Ok(()),
-            Some(why) = broken.recv() => return Err(anyhow!(why)),
             _ = refresh.tick() => {
                 reloader.refresh_sources().await;
                 continue;
@@ -400,17 +421,16 @@ async fn control(
                 reloader.sweep();
                 continue;
             }
-            _ = signals.hang_up.recv() => ("signal", None),
+            _ = hang_up.recv() => ("signal", None),
             () = watch.changed() => ("file", None),
             Some(waiting) = asked.recv() => ("request", Some(waiting)),
         };
         watch.seen();
         systemd::reloading(log);
         let reloaded = reloader.reload(why).await;
-        systemd::ready(
-            log,
-            if reloaded.is_ok() { "taking calls" } else { "taking calls; the last reload was refused" },
-        );
+        let status =
+            if reloaded.is_ok() { "taking calls" } else { "taking calls; the last reload was refused" };
+        systemd::ready(log, status);
         watch.follow(reloader.files());
         if let Some(waiting) = waiting {
             // Whoever asked may have gone away.

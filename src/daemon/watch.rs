@@ -21,17 +21,21 @@ const LOOK: Duration = Duration::from_secs(5);
 /// What tells one state of a file from another: device, inode, length, and when it was last modified.
 type Print = Option<(u64, u64, u64, i64, i64)>;
 
+/// Files and how they looked.
+pub(super) type Seen = Vec<(PathBuf, Print)>;
+
 /// Watches the files of one configuration.
 pub(super) struct FileWatch {
     watcher: Option<RecommendedWatcher>,
     events: mpsc::Receiver<()>,
     folders: BTreeSet<PathBuf>,
-    files: Vec<(PathBuf, Print)>,
+    files: Seen,
     log: Sink,
 }
 
 impl FileWatch {
-    pub(super) fn new(files: Vec<PathBuf>, log: Sink) -> FileWatch {
+    /// `seen`: the files as they were before they were read, so that no change is missed.
+    pub(super) fn new(seen: Seen, log: Sink) -> FileWatch {
         // One place: an event that is already waiting stands for all that follow.
         let (sender, events) = mpsc::channel(1);
         let watcher = notify::recommended_watcher(move |_: notify::Result<notify::Event>| {
@@ -40,7 +44,8 @@ impl FileWatch {
         let watcher = watcher
             .inspect_err(|error| log(Line::warn("config.not_watched").text("reason", error.to_string())))
             .ok();
-        let mut watch = FileWatch { watcher, events, folders: BTreeSet::new(), files: Vec::new(), log };
+        let files = seen.iter().map(|(file, _)| file.clone()).collect();
+        let mut watch = FileWatch { watcher, events, folders: BTreeSet::new(), files: seen, log };
         watch.follow(files);
         watch
     }
@@ -52,8 +57,8 @@ impl FileWatch {
         }
     }
 
-    /// Watches these files from now on. Those that were watched before are compared with what they were when they were
-    /// last seen, so that a change while they were being read is not missed.
+    /// Watches these files from now on. They are compared with what they were when they were last seen, so that a change
+    /// while they were being read is not missed; one that is new here counts as changed, for the same reason.
     pub(super) fn follow(&mut self, files: Vec<PathBuf>) {
         let folders: BTreeSet<PathBuf> = files.iter().map(|file| folder_of(file)).collect();
         if let Some(watcher) = &mut self.watcher {
@@ -74,8 +79,7 @@ impl FileWatch {
         self.folders = folders;
         let before = std::mem::take(&mut self.files);
         for file in files {
-            let known = before.iter().find(|(other, _)| *other == file).map(|(_, print)| *print);
-            let print = known.unwrap_or_else(|| print(&file));
+            let print = before.iter().find(|(other, _)| *other == file).and_then(|(_, print)| *print);
             self.files.push((file, print));
         }
     }
@@ -116,6 +120,11 @@ fn folder_of(file: &Path) -> PathBuf {
         Some(folder) if !folder.as_os_str().is_empty() => folder.to_owned(),
         _ => PathBuf::from("."),
     }
+}
+
+/// The files as they are now.
+pub(super) fn look(files: Vec<PathBuf>) -> Seen {
+    files.into_iter().map(|file| (file.clone(), print(&file))).collect()
 }
 
 fn print(file: &Path) -> Print {

@@ -1,0 +1,253 @@
+//! One running daemon with a folder of its own.
+
+use crate::http::{Answer, request};
+use serde_json::Value;
+use std::fs;
+use std::io::{BufRead, BufReader};
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, ExitStatus, Output, Stdio};
+use std::sync::{Arc, Condvar, Mutex};
+use std::time::{Duration, Instant};
+use tempfile::TempDir;
+
+/// Longer than anything here takes; what is awaited is a condition, and this only ends a test that has failed.
+pub const PATIENCE: Duration = Duration::from_secs(20);
+
+pub const TABLE: &str = r#"
+default = "front-desk"
+
+[destination.front-desk]
+name = "Front desk"
+description = "When the caller needs a person"
+route = "+14155550123"
+[destination.front-desk.headers]
+X-Caller-ID = "$caller_id"
+X-Account = "${account:-none}"
+
+[destination.goodbye]
+method = "bye"
+"#;
+
+/// The binary under test.
+pub fn baton() -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_baton"));
+    command.env_remove("BATON_CONFIG").env_remove("NOTIFY_SOCKET").env_remove("WATCHDOG_USEC");
+    command
+}
+
+#[derive(Default)]
+struct Log {
+    lines: Mutex<Vec<String>>,
+    grown: Condvar,
+}
+
+/// What a daemon is started with.
+pub struct Plan {
+    pub agent: SocketAddr,
+    pub pbx: SocketAddr,
+    pub drain: &'static str,
+    pub extra: String,
+    pub environment: Vec<(&'static str, String)>,
+}
+
+impl Default for Plan {
+    fn default() -> Plan {
+        Plan {
+            agent: "127.0.0.1:9".parse().unwrap(),
+            pbx: "127.0.0.1:9".parse().unwrap(),
+            drain: "200ms",
+            extra: String::new(),
+            environment: Vec::new(),
+        }
+    }
+}
+
+/// A running daemon.
+pub struct House {
+    pub folder: Arc<TempDir>,
+    pub udp: SocketAddr,
+    pub tcp: SocketAddr,
+    pub http: SocketAddr,
+    pub token: String,
+    child: Child,
+    log: Arc<Log>,
+}
+
+impl House {
+    /// Starts a daemon in a new folder and waits until it takes calls.
+    pub fn open(plan: Plan) -> House {
+        let folder = Arc::new(tempfile::tempdir().unwrap());
+        write_configuration(folder.path(), &plan);
+        House::again(folder, plan)
+    }
+
+    /// Starts a daemon in a folder that there is.
+    pub fn again(folder: Arc<TempDir>, plan: Plan) -> House {
+        let mut child = baton()
+            .arg("serve")
+            .arg("--config")
+            .arg(folder.path().join("baton.toml"))
+            .envs(plan.environment)
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let log = Arc::<Log>::default();
+        let stderr = BufReader::new(child.stderr.take().unwrap());
+        let writer = Arc::clone(&log);
+        std::thread::spawn(move || {
+            for line in stderr.lines().map_while(Result::ok) {
+                writer.lines.lock().unwrap().push(line);
+                writer.grown.notify_all();
+            }
+        });
+        let nowhere = "0.0.0.0:0".parse().unwrap();
+        let mut house =
+            House { folder, udp: nowhere, tcp: nowhere, http: nowhere, token: String::new(), child, log };
+        let ready = house.await_line("serve.ready");
+        house.http = field(&ready, "http").parse().unwrap();
+        for listener in field(&ready, "sip").split(',') {
+            match listener.split_once(':').unwrap() {
+                ("udp", address) => house.udp = address.parse().unwrap(),
+                (_, address) => house.tcp = address.parse().unwrap(),
+            }
+        }
+        house.token =
+            fs::read_to_string(house.folder.path().join("state/http-token")).unwrap().trim().to_owned();
+        house
+    }
+
+    pub fn path(&self, name: &str) -> PathBuf {
+        self.folder.path().join(name)
+    }
+
+    pub fn pid(&self) -> String {
+        self.child.id().to_string()
+    }
+
+    /// The first line of the log that contains `text`.
+    pub fn await_line(&self, text: &str) -> String {
+        self.await_lines(text, 1).remove(0)
+    }
+
+    /// At least so many lines of the log that contain `text`.
+    pub fn await_lines(&self, text: &str, count: usize) -> Vec<String> {
+        let end = Instant::now() + PATIENCE;
+        let mut lines = self.log.lines.lock().unwrap();
+        loop {
+            let found: Vec<String> = lines.iter().filter(|line| line.contains(text)).cloned().collect();
+            if found.len() >= count {
+                return found;
+            }
+            let left = end.saturating_duration_since(Instant::now());
+            assert!(!left.is_zero(), "{count} lines with `{text}` awaited in:\n{}", lines.join("\n"));
+            lines = self.log.grown.wait_timeout(lines, left).unwrap().0;
+        }
+    }
+
+    pub fn lines(&self, text: &str) -> usize {
+        self.log.lines.lock().unwrap().iter().filter(|line| line.contains(text)).count()
+    }
+
+    /// A request with the token.
+    pub fn ask(&self, method: &str, path: &str, body: &str) -> Answer {
+        let bearer = format!("Bearer {}", self.token);
+        let mut headers = vec![("Host", self.http.to_string()), ("Authorization", bearer)];
+        if !body.is_empty() {
+            headers.push(("Content-Type", "application/json".to_owned()));
+        }
+        request(self.http, method, path, &headers, body)
+    }
+
+    /// The body of a GET that is there.
+    pub fn get(&self, path: &str) -> Value {
+        let answer = self.ask("GET", path, "");
+        assert_eq!(answer.status, 200, "{path}: {}", answer.body);
+        answer.json()
+    }
+
+    /// The value of a metric.
+    pub fn metric(&self, name: &str) -> u64 {
+        let text = self.ask("GET", "/metrics", "").body;
+        let line = text.lines().find(|line| line.starts_with(name) && line[name.len()..].starts_with(' '));
+        let line = line.unwrap_or_else(|| panic!("no {name} in\n{text}"));
+        line.rsplit(' ').next().unwrap().parse().unwrap()
+    }
+
+    /// Waits until a metric is `value`.
+    pub fn await_metric(&self, name: &str, value: u64) {
+        let end = Instant::now() + PATIENCE;
+        while self.metric(name) != value {
+            assert!(Instant::now() < end, "{name} is {} and not {value}", self.metric(name));
+            std::thread::yield_now();
+        }
+    }
+
+    /// A verb of the command line against this daemon.
+    pub fn cli(&self, arguments: &[&str]) -> Output {
+        baton().args(arguments).arg("--config").arg(self.path("baton.toml")).output().unwrap()
+    }
+
+    pub fn signal(&self, name: &str) {
+        let sent = Command::new("kill").arg(format!("-{name}")).arg(self.pid()).status().unwrap();
+        assert!(sent.success());
+    }
+
+    /// Waits for the end of the process.
+    pub fn ended(&mut self) -> ExitStatus {
+        let end = Instant::now() + PATIENCE;
+        loop {
+            if let Some(status) = self.child.try_wait().unwrap() {
+                return status;
+            }
+            assert!(Instant::now() < end, "the daemon does not end");
+            std::thread::sleep(Duration::from_millis(5));
+        }
+    }
+}
+
+impl Drop for House {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+        if std::thread::panicking() {
+            eprintln!(
+                "--- the daemon said\n{}",
+                self.log.lines.lock().unwrap_or_else(|poisoned| poisoned.into_inner()).join("\n")
+            );
+        }
+    }
+}
+
+/// A field of a logfmt line whose value is not quoted.
+pub fn field(line: &str, key: &str) -> String {
+    let start =
+        line.find(&format!(" {key}=")).unwrap_or_else(|| panic!("no {key} in {line}")) + key.len() + 2;
+    line[start..].split(' ').next().unwrap().to_owned()
+}
+
+pub fn write_configuration(folder: &Path, plan: &Plan) {
+    let Plan { agent, pbx, drain, extra, .. } = plan;
+    let text = format!(
+        r#"
+[sip]
+listen = ["udp:127.0.0.1:0", "tcp:127.0.0.1:0"]
+drain = "{drain}"
+[http]
+listen = "127.0.0.1:0"
+public_url = "https://baton.example.com"
+[trunk.pbx]
+address = "sip:{pbx}"
+accept_from = ["127.0.0.1/32"]
+[agent.booking]
+address = "sip:booking@{agent}"
+numbers = ["*"]
+environment = "production"
+[environment.production]
+table = "destinations.toml"
+{extra}
+"#
+    );
+    fs::write(folder.join("baton.toml"), text).unwrap();
+    fs::write(folder.join("destinations.toml"), TABLE).unwrap();
+}

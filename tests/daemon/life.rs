@@ -1,0 +1,143 @@
+//! Start and end: the supervisor's socket, the drain, what survives a restart.
+
+use crate::house::{House, PATIENCE, Plan};
+use crate::http::request;
+use crate::phone::{Phone, Talk, header};
+use std::fs;
+use std::os::unix::net::UnixDatagram;
+use std::sync::Arc;
+
+fn house_with(drain: &'static str) -> (House, Talk, Phone) {
+    let (caller, agent, other) = (Phone::new(), Phone::new(), Phone::new());
+    let house = House::open(Plan { agent: agent.at, pbx: caller.at, drain, ..Plan::default() });
+    let talk = Talk::begin(caller, agent, house.udp, "life");
+    other.towards(house.udp);
+    (house, talk, other)
+}
+
+#[test]
+fn a_drain_takes_no_new_calls_and_lets_the_live_one_finish() {
+    let (mut house, talk, other) = house_with("1m");
+    house.signal("TERM");
+    house.await_line("serve.draining");
+    let readyz = request(house.http, "GET", "/readyz", &[("Host", house.http.to_string())], "");
+    readyz.problem(503, "draining");
+    other.send(&other.request("OPTIONS", "o-1"));
+    let refused = other.receive("SIP/2.0 503");
+    assert!(header(&refused, "Retry-After").parse::<u32>().is_ok(), "{refused}");
+    other.send(&other.request("INVITE", "i-1"));
+    let refused = other.receive("SIP/2.0 503");
+    let wait: u32 = header(&refused, "Retry-After").parse().unwrap();
+    assert!((5..=10).contains(&wait), "{refused}");
+    house.ask("POST", "/v1/reload", "").problem(503, "draining");
+    // The live call goes on until the caller hangs up.
+    assert_eq!(house.get(&format!("/v1/calls/{}", talk.call))["state"], "talking");
+    talk.caller.send(&talk.caller.inside(&talk.dialog, "BYE", 2, "", ""));
+    talk.caller.receive("SIP/2.0 200");
+    let bye = talk.agent.receive("BYE ");
+    talk.agent.send(&talk.agent.answer(&bye, "200 OK"));
+    assert_eq!(house.ended().code(), Some(0));
+    house.await_line("serve.stopped");
+}
+
+#[test]
+fn what_lives_after_the_grace_is_closed_with_a_reason() {
+    let (mut house, talk, _) = house_with("100ms");
+    house.signal("TERM");
+    let (caller, agent) = talk.end();
+    assert!(!header(&caller, "Reason").is_empty() && !header(&agent, "Reason").is_empty());
+    assert_eq!(house.ended().code(), Some(0));
+    let records = fs::read_dir(house.path("state/records")).unwrap().count();
+    assert_eq!(records, 1, "the record is written before the end");
+}
+
+#[test]
+fn a_second_signal_ends_the_grace() {
+    let (mut house, talk, _) = house_with("1h");
+    house.signal("INT");
+    house.await_line("serve.draining");
+    house.signal("INT");
+    talk.end();
+    assert_eq!(house.ended().code(), Some(0));
+    house.await_line("serve.hurried");
+}
+
+#[test]
+fn the_supervisor_is_told() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("notify");
+    let socket = UnixDatagram::bind(&path).unwrap();
+    socket.set_read_timeout(Some(PATIENCE)).unwrap();
+    let hear = |what: &str| -> String {
+        let mut buffer = [0; 4096];
+        loop {
+            let length = socket.recv(&mut buffer).unwrap_or_else(|error| panic!("{what}: {error}"));
+            let text = String::from_utf8(buffer[..length].to_vec()).unwrap();
+            if text.lines().any(|line| line.starts_with(what)) {
+                return text;
+            }
+        }
+    };
+    let environment =
+        vec![("NOTIFY_SOCKET", path.display().to_string()), ("WATCHDOG_USEC", "200000".to_owned())];
+    let mut house = House::open(Plan { environment, ..Plan::default() });
+    hear("READY=1");
+    for _ in 0..5 {
+        hear("WATCHDOG=1");
+    }
+    house.signal("HUP");
+    assert!(hear("RELOADING=1").contains("MONOTONIC_USEC="));
+    hear("READY=1");
+    house.signal("TERM");
+    hear("STOPPING=1");
+    assert_eq!(house.ended().code(), Some(0));
+}
+
+#[test]
+fn a_restart_keeps_token_and_slots() {
+    let mut first = House::open(Plan::default());
+    let (token, key) = (first.token.clone(), fs::read(first.path("state/slot-key")).unwrap());
+    first.signal("TERM");
+    first.ended();
+    let second = House::again(Arc::clone(&first.folder), Plan::default());
+    assert_eq!(second.token, token);
+    assert_eq!(fs::read(second.path("state/slot-key")).unwrap(), key);
+    assert_eq!(second.ask("GET", "/v1/calls", "").status, 200);
+}
+
+#[test]
+fn several_shards_serve_one_socket() {
+    let (caller, agent) = (Phone::new(), Phone::new());
+    let folder = Arc::new(tempfile::tempdir().unwrap());
+    let plan = Plan { agent: agent.at, pbx: caller.at, ..Plan::default() };
+    crate::house::write_configuration(folder.path(), &plan);
+    let path = folder.path().join("baton.toml");
+    let text = fs::read_to_string(&path).unwrap().replace("[sip]", "[sip]\nworkers = 3");
+    fs::write(&path, text).unwrap();
+    let house = House::again(folder, plan);
+    // Call-IDs of all kinds, so that each shard owns some; one pair of phones has them one after the other.
+    let mut talk = Talk::begin(caller, agent, house.udp, "shard-0");
+    let mut calls = vec![talk.call.clone()];
+    for number in 1..12 {
+        let Talk { caller, agent, .. } = talk;
+        talk = Talk::begin(caller, agent, house.udp, &format!("shard-{number}"));
+        calls.push(talk.call.clone());
+    }
+    let mut seen: Vec<String> = Vec::new();
+    let mut page = house.get("/v1/calls?limit=5");
+    loop {
+        seen.extend(
+            page["data"].as_array().unwrap().iter().map(|call| call["id"].as_str().unwrap().to_owned()),
+        );
+        match page["next_cursor"].as_str() {
+            Some(cursor) => page = house.get(&format!("/v1/calls?limit=5&cursor={cursor}")),
+            None => break,
+        }
+    }
+    seen.sort();
+    calls.sort();
+    assert_eq!(seen, calls, "every call on exactly one page");
+    for call in &calls {
+        assert_eq!(house.get(&format!("/v1/calls/{call}"))["state"], "talking");
+    }
+}

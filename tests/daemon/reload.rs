@@ -1,0 +1,97 @@
+//! Reloading: four ways to ask, all or nothing.
+
+use crate::house::{House, Plan, TABLE};
+use serde_json::json;
+use std::fs;
+
+fn replace(house: &House, text: &str) {
+    // As deployments do it: a new file beside, then renamed over the old one.
+    let beside = house.path("destinations.toml.new");
+    fs::write(&beside, text).unwrap();
+    fs::rename(beside, house.path("destinations.toml")).unwrap();
+}
+
+fn named(name: &str) -> String {
+    TABLE.replace("Front desk", name)
+}
+
+fn name_in_force(house: &House) -> String {
+    let desk = house.get("/v1/environments/production/destinations/front-desk");
+    desk["name"].as_str().unwrap().to_owned()
+}
+
+#[test]
+fn a_changed_file_is_noticed() {
+    let house = House::open(Plan::default());
+    replace(&house, &named("By file"));
+    let line = house.await_line("config.reloaded");
+    assert!(line.contains("by=file") && line.contains("changed=production:2"), "{line}");
+    assert_eq!(name_in_force(&house), "By file");
+    // Written in place, too; and a file that is gone changes nothing.
+    fs::write(house.path("destinations.toml"), named("In place")).unwrap();
+    house.await_lines("config.reloaded", 2);
+    assert_eq!(name_in_force(&house), "In place");
+    fs::remove_file(house.path("destinations.toml")).unwrap();
+    house.await_line("config.rejected");
+    assert_eq!(name_in_force(&house), "In place");
+    replace(&house, &named("Back"));
+    house.await_lines("config.reloaded", 3);
+    assert_eq!(name_in_force(&house), "Back");
+}
+
+#[test]
+fn a_signal_reloads() {
+    let house = House::open(Plan::default());
+    house.signal("HUP");
+    let line = house.await_line("by=signal");
+    assert!(line.contains("config.reloaded") && line.contains("serial=2"), "{line}");
+}
+
+#[test]
+fn a_request_reloads_and_tells_all_faults() {
+    let house = House::open(Plan::default());
+    replace(&house, &named("By request"));
+    let answer = house.ask("POST", "/v1/reload", "");
+    assert_eq!(answer.status, 200, "{}", answer.body);
+    assert_eq!(name_in_force(&house), "By request", "the answer comes when it is in force");
+
+    replace(
+        &house,
+        &format!("{}\n[destination.bad]\nmethod = \"rfer\"\nroute = \"nowhere\"\n", named("Never")),
+    );
+    let problem = house.ask("POST", "/v1/reload", "").problem(422, "configuration_invalid");
+    let errors = problem["errors"].as_array().unwrap();
+    assert!(errors.len() >= 2, "every fault at once: {problem}");
+    assert!(errors[0]["field"].as_str().unwrap().ends_with("destinations.toml"), "{problem}");
+    assert!(errors[0]["line"].is_number() && errors[0]["column"].is_number(), "{problem}");
+    assert!(errors[0]["shown"].as_str().unwrap().contains('^'), "{problem}");
+    assert_eq!(name_in_force(&house), "By request", "the last good one stays");
+}
+
+#[test]
+fn the_command_line_reloads() {
+    let house = House::open(Plan::default());
+    replace(&house, &named("By hand"));
+    let done = house.cli(&["reload", "--json"]);
+    assert_eq!(done.status.code(), Some(0), "{done:?}");
+    let reloaded: serde_json::Value = serde_json::from_slice(&done.stdout).unwrap();
+    assert_eq!(reloaded["environments"]["production"]["version"], 2);
+    assert_eq!(name_in_force(&house), "By hand");
+    replace(&house, "default = 1");
+    let refused = house.cli(&["reload"]);
+    assert_eq!(refused.status.code(), Some(78), "{refused:?}");
+    assert!(String::from_utf8_lossy(&refused.stderr).contains("destinations.toml:1:11"), "{refused:?}");
+    assert_eq!(name_in_force(&house), "By hand");
+}
+
+#[test]
+fn what_needs_a_restart_is_told() {
+    let house = House::open(Plan::default());
+    let path = house.path("baton.toml");
+    let text =
+        fs::read_to_string(&path).unwrap().replace("drain = \"200ms\"", "drain = \"200ms\"\nmax_calls = 7");
+    fs::write(&path, text).unwrap();
+    let reloaded = house.ask("POST", "/v1/reload", "").json();
+    assert_eq!(reloaded["restart_required"], json!(["sip.max_calls"]), "{reloaded}");
+    house.await_line("config.restart_required");
+}

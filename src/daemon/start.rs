@@ -171,9 +171,9 @@ async fn run(parts: Parts<'_>, runtime: &Runtime) -> anyhow::Result<()> {
 
     let grace = configuration.sip.drain;
     let reloader = Reloader::new(configuration, publish, Arc::clone(&shards), sources, Arc::clone(&log));
+    let watch = FileWatch::new(seen, Arc::clone(&log));
     readiness.ready();
     tell_ready(&bound, api_address, shards.count(), &log);
-    let watch = FileWatch::new(seen, Arc::clone(&log));
     let ended = control(reloader, watch, &mut signals, &mut asked, &mut broken, &log).await;
 
     // Whoever asks for a reload from now on is told that the daemon is stopping.

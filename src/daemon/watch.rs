@@ -9,7 +9,7 @@ use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 use tokio::sync::mpsc;
-use tokio::time::{Instant, sleep, timeout};
+use tokio::time::{Instant, Interval, MissedTickBehavior, interval, timeout};
 
 /// After the last event there must be this much quiet: a file is often written in several steps.
 const QUIET: Duration = Duration::from_millis(150);
@@ -30,6 +30,9 @@ pub(super) struct FileWatch {
     events: mpsc::Receiver<()>,
     folders: BTreeSet<PathBuf>,
     files: Seen,
+    /// Something happened in a folder, and it was not looked at since.
+    stirred: bool,
+    look: Interval,
     log: Sink,
 }
 
@@ -45,7 +48,10 @@ impl FileWatch {
             .inspect_err(|error| log(Line::warn("config.not_watched").text("reason", error.to_string())))
             .ok();
         let files = seen.iter().map(|(file, _)| file.clone()).collect();
-        let mut watch = FileWatch { watcher, events, folders: BTreeSet::new(), files: seen, log };
+        let mut look = interval(LOOK);
+        look.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let folders = BTreeSet::new();
+        let mut watch = FileWatch { watcher, events, folders, files: seen, stirred: false, look, log };
         watch.follow(files);
         watch
     }
@@ -87,11 +93,18 @@ impl FileWatch {
     /// Resolves when a file is no longer what it was. Nothing is lost if this future is dropped.
     pub(super) async fn changed(&mut self) {
         loop {
-            // A watcher that could not be made has dropped its end; then looking is all there is.
-            match timeout(LOOK, self.events.recv()).await {
-                Ok(Some(())) => self.settle().await,
-                Ok(None) => sleep(LOOK).await,
-                Err(_) => {}
+            if self.stirred {
+                self.settle().await;
+                self.stirred = false;
+            } else {
+                tokio::select! {
+                    // A watcher that could not be made has dropped its end; then looking is all there is.
+                    Some(()) = self.events.recv() => {
+                        self.stirred = true;
+                        continue;
+                    }
+                    _ = self.look.tick() => {}
+                }
             }
             let mut differs = false;
             for (file, before) in &mut self.files {

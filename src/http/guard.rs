@@ -11,6 +11,11 @@ use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use subtle::ConstantTimeEq;
 
+/// Whether the process answers; open to all.
+pub(super) const HEALTH: &str = "/healthz";
+/// Whether new calls are taken; open to all.
+pub(super) const READY: &str = "/readyz";
+
 /// What a request must show.
 #[derive(Debug)]
 pub struct Guard {
@@ -99,8 +104,11 @@ pub(super) async fn same_site(State(guard): State<Arc<Guard>>, request: Request,
     next.run(request).await
 }
 
-/// The token, on every route but the probes.
+/// The token, on everything but the probes: who has none does not learn what there is.
 pub(super) async fn authorise(State(guard): State<Arc<Guard>>, request: Request, next: Next) -> Response {
+    if [HEALTH, READY].contains(&request.uri().path()) {
+        return next.run(request).await;
+    }
     let given = text(request.headers(), header::AUTHORIZATION)
         .and_then(|value| value.split_once(' '))
         .filter(|(scheme, _)| scheme.eq_ignore_ascii_case("bearer"))

@@ -22,7 +22,7 @@ use crate::shard::Shards;
 use axum::Router;
 use axum::extract::DefaultBodyLimit;
 use axum::middleware::from_fn_with_state;
-use axum::routing::{any, get, patch, post};
+use axum::routing::{get, patch, post};
 use guard::Guard;
 use history::History;
 use problem::Problem;
@@ -82,7 +82,7 @@ pub struct Api {
 
 /// All routes.
 pub fn router(api: Arc<Api>, guard: Arc<Guard>) -> Router {
-    let v1 = Router::new()
+    Router::new()
         .route("/v1/calls", get(calls::list))
         .route("/v1/calls/{id}", get(calls::show).delete(calls::hang_up))
         .route("/v1/calls/{id}/variables", patch(calls::set_variables))
@@ -92,14 +92,11 @@ pub fn router(api: Arc<Api>, guard: Arc<Guard>) -> Router {
         .route("/v1/environments/{environment}/destinations/{id}", get(destinations::show))
         .route("/v1/reload", post(reload::reload))
         .route("/metrics", get(metrics::scrape))
-        .route("/", any(not_found))
+        .route(guard::HEALTH, get(probes::health))
+        .route(guard::READY, get(probes::ready))
         .fallback(not_found)
-        .layer(from_fn_with_state(Arc::clone(&guard), guard::authorise));
-    Router::new()
-        .route("/healthz", get(probes::health))
-        .route("/readyz", get(probes::ready))
-        .merge(v1)
         .method_not_allowed_fallback(method_not_allowed)
+        .layer(from_fn_with_state(Arc::clone(&guard), guard::authorise))
         .layer(from_fn_with_state(guard, guard::same_site))
         .layer(DefaultBodyLimit::max(BODY))
         .with_state(api)

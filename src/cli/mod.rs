@@ -1,8 +1,8 @@
 //! The command line: one file for each verb.
 //!
-//! `serve` is the daemon, `check` and `demo` stand alone; all others ask a running daemon by its API ([`api`]). What
+//! `serve` is the daemon, `check` and `demo` stand alone; all others ask a running daemon by its API (`api`). What
 //! people read goes to standard output as aligned text, with `--json` as JSON; what went wrong goes to standard error,
-//! and the exit code ([`exit`]) tells which kind it was.
+//! and the exit code (`exit`) tells which kind it was.
 
 mod api;
 mod call;

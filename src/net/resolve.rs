@@ -196,3 +196,88 @@ impl Resolver {
         (self.log)(Line::warn("net.unresolved").phone("target", Some(what)).text("reason", why));
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::sip::Listener;
+    use std::sync::mpsc::{Receiver, Sender, channel};
+
+    struct Inbox(Mutex<Sender<(u16, u64, Vec<Flow>)>>);
+
+    impl Deliver for Inbox {
+        fn message(&self, _: Flow, _: &[u8]) -> bool {
+            true
+        }
+        fn send_failed(&self, _: u16, _: u64) {}
+        fn flow_closed(&self, _: u64) {}
+        fn resolved(&self, shard: u16, query: u64, flows: Vec<Flow>) {
+            self.0.lock().unwrap().send((shard, query, flows)).unwrap();
+        }
+    }
+
+    fn resolver(listeners: &[(Transport, &str)]) -> (Arc<Resolver>, Receiver<(u16, u64, Vec<Flow>)>) {
+        let listener = |(transport, local): &(Transport, &str)| Listener {
+            transport: *transport,
+            local: local.parse().unwrap(),
+            advertised: (*local).into(),
+        };
+        let listeners: Vec<Listener> = listeners.iter().map(listener).collect();
+        let (sender, receiver) = channel();
+        let resolver = Resolver::new(
+            Arc::new(Paths::new(&listeners)),
+            system_dns().unwrap(),
+            Handle::current(),
+            Arc::new(Inbox(Mutex::new(sender))),
+            Arc::default(),
+            Arc::new(|_| {}),
+        );
+        (resolver, receiver)
+    }
+
+    #[tokio::test]
+    async fn addresses_are_answered_at_once() {
+        let (resolver, _) = resolver(&[
+            (Transport::Udp, "127.0.0.1:5060"),
+            (Transport::Tcp, "127.0.0.1:5060"),
+            (Transport::Udp, "[::1]:5060"),
+        ]);
+        let at = |uri: &str| -> Vec<String> {
+            let flows = resolver.resolve(0, 1, uri.as_bytes()).expect("at once");
+            let show =
+                |flow: &Flow| format!("{} {} by {}", flow.transport.as_param(), flow.peer, flow.listener);
+            flows.iter().map(show).collect()
+        };
+        assert_eq!(at("sip:a@127.0.0.1"), ["udp 127.0.0.1:5060 by 0"]);
+        assert_eq!(at("sip:127.0.0.1:5070;transport=TCP"), ["tcp 127.0.0.1:5070 by 1"]);
+        assert_eq!(at("sip:[::1]:5080"), ["udp [::1]:5080 by 2"]);
+        assert_eq!(at("sip:pbx.example.com;maddr=127.0.0.1"), ["udp 127.0.0.1:5060 by 0"]);
+        let nowhere: [&str; 0] = [];
+        for uri in
+            ["sips:a@127.0.0.1", "tel:+1", "sip:[::1];transport=tcp", "sip:a@127.0.0.1;transport=ws", "<sip"]
+        {
+            assert_eq!(at(uri), nowhere, "{uri}");
+        }
+    }
+
+    #[tokio::test]
+    async fn without_udp_it_is_tcp() {
+        let (resolver, _) = resolver(&[(Transport::Tcp, "127.0.0.1:5060")]);
+        let flows = resolver.resolve(0, 1, b"sip:127.0.0.1").unwrap();
+        assert_eq!((flows.len(), flows[0].transport), (1, Transport::Tcp));
+    }
+
+    #[tokio::test(flavor = "multi_thread", worker_threads = 1)]
+    async fn a_name_is_looked_up_once_for_all_who_ask() {
+        let (resolver, answers) = resolver(&[(Transport::Udp, "127.0.0.1:5060")]);
+        for query in 0..3 {
+            assert_eq!(resolver.resolve(7, query, b"sip:LOCALHOST:5070"), None);
+        }
+        for query in 0..3 {
+            let (shard, of, flows) = answers.recv_timeout(WITHIN).unwrap();
+            assert_eq!((shard, of), (7, query));
+            assert!(flows.iter().any(|flow| flow.peer.to_string() == "127.0.0.1:5070"), "{flows:?}");
+        }
+        assert!(resolver.names().is_empty());
+    }
+}

@@ -1,6 +1,6 @@
 //! TCP: taking connections, and one task for each connection that frames what comes and writes what goes.
 //!
-//! A connection ends for one reason, its [`Ending`]; whatever was queued on it then fails, and the shards hear of it.
+//! A connection ends for one reason, its `Ending`; whatever was queued on it then fails, and the shards hear of it.
 
 use super::connections::{Connection, Connections, Outgoing};
 use super::counts::Count;

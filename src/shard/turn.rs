@@ -42,6 +42,8 @@ const ITEMS: usize = 64;
 const TICKS: usize = 4;
 /// The longest datagram that there can be.
 const DATAGRAM: usize = 65_535;
+/// After a fault the engine's deadlines rest for this long.
+const AFTER_FAULT: std::time::Duration = std::time::Duration::from_millis(100);
 /// Without a deadline the loop turns this often.
 const AT_REST: std::time::Duration = std::time::Duration::from_secs(3600);
 
@@ -352,6 +354,8 @@ impl Shard {
 
     fn fault(&mut self, panic: &(dyn Any + Send)) {
         self.pulse.panicked();
+        // Its deadline may be what panicked; it is tried again, but not in every turn.
+        self.until = Some(self.clock.time() + AFTER_FAULT);
         (self.log)(
             Line::error("engine.fault")
                 .number("shard", self.index as u64)

@@ -12,9 +12,9 @@ use std::time::{Duration, Instant};
 use tempfile::TempDir;
 
 /// Longer than anything here takes; what is awaited is a condition, and this only ends a test that has failed.
-pub const PATIENCE: Duration = Duration::from_secs(20);
+pub(crate) const PATIENCE: Duration = Duration::from_secs(20);
 
-pub const TABLE: &str = r#"
+pub(crate) const TABLE: &str = r#"
 default = "front-desk"
 
 [destination.front-desk]
@@ -30,7 +30,7 @@ method = "bye"
 "#;
 
 /// The binary under test.
-pub fn baton() -> Command {
+pub(crate) fn baton() -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_baton"));
     command.env_remove("BATON_CONFIG").env_remove("NOTIFY_SOCKET").env_remove("WATCHDOG_USEC");
     command
@@ -43,12 +43,12 @@ struct Log {
 }
 
 /// What a daemon is started with.
-pub struct Plan {
-    pub agent: SocketAddr,
-    pub pbx: SocketAddr,
-    pub drain: &'static str,
-    pub extra: String,
-    pub environment: Vec<(&'static str, String)>,
+pub(crate) struct Plan {
+    pub(crate) agent: SocketAddr,
+    pub(crate) pbx: SocketAddr,
+    pub(crate) drain: &'static str,
+    pub(crate) extra: String,
+    pub(crate) environment: Vec<(&'static str, String)>,
 }
 
 impl Default for Plan {
@@ -64,26 +64,26 @@ impl Default for Plan {
 }
 
 /// A running daemon.
-pub struct House {
-    pub folder: Arc<TempDir>,
-    pub udp: SocketAddr,
-    pub tcp: SocketAddr,
-    pub http: SocketAddr,
-    pub token: String,
+pub(crate) struct House {
+    pub(crate) folder: Arc<TempDir>,
+    pub(crate) udp: SocketAddr,
+    pub(crate) tcp: SocketAddr,
+    pub(crate) http: SocketAddr,
+    pub(crate) token: String,
     child: Child,
     log: Arc<Log>,
 }
 
 impl House {
     /// Starts a daemon in a new folder and waits until it takes calls.
-    pub fn open(plan: Plan) -> House {
+    pub(crate) fn open(plan: Plan) -> House {
         let folder = Arc::new(tempfile::tempdir().unwrap());
         write_configuration(folder.path(), &plan);
         House::again(folder, plan)
     }
 
     /// Starts a daemon in a folder that there is.
-    pub fn again(folder: Arc<TempDir>, plan: Plan) -> House {
+    pub(crate) fn again(folder: Arc<TempDir>, plan: Plan) -> House {
         let mut child = baton()
             .arg("serve")
             .arg("--config")
@@ -117,21 +117,21 @@ impl House {
         house
     }
 
-    pub fn path(&self, name: &str) -> PathBuf {
+    pub(crate) fn path(&self, name: &str) -> PathBuf {
         self.folder.path().join(name)
     }
 
-    pub fn pid(&self) -> String {
+    pub(crate) fn pid(&self) -> String {
         self.child.id().to_string()
     }
 
     /// The first line of the log that contains `text`.
-    pub fn await_line(&self, text: &str) -> String {
+    pub(crate) fn await_line(&self, text: &str) -> String {
         self.await_lines(text, 1).remove(0)
     }
 
     /// At least so many lines of the log that contain `text`.
-    pub fn await_lines(&self, text: &str, count: usize) -> Vec<String> {
+    pub(crate) fn await_lines(&self, text: &str, count: usize) -> Vec<String> {
         let end = Instant::now() + PATIENCE;
         let mut lines = self.log.lines.lock().unwrap();
         loop {
@@ -145,12 +145,12 @@ impl House {
         }
     }
 
-    pub fn lines(&self, text: &str) -> usize {
+    pub(crate) fn lines(&self, text: &str) -> usize {
         self.log.lines.lock().unwrap().iter().filter(|line| line.contains(text)).count()
     }
 
     /// A request with the token.
-    pub fn ask(&self, method: &str, path: &str, body: &str) -> Answer {
+    pub(crate) fn ask(&self, method: &str, path: &str, body: &str) -> Answer {
         let bearer = format!("Bearer {}", self.token);
         let mut headers = vec![("Host", self.http.to_string()), ("Authorization", bearer)];
         if !body.is_empty() {
@@ -160,14 +160,14 @@ impl House {
     }
 
     /// The body of a GET that is there.
-    pub fn get(&self, path: &str) -> Value {
+    pub(crate) fn get(&self, path: &str) -> Value {
         let answer = self.ask("GET", path, "");
         assert_eq!(answer.status, 200, "{path}: {}", answer.body);
         answer.json()
     }
 
     /// The value of a metric.
-    pub fn metric(&self, name: &str) -> u64 {
+    pub(crate) fn metric(&self, name: &str) -> u64 {
         let text = self.ask("GET", "/metrics", "").body;
         let line = text.lines().find(|line| line.starts_with(name) && line[name.len()..].starts_with(' '));
         let line = line.unwrap_or_else(|| panic!("no {name} in\n{text}"));
@@ -175,7 +175,7 @@ impl House {
     }
 
     /// Waits until a metric is `value`.
-    pub fn await_metric(&self, name: &str, value: u64) {
+    pub(crate) fn await_metric(&self, name: &str, value: u64) {
         let end = Instant::now() + PATIENCE;
         while self.metric(name) != value {
             assert!(Instant::now() < end, "{name} is {} and not {value}", self.metric(name));
@@ -184,17 +184,17 @@ impl House {
     }
 
     /// A verb of the command line against this daemon.
-    pub fn cli(&self, arguments: &[&str]) -> Output {
+    pub(crate) fn cli(&self, arguments: &[&str]) -> Output {
         baton().args(arguments).arg("--config").arg(self.path("baton.toml")).output().unwrap()
     }
 
-    pub fn signal(&self, name: &str) {
+    pub(crate) fn signal(&self, name: &str) {
         let sent = Command::new("kill").arg(format!("-{name}")).arg(self.pid()).status().unwrap();
         assert!(sent.success());
     }
 
     /// Waits for the end of the process.
-    pub fn ended(&mut self) -> ExitStatus {
+    pub(crate) fn ended(&mut self) -> ExitStatus {
         let end = Instant::now() + PATIENCE;
         loop {
             if let Some(status) = self.child.try_wait().unwrap() {
@@ -220,13 +220,13 @@ impl Drop for House {
 }
 
 /// A field of a logfmt line whose value is not quoted.
-pub fn field(line: &str, key: &str) -> String {
+pub(crate) fn field(line: &str, key: &str) -> String {
     let start =
         line.find(&format!(" {key}=")).unwrap_or_else(|| panic!("no {key} in {line}")) + key.len() + 2;
     line[start..].split(' ').next().unwrap().to_owned()
 }
 
-pub fn write_configuration(folder: &Path, plan: &Plan) {
+pub(crate) fn write_configuration(folder: &Path, plan: &Plan) {
     let Plan { agent, pbx, drain, extra, .. } = plan;
     let text = format!(
         r#"

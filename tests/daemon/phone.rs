@@ -7,44 +7,44 @@ use std::net::{SocketAddr, UdpSocket};
 const SDP: &str =
     "v=0\r\no=- 1 1 IN IP4 127.0.0.1\r\ns=-\r\nc=IN IP4 127.0.0.1\r\nt=0 0\r\nm=audio 40000 RTP/AVP 0\r\n";
 
-pub struct Phone {
-    pub socket: UdpSocket,
-    pub at: SocketAddr,
+pub(crate) struct Phone {
+    pub(crate) socket: UdpSocket,
+    pub(crate) at: SocketAddr,
     baton: Cell<Option<SocketAddr>>,
 }
 
 /// A dialog, from the side that sends requests in it.
 #[derive(Clone, Debug)]
-pub struct Dialog {
-    pub call_id: String,
-    pub local: String,
-    pub remote: String,
-    pub target: String,
+pub(crate) struct Dialog {
+    pub(crate) call_id: String,
+    pub(crate) local: String,
+    pub(crate) remote: String,
+    pub(crate) target: String,
 }
 
 impl Phone {
-    pub fn new() -> Phone {
+    pub(crate) fn new() -> Phone {
         Phone::at("127.0.0.1:0")
     }
 
-    pub fn at(address: &str) -> Phone {
+    pub(crate) fn at(address: &str) -> Phone {
         let socket = UdpSocket::bind(address).unwrap();
         socket.set_read_timeout(Some(PATIENCE)).unwrap();
         let at = socket.local_addr().unwrap();
         Phone { socket, at, baton: Cell::new(None) }
     }
 
-    pub fn towards(&self, baton: SocketAddr) {
+    pub(crate) fn towards(&self, baton: SocketAddr) {
         self.baton.set(Some(baton));
     }
 
-    pub fn send(&self, text: &str) {
+    pub(crate) fn send(&self, text: &str) {
         self.socket.send_to(text.as_bytes(), self.baton.get().expect("towards() was called")).unwrap();
     }
 
     /// The next message whose first line contains `what`; others (retransmissions, provisional ones) are passed over.
     #[track_caller]
-    pub fn receive(&self, what: &str) -> String {
+    pub(crate) fn receive(&self, what: &str) -> String {
         let mut buffer = [0; 65_535];
         let mut passed = Vec::new();
         loop {
@@ -63,7 +63,7 @@ impl Phone {
     }
 
     /// Whether something waits to be read right now.
-    pub fn has_mail(&self) -> bool {
+    pub(crate) fn has_mail(&self) -> bool {
         self.socket.set_nonblocking(true).unwrap();
         let mail = self.socket.peek_from(&mut [0; 16]).is_ok();
         self.socket.set_nonblocking(false).unwrap();
@@ -71,7 +71,7 @@ impl Phone {
     }
 
     /// A request outside of a dialog.
-    pub fn request(&self, method: &str, id: &str) -> String {
+    pub(crate) fn request(&self, method: &str, id: &str) -> String {
         let at = self.at;
         let body = if method == "INVITE" { SDP } else { "" };
         let kind = if body.is_empty() { "" } else { "Content-Type: application/sdp\r\n" };
@@ -84,7 +84,14 @@ impl Phone {
     }
 
     /// A request inside a dialog.
-    pub fn inside(&self, dialog: &Dialog, method: &str, number: u32, more: &str, body: &str) -> String {
+    pub(crate) fn inside(
+        &self,
+        dialog: &Dialog,
+        method: &str,
+        number: u32,
+        more: &str,
+        body: &str,
+    ) -> String {
         let at = self.at;
         let Dialog { call_id, local, remote, target } = dialog;
         format!(
@@ -96,7 +103,7 @@ impl Phone {
     }
 
     /// The answer to a request.
-    pub fn answer(&self, request: &str, status: &str) -> String {
+    pub(crate) fn answer(&self, request: &str, status: &str) -> String {
         let mut text = format!("SIP/2.0 {status}\r\n");
         for line in request.lines().skip(1).take_while(|line| !line.is_empty()) {
             let name = line.split(':').next().unwrap();
@@ -120,27 +127,27 @@ impl Phone {
 }
 
 /// The value of a header.
-pub fn header(message: &str, name: &str) -> String {
+pub(crate) fn header(message: &str, name: &str) -> String {
     let prefix = format!("{name}: ");
     let line = message.lines().find_map(|line| line.strip_prefix(&prefix));
     line.unwrap_or_else(|| panic!("no {name} in\n{message}")).to_owned()
 }
 
 /// A call that stands: caller and agent talk.
-pub struct Talk {
-    pub caller: Phone,
-    pub agent: Phone,
+pub(crate) struct Talk {
+    pub(crate) caller: Phone,
+    pub(crate) agent: Phone,
     /// The caller's dialog with Baton, from the caller's side.
-    pub dialog: Dialog,
+    pub(crate) dialog: Dialog,
     /// The INVITE as the agent got it.
-    pub invite: String,
+    pub(crate) invite: String,
     /// Baton's id of the call.
-    pub call: String,
+    pub(crate) call: String,
 }
 
 impl Talk {
     /// Brings a call up between two phones.
-    pub fn begin(caller: Phone, agent: Phone, baton: SocketAddr, id: &str) -> Talk {
+    pub(crate) fn begin(caller: Phone, agent: Phone, baton: SocketAddr, id: &str) -> Talk {
         caller.towards(baton);
         let request = caller.request("INVITE", id);
         caller.send(&request);
@@ -159,7 +166,7 @@ impl Talk {
     }
 
     /// The caller takes a REFER and reports `status` of it.
-    pub fn report(&self, refer: &str, status: &str) {
+    pub(crate) fn report(&self, refer: &str, status: &str) {
         let caller = &self.caller;
         caller.send(&caller.answer(refer, "202 Accepted"));
         let more = "Event: refer\r\nSubscription-State: terminated;reason=noresource\r\nContent-Type: message/sipfrag\r\n";
@@ -168,7 +175,7 @@ impl Talk {
     }
 
     /// Both answer the BYE that Baton sends them; gives the two.
-    pub fn end(&self) -> (String, String) {
+    pub(crate) fn end(&self) -> (String, String) {
         let bye = |phone: &Phone| {
             let bye = phone.receive("BYE ");
             phone.send(&phone.answer(&bye, "200 OK"));

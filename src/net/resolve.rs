@@ -203,7 +203,8 @@ mod tests {
     use crate::sip::Listener;
     use std::sync::mpsc::{Receiver, Sender, channel};
 
-    struct Inbox(Mutex<Sender<(u16, u64, Vec<Flow>)>>);
+    type Answer = (u16, u64, Vec<Flow>);
+    struct Inbox(Mutex<Sender<Answer>>);
 
     impl Deliver for Inbox {
         fn message(&self, _: Flow, _: &[u8]) -> bool {
@@ -216,7 +217,7 @@ mod tests {
         }
     }
 
-    fn resolver(listeners: &[(Transport, &str)]) -> (Arc<Resolver>, Receiver<(u16, u64, Vec<Flow>)>) {
+    fn resolver(listeners: &[(Transport, &str)]) -> (Arc<Resolver>, Receiver<Answer>) {
         let listener = |(transport, local): &(Transport, &str)| Listener {
             transport: *transport,
             local: local.parse().unwrap(),

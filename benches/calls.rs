@@ -59,6 +59,8 @@ struct World {
     ids: Vec<String>,
     succeeded: usize,
     commands: u64,
+    /// CPU time of the engine so far, see [`cpu`].
+    cpu: Duration,
 }
 
 impl World {
@@ -87,6 +89,7 @@ impl World {
             ids: Vec::with_capacity(WAVE),
             succeeded: 0,
             commands: 0,
+            cpu: Duration::ZERO,
         }
     }
 
@@ -98,43 +101,50 @@ impl World {
     fn step(&mut self, peer: &str, messages: &[Vec<u8>]) -> Duration {
         let flow = World::flow(peer.parse().unwrap());
         self.forget();
-        let began = Instant::now();
+        let clocks = Clocks::read();
         for (call, bytes) in messages.iter().enumerate() {
             self.engine.handle(self.now, Input::Message { flow, bytes });
             self.drain(call);
         }
-        began.elapsed()
+        self.spent(&clocks)
     }
 
     /// The decision for every call of the wave.
     fn decide(&mut self, requests: Vec<(String, HandoffRequest)>) -> Duration {
         self.forget();
-        let began = Instant::now();
+        let clocks = Clocks::read();
         for (call, (id, request)) in requests.into_iter().enumerate() {
             self.commands += 1;
             let command = Command::Handoff { call: id, request: Box::new(request) };
             self.engine.handle(self.now, Input::Command { id: self.commands, command });
             self.drain(call);
         }
-        began.elapsed()
+        self.spent(&clocks)
     }
 
     /// Lets virtual time pass and serves what falls due.
     fn pass(&mut self, duration: Duration) -> Duration {
         self.forget();
         let until = self.now.mono + duration;
-        let began = Instant::now();
+        let clocks = Clocks::read();
         while let Some(due) = self.drain(0).filter(|due| *due <= until) {
             self.advance(due);
             self.engine.handle(self.now, Input::Tick);
         }
-        let spent = began.elapsed();
+        let spent = self.spent(&clocks);
         self.advance(until);
         assert!(
             self.sent[0].to_pbx.is_empty() && self.sent[0].to_agent.is_empty(),
             "something was sent again"
         );
         spent
+    }
+
+    /// What a timed part took, which ends here.
+    fn spent(&mut self, began: &Clocks) -> Duration {
+        let wall = began.wall.elapsed();
+        self.cpu += cpu().saturating_sub(began.cpu);
+        wall
     }
 
     fn advance(&mut self, to: Time) {
@@ -256,6 +266,27 @@ impl World {
     }
 }
 
+/// Both clocks at the beginning of a timed part; the wall's is read last.
+struct Clocks {
+    cpu: Duration,
+    wall: Instant,
+}
+
+impl Clocks {
+    fn read() -> Clocks {
+        Clocks { cpu: cpu(), wall: Instant::now() }
+    }
+}
+
+/// CPU time of this thread as of the kernel's latest tick: a sample for a single part, exact enough over thousands of
+/// them, and not disturbed by whatever else the machine does.
+fn cpu() -> Duration {
+    let stat = std::fs::read_to_string("/proc/thread-self/schedstat").unwrap_or_default();
+    Duration::from_nanos(
+        stat.split_whitespace().next().and_then(|nanos| nanos.parse().ok()).unwrap_or_default(),
+    )
+}
+
 /// A peer's end of a dialog: the 200 that the caller got names both tags, the target and the Call-ID.
 struct Ends {
     answer: String,
@@ -370,6 +401,7 @@ fn calls_per_second(criterion: &mut Criterion) {
         bencher.iter_custom(|waves| (0..waves).map(|_| world.wave()).sum());
     });
     group.finish();
+    let before = world.cpu;
     let mut waves: Vec<Duration> = (0..400).map(|_| world.wave()).collect();
     waves.sort_unstable();
     let per_call = |spent: Duration| spent.as_secs_f64() / WAVE as f64;
@@ -382,6 +414,10 @@ fn calls_per_second(criterion: &mut Criterion) {
             call * 1e6,
             1.0 / call
         );
+    }
+    let call = per_call(world.cpu - before) / waves.len() as f64;
+    if call > 0.0 {
+        println!("the same in CPU time: {:.2} µs, {:.0} calls/s on one core", call * 1e6, 1.0 / call);
     }
     world.pass(Duration::from_secs(200));
     assert!(world.engine.is_empty(), "nothing may be left");

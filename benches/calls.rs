@@ -8,6 +8,8 @@
 //! **Bytes of an idle call.** Growth of the resident set over 20,000 calls that stand, after the transactions that made
 //! them have lingered out. It counts everything: legs, dialogs, indexes, both SDPs, the allocator's waste.
 
+#![allow(clippy::unwrap_used)] // A bench may stop at its own mistakes.
+
 use baton::call::command::{Command, HandoffRequest, Reply};
 use baton::call::engine::{Engine, Input, Output, Settings};
 use baton::observe::secret::Secret;

@@ -3,7 +3,7 @@
 //!
 //! ```text
 //! engine        one input in, outputs out: routes and indexes only
-//! call          one call: its facts and its phase
+//! live          one call: its facts and its phase
 //! admission     INVITE -> trunk, agent, or a refusal
 //! conversation  two answered legs: what passes between them
 //! decision      who wants what -> a checked, expanded plan
@@ -13,7 +13,6 @@
 //! ```
 
 mod admission;
-mod call;
 pub mod command;
 mod context;
 mod conversation;
@@ -23,6 +22,7 @@ pub mod event;
 mod facts;
 mod handoff;
 mod io;
+mod live;
 mod phase;
 pub mod record;
 mod view;

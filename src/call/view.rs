@@ -1,6 +1,6 @@
 //! What is shown of a call.
 
-use super::call::Call;
+use super::live::Call;
 use super::phase::Phase;
 use super::record::{CallRecord, CallState, CallView, HandoffView, LegView, Role, Stamp};
 use crate::sip::stack::LegState;

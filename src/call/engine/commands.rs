@@ -36,7 +36,7 @@ impl Engine {
             }
             Command::HangUp { call } => {
                 let key = self.find_call(&call)?;
-                let before = self.show(key).ok_or_else(|| Refusal::NoCall(call))?;
+                let before = self.show(key).ok_or(Refusal::NoCall(call))?;
                 self.step(key, Stimulus::HangUp { why: "hung up by request" });
                 // Without a leg that still has to close, the call is gone already.
                 Ok(Reply::Call(Box::new(self.show(key).unwrap_or(before))))

@@ -13,10 +13,10 @@ mod commands;
 mod stepping;
 
 use crate::call::admission::Keyring;
-use crate::call::call::Call;
 use crate::call::context::{CallKey, LegIndex, Queries, Queued};
 use crate::call::event::{Direction, Event, What};
 pub use crate::call::io::{Input, Output, Settings};
+use crate::call::live::Call;
 use crate::call::phase::Stimulus;
 use crate::call::record::Stamp;
 use crate::call::view;

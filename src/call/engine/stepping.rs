@@ -2,10 +2,10 @@
 
 use super::Engine;
 use crate::call::admission::{self, Load};
-use crate::call::call::Call;
 use crate::call::context::{CallKey, Context};
 use crate::call::event::What;
 use crate::call::facts::Facts;
+use crate::call::live::Call;
 use crate::call::phase::setup::Setup;
 use crate::call::phase::{Phase, Stimulus};
 use crate::call::record::Role;

@@ -67,11 +67,11 @@ impl Moving {
         conversation: Conversation,
         given: Given,
         by: By,
-    ) -> Result<Start, (Conversation, Refusal)> {
+    ) -> Result<Start, Box<(Conversation, Refusal)>> {
         let id: Box<str> = (&*cx.ident.handoff_id(facts.slot)).into();
         match decision::plan(cx, facts, given, by, true, &id) {
             Ok(plan) => Ok(Start { conversation, plan, id, referral: None, is_fallback: by == By::Loss }),
-            Err(refusal) => Err((conversation, refusal)),
+            Err(refusal) => Err(Box::new((conversation, refusal))),
         }
     }
 
@@ -88,7 +88,7 @@ impl Moving {
             Ok(start) => return Self::begin(cx, facts, start),
             Err(refused) => refused,
         };
-        let (conversation, refusal) = refused;
+        let (conversation, refusal) = *refused;
         cx.tell(What::Ignored { call: facts.id.to_string(), what: format!("the decision: {refusal}") });
         if by != By::Loss {
             let given = Given::fallback(facts, "agent_left");

@@ -169,7 +169,8 @@ impl Talking {
                 start.referral = Some(Referral::new(leg, subscription));
                 Moving::begin(cx, facts, start)
             }
-            Err((conversation, refusal)) => {
+            Err(refused) => {
+                let (conversation, refusal) = *refused;
                 let status = refusal_status(&refusal);
                 cx.tell(What::Ignored {
                     call: facts.id.to_string(),

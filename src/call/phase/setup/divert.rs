@@ -59,11 +59,11 @@ impl Setup {
         facts: &mut Facts,
         given: Given,
         by: By,
-    ) -> Result<Phase, (Setup, Refusal)> {
+    ) -> Result<Phase, (Box<Setup>, Refusal)> {
         let id: Box<str> = (&*cx.ident.handoff_id(facts.slot)).into();
         let plan = match decision::plan(cx, facts, given, by, false, &id) {
             Ok(plan) => plan,
-            Err(refusal) => return Err((self, refusal)),
+            Err(refusal) => return Err((Box::new(self), refusal)),
         };
         if let Trying::Agent { leg, .. } = self.trying {
             self.drop_leg(cx, leg, "Handoff");
@@ -81,7 +81,7 @@ impl Setup {
                         Ok(self.phase())
                     }
                     None => {
-                        self.trying = Trying::FindingAgent { query: 0 };
+                        self.trying = Trying::Nobody;
                         Ok(self.target_failed(cx, facts, handoff, Cause::Unreachable, None))
                     }
                 }
@@ -95,7 +95,7 @@ impl Setup {
     fn redirect(mut self, cx: &mut Context<'_>, facts: &mut Facts, mut handoff: Box<Handoff>) -> Phase {
         handoff.attempt(cx, Way::Redirect, HandoffState::Joining, Some(facts.sip_call_id.to_string()));
         let Some(uri) = target(cx, facts, &handoff).map(|(uri, ..)| uri) else {
-            self.trying = Trying::FindingAgent { query: 0 };
+            self.trying = Trying::Nobody;
             return self.target_failed(cx, facts, handoff, Cause::Failed, None);
         };
         let mut fields = handoff.plan.fields.clone();

@@ -37,6 +37,8 @@ pub(crate) struct Setup {
 /// Who is called.
 #[derive(Debug)]
 enum Trying {
+    /// Between two parties, or at the end of all.
+    Nobody,
     /// The agent's address is looked up.
     FindingAgent { query: u64 },
     /// The agent is called.
@@ -64,7 +66,7 @@ impl Setup {
         caller: LegId,
         invite: &Message<'_>,
     ) -> Phase {
-        let trying = Trying::FindingAgent { query: 0 };
+        let trying = Trying::Nobody;
         let setup = Setup { caller, invite: invite.bytes().into(), party: 0, trying };
         setup.agent_failed(cx, facts, 486, Origin::Local, None)
     }
@@ -76,7 +78,7 @@ impl Setup {
     /// The handoff that runs, if one does.
     pub(crate) fn handoff(&self) -> Option<&Handoff> {
         match &self.trying {
-            Trying::FindingAgent { .. } | Trying::Agent { .. } => None,
+            Trying::Nobody | Trying::FindingAgent { .. } | Trying::Agent { .. } => None,
             Trying::FindingTarget { handoff, .. }
             | Trying::Target { handoff, .. }
             | Trying::HandingBack { handoff } => Some(handoff),
@@ -89,7 +91,10 @@ impl Setup {
         match &self.trying {
             Trying::Agent { leg, .. } => legs.push((*leg, Role::Agent)),
             Trying::Target { leg, .. } => legs.push((*leg, Role::Target)),
-            Trying::FindingAgent { .. } | Trying::FindingTarget { .. } | Trying::HandingBack { .. } => {}
+            Trying::Nobody
+            | Trying::FindingAgent { .. }
+            | Trying::FindingTarget { .. }
+            | Trying::HandingBack { .. } => {}
         }
         legs
     }
@@ -101,7 +106,7 @@ impl Setup {
             Trying::Target { until, handoff, .. } => Some((*until).min(handoff.total)),
             Trying::FindingTarget { handoff, .. } => Some(handoff.total),
             // A name that is looked up is answered by the network layer in bounded time.
-            Trying::FindingAgent { .. } | Trying::HandingBack { .. } => None,
+            Trying::Nobody | Trying::FindingAgent { .. } | Trying::HandingBack { .. } => None,
         }
     }
 
@@ -118,13 +123,14 @@ impl Setup {
         match self.trying {
             Trying::FindingAgent { query } if query == answer => {
                 if flows.is_empty() {
-                    self.trying = Trying::FindingAgent { query: 0 };
+                    self.trying = Trying::Nobody;
                     return self.agent_failed(cx, facts, 503, Origin::Local, None);
                 }
                 let uri = facts.agent.address.text.clone();
                 let own = [identity::call_id_field(&facts.id)];
                 let from = From::caller(facts);
-                let Some(leg) = self.connect(cx, facts, flows, &uri, &from, &own, None) else {
+                let callee = Callee { uri: &uri, from, fields: &own, credentials: None };
+                let Some(leg) = self.connect(cx, facts, flows, &callee) else {
                     return self.end(
                         cx,
                         facts,
@@ -139,15 +145,15 @@ impl Setup {
                 self.phase()
             }
             Trying::FindingTarget { query, mut handoff, request_uri, credentials } if query == answer => {
-                self.trying = Trying::FindingAgent { query: 0 };
+                self.trying = Trying::Nobody;
                 if flows.is_empty() {
                     handoff.answered(503, reason_phrase(503), Origin::Local);
                     return self.target_failed(cx, facts, handoff, Cause::Unreachable, None);
                 }
                 let from = From::target(facts, &handoff);
                 let fields = &handoff.plan.fields;
-                let Some(leg) = self.connect(cx, facts, flows, &request_uri, &from, fields, credentials)
-                else {
+                let callee = Callee { uri: &request_uri, from, fields, credentials };
+                let Some(leg) = self.connect(cx, facts, flows, &callee) else {
                     return self.target_failed(cx, facts, handoff, Cause::Failed, None);
                 };
                 facts.own(cx, leg, Role::Target);
@@ -174,11 +180,9 @@ impl Setup {
         cx: &mut Context<'_>,
         facts: &Facts,
         flows: &[Flow],
-        uri: &str,
-        from: &From<'_>,
-        fields: &[Field],
-        credentials: Option<u16>,
+        callee: &Callee<'_>,
     ) -> Option<LegId> {
+        let Callee { uri, from, fields, credentials } = *callee;
         let mut index = Index::default();
         let invite = decode(&self.invite, &mut index, Framing::Datagram).ok()?;
         let host = cx.advertised(flows.first().copied()).to_string();
@@ -261,7 +265,8 @@ impl Setup {
         cx.counters.calls_answered += 1;
         let (role, handoff) = match self.trying {
             Trying::Target { handoff, .. } => (Role::Target, Some(handoff)),
-            Trying::Agent { .. }
+            Trying::Nobody
+            | Trying::Agent { .. }
             | Trying::FindingAgent { .. }
             | Trying::FindingTarget { .. }
             | Trying::HandingBack { .. } => (Role::Agent, None),
@@ -293,14 +298,14 @@ impl Setup {
         match self.trying {
             Trying::Agent { leg: agent, .. } if agent == leg => {
                 cx.release(leg);
-                self.trying = Trying::FindingAgent { query: 0 };
+                self.trying = Trying::Nobody;
                 self.agent_failed(cx, facts, status, origin, message)
             }
             Trying::Target { leg: target, mut handoff, .. } if target == leg => {
                 cx.release(leg);
                 handoff.answered(status, &phrase(message, status), origin);
                 let cause = explain::cause(status, Where::InviteResponse).unwrap_or(Cause::Failed);
-                self.trying = Trying::FindingAgent { query: 0 };
+                self.trying = Trying::Nobody;
                 self.target_failed(cx, facts, handoff, cause, Some(status))
             }
             trying => {
@@ -315,18 +320,18 @@ impl Setup {
         match self.trying {
             Trying::Agent { leg, until } if until <= now => {
                 self.drop_leg(cx, leg, "No answer");
-                self.trying = Trying::FindingAgent { query: 0 };
+                self.trying = Trying::Nobody;
                 self.agent_failed(cx, facts, 408, Origin::Local, None)
             }
             Trying::Target { leg, until, mut handoff } if until.min(handoff.total) <= now => {
-                self.trying = Trying::FindingAgent { query: 0 };
+                self.trying = Trying::Nobody;
                 self.drop_leg(cx, leg, "No answer");
                 handoff.answered(408, reason_phrase(408), Origin::Local);
                 self.target_failed(cx, facts, handoff, Cause::NoAnswer, None)
             }
             Trying::FindingTarget { mut handoff, .. } if handoff.total <= now => {
                 handoff.answered(503, reason_phrase(503), Origin::Local);
-                self.trying = Trying::FindingAgent { query: 0 };
+                self.trying = Trying::Nobody;
                 self.target_failed(cx, facts, handoff, Cause::Unreachable, None)
             }
             trying => {
@@ -377,13 +382,16 @@ impl Setup {
     /// The handoff is cancelled by request: its target is let go, and the agent is called (again), for the caller must
     /// not be left with nobody.
     pub(crate) fn cancel(mut self, cx: &mut Context<'_>, facts: &mut Facts) -> Phase {
-        let handoff = match std::mem::replace(&mut self.trying, Trying::FindingAgent { query: 0 }) {
+        let handoff = match std::mem::replace(&mut self.trying, Trying::Nobody) {
             Trying::FindingTarget { handoff, .. } => handoff,
             Trying::Target { leg, handoff, .. } => {
                 self.drop_leg(cx, leg, "Cancelled");
                 handoff
             }
-            trying @ (Trying::FindingAgent { .. } | Trying::Agent { .. } | Trying::HandingBack { .. }) => {
+            trying @ (Trying::Nobody
+            | Trying::FindingAgent { .. }
+            | Trying::Agent { .. }
+            | Trying::HandingBack { .. }) => {
                 self.trying = trying;
                 return self.phase();
             }
@@ -399,7 +407,7 @@ impl Setup {
 
     fn into_handoff(self) -> Option<Box<Handoff>> {
         match self.trying {
-            Trying::FindingAgent { .. } | Trying::Agent { .. } => None,
+            Trying::Nobody | Trying::FindingAgent { .. } | Trying::Agent { .. } => None,
             Trying::FindingTarget { handoff, .. }
             | Trying::Target { handoff, .. }
             | Trying::HandingBack { handoff } => Some(handoff),
@@ -433,7 +441,16 @@ impl Setup {
     }
 }
 
+/// Who is called, and with what.
+struct Callee<'a> {
+    uri: &'a str,
+    from: From<'a>,
+    fields: &'a [Field],
+    credentials: Option<u16>,
+}
+
 /// Whom the called party sees.
+#[derive(Clone, Copy)]
 struct From<'a> {
     user: Option<&'a str>,
     name: Option<&'a str>,

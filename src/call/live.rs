@@ -90,14 +90,15 @@ impl Call {
                 Phase::Talking(Talking { conversation, late, farewell }) => {
                     match Moving::decided(cx, facts, conversation, given, By::Client) {
                         Ok(start) => (Moving::begin(cx, facts, start), None),
-                        Err((conversation, refusal)) => {
+                        Err(refused) => {
+                            let (conversation, refusal) = *refused;
                             (Phase::Talking(Talking { conversation, late, farewell }), Some(refusal))
                         }
                     }
                 }
                 Phase::Setup(setup) => match setup.divert(cx, facts, given, By::Client) {
                     Ok(phase) => (phase, None),
-                    Err((setup, refusal)) => (Phase::Setup(Box::new(setup)), Some(refusal)),
+                    Err((setup, refusal)) => (Phase::Setup(setup), Some(refusal)),
                 },
                 phase @ (Phase::Moving(_) | Phase::Ending(_) | Phase::Over) => (phase, Some(Refusal::Ending)),
             };

@@ -1166,7 +1166,7 @@ mod responses {
             let (text, flow) = respond(&request, from_port(source), 200);
             assert_eq!(flow, from_port(port), "{via}");
             let top = text.lines().nth(1).expect("a Via");
-            assert!(top.ends_with(&format!("{received}")) && !top.contains("received=198"), "{via}: {top}");
+            assert!(top.ends_with(&received.to_string()) && !top.contains("received=198"), "{via}: {top}");
             assert_eq!(top.contains("received"), !received.is_empty(), "{via}: {top}");
         }
         let request = their_request("INVITE", &["by=192.0.2.7:5070"]);

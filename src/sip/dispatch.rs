@@ -101,11 +101,16 @@ impl Stack {
             return self.refuse(now, flow, message, 500, &|_| ());
         }
         leg.remote_cseq = Some(number);
+        let released = leg.released;
         if let Some(event) = self.refuse_extension(now, flow, message) {
             return event;
         }
         match method {
             Method::Bye => self.on_bye(now, flow, id, message),
+            // Nobody is left to answer: the leg is only waiting for its end.
+            Method::Invite | Method::Update | Method::Info | Method::Refer if released => {
+                self.refuse(now, flow, message, 481, &|_| ())
+            }
             Method::Invite => self.on_reinvite(now, flow, id, message),
             Method::Update => self.on_update(now, flow, id, message),
             Method::Info => self.on_info(now, flow, id, message),

@@ -12,6 +12,8 @@ use std::time::{Duration, Instant};
 
 #[path = "../fuzz/bodies/decode.rs"]
 mod decode;
+#[path = "../fuzz/bodies/engine.rs"]
+mod engine;
 #[path = "../fuzz/bodies/frame.rs"]
 mod frame;
 #[path = "../fuzz/bodies/sipfrag.rs"]
@@ -201,4 +203,17 @@ fn table_holds() {
             .to_vec(),
     );
     drive("table", &corpus, table::table_body);
+}
+
+#[test]
+fn engine_holds() {
+    // Each byte is a choice: stories of a call with all sorts of continuations.
+    let mut random = Random(7);
+    let stories = (0..64).map(|length| (0..length * 4).map(|_| random.next() as u8).collect());
+    let mut corpus: Vec<Vec<u8>> = stories.collect();
+    // INVITE, resolved, answered, acknowledged, handed off.
+    corpus.push(vec![
+        0, 0, 9, 0, 1, 1, 0, 0, 0, 1, 0, 0, 10, 0, 0, 1, 0, 3, 0, 13, 0, 5, 1, 0, 0, 0, 1, 0, 0, 0,
+    ]);
+    drive("engine", &corpus, engine::engine_body);
 }

@@ -221,8 +221,23 @@ fn hanging_up_while_a_refer_runs_ends_all() {
     t.call.reply(&refer, 202);
     t.world.command(Command::HangUp { call: t.world.call_id() });
     t.both_get_bye();
-    t.world.settle();
-    assert_eq!(t.world.ended_handoffs().len(), 1);
+    let handoff = t.world.assert_ended("failed");
+    assert_eq!(handoff.cause.as_deref(), Some("failed"));
+    assert_eq!(t.world.complaints(), (1, 1));
+    t.world.assert_empty();
+}
+
+#[test]
+fn hanging_up_after_the_refer_failed_warns_once() {
+    let t = Talking::new();
+    t.world.handoff("front-desk");
+    let refer = t.call.expect("REFER");
+    t.call.reply(&refer, 603);
+    t.world.advance(ms(100));
+    t.world.command(Command::HangUp { call: t.world.call_id() });
+    t.both_get_bye();
+    t.world.assert_ended("failed");
+    assert_eq!(t.world.complaints(), (1, 1));
     t.world.assert_empty();
 }
 

@@ -276,3 +276,52 @@ fn a_stream_that_dies_with_a_request_in_flight() {
     pbx.closes_connection();
     world.assert_empty();
 }
+
+#[test]
+fn an_agent_that_hangs_up_before_its_offer_is_answered_gets_its_ack() {
+    let world = World::new();
+    let (pbx, agent) = (world.peer("pbx", PBX), world.peer("agent", AGENT));
+    let call = pbx.calling(NUMBER).body(None).send();
+    let leg = agent.expect_call();
+    leg.answer(&leg.invite(), &sdp("agent", 1));
+    let offer = call.expect(200);
+    leg.bye();
+    assert_eq!(leg.expect(200).method(), "BYE");
+    assert!(leg.expect("ACK").sdp().contains("m=audio 0 "), "declined, for nobody answers it");
+    call.ack_with(&offer, &sdp("pbx", 1));
+    call.expect_bye();
+    world.assert_empty();
+}
+
+#[test]
+fn a_cancel_of_a_call_that_is_over_gets_a_tag() {
+    let world = World::new();
+    let pbx = world.peer("pbx", PBX);
+    let call = pbx.invite("+19995550000");
+    let no = call.expect(404);
+    call.ack(&no);
+    call.cancel();
+    let ok = call.expect(200);
+    assert_ne!(ok.to_tag(), "");
+    world.assert_empty();
+}
+
+#[test]
+fn a_request_in_a_leg_that_nobody_listens_to_any_more_leaves_nothing() {
+    let (world, call, leg) = ringing();
+    call.cancel();
+    call.expect(200);
+    let gone = call.expect(487);
+    call.ack(&gone);
+    let cancel = leg.expect("CANCEL");
+    leg.reply(&cancel, 200);
+    world.advance(s(20));
+    leg.request("INFO", &[], "application/dtmf-relay", "Signal=1\r\n");
+    let fits = |m: &crate::common::message::Message| m.method() == "INFO" && m.status() >= 400;
+    world.settle();
+    let no = leg.peer.take(fits, crate::common::peer::Kind::Response(481));
+    assert!(no.is_some(), "it is refused at once");
+    leg.reply(&leg.invite(), 487);
+    leg.expect("ACK");
+    world.assert_empty();
+}

@@ -8,6 +8,8 @@ mod agent;
 mod bye;
 #[path = "scenarios/calls.rs"]
 mod calls;
+#[path = "scenarios/checks.rs"]
+mod checks;
 #[path = "scenarios/decisions.rs"]
 mod decisions;
 #[path = "scenarios/fallback.rs"]

@@ -248,7 +248,7 @@ fn step(world: &mut World, choices: &mut Choices<'_>, calls: &mut u32) {
                 let (query, uri) = world.queries.remove(at);
                 let agent = uri.windows(4).any(|w| w == b"0.80");
                 let flows = [flow(if agent { AGENT } else { PBX })];
-                let found = if choices.byte() % 8 == 0 { &[][..] } else { &flows[..] };
+                let found = if choices.byte().is_multiple_of(8) { &[][..] } else { &flows[..] };
                 world.input(Input::Resolved { query, flows: found });
             }
         }
@@ -420,7 +420,7 @@ fn in_dialog(world: &mut World, choices: &mut Choices<'_>) {
 fn repeat(world: &mut World, choices: &mut Choices<'_>) {
     if let Some((from, mut bytes)) = world.said.get(choices.below(world.said.len())).cloned() {
         mutate(&mut bytes, choices);
-        let other = if choices.byte() % 16 == 0 { flow(AGENT) } else { from };
+        let other = if choices.byte().is_multiple_of(16) { flow(AGENT) } else { from };
         world.say(other, bytes);
     }
 }

@@ -170,9 +170,9 @@ pub fn line_of(event: &Event) -> Line {
         What::CallRefused { sip_call_id, trunk, status, reason } => Line::warn("call.refused")
             .text("trunk", trunk)
             .number("status", *status)
-            .text("reason", reason)
+            .quoted("reason", Some(reason))
             .text("origin", "local")
-            .text("sip_call_id", sip_call_id),
+            .quoted("sip_call_id", Some(sip_call_id)),
         What::CallEnded(record) => call_ended(record),
         What::LegLost { call, role, status, origin, next } => Line::warn("leg.lost")
             .text("call", call)
@@ -181,7 +181,7 @@ pub fn line_of(event: &Event) -> Line {
             .text("origin", origin_word(*origin))
             .text("next", next),
         What::HandoffStarted(handoff) => handoff_line(Line::info("handoff.started"), handoff)
-            .some("reason", handoff.reason.as_deref())
+            .quoted("reason", handoff.reason.as_deref())
             .number("table_version", handoff.table_version),
         What::HandoffProgress { call, handoff, state, status } => {
             let line = Line::info("handoff.progress").text("call", call).text("handoff", handoff);
@@ -200,8 +200,10 @@ pub fn line_of(event: &Event) -> Line {
             .text("call", call)
             .text("handoff", handoff)
             .text("header", header)
-            .text("reason", why),
-        What::Ignored { call, what } => Line::warn("call.ignored").text("call", call).text("what", what),
+            .quoted("reason", Some(why)),
+        What::Ignored { call, what } => {
+            Line::warn("call.ignored").text("call", call).quoted("what", Some(what))
+        }
         What::Status { call, direction, method, status, reason, origin, sip_call_id, peer } => {
             let direction = match direction {
                 Direction::In => "in",
@@ -212,15 +214,15 @@ pub fn line_of(event: &Event) -> Line {
                 .text("direction", direction)
                 .text("method", *method)
                 .number("status", *status)
-                .text("reason", reason)
+                .quoted("reason", Some(reason))
                 .text("origin", origin_word(*origin))
-                .text("sip_call_id", sip_call_id)
+                .quoted("sip_call_id", Some(sip_call_id))
                 .text("peer", peer)
         }
         What::Fault { call, message } => Line::error("call.fault")
             .text("call", call)
-            .text("message", message)
-            .text("hint", "a fault in Baton cost this call; please report it"),
+            .quoted("message", Some(message))
+            .quoted("hint", Some("a fault in Baton cost this call; please report it")),
     };
     line.at(event.at.0.0)
 }
@@ -240,7 +242,7 @@ fn call_started(call: &CallView) -> Line {
         .some("agent", call.agent.as_deref())
         .phone("caller_id", call.caller_id.as_deref())
         .phone("called_number", Some(&call.called_number))
-        .some("sip_call_id", call.legs.first().map(|leg| leg.sip_call_id.as_str()))
+        .quoted("sip_call_id", call.legs.first().map(|leg| leg.sip_call_id.as_str()))
         .some("peer", call.legs.first().map(|leg| leg.peer.as_str()))
 }
 
@@ -252,7 +254,7 @@ fn call_ended(record: &CallRecord) -> Line {
         .text("environment", &call.environment)
         .text("trunk", &call.trunk)
         .some("agent", call.agent.as_deref())
-        .some("by", call.ended_by.as_deref())
+        .quoted("by", call.ended_by.as_deref())
         .number("duration_ms", ended.0.0 - call.started_at.0.0)
         .number("handoffs", call.handoffs.len())
 }
@@ -271,18 +273,18 @@ fn attempt_failed(line: Line, number: usize, attempt: &AttemptView, next: &str, 
         .number("attempt", number);
     // What a NOTIFY has told says more than the answer to the REFER that it came for, and has a phrase of its own.
     let line = match (attempt.final_status, attempt.status) {
-        (Some(told), _) => line.number("status", told).text("reason", reason_phrase(told)),
+        (Some(told), _) => line.number("status", told).quoted("reason", Some(reason_phrase(told))),
         (None, Some(status)) => {
-            line.number("status", status).some("reason", attempt.status_reason.as_deref())
+            line.number("status", status).quoted("reason", attempt.status_reason.as_deref())
         }
         (None, None) => line,
     };
     line.some("cause", attempt.cause.as_deref())
         .some("origin", attempt.origin.map(origin_word))
         .text("next", next)
-        .text("hint", hint)
+        .quoted("hint", Some(hint))
+        .quoted("sip_call_id", attempt.sip_call_id.as_deref())
         .phone("route", attempt.route.as_deref())
-        .some("sip_call_id", attempt.sip_call_id.as_deref())
 }
 
 fn handoff_ended(handoff: &HandoffView, caller_hurt: bool) -> Line {
@@ -294,7 +296,7 @@ fn handoff_ended(handoff: &HandoffView, caller_hurt: bool) -> Line {
         .number("attempts", handoff.attempts.len())
         .text("caller_hurt", if caller_hurt { "true" } else { "false" });
     if caller_hurt {
-        line.text("title", &handoff.explain.title).text("hint", &handoff.explain.next_step)
+        line.quoted("title", Some(&handoff.explain.title)).quoted("hint", Some(&handoff.explain.next_step))
     } else {
         line
     }

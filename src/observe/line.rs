@@ -59,6 +59,8 @@ pub type Sink = Arc<dyn Fn(Line) + Send + Sync>;
 #[derive(Clone, Debug, PartialEq, Eq)]
 enum Value {
     Text(String),
+    /// Always in quotes: what a peer wrote, or a sentence.
+    Quoted(String),
     Number(i64),
     Phone(String),
 }
@@ -112,6 +114,15 @@ impl Line {
     #[must_use]
     pub fn text(mut self, key: &'static str, value: impl Into<String>) -> Line {
         self.fields.push((key, Value::Text(value.into())));
+        self
+    }
+
+    /// A text that a peer wrote, or a sentence: in quotes whatever it holds, so that a reader of the log need not care.
+    #[must_use]
+    pub fn quoted(mut self, key: &'static str, value: Option<&str>) -> Line {
+        if let Some(value) = value {
+            self.fields.push((key, Value::Quoted(value.to_owned())));
+        }
         self
     }
 
@@ -172,6 +183,7 @@ impl Line {
                 }
                 Value::Phone(text) if style.mask_numbers => push_text(&mut out, &mask(text), style.format),
                 Value::Text(text) | Value::Phone(text) => push_text(&mut out, text, style.format),
+                Value::Quoted(text) => push_quoted(&mut out, text),
             }
         }
         if style.format == Format::Json {
@@ -192,8 +204,12 @@ fn push_text(out: &mut String, text: &str, format: Format) {
     let plain = |c: char| c.is_ascii_graphic() && !matches!(c, '"' | '=' | '\\');
     if format == Format::Logfmt && !text.is_empty() && text.len() <= LONGEST && text.chars().all(plain) {
         out.push_str(text);
-        return;
+    } else {
+        push_quoted(out, text);
     }
+}
+
+fn push_quoted(out: &mut String, text: &str) {
     out.push('"');
     for (count, c) in text.chars().enumerate() {
         if count == LONGEST {
@@ -259,6 +275,7 @@ mod tests {
             .text("reason", "For\"bid\r\nden\u{1b}[31m\u{202e}")
             .phone("route", Some("sip:+14155550123@10.0.0.5:5060"))
             .text("empty", "")
+            .quoted("hint", Some("look"))
             .some("absent", None)
     }
 
@@ -267,7 +284,8 @@ mod tests {
         assert_eq!(
             line().render(0, Style::default()),
             "2023-11-14T22:13:20.123Z WARN handoff.attempt_failed call=c-1a3-x status=403 \
-             reason=\"For\\\"bid\\r\\nden\\u001b[31m\\u202e\" route=sip:+14155550123@10.0.0.5:5060 empty=\"\""
+             reason=\"For\\\"bid\\r\\nden\\u001b[31m\\u202e\" route=sip:+14155550123@10.0.0.5:5060 empty=\"\" \
+             hint=\"look\""
         );
     }
 
@@ -278,7 +296,7 @@ mod tests {
             line().render(0, style),
             "{\"at\":\"2023-11-14T22:13:20.123Z\",\"level\":\"WARN\",\"event\":\"handoff.attempt_failed\",\
              \"call\":\"c-1a3-x\",\"status\":403,\"reason\":\"For\\\"bid\\r\\nden\\u001b[31m\\u202e\",\
-             \"route\":\"sip:+********123@10.0.0.5:5060\",\"empty\":\"\"}"
+             \"route\":\"sip:+********123@10.0.0.5:5060\",\"empty\":\"\",\"hint\":\"look\"}"
         );
     }
 

@@ -129,8 +129,21 @@ impl Conversation {
         }
         match event {
             Event::Request { leg, request, wish } => self.asked(cx, leg, request, wish, message),
-            Event::Response { sent, status, origin, needs_answer, .. } => {
-                let Some(at) = self.passes.iter().position(|p| p.sent == sent) else { return Heard::Nothing };
+            Event::Withdrawn { request, .. } => {
+                if let Some(at) = self.passes.iter().position(|p| p.request == request) {
+                    let pass = self.passes.remove(at);
+                    cx.stack.withdraw(cx.now, pass.to, pass.sent);
+                }
+                Heard::Nothing
+            }
+            Event::Response { leg, sent, status, origin, needs_answer } => {
+                let Some(at) = self.passes.iter().position(|p| p.sent == sent) else {
+                    if needs_answer {
+                        // It crossed the CANCEL; nobody is left to answer its offer.
+                        let _ = cx.stack.acknowledge(cx.now, leg, Content::default());
+                    }
+                    return Heard::Nothing;
+                };
                 let pass = self.passes.remove(at);
                 self.answered(cx, pass, (status, origin), needs_answer, message)
             }

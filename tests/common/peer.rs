@@ -555,7 +555,11 @@ impl Leg {
 
     /// The same with headers.
     pub fn cancel_with(&self, headers: &[(&str, &str)]) -> Rc<Message> {
-        let invite = self.invite();
+        self.cancel_of(&self.invite(), headers)
+    }
+
+    /// CANCEL of another INVITE than the first.
+    pub fn cancel_of(&self, invite: &Message, headers: &[(&str, &str)]) -> Rc<Message> {
         let head: String = headers.iter().map(|(name, value)| format!("{name}: {value}\r\n")).collect();
         let text = format!(
             "CANCEL {} SIP/2.0\r\nVia: {}\r\nMax-Forwards: 70\r\nFrom: {}\r\nTo: {}\r\nCall-ID: {}\r\nCSeq: {} CANCEL\r\n{head}Content-Length: 0\r\n\r\n",

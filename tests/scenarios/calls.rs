@@ -247,6 +247,31 @@ fn a_refused_reinvite_leaves_the_call_as_it_was() {
 }
 
 #[test]
+fn a_reinvite_that_is_cancelled_is_taken_back_on_the_other_side() {
+    let t = Talking::new();
+    let mine = t.call.reinvite(&sdp("pbx", 2));
+    let re = t.leg.expect("INVITE");
+    t.leg.reply(&re, 180);
+    t.call.cancel_of(&mine, &[]);
+    t.call.expect(200);
+    let no = t.call.expect(487);
+    t.call.ack(&no);
+    let cancel = t.leg.expect("CANCEL");
+    t.leg.reply(&cancel, 200);
+    t.leg.reply(&re, 487);
+    t.leg.expect("ACK");
+    // The session is free again, and as it was.
+    t.call.reinvite(&sdp("pbx", 3));
+    let re = t.leg.expect("INVITE");
+    t.leg.answer(&re, &sdp("agent", 1));
+    t.leg.expect("ACK");
+    let ok = t.call.expect(200);
+    t.call.ack(&ok);
+    t.caller_hangs_up();
+    t.world.assert_empty();
+}
+
+#[test]
 fn an_update_passes_with_its_offer_and_answer() {
     let t = Talking::new();
     let hold = sdp_with("pbx", 2, "m=audio 4000 RTP/AVP 0\r\na=inactive\r\n");

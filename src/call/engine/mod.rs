@@ -281,6 +281,7 @@ fn leg_of(event: sip::Event) -> LegId {
         | sip::Event::Confirmed { leg }
         | sip::Event::Unconfirmed { leg }
         | sip::Event::Request { leg, .. }
+        | sip::Event::Withdrawn { leg, .. }
         | sip::Event::Response { leg, .. }
         | sip::Event::Notified { leg, .. }
         | sip::Event::Bye { leg }

@@ -98,6 +98,7 @@ impl Ending {
             | Event::Confirmed { .. }
             | Event::Unconfirmed { .. }
             | Event::Notified { .. }
+            | Event::Withdrawn { .. }
             | Event::Incoming { .. } => {}
             Event::Bye { leg }
             | Event::Closed { leg, .. }

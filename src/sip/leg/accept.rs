@@ -2,7 +2,7 @@
 
 use super::send::{body_of, sdp_of, write_contact};
 use super::usage::{Leg, Offered, Party, Unacked, Usage};
-use super::{Content, Event, LegId, carry};
+use super::{Content, Event, LegId, RequestId, carry};
 use crate::sip::dialog::{Dialog, Parts, route_set};
 use crate::sip::flow::Flow;
 use crate::sip::offer_answer::{Exchange, Local, Session};
@@ -121,7 +121,7 @@ impl Stack {
                 if leg.asked.remove(place).offered {
                     leg.session.refused();
                 }
-                None
+                self.told(id, Event::Withdrawn { leg: id, request: RequestId(invite) })
             }
         }
     }

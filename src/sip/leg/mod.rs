@@ -177,6 +177,14 @@ pub enum Event {
         /// What it wants.
         wish: Wish,
     },
+    /// The peer cancelled its re-INVITE; 200 and 487 are sent, and the request takes no answer any more. What was passed
+    /// on of it is to be taken back by [`crate::sip::Stack::withdraw`].
+    Withdrawn {
+        /// The leg.
+        leg: LegId,
+        /// The re-INVITE.
+        request: RequestId,
+    },
     /// The final response to a request of ours inside the leg. For a re-INVITE with `needs_answer` see `Answered`.
     Response {
         /// The leg.

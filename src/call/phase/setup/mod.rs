@@ -245,6 +245,7 @@ impl Setup {
             | Event::Confirmed { .. }
             | Event::Unconfirmed { .. }
             | Event::Response { .. }
+            | Event::Withdrawn { .. }
             | Event::Notified { .. } => self.phase(),
         }
     }

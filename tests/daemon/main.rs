@@ -12,3 +12,4 @@ mod life;
 mod phone;
 mod reload;
 mod stream;
+mod torture;

@@ -84,13 +84,13 @@ baton.toml:4:1: error: unknown key `max_cals` in [sip]
    |
  4 | max_cals = 5
    | ^^^^^^^^
-  expected: one of `listen`, `advertise`, `workers`, `max_calls` or `max_duration`
+  expected: one of `listen`, `advertise`, `workers`, `max_calls`, `max_duration` or `drain`
   help: did you mean `max_calls`?
 baton.toml:5:2: error: unknown key `htttp`
    |
  5 | [htttp]
    |  ^^^^^
-  expected: one of `sip`, `http`, `state`, `trunk`, `agent` or `environment`
+  expected: one of `sip`, `http`, `log`, `state`, `trunk`, `agent` or `environment`
   help: did you mean `http`?
 "#,
     );

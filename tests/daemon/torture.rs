@@ -148,7 +148,10 @@ fn over_tcp_every_message_gets_its_verdict() {
             wrong.push(format!("{file}: {verdict}, but its stream is not {fate:?}"));
         }
         if received(&house) - before != taken {
-            wrong.push(format!("{file}: {verdict}, {} messages taken, not {taken}", received(&house) - before));
+            wrong.push(format!(
+                "{file}: {verdict}, {} messages taken, not {taken}",
+                received(&house) - before
+            ));
         }
     }
     assert!(wrong.is_empty(), "{wrong:#?}");

@@ -1542,7 +1542,8 @@ fn the_defaults_are_those_of_the_contract() {
     assert_eq!(printed, "");
     let Configuration { sip, http, topology, tables, state_dir, .. } =
         loaded.configuration.expect("no errors");
-    let listen: Vec<String> = sip.listen.iter().map(|l| format!("{}:{}", l.transport, l.address)).collect();
+    let listen: Vec<String> =
+        sip.listen.iter().map(|l| format!("{}:{}", l.transport.as_param(), l.address)).collect();
     assert_eq!(listen, ["udp:0.0.0.0:5060", "tcp:0.0.0.0:5060"]);
     assert_eq!((sip.workers, sip.max_calls, sip.max_duration.as_secs()), (0, 20_000, 4 * 3600));
     assert_eq!(http.listen.to_string(), "127.0.0.1:8060");

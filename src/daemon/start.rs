@@ -23,8 +23,8 @@ use crate::routing::Tables;
 use crate::routing::file::Diagnostic;
 use crate::routing::topology::Listener as Configured;
 use crate::shard::{Clock, Network, Shards, Start, turn};
+use crate::sip;
 use crate::sip::ident::{Seed, SlotKey};
-use crate::sip::{self, Transport};
 use crate::store::StateDir;
 use crate::store::records::Records;
 use anyhow::{Context, anyhow};
@@ -218,10 +218,7 @@ fn workers(configured: u16) -> usize {
 
 fn listens(configuration: &Configuration) -> Vec<Listen> {
     let listen = |listener: &Configured| Listen {
-        transport: match listener.transport {
-            crate::routing::address::Transport::Udp => Transport::Udp,
-            crate::routing::address::Transport::Tcp => Transport::Tcp,
-        },
+        transport: listener.transport,
         address: listener.address,
         advertised: configuration
             .sip

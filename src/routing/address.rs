@@ -5,33 +5,9 @@ use std::fmt;
 use std::net::IpAddr;
 use std::sync::Arc;
 
+use crate::sip::Transport;
 use crate::wire::Malformed;
 use crate::wire::uri::{self, Uri};
-
-/// A transport that a SIP URI or a listener may name.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub enum Transport {
-    /// UDP (RFC 3261 §18).
-    Udp,
-    /// TCP (RFC 3261 §18).
-    Tcp,
-}
-
-impl Transport {
-    /// The name as the configuration and a `transport` parameter write it.
-    pub fn name(self) -> &'static str {
-        match self {
-            Self::Udp => "udp",
-            Self::Tcp => "tcp",
-        }
-    }
-}
-
-impl fmt::Display for Transport {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.name())
-    }
-}
 
 /// The host of an address.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]

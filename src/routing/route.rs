@@ -115,7 +115,7 @@ impl Route {
             let mut uri = format!("sip:{}@{}", super::headers::user_part(number), trunk.address.host_port());
             if let Some(transport) = trunk.address.transport {
                 uri.push_str(";transport=");
-                uri.push_str(transport.name());
+                uri.push_str(transport.as_param());
             }
             (uri, &trunk.address)
         };

@@ -10,11 +10,12 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::address::{Address, Host, Transport};
+use super::address::{Address, Host};
 use super::net::IpNet;
 use super::profile::Overrides;
 use super::table::Id;
 use crate::observe::secret::Secret;
+use crate::sip::Transport;
 
 /// Where the called number of an INVITE stands (`called_from`).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -14,7 +14,7 @@ use super::{
     Advertise, Advertised, Agent, Auth, CalledFrom, Environment, Listener, Settings, Topology, Trunk,
     Unanswered,
 };
-use crate::routing::address::{Address, AddressError, Host, Transport};
+use crate::routing::address::{Address, AddressError, Host};
 use crate::routing::country;
 use crate::routing::file::{At, Report, Section, quoted, with_article};
 use crate::routing::net::IpNet;
@@ -22,6 +22,7 @@ use crate::routing::number;
 use crate::routing::profile::Overrides;
 use crate::routing::select::Pattern;
 use crate::routing::table::{Id, Table, check_id, expected_ids};
+use crate::sip::Transport;
 
 const SECOND: Duration = Duration::from_secs(1);
 const DAY: Duration = Duration::from_secs(24 * 3600);

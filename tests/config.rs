@@ -1565,11 +1565,11 @@ fn the_defaults_are_those_of_the_contract() {
 fn a_restart_is_told_by_key() {
     let old =
         read(&[("baton.toml", BATON), ("destinations.toml", TABLE)]).0.configuration.expect("no errors");
-    let text = format!("{BATON}[sip]\nlisten = [\"udp:127.0.0.1:0\"]\n[http]\nlisten = \"127.0.0.1:0\"\n");
+    let text = format!("{BATON}[sip]\nlisten = [\"udp:127.0.0.1:0\"]\ndrain = \"7s\"\n[http]\nlisten = \"127.0.0.1:0\"\n");
     let mut new =
         read(&[("baton.toml", &text), ("destinations.toml", TABLE)]).0.configuration.expect("no errors");
     new.state_dir = old.state_dir.clone();
-    assert_eq!(Configuration::restart_needed(&old, &new), ["sip.listen", "http.listen"]);
+    assert_eq!(Configuration::restart_needed(&old, &new), ["sip.listen", "sip.drain", "http.listen"]);
     assert!(Configuration::restart_needed(&old, &old).is_empty());
 }
 

@@ -356,6 +356,7 @@ impl Configuration {
             ("sip.workers", old.sip.workers != new.sip.workers),
             ("sip.max_calls", old.sip.max_calls != new.sip.max_calls),
             ("sip.max_duration", old.sip.max_duration != new.sip.max_duration),
+            ("sip.drain", old.sip.drain != new.sip.drain),
             ("http.listen", old.http.listen != new.http.listen),
             ("http.token", old.http.token != new.http.token),
             ("http.public_url", old.http.public_url != new.http.public_url),

@@ -29,14 +29,14 @@ pub struct Listen {
 #[derive(Debug, thiserror::Error)]
 pub enum ListenError {
     /// The kernel refused it.
-    #[error("cannot listen on {transport}:{address}: {source}{}", hint(source))]
+    #[error("cannot listen on {transport}:{address}: {error}{}", hint(error))]
     Bind {
         /// `udp`, `tcp`.
         transport: &'static str,
         /// Where.
         address: SocketAddr,
-        /// Why.
-        source: io::Error,
+        /// Why. Part of the message, so not named as its source: whoever prints the chain would print it twice.
+        error: io::Error,
     },
     /// A wildcard, and no address to put in its place.
     #[error("{0} stands for all local addresses, and there is none of its family")]
@@ -89,7 +89,7 @@ pub fn bind(listens: &[Listen]) -> Result<Bound, ListenError> {
 impl Bound {
     fn open(&mut self, listen: &Listen, address: SocketAddr) -> Result<SocketAddr, ListenError> {
         let index = u16::try_from(self.listeners.len()).map_err(|_| ListenError::TooMany)?;
-        let fault = |source| ListenError::Bind { transport: listen.transport.as_param(), address, source };
+        let fault = |error| ListenError::Bind { transport: listen.transport.as_param(), address, error };
         let local = match listen.transport {
             Transport::Udp => {
                 let socket = udp(address).map_err(fault)?;
@@ -187,7 +187,8 @@ mod tests {
             Listen { transport: Transport::Udp, address: "127.0.0.1:0".parse().unwrap(), advertised: None };
         let bound = bind(std::slice::from_ref(&first)).unwrap();
         let again = Listen { address: bound.listeners[0].local, ..first };
-        let error = bind(&[again]).unwrap_err().to_string();
-        assert!(error.contains("another process listens there"), "{error}");
+        let error = bind(&[again]).unwrap_err();
+        assert!(error.to_string().contains("another process listens there"), "{error}");
+        assert!(std::error::Error::source(&error).is_none(), "its cause would be printed twice");
     }
 }

@@ -13,19 +13,19 @@ const HTTP_ADDRESS: &str = "http-address";
 
 /// A file of the state directory could not be read or written.
 #[derive(Debug, thiserror::Error)]
-#[error("{}: {what}: {source}", .path.display())]
+#[error("{}: {what}: {error}", .path.display())]
 pub struct StoreError {
     /// Which.
     pub path: PathBuf,
     /// What was tried.
     pub what: &'static str,
-    /// Why it failed.
-    pub source: io::Error,
+    /// Why it failed. Part of the message, so not named as its source: whoever prints the chain would print it twice.
+    pub error: io::Error,
 }
 
 impl StoreError {
     fn at(path: &Path, what: &'static str) -> impl FnOnce(io::Error) -> StoreError {
-        move |source| StoreError { path: path.to_owned(), what, source }
+        move |error| StoreError { path: path.to_owned(), what, error }
     }
 }
 

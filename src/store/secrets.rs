@@ -44,9 +44,9 @@ impl StateDir {
         let text = self.kept(SLOT_KEY, 16)?;
         let spoilt = || {
             let path = self.path().join(SLOT_KEY);
-            let source =
+            let error =
                 io::Error::other("expected 32 hexadecimal digits; delete the file to have it made anew");
-            StoreError { path, what: "is spoilt", source }
+            StoreError { path, what: "is spoilt", error }
         };
         let mut key = [0; 16];
         if text.len() != 32 || !text.is_ascii() {

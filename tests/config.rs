@@ -324,6 +324,7 @@ baton.toml:2:9: error: `token`: the environment variable BATON_TEST_NO_SUCH_VARI
    |
  2 | token = "env:BATON_TEST_NO_SUCH_VARIABLE"
    |         ^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^
+  help: set it in the environment of `baton serve`, and of whoever runs `baton` beside it
 baton.toml:5:1: error: `password` is missing in [trunk.pbx.auth]
    |
  5 | auth = { username = "baton" }
@@ -1565,7 +1566,9 @@ fn the_defaults_are_those_of_the_contract() {
 fn a_restart_is_told_by_key() {
     let old =
         read(&[("baton.toml", BATON), ("destinations.toml", TABLE)]).0.configuration.expect("no errors");
-    let text = format!("{BATON}[sip]\nlisten = [\"udp:127.0.0.1:0\"]\ndrain = \"7s\"\n[http]\nlisten = \"127.0.0.1:0\"\n");
+    let text = format!(
+        "{BATON}[sip]\nlisten = [\"udp:127.0.0.1:0\"]\ndrain = \"7s\"\n[http]\nlisten = \"127.0.0.1:0\"\n"
+    );
     let mut new =
         read(&[("baton.toml", &text), ("destinations.toml", TABLE)]).0.configuration.expect("no errors");
     new.state_dir = old.state_dir.clone();
@@ -1583,13 +1586,55 @@ fn one_fault_in_a_table_leaves_nothing() {
 #[test]
 fn files_that_cannot_be_read_are_told() {
     let (loaded, printed) = read(&[]);
-    assert_eq!(printed, "baton.toml: error: cannot be opened: there is no such file");
+    assert_eq!(
+        printed,
+        "baton.toml: error: cannot be opened: there is no such file\n  \
+         help: name a text file in UTF-8 that you may read, with --config or $BATON_CONFIG; `baton demo` needs none"
+    );
     assert!(loaded.configuration.is_none());
     let directory = tempfile::tempdir().expect("a temporary directory");
     std::fs::write(directory.path().join("baton.toml"), b"a = 1\nb = \"\xff\"\n").expect("a temporary file");
     let loaded = load(&directory.path().join("baton.toml"));
     assert_eq!(loaded.diagnostics[0].message, "line 2 is not UTF-8");
     assert_eq!(load(directory.path()).diagnostics[0].message, "is no file");
+}
+
+#[test]
+fn a_table_that_is_no_text_is_not_said_to_be_missing() {
+    let directory = tempfile::tempdir().expect("a temporary directory");
+    std::fs::write(directory.path().join("baton.toml"), BATON).expect("a temporary file");
+    std::fs::write(directory.path().join("destinations.toml"), b"# caf\xe9\n").expect("a temporary file");
+    let loaded = load(&directory.path().join("baton.toml"));
+    let fault = &loaded.diagnostics[0];
+    assert!(fault.message.ends_with("line 1 is not UTF-8"), "{fault}");
+    assert!(fault.suggestion.as_deref().is_some_and(|help| !help.contains("did you mean")), "{fault}");
+}
+
+#[test]
+fn a_misspelt_built_in_is_a_warning() {
+    let text = format!("{TABLE}[destination.front-desk.headers]\nX-Caller = \"${{caler_id:-unknown}}\"\n");
+    let (loaded, printed) = read(&[("baton.toml", BATON), ("destinations.toml", &text)]);
+    let expected = r#"
+destinations.toml:5:12: warning: `$caler_id` is not built in: a decision has to bring it
+   |
+ 5 | X-Caller = "${caler_id:-unknown}"
+   |            ^^^^^^^^^^^^^^^^^^^^^^
+  help: did you mean `$caller_id`?
+"#;
+    compare(&loaded, &printed, expected);
+}
+
+#[test]
+fn what_the_readme_shows_is_valid() {
+    let readme = std::fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("README.md"))
+        .expect("the README is there");
+    let blocks: Vec<&str> =
+        readme.split("```toml\n").skip(1).filter_map(|rest| rest.split("```").next()).collect();
+    let [table, baton] = blocks[..] else { panic!("a table and a configuration, not {}", blocks.len()) };
+    let baton = baton.replace("env:PBX_PASSWORD", "file:password");
+    let (loaded, printed) =
+        read(&[("baton.toml", &baton), ("destinations.toml", table), ("password", "s3cret")]);
+    compare(&loaded, &printed, "");
 }
 
 #[test]

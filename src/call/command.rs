@@ -99,16 +99,16 @@ pub enum Reply {
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Refusal {
     /// 404.
-    #[error("no live call has the id `{0}`")]
+    #[error("there is no call `{0}`, neither live nor lately ended")]
     NoCall(String),
     /// 404.
-    #[error("no handoff of a live call has the id `{0}`")]
+    #[error("there is no handoff `{0}`, neither of a live nor of a lately ended call")]
     NoHandoff(String),
     /// 409, with the first one's id.
     #[error("handoff {0} of this call is still running")]
     Busy(String),
     /// 409: a handoff that can no longer be cancelled.
-    #[error("the handoff is {} and cannot be cancelled any more", .0.as_str())]
+    #[error("the handoff cannot be cancelled in its state `{}`, only while it is `pending` or `ringing`", .0.as_str())]
     TooLate(HandoffState),
     /// 409: the call is ending.
     #[error("the call is ending")]

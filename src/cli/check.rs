@@ -42,7 +42,8 @@ impl Check {
             for diagnostic in &loaded.diagnostics {
                 page::print(&format!("{diagnostic}\n\n"))?;
             }
-            page::print(&summary(&path.display().to_string(), loaded.configuration.as_ref(), errors, all))?;
+            let path = path.display().to_string();
+            page::print(&summary(&path, loaded.configuration.as_ref().filter(|_| valid), errors, all))?;
         }
         Ok(if valid { Exit::Done } else { Exit::Configuration })
     }

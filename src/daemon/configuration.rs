@@ -135,7 +135,12 @@ pub fn find(named: Option<&Path>) -> Result<PathBuf, Box<Diagnostic>> {
 pub fn load(path: &Path) -> Loaded {
     let source = match open(path) {
         Ok(source) => source,
-        Err(diagnostic) => return Loaded::failed(*diagnostic),
+        Err(diagnostic) => {
+            let help = format!(
+                "name a text file in UTF-8 that you may read, with --config or ${VARIABLE}; `baton demo` needs none"
+            );
+            return Loaded::failed(Diagnostic { suggestion: Some(help), ..*diagnostic });
+        }
     };
     let base = path.parent().unwrap_or(Path::new("")).to_owned();
     let mut report = Report::new(&source);
@@ -162,7 +167,9 @@ pub fn load(path: &Path) -> Loaded {
             Err(fault) => {
                 let message = fault.message;
                 let note = report.error(place.clone(), format!("{}: {message}", environment.table.display()));
-                if let Some(near) = sibling(&environment.table) {
+                if environment.table.exists() {
+                    note.help("a table is a text file in UTF-8 that the user of the daemon may read");
+                } else if let Some(near) = sibling(&environment.table) {
                     note.help(format!("did you mean `{near}`?"));
                 }
             }

@@ -13,7 +13,7 @@ use crate::http::{self, Api, Readiness};
 use crate::net::Deliver;
 use crate::net::connections::{Around, Connections};
 use crate::net::counts::{Counts, Lost};
-use crate::net::listen::{self, Bound, Listen};
+use crate::net::listen::{self, Bound, Listen, ListenError};
 use crate::net::paths::Paths;
 use crate::net::resolve::{Resolver, system_dns};
 use crate::net::tcp::{self, Known, Limits};
@@ -40,6 +40,8 @@ use tokio::sync::{mpsc, oneshot, watch};
 use tokio::task::JoinHandle as Task;
 use tokio::time::{MissedTickBehavior, interval, timeout};
 
+/// What a fault in the state directory is a fault of.
+const STATE: &str = "state.dir, which must be a directory that this user may write";
 /// Names of trunks and agents are asked for again this often.
 const REFRESH: Duration = Duration::from_secs(60);
 /// Old tables are looked at this often.
@@ -55,9 +57,12 @@ pub enum ServeError {
     /// The files are faulty.
     #[error("the configuration has {} faults", .0.len())]
     Invalid(Vec<Diagnostic>),
-    /// Anything else.
+    /// Anything else, before there was a log.
     #[error("{0:#}")]
     Failed(anyhow::Error),
+    /// Anything else; the log has told it.
+    #[error("{0:#}")]
+    Told(anyhow::Error),
 }
 
 impl From<anyhow::Error> for ServeError {
@@ -79,10 +84,10 @@ pub fn serve(path: &Path) -> Result<(), ServeError> {
         return Err(ServeError::Invalid(loaded.diagnostics));
     };
     let seen = seen.unwrap_or_else(|| files::look(configuration.files()));
-    let state = StateDir::create(&configuration.state_dir).context("state.dir")?;
+    let state = StateDir::create(&configuration.state_dir).context(STATE)?;
     let history = Arc::<History>::default();
     let lost = Arc::<Lost>::default();
-    let records = Records::open(&state).context("state.dir")?;
+    let records = Records::open(&state).context(STATE)?;
     let telemetry = Telemetry::start(configuration.log, Arc::clone(&history), records, Arc::clone(&lost))
         .context("cannot start a thread")?;
     let log = telemetry.sink(configuration.log);
@@ -97,13 +102,14 @@ pub fn serve(path: &Path) -> Result<(), ServeError> {
     let parts =
         Parts { configuration, state, history, lost, telemetry: &telemetry, log: Arc::clone(&log), seen };
     let ended = runtime.block_on(run(parts, &runtime));
-    if let Err(error) = &ended {
+    let ended = ended.map_err(|error| {
         log(Line::error("serve.failed").text("reason", format!("{error:#}")));
-    }
+        ServeError::Told(error)
+    });
     // Connections and lookups end here; the last lines and records are written after it.
     runtime.shutdown_timeout(LAST_ANSWERS);
     telemetry.finish();
-    Ok(ended?)
+    ended
 }
 
 /// A panic is a line of the log like any other, without control characters of whatever caused it.
@@ -137,7 +143,7 @@ async fn run(parts: Parts<'_>, runtime: &Runtime) -> anyhow::Result<()> {
     sources.refresh(&configuration.topology).await;
     let tables = first(&mut configuration, &sources);
 
-    let key = state.slot_key().context("state.dir")?;
+    let key = state.slot_key().context(STATE)?;
     let counts = Arc::<Counts>::default();
     let shards = Shards::new(workers(configuration.sip.workers), key, Arc::clone(&counts));
     let network = network(&bound, dns, &shards, runtime, &counts, &log);
@@ -194,13 +200,17 @@ async fn run(parts: Parts<'_>, runtime: &Runtime) -> anyhow::Result<()> {
 
 async fn bind_api(configuration: &Configuration, state: &StateDir) -> anyhow::Result<(TcpListener, Guard)> {
     let at = configuration.http.listen;
-    let listener =
-        TcpListener::bind(at).await.with_context(|| format!("http.listen: cannot listen on {at}"))?;
+    let listener = TcpListener::bind(at).await.map_err(|error| ListenError::Bind {
+        transport: "tcp",
+        address: at,
+        error,
+    });
+    let listener = listener.context("http.listen")?;
     let address = listener.local_addr().context("http.listen")?;
-    state.write_http_address(address).context("state.dir")?;
+    state.write_http_address(address).context(STATE)?;
     let token = match configuration.http.token.clone() {
         Some(token) => token,
-        None => state.token().context("state.dir")?,
+        None => state.token().context(STATE)?,
     };
     let public_url = configuration.http.public_url.as_ref().map(|url| &*url.text);
     Ok((listener, Guard::new(token, address, public_url)))

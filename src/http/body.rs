@@ -27,6 +27,10 @@ impl<T: DeserializeOwned, S: Send + Sync> FromRequest<S> for Json<T> {
                 if status == StatusCode::PAYLOAD_TOO_LARGE { "body_too_large" } else { "body_unreadable" };
             Problem::new(status, code, format!("{} (at most {} bytes)", rejection.body_text(), super::BODY))
         })?;
+        // An array would be read as the fields of a struct in their order.
+        if bytes.trim_ascii_start().first().is_some_and(|first| b"[\"-0123456789tfn".contains(first)) {
+            return Err(Problem::field("body", "expected a JSON object"));
+        }
         serde_json::from_slice(&bytes).map(Json).map_err(|error| match error.classify() {
             serde_json::error::Category::Data => Problem::field("body", error.to_string()),
             _ => Problem::new(StatusCode::BAD_REQUEST, "malformed_json", error.to_string()),

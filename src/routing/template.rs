@@ -28,6 +28,17 @@ pub const BUILT_INS: [&str; 16] = [
     "table_version",
 ];
 
+/// The built-in that a name was probably meant to be: it differs by a slip of the finger.
+pub fn misspelt_built_in(name: &str) -> Option<&'static str> {
+    if is_built_in(name) || name.len() > MAX_NAME {
+        return None;
+    }
+    let slips = |known: &str| strsim::damerau_levenshtein(name, known);
+    let near = BUILT_INS.into_iter().min_by_key(|known| slips(known))?;
+    // In a short name a second slip makes another word of it.
+    (slips(near) <= if near.len() < 8 { 1 } else { 2 }).then_some(near)
+}
+
 /// The longest name of a variable, in bytes.
 pub const MAX_NAME: usize = 64;
 
@@ -325,6 +336,23 @@ mod tests {
             ("ünï $caller_id ✓", "ünï +14155550199 ✓"),
         ] {
             assert_eq!(expand(text).as_deref(), Ok(expected), "{text}");
+        }
+    }
+
+    #[test]
+    fn a_slip_in_a_built_in_is_seen() {
+        for (name, meant) in [
+            ("caler_id", Some("caller_id")),
+            ("calller_id", Some("caller_id")),
+            ("reson", Some("reason")),
+            ("hand_off_id", Some("handoff_id")),
+            ("caller_id", None),
+            ("language", None),
+            ("account_id", None),
+            ("season_id", None),
+            ("x", None),
+        ] {
+            assert_eq!(misspelt_built_in(name), meant, "{name}");
         }
     }
 

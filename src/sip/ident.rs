@@ -219,9 +219,14 @@ pub fn slot_of(id: &[u8]) -> Option<u16> {
 
 /// The slot of a Call-ID that somebody else minted.
 pub fn hash_slot(key: &SlotKey, call_id: &[u8]) -> u16 {
+    (fingerprint(key, call_id) % u64::from(SLOTS)) as u16
+}
+
+/// A number that tells one text from another, and that nobody without the key can foresee.
+pub fn fingerprint(key: &SlotKey, text: &[u8]) -> u64 {
     let mut hasher = SipHasher13::new_with_key(&key.0);
-    hasher.write(call_id);
-    (hasher.finish() % u64::from(SLOTS)) as u16
+    hasher.write(text);
+    hasher.finish()
 }
 
 /// The slot of any Call-ID, call id or handoff id.

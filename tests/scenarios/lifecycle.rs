@@ -1,5 +1,7 @@
 //! Reload and drain.
 
+use baton::call::event::What;
+
 use crate::common::config::Config;
 use crate::common::peer::{NUMBER, Talking, establish};
 use crate::common::{Refusal, World, ms, s};
@@ -18,6 +20,21 @@ fn draining_takes_no_new_calls_and_says_so_to_options() {
     // What is inside a dialog goes on.
     t.call.request("OPTIONS", &[], "", "");
     t.call.expect(200);
+    t.caller_hangs_up();
+    t.world.assert_empty();
+}
+
+#[test]
+fn a_failure_that_is_sent_again_is_told_once() {
+    let t = Talking::new();
+    t.world.drain(s(600));
+    let second = t.pbx.invite(NUMBER);
+    second.expect(503);
+    t.world.advance(ms(600));
+    let again = second.expect(503);
+    let told = t.world.events().into_iter().filter(|what| matches!(what, What::Status { status: 503, .. }));
+    assert_eq!(told.count(), 1);
+    second.ack(&again);
     t.caller_hangs_up();
     t.world.assert_empty();
 }

@@ -11,6 +11,7 @@
 
 mod commands;
 mod stepping;
+mod told;
 
 use crate::call::admission::Keyring;
 use crate::call::context::{CallKey, LegIndex, Queries, Queued};
@@ -29,6 +30,7 @@ use crate::wire::{self, Framing, Index, Message};
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 use std::time::Duration;
+use told::Told;
 
 /// Deadlines served by one tick.
 const TICKS: usize = 64;
@@ -54,6 +56,7 @@ pub struct Engine {
     queue: VecDeque<Queued>,
     counters: Counters,
     index: Index,
+    told: Told,
     draining: Option<Time>,
     /// The failure that is being handled: the same status on its way out passes, and is not of our making.
     passing: Option<u16>,
@@ -75,6 +78,7 @@ impl Engine {
             tables,
             keyring,
             ident: Ident::new(Seed(seed)),
+            told: Told::new(slot_key),
             slot_key,
             max_calls,
             max_duration,
@@ -146,7 +150,10 @@ impl Engine {
         self.counters.messages_out += 1;
         if let Some(status) = wire::peek::status(transmit.bytes) {
             self.counters.responses_out[usize::from(status / 100 - 1).min(5)] += 1;
-            if let (400.., Some(what)) = (status, left(status, self.passing, transmit.bytes, transmit.flow)) {
+            if status >= 400
+                && self.told.is_new(transmit.bytes)
+                && let Some(what) = left(status, self.passing, transmit.bytes, transmit.flow)
+            {
                 self.queue.push_back(Queued::Event(Box::new(Event { at: Stamp(self.now.wall), what })));
             }
         }
@@ -185,7 +192,7 @@ impl Engine {
             Ok(message) => {
                 self.counters.messages_in += 1;
                 self.counters.messages_unknown_source += u64::from(!known);
-                self.arrived(flow, &message);
+                self.arrived(flow, &message, bytes, known);
                 if let Some(event) = self.stack.handle_message(self.now, flow, &message, known) {
                     self.leg_event(event, Some((flow, &message)));
                 }
@@ -200,8 +207,8 @@ impl Engine {
         self.index = index;
     }
 
-    /// Counts a response, and tells of a failure that reached us.
-    fn arrived(&mut self, flow: Flow, message: &Message<'_>) {
+    /// Counts a response, and tells of a failure that reached us. What a stranger sends in no call of ours is no failure.
+    fn arrived(&mut self, flow: Flow, message: &Message<'_>, bytes: &[u8], known: bool) {
         let Some(status) = message.status() else { return };
         self.counters.responses_in[usize::from(status / 100 - 1).min(5)] += 1;
         if status < 400 {
@@ -210,6 +217,9 @@ impl Engine {
         self.passing = Some(status);
         let leg = self.stack.find_leg_by_call_id(message.call_id());
         let call = leg.and_then(|leg| self.legs.find(leg)).and_then(|(key, _)| self.call_id(key));
+        if call.is_none() && !known || !self.told.is_new(bytes) {
+            return;
+        }
         let what = What::Status {
             call,
             direction: Direction::In,

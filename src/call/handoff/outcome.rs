@@ -38,7 +38,7 @@ pub(crate) fn explain(view: &HandoffView) -> Explain {
         _ => "No status tells why.".into(),
     };
     let hint =
-        || found.as_ref().map_or("Look at the attempts and the trace of the call.", |entry| entry.hint);
+        || found.as_ref().map_or("Look at the attempts, and at the log for this call.", |entry| entry.hint);
     let (title, cause, next_step): (&str, String, String) = match view.state {
         HandoffState::Succeeded => (
             "The target has the caller",

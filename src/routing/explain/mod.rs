@@ -156,7 +156,7 @@ pub fn hint(cause: Cause, told: Option<u16>) -> &'static str {
         }
         (Cause::Busy, _) => "Nothing is wrong; give the destination a next step for `busy`.",
         (Cause::Refused, _) => "Allow transfers for this trunk on the other side.",
-        (Cause::Failed, _) => "Look at the trace of the call and the other side's log at this Call-ID.",
+        (Cause::Failed, _) => "Look at the log for this call, and at the other side's at this Call-ID.",
     }
 }
 

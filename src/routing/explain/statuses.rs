@@ -13,7 +13,7 @@ pub(super) static STATUSES: &[Entry] = &[
         400,
         "Bad Request",
         "The other side could not read the request.",
-        "Compare the trace with what the other side logs; a header value or the Refer-To form is the usual reason (Asterisk answers 400 to a tel: URI).",
+        "Compare a packet capture with what the other side logs; a header value or the Refer-To form is the usual reason (Asterisk answers 400 to a tel: URI).",
     ),
     entry(
         401,
@@ -49,7 +49,7 @@ pub(super) static STATUSES: &[Entry] = &[
         406,
         "Not Acceptable",
         "The other side has no answer that would be acceptable.",
-        "Compare the Accept header in the trace with what the other side can send.",
+        "Compare the Accept header in a packet capture with what the other side can send.",
     ),
     entry(
         407,
@@ -74,13 +74,13 @@ pub(super) static STATUSES: &[Entry] = &[
         412,
         "Conditional Request Failed",
         "A condition of the request did not hold.",
-        "Look at the SIP-If-Match header in the trace.",
+        "Look at the SIP-If-Match header in a packet capture.",
     ),
     entry(
         413,
         "Request Entity Too Large",
         "The body is larger than the other side takes.",
-        "Look at the size of the SDP in the trace.",
+        "Look at the size of the SDP in a packet capture.",
     ),
     entry(
         414,
@@ -92,7 +92,7 @@ pub(super) static STATUSES: &[Entry] = &[
         415,
         "Unsupported Media Type",
         "The other side does not take this kind of body.",
-        "Look at the Content-Type in the trace.",
+        "Look at the Content-Type in a packet capture.",
     ),
     entry(
         416,
@@ -104,7 +104,7 @@ pub(super) static STATUSES: &[Entry] = &[
         417,
         "Unknown Resource-Priority",
         "The other side does not know the priority that was asked for.",
-        "Look at the Resource-Priority header in the trace.",
+        "Look at the Resource-Priority header in a packet capture.",
     ),
     entry(
         420,
@@ -134,13 +134,13 @@ pub(super) static STATUSES: &[Entry] = &[
         424,
         "Bad Location Information",
         "The location in the request could not be used.",
-        "Look at the Geolocation headers in the trace.",
+        "Look at the Geolocation headers in a packet capture.",
     ),
     entry(
         425,
         "Bad Alert Message",
         "The alert in the request could not be used.",
-        "Look at the body of the request in the trace.",
+        "Look at the body of the request in a packet capture.",
     ),
     entry(
         428,
@@ -195,7 +195,7 @@ pub(super) static STATUSES: &[Entry] = &[
         469,
         "Bad Info Package",
         "The other side did not agree to this INFO package.",
-        "Look at the Recv-Info headers in the trace.",
+        "Look at the Recv-Info headers in a packet capture.",
     ),
     entry(
         470,
@@ -249,19 +249,19 @@ pub(super) static STATUSES: &[Entry] = &[
         487,
         "Request Terminated",
         "The call was cancelled before it was answered.",
-        "Nothing is wrong if the caller hung up; else look at who sent the CANCEL in the trace.",
+        "Nothing is wrong if the caller hung up; else look at who sent the CANCEL in a packet capture.",
     ),
     entry(
         488,
         "Not Acceptable Here",
         "The target cannot use the media that was offered.",
-        "Compare the codecs and SRTP of both ends in the trace.",
+        "Compare the codecs and SRTP of both ends in a packet capture.",
     ),
     entry(
         489,
         "Bad Event",
         "The other side does not know this event package.",
-        "Look at the Event header in the trace.",
+        "Look at the Event header in a packet capture.",
     ),
     entry(
         491,
@@ -357,7 +357,7 @@ pub(super) static STATUSES: &[Entry] = &[
         606,
         "Not Acceptable",
         "The target cannot use the session at all.",
-        "Compare the codecs and SRTP of both ends in the trace.",
+        "Compare the codecs and SRTP of both ends in a packet capture.",
     ),
     entry(
         607,

@@ -19,7 +19,7 @@ use crate::routing::file::{At, Diagnostic, Report, Section, Source, nearest, quo
 use crate::routing::headers::{self, HeaderError};
 use crate::routing::profile::{Overrides, Placement};
 use crate::routing::route::RouteError;
-use crate::routing::template::{Template, TemplateError};
+use crate::routing::template::{Part, Source as From, Template, TemplateError, misspelt_built_in};
 use crate::wire::grammar::{self, Params};
 
 /// The most destinations that one table holds.
@@ -527,7 +527,18 @@ fn route_help(error: &RouteError, text: &str) -> Option<String> {
 /// Reads a template and reports its fault at its place inside the string, where that can be told.
 fn parse_template(report: &mut Report<'_>, text: &str, span: &Range<usize>) -> Option<Template> {
     match Template::parse(text) {
-        Ok(template) => Some(template),
+        Ok(template) => {
+            for part in template.parts() {
+                if let Part::Value { source: From::Variable(name), .. } = part
+                    && let Some(meant) = misspelt_built_in(name)
+                {
+                    report
+                        .warn(span.clone(), format!("`${name}` is not built in: a decision has to bring it"))
+                        .help(format!("did you mean `${meant}`?"));
+                }
+            }
+            Some(template)
+        }
         Err(TemplateError { offset, length, kind }) => {
             // Only a string without escapes stands in the file as it reads: quote, text, quote.
             let plain = span.len() == text.len() + 2;

@@ -422,7 +422,9 @@ fn environment(
 pub fn settings(top: &mut Section<'_>, report: &mut Report<'_>) -> Settings {
     let mut settings = Settings::default();
     let Some(mut section) = top.section(report, "sip") else { return settings };
-    if let Some(list) = section.strings(report, "listen", LISTENER_FORM) {
+    if let Some(list) =
+        section.strings(report, "listen", "a list like [\"udp:0.0.0.0:5060\", \"tcp:0.0.0.0:5060\"]")
+    {
         settings.listen = listeners(&list, report);
         if list.is_empty() {
             report

@@ -64,7 +64,16 @@ pub fn read(
     match secrets.fetch(&source) {
         Ok(secret) => Some(secret),
         Err(why) => {
-            report.error(found.span, format!("`{key}`: {why}"));
+            let note = report.error(found.span, format!("`{key}`: {why}"));
+            note.help(match source {
+                SecretSource::Env(_) => {
+                    "set it in the environment of `baton serve`, and of whoever runs `baton` beside it"
+                }
+                SecretSource::File(_) => "write the secret into a file that the user of the daemon may read",
+                SecretSource::Credential(_) => {
+                    "add `LoadCredential=NAME:PATH` to the unit; without systemd use file: or env:"
+                }
+            });
             None
         }
     }

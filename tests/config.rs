@@ -130,7 +130,7 @@ baton.toml:2:63: error: an entry of `listen` is an integer
    |
  2 | listen = ["upd:0.0.0.0:5060", "tcp:5060", "tls:0.0.0.0:5061", 5060, "udp:[::]:5060", "udp:[::]:5060"]
    |                                                               ^^^^
-  expected: transport:address:port, like "udp:0.0.0.0:5060" or "tcp:[::]:5060"
+  expected: a list like ["udp:0.0.0.0:5060", "tcp:0.0.0.0:5060"]
 baton.toml:2:86: error: `udp:[::]:5060` is there twice
    |
  2 | listen = ["upd:0.0.0.0:5060", "tcp:5060", "tls:0.0.0.0:5061", 5060, "udp:[::]:5060", "udp:[::]:5060"]

@@ -50,11 +50,11 @@ impl Call {
             Phase::Talking(talking) => talking.step(cx, facts, stimulus),
             Phase::Moving(moving) => moving.step(cx, facts, stimulus),
             Phase::Ending(ending) => ending.step(cx, stimulus),
-            Phase::Over => Phase::Over,
+            over @ Phase::Over { .. } => over,
         });
         // A leg that is over says nothing more; nobody else knows it.
         if let Stimulus::Leg(Event::Bye { leg } | Event::Closed { leg, .. }, _) = stimulus
-            && matches!(self.phase, Phase::Over)
+            && matches!(self.phase, Phase::Over { .. })
         {
             cx.release(leg);
         }
@@ -66,10 +66,13 @@ impl Call {
         cx: &mut Context<'_>,
         step: impl FnOnce(Phase, &mut Facts, &mut Context<'_>) -> Phase,
     ) {
-        let phase = std::mem::replace(&mut self.phase, Phase::Over);
+        let phase = std::mem::replace(&mut self.phase, Phase::Over { why: self.why });
         self.phase = step(phase, &mut self.facts, cx);
-        if let Phase::Ending(ending) = &self.phase {
-            self.why = ending.why;
+        match &self.phase {
+            Phase::Ending(ending) => self.why = ending.why,
+            // Nothing had to be closed any more.
+            Phase::Over { why } => self.why = why,
+            Phase::Setup(_) | Phase::Talking(_) | Phase::Moving(_) => {}
         }
     }
 
@@ -100,7 +103,9 @@ impl Call {
                     Ok(phase) => (phase, None),
                     Err((setup, refusal)) => (Phase::Setup(setup), Some(refusal)),
                 },
-                phase @ (Phase::Moving(_) | Phase::Ending(_) | Phase::Over) => (phase, Some(Refusal::Ending)),
+                phase @ (Phase::Moving(_) | Phase::Ending(_) | Phase::Over { .. }) => {
+                    (phase, Some(Refusal::Ending))
+                }
             };
             refused = refusal;
             phase
@@ -121,7 +126,7 @@ impl Call {
         self.advance(cx, |phase, facts, cx| match phase {
             Phase::Setup(setup) => Setup::cancel(*setup, cx, facts),
             Phase::Moving(moving) => Moving::cancel(*moving, cx, facts),
-            phase @ (Phase::Talking(_) | Phase::Ending(_) | Phase::Over) => phase,
+            phase @ (Phase::Talking(_) | Phase::Ending(_) | Phase::Over { .. }) => phase,
         });
         view::handoff(self, id).cloned().ok_or_else(|| Refusal::NoHandoff(id.into()))
     }
@@ -163,6 +168,6 @@ impl Call {
 
     /// Nothing is left of it.
     pub(crate) fn is_over(&self) -> bool {
-        matches!(self.phase, Phase::Over)
+        matches!(self.phase, Phase::Over { .. })
     }
 }

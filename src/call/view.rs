@@ -36,7 +36,7 @@ pub(crate) fn running(phase: &Phase) -> Option<&HandoffView> {
     match phase {
         Phase::Setup(setup) => setup.handoff().map(|h| &h.view),
         Phase::Moving(moving) => Some(&moving.handoff.view),
-        Phase::Talking(_) | Phase::Ending(_) | Phase::Over => None,
+        Phase::Talking(_) | Phase::Ending(_) | Phase::Over { .. } => None,
     }
 }
 
@@ -53,7 +53,7 @@ pub(crate) fn call(call: &Call, stack: &Stack) -> CallView {
         Phase::Talking(talking) => talking.conversation.legs().collect(),
         Phase::Moving(moving) => moving.legs(),
         Phase::Ending(ending) => ending.legs().collect(),
-        Phase::Over => Vec::new(),
+        Phase::Over { .. } => Vec::new(),
     };
     CallView {
         id: facts.id.to_string(),

@@ -493,6 +493,13 @@ impl World {
         self.advance(T1X64 + SECOND);
         self.assert_expected();
         assert!(first && self.is_empty(), "something is left in the engine: {:#?}", self.counters());
+        for record in self.records() {
+            let why = record.call.ended_by.as_deref();
+            assert!(
+                why.is_some_and(|why| !why.is_empty()),
+                "a record does not say why its call ended: {record:?}"
+            );
+        }
         let counters = self.counters();
         assert_eq!(
             (counters.calls_live, counters.handoffs_live, counters.deadlines),

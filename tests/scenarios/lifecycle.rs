@@ -29,12 +29,11 @@ fn a_failure_that_is_sent_again_is_told_once() {
     let t = Talking::new();
     t.world.drain(s(600));
     let second = t.pbx.invite(NUMBER);
-    second.expect(503);
+    let no = second.expect(503);
     t.world.advance(ms(600));
-    let again = second.expect(503);
     let told = t.world.events().into_iter().filter(|what| matches!(what, What::Status { status: 503, .. }));
     assert_eq!(told.count(), 1);
-    second.ack(&again);
+    second.ack(&no);
     t.caller_hangs_up();
     t.world.assert_empty();
 }

@@ -30,7 +30,7 @@ use crate::wire::{self, Framing, Index, Message};
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 use std::time::Duration;
-use told::Told;
+use told::{Told, left};
 
 /// Deadlines served by one tick.
 const TICKS: usize = 64;
@@ -264,21 +264,6 @@ impl Engine {
             None => self.stack.release(self.now, leg),
         }
     }
-}
-
-/// A failure that leaves us.
-fn left(status: u16, passing: Option<u16>, bytes: &[u8], flow: Flow) -> Option<What> {
-    let peek = wire::peek::peek(bytes)?;
-    Some(What::Status {
-        call: None,
-        direction: Direction::Out,
-        method: wire::peek::cseq_method(bytes).as_str(),
-        status,
-        reason: wire::reason_phrase(status).into(),
-        origin: if passing == Some(status) { Origin::Remote } else { Origin::Local },
-        sip_call_id: String::from_utf8_lossy(peek.call_id).into_owned(),
-        peer: view::peer(flow),
-    })
 }
 
 fn leg_of(event: sip::Event) -> LegId {

@@ -40,7 +40,14 @@ impl Engine {
         let key = CallKey(self.last_key);
         *self.agent_calls.entry(Arc::clone(&facts.agent.id)).or_default() += 1;
         let until = self.now.mono + self.max_duration;
-        let call = Call { facts, phase: Phase::Over, until, until_why: "max_duration", armed: None, why: "" };
+        let call = Call {
+            facts,
+            phase: Phase::Over { why: "" },
+            until,
+            until_why: "max_duration",
+            armed: None,
+            why: "",
+        };
         self.calls.insert(key, Some(Box::new(call)));
         self.by_id.insert(id, key);
         self.counters.calls_started += 1;

@@ -57,7 +57,7 @@ impl Ending {
     }
 
     fn phase(self) -> Phase {
-        if self.legs.is_empty() { Phase::Over } else { Phase::Ending(self) }
+        if self.legs.is_empty() { Phase::Over { why: self.why } } else { Phase::Ending(self) }
     }
 
     /// The legs that still have to close.

@@ -34,7 +34,10 @@ pub(crate) enum Phase {
     /// The legs are being closed.
     Ending(ending::Ending),
     /// Nothing is left of it.
-    Over,
+    Over {
+        /// Why it ended, for people.
+        why: &'static str,
+    },
 }
 
 impl Phase {
@@ -44,7 +47,7 @@ impl Phase {
             Phase::Talking(_) => CallState::Talking,
             Phase::Moving(_) => CallState::Moving,
             Phase::Ending(_) => CallState::Ending,
-            Phase::Over => CallState::Ended,
+            Phase::Over { .. } => CallState::Ended,
         }
     }
 
@@ -54,7 +57,7 @@ impl Phase {
             Phase::Setup(setup) => setup.deadline(),
             Phase::Moving(moving) => Some(moving.deadline()),
             Phase::Ending(ending) => ending.deadline(),
-            Phase::Talking(_) | Phase::Over => None,
+            Phase::Talking(_) | Phase::Over { .. } => None,
         }
     }
 }

@@ -359,7 +359,18 @@ impl Moving {
             Heard::CallerLeft => self.caller_left(cx, facts),
             Heard::CallerLost { status, origin } => {
                 super::talking::lost(cx, facts, Role::Caller, (status, origin), "end");
-                self.handoff.attempt_failed(cx, Cause::LostByReceiver, Next::None.name());
+                let cause = match self.attempt {
+                    // Nobody was asked to take the caller yet, so nobody has lost them.
+                    Attempt::Held => {
+                        explain::cause(status, Where::ReferResponse).unwrap_or(Cause::Unreachable)
+                    }
+                    Attempt::Refer(_)
+                    | Attempt::Settling { .. }
+                    | Attempt::CallerGone { .. }
+                    | Attempt::Bye
+                    | Attempt::Joining => Cause::LostByReceiver,
+                };
+                self.handoff.attempt_failed(cx, cause, Next::None.name());
                 self.over(cx, facts, HandoffState::Failed, None, true, "caller leg lost")
             }
             Heard::Unanswered => {

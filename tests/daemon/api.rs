@@ -79,6 +79,8 @@ fn every_error_is_a_problem() {
     let path = "/v1/calls/none/handoff";
     post(path, "text/plain", "{}").problem(415, "not_json");
     post(path, "application/json", "{").problem(400, "malformed_json");
+    let list = post(path, "application/json", r#"["front-desk"]"#).problem(422, "invalid");
+    assert_eq!(list["errors"][0]["message"], "expected a JSON object");
     let wrong = post(path, "application/json", r#"{"destinatoin":"x"}"#).problem(422, "invalid");
     assert!(wrong["errors"][0]["message"].as_str().unwrap().contains("destinatoin"), "{wrong}");
     post(&format!("{path}?wait=soon"), "application/json", "{}").problem(422, "invalid");

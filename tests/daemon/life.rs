@@ -106,6 +106,23 @@ fn a_restart_keeps_token_and_slots() {
 }
 
 #[test]
+fn why_it_cannot_start_is_said_once_and_with_a_way_out() {
+    let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let at = taken.local_addr().unwrap().to_string();
+    let folder = tempfile::tempdir().unwrap();
+    crate::house::write_configuration(folder.path(), &Plan::default());
+    let path = folder.path().join("baton.toml");
+    let text = fs::read_to_string(&path).unwrap();
+    let line = text.lines().find(|line| line.starts_with("listen") && !line.contains("udp")).unwrap();
+    fs::write(&path, text.replace(line, &format!("listen = \"{at}\""))).unwrap();
+    let ended = crate::house::baton().args(["serve", "--config"]).arg(&path).output().unwrap();
+    assert_eq!(ended.status.code(), Some(1), "{ended:?}");
+    let said = String::from_utf8_lossy(&ended.stderr);
+    assert_eq!(said.matches("already in use").count(), 1, "{said}");
+    assert!(said.contains("http.listen") && said.contains("ss -lnp"), "{said}");
+}
+
+#[test]
 fn several_shards_serve_one_socket() {
     let (caller, agent) = (Phone::new(), Phone::new());
     let folder = Arc::new(tempfile::tempdir().unwrap());

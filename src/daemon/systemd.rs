@@ -6,7 +6,6 @@ use crate::shard::Shards;
 use sd_notify::NotifyState;
 use std::sync::Arc;
 use std::time::Duration;
-use tokio::time::sleep;
 
 /// New calls are taken.
 pub(super) fn ready(log: &Sink, status: &str) {
@@ -41,11 +40,7 @@ pub(super) async fn feed_watchdog(shards: Arc<Shards>, log: Sink) {
     let Some(within) = sd_notify::watchdog_enabled() else { return };
     let quarter = (within / 4).max(Duration::from_millis(1));
     loop {
-        let before: Vec<u64> = shards.pulses().iter().map(|pulse| pulse.turns()).collect();
-        shards.ring();
-        sleep(quarter).await;
-        let stuck = shards.pulses().iter().zip(&before).position(|(pulse, before)| pulse.turns() == *before);
-        match stuck {
+        match shards.stuck(quarter).await {
             None => tell(&log, &[NotifyState::Watchdog]),
             Some(shard) => log(Line::error("shard.stuck")
                 .number("shard", shard)

@@ -148,7 +148,7 @@ impl Connections {
     /// cannot be sent. After true a failure is told by [`Deliver::send_failed`].
     pub fn send(self: &Arc<Self>, shard: u16, id: u64, flow: &Flow, bytes: &[u8]) -> bool {
         let mut message = Outgoing { shard, id, bytes: bytes.into() };
-        // The connection that is found may be closing; then one new one is opened, and that is the last try.
+        // The connection that is found may begin to close meanwhile; then a new one is opened, and that is the last try.
         for connection in [self.find(flow), None] {
             let Some(connection) = connection.or_else(|| self.connect(flow)) else { return false };
             match connection.queue(message, &self.around.limits) {
@@ -163,11 +163,16 @@ impl Connections {
         false
     }
 
+    /// The one that `flow` names, else the one to its peer. One that is closing takes nothing any more, and must not
+    /// hide a newer one.
     fn find(&self, flow: &Flow) -> Option<Arc<Connection>> {
-        let named = self.open.get(&flow.connection).map(|entry| Arc::clone(&entry));
-        named.or_else(|| {
+        let open = |id: u64| {
+            let connection = self.open.get(&id).map(|entry| Arc::clone(&entry));
+            connection.filter(|connection| !connection.closing.load(Ordering::Acquire))
+        };
+        open(flow.connection).or_else(|| {
             let id = *self.by_peer.get(&flow.peer)?;
-            self.open.get(&id).map(|entry| Arc::clone(&entry))
+            open(id)
         })
     }
 
@@ -259,6 +264,11 @@ impl Connections {
         &*self.around.deliver
     }
 
+    /// Somebody should hear of it.
+    pub(super) fn warn(&self, line: Line) {
+        (self.around.log)(line);
+    }
+
     pub(super) fn local(&self, listener: u16) -> Option<IpAddr> {
         self.around.listeners.get(usize::from(listener)).map(|listener| listener.local.ip())
     }
@@ -267,5 +277,172 @@ impl Connections {
 impl std::fmt::Debug for Connections {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         write!(f, "Connections({})", self.open.len())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::sip::Transport;
+    use std::io::Read;
+    use std::net::{TcpListener, TcpStream};
+    use std::sync::Mutex;
+    use std::sync::mpsc::{Receiver, Sender, channel};
+    use std::time::Duration;
+
+    const WITHIN: Duration = Duration::from_secs(10);
+
+    #[derive(Debug, PartialEq, Eq)]
+    enum News {
+        Failed(u16, u64),
+        Closed(u64),
+    }
+
+    /// What the shards would hear.
+    struct Ear(Mutex<Sender<News>>);
+
+    impl Ear {
+        fn hear(&self, news: News) {
+            self.0.lock().unwrap().send(news).unwrap();
+        }
+    }
+
+    impl Deliver for Ear {
+        fn message(&self, _: Flow, _: &[u8]) -> bool {
+            true
+        }
+
+        fn send_failed(&self, shard: u16, id: u64) {
+            self.hear(News::Failed(shard, id));
+        }
+
+        fn flow_closed(&self, connection: u64) {
+            self.hear(News::Closed(connection));
+        }
+
+        fn resolved(&self, _: u16, _: u64, _: Vec<Flow>) {}
+    }
+
+    fn connections(limits: Limits) -> (Arc<Connections>, Receiver<News>) {
+        let (sender, receiver) = channel();
+        let connections = Connections::new(Around {
+            runtime: Handle::current(),
+            deliver: Arc::new(Ear(Mutex::new(sender))),
+            listeners: Vec::new(),
+            limits,
+            counts: Arc::default(),
+            log: Arc::new(|_| {}),
+        });
+        (connections, receiver)
+    }
+
+    fn to(peer: SocketAddr) -> Flow {
+        Flow { transport: Transport::Tcp, listener: 0, peer, connection: 0 }
+    }
+
+    /// All news until a connection is closed, and which one that was.
+    fn until_closed(news: &Receiver<News>) -> (Vec<(u16, u64)>, u64) {
+        let mut failed = Vec::new();
+        loop {
+            match news.recv_timeout(WITHIN).expect("news of the connection's end") {
+                News::Failed(shard, id) => failed.push((shard, id)),
+                News::Closed(connection) => return (failed, connection),
+            }
+        }
+    }
+
+    /// A listener whose connections are taken by the kernel and read by nobody.
+    fn deaf() -> (TcpListener, SocketAddr) {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let at = listener.local_addr().unwrap();
+        (listener, at)
+    }
+
+    #[tokio::test(flavor = "multi_thread", worker_threads = 1)]
+    async fn what_waited_for_a_connection_that_is_refused_has_failed() {
+        // Bound and not listening: the port is ours, and nobody is there.
+        let socket = socket2::Socket::new(socket2::Domain::IPV4, socket2::Type::STREAM, None).unwrap();
+        socket.bind(&SocketAddr::from(([127, 0, 0, 1], 0)).into()).unwrap();
+        let nobody = socket.local_addr().unwrap().as_socket().unwrap();
+        let (connections, news) = connections(Limits::default());
+        assert!(connections.send(3, 41, &to(nobody), b"one"));
+        let (failed, _) = until_closed(&news);
+        assert_eq!(failed, [(3, 41)]);
+        assert_eq!(connections.counts().connect_failed.read(), 1);
+        assert!(connections.is_empty());
+        assert!(connections.by_peer.is_empty() && connections.by_source.is_empty());
+    }
+
+    /// More than the kernel buffers between two ends: a write of it never ends while nobody reads.
+    const ENDLESS: usize = 64 << 20;
+
+    #[tokio::test(flavor = "multi_thread", worker_threads = 1)]
+    async fn a_full_queue_ends_the_connection_and_every_message_of_it_fails() {
+        let (_listener, peer) = deaf();
+        let limits = Limits { queued: 8, queued_bytes: 2 * ENDLESS, ..Limits::default() };
+        let (connections, news) = connections(limits);
+        assert!(connections.send(0, 1, &to(peer), &vec![b'x'; ENDLESS]));
+        let refused = (2..).find(|id| !connections.send(0, *id, &to(peer), b"waits")).unwrap();
+        assert!((9..=10).contains(&refused), "eight wait, and the one that is being written: {refused}");
+        let (mut failed, _) = until_closed(&news);
+        failed.sort_unstable();
+        let queued: Vec<(u16, u64)> = (1..refused).map(|id| (0, id)).collect();
+        assert_eq!(failed, queued, "each of them once; the refused one was told on the spot");
+        assert!(connections.is_empty());
+    }
+
+    #[tokio::test(flavor = "multi_thread", worker_threads = 1)]
+    async fn a_write_that_is_not_taken_in_time_ends_the_connection() {
+        let (_listener, peer) = deaf();
+        let limits =
+            Limits { write_within: Duration::from_millis(20), queued_bytes: ENDLESS, ..Limits::default() };
+        let (connections, news) = connections(limits);
+        assert!(connections.send(7, 1, &to(peer), &vec![b'x'; ENDLESS]));
+        assert_eq!(until_closed(&news).0, [(7, 1)]);
+        assert_eq!(connections.counts().closed_full.read(), 1);
+    }
+
+    #[tokio::test(flavor = "multi_thread", worker_threads = 1)]
+    async fn silence_ends_a_connection_and_so_does_its_peer() {
+        let (listener, peer) = deaf();
+        let limits = Limits { idle: Duration::from_millis(20), ..Limits::default() };
+        let (quiet, news) = connections(limits);
+        assert!(quiet.send(0, 1, &to(peer), b"one"));
+        assert_eq!(until_closed(&news).0, [], "it was written");
+        assert_eq!(quiet.counts().closed_idle.read(), 1);
+        drop(listener.accept().unwrap());
+
+        let (lasting, news) = connections(Limits::default());
+        assert!(lasting.send(0, 1, &to(peer), b"one"));
+        let (mut taken, _): (TcpStream, _) = listener.accept().unwrap();
+        taken.read_exact(&mut [0; 3]).unwrap();
+        drop(taken);
+        assert_eq!(until_closed(&news).0, []);
+        assert!(lasting.is_empty());
+    }
+
+    #[tokio::test(flavor = "multi_thread", worker_threads = 1)]
+    async fn no_more_connections_than_the_cap() {
+        let (_one, first) = deaf();
+        let (_two, second) = deaf();
+        let (connections, _news) = connections(Limits { connections: 1, ..Limits::default() });
+        assert!(connections.send(0, 1, &to(first), b"one"));
+        assert!(connections.send(0, 2, &to(first), b"the same connection"));
+        assert!(!connections.send(0, 3, &to(second), b"another"));
+        assert_eq!(connections.counts().refused_full.read(), 1);
+        assert_eq!(connections.len(), 1);
+    }
+
+    #[tokio::test(flavor = "multi_thread", worker_threads = 1)]
+    async fn a_connection_that_is_closing_does_not_hide_a_newer_one() {
+        let (_listener, peer) = deaf();
+        let (connections, _news) = connections(Limits::default());
+        let (old, _queue) = connections.enter(0, peer);
+        let named = Flow { connection: old.id, ..to(peer) };
+        assert_eq!(connections.find(&named).map(|found| found.id), Some(old.id));
+        old.shut();
+        assert!(connections.find(&named).is_none());
+        assert!(connections.send(0, 1, &named, b"one") && connections.send(0, 2, &named, b"two"));
+        assert_eq!(connections.len(), 2, "the old one and one new one");
     }
 }

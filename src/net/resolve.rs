@@ -22,6 +22,8 @@ const SIP_PORT: u16 = 5060;
 const LOOKUPS: usize = 256;
 /// Queries that wait for one name.
 const WAITING: usize = 1024;
+/// Addresses of one name that are tried: whoever answers for a name does not choose how long a call rings.
+const ADDRESSES: usize = 16;
 /// For one name: less than half of Timer B, so that a fallback is still worth trying.
 const WITHIN: Duration = Duration::from_secs(10);
 
@@ -154,7 +156,7 @@ impl Resolver {
             let listener = self.paths.listener_for(transport, ip)?;
             Some(Flow { transport, listener, peer: SocketAddr::new(ip, port), connection: 0 })
         };
-        let flows: Vec<Flow> = addresses.iter().filter_map(flow).collect();
+        let flows: Vec<Flow> = addresses.iter().filter_map(flow).take(ADDRESSES).collect();
         if flows.is_empty() && !addresses.is_empty() {
             let family = if addresses[0].is_ipv4() { "IPv4" } else { "IPv6" };
             self.warn(

@@ -4,6 +4,7 @@
 
 use super::connections::{Connection, Connections, Outgoing};
 use super::counts::Count;
+use crate::observe::line::Line;
 use crate::sip::{Flow, Transport};
 use crate::wire::frame::{Frame, Framer, PONG};
 use std::net::IpAddr;
@@ -23,6 +24,8 @@ const WRITE: usize = 64 * 1024;
 const OFFER_AGAIN: Duration = Duration::from_millis(5);
 /// How often it is offered; then the connection is closed rather than a message of it lost.
 const OFFERS: u32 = 400;
+/// After a failure to accept, so that a lack of descriptors costs no core.
+const ACCEPT_AGAIN: Duration = Duration::from_millis(50);
 /// After a framing fault the 400 still has this long to leave.
 const LAST_WORDS: Duration = Duration::from_millis(500);
 
@@ -105,15 +108,22 @@ impl Ending {
 /// Takes connections until the runtime ends. A source that is neither trunk nor agent gets nothing, not even a reset of
 /// its own making: its connection is closed at once.
 pub async fn accept(listener: TcpListener, index: u16, connections: Arc<Connections>, known: Known) {
+    let mut failing = false;
     loop {
         let (stream, peer) = match listener.accept().await {
             Ok(accepted) => accepted,
-            // Out of descriptors, or the peer went away again: neither ends the listening.
-            Err(_) => {
-                sleep(Duration::from_millis(50)).await;
+            // Out of descriptors, or the peer went away again: neither ends the listening. Said once for a row of them.
+            Err(error) => {
+                if !failing {
+                    let line = Line::warn("net.accept_failed").text("reason", error.to_string());
+                    connections.warn(line.text("hint", "if descriptors have run out, raise LimitNOFILE"));
+                }
+                failing = true;
+                sleep(ACCEPT_AGAIN).await;
                 continue;
             }
         };
+        failing = false;
         if !known(peer.ip()) {
             connections.counts().refused_unknown.bump();
             continue;
@@ -134,16 +144,24 @@ pub(super) async fn open(
     queue: mpsc::Receiver<Outgoing>,
     connections: Arc<Connections>,
 ) {
-    match timeout(connections.limits().connect_within, connect(&connection, &connections)).await {
+    let within = connections.limits().connect_within;
+    let opened = timeout(within, connect(&connection, &connections)).await;
+    let reason = match opened {
         Ok(Ok(stream)) => {
             connections.counts().opened.bump();
-            serve(stream, connection, queue, connections).await;
+            return serve(stream, connection, queue, connections).await;
         }
-        Ok(Err(_)) | Err(_) => {
-            connections.counts().connect_failed.bump();
-            connections.end(&connection, queue, Vec::new(), "connect").await;
-        }
-    }
+        Ok(Err(error)) => error.to_string(),
+        Err(_) => format!("not opened within {} ms", within.as_millis()),
+    };
+    connections.counts().connect_failed.bump();
+    connections.warn(
+        Line::warn("net.connect_failed")
+            .text("peer", format!("tcp:{}", connection.peer))
+            .text("reason", reason)
+            .text("hint", "nothing listens there, or a firewall stands between"),
+    );
+    connections.end(&connection, queue, Vec::new(), "connect").await;
 }
 
 async fn connect(connection: &Connection, connections: &Connections) -> std::io::Result<TcpStream> {
@@ -161,7 +179,8 @@ async fn serve(
     mut queue: mpsc::Receiver<Outgoing>,
     connections: Arc<Connections>,
 ) {
-    // Messages are written whole; waiting for more of them would only delay a call.
+    // Messages are written whole; waiting for more of them would only delay a call. Where it is refused the connection
+    // is merely slower.
     let _ = stream.set_nodelay(true);
     let (reader, writer) = stream.into_split();
     let mut unsent = Vec::new();
@@ -218,7 +237,8 @@ async fn read(mut reader: OwnedReadHalf, connection: &Connection, connections: &
                 }
                 Ok(None) => break,
                 Err(_) => {
-                    // The engine refuses it in the same way, and answers 400 if it can be answered.
+                    // The engine refuses it in the same way, and answers 400 if it can be answered. A shard without
+                    // room answers nothing; the connection ends either way.
                     let _ = connections.deliver().message(flow, framer.pending());
                     sleep(LAST_WORDS).await;
                     return Ending::Framing;

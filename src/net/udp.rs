@@ -59,3 +59,42 @@ impl Sockets {
         Sent::No
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::sip::Transport;
+
+    #[test]
+    fn what_cannot_leave_is_said_and_counted() {
+        let (ours, theirs) =
+            (UdpSocket::bind("127.0.0.1:0").unwrap(), UdpSocket::bind("127.0.0.1:0").unwrap());
+        let counts = Arc::<Counts>::default();
+        let sockets = Sockets::new(2, &[(1, Arc::new(ours))], Arc::clone(&counts));
+        let peer = theirs.local_addr().unwrap();
+        let by = |listener| Flow { transport: Transport::Udp, listener, peer, connection: 0 };
+        assert_eq!(sockets.send(&by(1), b"one"), Sent::Yes);
+        let mut buffer = [0; 8];
+        let length = theirs.recv(&mut buffer).unwrap();
+        assert_eq!(&buffer[..length], b"one");
+        assert_eq!(sockets.send(&by(0), b"a listener without a datagram socket"), Sent::No);
+        assert_eq!(sockets.send(&by(9), b"no such listener"), Sent::No);
+        assert_eq!(sockets.send(&by(1), &[0; 65_535]), Sent::No, "longer than any datagram");
+        assert_eq!((counts.datagrams_out.read(), counts.datagrams_failed.read()), (1, 3));
+    }
+
+    #[test]
+    fn a_dead_peer_does_not_eat_what_is_sent_to_a_live_one() {
+        let ours = UdpSocket::bind("127.0.0.1:0").unwrap();
+        let (dead, live) = (UdpSocket::bind("127.0.0.1:0").unwrap(), UdpSocket::bind("127.0.0.1:0").unwrap());
+        let gone = dead.local_addr().unwrap();
+        drop(dead);
+        let sockets = Sockets::new(1, &[(0, Arc::new(ours))], Arc::default());
+        let to = |peer| Flow { transport: Transport::Udp, listener: 0, peer, connection: 0 };
+        assert_eq!(sockets.send(&to(gone), b"lost"), Sent::Yes, "nobody can know it yet");
+        assert_eq!(sockets.send(&to(live.local_addr().unwrap()), b"heard"), Sent::Yes);
+        let mut buffer = [0; 8];
+        let length = live.recv(&mut buffer).unwrap();
+        assert_eq!(&buffer[..length], b"heard");
+    }
+}

@@ -15,7 +15,7 @@ use crate::wire::peek::peek;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::oneshot;
-use tokio::time::timeout;
+use tokio::time::{sleep, timeout};
 
 /// A shard answers within one turn; one that does not is stuck.
 const ANSWERS_WITHIN: Duration = Duration::from_secs(5);
@@ -86,9 +86,12 @@ impl Shards {
         &self.pulses
     }
 
-    /// Makes every shard turn once, so that its pulse shows whether it still can.
-    pub fn ring(&self) {
+    /// Makes every shard turn and looks again after `within`: the first whose loop has not turned. What a watchdog asks.
+    pub async fn stuck(&self, within: Duration) -> Option<usize> {
+        let before: Vec<u64> = self.pulses.iter().map(|pulse| pulse.turns()).collect();
         self.inboxes.iter().for_each(|inbox| inbox.ring());
+        sleep(within).await;
+        self.pulses.iter().zip(&before).position(|(pulse, before)| pulse.turns() == *before)
     }
 
     /// Calls that live now.
@@ -229,5 +232,55 @@ impl Shards {
             self.counts.queue_dropped.bump();
         }
         taken
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// As a shard's loop does when there is nothing to do: wait for the bell, turn, wait.
+    async fn turns(shards: Arc<Shards>, shard: usize) {
+        loop {
+            shards.inbox(shard).kicked().await;
+            shards.pulses[shard].turned(0);
+        }
+    }
+
+    #[tokio::test]
+    async fn a_loop_that_does_not_turn_is_found() {
+        let shards = Shards::new(2, SlotKey([7; 16]), Arc::default());
+        // Long enough for a busy machine; a loop that turns does so within microseconds.
+        let within = Duration::from_millis(200);
+        let first = tokio::spawn(turns(Arc::clone(&shards), 0));
+        assert_eq!(shards.stuck(within).await, Some(1), "the second was never started");
+        let second = tokio::spawn(turns(Arc::clone(&shards), 1));
+        assert_eq!(shards.stuck(within).await, None, "an idle loop turns when it is rung");
+        first.abort();
+        assert_eq!(shards.stuck(within).await, Some(0), "it turned before, and does not any more");
+        second.abort();
+    }
+
+    #[tokio::test]
+    async fn a_shard_that_has_ended_answers_nobody() {
+        let shards = Shards::new(1, SlotKey([7; 16]), Arc::default());
+        let (sender, receiver) = oneshot::channel();
+        assert!(shards.inbox(0).push_command(Command::Count, sender));
+        let mut items = Vec::new();
+        shards.inbox(0).take(usize::MAX, &mut items);
+        drop(items);
+        assert!(receiver.await.is_err(), "whoever waits learns that there is no reply");
+    }
+
+    #[test]
+    fn commands_are_bounded() {
+        let shards = Shards::new(1, SlotKey([7; 16]), Arc::default());
+        let mut waiting = Vec::new();
+        let taken = (0..2 * super::super::inbox::COMMANDS).filter(|_| {
+            let (sender, receiver) = oneshot::channel();
+            waiting.push(receiver);
+            shards.inbox(0).push_command(Command::Count, sender)
+        });
+        assert_eq!(taken.count(), super::super::inbox::COMMANDS);
     }
 }

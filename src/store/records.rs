@@ -3,9 +3,9 @@
 use super::{StateDir, StoreError};
 use crate::call::record::{CallRecord, Stamp};
 use std::fs::{self, File, OpenOptions};
-use std::io::Write;
-use std::os::unix::fs::OpenOptionsExt;
-use std::path::PathBuf;
+use std::io::{self, Write};
+use std::os::unix::fs::{FileExt, OpenOptionsExt};
+use std::path::{Path, PathBuf};
 
 /// Appends records. One writer for the process.
 #[derive(Debug)]
@@ -40,18 +40,28 @@ impl Records {
         // noticed with the day.
         let mut file = match self.open.take() {
             Some((of, file)) if of == day => file,
-            _ => OpenOptions::new()
-                .create(true)
-                .append(true)
-                .mode(0o600)
-                .open(&path)
-                .map_err(StoreError::at(&path, "cannot be opened"))?,
+            _ => open(&path).map_err(StoreError::at(&path, "cannot be opened"))?,
         };
         // One write: a reader never sees half a line of a process that goes on.
         file.write_all(&line).map_err(StoreError::at(&path, "cannot be written"))?;
         self.open = Some((day, file));
         Ok(())
     }
+}
+
+/// Opens a day's file for appending. A full disk or a crash may have left half a line at its end; it is ended, so that
+/// it spoils no record but its own.
+fn open(path: &Path) -> io::Result<File> {
+    let mut file = OpenOptions::new().create(true).read(true).append(true).mode(0o600).open(path)?;
+    let length = file.metadata()?.len();
+    let mut last = [b'\n'];
+    if length > 0 {
+        file.read_exact_at(&mut last, length - 1)?;
+    }
+    if last != [b'\n'] {
+        file.write_all(b"\n")?;
+    }
+    Ok(file)
 }
 
 #[cfg(test)]
@@ -98,5 +108,35 @@ mod tests {
         assert_eq!(ids("1970-01-01.jsonl"), ["a", "c"]);
         assert_eq!(ids("1970-01-02.jsonl"), ["b"]);
         assert_eq!(ids("1970-01-03.jsonl"), ["d"]);
+    }
+
+    #[test]
+    fn half_a_line_spoils_no_other_record() {
+        let folder = tempfile::tempdir().unwrap();
+        let mut records = Records::open(&StateDir::at(folder.path())).unwrap();
+        let file = folder.path().join("records/1970-01-01.jsonl");
+        fs::write(&file, "{\"call\":{\"id\":\"cut of").unwrap();
+        let now = Stamp(UnixMillis(0));
+        records.append(&record("a", Some(1)), now).unwrap();
+        records.append(&record("b", Some(2)), now).unwrap();
+        let text = fs::read_to_string(&file).unwrap();
+        let read = |line: &str| serde_json::from_str::<CallRecord>(line).ok().map(|record| record.call.id);
+        let ids: Vec<Option<String>> = text.lines().map(read).collect();
+        assert_eq!(ids, [None, Some("a".to_owned()), Some("b".to_owned())]);
+    }
+
+    #[test]
+    fn a_full_disk_is_told_and_the_next_record_tries_anew() {
+        let folder = tempfile::tempdir().unwrap();
+        let mut records = Records::open(&StateDir::at(folder.path())).unwrap();
+        let file = folder.path().join("records/1970-01-01.jsonl");
+        // Whatever is written to it finds the disk full.
+        std::os::unix::fs::symlink("/dev/full", &file).unwrap();
+        let now = Stamp(UnixMillis(0));
+        let error = records.append(&record("a", Some(1)), now).unwrap_err();
+        assert_eq!(error.source.kind(), io::ErrorKind::StorageFull, "{error}");
+        fs::remove_file(&file).unwrap();
+        records.append(&record("b", Some(2)), now).unwrap();
+        assert_eq!(fs::read_to_string(&file).unwrap().lines().count(), 1);
     }
 }

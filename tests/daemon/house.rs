@@ -44,6 +44,8 @@ struct Log {
 
 /// What a daemon is started with.
 pub(crate) struct Plan {
+    /// Where SIP is served, and where trunk calls come from; IPv6 in brackets.
+    pub(crate) host: &'static str,
     pub(crate) agent: SocketAddr,
     pub(crate) pbx: SocketAddr,
     pub(crate) drain: &'static str,
@@ -54,6 +56,7 @@ pub(crate) struct Plan {
 impl Default for Plan {
     fn default() -> Plan {
         Plan {
+            host: "127.0.0.1",
             agent: "127.0.0.1:9".parse().unwrap(),
             pbx: "127.0.0.1:9".parse().unwrap(),
             drain: "200ms",
@@ -227,18 +230,19 @@ pub(crate) fn field(line: &str, key: &str) -> String {
 }
 
 pub(crate) fn write_configuration(folder: &Path, plan: &Plan) {
-    let Plan { agent, pbx, drain, extra, .. } = plan;
+    let Plan { host, agent, pbx, drain, extra, .. } = plan;
+    let source = host.trim_matches(['[', ']']);
     let text = format!(
         r#"
 [sip]
-listen = ["udp:127.0.0.1:0", "tcp:127.0.0.1:0"]
+listen = ["udp:{host}:0", "tcp:{host}:0"]
 drain = "{drain}"
 [http]
 listen = "127.0.0.1:0"
 public_url = "https://baton.example.com"
 [trunk.pbx]
 address = "sip:{pbx}"
-accept_from = ["127.0.0.1/32"]
+accept_from = ["{source}"]
 [agent.booking]
 address = "sip:booking@{agent}"
 numbers = ["*"]

@@ -1,9 +1,11 @@
 //! Start and end: the supervisor's socket, the drain, what survives a restart.
 
-use crate::house::{House, PATIENCE, Plan};
+use crate::house::{House, PATIENCE, Plan, write_configuration};
 use crate::http::request;
 use crate::phone::{Phone, Talk, header};
 use std::fs;
+use std::io::{Read, Write};
+use std::net::{SocketAddr, TcpStream, UdpSocket};
 use std::os::unix::net::UnixDatagram;
 use std::sync::Arc;
 
@@ -127,7 +129,7 @@ fn several_shards_serve_one_socket() {
     let (caller, agent) = (Phone::new(), Phone::new());
     let folder = Arc::new(tempfile::tempdir().unwrap());
     let plan = Plan { agent: agent.at, pbx: caller.at, ..Plan::default() };
-    crate::house::write_configuration(folder.path(), &plan);
+    write_configuration(folder.path(), &plan);
     let path = folder.path().join("baton.toml");
     let text = fs::read_to_string(&path).unwrap().replace("[sip]", "[sip]\nworkers = 3");
     fs::write(&path, text).unwrap();
@@ -157,4 +159,61 @@ fn several_shards_serve_one_socket() {
     for call in &calls {
         assert_eq!(house.get(&format!("/v1/calls/{call}"))["state"], "talking");
     }
+}
+
+#[test]
+fn a_call_over_ipv6() {
+    if UdpSocket::bind("[::1]:0").is_err() {
+        eprintln!("SKIPPED: this machine has no IPv6 loopback");
+        return;
+    }
+    let (caller, agent, other) = (Phone::at("[::1]:0"), Phone::at("[::1]:0"), Phone::at("[::1]:0"));
+    let house = House::open(Plan { host: "[::1]", agent: agent.at, pbx: caller.at, ..Plan::default() });
+    assert!(house.udp.is_ipv6() && house.tcp.is_ipv6());
+    let talk = Talk::begin(caller, agent, house.udp, "six");
+    let via = format!("SIP/2.0/UDP {};", house.udp);
+    assert!(header(&talk.invite, "Via").starts_with(&via), "{}", talk.invite);
+    assert!(header(&talk.invite, "Contact").contains(&format!("@{}", house.udp)), "{}", talk.invite);
+    assert!(talk.dialog.target.contains(&house.udp.to_string()), "{:?}", talk.dialog);
+    let peer = &house.get(&format!("/v1/calls/{}", talk.call))["legs"][0]["peer"];
+    assert_eq!(peer, &format!("udp:{}", talk.caller.at));
+    talk.caller.send(&talk.caller.inside(&talk.dialog, "BYE", 2, "", ""));
+    talk.caller.receive("SIP/2.0 200");
+    let bye = talk.agent.receive("BYE ");
+    talk.agent.send(&talk.agent.answer(&bye, "200 OK"));
+    house.await_line("call.ended");
+
+    let mut stream = TcpStream::connect(house.tcp).unwrap();
+    stream.set_read_timeout(Some(PATIENCE)).unwrap();
+    stream.write_all(other.request("OPTIONS", "six-tcp").replace("/UDP", "/TCP").as_bytes()).unwrap();
+    let mut first = [0; 11];
+    stream.read_exact(&mut first).unwrap();
+    assert_eq!(&first, b"SIP/2.0 200");
+}
+
+#[test]
+fn an_agent_whose_port_is_closed_by_tcp_costs_no_more_than_its_attempt() {
+    // Bound and not listening: the port is ours, and a connection to it is refused at once.
+    let socket = socket2::Socket::new(socket2::Domain::IPV4, socket2::Type::STREAM, None).unwrap();
+    socket.bind(&SocketAddr::from(([127, 0, 0, 1], 0)).into()).unwrap();
+    let nobody = socket.local_addr().unwrap().as_socket().unwrap();
+    let caller = Phone::new();
+    let folder = Arc::new(tempfile::tempdir().unwrap());
+    let plan = Plan { agent: nobody, pbx: caller.at, ..Plan::default() };
+    write_configuration(folder.path(), &plan);
+    let path = folder.path().join("baton.toml");
+    let by_tcp = format!("sip:booking@{nobody};transport=tcp");
+    let text = fs::read_to_string(&path).unwrap().replace(&format!("sip:booking@{nobody}"), &by_tcp);
+    fs::write(&path, text).unwrap();
+    let house = House::again(folder, plan);
+    caller.towards(house.udp);
+    caller.send(&caller.request("INVITE", "nobody"));
+    // The agent is absent, so the fallback's route is called: at the trunk's host, which is the caller's own phone.
+    let line = house.await_line("net.connect_failed");
+    assert!(line.contains(&nobody.to_string()), "{line}");
+    let lost = house.await_line("leg.lost");
+    assert!(lost.contains("leg=agent") && lost.contains("origin=local"), "{lost}");
+    let fallback = caller.receive("INVITE ");
+    assert!(fallback.starts_with("INVITE sip:+14155550123@127.0.0.1"), "{fallback}");
+    house.await_metric("baton_connections", 0);
 }

@@ -3,6 +3,8 @@
 use crate::house::{House, Plan, TABLE};
 use serde_json::json;
 use std::fs;
+use std::io::Write;
+use std::os::unix::fs::symlink;
 
 fn replace(house: &House, text: &str) {
     // As deployments do it: a new file beside, then renamed over the old one.
@@ -37,6 +39,43 @@ fn a_changed_file_is_noticed() {
     replace(&house, &named("Back"));
     house.await_lines("config.reloaded", 3);
     assert_eq!(name_in_force(&house), "Back");
+}
+
+#[test]
+fn a_link_that_is_swapped_is_noticed() {
+    let house = House::open(Plan::default());
+    // As Kubernetes mounts a ConfigMap: the file is a link through a link, and only the one in the middle changes.
+    for (folder, name) in [("one", "One"), ("two", "Two")] {
+        fs::create_dir(house.path(folder)).unwrap();
+        fs::write(house.path(folder).join("destinations.toml"), named(name)).unwrap();
+    }
+    let point = |link: &str, at: &str| {
+        symlink(at, house.path("link.new")).unwrap();
+        fs::rename(house.path("link.new"), house.path(link)).unwrap();
+    };
+    point("data", "one");
+    point("destinations.toml", "data/destinations.toml");
+    house.await_line("config.reloaded");
+    assert_eq!(name_in_force(&house), "One");
+    point("data", "two");
+    house.await_lines("config.reloaded", 2);
+    assert_eq!(name_in_force(&house), "Two");
+}
+
+#[test]
+fn half_a_file_changes_nothing_until_it_is_whole() {
+    let house = House::open(Plan::default());
+    let whole = named("Whole");
+    let half = whole.find("Whole").unwrap() + 2;
+    fs::write(house.path("destinations.toml"), &whole[..half]).unwrap();
+    let fault = house.await_line("config.error");
+    assert!(fault.contains("destinations.toml:5:"), "{fault}");
+    house.await_line("config.rejected");
+    assert_eq!(name_in_force(&house), "Front desk");
+    let mut file = fs::OpenOptions::new().append(true).open(house.path("destinations.toml")).unwrap();
+    file.write_all(&whole.as_bytes()[half..]).unwrap();
+    house.await_line("config.reloaded");
+    assert_eq!(name_in_force(&house), "Whole");
 }
 
 #[test]

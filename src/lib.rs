@@ -2,9 +2,22 @@
 //!
 //! # The one idea
 //!
-//! The engine is a pure state machine; sockets, clocks, files and HTTP stand around it. It is fed one
-//! [`call::engine`] input at a time and then polled until it is idle. Time and randomness are parameters, so that
-//! every test runs in virtual time and every bug replays.
+//! **The whole engine is a pure state machine; sockets, clocks, files and HTTP stand around it.** Time and randomness
+//! are parameters, so that every test runs in virtual time and every bug replays.
+//!
+//! The contract, in one sentence: give [`Engine::handle`] one [`Input`] with the time it is, then take what
+//! [`Engine::poll`] wants done until it says [`Output::Idle`], and come back with the next input or at the time that
+//! Idle names.
+//!
+//! 1. Wait for a message, a command, an answer that was asked for, or the deadline.
+//! 2. Read the clock, and hand the input to [`Engine::handle`].
+//! 3. Do every [`Output`] as it comes: `Transmit` to a socket, `Resolve` to the resolver, `Reply` to whoever commanded,
+//!    `Event` to the log and the records, `Adopted` to whoever waits for new tables.
+//! 4. At `Idle { until }` go to 1.
+//!
+//! What takes time is a pair: a `Transmit` that fails comes back as `SendFailed`, a `Resolve` as `Resolved`, new
+//! `Tables` are told by `Adopted`. Downward is a function call, upward is a queue that the caller drains; nothing
+//! re-enters, and no layer knows the ids of the one above it. One engine is one thread's; there is nothing to lock.
 //!
 //! # The layers
 //!
@@ -19,9 +32,45 @@
 //! | 4 | [`call`] | the product: calls, handoffs, the engine |
 //! | 5 | `net`, `store` | sockets and files; tokio starts here |
 //! | 6 | `shard` | one engine with its sockets, inbox and loop |
-//! | 7 | `http`, `rehearsal` | the API; scripted caller, agent and PBX |
+//! | 7 | `http`, `rehearsal` | the API; the scripted PBX and agent of the demo |
 //! | 8 | `daemon` | configuration, start, reload, shutdown, telemetry |
 //! | 9 | `cli` | one file for each verb |
+//!
+//! Layers 0 to 4 are the engine, and build without the feature `daemon`: no clock, socket, task, lock or file. Above
+//! them everything is under it.
+//!
+//! # The life of a message
+//!
+//! 1. A datagram is read by the shard that owns the socket (`shard::turn`); a stream is cut into messages by its task
+//!    (`net::tcp`, [`wire::frame`]). [`wire::peek`] finds the Call-ID, and its slot names the shard that owns the call:
+//!    there the message is handled in place, or queued (`shard::inbox`).
+//! 2. The engine asks [`routing::topology`] who sent it; a stranger gets no answer. [`wire::decode()`] makes an index of
+//!    spans over the bytes and copies nothing.
+//! 3. The stack ([`sip::stack`]) looks for its transaction, then for its dialog: a retransmission is answered from
+//!    memory, a request inside a dialog goes to its leg ([`sip::leg`]), an INVITE outside of one becomes a new leg.
+//! 4. The leg says what that means as an event: ringing, answered, offered, referred, ended. The engine finds the call
+//!    of the leg, and steps its phase (`setup`, `talking`, `moving`, `ending`); for a new INVITE `admission` makes the
+//!    call, or refuses it.
+//! 5. The phase calls verbs on legs: accept, connect, modify, refer, close. What they write leaves as `Transmit`, each
+//!    with the path that its peer is reached by ([`sip::Flow`]).
+//!
+//! # The life of a handoff
+//!
+//! 1. Somebody decides: a command (HTTP, the command line), the agent's REFER, its BYE or 3xx with a name, or its
+//!    absence. The tables that the call decides by from here on are pinned by their `Arc`.
+//! 2. [`routing::select`] says which destination is meant, [`routing::template`] expands its headers, once.
+//! 3. The phase `moving` runs the attempt, a REFER or a BYE. [`routing::explain`] tells what a status means.
+//! 4. On failure the ladder takes the next step of `on_failure`; the agent's conversation stands until success.
+//! 5. An outcome, with its proof and cause, is shown, logged, counted and recorded; BYE to both legs where it succeeded;
+//!    and [`Engine::is_empty`] when the last call has gone, which every scenario asserts.
+//!
+//! [`Engine`]: call::engine::Engine
+//! [`Engine::handle`]: call::engine::Engine::handle
+//! [`Engine::poll`]: call::engine::Engine::poll
+//! [`Engine::is_empty`]: call::engine::Engine::is_empty
+//! [`Input`]: call::engine::Input
+//! [`Output`]: call::engine::Output
+//! [`Output::Idle`]: call::engine::Output::Idle
 
 // The pure layers: `clippy.toml` says what they may not name, and why.
 #[deny(clippy::disallowed_methods, clippy::disallowed_types)]

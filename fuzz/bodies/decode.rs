@@ -17,10 +17,10 @@ pub fn decode_body(bytes: &[u8]) {
             }
         }
     }
-    let _ = sdp::origin(bytes);
-    let _ = sdp::media(bytes).count();
-    let mut out = Vec::new();
-    sdp::rewrite_origin(bytes, &mut out, 1, 2);
+    if let Some(origin) = sdp::Origin::find(bytes) {
+        assert!(bytes[origin.line.clone()].starts_with(b"o="));
+        assert!(origin.line.start < origin.version.start && origin.version.end < origin.line.end);
+    }
     if let Ok(uri) = Uri::parse(bytes) {
         assert!(uri.equivalent(&uri), "a URI equals itself");
     }

@@ -21,7 +21,7 @@ use crate::routing::topology::read::{self, Parties};
 use crate::routing::topology::{Settings, Topology, secret};
 
 /// The largest file that is read, in bytes.
-pub const MAX_FILE: u64 = 16 * 1024 * 1024;
+const MAX_FILE: u64 = 16 * 1024 * 1024;
 
 /// The environment variable that names the configuration file.
 pub const VARIABLE: &str = "BATON_CONFIG";
@@ -217,23 +217,16 @@ pub fn access(path: &Path) -> Result<Access, Vec<Diagnostic>> {
     if faults.is_empty() { Ok(Access { http, state_dir }) } else { Err(faults) }
 }
 
-/// Reads one table by itself, as `check` does for a file that no environment names yet. Trunks are not checked.
-pub fn load_table(path: &Path, environment: &Id) -> (Option<Table>, Vec<Diagnostic>) {
-    match open(path) {
-        Ok(source) => table::read(&source, environment, None),
-        Err(diagnostic) => (None, vec![*diagnostic]),
-    }
-}
-
-/// A file's text, [`MAX_FILE`] at most.
+/// A file's text, `MAX_FILE` at most.
 fn open(path: &Path) -> Result<Source, Box<Diagnostic>> {
     let name = path.display().to_string();
     let fail = |message: String| Box::new(Diagnostic::of_file(&name, message, None));
-    let file =
-        std::fs::File::open(path).map_err(|error| fail(format!("cannot be opened: {}", plain(&error))))?;
-    if file.metadata().is_ok_and(|meta| !meta.is_file()) {
+    let closed = |error| fail(format!("cannot be opened: {}", plain(&error)));
+    // Looked at before it is opened: opening a pipe waits until somebody writes to it.
+    if !std::fs::metadata(path).map_err(closed)?.is_file() {
         return Err(fail("is no file".to_owned()));
     }
+    let file = std::fs::File::open(path).map_err(closed)?;
     let mut bytes = Vec::new();
     file.take(MAX_FILE + 1)
         .read_to_end(&mut bytes)

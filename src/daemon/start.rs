@@ -188,14 +188,30 @@ async fn run(parts: Parts<'_>, runtime: &Runtime) -> anyhow::Result<()> {
         stop::drain(&shards, clock, grace, &readiness, &log, signals.stop()).await;
     }
     shards.stop();
+    take_apart(threads, stop_api, serving, &log).await;
+    log(Line::info("serve.stopped"));
+    ended
+}
+
+/// Waits until the shards' threads have ended, and gives what the API is answering a last moment.
+async fn take_apart(
+    threads: Vec<JoinHandle<()>>,
+    stop_api: oneshot::Sender<()>,
+    serving: Task<std::io::Result<()>>,
+    log: &Sink,
+) {
     for thread in threads {
         // A shard that panicked has been reported; its thread is gone all the same.
         let _ = tokio::task::spawn_blocking(move || thread.join()).await;
     }
     drop(stop_api);
-    let _ = timeout(LAST_ANSWERS, serving).await;
-    log(Line::info("serve.stopped"));
-    ended
+    let reason = match timeout(LAST_ANSWERS, serving).await {
+        // What was not answered by now waits for something that does not come any more.
+        Ok(Ok(Ok(()))) | Err(_) => return,
+        Ok(Ok(Err(error))) => error.to_string(),
+        Ok(Err(error)) => error.to_string(),
+    };
+    log(Line::error("http.failed").text("reason", reason));
 }
 
 async fn bind_api(configuration: &Configuration, state: &StateDir) -> anyhow::Result<(TcpListener, Guard)> {

@@ -13,7 +13,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use tokio::sync::{Notify, oneshot};
 
 /// Messages that may wait.
-pub const MESSAGES: usize = 4096;
+const MESSAGES: usize = 4096;
 /// Commands that may wait.
 pub const COMMANDS: usize = 1024;
 

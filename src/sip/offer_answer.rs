@@ -4,6 +4,8 @@
 //! Not a media stack: bodies are carried as they are but for `o=`. Kept apart from the INVITE usage: an offer may
 //! stand in an INVITE, a 2xx, an ACK or an UPDATE. Called by `leg/` only.
 
+use crate::wire::sdp::Origin;
+
 /// Whose offer waits for its answer.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) enum Exchange {
@@ -47,52 +49,17 @@ fn continued(before: &[u8], sdp: &[u8]) -> Option<Box<[u8]>> {
     let (Some(mine), Some(theirs)) = (Origin::find(before), Origin::find(sdp)) else {
         return Some(sdp.into());
     };
-    let same_head = before[..mine.line.0] == sdp[..theirs.line.0];
-    if same_head && before[mine.line.1..] == sdp[theirs.line.1..] {
+    let same_head = before[..mine.line.start] == sdp[..theirs.line.start];
+    if same_head && before[mine.line.end..] == sdp[theirs.line.end..] {
         return None;
     }
     let mut text = Vec::with_capacity(sdp.len() + before.len().min(128));
-    text.extend_from_slice(&sdp[..theirs.line.0]);
-    text.extend_from_slice(&before[mine.line.0..mine.version.0]);
+    text.extend_from_slice(&sdp[..theirs.line.start]);
+    text.extend_from_slice(&before[mine.line.start..mine.version.start]);
     text.extend_from_slice(mine.number.wrapping_add(1).to_string().as_bytes());
-    text.extend_from_slice(&before[mine.version.1..mine.line.1]);
-    text.extend_from_slice(&sdp[theirs.line.1..]);
+    text.extend_from_slice(&before[mine.version.end..mine.line.end]);
+    text.extend_from_slice(&sdp[theirs.line.end..]);
     Some(text.into_boxed_slice())
-}
-
-/// Where the `o=` line of an SDP stands.
-struct Origin {
-    /// Start and end of the line without its line end.
-    line: (usize, usize),
-    /// Start and end of sess-version.
-    version: (usize, usize),
-    number: u64,
-}
-
-impl Origin {
-    /// None if there is no `o=` line of six fields with a number as version (RFC 4566 §5.2).
-    fn find(sdp: &[u8]) -> Option<Origin> {
-        let mut start = 0;
-        while start < sdp.len() {
-            let rest = &sdp[start..];
-            let end = start + memchr::memchr2(b'\r', b'\n', rest).unwrap_or(rest.len());
-            if rest.starts_with(b"o=") {
-                return Origin::read(sdp, start, end);
-            }
-            start = end + sdp[end..].iter().take_while(|&&byte| byte == b'\r' || byte == b'\n').count();
-        }
-        None
-    }
-
-    fn read(sdp: &[u8], start: usize, end: usize) -> Option<Origin> {
-        let line = &sdp[start..end];
-        let mut spaces = memchr::memchr_iter(b' ', line);
-        let (_, second, third) = (spaces.next()?, spaces.next()?, spaces.next()?);
-        let (_, _) = (spaces.next()?, spaces.next()?);
-        let digits = line.get(second + 1..third)?;
-        let number = std::str::from_utf8(digits).ok()?.parse().ok()?;
-        Some(Origin { line: (start, end), version: (start + second + 1, start + third), number })
-    }
 }
 
 /// The session of one dialog.

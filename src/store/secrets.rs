@@ -13,8 +13,7 @@ const TOKEN: &str = "http-token";
 const SLOT_KEY: &str = "slot-key";
 
 impl StateDir {
-    /// Where the token stands, for people who look for it.
-    pub fn token_path(&self) -> PathBuf {
+    fn token_path(&self) -> PathBuf {
         self.path().join(TOKEN)
     }
 

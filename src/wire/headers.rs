@@ -16,8 +16,6 @@ pub const EVENT_REFER: &str = "refer";
 /// Subscription-State value (RFC 6665).
 pub const ACTIVE: &str = "active";
 /// Subscription-State value (RFC 6665).
-pub const PENDING: &str = "pending";
-/// Subscription-State value (RFC 6665).
 pub const TERMINATED: &str = "terminated";
 /// Reason parameter of a terminated subscription whose work is done (RFC 6665, RFC 3515 section 2.4.7).
 pub const NO_RESOURCE: &str = "noresource";

@@ -203,13 +203,6 @@ impl<'a> Message<'a> {
         }
     }
 
-    /// Every `X-` header in the order received.
-    pub fn x_headers(&self) -> impl Iterator<Item = Header<'a>> + Clone + use<'a> {
-        self.all().filter(|header| {
-            header.name == Name::Other && matches!(header.raw_name, [b'x' | b'X', b'-', _, ..])
-        })
-    }
-
     /// The Content-Type as written.
     pub fn content_type(&self) -> Option<&'a [u8]> {
         self.header(Name::ContentType)

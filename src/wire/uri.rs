@@ -446,11 +446,6 @@ pub fn encode_user(out: &mut Vec<u8>, text: &[u8]) {
     percent_encode(out, text, |byte| grammar::is_unreserved(byte) || b"&=+$,/".contains(&byte));
 }
 
-/// Appends the value of a URI parameter: all but unreserved and `[ ] / : & + $` is escaped.
-pub fn encode_param(out: &mut Vec<u8>, text: &[u8]) {
-    percent_encode(out, text, |byte| grammar::is_unreserved(byte) || b"[]/:&+$".contains(&byte));
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -134,7 +134,7 @@ mod tests {
         std::os::unix::fs::symlink("/dev/full", &file).unwrap();
         let now = Stamp(UnixMillis(0));
         let error = records.append(&record("a", Some(1)), now).unwrap_err();
-        assert_eq!(error.source.kind(), io::ErrorKind::StorageFull, "{error}");
+        assert_eq!(error.error.kind(), io::ErrorKind::StorageFull, "{error}");
         fs::remove_file(&file).unwrap();
         records.append(&record("b", Some(2)), now).unwrap();
         assert_eq!(fs::read_to_string(&file).unwrap().lines().count(), 1);

@@ -15,7 +15,7 @@ use super::{
     Unanswered,
 };
 use crate::routing::address::{Address, AddressError, Host};
-use crate::routing::country;
+use crate::routing::country::{self, Country};
 use crate::routing::file::{At, Report, Section, quoted, with_article};
 use crate::routing::net::IpNet;
 use crate::routing::number;
@@ -163,20 +163,7 @@ fn trunk(
             ("p-called-party-id", CalledFrom::PCalledPartyId),
         ],
     );
-    let country =
-        section.string(report, "country", "an ISO 3166 code of two letters, like \"US\"").and_then(|found| {
-            let known = country::find(found.value);
-            if known.is_none() {
-                let upper = found.value.to_ascii_uppercase();
-                let note = report
-                    .error(found.span, format!("`{}` is no country", found.value))
-                    .expected("an ISO 3166 code of two capital letters, like \"US\"");
-                if country::find(&upper).is_some() {
-                    note.help(format!("did you mean `{upper}`?"));
-                }
-            }
-            known
-        });
+    let country = country(&mut section, report);
     let auth = section.section(report, "auth").and_then(|section| auth(section, report, secrets));
     let unanswered = section.choice(
         report,
@@ -201,6 +188,21 @@ fn trunk(
         refer_from_caller,
         overrides,
     })
+}
+
+fn country(section: &mut Section<'_>, report: &mut Report<'_>) -> Option<&'static Country> {
+    let found = section.string(report, "country", "an ISO 3166 code of two letters, like \"US\"")?;
+    let known = country::find(found.value);
+    if known.is_none() {
+        let upper = found.value.to_ascii_uppercase();
+        let note = report
+            .error(found.span, format!("`{}` is no country", found.value))
+            .expected("an ISO 3166 code of two capital letters, like \"US\"");
+        if country::find(&upper).is_some() {
+            note.help(format!("did you mean `{upper}`?"));
+        }
+    }
+    known
 }
 
 fn profile(section: &mut Section<'_>, report: &mut Report<'_>) {

@@ -1376,12 +1376,12 @@ destinations.toml:5:12: error: `response` is out of range
    |
  5 | response = "0s"
    |            ^^^^
-  expected: from "1s" to "1m"
+  expected: from "100ms" to "1m"
 destinations.toml:6:11: error: `outcome` is out of range
    |
  6 | outcome = "5m"
    |           ^^^^
-  expected: from "1s" to "3m"
+  expected: from "100ms" to "3m"
 destinations.toml:7:8: error: `ring` is an integer in [destination.a.timeouts]
    |
  7 | ring = 30

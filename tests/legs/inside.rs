@@ -209,6 +209,8 @@ fn options_inside_is_answered_and_a_481_to_ours_means_lost() {
     let lost = bench.recv(&response(&alive, "481 Gone", "", "", ""));
     assert_eq!(lost, Some(Event::Lost { leg, status: 481, origin: Origin::Remote }));
     bench.release(leg);
+    let bye = bench.sent("BYE");
+    assert_eq!(bench.recv(&response(&bye, "481 Gone", "", "", "")), None);
     bench.quiet();
     bench.end();
 }
@@ -224,6 +226,8 @@ fn two_missed_keepalives_mean_lost() {
     assert_eq!(bench.event(), Event::Lost { leg, status: 408, origin: Origin::Local });
     bench.sent.clear();
     bench.release(leg);
+    // For a peer that only did not answer.
+    bench.sent("BYE");
     bench.ms(40_000);
     bench.sent.clear();
     bench.end();

@@ -342,6 +342,8 @@ fn two_keepalives_that_the_agent_misses() {
     let first = t.leg.expect_within("OPTIONS", s(21));
     assert_ne!(first.to_tag(), "");
     t.leg.expect_within("OPTIONS", s(60));
+    // It may only be deaf to OPTIONS: a BYE ends what it takes for a call.
+    t.leg.expect_bye_within(s(60));
     fallback_refer(&t);
 }
 
@@ -351,6 +353,7 @@ fn a_keepalive_that_gets_481() {
     t.agent.is_silent_to_options();
     let options = t.leg.expect_within("OPTIONS", s(21));
     t.leg.reply(&options, 481);
+    t.leg.expect_bye();
     fallback_refer(&t);
 }
 

@@ -226,6 +226,19 @@ fn the_total_time_ends_a_handoff() {
 }
 
 #[test]
+fn a_200_that_proves_nothing_is_unknown_however_often_it_comes() {
+    let (t, refer) = referred_to(&Config::default().trunk_key("notify_200 = \"accepted\""), "front-desk");
+    t.call.reply(&refer, 202);
+    t.call.notify_ok(OK, "active;expires=60");
+    let handoff = t.world.assert_ended("unknown");
+    assert_eq!(handoff.proof.map(|p| p.as_str()), Some("accepted"));
+    // The receiver may say it again when it ends the subscription: the legs stay up all the same.
+    t.call.notify_ok(OK, "terminated;reason=noresource");
+    t.agent.expect_silence(s(10));
+    still_together(&t);
+}
+
+#[test]
 fn silence_is_unknown_after_the_response_time() {
     let (t, _refer) = referred();
     t.world.advance(ms(7900));

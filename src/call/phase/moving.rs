@@ -15,6 +15,7 @@ use crate::call::handoff::report::Referral;
 use crate::call::handoff::{Handoff, Plan, Way, refer};
 use crate::call::record::{HandoffState, Proof, Role};
 use crate::routing::explain::{self, Cause, Where};
+use crate::routing::profile::Notify200;
 use crate::sip::leg::SentId;
 use crate::sip::{Content, Event, LegId, Origin, Time, identity};
 use crate::wire::{Message, reason_phrase};
@@ -480,6 +481,8 @@ impl Moving {
     fn unknown(mut self, cx: &mut Context<'_>, facts: &mut Facts, late: Option<SentId>) -> Phase {
         let accepted = self.handoff.last().and_then(|a| a.status).is_some_and(|s| s < 300);
         self.handoff.end(cx, HandoffState::Unknown, accepted.then_some(Proof::Accepted), false);
+        // Where a 200 proves nothing, a later one proves nothing either: it must not take the caller's leg away.
+        let late = late.filter(|_| self.handoff.plan.profile.notify_200 == Notify200::Reported);
         self.talk(cx, facts, late)
     }
 

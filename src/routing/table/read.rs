@@ -331,9 +331,9 @@ impl<'a> Reader<'_, '_, '_> {
     fn timeouts(&mut self, section: &mut Section<'a>, method: Option<Method>) -> Timeouts {
         let mut timeouts = Timeouts::default();
         let Some(mut table) = section.section(self.report, "timeouts") else { return timeouts };
-        let second = Duration::from_secs(1);
+        let shortest = Duration::from_millis(100);
         let mut read = |key, field: &mut Duration, longest| {
-            if let Some(value) = table.duration(self.report, key, second, longest) {
+            if let Some(value) = table.duration(self.report, key, shortest, longest) {
                 *field = value;
             }
         };

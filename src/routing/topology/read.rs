@@ -24,7 +24,8 @@ use crate::routing::select::Pattern;
 use crate::routing::table::{Id, Table, check_id, expected_ids};
 use crate::sip::Transport;
 
-const SECOND: Duration = Duration::from_secs(1);
+/// What a timeout may be at least: anything shorter is a slip of the pen.
+const SHORTEST: Duration = Duration::from_millis(100);
 const DAY: Duration = Duration::from_secs(24 * 3600);
 const ADDRESS_FORM: &str = "a `sip:` URI like \"sip:10.0.0.5:5060;transport=udp\"";
 const LISTENER_FORM: &str = "transport:address:port, like \"udp:0.0.0.0:5060\" or \"tcp:[::]:5060\"";
@@ -306,11 +307,11 @@ fn agent(
     let accept = accept_from(&mut section, report);
     let (numbers, wildcard) = numbers(&name, &mut section, report, taken);
     let environment = environment_of(&mut section, report, environments);
-    let answer_timeout = section.duration(report, "answer_timeout", SECOND, Duration::from_secs(300));
+    let answer_timeout = section.duration(report, "answer_timeout", SHORTEST, Duration::from_secs(300));
     let keepalive = match section.duration(report, "keepalive", Duration::ZERO, DAY) {
         None => Some(Duration::from_secs(20)),
         Some(off) if off.is_zero() => None,
-        Some(interval) => Some(interval.max(SECOND)),
+        Some(interval) => Some(interval.max(SHORTEST)),
     };
     let fallback = section
         .string(report, "fallback", "the id of a destination")
@@ -440,7 +441,7 @@ pub fn settings(top: &mut Section<'_>, report: &mut Report<'_>) -> Settings {
     }
     settings.max_calls = section.number(report, "max_calls", 1..1_000_001).unwrap_or(settings.max_calls);
     settings.max_duration =
-        section.duration(report, "max_duration", SECOND, DAY * 30).unwrap_or(settings.max_duration);
+        section.duration(report, "max_duration", SHORTEST, DAY * 30).unwrap_or(settings.max_duration);
     settings.drain = section.duration(report, "drain", Duration::ZERO, DAY).unwrap_or(settings.drain);
     section.refuse(report, "tls", "remove it; Baton has udp and tcp for now");
     section.refuse(

@@ -97,9 +97,10 @@ impl Stack {
         }
     }
 
+    /// The leg stays up for us: whoever hears of the loss closes it, and its BYE tells a peer that only did not answer
+    /// (RFC 3261 §12.2.1.2).
     fn lose(&mut self, id: LegId, (status, origin): (u16, Origin)) -> Option<Event> {
         let leg = self.legs.get_mut(id.into())?;
-        leg.usage = Usage::Over;
         leg.keepalive = None;
         self.told(id, Event::Lost { leg: id, status, origin })
     }

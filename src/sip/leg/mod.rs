@@ -222,7 +222,8 @@ pub enum Event {
         /// Who made the status.
         origin: Origin,
     },
-    /// The peer is gone: two keepalives missed, or an in-dialog request of the stack's own got 481/408. Nothing is sent.
+    /// The peer is gone: two keepalives missed, or an in-dialog request of the stack's own got 481/408. The layer above
+    /// closes the leg.
     Lost {
         /// The leg.
         leg: LegId,

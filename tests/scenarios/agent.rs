@@ -114,6 +114,18 @@ fn two_refer_to_are_400() {
 }
 
 #[test]
+fn a_refer_of_the_callers_side_is_603_while_a_handoff_runs_too() {
+    let (t, refer) = asked(DESK, &[]);
+    t.call.refer("sip:back@baton", &[]);
+    // 491 would have it try again, for nothing.
+    t.call.expect(603);
+    t.call.reply(&refer, 603);
+    t.leg.expect_notify_within("SIP/2.0 603 Decline", "terminated", s(2));
+    t.caller_hangs_up();
+    t.world.assert_empty();
+}
+
+#[test]
 fn a_second_refer_is_491() {
     let (t, refer) = asked(DESK, &[]);
     t.leg.refer("sip:back@baton", &[]);

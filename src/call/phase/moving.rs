@@ -380,8 +380,11 @@ impl Moving {
             }
             Heard::PartnerLeft => self.partner_gone(cx, facts, None),
             Heard::PartnerLost { status, origin } => self.partner_gone(cx, facts, Some((status, origin))),
-            Heard::Referred { request, .. } => {
-                let _ = cx.stack.respond(cx.now, request, 491, Content::default());
+            Heard::Referred { request, by } => {
+                // Who may refer is told to wait; who may not, not to come again.
+                let may = by == Role::Agent || (by == Role::Caller && facts.trunk.refer_from_caller);
+                let status = if may { 491 } else { 603 };
+                let _ = cx.stack.respond(cx.now, request, status, Content::default());
                 self.phase()
             }
         }

@@ -174,7 +174,7 @@ impl Talking {
                 let status = refusal_status(&refusal);
                 cx.tell(What::Ignored {
                     call: facts.id.to_string(),
-                    what: format!("the agent's REFER: {refusal}"),
+                    what: format!("the {}'s REFER: {refusal}", by.as_str()),
                 });
                 let _ = cx.stack.respond(cx.now, request, status, Content::default());
                 Phase::Talking(Talking { conversation, late: self.late, farewell: self.farewell })

@@ -131,7 +131,7 @@ fn check(world: &World, ledger: &Ledger) {
 fn honest(handoff: &baton::call::record::HandoffView, ledger: &Ledger) {
     let Some(last) = handoff.attempts.last() else { return };
     let Some(leg) = last.sip_call_id.as_deref() else { return };
-    let known = match (handoff.state.as_str(), last.method.as_str()) {
+    let known = match (handoff.state.as_str(), &*last.method) {
         ("succeeded", "refer") => ledger.reported.contains(leg),
         ("succeeded", "invite") => ledger.targets.contains(leg),
         ("handed_back", "bye") if last.status == Some(200) => ledger.byes.contains(leg),

@@ -152,7 +152,9 @@ impl World {
         match what {
             What::CallStarted(call) => assert!(self.calls.insert(call.id), "a call starts once"),
             What::CallEnded(record) => assert!(self.calls.remove(&record.call.id), "a call ends once"),
-            What::HandoffStarted(view) => assert!(self.handoffs.insert(view.id), "a handoff starts once"),
+            What::HandoffStarted(view) => {
+                assert!(self.handoffs.insert(view.id.clone()), "a handoff starts once")
+            }
             What::HandoffEnded { handoff, .. } => {
                 assert!(self.handoffs.remove(&handoff.id), "a handoff ends once");
                 assert!(handoff.state.is_final());

@@ -4,6 +4,7 @@
 use super::record::{CallView, HandoffState, HandoffView};
 use crate::observe::counters::Counters;
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 /// The decision to move a caller, as `POST /v1/calls/{id}/handoff` gives it.
 #[derive(Clone, Debug, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
@@ -84,7 +85,7 @@ pub enum Command {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Reply {
     /// The handoff as it stands.
-    Handoff(Box<HandoffView>),
+    Handoff(Arc<HandoffView>),
     /// The call as it stands.
     Call(Box<CallView>),
     /// A page of calls.

@@ -2,6 +2,7 @@
 
 use super::record::{AttemptView, CallRecord, CallView, HandoffView, Role, Stamp};
 use crate::sip::Origin;
+use std::sync::Arc;
 
 /// Something that people or machines outside want to know. Every event carries its wall time.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -45,7 +46,7 @@ pub enum What {
         reason: String,
     },
     /// The call is over; all that is to be kept of it.
-    CallEnded(Box<CallRecord>),
+    CallEnded(Arc<CallRecord>),
     /// A leg ended without a BYE of its own: the agent refused, did not answer or was lost.
     LegLost {
         /// Call id.
@@ -60,7 +61,7 @@ pub enum What {
         next: String,
     },
     /// A handoff was decided.
-    HandoffStarted(Box<HandoffView>),
+    HandoffStarted(Arc<HandoffView>),
     /// Its state changed, or a NOTIFY told of progress.
     HandoffProgress {
         /// Call id.
@@ -90,7 +91,7 @@ pub enum What {
     /// The handoff is over.
     HandoffEnded {
         /// The whole of it.
-        handoff: Box<HandoffView>,
+        handoff: Arc<HandoffView>,
         /// The caller leg ended by Baton or the receiver without `succeeded` or `handed_back`: the one ERROR.
         caller_hurt: bool,
     },

@@ -34,7 +34,7 @@ pub(crate) struct Facts {
     pub(crate) started: Now,
     pub(crate) answered: Option<UnixMillis>,
     /// Ended handoffs, oldest first; at most [`KEPT_HANDOFFS`].
-    pub(crate) handoffs: Vec<HandoffView>,
+    pub(crate) handoffs: Vec<Arc<HandoffView>>,
     /// Each leg that there was, for the record.
     pub(crate) legs: SmallVec<[Seen; 2]>,
 }
@@ -90,11 +90,13 @@ impl Facts {
     }
 
     /// Remembers an ended handoff.
-    pub(crate) fn keep(&mut self, cx: &mut Context<'_>, handoff: HandoffView) {
+    pub(crate) fn keep(&mut self, cx: &mut Context<'_>, handoff: Arc<HandoffView>) {
         if self.handoffs.len() == KEPT_HANDOFFS {
             let oldest = self.handoffs.remove(0);
             cx.handoffs.remove(&*oldest.id);
         }
+        // Most calls have one, and it is large.
+        self.handoffs.reserve_exact(1);
         self.handoffs.push(handoff);
     }
 

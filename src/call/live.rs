@@ -13,6 +13,7 @@ use super::record::{HandoffState, HandoffView};
 use super::view;
 use crate::sip::{Event, Time};
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 /// See the module.
 #[derive(Debug)]
@@ -81,7 +82,7 @@ impl Call {
         &mut self,
         cx: &mut Context<'_>,
         request: HandoffRequest,
-    ) -> Result<HandoffView, Refusal> {
+    ) -> Result<Arc<HandoffView>, Refusal> {
         if let Some(running) = view::running(&self.phase) {
             return Err(Refusal::Busy(running.id.clone()));
         }
@@ -113,19 +114,19 @@ impl Call {
         if let Some(refusal) = refused {
             return Err(refusal);
         }
-        let ended = self.facts.handoffs.get(before..).and_then(<[HandoffView]>::first);
+        let ended = self.facts.handoffs.get(before..).and_then(<[_]>::first);
         view::running(&self.phase).or(ended).cloned().ok_or(Refusal::Ending)
     }
 
     /// Cancels the running handoff: possible while nothing irrevocable was sent.
-    pub(crate) fn cancel(&mut self, cx: &mut Context<'_>, id: &str) -> Result<HandoffView, Refusal> {
+    pub(crate) fn cancel(&mut self, cx: &mut Context<'_>, id: &str) -> Result<Arc<HandoffView>, Refusal> {
         let state = view::handoff(self, id).map(|h| h.state).ok_or_else(|| Refusal::NoHandoff(id.into()))?;
         if !matches!(state, HandoffState::Pending | HandoffState::Ringing) {
             return Err(Refusal::TooLate(state));
         }
         self.advance(cx, |phase, facts, cx| match phase {
-            Phase::Setup(setup) => Setup::cancel(*setup, cx, facts),
-            Phase::Moving(moving) => Moving::cancel(*moving, cx, facts),
+            Phase::Setup(setup) => Setup::cancel(setup, cx, facts),
+            Phase::Moving(moving) => Moving::cancel(moving, cx, facts),
             phase @ (Phase::Talking(_) | Phase::Ending(_) | Phase::Over { .. }) => phase,
         });
         view::handoff(self, id).cloned().ok_or_else(|| Refusal::NoHandoff(id.into()))
@@ -162,8 +163,8 @@ impl Call {
     /// The last word: its record.
     pub(crate) fn conclude(&self, cx: &mut Context<'_>) {
         cx.counters.calls_ended += 1;
-        let record = view::record(self, cx.stack, cx.now, self.why);
-        cx.tell(What::CallEnded(Box::new(record)));
+        let record = view::record(self, cx.now, self.why);
+        cx.tell(What::CallEnded(Arc::new(record)));
     }
 
     /// Nothing is left of it.

@@ -1,8 +1,10 @@
 //! What is told of calls and handoffs: the same data for the API, the logs and the records.
 
 use crate::sip::{Origin, UnixMillis};
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
+use std::borrow::Cow;
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 /// Where a call stands.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -53,7 +55,7 @@ pub struct LegView {
     /// `udp:192.0.2.1:5060`.
     pub peer: String,
     /// `trying`, `ringing`, `answered`, `confirmed`, `closing`, `over`.
-    pub state: String,
+    pub state: Cow<'static, str>,
 }
 
 /// A call as the API shows it and as its record keeps it.
@@ -82,7 +84,7 @@ pub struct CallView {
     /// Null while it lives.
     pub ended_at: Option<Stamp>,
     /// Why it ended, for people: `caller hung up`.
-    pub ended_by: Option<String>,
+    pub ended_by: Option<Cow<'static, str>>,
     /// Live legs (all legs that there were, in a record).
     pub legs: Vec<LegView>,
     /// Ids of its handoffs, oldest first.
@@ -170,7 +172,7 @@ pub struct AttemptView {
     /// Destination id.
     pub destination: String,
     /// `refer`, `invite`, `bye`.
-    pub method: String,
+    pub method: Cow<'static, str>,
     /// As the table (or the agent) names it; null for `bye`.
     pub route: Option<String>,
     /// The Refer-To header's value, for `refer`.
@@ -185,7 +187,7 @@ pub struct AttemptView {
     /// The final sipfrag; null for other methods.
     pub final_status: Option<u16>,
     /// From the one table of causes; null while it runs and when it worked.
-    pub cause: Option<String>,
+    pub cause: Option<Cow<'static, str>>,
     /// Who made `status`; null before there is one.
     pub origin: Option<Origin>,
     /// RFC 3339, UTC.
@@ -198,11 +200,11 @@ pub struct AttemptView {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Explain {
     /// One line.
-    pub title: String,
+    pub title: Cow<'static, str>,
     /// Why, as far as it is known.
-    pub cause: String,
+    pub cause: Cow<'static, str>,
     /// What to do.
-    pub next_step: String,
+    pub next_step: Cow<'static, str>,
 }
 
 /// A handoff as the API shows it and as the record keeps it.
@@ -227,7 +229,7 @@ pub struct HandoffView {
     /// Null below `accepted`.
     pub proof: Option<Proof>,
     /// Null unless it failed.
-    pub cause: Option<String>,
+    pub cause: Option<Cow<'static, str>>,
     /// One for each method tried on each route.
     pub attempts: Vec<AttemptView>,
     /// In words.
@@ -244,7 +246,16 @@ pub struct CallRecord {
     /// The call; `variables` holds names only (values are the caller's business): each is `""`.
     pub call: CallView,
     /// Its handoffs, oldest first.
-    pub handoffs: Vec<HandoffView>,
+    #[serde(serialize_with = "write_shared", deserialize_with = "read_shared")]
+    pub handoffs: Vec<Arc<HandoffView>>,
+}
+
+fn write_shared<S: Serializer>(handoffs: &[Arc<HandoffView>], serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.collect_seq(handoffs.iter().map(|handoff| &**handoff))
+}
+
+fn read_shared<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<Arc<HandoffView>>, D::Error> {
+    Ok(Vec::<HandoffView>::deserialize(deserializer)?.into_iter().map(Arc::new).collect())
 }
 
 /// A point in time that is written as RFC 3339 in UTC with milliseconds.
@@ -261,13 +272,13 @@ impl std::fmt::Display for Stamp {
 }
 
 impl Serialize for Stamp {
-    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         serializer.collect_str(self)
     }
 }
 
 impl<'de> Deserialize<'de> for Stamp {
-    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         let text = String::deserialize(deserializer)?;
         let at: jiff::Timestamp = text.parse().map_err(serde::de::Error::custom)?;
         Ok(Stamp(UnixMillis(at.as_millisecond())))

@@ -5,10 +5,18 @@ use super::phase::Phase;
 use super::record::{CallRecord, CallState, CallView, HandoffView, LegView, Role, Stamp};
 use crate::sip::stack::LegState;
 use crate::sip::{Flow, LegId, Now, Stack};
+use crate::wire::push_address;
+use smallvec::SmallVec;
+use std::sync::Arc;
 
 /// `udp:192.0.2.1:5060`.
 pub(crate) fn peer(flow: Flow) -> String {
-    format!("{}:{}", flow.transport.as_param(), flow.peer)
+    let mut text = Vec::with_capacity(32);
+    text.extend_from_slice(flow.transport.as_param().as_bytes());
+    text.push(b':');
+    push_address(&mut text, flow.peer);
+    // ASCII by construction.
+    String::from_utf8(text).unwrap_or_default()
 }
 
 fn word(state: LegState) -> &'static str {
@@ -32,7 +40,7 @@ fn leg(stack: &Stack, leg: LegId, role: Role) -> Option<LegView> {
 }
 
 /// The running handoff of a phase.
-pub(crate) fn running(phase: &Phase) -> Option<&HandoffView> {
+pub(crate) fn running(phase: &Phase) -> Option<&Arc<HandoffView>> {
     match phase {
         Phase::Setup(setup) => setup.handoff().map(|h| &h.view),
         Phase::Moving(moving) => Some(&moving.handoff.view),
@@ -41,20 +49,25 @@ pub(crate) fn running(phase: &Phase) -> Option<&HandoffView> {
 }
 
 /// A handoff of this call by its id.
-pub(crate) fn handoff<'a>(call: &'a Call, id: &str) -> Option<&'a HandoffView> {
+pub(crate) fn handoff<'a>(call: &'a Call, id: &str) -> Option<&'a Arc<HandoffView>> {
     running(&call.phase).into_iter().chain(&call.facts.handoffs).find(|h| h.id == id)
 }
 
 /// The call as it stands.
 pub(crate) fn call(call: &Call, stack: &Stack) -> CallView {
-    let facts = &call.facts;
-    let legs: Vec<(LegId, Role)> = match &call.phase {
+    let legs: SmallVec<[(LegId, Role); 3]> = match &call.phase {
         Phase::Setup(setup) => setup.legs(),
         Phase::Talking(talking) => talking.conversation.legs().collect(),
         Phase::Moving(moving) => moving.legs(),
         Phase::Ending(ending) => ending.legs().collect(),
-        Phase::Over { .. } => Vec::new(),
+        Phase::Over { .. } => SmallVec::new(),
     };
+    let legs = legs.into_iter().filter_map(|(id, role)| leg(stack, id, role)).collect();
+    view_with(call, legs)
+}
+
+fn view_with(call: &Call, legs: Vec<LegView>) -> CallView {
+    let facts = &call.facts;
     CallView {
         id: facts.id.to_string(),
         state: call.phase.state(),
@@ -68,7 +81,7 @@ pub(crate) fn call(call: &Call, stack: &Stack) -> CallView {
         answered_at: facts.answered.map(Stamp),
         ended_at: None,
         ended_by: None,
-        legs: legs.into_iter().filter_map(|(id, role)| leg(stack, id, role)).collect(),
+        legs,
         handoffs: facts
             .handoffs
             .iter()
@@ -79,18 +92,17 @@ pub(crate) fn call(call: &Call, stack: &Stack) -> CallView {
 }
 
 /// All that is to be kept of an ended call. Of the variables the names only: their values are the caller's business.
-pub(crate) fn record(call: &Call, stack: &Stack, now: Now, why: &str) -> CallRecord {
-    let mut view = self::call(call, stack);
-    view.state = CallState::Ended;
-    view.ended_at = Some(Stamp(now.wall));
-    view.ended_by = Some(why.into());
+pub(crate) fn record(call: &Call, now: Now, why: &'static str) -> CallRecord {
     let seen = call.facts.legs.iter().map(|seen| LegView {
         role: seen.role,
         sip_call_id: seen.sip_call_id.to_string(),
         peer: seen.peer.map(peer).unwrap_or_default(),
         state: "over".into(),
     });
-    view.legs = seen.collect();
+    let mut view = view_with(call, seen.collect());
+    view.state = CallState::Ended;
+    view.ended_at = Some(Stamp(now.wall));
+    view.ended_by = Some(why.into());
     view.variables.values_mut().for_each(String::clear);
     CallRecord { call: view, handoffs: call.facts.handoffs.clone() }
 }

@@ -66,13 +66,13 @@ fn show(call: &CallView, handoffs: &[HandoffView]) -> String {
         ("answered", or_dash(call.answered_at.map(|at| at.to_string()).as_deref())),
         ("duration", span(until.0.0 - call.started_at.0.0)),
     ];
-    pairs.extend(call.ended_by.clone().map(|by| ("ended by", by)));
+    pairs.extend(call.ended_by.as_deref().map(|by| ("ended by", by.to_owned())));
     let mut out = keys(&pairs);
     let mut legs = Table::new(&["LEG", "STATE", "PEER", "SIP CALL-ID"]);
     for leg in &call.legs {
         legs.row(vec![
             leg.role.as_str().to_owned(),
-            leg.state.clone(),
+            leg.state.to_string(),
             leg.peer.clone(),
             leg.sip_call_id.clone(),
         ]);

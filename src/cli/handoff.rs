@@ -80,12 +80,12 @@ pub(super) fn show(handoff: &HandoffView) -> String {
         ("destination", format!("{} (table version {})", handoff.destination, handoff.table_version)),
         ("state", format!("{}{proof}", handoff.state.as_str())),
     ];
-    pairs.extend(handoff.cause.clone().map(|cause| ("cause", cause)));
+    pairs.extend(handoff.cause.as_deref().map(|cause| ("cause", cause.to_owned())));
     pairs.extend(handoff.reason.clone().map(|reason| ("reason", reason)));
     if handoff.state.is_final() {
-        pairs.push(("result", handoff.explain.title.clone()));
-        pairs.push(("why", handoff.explain.cause.clone()));
-        pairs.push(("next step", handoff.explain.next_step.clone()));
+        pairs.push(("result", handoff.explain.title.to_string()));
+        pairs.push(("why", handoff.explain.cause.to_string()));
+        pairs.push(("next step", handoff.explain.next_step.to_string()));
     }
     let mut out = keys(&pairs);
     if !handoff.attempts.is_empty() {
@@ -94,7 +94,7 @@ pub(super) fn show(handoff: &HandoffView) -> String {
             let status = |status: Option<u16>| or_dash(status.map(|status| status.to_string()).as_deref());
             table.row(vec![
                 (number + 1).to_string(),
-                attempt.method.clone(),
+                attempt.method.to_string(),
                 or_dash(attempt.route.as_deref()),
                 status(attempt.status),
                 status(attempt.final_status),

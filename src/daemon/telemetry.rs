@@ -17,11 +17,18 @@ use std::io::Write;
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::thread::{self, JoinHandle};
+use std::time::Duration;
 
 /// Events and lines that may wait to be written.
 const WAITING: usize = 16 * 1024;
 /// Records that may wait to be written.
 const RECORDS: usize = 16 * 1024;
+/// After each write a thread rests for this long, so that under load one wake-up and one write serve many events: a
+/// shard that speaks to a thread which sleeps by its own will has nobody to wake. The first event after silence is
+/// written at once.
+const REST: Duration = Duration::from_millis(10);
+/// Records in one write.
+const BATCH: usize = 256;
 
 enum News {
     Event(Box<Event>),
@@ -95,26 +102,35 @@ fn sink(sender: SyncSender<News>, level: Level, lost: Arc<Lost>) -> Sink {
     })
 }
 
-fn keep_records(mut records: Records, kept: &Receiver<Box<CallRecord>>, sink: &Sink, lost: &Lost) {
+fn keep_records(mut records: Records, kept: &Receiver<Arc<CallRecord>>, sink: &Sink, lost: &Lost) {
     let mut failing = false;
-    for record in kept {
-        let written = records.append(&record, Stamp(wall()));
-        if let Err(error) = &written {
-            lost.records_failed.bump();
+    let mut batch = Vec::new();
+    while let Ok(first) = kept.recv() {
+        batch.push(first);
+        batch.extend(kept.try_iter().take(BATCH - 1));
+        let written = records.append(batch.iter().map(|record| &**record), Stamp(wall()));
+        if let Err((failed, error)) = &written {
+            (0..*failed).for_each(|_| lost.records_failed.bump());
             // Said once for a row of failures; the counter has all of them.
             if !failing {
-                let line = Line::warn("records.not_written").text("call", record.call.id.as_str());
+                let call = batch.get(batch.len() - failed).map_or("", |record| record.call.id.as_str());
+                let line = Line::warn("records.not_written").text("call", call);
                 sink(line.text("reason", error.to_string()).text("hint", "free the disk or the permission"));
             }
         }
         failing = written.is_err();
+        let full = batch.len() == BATCH;
+        batch.clear();
+        if !full {
+            thread::sleep(REST);
+        }
     }
 }
 
 struct Writer {
     log: Log,
     history: Arc<History>,
-    keep: SyncSender<Box<CallRecord>>,
+    keep: SyncSender<Arc<CallRecord>>,
     lost: Arc<Lost>,
 }
 
@@ -135,16 +151,20 @@ impl Writer {
             }
             // Nobody is left to be told that standard error is gone.
             let _ = std::io::stderr().lock().write_all(text.as_bytes());
+            let full = text.len() >= 256 * 1024;
             text.clear();
             if ends {
                 return;
+            }
+            if !full {
+                thread::sleep(REST);
             }
         }
     }
 
     fn line(&self, line: &Line, text: &mut String) {
         if line.level >= self.log.level {
-            text.push_str(&line.render(wall().0, self.log.style));
+            line.render_into(text, wall().0, self.log.style);
             text.push('\n');
         }
     }
@@ -269,7 +289,7 @@ fn handoff_line(line: Line, handoff: &HandoffView) -> Line {
 fn attempt_failed(line: Line, number: usize, attempt: &AttemptView, next: &str, hint: &str) -> Line {
     let line = line
         .text("destination", &attempt.destination)
-        .text("method", &attempt.method)
+        .text("method", &*attempt.method)
         .number("attempt", number);
     // What a NOTIFY has told says more than the answer to the REFER that it came for, and has a phrase of its own.
     let line = match (attempt.final_status, attempt.status) {

@@ -102,7 +102,7 @@ fn key_of(headers: &HeaderMap) -> Result<Option<String>, Problem> {
 
 fn handoff_of(reply: Reply) -> Result<HandoffView, Problem> {
     match reply {
-        Reply::Handoff(handoff) => Ok(*handoff),
+        Reply::Handoff(handoff) => Ok(Arc::unwrap_or_clone(handoff)),
         Reply::Refused(refusal) => Err(refusal.into()),
         Reply::Call(_) | Reply::Calls(_) | Reply::Counters(_) => Err(wrong_reply()),
     }
@@ -160,7 +160,7 @@ impl Api {
     async fn await_end(&self, handoff: HandoffView, wait: Duration) -> Result<HandoffView, Problem> {
         let ended = timeout(wait, self.history.wait(&handoff.id)).await;
         match ended {
-            Ok(Ok(ended)) => Ok(ended),
+            Ok(Ok(ended)) => Ok(Arc::unwrap_or_clone(ended)),
             Ok(Err(_)) | Err(_) => {
                 self.history.stop_waiting(&handoff.id);
                 self.find(&handoff.id).await

@@ -3,7 +3,7 @@
 
 use crate::call::command::HandoffRequest;
 use crate::call::event::{Event, What};
-use crate::call::record::{CallView, HandoffView};
+use crate::call::record::{CallRecord, CallView, HandoffView};
 use std::collections::{HashMap, VecDeque};
 use std::hash::Hash;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -71,13 +71,13 @@ impl<K: Clone + Eq + Hash, V> Kept<K, V> {
 
 #[derive(Debug)]
 struct Inner {
-    calls: Kept<String, CallView>,
-    handoffs: Kept<String, HandoffView>,
+    calls: Kept<String, Arc<CallRecord>>,
+    handoffs: Kept<String, Arc<HandoffView>>,
     /// SIP Call-IDs of the agent legs of `calls`.
     by_sip_call_id: HashMap<String, String>,
     keys: Kept<(String, String), KeySlot>,
     keys_of: HashMap<String, Vec<String>>,
-    waiting: HashMap<String, Vec<oneshot::Sender<HandoffView>>>,
+    waiting: HashMap<String, Vec<oneshot::Sender<Arc<HandoffView>>>>,
 }
 
 /// The bounded stores.
@@ -112,32 +112,33 @@ impl History {
             What::HandoffEnded { handoff, .. } => self.note_handoff(handoff),
             What::CallEnded(record) => {
                 record.handoffs.iter().for_each(|handoff| self.note_handoff(handoff));
-                self.note_call(&record.call);
+                self.note_call(record);
             }
             _ => {}
         }
     }
 
-    fn note_handoff(&self, handoff: &HandoffView) {
+    fn note_handoff(&self, handoff: &Arc<HandoffView>) {
         let mut inner = self.inner();
         let now = Instant::now();
         for waiting in inner.waiting.remove(&handoff.id).unwrap_or_default() {
             // Whoever waited may have gone away.
-            let _ = waiting.send(handoff.clone());
+            let _ = waiting.send(Arc::clone(handoff));
         }
-        inner.handoffs.insert(handoff.id.clone(), handoff.clone(), now);
+        inner.handoffs.insert(handoff.id.clone(), Arc::clone(handoff), now);
         while inner.handoffs.forget(now, READABLE).is_some() {}
     }
 
-    fn note_call(&self, call: &CallView) {
+    fn note_call(&self, record: &Arc<CallRecord>) {
+        let call = &record.call;
         let mut inner = self.inner();
         let now = Instant::now();
         for leg in &call.legs {
             inner.by_sip_call_id.insert(leg.sip_call_id.clone(), call.id.clone());
         }
-        inner.calls.insert(call.id.clone(), call.clone(), now);
+        inner.calls.insert(call.id.clone(), Arc::clone(record), now);
         while let Some((id, gone)) = inner.calls.forget(now, READABLE) {
-            for leg in &gone.legs {
+            for leg in &gone.call.legs {
                 inner.by_sip_call_id.remove(&leg.sip_call_id);
             }
             for key in inner.keys_of.remove(&id).unwrap_or_default() {
@@ -150,20 +151,21 @@ impl History {
     pub(super) fn call(&self, id: &str) -> Option<CallView> {
         let inner = self.inner();
         let id = id.to_owned();
-        inner.calls.get(&id).or_else(|| inner.calls.get(inner.by_sip_call_id.get(&id)?)).cloned()
+        let record = inner.calls.get(&id).or_else(|| inner.calls.get(inner.by_sip_call_id.get(&id)?));
+        record.map(|record| record.call.clone())
     }
 
     /// An ended handoff.
     pub(super) fn handoff(&self, id: &str) -> Option<HandoffView> {
-        self.inner().handoffs.get(&id.to_owned()).cloned()
+        self.inner().handoffs.get(&id.to_owned()).map(|handoff| HandoffView::clone(handoff))
     }
 
     /// Resolves when the handoff has ended; at once if it has already.
-    pub(super) fn wait(&self, handoff: &str) -> oneshot::Receiver<HandoffView> {
+    pub(super) fn wait(&self, handoff: &str) -> oneshot::Receiver<Arc<HandoffView>> {
         let (sender, receiver) = oneshot::channel();
         let mut inner = self.inner();
         if let Some(ended) = inner.handoffs.get(&handoff.to_owned()) {
-            let _ = sender.send(ended.clone());
+            let _ = sender.send(Arc::clone(ended));
         } else {
             let waiting = inner.waiting.entry(handoff.to_owned()).or_default();
             waiting.retain(|other| !other.is_closed());

@@ -154,6 +154,12 @@ impl Line {
     /// The line as it is written, without its line end. `now` stands in for a line that brings no time of its own.
     pub fn render(&self, now: i64, style: Style) -> String {
         let mut out = String::with_capacity(160);
+        self.render_into(&mut out, now, style);
+        out
+    }
+
+    /// The same, appended to `out`.
+    pub fn render_into(&self, out: &mut String, now: i64, style: Style) {
         let at = timestamp(self.at.unwrap_or(now));
         match style.format {
             Format::Logfmt => {
@@ -169,27 +175,23 @@ impl Line {
             }
         }
         for (key, value) in &self.fields {
-            match style.format {
-                Format::Logfmt => {
-                    let _ = write!(out, " {key}=");
-                }
-                Format::Json => {
-                    let _ = write!(out, r#","{key}":"#);
-                }
-            }
+            let parts = match style.format {
+                Format::Logfmt => [" ", key, "="],
+                Format::Json => [",\"", key, "\":"],
+            };
+            parts.iter().for_each(|part| out.push_str(part));
             match value {
                 Value::Number(number) => {
                     let _ = write!(out, "{number}");
                 }
-                Value::Phone(text) if style.mask_numbers => push_text(&mut out, &mask(text), style.format),
-                Value::Text(text) | Value::Phone(text) => push_text(&mut out, text, style.format),
-                Value::Quoted(text) => push_quoted(&mut out, text),
+                Value::Phone(text) if style.mask_numbers => push_text(out, &mask(text), style.format),
+                Value::Text(text) | Value::Phone(text) => push_text(out, text, style.format),
+                Value::Quoted(text) => push_quoted(out, text),
             }
         }
         if style.format == Format::Json {
             out.push('}');
         }
-        out
     }
 }
 
@@ -201,8 +203,8 @@ fn timestamp(unix_millis: i64) -> String {
 }
 
 fn push_text(out: &mut String, text: &str, format: Format) {
-    let plain = |c: char| c.is_ascii_graphic() && !matches!(c, '"' | '=' | '\\');
-    if format == Format::Logfmt && !text.is_empty() && text.len() <= LONGEST && text.chars().all(plain) {
+    let plain = |c: u8| c.is_ascii_graphic() && !matches!(c, b'"' | b'=' | b'\\');
+    if format == Format::Logfmt && !text.is_empty() && text.len() <= LONGEST && text.bytes().all(plain) {
         out.push_str(text);
     } else {
         push_quoted(out, text);

@@ -189,7 +189,7 @@ impl News {
     /// Called on the shard's thread.
     fn hear(&self, event: Event) {
         match event.what {
-            What::HandoffEnded { handoff, .. } => *lock(&self.handoff) = Some(*handoff),
+            What::HandoffEnded { handoff, .. } => *lock(&self.handoff) = Some(Arc::unwrap_or_clone(handoff)),
             What::CallEnded(_) => *lock(&self.ended) = true,
             _ => return,
         }

@@ -74,6 +74,9 @@ impl Shards {
 
     /// The shard that owns a message; `None`: no message can be recognised, and the first shard refuses it.
     pub fn owner_of_message(&self, bytes: &[u8]) -> Option<usize> {
+        if self.inboxes.len() == 1 {
+            return Some(0);
+        }
         peek(bytes).map(|peeked| self.owner(peeked.replaces_call_id.unwrap_or(peeked.call_id)))
     }
 

@@ -44,6 +44,9 @@ const TICKS: usize = 4;
 const DATAGRAM: usize = 65_535;
 /// After a fault the engine's deadlines rest for this long.
 const AFTER_FAULT: std::time::Duration = std::time::Duration::from_millis(100);
+/// Deadlines are waited for on a grid of this many microseconds, so that one waking serves all that fall due within it.
+/// No timer of SIP minds: the shortest is 500 ms.
+const GRID: u64 = 5_000;
 /// Without a deadline the loop turns this often.
 const AT_REST: std::time::Duration = std::time::Duration::from_secs(3600);
 
@@ -168,7 +171,7 @@ impl Shard {
     async fn wait(&self, mut deadline: Pin<&mut Sleep>) {
         let inbox = self.shards.inbox(self.index);
         let at = match self.until {
-            Some(time) => self.clock.instant(time),
+            Some(time) => self.clock.instant(Time(time.0.div_ceil(GRID).saturating_mul(GRID))),
             None => std::time::Instant::now() + AT_REST,
         };
         deadline.as_mut().reset(at.into());

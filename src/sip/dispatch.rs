@@ -182,16 +182,14 @@ impl Stack {
         status: u16,
         fill: &dyn Fn(&mut Writer<'_>),
     ) -> Option<Event> {
-        let server = self.table.open(now, flow, message, None);
         let tag = self.ident.tag();
         let product = &self.settings.product;
-        // It was opened just now, so it is open.
-        let _ =
-            self.table.respond(now, server, status, Some(tag.as_bytes()), &mut self.outbox, |mut writer| {
-                writer.header(Name::Server, product.as_bytes());
-                fill(&mut writer);
-                writer.finish(None)
-            });
+        let answer = (status, tag.as_bytes());
+        self.table.answer(now, flow, message, None, answer, &mut self.outbox, |mut writer| {
+            writer.header(Name::Server, product.as_bytes());
+            fill(&mut writer);
+            writer.finish(None)
+        });
         None
     }
 

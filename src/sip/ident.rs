@@ -70,10 +70,12 @@ impl Text {
     }
 
     fn push_base32(&mut self, mut bits: u128, chars: usize) {
-        for _ in 0..chars {
-            self.push(&[ALPHABET[(bits & 31) as usize]]);
+        let len = usize::from(self.len);
+        for place in &mut self.bytes[len..len + chars] {
+            *place = ALPHABET[(bits & 31) as usize];
             bits >>= 5;
         }
+        self.len += chars as u8;
     }
 
     /// The text.

@@ -26,25 +26,50 @@ impl Records {
         Ok(Records { folder, open: None })
     }
 
-    /// Appends one record. `now` is the day where the record names no end.
+    /// Appends records in their order. `now` is the day of a record that names no end.
     ///
     /// # Errors
-    /// The file cannot be opened or written; the next record tries anew.
-    pub fn append(&mut self, record: &CallRecord, now: Stamp) -> Result<(), StoreError> {
-        let day: String = record.call.ended_at.unwrap_or(now).to_string().chars().take(10).collect();
-        let path = self.folder.join(format!("{day}.jsonl"));
-        let mut line = serde_json::to_vec(record)
-            .map_err(|error| StoreError::at(&path, "cannot be serialised")(error.into()))?;
-        line.push(b'\n');
+    /// A file cannot be opened or written: how many of the records, counted from the last, were not written, and why.
+    /// The next call tries anew.
+    pub fn append<'a>(
+        &mut self,
+        records: impl ExactSizeIterator<Item = &'a CallRecord>,
+        now: Stamp,
+    ) -> Result<(), (usize, StoreError)> {
+        let mut left = records.len();
+        let (mut day, mut lines, mut waiting) = (String::new(), Vec::new(), 0);
+        for record in records {
+            let mut of = record.call.ended_at.unwrap_or(now).to_string();
+            of.truncate(10);
+            if of != day {
+                self.write(&day, &lines).map_err(|error| (left, error))?;
+                left -= std::mem::take(&mut waiting);
+                lines.clear();
+                day = of;
+            }
+            let at =
+                |error: serde_json::Error| StoreError::at(&self.folder, "cannot be serialised")(error.into());
+            serde_json::to_writer(&mut lines, record).map_err(|error| (left, at(error)))?;
+            lines.push(b'\n');
+            waiting += 1;
+        }
+        self.write(&day, &lines).map_err(|error| (left, error))
+    }
+
+    /// One write of whole lines: a reader never sees half a line of a process that goes on.
+    fn write(&mut self, day: &str, lines: &[u8]) -> Result<(), StoreError> {
+        if lines.is_empty() {
+            return Ok(());
+        }
         // A record may end on the day before the last one's; the file follows. A file that was moved away is
         // noticed with the day.
+        let path = self.folder.join(format!("{day}.jsonl"));
         let mut file = match self.open.take() {
             Some((of, file)) if of == day => file,
             _ => open(&path).map_err(StoreError::at(&path, "cannot be opened"))?,
         };
-        // One write: a reader never sees half a line of a process that goes on.
-        file.write_all(&line).map_err(StoreError::at(&path, "cannot be written"))?;
-        self.open = Some((day, file));
+        file.write_all(lines).map_err(StoreError::at(&path, "cannot be written"))?;
+        self.open = Some((day.to_owned(), file));
         Ok(())
     }
 }
@@ -97,9 +122,10 @@ mod tests {
         let mut records = Records::open(&StateDir::at(folder.path())).unwrap();
         let day = 86_400_000;
         let now = Stamp(UnixMillis(2 * day));
-        for (id, at) in [("a", Some(day - 1)), ("b", Some(day)), ("c", Some(day - 2)), ("d", None)] {
-            records.append(&record(id, at), now).unwrap();
-        }
+        let all = [("a", Some(day - 1)), ("b", Some(day)), ("c", Some(day - 2)), ("d", None)];
+        let all = all.map(|(id, at)| record(id, at));
+        records.append(all.iter().take(1), now).unwrap();
+        records.append(all.iter().skip(1), now).unwrap();
         let ids = |file: &str| -> Vec<String> {
             let text = fs::read_to_string(folder.path().join("records").join(file)).unwrap();
             let read = |line: &str| serde_json::from_str::<CallRecord>(line).unwrap().call.id;
@@ -117,8 +143,7 @@ mod tests {
         let file = folder.path().join("records/1970-01-01.jsonl");
         fs::write(&file, "{\"call\":{\"id\":\"cut of").unwrap();
         let now = Stamp(UnixMillis(0));
-        records.append(&record("a", Some(1)), now).unwrap();
-        records.append(&record("b", Some(2)), now).unwrap();
+        records.append([record("a", Some(1)), record("b", Some(2))].iter(), now).unwrap();
         let text = fs::read_to_string(&file).unwrap();
         let read = |line: &str| serde_json::from_str::<CallRecord>(line).ok().map(|record| record.call.id);
         let ids: Vec<Option<String>> = text.lines().map(read).collect();
@@ -133,10 +158,10 @@ mod tests {
         // Whatever is written to it finds the disk full.
         std::os::unix::fs::symlink("/dev/full", &file).unwrap();
         let now = Stamp(UnixMillis(0));
-        let error = records.append(&record("a", Some(1)), now).unwrap_err();
-        assert_eq!(error.error.kind(), io::ErrorKind::StorageFull, "{error}");
+        let (lost, error) = records.append([record("a", Some(1))].iter(), now).unwrap_err();
+        assert_eq!((lost, error.error.kind()), (1, io::ErrorKind::StorageFull), "{error}");
         fs::remove_file(&file).unwrap();
-        records.append(&record("b", Some(2)), now).unwrap();
+        records.append([record("b", Some(2))].iter(), now).unwrap();
         assert_eq!(fs::read_to_string(&file).unwrap().lines().count(), 1);
     }
 }

@@ -24,7 +24,7 @@ pub mod uri;
 pub mod via;
 
 pub use decode::{Fault, Framing, Index, decode, salvage};
-pub use encode::{Writer, reason_phrase, response_to};
+pub use encode::{Writer, push_address, reason_phrase, response_to};
 pub use grammar::Malformed;
 pub use headers::{Method, Name};
 pub use message::{CSeq, Header, Message};

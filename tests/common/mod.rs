@@ -31,6 +31,7 @@ use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet, BinaryHeap, VecDeque};
 use std::net::{IpAddr, SocketAddr};
 use std::rc::Rc;
+use std::sync::Arc;
 use std::time::Duration;
 
 /// One second.
@@ -353,7 +354,7 @@ impl World {
     #[track_caller]
     pub fn try_handoff(&self, request: HandoffRequest) -> Result<HandoffView, Refusal> {
         match self.command(Command::Handoff { call: self.call_id(), request: Box::new(request) }) {
-            Reply::Handoff(view) => Ok(*view),
+            Reply::Handoff(view) => Ok(Arc::unwrap_or_clone(view)),
             Reply::Refused(refusal) => Err(refusal),
             other => panic!("{other:?}"),
         }
@@ -443,7 +444,7 @@ impl World {
     /// The handoffs that are over.
     pub fn ended_handoffs(&self) -> Vec<HandoffView> {
         let ended = |e| match e {
-            What::HandoffEnded { handoff, .. } => Some(*handoff),
+            What::HandoffEnded { handoff, .. } => Some(Arc::unwrap_or_clone(handoff)),
             _ => None,
         };
         self.events().into_iter().filter_map(ended).collect()
@@ -468,7 +469,7 @@ impl World {
     /// The records of the calls that are over.
     pub fn records(&self) -> Vec<CallRecord> {
         let ended = |e| match e {
-            What::CallEnded(record) => Some(*record),
+            What::CallEnded(record) => Some(Arc::unwrap_or_clone(record)),
             _ => None,
         };
         self.events().into_iter().filter_map(ended).collect()

@@ -22,7 +22,7 @@ fn a_call_is_handed_back() {
     let handoff = t.world.assert_ended("handed_back");
     assert_eq!(handoff.proof.map(|p| p.as_str()), Some("accepted"));
     assert_eq!(handoff.attempts[0].status, Some(200));
-    assert_eq!((handoff.attempts[0].method.as_str(), &handoff.attempts[0].route), ("bye", &None));
+    assert_eq!((handoff.attempts[0].method.as_ref(), &handoff.attempts[0].route), ("bye", &None));
     assert_eq!(t.world.complaints(), (0, 0));
     t.world.assert_empty();
 }

@@ -21,18 +21,18 @@ impl Engine {
             Command::Handoff { call, request } => {
                 let key = self.find_call(&call)?;
                 let started = self.with_call(key, |call, cx| call.handoff(cx, *request));
-                Ok(Reply::Handoff(Box::new(started.ok_or(Refusal::NoCall(call))??)))
+                Ok(Reply::Handoff(started.ok_or(Refusal::NoCall(call))??))
             }
             Command::CancelHandoff { handoff } => {
                 let key = self.find_handoff(&handoff)?;
                 let cancelled = self.with_call(key, |call, cx| call.cancel(cx, &handoff));
-                Ok(Reply::Handoff(Box::new(cancelled.ok_or(Refusal::NoHandoff(handoff))??)))
+                Ok(Reply::Handoff(cancelled.ok_or(Refusal::NoHandoff(handoff))??))
             }
             Command::ShowHandoff { handoff } => {
                 let key = self.find_handoff(&handoff)?;
                 let call = self.calls.get(&key).and_then(Option::as_ref);
                 let found = call.and_then(|call| view::handoff(call, &handoff)).cloned();
-                Ok(Reply::Handoff(Box::new(found.ok_or(Refusal::NoHandoff(handoff))?)))
+                Ok(Reply::Handoff(found.ok_or(Refusal::NoHandoff(handoff))?))
             }
             Command::HangUp { call } => {
                 let key = self.find_call(&call)?;

@@ -123,7 +123,9 @@ impl Engine {
             self.forget(key, &call);
         } else {
             self.arm(key, &mut call);
-            self.calls.insert(key, Some(call));
+            if let Some(place) = self.calls.get_mut(&key) {
+                *place = Some(call);
+            }
         }
         Some(result)
     }

@@ -59,7 +59,8 @@ pub(crate) struct Plan {
 /// See the module.
 #[derive(Debug)]
 pub(crate) struct Handoff {
-    pub(crate) view: HandoffView,
+    /// Shared with the events and replies that were told of it; changed by [`Handoff::edit`] only.
+    pub(crate) view: Arc<HandoffView>,
     pub(crate) plan: Plan,
     /// Made by Baton itself because the agent is gone: another fallback after it would only go round.
     pub(crate) is_fallback: bool,
@@ -81,7 +82,7 @@ impl Handoff {
         referral: Option<Referral>,
         is_fallback: bool,
     ) -> Handoff {
-        let view = HandoffView {
+        let view = Arc::new(HandoffView {
             id: id.into(),
             call_id: facts.id.to_string(),
             environment: facts.agent.environment.to_string(),
@@ -96,12 +97,12 @@ impl Handoff {
             explain: outcome::running(),
             created_at: Stamp(cx.now.wall),
             ended_at: None,
-        };
+        });
         let total = cx.now.mono + plan.destination.timeouts.total;
         cx.handoffs.insert(id.into(), cx.call);
         cx.counters.handoffs_started += 1;
         cx.counters.handoffs_live += 1;
-        cx.tell(What::HandoffStarted(Box::new(view.clone())));
+        cx.tell(What::HandoffStarted(Arc::clone(&view)));
         Handoff { view, plan, is_fallback, total, referral, position: 0 }
     }
 
@@ -119,7 +120,7 @@ impl Handoff {
                 self.plan.route.as_ref().map(|r| r.text().to_string())
             }
         };
-        self.view.attempts.push(AttemptView {
+        let attempt = AttemptView {
             destination: self.plan.destination.id.to_string(),
             method: way.name().into(),
             route,
@@ -132,16 +133,25 @@ impl Handoff {
             origin: None,
             started_at: Stamp(cx.now.wall),
             ended_at: None,
-        });
+        };
+        // Most handoffs have one, and it is large.
+        let attempts = &mut self.edit().attempts;
+        attempts.reserve_exact(1);
+        attempts.push(attempt);
         if let Some(at) = METHODS.iter().position(|m| *m == way.name()) {
             cx.counters.attempts[at] += 1;
         }
         self.progress(cx, state, None);
     }
 
+    /// The view, to be changed: copied first if somebody still reads it as it was.
+    pub(crate) fn edit(&mut self) -> &mut HandoffView {
+        Arc::make_mut(&mut self.view)
+    }
+
     /// The running (or last) attempt.
     pub(crate) fn last(&mut self) -> Option<&mut AttemptView> {
-        self.view.attempts.last_mut()
+        self.edit().attempts.last_mut()
     }
 
     /// The final response to the attempt's first request.
@@ -158,7 +168,7 @@ impl Handoff {
         if self.view.state == state && status.is_none() {
             return;
         }
-        self.view.state = state;
+        self.edit().state = state;
         let (call, handoff) = (self.view.call_id.clone(), self.view.id.clone());
         cx.tell(What::HandoffProgress { call, handoff, state: state.as_str(), status });
         if let (Some(status), Some(referral)) = (status, self.referral.as_mut()) {
@@ -177,7 +187,7 @@ impl Handoff {
     /// The running attempt failed: the one WARN, with what is done next.
     pub(crate) fn attempt_failed(&mut self, cx: &mut Context<'_>, cause: Cause, next: &str) {
         let at = Stamp(cx.now.wall);
-        self.view.cause = Some(cause.name().into());
+        self.edit().cause = Some(cause.name().into());
         let Some(attempt) = self.last() else { return };
         attempt.cause = Some(cause.name().into());
         if attempt.ended_at.replace(at).is_some() {
@@ -211,13 +221,14 @@ impl Handoff {
         caller_hurt: bool,
     ) {
         debug_assert!(!self.view.state.is_final() && state.is_final(), "a handoff ends once");
-        self.view.state = state;
-        self.view.proof = proof;
-        self.view.ended_at = Some(Stamp(cx.now.wall));
+        let view = self.edit();
+        view.state = state;
+        view.proof = proof;
+        view.ended_at = Some(Stamp(cx.now.wall));
         if matches!(state, HandoffState::Succeeded | HandoffState::HandedBack | HandoffState::Cancelled) {
-            self.view.cause = None;
+            view.cause = None;
         }
-        self.view.explain = outcome::explain(&self.view);
+        view.explain = outcome::explain(view);
         cx.counters.handoffs_live -= 1;
         cx.counters.callers_hurt += u64::from(caller_hurt);
         if let Some(at) = HANDOFF_ENDS.iter().position(|s| *s == state.as_str()) {
@@ -227,6 +238,6 @@ impl Handoff {
         if let Some(referral) = self.referral.as_mut() {
             referral.conclude(cx, status);
         }
-        cx.tell(What::HandoffEnded { handoff: Box::new(self.view.clone()), caller_hurt });
+        cx.tell(What::HandoffEnded { handoff: Arc::clone(&self.view), caller_hurt });
     }
 }

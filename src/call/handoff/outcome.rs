@@ -2,6 +2,7 @@
 
 use crate::call::record::{Explain, HandoffState, HandoffView, Proof};
 use crate::routing::explain;
+use std::borrow::Cow;
 
 /// Before there is an outcome.
 pub(crate) fn running() -> Explain {
@@ -33,13 +34,13 @@ pub(crate) fn explain(view: &HandoffView) -> Explain {
     let status = last.and_then(|a| a.final_status.filter(|s| *s >= 300).or(a.status.filter(|s| *s >= 300)));
     let found = status.map(explain::status);
     let why = || match (&found, status, view.cause.as_deref()) {
-        (Some(entry), Some(status), _) => format!("{status}: {}", entry.cause),
-        (_, _, Some(cause)) => format!("Cause `{cause}`."),
+        (Some(entry), Some(status), _) => Cow::from(format!("{status}: {}", entry.cause)),
+        (_, _, Some(cause)) => format!("Cause `{cause}`.").into(),
         _ => "No status tells why.".into(),
     };
     let hint =
         || found.as_ref().map_or("Look at the attempts, and at the log for this call.", |entry| entry.hint);
-    let (title, cause, next_step): (&str, String, String) = match view.state {
+    let (title, cause, next_step): (&'static str, Cow<'static, str>, Cow<'static, str>) = match view.state {
         HandoffState::Succeeded => (
             "The target has the caller",
             match view.proof {

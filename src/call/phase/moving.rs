@@ -19,6 +19,7 @@ use crate::routing::profile::Notify200;
 use crate::sip::leg::SentId;
 use crate::sip::{Content, Event, LegId, Origin, Time, identity};
 use crate::wire::{Message, reason_phrase};
+use smallvec::SmallVec;
 use std::time::Duration;
 
 /// How long both legs must stand after the last failure before `returned` is said.
@@ -104,22 +105,22 @@ impl Moving {
         let Start { conversation, plan, id, referral, is_fallback } = start;
         let handoff = Handoff::begin(cx, facts, &id, plan, referral, is_fallback);
         let held = !conversation.confirmed;
-        let moving = Moving { conversation, handoff, attempt: Attempt::Held };
+        let moving = Box::new(Moving { conversation, handoff, attempt: Attempt::Held });
         if held { moving.phase() } else { moving.first(cx, facts) }
     }
 
     /// The target of a handoff before the answer has answered, and so has the caller leg.
     pub(crate) fn joining(cx: &mut Context<'_>, conversation: Conversation, mut handoff: Handoff) -> Phase {
         handoff.progress(cx, HandoffState::Joining, None);
-        Moving { conversation, handoff, attempt: Attempt::Joining }.phase()
+        Phase::Moving(Box::new(Moving { conversation, handoff, attempt: Attempt::Joining }))
     }
 
-    fn phase(self) -> Phase {
-        Phase::Moving(Box::new(self))
+    fn phase(self: Box<Self>) -> Phase {
+        Phase::Moving(self)
     }
 
     /// The legs that are there.
-    pub(crate) fn legs(&self) -> Vec<(LegId, Role)> {
+    pub(crate) fn legs(&self) -> SmallVec<[(LegId, Role); 3]> {
         self.conversation.legs().collect()
     }
 
@@ -137,7 +138,12 @@ impl Moving {
         }
     }
 
-    pub(crate) fn step(mut self, cx: &mut Context<'_>, facts: &mut Facts, stimulus: Stimulus<'_>) -> Phase {
+    pub(crate) fn step(
+        mut self: Box<Self>,
+        cx: &mut Context<'_>,
+        facts: &mut Facts,
+        stimulus: Stimulus<'_>,
+    ) -> Phase {
         match stimulus {
             Stimulus::Leg(event, message) => self.hear(cx, facts, event, message),
             Stimulus::Tick => self.tick(cx, facts),
@@ -149,7 +155,7 @@ impl Moving {
         }
     }
 
-    fn first(mut self, cx: &mut Context<'_>, facts: &mut Facts) -> Phase {
+    fn first(mut self: Box<Self>, cx: &mut Context<'_>, facts: &mut Facts) -> Phase {
         match self.handoff.plan.way {
             Way::Refer => match refer::Attempt::begin(cx, facts, &mut self.handoff, self.conversation.caller)
             {
@@ -166,7 +172,7 @@ impl Moving {
     }
 
     fn hear(
-        mut self,
+        mut self: Box<Self>,
         cx: &mut Context<'_>,
         facts: &mut Facts,
         event: Event,
@@ -197,7 +203,7 @@ impl Moving {
 
     /// A REFER that was given up as `unknown` speaks after all, before the step that followed was done.
     fn hear_late(
-        mut self,
+        mut self: Box<Self>,
         cx: &mut Context<'_>,
         facts: &mut Facts,
         late: SentId,
@@ -225,7 +231,7 @@ impl Moving {
     }
 
     fn hear_bye(
-        mut self,
+        mut self: Box<Self>,
         cx: &mut Context<'_>,
         facts: &mut Facts,
         event: Event,
@@ -279,7 +285,7 @@ impl Moving {
         }
     }
 
-    fn tick(mut self, cx: &mut Context<'_>, facts: &mut Facts) -> Phase {
+    fn tick(mut self: Box<Self>, cx: &mut Context<'_>, facts: &mut Facts) -> Phase {
         let now = cx.now.mono;
         let total = self.handoff.total <= now;
         let caller = self.conversation.caller;
@@ -301,7 +307,7 @@ impl Moving {
         self.judge(cx, facts, verdict)
     }
 
-    fn judge(mut self, cx: &mut Context<'_>, facts: &mut Facts, verdict: refer::Verdict) -> Phase {
+    fn judge(mut self: Box<Self>, cx: &mut Context<'_>, facts: &mut Facts, verdict: refer::Verdict) -> Phase {
         let caller_gone = matches!(self.attempt, Attempt::CallerGone { .. });
         match verdict {
             refer::Verdict::NotMine | refer::Verdict::Wait => self.phase(),
@@ -347,7 +353,7 @@ impl Moving {
         self.handoff.last().and_then(|a| a.final_status)
     }
 
-    fn heard(mut self, cx: &mut Context<'_>, facts: &mut Facts, heard: Heard) -> Phase {
+    fn heard(mut self: Box<Self>, cx: &mut Context<'_>, facts: &mut Facts, heard: Heard) -> Phase {
         match heard {
             Heard::Nothing => self.phase(),
             Heard::Confirmed => match self.attempt {
@@ -391,7 +397,12 @@ impl Moving {
     }
 
     /// A BYE right after its REFER does not stop the handoff; a target's BYE before the join was sure ends it.
-    fn partner_gone(mut self, cx: &mut Context<'_>, facts: &mut Facts, lost: Option<(u16, Origin)>) -> Phase {
+    fn partner_gone(
+        mut self: Box<Self>,
+        cx: &mut Context<'_>,
+        facts: &mut Facts,
+        lost: Option<(u16, Origin)>,
+    ) -> Phase {
         let role = self.conversation.partner.map_or(Role::Agent, |p| p.role);
         self.conversation.drop_partner(cx);
         if let Some(fault) = lost {
@@ -414,7 +425,7 @@ impl Moving {
         }
     }
 
-    fn caller_left(mut self, cx: &mut Context<'_>, facts: &mut Facts) -> Phase {
+    fn caller_left(mut self: Box<Self>, cx: &mut Context<'_>, facts: &mut Facts) -> Phase {
         match self.attempt {
             Attempt::Refer(mut refer) if refer.is_accepted() => {
                 refer.left();
@@ -425,7 +436,7 @@ impl Moving {
                 if let Some(attempt) = self.handoff.last() {
                     attempt.cause = Some(Cause::LostByReceiver.name().into());
                 }
-                self.handoff.view.cause = Some(Cause::LostByReceiver.name().into());
+                self.handoff.edit().cause = Some(Cause::LostByReceiver.name().into());
                 self.over(
                     cx,
                     facts,
@@ -443,14 +454,14 @@ impl Moving {
         }
     }
 
-    fn abandoned(mut self, cx: &mut Context<'_>, facts: &mut Facts) -> Phase {
+    fn abandoned(mut self: Box<Self>, cx: &mut Context<'_>, facts: &mut Facts) -> Phase {
         self.handoff.attempt_worked(cx);
         self.over(cx, facts, HandoffState::Abandoned, None, false, "caller hung up")
     }
 
     /// An attempt failed: the WARN, and the next step.
     fn failed(
-        mut self,
+        mut self: Box<Self>,
         cx: &mut Context<'_>,
         facts: &mut Facts,
         cause: Cause,
@@ -470,18 +481,18 @@ impl Moving {
         }
     }
 
-    fn settle(mut self, cx: &mut Context<'_>, late: Option<SentId>) -> Phase {
+    fn settle(mut self: Box<Self>, cx: &mut Context<'_>, late: Option<SentId>) -> Phase {
         self.attempt = Attempt::Settling { until: cx.now.mono + SETTLE, late };
         self.phase()
     }
 
     /// Both legs stood: the caller is back with the agent, who never left.
-    fn settled(mut self, cx: &mut Context<'_>, facts: &mut Facts) -> Phase {
+    fn settled(mut self: Box<Self>, cx: &mut Context<'_>, facts: &mut Facts) -> Phase {
         self.handoff.end(cx, HandoffState::Returned, None, false);
         self.talk(cx, facts, None)
     }
 
-    fn unknown(mut self, cx: &mut Context<'_>, facts: &mut Facts, late: Option<SentId>) -> Phase {
+    fn unknown(mut self: Box<Self>, cx: &mut Context<'_>, facts: &mut Facts, late: Option<SentId>) -> Phase {
         let accepted = self.handoff.last().and_then(|a| a.status).is_some_and(|s| s < 300);
         self.handoff.end(cx, HandoffState::Unknown, accepted.then_some(Proof::Accepted), false);
         // Where a 200 proves nothing, a later one proves nothing either: it must not take the caller's leg away.
@@ -489,14 +500,14 @@ impl Moving {
         self.talk(cx, facts, late)
     }
 
-    fn talk(self, cx: &mut Context<'_>, facts: &mut Facts, late: Option<SentId>) -> Phase {
+    fn talk(self: Box<Self>, cx: &mut Context<'_>, facts: &mut Facts, late: Option<SentId>) -> Phase {
         let farewell = self.handoff.referral.and_then(|r| r.farewell);
         facts.keep(cx, self.handoff.view);
         Phase::Talking(Talking { conversation: self.conversation, late, farewell })
     }
 
     /// No step is left and nobody is with the caller: the agent's fallback, unless this was it.
-    fn stranded(mut self, cx: &mut Context<'_>, facts: &mut Facts) -> Phase {
+    fn stranded(mut self: Box<Self>, cx: &mut Context<'_>, facts: &mut Facts) -> Phase {
         let tried = |id: &str| self.handoff.view.attempts.iter().any(|a| a.destination == id);
         let table = &self.handoff.plan.table;
         let fallback = facts.agent.fallback.as_deref().unwrap_or(&table.default);
@@ -517,7 +528,7 @@ impl Moving {
     }
 
     /// BYE to the caller leg with the destination's headers.
-    fn hand_back(mut self, cx: &mut Context<'_>, facts: &mut Facts) -> Phase {
+    fn hand_back(mut self: Box<Self>, cx: &mut Context<'_>, facts: &mut Facts) -> Phase {
         let sip_call_id = Some(facts.sip_call_id.to_string());
         self.handoff.attempt(cx, Way::Bye, HandoffState::Joining, sip_call_id);
         let mut fields = self.handoff.plan.fields.clone();
@@ -528,14 +539,14 @@ impl Moving {
         self.phase()
     }
 
-    fn joined(mut self, cx: &mut Context<'_>, facts: &mut Facts) -> Phase {
+    fn joined(mut self: Box<Self>, cx: &mut Context<'_>, facts: &mut Facts) -> Phase {
         self.handoff.attempt_worked(cx);
         self.handoff.end(cx, HandoffState::Succeeded, Some(Proof::Proven), false);
         self.talk(cx, facts, None)
     }
 
     /// By request, while nothing was sent yet: caller and agent talk on.
-    pub(crate) fn cancel(mut self, cx: &mut Context<'_>, facts: &mut Facts) -> Phase {
+    pub(crate) fn cancel(mut self: Box<Self>, cx: &mut Context<'_>, facts: &mut Facts) -> Phase {
         match self.attempt {
             Attempt::Held => {
                 self.handoff.end(cx, HandoffState::Cancelled, None, false);
@@ -551,7 +562,7 @@ impl Moving {
 
     /// The handoff and with it the call are over.
     fn over(
-        mut self,
+        mut self: Box<Self>,
         cx: &mut Context<'_>,
         facts: &mut Facts,
         state: HandoffState,

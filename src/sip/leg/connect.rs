@@ -205,6 +205,7 @@ impl Stack {
         }
         let accepted =
             Accepted { tag: message.to_tag().unwrap_or(b"").into(), ack: None, until: now + T1X64 };
+        leg.sent.reserve_exact(1);
         leg.sent.push(Sent { accepted: Some(Box::new(accepted)), request: None, expires: None, ..sent });
         !sent.offered && message.has_sdp()
     }

@@ -60,6 +60,7 @@ impl Stack {
         };
         let sent = self.send_request(now.mono, leg, &request, &fill).ok_or(NotSent::Gone)?;
         if let Some(leg) = self.legs.get_mut(leg.into()) {
+            leg.subscriptions.reserve_exact(1);
             leg.subscriptions.push(Subscription { refer: sent, cseq: leg.local_cseq });
         }
         Ok(sent)

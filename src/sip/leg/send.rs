@@ -135,6 +135,7 @@ impl Stack {
         let outgoing =
             Outgoing { method: request.method.as_str().as_bytes(), branch: &branch, owner: Some(id) };
         let client = self.table.send(now, flow, outgoing, outbox, |buf| buf.extend_from_slice(scratch));
+        leg.sent.reserve_exact(1);
         leg.sent.push(Sent {
             id: request.id,
             client,

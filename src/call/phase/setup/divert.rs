@@ -18,7 +18,7 @@ use crate::wire::reason_phrase;
 
 impl Setup {
     pub(super) fn divert_or_fall_back(
-        self,
+        self: Box<Self>,
         cx: &mut Context<'_>,
         facts: &mut Facts,
         given: Given,
@@ -54,7 +54,7 @@ impl Setup {
     /// A decision before the answer: the agent is let go and the call is connected to the destination, answered 302
     /// or handed back with 480.
     pub(crate) fn divert(
-        mut self,
+        mut self: Box<Self>,
         cx: &mut Context<'_>,
         facts: &mut Facts,
         given: Given,
@@ -63,7 +63,7 @@ impl Setup {
         let id: Box<str> = (&*cx.ident.handoff_id(facts.slot)).into();
         let plan = match decision::plan(cx, facts, given, by, false, &id) {
             Ok(plan) => plan,
-            Err(refusal) => return Err((Box::new(self), refusal)),
+            Err(refusal) => return Err((self, refusal)),
         };
         if let Trying::Agent { leg, .. } = self.trying {
             self.drop_leg(cx, leg, "Handoff");
@@ -92,7 +92,12 @@ impl Setup {
     }
 
     /// 302 with the route as Contact.
-    fn redirect(mut self, cx: &mut Context<'_>, facts: &mut Facts, mut handoff: Box<Handoff>) -> Phase {
+    fn redirect(
+        mut self: Box<Self>,
+        cx: &mut Context<'_>,
+        facts: &mut Facts,
+        mut handoff: Box<Handoff>,
+    ) -> Phase {
         handoff.attempt(cx, Way::Redirect, HandoffState::Joining, Some(facts.sip_call_id.to_string()));
         let Some(uri) = target(cx, facts, &handoff).map(|(uri, ..)| uri) else {
             self.trying = Trying::Nobody;
@@ -105,7 +110,7 @@ impl Setup {
     }
 
     /// 480 with the headers and a Reason: `bye` before the answer.
-    fn hand_back(self, cx: &mut Context<'_>, mut handoff: Box<Handoff>) -> Phase {
+    fn hand_back(self: Box<Self>, cx: &mut Context<'_>, mut handoff: Box<Handoff>) -> Phase {
         handoff.attempt(cx, Way::Bye, HandoffState::Joining, None);
         let mut fields = handoff.plan.fields.clone();
         fields.push(identity::reason_field(&handoff.plan.destination.reason));
@@ -114,7 +119,7 @@ impl Setup {
     }
 
     fn last_word(
-        mut self,
+        mut self: Box<Self>,
         cx: &mut Context<'_>,
         handoff: Box<Handoff>,
         status: u16,
@@ -150,7 +155,7 @@ impl Setup {
     }
 
     pub(super) fn target_failed(
-        self,
+        self: Box<Self>,
         cx: &mut Context<'_>,
         facts: &mut Facts,
         mut handoff: Box<Handoff>,

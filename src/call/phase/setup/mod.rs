@@ -22,6 +22,7 @@ use crate::sip::leg::Body;
 use crate::sip::leg::decision::Decision;
 use crate::sip::{Connect, Content, Event, Field, Flow, LegId, Origin, Time, identity};
 use crate::wire::{Framing, Index, Message, decode, reason_phrase};
+use smallvec::SmallVec;
 
 /// See the module.
 #[derive(Debug)]
@@ -67,12 +68,12 @@ impl Setup {
         invite: &Message<'_>,
     ) -> Phase {
         let trying = Trying::Nobody;
-        let setup = Setup { caller, invite: invite.bytes().into(), party: 0, trying };
+        let setup = Box::new(Setup { caller, invite: invite.bytes().into(), party: 0, trying });
         setup.agent_failed(cx, facts, 486, Origin::Local, None)
     }
 
-    fn phase(self) -> Phase {
-        Phase::Setup(Box::new(self))
+    fn phase(self: Box<Self>) -> Phase {
+        Phase::Setup(self)
     }
 
     /// The handoff that runs, if one does.
@@ -86,8 +87,8 @@ impl Setup {
     }
 
     /// The legs that are there.
-    pub(crate) fn legs(&self) -> Vec<(LegId, Role)> {
-        let mut legs = vec![(self.caller, Role::Caller)];
+    pub(crate) fn legs(&self) -> SmallVec<[(LegId, Role); 3]> {
+        let mut legs = SmallVec::from_iter([(self.caller, Role::Caller)]);
         match &self.trying {
             Trying::Agent { leg, .. } => legs.push((*leg, Role::Agent)),
             Trying::Target { leg, .. } => legs.push((*leg, Role::Target)),
@@ -110,7 +111,12 @@ impl Setup {
         }
     }
 
-    pub(crate) fn step(self, cx: &mut Context<'_>, facts: &mut Facts, stimulus: Stimulus<'_>) -> Phase {
+    pub(crate) fn step(
+        self: Box<Self>,
+        cx: &mut Context<'_>,
+        facts: &mut Facts,
+        stimulus: Stimulus<'_>,
+    ) -> Phase {
         match stimulus {
             Stimulus::Leg(event, message) => self.hear(cx, facts, event, message),
             Stimulus::Resolved { query, flows } => self.resolved(cx, facts, query, flows),
@@ -119,7 +125,13 @@ impl Setup {
         }
     }
 
-    fn resolved(mut self, cx: &mut Context<'_>, facts: &mut Facts, answer: u64, flows: &[Flow]) -> Phase {
+    fn resolved(
+        mut self: Box<Self>,
+        cx: &mut Context<'_>,
+        facts: &mut Facts,
+        answer: u64,
+        flows: &[Flow],
+    ) -> Phase {
         match self.trying {
             Trying::FindingAgent { query } if query == answer => {
                 if flows.is_empty() {
@@ -207,7 +219,7 @@ impl Setup {
     }
 
     fn hear(
-        mut self,
+        mut self: Box<Self>,
         cx: &mut Context<'_>,
         facts: &mut Facts,
         event: Event,
@@ -288,7 +300,7 @@ impl Setup {
     }
 
     fn refused(
-        mut self,
+        mut self: Box<Self>,
         cx: &mut Context<'_>,
         facts: &mut Facts,
         leg: LegId,
@@ -316,7 +328,7 @@ impl Setup {
         }
     }
 
-    fn tick(mut self, cx: &mut Context<'_>, facts: &mut Facts) -> Phase {
+    fn tick(mut self: Box<Self>, cx: &mut Context<'_>, facts: &mut Facts) -> Phase {
         let now = cx.now.mono;
         match self.trying {
             Trying::Agent { leg, until } if until <= now => {
@@ -350,7 +362,7 @@ impl Setup {
 
     /// The agent refuses, is silent or cannot be reached: its word (a 3xx) or its fallback.
     fn agent_failed(
-        self,
+        self: Box<Self>,
         cx: &mut Context<'_>,
         facts: &mut Facts,
         status: u16,
@@ -382,7 +394,7 @@ impl Setup {
 
     /// The handoff is cancelled by request: its target is let go, and the agent is called (again), for the caller must
     /// not be left with nobody.
-    pub(crate) fn cancel(mut self, cx: &mut Context<'_>, facts: &mut Facts) -> Phase {
+    pub(crate) fn cancel(mut self: Box<Self>, cx: &mut Context<'_>, facts: &mut Facts) -> Phase {
         let handoff = match std::mem::replace(&mut self.trying, Trying::Nobody) {
             Trying::FindingTarget { handoff, .. } => handoff,
             Trying::Target { leg, handoff, .. } => {

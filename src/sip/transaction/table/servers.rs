@@ -9,7 +9,7 @@ use crate::sip::flow::Flow;
 use crate::sip::outbox::Outbox;
 use crate::sip::slab::{Slab, SlabId};
 use crate::sip::timing::Time;
-use crate::wire::{Message, Method, Writer};
+use crate::wire::{Message, Method, Writer, reason_phrase, response_to};
 use std::net::SocketAddr;
 
 #[derive(Debug)]
@@ -96,11 +96,40 @@ impl<O: Copy> Table<O> {
 
     /// Keeps a new request, so that it can be answered. Not for ACK.
     pub fn open(&mut self, now: Time, flow: Flow, request: &Message<'_>, owner: O) -> ServerId {
+        let echo = Echo::of(request, flow.peer, &mut self.scratch);
+        let id = self.keep(now, flow, request, owner, echo);
+        self.settle_server(now, id);
+        ServerId(id)
+    }
+
+    /// Answers a new request finally and at once; its transaction has only the response to keep. Not for ACK, and not
+    /// 2xx to an INVITE. `write` as for [`Table::respond`].
+    #[allow(clippy::too_many_arguments)] // As many as `open` and `respond` together.
+    pub fn answer(
+        &mut self,
+        now: Time,
+        flow: Flow,
+        request: &Message<'_>,
+        owner: O,
+        (status, to_tag): (u16, &[u8]),
+        outbox: &mut Outbox,
+        write: impl FnOnce(Writer<'_>) -> usize,
+    ) {
+        let reason = reason_phrase(status).as_bytes();
+        write(response_to(&mut self.scratch, request, status, reason, Some(to_tag), Some(flow.peer)));
+        let response: Box<[u8]> = self.scratch.as_slice().into();
+        let id = self.keep(now, flow, request, owner, Echo::default());
+        let Some(entry) = self.servers.get_mut(id) else { return };
+        outbox.copy(response_id(id, entry.flow), entry.flow, &response);
+        entry.on_sent(now, status, response);
+        self.settle_server(now, id);
+    }
+
+    /// A new transaction, whose deadline is still to be armed.
+    fn keep(&mut self, now: Time, flow: Flow, request: &Message<'_>, owner: O, echo: Echo) -> SlabId {
         let key = self.keys.server(request, request.method_text());
         let merge = self.keys.merge(request).filter(|key| !self.find_merge(*key));
-        let echo = Echo::of(request, flow.peer, &mut self.scratch);
-        let invite = request.method() == Method::Invite;
-        let machine = if invite {
+        let machine = if request.method() == Method::Invite {
             ServerMachine::Invite(InviteServer::start(echo))
         } else {
             ServerMachine::Other(Server::start(now, echo))
@@ -113,8 +142,7 @@ impl<O: Copy> Table<O> {
         if let Some(merge) = merge {
             self.by_merge_key.insert_unique(merge.hash(), id.index, |&index| merge_hash(servers, index));
         }
-        self.settle_server(now, id);
-        ServerId(id)
+        id
     }
 
     /// Answers a request, provisionally or finally. `to_tag` goes into To if the request had none; `write` adds

@@ -176,8 +176,8 @@ impl Handoff {
         }
     }
 
-    /// The running attempt worked.
-    pub(crate) fn attempt_worked(&mut self, cx: &mut Context<'_>) {
+    /// The running attempt is over, and it did not fail: it worked, or somebody left or took it back.
+    pub(crate) fn attempt_over(&mut self, cx: &mut Context<'_>) {
         let at = Stamp(cx.now.wall);
         if let Some(attempt) = self.last() {
             attempt.ended_at = Some(at);

@@ -251,7 +251,7 @@ impl Moving {
                 }
                 match explain::cause(status, Where::ReferResponse) {
                     None => {
-                        self.handoff.attempt_worked(cx);
+                        self.handoff.attempt_over(cx);
                         self.over(
                             cx,
                             facts,
@@ -312,7 +312,7 @@ impl Moving {
         match verdict {
             refer::Verdict::NotMine | refer::Verdict::Wait => self.phase(),
             refer::Verdict::Succeeded => {
-                self.handoff.attempt_worked(cx);
+                self.handoff.attempt_over(cx);
                 self.over(cx, facts, HandoffState::Succeeded, Some(Proof::Reported), false, "handed off")
             }
             refer::Verdict::Failed(_) if caller_gone && self.final_status() == Some(487) => {
@@ -455,7 +455,7 @@ impl Moving {
     }
 
     fn abandoned(mut self: Box<Self>, cx: &mut Context<'_>, facts: &mut Facts) -> Phase {
-        self.handoff.attempt_worked(cx);
+        self.handoff.attempt_over(cx);
         self.over(cx, facts, HandoffState::Abandoned, None, false, "caller hung up")
     }
 
@@ -540,7 +540,7 @@ impl Moving {
     }
 
     fn joined(mut self: Box<Self>, cx: &mut Context<'_>, facts: &mut Facts) -> Phase {
-        self.handoff.attempt_worked(cx);
+        self.handoff.attempt_over(cx);
         self.handoff.end(cx, HandoffState::Succeeded, Some(Proof::Proven), false);
         self.talk(cx, facts, None)
     }

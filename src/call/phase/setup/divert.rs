@@ -143,7 +143,7 @@ impl Setup {
             return Ending::begin(cx, None, None, ending::NORMAL, "the caller leg is over");
         };
         if status < 300 {
-            handoff.attempt_worked(cx);
+            handoff.attempt_over(cx);
             handoff.end(cx, HandoffState::HandedBack, Some(Proof::Accepted), false);
         } else {
             handoff.answered(status, reason_phrase(status), origin);

@@ -383,7 +383,7 @@ impl Setup {
         cx.release(self.caller);
         let legs: Vec<_> = self.legs().into_iter().filter(|(leg, _)| *leg != self.caller).collect();
         if let Some(mut handoff) = self.into_handoff() {
-            handoff.attempt_worked(cx);
+            handoff.attempt_over(cx);
             handoff.end(cx, HandoffState::Abandoned, None, false);
             facts.keep(cx, handoff.view);
         }
@@ -410,7 +410,7 @@ impl Setup {
             }
         };
         let mut handoff = handoff;
-        handoff.attempt_worked(cx);
+        handoff.attempt_over(cx);
         handoff.end(cx, HandoffState::Cancelled, None, false);
         facts.keep(cx, handoff.view);
         self.party = self.party.saturating_add(1);
@@ -445,7 +445,7 @@ impl Setup {
             if state == HandoffState::Failed {
                 handoff.attempt_failed(cx, Cause::Failed, Next::None.name());
             } else {
-                handoff.attempt_worked(cx);
+                handoff.attempt_over(cx);
             }
             handoff.end(cx, state, None, caller_hurt);
             facts.keep(cx, handoff.view);

@@ -1,6 +1,6 @@
-//! Events become log lines and records here, and nowhere else. Two threads: one writes lines to standard error and feeds
-//! the history, one writes records, so that a slow disk holds up no log. Neither ever holds up a shard: what there is no
-//! room for is dropped and counted.
+//! Events become log lines and records here, and nowhere else. Two threads: one writes lines to standard error, one writes
+//! records, so that a slow disk holds up no log. Neither ever holds up a shard: what there is no room for is dropped and
+//! counted. Only the history takes note at once, in its bounded memory.
 
 use super::configuration::Log;
 use crate::call::event::{Direction, Event, What};
@@ -40,6 +40,7 @@ enum News {
 pub struct Telemetry {
     sender: SyncSender<News>,
     writer: JoinHandle<()>,
+    history: Arc<History>,
     lost: Arc<Lost>,
 }
 
@@ -61,14 +62,14 @@ impl Telemetry {
         let keeper = thread::Builder::new()
             .name("records".to_owned())
             .spawn(move || keep_records(records, &kept, &sink, &failed))?;
-        let of_writer = Writer { log, history, keep, lost: Arc::clone(&lost) };
+        let of_writer = Writer { log, keep, lost: Arc::clone(&lost) };
         let writer = thread::Builder::new().name("telemetry".to_owned()).spawn(move || {
             of_writer.run(&receiver);
             // The writer has dropped its end of the records' queue; what waits there is still written. A keeper that
             // has panicked has said so.
             let _ = keeper.join();
         })?;
-        Ok(Telemetry { sender, writer, lost })
+        Ok(Telemetry { sender, writer, history, lost })
     }
 
     /// Where lines go.
@@ -78,8 +79,7 @@ impl Telemetry {
 
     /// Where events go; false: there was no room.
     pub fn events(&self) -> Events {
-        let sender = self.sender.clone();
-        Arc::new(move |event| sender.try_send(News::Event(Box::new(event))).is_ok())
+        events(self.sender.clone(), Arc::clone(&self.history))
     }
 
     /// Writes what waits, and ends.
@@ -88,6 +88,15 @@ impl Telemetry {
         let _ = self.sender.send(News::End);
         let _ = self.writer.join();
     }
+}
+
+/// The history takes note before the shard goes on: what its engine has forgotten can be read at once, whenever its
+/// line is written. It is a short lock, and only for what has ended.
+fn events(sender: SyncSender<News>, history: Arc<History>) -> Events {
+    Arc::new(move |event| {
+        history.note(&event);
+        sender.try_send(News::Event(Box::new(event))).is_ok()
+    })
 }
 
 fn sink(sender: SyncSender<News>, level: Level, lost: Arc<Lost>) -> Sink {
@@ -129,7 +138,6 @@ fn keep_records(mut records: Records, kept: &Receiver<Arc<CallRecord>>, sink: &S
 
 struct Writer {
     log: Log,
-    history: Arc<History>,
     keep: SyncSender<Arc<CallRecord>>,
     lost: Arc<Lost>,
 }
@@ -171,7 +179,6 @@ impl Writer {
 
     fn event(&self, event: Event, text: &mut String) {
         self.line(&line_of(&event), text);
-        self.history.note(&event);
         if let What::CallEnded(record) = event.what
             && self.keep.try_send(record).is_err()
         {
@@ -319,5 +326,30 @@ fn handoff_ended(handoff: &HandoffView, caller_hurt: bool) -> Line {
         line.quoted("title", Some(&handoff.explain.title)).quoted("hint", Some(&handoff.explain.next_step))
     } else {
         line
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    #[test]
+    fn an_ended_handoff_can_be_read_before_its_line_is_written() {
+        let handoff = serde_json::from_value(json!({
+            "id": "h-1a3-x", "call_id": "c-1a3-x", "environment": "production", "table_version": 1,
+            "destination": "front-desk", "reason": null, "utterance": null, "state": "succeeded",
+            "proof": "reported", "cause": null, "attempts": [],
+            "explain": {"title": "", "cause": "", "next_step": ""},
+            "created_at": "2026-01-02T03:04:05.678Z", "ended_at": "2026-01-02T03:04:06.678Z",
+        }));
+        let handoff = Arc::new(handoff.unwrap());
+        // Nobody reads the queue, as while the writer rests.
+        let (sender, _receiver) = sync_channel(1);
+        let history = Arc::<History>::default();
+        let tell = events(sender, Arc::clone(&history));
+        let what = What::HandoffEnded { handoff, caller_hurt: false };
+        assert!(tell(Event { at: Stamp(crate::sip::UnixMillis(0)), what }));
+        assert!(history.handoff("h-1a3-x").is_some());
     }
 }

@@ -156,7 +156,7 @@ impl History {
     }
 
     /// An ended handoff.
-    pub(super) fn handoff(&self, id: &str) -> Option<HandoffView> {
+    pub(crate) fn handoff(&self, id: &str) -> Option<HandoffView> {
         self.inner().handoffs.get(&id.to_owned()).map(|handoff| HandoffView::clone(handoff))
     }
 

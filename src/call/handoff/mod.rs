@@ -149,6 +149,12 @@ impl Handoff {
         Arc::make_mut(&mut self.view)
     }
 
+    /// Whether the agent's fallback is still untried: after a fallback, or at the same destination, it would go round.
+    pub(crate) fn fallback_is_left(&self, facts: &Facts) -> bool {
+        let fallback = facts.agent.fallback.as_deref().unwrap_or(&self.plan.table.default);
+        !self.is_fallback && self.view.attempts.iter().all(|attempt| attempt.destination != fallback)
+    }
+
     /// The running (or last) attempt.
     pub(crate) fn last(&mut self) -> Option<&mut AttemptView> {
         self.edit().attempts.last_mut()

@@ -13,15 +13,19 @@ pub(crate) fn running() -> Explain {
     }
 }
 
+/// The failure that the last attempt met: what a NOTIFY told says more than the answer to the REFER.
+fn failure(view: &HandoffView) -> Option<u16> {
+    let last = view.attempts.last()?;
+    [last.final_status, last.status].into_iter().flatten().find(|status| *status >= 300)
+}
+
 /// The status of the last NOTIFY to an agent that asked by REFER: what is known, and never more.
 pub(crate) fn status_for_referrer(view: &HandoffView) -> u16 {
-    let last = view.attempts.last();
-    let told = last.and_then(|a| a.final_status.filter(|s| *s >= 300).or(a.status.filter(|s| *s >= 300)));
     match view.state {
         HandoffState::Succeeded | HandoffState::HandedBack => 200,
         HandoffState::Abandoned | HandoffState::Cancelled => 487,
         HandoffState::Unknown => 408,
-        HandoffState::Returned | HandoffState::Failed => told.unwrap_or(480),
+        HandoffState::Returned | HandoffState::Failed => failure(view).unwrap_or(480),
         HandoffState::Pending | HandoffState::Referring | HandoffState::Ringing | HandoffState::Joining => {
             100
         }
@@ -30,8 +34,7 @@ pub(crate) fn status_for_referrer(view: &HandoffView) -> u16 {
 
 /// The outcome in words.
 pub(crate) fn explain(view: &HandoffView) -> Explain {
-    let last = view.attempts.last();
-    let status = last.and_then(|a| a.final_status.filter(|s| *s >= 300).or(a.status.filter(|s| *s >= 300)));
+    let status = failure(view);
     let found = status.map(explain::status);
     let why = || match (&found, status, view.cause.as_deref()) {
         (Some(entry), Some(status), _) => Cow::from(format!("{status}: {}", entry.cause)),

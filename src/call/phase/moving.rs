@@ -508,10 +508,7 @@ impl Moving {
 
     /// No step is left and nobody is with the caller: the agent's fallback, unless this was it.
     fn stranded(mut self: Box<Self>, cx: &mut Context<'_>, facts: &mut Facts) -> Phase {
-        let tried = |id: &str| self.handoff.view.attempts.iter().any(|a| a.destination == id);
-        let table = &self.handoff.plan.table;
-        let fallback = facts.agent.fallback.as_deref().unwrap_or(&table.default);
-        if self.handoff.is_fallback || tried(fallback) {
+        if !self.handoff.fallback_is_left(facts) {
             return self.over(
                 cx,
                 facts,

@@ -167,9 +167,7 @@ impl Setup {
         if next == Next::Bye {
             return self.hand_back(cx, handoff);
         }
-        let fallback = facts.agent.fallback.as_deref().unwrap_or(&handoff.plan.table.default);
-        let tried = handoff.is_fallback || handoff.view.attempts.iter().any(|a| a.destination == fallback);
-        if next == Next::None && !tried {
+        if next == Next::None && handoff.fallback_is_left(facts) {
             handoff.end(cx, HandoffState::Failed, None, false);
             facts.keep(cx, handoff.view);
             let given = Given::fallback(facts, "agent_unavailable");

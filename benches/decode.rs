@@ -5,7 +5,7 @@
 use baton::wire::encode::{Forward, forward, response_to};
 use baton::wire::frame::{Frame, Framer};
 use baton::wire::peek::peek;
-use baton::wire::{Framing, Index, decode};
+use baton::wire::{Framing, Index, decode, identify};
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
 use std::hint::black_box;
 
@@ -55,7 +55,7 @@ fn reading(c: &mut Criterion) {
 
     group.bench_function("index_and_five_keys", |b| {
         b.iter(|| {
-            let message = decode(black_box(INVITE), &mut index, Framing::Datagram).expect("well-formed");
+            let message = identify(black_box(INVITE), &mut index, Framing::Datagram).expect("well-formed");
             black_box((
                 message.branch(),
                 message.call_id(),
@@ -64,6 +64,9 @@ fn reading(c: &mut Criterion) {
                 message.cseq(),
             ));
         });
+    });
+    group.bench_function("and_its_addresses", |b| {
+        b.iter(|| black_box(decode(black_box(INVITE), &mut index, Framing::Datagram)).is_ok());
     });
     assert_eq!(index.capacity(), warm, "the index allocated after warm-up");
 

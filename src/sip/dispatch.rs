@@ -9,7 +9,7 @@ use super::stack::{Owner, Stack};
 use super::timing::Time;
 use super::transaction::{Inbound, Kind, ServerId, response_flow};
 use crate::wire::headers::{ALLOW, APPLICATION_SDP, SUPPORTED};
-use crate::wire::{Message, Method, Name, Writer, response_to};
+use crate::wire::{Fault, Message, Method, Name, Writer, response_to};
 
 impl Leg {
     /// Whether a message of the peer's belongs to it.
@@ -35,14 +35,24 @@ impl Stack {
         flow: Flow,
         message: &Message<'_>,
         known: bool,
-    ) -> Option<Event> {
-        match self.table.receive_request(now, flow, message, &mut self.outbox) {
-            Inbound::Absorbed => None,
-            Inbound::Merged if known => self.refuse(now, flow, message, 482, &|_| ()),
-            Inbound::Merged => None,
-            Inbound::Cancel { invite, owner } => self.on_cancel(now, flow, message, invite, owner),
-            Inbound::New => self.on_new_request(now, flow, message, known),
+    ) -> Result<Option<Event>, Fault> {
+        let merged = match self.table.receive_request(now, flow, message, &mut self.outbox) {
+            Inbound::Absorbed => return Ok(None),
+            Inbound::Cancel { invite, owner } => {
+                return Ok(self.on_cancel(now, flow, message, invite, owner));
+            }
+            Inbound::Merged => true,
+            Inbound::New => false,
+        };
+        if let Err(fault) = message.check() {
+            self.handle_fault(flow, message, fault, known);
+            return Err(fault);
         }
+        Ok(match merged {
+            true if known => self.refuse(now, flow, message, 482, &|_| ()),
+            true => None,
+            false => self.on_new_request(now, flow, message, known),
+        })
     }
 
     fn on_new_request(&mut self, now: Time, flow: Flow, message: &Message<'_>, known: bool) -> Option<Event> {

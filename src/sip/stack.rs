@@ -17,7 +17,7 @@ use super::slab::{Slab, SlabId};
 use super::timing::{Now, Time};
 use super::transaction::{ClientId, Table, TransactionEvent};
 use crate::observe::secret::Secret;
-use crate::wire::{Fault, Index, Message};
+use crate::wire::{Fault, Index, Message, Method};
 use hashbrown::HashTable;
 use siphasher::sip::SipHasher13;
 use std::collections::VecDeque;
@@ -174,30 +174,33 @@ impl Stack {
         self.draining = retry_after;
     }
 
-    /// A message that `wire::decode` accepted. `known`: the source is a trunk or an agent. From an unknown source only
+    /// A message that `wire::identify` accepted. `known`: the source is a trunk or an agent. From an unknown source only
     /// what matches a dialog or a transaction is looked at; everything else is dropped without a trace. At most one
     /// event, about this message; events that no message caused come from [`Stack::poll_event`].
+    ///
+    /// # Errors
+    /// What is malformed in a new request; a known source was answered with it.
     pub fn handle_message(
         &mut self,
         now: Now,
         flow: Flow,
         message: &Message<'_>,
         known: bool,
-    ) -> Option<Event> {
+    ) -> Result<Option<Event>, Fault> {
         let event = if message.is_request() {
             self.on_request(now.mono, flow, message, known)
         } else {
-            self.on_response(now.mono, flow, message)
+            Ok(self.on_response(now.mono, flow, message))
         };
         self.drain_transactions(now.mono);
         event
     }
 
-    /// A request that `wire::decode` refused but that can be answered (`wire::salvage`): 400, 505 … to a known source,
+    /// A request that `wire::identify` refused but that can be answered (`wire::salvage`): 400, 505 … to a known source,
     /// statelessly.
-    pub fn handle_fault(&mut self, _now: Now, flow: Flow, message: &Message<'_>, fault: &Fault, known: bool) {
-        if known {
-            self.refuse_statelessly(flow, message, fault.status, fault.reason);
+    pub fn handle_fault(&mut self, flow: Flow, message: &Message<'_>, fault: Fault, known: bool) {
+        if known && message.method() != Method::Ack {
+            self.refuse_statelessly(flow, message, fault.status(), fault.reason());
         }
     }
 

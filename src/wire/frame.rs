@@ -5,7 +5,7 @@
 //! begins, so the connection has to answer what can be answered and close.
 
 use super::caps::{MAX_HEAD, MAX_MESSAGE};
-use super::decode::Fault;
+use super::fault::Fault;
 use super::grammar;
 use super::headers::Name;
 
@@ -100,7 +100,7 @@ impl Framer {
             let body = content_length(head)?;
             let length = head.len() + body;
             if length > MAX_MESSAGE {
-                return Err(Fault::too_large("Message Too Large"));
+                return Err(Fault::LongMessage);
             }
             self.expected = Some(length);
         }
@@ -119,7 +119,7 @@ impl Framer {
         let found = memchr::memmem::find(&self.buffer[self.searched..], b"\r\n\r\n");
         let head_end = found.map(|at| self.searched + at + 4);
         if head_end.unwrap_or(self.buffer.len()) - self.taken > MAX_HEAD {
-            return Err(Fault::too_large("Headers Too Large"));
+            return Err(Fault::LongHead);
         }
         // The end may be split between two reads: its first three bytes are looked at again.
         self.searched = self.buffer.len().saturating_sub(3).max(self.taken);
@@ -145,19 +145,19 @@ fn content_length(head: &[u8]) -> Result<usize, Fault> {
             continue;
         }
         if found.is_some() {
-            return Err(Fault::bad("Header Stands Twice"));
+            return Err(Fault::StandsTwice);
         }
         let mut value = grammar::trim(&line[colon + 1..]);
         while let Some(more) = lines.next_if(|line| matches!(line.first(), Some(b' ' | b'\t'))) {
             let more = grammar::trim(more);
             if !more.is_empty() && !value.is_empty() {
-                return Err(Fault::bad("Malformed Content-Length"));
+                return Err(Fault::ContentLength);
             }
             value = if more.is_empty() { value } else { more };
         }
-        found = Some(grammar::decimal(value).ok_or(Fault::bad("Malformed Content-Length"))?);
+        found = Some(grammar::decimal(value).ok_or(Fault::ContentLength)?);
     }
-    found.map(|length| length as usize).ok_or(Fault::bad("Missing Content-Length"))
+    found.map(|length| length as usize).ok_or(Fault::NoContentLength)
 }
 
 #[cfg(test)]
@@ -202,7 +202,7 @@ mod tests {
         ] {
             let mut framer = Framer::new();
             framer.feed(format!("BYE sip:a SIP/2.0\r\n{head}\r\n\r\nabc").as_bytes());
-            assert_eq!(framer.poll().map_err(|fault| fault.status), Err(400), "{head}");
+            assert_eq!(framer.poll().map_err(|fault| fault.status()), Err(400), "{head}");
             assert!(framer.poll().is_err(), "a fault stays");
             assert!(framer.pending().starts_with(b"BYE"));
         }
@@ -212,9 +212,9 @@ mod tests {
     fn lengths_are_capped_before_they_are_awaited() {
         let mut framer = Framer::new();
         framer.feed(b"BYE sip:a SIP/2.0\r\nl: 65536\r\n\r\n");
-        assert_eq!(framer.poll().map_err(|fault| fault.status), Err(513));
+        assert_eq!(framer.poll().map_err(|fault| fault.status()), Err(513));
         let mut framer = Framer::new();
         framer.feed(&vec![b'a'; MAX_HEAD + 1]);
-        assert_eq!(framer.poll().map_err(|fault| fault.status), Err(513));
+        assert_eq!(framer.poll().map_err(|fault| fault.status()), Err(513));
     }
 }

@@ -19,6 +19,8 @@ const LWS: u16 = 16;
 const EMBEDDED: u16 = 32;
 const VALUE: u16 = 64;
 const URI: u16 = 128;
+/// `URI` without `?` and `@`: what may stand in the parameters of a URI.
+const URI_PARAM: u16 = 512;
 /// `USER` without `:` and `%`: a user part of these alone has no password and no escapes to look at.
 const PLAIN_USER: u16 = 256;
 
@@ -49,6 +51,9 @@ const fn build_classes() -> [u16; 256] {
         // What may stand in the parameters and headers of a URI, told loosely.
         if byte > 0x20 && byte < 0x7f && !matches!(byte as u8, b'<' | b'>' | b'"') {
             table[byte] |= URI;
+            if !matches!(byte as u8, b'?' | b'@') {
+                table[byte] |= URI_PARAM;
+            }
         }
         byte += 1;
     }
@@ -67,8 +72,19 @@ fn has(byte: u8, class: u16) -> bool {
     CLASS[byte as usize] & class != 0
 }
 
+/// Length of the bytes of that class at the start of `bytes`. Four at a time: most parts of a header are longer.
+#[inline]
 fn span(bytes: &[u8], class: u16) -> usize {
-    bytes.iter().position(|&byte| !has(byte, class)).unwrap_or(bytes.len())
+    let (fours, rest) = bytes.as_chunks::<4>();
+    let mut at = 0;
+    for four in fours {
+        let shared = four.iter().fold(class, |shared, &byte| shared & CLASS[byte as usize]);
+        if shared == 0 {
+            return at + four.iter().take_while(|&&byte| has(byte, class)).count();
+        }
+        at += 4;
+    }
+    at + rest.iter().take_while(|&&byte| has(byte, class)).count()
 }
 
 /// True for a non-empty RFC 3261 token.
@@ -100,6 +116,11 @@ pub(crate) fn is_host_byte(byte: u8) -> bool {
     has(byte, HOST)
 }
 
+/// Length of what may be parameters of a URI at the start of `bytes`.
+pub(crate) fn uri_params_span(bytes: &[u8]) -> usize {
+    span(bytes, URI_PARAM)
+}
+
 pub(crate) fn is_uri_text(bytes: &[u8]) -> bool {
     span(bytes, URI) == bytes.len()
 }
@@ -125,15 +146,38 @@ pub(crate) fn is_lws(byte: u8) -> bool {
 }
 
 /// `bytes` without leading white space, folds included.
+#[inline]
 pub fn trim_start(bytes: &[u8]) -> &[u8] {
+    match bytes {
+        // White space is seldom there.
+        [first, ..] if *first <= b' ' => skip_space(bytes),
+        _ => bytes,
+    }
+}
+
+fn skip_space(bytes: &[u8]) -> &[u8] {
     &bytes[span(bytes, LWS)..]
 }
 
 /// `bytes` without leading and trailing white space, folds included.
+#[inline]
 pub fn trim(bytes: &[u8]) -> &[u8] {
-    let bytes = trim_start(bytes);
-    let end = bytes.iter().rposition(|&byte| !is_lws(byte)).map_or(0, |last| last + 1);
-    &bytes[..end]
+    // What stands after nearly every colon: one space, then text.
+    let inner = bytes.strip_prefix(b" ").unwrap_or(bytes);
+    match inner {
+        [first, .., last] if *first > b' ' && *last > b' ' => inner,
+        _ => trim_end(trim_start(inner)),
+    }
+}
+
+/// `bytes` without trailing white space, folds included.
+pub(crate) fn trim_end(mut bytes: &[u8]) -> &[u8] {
+    while let [before @ .., last] = bytes
+        && is_lws(*last)
+    {
+        bytes = before;
+    }
+    bytes
 }
 
 /// Length of the quoted string at the start of `bytes` (which begins with `"`), quotes included; `None` if it never ends.
@@ -184,16 +228,23 @@ pub(crate) fn colon_at(bytes: &[u8]) -> Option<usize> {
 
 /// Reads an unsigned decimal number that fills `bytes`; `None` if anything else stands there or it exceeds `u32`.
 pub fn decimal(bytes: &[u8]) -> Option<u32> {
-    if bytes.is_empty() {
+    let mut digits = bytes;
+    // Leading zeros count for nothing, and ten digits cannot exceed a `u64`.
+    while let [b'0', rest @ ..] = digits {
+        digits = rest;
+    }
+    if bytes.is_empty() || digits.len() > 10 {
         return None;
     }
-    bytes.iter().try_fold(0u32, |number, &byte| {
+    let mut number = 0u64;
+    for &byte in digits {
         let digit = byte.wrapping_sub(b'0');
         if digit > 9 {
             return None;
         }
-        number.checked_mul(10)?.checked_add(u32::from(digit))
-    })
+        number = number * 10 + u64::from(digit);
+    }
+    u32::try_from(number).ok()
 }
 
 /// One `;name` or `;name=value`.

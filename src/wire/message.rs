@@ -10,7 +10,7 @@ use super::name_addr::NameAddr;
 use super::uri::Uri;
 use super::via::Via;
 
-/// A message that [`super::decode()`] accepted (or [`super::salvage()`] saved). Copying it copies two references.
+/// A message that [`super::decode()`] or [`super::identify()`] accepted (or [`super::salvage()`] saved). Copying it copies two references.
 #[derive(Clone, Copy, Debug)]
 pub struct Message<'a> {
     bytes: &'a [u8],
@@ -80,7 +80,7 @@ impl<'a> Message<'a> {
         }
     }
 
-    /// The Request-URI. Of a request that `decode` accepted it always reads.
+    /// The Request-URI. Of a request that `identify` accepted it always reads.
     ///
     /// # Errors
     /// For a response, and for a salvaged request whose URI was the fault.
@@ -112,11 +112,7 @@ impl<'a> Message<'a> {
     /// The value of each line of that name, comma lists whole.
     pub fn headers(&self, name: Name) -> impl Iterator<Item = &'a [u8]> + Clone + use<'a> {
         let bytes = self.bytes;
-        self.index
-            .lines_from(name)
-            .iter()
-            .filter(move |entry| entry.name == name)
-            .map(|entry| entry.value(bytes))
+        self.index.lines(name).iter().filter(move |entry| entry.name == name).map(|entry| entry.value(bytes))
     }
 
     /// Each value of that name, comma lists split (commas in quotes and `<>` do not split).
@@ -148,7 +144,7 @@ impl<'a> Message<'a> {
 
     /// The topmost Via.
     pub fn via(&self) -> Via<'a> {
-        // `decode` and `salvage` give out no message whose top Via does not read.
+        // `identify` and `salvage` give out no message whose top Via does not read.
         Via::parse(self.index.keys().via.of_bytes(self.bytes)).unwrap_or_default()
     }
 
@@ -157,15 +153,13 @@ impl<'a> Message<'a> {
         self.index.keys().branch.map(|span| span.of_bytes(self.bytes))
     }
 
-    /// The From header.
+    /// The From header; empty where it does not read, which [`check`](Self::check) excludes for a request.
     pub fn from(&self) -> NameAddr<'a> {
-        // `decode` and `salvage` give out no message whose From does not read.
         NameAddr::parse(self.header(Name::From).unwrap_or(b"")).unwrap_or_default()
     }
 
-    /// The To header.
+    /// The To header; empty where it does not read, which [`check`](Self::check) excludes for a request.
     pub fn to(&self) -> NameAddr<'a> {
-        // As for From.
         NameAddr::parse(self.header(Name::To).unwrap_or(b"")).unwrap_or_default()
     }
 
@@ -194,7 +188,7 @@ impl<'a> Message<'a> {
         match Name::parse(raw_name) {
             Name::Other => self
                 .index
-                .lines_from(Name::Other)
+                .lines(Name::Other)
                 .iter()
                 .filter(|entry| entry.name == Name::Other)
                 .find(|entry| entry.raw_name(self.bytes).eq_ignore_ascii_case(raw_name))

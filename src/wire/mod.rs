@@ -9,8 +9,10 @@
 //! only place that names the `rsip` crate is [`rsip_types`].
 
 pub mod caps;
+mod check;
 pub mod decode;
 pub mod encode;
+pub mod fault;
 pub mod frame;
 pub mod grammar;
 pub mod headers;
@@ -18,13 +20,15 @@ pub mod message;
 pub mod name_addr;
 pub mod peek;
 pub mod rsip_types;
+mod scan;
 pub mod sdp;
 pub mod sipfrag;
 pub mod uri;
 pub mod via;
 
-pub use decode::{Fault, Framing, Index, decode, salvage};
+pub use decode::{Framing, Index, decode, identify, salvage};
 pub use encode::{Writer, push_address, reason_phrase, response_to};
+pub use fault::Fault;
 pub use grammar::Malformed;
 pub use headers::{Method, Name};
 pub use message::{CSeq, Header, Message};

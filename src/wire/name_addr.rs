@@ -18,20 +18,23 @@ pub struct NameAddr<'a> {
     pub params: &'a [u8],
 }
 
+/// Display name, URI and parameters as written.
+type Parts<'a> = (&'a [u8], &'a [u8], &'a [u8]);
+
 impl<'a> NameAddr<'a> {
     /// Reads one value (not a list, not `*`).
     pub fn parse(value: &'a [u8]) -> Result<NameAddr<'a>, Malformed> {
-        let parsed = NameAddr::split(value)?;
-        Params::new(parsed.params).check(|_| ())?;
-        Ok(parsed)
+        let (display, uri, params) = split(value)?;
+        Params::new(params).check(|_| ())?;
+        Ok(NameAddr { display, uri: Uri::parse(uri)?, params })
     }
 
-    /// Reads one value and the tag among its parameters.
-    pub(crate) fn parse_tagged(value: &'a [u8]) -> Result<(NameAddr<'a>, Option<&'a [u8]>), Malformed> {
-        let parsed = NameAddr::split(value)?;
+    /// The tag among the parameters of one value; its URI is not looked at.
+    pub(crate) fn find_tag(value: &'a [u8]) -> Result<Option<&'a [u8]>, Malformed> {
+        let (_, _, params) = split(value)?;
         let mut tag = None;
         let mut tags = 0;
-        Params::new(parsed.params).check(|param| {
+        Params::new(params).check(|param| {
             if param.name.eq_ignore_ascii_case(b"tag") {
                 tag = param.value;
                 tags += 1;
@@ -41,43 +44,7 @@ impl<'a> NameAddr<'a> {
         if tags > 1 || (tags == 1 && !tag.is_some_and(grammar::is_token)) {
             return Err(Malformed("tag"));
         }
-        Ok((parsed, tag))
-    }
-
-    /// Everything but the check of the parameters.
-    fn split(value: &'a [u8]) -> Result<NameAddr<'a>, Malformed> {
-        let value = grammar::trim_start(value);
-        let open = match value.first() {
-            Some(b'<') => 0,
-            Some(b'"') => {
-                let quoted = grammar::quoted_span(value).ok_or(Malformed("display name"))?;
-                let after = grammar::trim_start(&value[quoted..]);
-                if after.first() != Some(&b'<') {
-                    return Err(Malformed("display name"));
-                }
-                value.len() - after.len()
-            }
-            // A bracket after one of these stands in a parameter, not around the URI.
-            _ => match value.iter().position(|byte| matches!(byte, b'<' | b';' | b',' | b'"')) {
-                Some(at) if value[at] == b'<' => at,
-                _ => return NameAddr::bare(value),
-            },
-        };
-        let close = memchr::memchr(b'>', &value[open..]).ok_or(Malformed("address"))? + open;
-        Ok(NameAddr {
-            display: grammar::trim(&value[..open]),
-            uri: Uri::parse(grammar::trim(&value[open + 1..close]))?,
-            params: &value[close + 1..],
-        })
-    }
-
-    fn bare(value: &'a [u8]) -> Result<NameAddr<'a>, Malformed> {
-        let end = value.iter().position(|&byte| byte == b';' || grammar::is_lws(byte)).unwrap_or(value.len());
-        let uri = &value[..end];
-        if memchr::memchr2(b'?', b',', uri).is_some() {
-            return Err(Malformed("address without <>"));
-        }
-        Ok(NameAddr { display: b"", uri: Uri::parse(uri)?, params: &value[end..] })
+        Ok(tag)
     }
 
     /// The value of a header parameter, its name in any case: `Some(None)` if it stands without a value.
@@ -94,6 +61,39 @@ impl<'a> NameAddr<'a> {
     pub fn display_text(&self) -> Cow<'a, [u8]> {
         grammar::unquote(self.display)
     }
+}
+
+/// Where the parts of a value stand; what is in them is not looked at.
+fn split(value: &[u8]) -> Result<Parts<'_>, Malformed> {
+    let value = grammar::trim_start(value);
+    let open = match value.first() {
+        Some(b'<') => 0,
+        Some(b'"') => {
+            let quoted = grammar::quoted_span(value).ok_or(Malformed("display name"))?;
+            let after = grammar::trim_start(&value[quoted..]);
+            if after.first() != Some(&b'<') {
+                return Err(Malformed("display name"));
+            }
+            value.len() - after.len()
+        }
+        // A bracket after one of these stands in a parameter, not around the URI.
+        _ => match value.iter().position(|byte| matches!(byte, b'<' | b';' | b',' | b'"')) {
+            Some(at) if value[at] == b'<' => at,
+            _ => return bare(value),
+        },
+    };
+    let close = memchr::memchr(b'>', &value[open..]).ok_or(Malformed("address"))? + open;
+    Ok((grammar::trim(&value[..open]), grammar::trim(&value[open + 1..close]), &value[close + 1..]))
+}
+
+/// An address without `<>`: all parameters are the header's.
+fn bare(value: &[u8]) -> Result<Parts<'_>, Malformed> {
+    let end = value.iter().position(|&byte| byte == b';' || grammar::is_lws(byte)).unwrap_or(value.len());
+    let (uri, params) = value.split_at(end);
+    if memchr::memchr2(b'?', b',', uri).is_some() {
+        return Err(Malformed("address without <>"));
+    }
+    Ok((b"", uri, params))
 }
 
 #[cfg(test)]
@@ -140,7 +140,7 @@ mod tests {
             assert!(NameAddr::parse(text.as_bytes()).is_err(), "{text:?}");
         }
         for text in ["<sip:a@b>;tag=1;tag=2", "<sip:a@b>;tag", "<sip:a@b>;tag=\"x\""] {
-            assert!(NameAddr::parse_tagged(text.as_bytes()).is_err(), "{text:?}");
+            assert!(NameAddr::find_tag(text.as_bytes()).is_err(), "{text:?}");
         }
     }
 }

@@ -193,46 +193,55 @@ fn split_equals(text: &[u8]) -> (&[u8], Option<&[u8]>) {
     }
 }
 
+#[inline]
 fn sip_uri<'a>(scheme: Scheme<'a>, rest: &'a [u8], bytes: &'a [u8]) -> Result<Uri<'a>, Malformed> {
-    let mut uri = Uri::opaque(scheme, bytes);
-    let mut rest = rest;
-    // User and password may hold ';', '?' and ':' but no raw '@', so the first one ends them.
-    let plain_end = grammar::plain_user_span(rest);
-    if plain_end > 0 && rest.get(plain_end) == Some(&b'@') {
-        uri.user = Some(&rest[..plain_end]);
-        rest = &rest[plain_end + 1..];
-    } else {
-        let info_end = grammar::user_span(rest);
-        if rest.get(info_end) == Some(&b'@') {
-            let info = &rest[..info_end];
-            let colon = memchr::memchr(b':', info);
-            let user = &info[..colon.unwrap_or(info_end)];
-            if user.is_empty() || !escapes_are_whole(info) {
-                return Err(Malformed("user part of URI"));
+    let (user, password, rest) = userinfo(rest)?;
+    let (host, port, rest) = host_port(rest)?;
+    let (mut params, mut headers) = (&b""[..], &b""[..]);
+    if !rest.is_empty() {
+        // A raw '@' further on would let two readers see two hosts.
+        let (written, after) = rest.split_at(grammar::uri_params_span(rest));
+        if rest[0] != b'?' {
+            params = written.strip_prefix(b";").ok_or(Malformed("port or parameters of URI"))?;
+        }
+        if !after.is_empty() {
+            headers = after.strip_prefix(b"?").ok_or(Malformed("parameters of URI"))?;
+            if !grammar::is_uri_text(headers) {
+                return Err(Malformed("headers of URI"));
             }
-            uri.user = Some(user);
-            uri.password = colon.map(|colon| &info[colon + 1..]);
-            rest = &rest[info_end + 1..];
         }
     }
-    let (host, port, rest) = host_port(rest)?;
-    (uri.host, uri.port) = (host, port);
-    if rest.is_empty() {
-        return Ok(uri);
+    Ok(Uri { scheme, user, password, host, port, params, headers, bytes })
+}
+
+/// The user, the password and what stands after them.
+type Userinfo<'a> = (Option<&'a [u8]>, Option<&'a [u8]>, &'a [u8]);
+
+/// Takes `user[:password]@` if it is there. User and password may hold ';', '?' and ':' but no raw '@', so the first
+/// one ends them.
+#[inline]
+fn userinfo(rest: &[u8]) -> Result<Userinfo<'_>, Malformed> {
+    let end = grammar::plain_user_span(rest);
+    match rest.get(end) {
+        Some(b'@') if end > 0 => Ok((Some(&rest[..end]), None, &rest[end + 1..])),
+        Some(b'@' | b':' | b'%') => userinfo_with_more(rest),
+        _ => Ok((None, None, rest)),
     }
-    let (params, headers) = match rest.iter().position(|&byte| byte == b'?') {
-        Some(mark) => (&rest[..mark], &rest[mark + 1..]),
-        None => (rest, &b""[..]),
-    };
-    uri.headers = headers;
-    if !params.is_empty() {
-        uri.params = params.strip_prefix(b";").ok_or(Malformed("port or parameters of URI"))?;
+}
+
+/// As [`userinfo`], for one with escapes or a password, or for none: a colon may be that of the port.
+fn userinfo_with_more(rest: &[u8]) -> Result<Userinfo<'_>, Malformed> {
+    let end = grammar::user_span(rest);
+    if rest.get(end) != Some(&b'@') {
+        return Ok((None, None, rest));
     }
-    // A raw '@' further on would let two readers see two hosts.
-    if !grammar::is_uri_text(rest) || uri.params.contains(&b'@') {
-        return Err(Malformed("parameters of URI"));
+    let info = &rest[..end];
+    let colon = memchr::memchr(b':', info);
+    let user = &info[..colon.unwrap_or(end)];
+    if user.is_empty() || !escapes_are_whole(info) {
+        return Err(Malformed("user part of URI"));
     }
-    Ok(uri)
+    Ok((Some(user), colon.map(|colon| &info[colon + 1..]), &rest[end + 1..]))
 }
 
 fn tel_uri<'a>(rest: &'a [u8], bytes: &'a [u8]) -> Result<Uri<'a>, Malformed> {
@@ -263,27 +272,45 @@ fn other_uri(bytes: &[u8]) -> Result<Uri<'_>, Malformed> {
 }
 
 /// Reads `host[:port]` and gives what follows. White space is not allowed inside.
+#[inline]
 pub(crate) fn host_port(bytes: &[u8]) -> Result<(Host<'_>, Option<u16>, &[u8]), Malformed> {
     let (host, rest) = if bytes.first() == Some(&b'[') {
         let close = memchr::memchr(b']', bytes).ok_or(Malformed("IPv6 address"))?;
         let address = ipv6(&bytes[..=close]).ok_or(Malformed("IPv6 address"))?;
         (Host::V6(address), &bytes[close + 1..])
-    } else if let Some((address, length)) = ipv4_prefix(bytes) {
-        (Host::V4(address), &bytes[length..])
+    } else if let Some((address, rest)) = ipv4_prefix(bytes) {
+        (Host::V4(address), rest)
     } else {
         let (name, rest) = bytes.split_at(grammar::host_span(bytes));
         (Host::Name(check_name(name)?), rest)
     };
-    let Some(after) = rest.strip_prefix(b":") else { return Ok((host, None, rest)) };
-    let digits = after.iter().position(|byte| !byte.is_ascii_digit()).unwrap_or(after.len());
-    let port = port(&after[..digits])?;
-    Ok((host, Some(port), &after[digits..]))
+    match rest.strip_prefix(b":") {
+        Some(after) => port_prefix(after).map(|(port, rest)| (host, Some(port), rest)),
+        None => Ok((host, None, rest)),
+    }
 }
 
-/// Reads a port; 0 is none.
+/// Reads the port at the start of `bytes` and gives what follows; 0 is none.
+pub(crate) fn port_prefix(bytes: &[u8]) -> Result<(u16, &[u8]), Malformed> {
+    let (mut number, mut rest) = (0u32, bytes);
+    while let [byte @ b'0'..=b'9', after @ ..] = rest
+        && number <= u32::from(u16::MAX)
+    {
+        number = number * 10 + u32::from(byte - b'0');
+        rest = after;
+    }
+    match u16::try_from(number) {
+        Ok(port @ 1..) => Ok((port, rest)),
+        _ => Err(Malformed("port")),
+    }
+}
+
+/// Reads a port that fills `digits`; 0 is none.
 pub(crate) fn port(digits: &[u8]) -> Result<u16, Malformed> {
-    let number = grammar::decimal(digits).and_then(|number| u16::try_from(number).ok());
-    number.filter(|&port| port != 0).ok_or(Malformed("port"))
+    match port_prefix(digits)? {
+        (port, []) => Ok(port),
+        _ => Err(Malformed("port")),
+    }
 }
 
 /// A host name: not empty, no leading dot or hyphen, and not a broken IPv4 address.
@@ -297,31 +324,36 @@ fn check_name(name: &[u8]) -> Result<&[u8], Malformed> {
     Ok(name)
 }
 
-/// The IPv4 address at the start of `text` and its length; `None` if a host character follows it.
-fn ipv4_prefix(text: &[u8]) -> Option<(Ipv4Addr, usize)> {
-    let mut octets = [0u8; 4];
-    let mut at = 0;
-    for (part, octet) in octets.iter_mut().enumerate() {
-        if part > 0 {
-            (*text.get(at)? == b'.').then_some(())?;
-            at += 1;
-        }
-        let start = at;
-        let mut value = 0u16;
-        while let Some(digit) = text.get(at).map(|byte| byte.wrapping_sub(b'0')).filter(|&digit| digit <= 9) {
-            if at - start == 3 {
-                return None;
-            }
-            value = value * 10 + u16::from(digit);
-            at += 1;
-        }
-        if at == start {
-            return None;
-        }
-        *octet = u8::try_from(value).ok()?;
+/// The IPv4 address at the start of `text` and what follows it; `None` if that is a host character.
+fn ipv4_prefix(text: &[u8]) -> Option<(Ipv4Addr, &[u8])> {
+    let (a, rest) = octet(text)?;
+    let (b, rest) = octet(rest.strip_prefix(b".")?)?;
+    let (c, rest) = octet(rest.strip_prefix(b".")?)?;
+    let (d, rest) = octet(rest.strip_prefix(b".")?)?;
+    let ends = rest.first().is_none_or(|&byte| !grammar::is_host_byte(byte));
+    ends.then_some((Ipv4Addr::new(a, b, c, d), rest))
+}
+
+/// One to three digits up to 255, and what follows.
+#[inline]
+fn octet(text: &[u8]) -> Option<(u8, &[u8])> {
+    let digit = |byte: u8| byte.wrapping_sub(b'0');
+    let (&first, mut rest) = text.split_first()?;
+    if digit(first) > 9 {
+        return None;
     }
-    let ends = text.get(at).is_none_or(|&byte| !grammar::is_host_byte(byte));
-    ends.then_some((Ipv4Addr::from(octets), at))
+    let mut value = u16::from(digit(first));
+    for _ in 0..2 {
+        match rest.split_first() {
+            Some((&next, after)) if digit(next) <= 9 => {
+                value = value * 10 + u16::from(digit(next));
+                rest = after;
+            }
+            _ => break,
+        }
+    }
+    // Fails beyond 255. A fourth digit is neither a dot nor the end.
+    Some((u8::try_from(value).ok()?, rest))
 }
 
 /// Reads an IPv6 address with or without brackets. Three colons, which the grammar of RFC 3261 asks for before an

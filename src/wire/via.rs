@@ -57,10 +57,8 @@ impl<'a> Via<'a> {
         let mut rest = grammar::trim_start(rest);
         // The grammar allows white space around the colon of sent-by.
         if let (None, Some(after)) = (port, rest.strip_prefix(b":")) {
-            let after = grammar::trim_start(after);
-            let digits = after.iter().position(|byte| !byte.is_ascii_digit()).unwrap_or(after.len());
-            port = Some(uri::port(&after[..digits])?);
-            rest = &after[digits..];
+            let (number, after) = uri::port_prefix(grammar::trim_start(after))?;
+            (port, rest) = (Some(number), after);
         }
         let mut branch = None;
         let mut branches = 0;

@@ -157,6 +157,7 @@ impl Bench {
         let message = decode(text.as_bytes(), &mut index, Framing::Datagram)
             .unwrap_or_else(|fault| panic!("{fault} in\n{text}"));
         let event = self.stack.handle_message(self.now, self.flow, &message, self.known);
+        let event = event.unwrap_or_else(|fault| panic!("{fault} in\n{text}"));
         let result = act(&mut self.stack, &message, event);
         self.collect();
         result

@@ -188,19 +188,24 @@ impl Engine {
         let framing = if flow.transport == Transport::Udp { Framing::Datagram } else { Framing::Stream };
         let known = self.tables.topology.knows(flow.peer.ip());
         let mut index = std::mem::take(&mut self.index);
-        match wire::decode(bytes, &mut index, framing) {
+        match wire::identify(bytes, &mut index, framing) {
             Ok(message) => {
-                self.counters.messages_in += 1;
-                self.counters.messages_unknown_source += u64::from(!known);
                 self.arrived(flow, &message, bytes, known);
-                if let Some(event) = self.stack.handle_message(self.now, flow, &message, known) {
-                    self.leg_event(event, Some((flow, &message)));
+                match self.stack.handle_message(self.now, flow, &message, known) {
+                    Ok(event) => {
+                        self.counters.messages_in += 1;
+                        self.counters.messages_unknown_source += u64::from(!known);
+                        if let Some(event) = event {
+                            self.leg_event(event, Some((flow, &message)));
+                        }
+                    }
+                    Err(_answered) => self.counters.messages_malformed += 1,
                 }
             }
             Err(fault) => {
                 self.counters.messages_malformed += 1;
                 if let Some(message) = wire::salvage(bytes, &index) {
-                    self.stack.handle_fault(self.now, flow, &message, &fault, known);
+                    self.stack.handle_fault(flow, &message, fault, known);
                 }
             }
         }

@@ -12,7 +12,7 @@ use crate::sip::stack::Stack;
 use crate::sip::timing::Time;
 use crate::sip::transaction::{Outgoing, UDP_LIMIT};
 use crate::wire::headers::{ALLOW, APPLICATION_SDP, SUPPORTED};
-use crate::wire::{Framing, Message, Method, Name, Writer, decode};
+use crate::wire::{Framing, Message, Method, Name, Writer, identify};
 
 /// What a request is beside what its dialog gives it.
 pub(crate) struct Request<'a> {
@@ -186,7 +186,7 @@ impl Stack {
         let branch = self.ident.branch();
         let Some(leg) = self.legs.get_mut(id.into()) else { return Some(sent) };
         let kept = sent.request.as_deref().unwrap_or_default();
-        let Ok(message) = decode(kept, &mut self.index, Framing::Datagram) else { return Some(sent) };
+        let Ok(message) = identify(kept, &mut self.index, Framing::Datagram) else { return Some(sent) };
         leg.local_cseq = leg.local_cseq.wrapping_add(1) & 0x7fff_ffff;
         let mut again = Again { branch, cseq: leg.local_cseq, via: flow, contact: leg.flow, answer };
         let mut fallback = None;
@@ -260,7 +260,7 @@ impl Stack {
             Some((before, first)) => first && (challenge.stale || before != status),
         };
         let kept = sent.request.as_deref().filter(|_| may).unwrap_or_default();
-        let Ok(message) = decode(kept, &mut self.index, Framing::Datagram) else { return Some(sent) };
+        let Ok(message) = identify(kept, &mut self.index, Framing::Datagram) else { return Some(sent) };
         let mut value = Vec::with_capacity(256);
         let login = Login {
             username: &credentials.username,

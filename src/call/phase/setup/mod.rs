@@ -21,7 +21,7 @@ use crate::routing::headers::user_part;
 use crate::sip::leg::Body;
 use crate::sip::leg::decision::Decision;
 use crate::sip::{Connect, Content, Event, Field, Flow, LegId, Origin, Time, identity};
-use crate::wire::{Framing, Index, Message, decode, reason_phrase};
+use crate::wire::{Framing, Index, Message, identify, reason_phrase};
 use smallvec::SmallVec;
 
 /// See the module.
@@ -196,7 +196,7 @@ impl Setup {
     ) -> Option<LegId> {
         let Callee { uri, from, fields, credentials } = *callee;
         let mut index = Index::default();
-        let invite = decode(&self.invite, &mut index, Framing::Datagram).ok()?;
+        let invite = identify(&self.invite, &mut index, Framing::Datagram).ok()?;
         let host = cx.advertised(flows.first().copied()).to_string();
         let to = format!("sip:{}@{host}", user_part(&facts.called));
         let connect = Connect {

@@ -9,7 +9,7 @@ use crate::sip::flow::Flow;
 use crate::sip::outbox::Outbox;
 use crate::sip::slab::{Slab, SlabId};
 use crate::sip::timing::Time;
-use crate::wire::{Framing, Index, Message, Method, Name, Writer, decode};
+use crate::wire::{Framing, Index, Message, Method, Name, Writer, identify};
 
 #[derive(Debug)]
 pub(super) enum ClientMachine {
@@ -160,7 +160,7 @@ impl<O: Copy> Table<O> {
     /// A CANCEL is a transaction of its own, with the branch of its INVITE.
     fn send_cancel(&mut self, now: Time, invite: SlabId, cancel: Box<[u8]>, outbox: &mut Outbox) {
         let Some(flow) = self.clients.get(invite).map(|entry| entry.flow) else { return };
-        let Ok(message) = decode(&cancel, &mut self.index, Framing::Datagram) else { return };
+        let Ok(message) = identify(&cancel, &mut self.index, Framing::Datagram) else { return };
         let Some(branch) = message.branch() else { return };
         let key = self.keys.client(branch, Method::Cancel.as_str().as_bytes());
         let machine = ClientMachine::Other(Client::start(now, flow.transport.is_reliable(), cancel));
@@ -265,7 +265,7 @@ fn follow_up(
     scratch: &mut Vec<u8>,
     index: &mut Index,
 ) -> Box<[u8]> {
-    let Ok(invite) = decode(invite, index, Framing::Datagram) else {
+    let Ok(invite) = identify(invite, index, Framing::Datagram) else {
         debug_assert!(false, "our own INVITE does not read");
         return Box::default();
     };

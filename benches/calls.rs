@@ -75,6 +75,7 @@ impl World {
                 credentials: Vec::new(),
                 seed: Seed([7; 32]),
                 product: "baton".into(),
+                session_timer: Some(sip::leg::session_timer::Settings::default()),
             },
             slot_key: SlotKey([7; 16]),
             max_calls: 1_000_000,

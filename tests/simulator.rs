@@ -39,7 +39,7 @@ fn rough(random: &mut Random) -> Link {
 /// One world of calls from beginning to end; how many handoffs it had.
 fn run(seed: u64, keep_log: bool) -> usize {
     let mut random = Random(seed);
-    // A BYE that another request of the same peer has overtaken gets 500 (RFC 3261 §12.2.2): such a call ends by this.
+
     let config = Config::default().max_duration(s(900));
     let world = World::seeded(&config, seed);
     world.keep_log(keep_log);

@@ -96,8 +96,13 @@ impl World {
         let now = Now { mono: Time(1_000_000), wall: UnixMillis(1_772_442_000_000) };
         let local = "192.0.2.10:5060".parse().expect("an address");
         let listeners = vec![Listener { transport: Transport::Udp, local, advertised: "192.0.2.10".into() }];
-        let stack =
-            sip::Settings { listeners, credentials: vec![], seed: Seed([3; 32]), product: "Baton".into() };
+        let stack = sip::Settings {
+            listeners,
+            credentials: vec![],
+            seed: Seed([3; 32]),
+            product: "Baton".into(),
+            session_timer: Some(sip::leg::session_timer::Settings::default()),
+        };
         let settings = Settings {
             stack,
             slot_key: SlotKey([9; 16]),

@@ -350,6 +350,7 @@ impl Engines<'_> {
         let max_calls = usize::try_from(sip.max_calls).context("sip.max_calls")?;
         Ok(Settings {
             stack: sip::Settings {
+                session_timer: Some(sip::leg::session_timer::Settings::default()),
                 listeners: self.bound.listeners.clone(),
                 credentials: Vec::new(),
                 seed: Seed(seed),

@@ -228,6 +228,7 @@ fn start(
         Resolver::new(paths, no_dns()?, runtime, shards.clone(), Arc::clone(&counts), Arc::clone(&log));
     let settings = Settings {
         stack: sip::Settings {
+            session_timer: Some(sip::leg::session_timer::Settings::default()),
             listeners: bound.listeners.clone(),
             credentials: Vec::new(),
             seed: Seed(random()?),

@@ -3,12 +3,13 @@
 //! Not here: what a leg makes of it (`leg/`). Called by [`Stack::handle_message`] alone.
 
 use super::flow::Flow;
+use super::leg::send::write_supported;
 use super::leg::usage::{Leg, Usage};
 use super::leg::{Event, LegId, Origin, accept};
 use super::stack::{Owner, Stack};
 use super::timing::Time;
 use super::transaction::{Inbound, Kind, ServerId, response_flow};
-use crate::wire::headers::{ALLOW, APPLICATION_SDP, SUPPORTED};
+use crate::wire::headers::{ALLOW, APPLICATION_SDP};
 use crate::wire::{Fault, Message, Method, Name, Writer, response_to};
 
 impl Leg {
@@ -87,13 +88,13 @@ impl Stack {
     }
 
     fn on_options(&mut self, now: Time, flow: Flow, message: &Message<'_>) -> Option<Event> {
-        let draining = self.draining;
+        let (draining, timer) = (self.draining, self.settings.session_timer.is_some());
         let status = if draining.is_some() { 503 } else { 200 };
         self.refuse(now, flow, message, status, &|writer| {
             if let Some(seconds) = draining {
                 writer.begin(Name::RetryAfter).push_number(seconds.into());
             }
-            write_capabilities(writer);
+            write_capabilities(writer, timer);
         })
     }
 
@@ -108,7 +109,12 @@ impl Stack {
         let leg = self.legs.get_mut(id.into())?;
         let (method, number) = (message.method(), message.cseq().number);
         if leg.remote_cseq.is_some_and(|last| number <= last) {
-            return self.refuse(now, flow, message, 500, &|_| ());
+            // A BYE that another request has overtaken gets its 500 (RFC 3261 §12.2.2), and whoever sent it is gone all
+            // the same (§15.1.1).
+            return match method {
+                Method::Bye => self.on_bye(now, flow, id, message, 500),
+                _ => self.refuse(now, flow, message, 500, &|_| ()),
+            };
         }
         leg.remote_cseq = Some(number);
         let released = leg.released;
@@ -116,7 +122,7 @@ impl Stack {
             return event;
         }
         match method {
-            Method::Bye => self.on_bye(now, flow, id, message),
+            Method::Bye => self.on_bye(now, flow, id, message, 200),
             // Nobody is left to answer: the leg is only waiting for its end.
             Method::Invite | Method::Update | Method::Info | Method::Refer if released => {
                 self.refuse(now, flow, message, 481, &|_| ())
@@ -126,8 +132,12 @@ impl Stack {
             Method::Info => self.on_info(now, flow, id, message),
             Method::Refer => self.on_refer(now, flow, id, message),
             Method::Notify => self.on_notify(now, flow, id, message),
-            Method::Options => self.refuse(now, flow, message, 200, &write_capabilities),
-            Method::Ack | Method::Cancel | Method::Prack => self.refuse(now, flow, message, 481, &|_| ()),
+            Method::Options => {
+                let timer = self.settings.session_timer.is_some();
+                self.refuse(now, flow, message, 200, &|writer| write_capabilities(writer, timer))
+            }
+            Method::Prack => self.on_prack(now, flow, id, message),
+            Method::Ack | Method::Cancel => self.refuse(now, flow, message, 481, &|_| ()),
             Method::Subscribe | Method::Register | Method::Message | Method::Publish | Method::Other => {
                 let status = unserved(method).unwrap_or(501);
                 self.refuse(now, flow, message, status, &|writer| allow_if(writer, status))
@@ -142,11 +152,15 @@ impl Stack {
         flow: Flow,
         message: &Message<'_>,
     ) -> Option<Option<Event>> {
-        let unknown = |option: &&[u8]| !option.eq_ignore_ascii_case(SUPPORTED.as_bytes());
-        message.values(Name::Require).find(unknown)?;
+        let settings = &self.settings;
+        let unknown = message.values(Name::Require).filter(|option| !settings.supports(option));
+        let unknown: smallvec::SmallVec<[&[u8]; 4]> = unknown.collect();
+        if unknown.is_empty() {
+            return None;
+        }
         Some(self.refuse(now, flow, message, 420, &|writer| {
             let mut line = writer.begin(Name::Unsupported);
-            for (place, option) in message.values(Name::Require).filter(unknown).enumerate() {
+            for (place, option) in unknown.iter().enumerate() {
                 line.push(if place > 0 { ", " } else { "" }).push(option);
             }
         }))
@@ -270,10 +284,10 @@ fn allow_if(writer: &mut Writer<'_>, status: u16) {
 }
 
 /// What an OPTIONS is told (RFC 3261 §11.2).
-pub(crate) fn write_capabilities(writer: &mut Writer<'_>) {
+fn write_capabilities(writer: &mut Writer<'_>, timer: bool) {
     writer
         .header(Name::Allow, ALLOW)
         .header(Name::Accept, APPLICATION_SDP)
-        .header(Name::AcceptEncoding, "identity")
-        .header(Name::Supported, SUPPORTED);
+        .header(Name::AcceptEncoding, "identity");
+    write_supported(writer, true, timer);
 }

@@ -11,7 +11,7 @@ use super::deadline::Deadlines;
 use super::flow::{Flow, Listener};
 use super::ident::{Ident, Seed};
 use super::leg::usage::{self, Leg, Sent, Usage};
-use super::leg::{Event, LegId, Origin, SentId};
+use super::leg::{Event, LegId, Origin, SentId, session_timer};
 use super::outbox::Outbox;
 use super::slab::{Slab, SlabId};
 use super::timing::{Now, Time};
@@ -45,6 +45,8 @@ pub struct Settings {
     pub seed: Seed,
     /// `Server` and `User-Agent`.
     pub product: Box<str>,
+    /// What is asked for and taken of session timers; None: they are not supported.
+    pub session_timer: Option<session_timer::Settings>,
 }
 
 /// The leg is over or unknown: nothing was sent.
@@ -309,13 +311,13 @@ impl Stack {
 
     /// The SDP that we sent last in a leg (as it went out, with the leg's own `o=`) and that was not refused.
     pub fn local_sdp(&self, leg: LegId) -> Option<&[u8]> {
-        let sdp = self.legs.get(leg.into())?.session.local();
+        let sdp = self.legs.get(leg.into())?.session().local();
         (!sdp.is_empty()).then_some(sdp)
     }
 
     /// The SDP of the peer that stands in a leg.
     pub fn remote_sdp(&self, leg: LegId) -> Option<&[u8]> {
-        let session = &self.legs.get(leg.into())?.session;
+        let session = self.legs.get(leg.into())?.session();
         let sdp = if session.remote().is_empty() { session.proposed()? } else { session.remote() };
         (!sdp.is_empty()).then_some(sdp)
     }

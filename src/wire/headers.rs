@@ -24,9 +24,17 @@ pub const APPLICATION_SDP: &str = "application/sdp";
 /// Content type of a NOTIFY body that reports a REFER (RFC 3420, RFC 3515 section 2.4.4).
 pub const MESSAGE_SIPFRAG: &str = "message/sipfrag;version=2.0";
 /// The methods that Baton takes: the value of its Allow headers.
-pub const ALLOW: &str = "INVITE, ACK, BYE, CANCEL, OPTIONS, UPDATE, INFO, REFER, NOTIFY";
-/// The extensions that Baton understands: the value of its Supported headers (RFC 4488).
-pub const SUPPORTED: &str = "norefersub";
+pub const ALLOW: &str = "INVITE, ACK, BYE, CANCEL, OPTIONS, PRACK, UPDATE, INFO, REFER, NOTIFY";
+/// Option tag: provisional responses that are acknowledged (RFC 3262).
+pub const RELIABLE: &str = "100rel";
+/// Option tag: session timers (RFC 4028).
+pub const TIMER: &str = "timer";
+/// Option tag: a REFER without a subscription (RFC 4488).
+pub const NO_REFER_SUB: &str = "norefersub";
+/// Who refreshes a session: the side that sent the request (RFC 4028 section 4).
+pub const UAC: &str = "uac";
+/// Who refreshes a session: the side that answered it.
+pub const UAS: &str = "uas";
 /// The magic cookie of an RFC 3261 branch (section 8.1.1.7).
 pub const MAGIC_COOKIE: &str = "z9hG4bK";
 /// The protocol version of every start line.

@@ -235,6 +235,7 @@ impl Config {
                 credentials: Vec::new(),
                 seed: Seed(key),
                 product: "Baton".into(),
+                session_timer: Some(sip::leg::session_timer::Settings::default()),
             },
             slot_key: SlotKey([9; 16]),
             max_calls: self.max_calls,

@@ -14,6 +14,7 @@ pub(crate) const SDP: &str =
     "v=0\r\no=pbx 7 7 IN IP4 10.0.0.9\r\ns=-\r\nc=IN IP4 10.0.0.9\r\nt=0 0\r\nm=audio 4000 RTP/AVP 0\r\n";
 pub(crate) const ANSWER: &str =
     "v=0\r\no=agent 99 1 IN IP4 10.0.0.8\r\ns=-\r\nc=IN IP4 10.0.0.8\r\nt=0 0\r\nm=audio 5000 RTP/AVP 0\r\n";
+pub(crate) const CONTACT: &str = "Contact: <sip:bob@10.0.0.8:5081>";
 pub(crate) const HOLD: &str = "v=0\r\no=pbx 7 8 IN IP4 10.0.0.9\r\ns=-\r\nc=IN IP4 10.0.0.9\r\nt=0 0\r\nm=audio 4000 RTP/AVP 0\r\na=sendonly\r\n";
 
 pub(crate) struct Bench {
@@ -117,6 +118,7 @@ impl Bench {
             credentials: vec![Credentials { username: "baton".into(), password: Secret::new("secret") }],
             seed: Seed([3; 32]),
             product: "Baton/test".into(),
+            session_timer: Some(baton::sip::leg::session_timer::Settings::default()),
         };
         Bench {
             stack: Stack::new(settings),

@@ -60,7 +60,8 @@ fn at_the_door() {
     };
     let us = "sip:100@10.0.0.1";
     refused("mailto:a@b", "", SDP, "416", "");
-    refused(us, "Require: 100rel, timer", SDP, "420", "Unsupported: 100rel, timer");
+    refused(us, "Require: 100rel, precondition, x", SDP, "420", "Unsupported: precondition, x");
+    refused(us, "Supported: timer\nSession-Expires: 60", SDP, "422", "Min-SE: 90");
     refused(us, "Content-Type: text/plain", "hello", "415", "Accept: application/sdp");
     refused(us, "Content-Encoding: gzip", SDP, "415", "Accept-Encoding: identity");
     refused(us, "Max-Forwards: 0", SDP, "483", "");
@@ -80,7 +81,12 @@ fn methods_and_requests_without_a_dialog() {
         assert!(header(&answer, "To").contains(";tag="));
         bench.end();
     };
-    answers("OPTIONS", "", "200", "Allow: INVITE, ACK, BYE, CANCEL, OPTIONS, UPDATE, INFO, REFER, NOTIFY");
+    answers(
+        "OPTIONS",
+        "",
+        "200",
+        "Allow: INVITE, ACK, BYE, CANCEL, OPTIONS, PRACK, UPDATE, INFO, REFER, NOTIFY",
+    );
     answers("OPTIONS", ";tag=gone", "481", "");
     answers("NOTIFY", "", "481", "");
     answers("REFER", "", "403", "");

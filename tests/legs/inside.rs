@@ -261,3 +261,17 @@ fn an_idle_leg_is_small() {
     }
     bench.end();
 }
+
+#[test]
+fn a_bye_that_another_request_has_overtaken_ends_the_leg() {
+    let mut bench = Bench::new();
+    let (leg, mut peer) = bench.answered();
+    let bye = bench.request(&mut peer, "BYE", "", "");
+    let options = bench.request(&mut peer, "OPTIONS", "", "");
+    bench.recv(&options);
+    bench.sent("200");
+    assert_eq!(bench.recv(&bye), Some(Event::Bye { leg }));
+    bench.sent("500");
+    bench.release(leg);
+    bench.end();
+}

@@ -9,4 +9,6 @@ mod bench;
 mod caller;
 mod inside;
 mod ours;
+mod reliable;
+mod timers;
 mod transfer;

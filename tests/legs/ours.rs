@@ -1,10 +1,8 @@
 //! A leg of ours: flows, forks, CANCEL and what crosses it, challenges, late offers.
 
-use crate::bench::{ANSWER, Bench, HOLD, SDP, body, header, response, sdp, tag, udp};
+use crate::bench::{ANSWER, Bench, CONTACT, HOLD, SDP, body, header, response, sdp, tag, udp};
 use baton::sip::{Connect, Content, Event, Field, LegState, Origin, Transport};
 use baton::wire::{Framing, Index, decode};
-
-const CONTACT: &str = "Contact: <sip:bob@10.0.0.8:5081>";
 
 #[test]
 fn a_call_of_ours_rings_is_answered_and_closed() {
@@ -366,7 +364,8 @@ fn the_version_of_our_origin_grows_over_parties() {
     assert!(matches!(refused, Some(Event::Response { sent: which, status: 488, .. }) if which == sent));
     bench.sent("ACK");
     assert_eq!(bench.stack.local_sdp(leg), Some(SDP.as_bytes()));
-    let other = bench.request(&mut peer, "INVITE", "", ANSWER);
+    let moved = ANSWER.replace("5000", "5004");
+    let other = bench.request(&mut peer, "INVITE", "", &moved);
     let Some(Event::Request { request, .. }) = bench.recv(&other) else { panic!() };
     bench.sent("100");
     bench.act(|stack, now| stack.respond(now, request, 200, sdp(SDP))).unwrap();

@@ -1,16 +1,18 @@
 //! The caller's leg before it is answered (RFC 3261 §13.3), and what every 2xx of ours to an INVITE needs.
 
+use super::reliable::{Reliable, names};
 use super::send::{body_of, sdp_of, write_contact};
+use super::session_timer::{Demand, TooShort, demand, write_demand};
 use super::usage::{Leg, Offered, Party, Unacked, Usage};
-use super::{Content, Event, LegId, RequestId, carry};
+use super::{Body, Content, Event, LegId, RequestId, carry};
 use crate::sip::dialog::{Dialog, Parts, route_set};
 use crate::sip::flow::Flow;
-use crate::sip::offer_answer::{Exchange, Local, Session};
+use crate::sip::offer_answer::{Exchange, Session};
 use crate::sip::stack::{Gone, Stack};
 use crate::sip::timing::{Now, T1, T1X64, T2, Time};
 use crate::sip::transaction::ServerId;
-use crate::wire::headers::{ALLOW, APPLICATION_SDP, SUPPORTED};
-use crate::wire::{Message, Name, NameAddr, Uri, Writer};
+use crate::wire::headers::{ALLOW, APPLICATION_SDP, RELIABLE};
+use crate::wire::{Message, Method, Name, NameAddr, Uri, Writer};
 use smallvec::SmallVec;
 use std::time::Duration;
 
@@ -75,14 +77,34 @@ impl Stack {
         let Some(contact) = message.contact() else {
             return self.refuse(now, flow, message, 400, &|_| ());
         };
+        let demand = match demand(self.settings.session_timer, message) {
+            Ok(demand) => demand,
+            Err(short) => return self.refuse_short(now, flow, message, short),
+        };
         let server = self.table.open(now, flow, message, None);
-        let leg = self.caller_leg(flow, message, contact.uri.bytes, server);
+        let mut leg = self.caller_leg(flow, message, contact.uri.bytes, server);
+        if let Usage::Offered(offered) = &mut leg.usage {
+            offered.demand = demand;
+        }
         let id = self.add_leg(leg);
         self.table.set_owner(server, Some(id));
         // It was opened just now, so it is open.
         let _ = self.table.respond(now, server, 100, None, &mut self.outbox, |writer| writer.finish(None));
         self.aim(id);
         Some(Event::Incoming { leg: id })
+    }
+
+    /// 422 to an INVITE or UPDATE whose session would expire too soon (RFC 4028 §9).
+    pub(crate) fn refuse_short(
+        &mut self,
+        now: Time,
+        flow: Flow,
+        message: &Message<'_>,
+        TooShort(least): TooShort,
+    ) -> Option<Event> {
+        self.refuse(now, flow, message, 422, &|writer| {
+            writer.begin(Name::MinSe).push_number(least.into());
+        })
     }
 
     fn caller_leg(&mut self, flow: Flow, message: &Message<'_>, target: &[u8], server: ServerId) -> Leg {
@@ -97,10 +119,14 @@ impl Stack {
             routes: &route_set(message.headers(Name::RecordRoute), false),
         });
         let cseq = message.cseq().number;
-        let offered = Offered { server, cseq, parties: SmallVec::new(), repeat_at: None };
+        let reliable =
+            names(message, Name::Require, RELIABLE).then(|| Box::new(Reliable::new(self.ident.cseq())));
+        let parties = SmallVec::new();
+        let offered = Offered { server, cseq, parties, repeat_at: None, reliable, demand: None };
         let mut leg = Leg::new(dialog, flow, Usage::Offered(Box::new(offered)));
         leg.local_cseq = self.ident.cseq();
         leg.remote_cseq = Some(cseq);
+        leg.note_allow(message);
         if message.has_sdp() {
             leg.session.offered(message.body());
         }
@@ -151,14 +177,17 @@ impl Stack {
         let fresh = self.ident.tag();
         let leg = self.legs.get_mut(id.into()).ok_or(Gone)?;
         let Usage::Offered(offered) = &mut leg.usage else { return Err(Gone) };
+        if offered.reliable.is_some() {
+            return self.provisional_reliably(now.mono, id, party, status, &content);
+        }
         let server = offered.server;
         offered.repeat_at = Some(now.mono + REPEAT);
-        let party = offered.party(party, fresh);
+        let party = offered.party(party, fresh, &leg.session);
         if let Some(sdp) = sdp_of(&content) {
-            party.local.next(sdp);
+            party.session.preview(sdp);
         }
         let tag = party.tag;
-        let body = body_of(&content, party.local.sent());
+        let body = body_of(&content, party.session.last_sent());
         let (settings, flow) = (&self.settings, leg.flow);
         let write = |mut writer: Writer<'_>| {
             write_contact(&mut writer, &settings.listeners, flow);
@@ -177,17 +206,32 @@ impl Stack {
     /// # Errors
     /// The INVITE has its final response.
     pub fn answer(&mut self, now: Now, leg: LegId, party: u8, content: Content<'_>) -> Result<(), Gone> {
-        let id = leg;
+        self.legs.get(leg.into()).filter(|leg| matches!(leg.usage, Usage::Offered(_))).ok_or(Gone)?;
+        if self.defer_accept(leg, party, &content) {
+            return Ok(());
+        }
+        self.accept_as(now.mono, leg, party, &content)
+    }
+
+    /// The 2xx in the early dialog of a party.
+    pub(crate) fn accept_as(
+        &mut self,
+        now: Time,
+        id: LegId,
+        party: u8,
+        content: &Content<'_>,
+    ) -> Result<(), Gone> {
         let fresh = self.ident.tag();
         let leg = self.legs.get_mut(id.into()).ok_or(Gone)?;
         let Usage::Offered(offered) = &mut leg.usage else { return Err(Gone) };
-        let (server, cseq) = (offered.server, offered.cseq);
-        let party = offered.party(party, fresh);
-        let (tag, local) = (party.tag, std::mem::take(&mut party.local));
+        let (server, cseq, demand) = (offered.server, offered.cseq, offered.demand);
+        let party = offered.party(party, fresh, &leg.session);
+        let (tag, answered) = (party.tag, party.answered);
+        leg.session = std::mem::take(&mut party.session);
         leg.dialog = Dialog::new(Parts { local_tag: tag.as_bytes(), ..leg.dialog.parts() });
         leg.usage = Usage::Confirmed;
-        leg.session.continue_from(local);
-        self.accept_invite(now.mono, id, server, cseq, &content)
+        let body = if answered { Body::None } else { content.body };
+        self.accept_invite(now, id, (server, cseq, demand), &Content { body, ..*content })
     }
 
     /// 300-699; [`Event::Closed`] follows with its ACK. Retry-After, or Contact for a 3xx, go in `content.fields`.
@@ -220,11 +264,11 @@ impl Stack {
         &mut self,
         now: Time,
         id: LegId,
-        server: ServerId,
-        cseq: u32,
+        (server, cseq, demand): (ServerId, u32, Option<Demand>),
         content: &Content<'_>,
     ) -> Result<(), Gone> {
         let leg = self.legs.get_mut(id.into()).ok_or(Gone)?;
+        leg.agree(now, demand);
         let offers = leg.session.exchange() != Exchange::Theirs;
         match sdp_of(content) {
             Some(sdp) if offers => _ = leg.session.offer(sdp),
@@ -237,7 +281,9 @@ impl Stack {
         let (settings, flow) = (&self.settings, leg.flow);
         let write = |mut writer: Writer<'_>| {
             write_contact(&mut writer, &settings.listeners, flow);
-            writer.header(Name::Allow, ALLOW).header(Name::Supported, SUPPORTED);
+            writer.header(Name::Allow, ALLOW);
+            settings.write_supported(&mut writer, true);
+            write_demand(&mut writer, demand);
             writer.header(Name::Server, settings.product.as_bytes());
             carry::write(&mut writer, content);
             writer.finish(body)
@@ -310,11 +356,16 @@ impl Stack {
 }
 
 impl Offered {
-    /// The early dialog of a party; a new one gets `tag`.
-    fn party(&mut self, number: u8, tag: crate::sip::ident::Text) -> &mut Party {
+    /// The early dialog of a party; a new one gets `tag`, and a session in which only the INVITE's offer is known.
+    pub(crate) fn party(
+        &mut self,
+        number: u8,
+        tag: crate::sip::ident::Text,
+        session: &Session,
+    ) -> &mut Party {
         let place = self.parties.iter().position(|party| party.number == number);
         let place = place.unwrap_or_else(|| {
-            self.parties.push(Party { number, tag, local: Local::default() });
+            self.parties.push(Party { number, tag, session: session.clone(), answered: false });
             self.parties.len() - 1
         });
         &mut self.parties[place]
@@ -322,6 +373,13 @@ impl Offered {
 }
 
 impl Leg {
+    /// What a message of the peer's says of the methods that it takes.
+    pub(crate) fn note_allow(&mut self, message: &Message<'_>) {
+        if message.header(Name::Allow).is_some() {
+            self.updates = names(message, Name::Allow, Method::Update.as_str());
+        }
+    }
+
     /// A leg in that state, with nothing sent and nothing received.
     pub(crate) fn new(dialog: Dialog, flow: Flow, usage: Usage) -> Leg {
         Leg {
@@ -341,6 +399,8 @@ impl Leg {
             subscriptions: Vec::new(),
             referrals: Vec::new(),
             keepalive: None,
+            timer: None,
+            updates: false,
             armed: None,
         }
     }

@@ -88,6 +88,7 @@ impl Stack {
             max_forwards: MAX_FORWARDS,
             offered: false,
             body: body_of(content, b""),
+            within: None,
         };
         self.send_request(now, id, &request, &|writer| carry::write(writer, content));
     }
@@ -140,15 +141,17 @@ impl Stack {
 
 // The peer's.
 impl Stack {
+    /// `status`: what it is answered with while the leg is there.
     pub(crate) fn on_bye(
         &mut self,
         now: Time,
         flow: Flow,
         id: LegId,
         message: &Message<'_>,
+        status: u16,
     ) -> Option<Event> {
         let over = matches!(self.legs.get(id.into())?.usage, Usage::Over);
-        self.refuse(now, flow, message, if over { 481 } else { 200 }, &|_| ());
+        self.refuse(now, flow, message, if over { 481 } else { status }, &|_| ());
         self.drop_asked(now, id);
         // Their 2xx is acknowledged all the same, or it would come again and again.
         while let Some(place) = self.legs.get(id.into()).and_then(Leg::unanswered) {

@@ -1,16 +1,18 @@
 //! A leg of ours before it is answered (RFC 3261 §13.2), and the ACK of every 2xx to an INVITE of ours.
 
 use super::accept::address;
+use super::reliable::Early;
 use super::send::{MAX_FORWARDS, Request, body_of, sdp_of};
 use super::usage::{Accepted, Calling, Kind, Leg, Sent, Usage};
 use super::{Connect, Content, Event, LegId, Origin, carry};
 use crate::sip::dialog::{Dialog, Parts, route_set};
 use crate::sip::flow::Flow;
-use crate::sip::offer_answer::{Exchange, declined};
+use crate::sip::offer_answer::Exchange;
 use crate::sip::stack::{Gone, Stack};
 use crate::sip::timing::{Now, T1X64, TIMER_C, Time};
 use crate::sip::transaction::{ClientId, Outgoing};
 use crate::wire::headers::APPLICATION_SDP;
+use crate::wire::sdp::declined;
 use crate::wire::{Message, Method, Name, Writer, uri};
 
 /// From of a leg of ours.
@@ -57,7 +59,14 @@ impl Stack {
             target: connect.uri,
             routes: b"",
         });
-        let calling = Calling { others, provisional: false, ringing: false, cancelled: None, quiet: false };
+        let calling = Calling {
+            others,
+            provisional: false,
+            ringing: false,
+            early: Vec::new(),
+            cancelled: None,
+            quiet: false,
+        };
         let mut leg = Leg::new(dialog, flow, Usage::Calling(Box::new(calling)));
         leg.outgoing = true;
         leg.local_cseq = self.ident.cseq();
@@ -78,6 +87,7 @@ impl Stack {
             max_forwards: connect.max_forwards,
             offered: offer.is_some(),
             body: body_of(&connect.content, offer.as_deref().unwrap_or_default()),
+            within: None,
         };
         self.send_request(now.mono, id, &request, &|writer| carry::write(writer, &connect.content));
         id
@@ -124,11 +134,14 @@ impl Stack {
         }
         let Usage::Calling(calling) = &mut leg.usage else { return None };
         calling.provisional = true;
-        if status == 100 || calling.cancelled.is_some() || calling.quiet {
+        if status == 100 {
             return None;
         }
         calling.ringing = true;
-        self.told(id, Event::Progress { leg: id, status })
+        let over = calling.cancelled.is_some() || calling.quiet;
+        leg.note_allow(message);
+        let new = self.take_reliable(now, id, message);
+        if over || !new { None } else { self.told(id, Event::Progress { leg: id, status }) }
     }
 
     /// Timer C (RFC 3261 §16.6 step 11): an INVITE that is provisionally answered for ever is cancelled.
@@ -172,6 +185,15 @@ impl Stack {
             return None;
         };
         leg.dialog = confirmed(&leg.dialog, message);
+        leg.note_allow(message);
+        leg.agreed(now, self.settings.session_timer, message);
+        // The answer may have stood in a provisional response of this branch, and not in the one that was heard last.
+        let answers = |early: &Early| early.dialog.remote_tag() == message.to_tag().unwrap_or(b"");
+        let early =
+            calling.early.iter().find(|early| answers(early)).and_then(|early| early.answer.as_deref());
+        if let Some(answer) = early {
+            leg.session.answered(answer);
+        }
         // What is kept for another try is needed no more.
         let needs_answer = self.take_2xx(now, id, sent, message);
         self.aim(id);
@@ -269,8 +291,8 @@ impl Stack {
     }
 }
 
-/// The dialog that a 2xx to our INVITE makes (RFC 3261 §12.1.2).
-fn confirmed(early: &Dialog, message: &Message<'_>) -> Dialog {
+/// The dialog that a 2xx to our INVITE, or a 18x of a branch, makes (RFC 3261 §12.1.2).
+pub(crate) fn confirmed(early: &Dialog, message: &Message<'_>) -> Dialog {
     let contact = message.contact();
     let parts = early.parts();
     let target = contact.map_or(parts.target, |contact| contact.uri.bytes);

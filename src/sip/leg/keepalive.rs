@@ -55,6 +55,7 @@ impl Stack {
             max_forwards: MAX_FORWARDS,
             offered: false,
             body: None,
+            within: None,
         };
         self.send_request(now, id, &request, &|writer| {
             writer.header(Name::Accept, APPLICATION_SDP);
@@ -99,7 +100,7 @@ impl Stack {
 
     /// The leg stays up for us: whoever hears of the loss closes it, and its BYE tells a peer that only did not answer
     /// (RFC 3261 §12.2.1.2).
-    fn lose(&mut self, id: LegId, (status, origin): (u16, Origin)) -> Option<Event> {
+    pub(crate) fn lose(&mut self, id: LegId, (status, origin): (u16, Origin)) -> Option<Event> {
         let leg = self.legs.get_mut(id.into())?;
         leg.keepalive = None;
         self.told(id, Event::Lost { leg: id, status, origin })

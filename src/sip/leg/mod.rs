@@ -11,7 +11,9 @@ pub mod keepalive;
 pub mod modify;
 mod outcome;
 pub mod refer;
+pub(crate) mod reliable;
 pub(crate) mod send;
+pub mod session_timer;
 pub(crate) mod usage;
 
 use super::flow::Flow;

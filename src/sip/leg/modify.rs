@@ -1,14 +1,16 @@
 //! Requests that pass inside a leg: re-INVITE, UPDATE, INFO (RFC 3261 §14, RFC 3311, RFC 6086, RFC 6141).
 
-use super::accept::{carries, write_acceptable};
+use super::accept::{carries, tag_of, write_acceptable};
 use super::send::{MAX_FORWARDS, Request, body_of, sdp_of, write_contact};
+use super::session_timer::{Demand, demand, write_demand};
 use super::usage::{Asked, Kind, Leg, Sent, Usage};
 use super::{Body, Content, Event, LegId, Origin, RequestId, SentId, Wish, carry};
+use crate::sip::dialog::{Dialog, Parts};
 use crate::sip::flow::Flow;
 use crate::sip::offer_answer::Exchange;
 use crate::sip::stack::{Gone, NotSent, Stack};
 use crate::sip::timing::{Now, Time};
-use crate::wire::headers::{ALLOW, SUPPORTED};
+use crate::wire::headers::ALLOW;
 use crate::wire::{Message, Method, Name, Writer};
 
 // Verbs.
@@ -27,8 +29,8 @@ impl Stack {
     ) -> Result<SentId, NotSent> {
         let (id, sent) = (leg, self.next_sent());
         let leg = self.legs.get_mut(id.into()).ok_or(NotSent::Gone)?;
-        leg.may_ask()?;
-        let idle = leg.session.exchange() == Exchange::Idle;
+        let within = leg.early_for(message.method())?;
+        let idle = leg.session().exchange() == Exchange::Idle;
         let (kind, free) = match message.method() {
             Method::Invite => (Kind::Modify, idle && !leg.invite_under_way()),
             Method::Update => (Kind::Update, idle || !message.has_sdp()),
@@ -38,7 +40,7 @@ impl Stack {
             return Err(NotSent::Pending);
         }
         let offered = message.has_sdp() && kind != Kind::Info;
-        let offer = offered.then(|| leg.session.offer(message.body()).to_vec());
+        let offer = offered.then(|| leg.session_mut().offer(message.body()).to_vec());
         let content = Content { copy: Some(message), identity, fields: &[], body: Body::Copied };
         let request = Request {
             method: message.method(),
@@ -47,6 +49,33 @@ impl Stack {
             max_forwards: message.max_forwards().unwrap_or(MAX_FORWARDS).saturating_sub(1),
             offered,
             body: body_of(&content, offer.as_deref().unwrap_or(message.body())),
+            within,
+        };
+        self.send_request(now.mono, id, &request, &|writer| carry::write(writer, &content))
+            .ok_or(NotSent::Gone)
+    }
+
+    /// A re-INVITE of our own: with an SDP it offers that, without one it asks for an offer (then see
+    /// [`Event::Response`], `needs_answer`). Answered by one [`Event::Response`].
+    ///
+    /// # Errors
+    /// As for [`Stack::pass`].
+    pub fn reinvite(&mut self, now: Now, leg: LegId, content: Content<'_>) -> Result<SentId, NotSent> {
+        let (id, sent) = (leg, self.next_sent());
+        let leg = self.legs.get_mut(id.into()).ok_or(NotSent::Gone)?;
+        leg.may_ask()?;
+        if leg.session.exchange() != Exchange::Idle || leg.invite_under_way() {
+            return Err(NotSent::Pending);
+        }
+        let offer = sdp_of(&content).map(|sdp| leg.session.offer(sdp).to_vec());
+        let request = Request {
+            method: Method::Invite,
+            kind: Kind::Modify,
+            id: sent,
+            max_forwards: MAX_FORWARDS,
+            offered: offer.is_some(),
+            body: body_of(&content, offer.as_deref().unwrap_or_default()),
+            within: None,
         };
         self.send_request(now.mono, id, &request, &|writer| carry::write(writer, &content))
             .ok_or(NotSent::Gone)
@@ -76,31 +105,39 @@ impl Stack {
         let leg = self.legs.get_mut(id.into()).ok_or(Gone)?;
         let place = leg.asked.iter().position(|asked| asked.server == request.0).ok_or(Gone)?;
         let asked = &leg.asked[place];
-        let (wish, cseq, offered) = (asked.wish, asked.cseq, asked.offered);
+        let (wish, cseq, offered, demand) = (asked.wish, asked.cseq, asked.offered, asked.demand);
         if status >= 200 {
             leg.asked.remove(place);
         }
         if wish == Wish::Modify && (200..300).contains(&status) {
-            return self.accept_invite(now.mono, id, request.0, cseq, &content);
+            return self.accept_invite(now.mono, id, (request.0, cseq, demand), &content);
         }
         if offered && status >= 200 {
             match sdp_of(&content).filter(|_| status < 300) {
-                Some(sdp) => _ = leg.session.answer(sdp),
-                None => leg.session.refused(),
+                Some(sdp) => _ = leg.session_mut().answer(sdp),
+                None => leg.session_mut().refused(),
             }
         }
-        let dressed = if offered { leg.session.last_sent() } else { sdp_of(&content).unwrap_or_default() };
+        let agrees = wish == Wish::Update && (200..300).contains(&status);
+        if agrees && leg.is_answered() {
+            leg.agree(now.mono, demand);
+        }
+        let dressed = if offered { leg.session().last_sent() } else { sdp_of(&content).unwrap_or_default() };
         let (settings, flow, body) = (&self.settings, leg.flow, body_of(&content, dressed));
         let write = |mut writer: Writer<'_>| {
             if status < 300 && wish != Wish::Info {
                 write_contact(&mut writer, &settings.listeners, flow);
-                writer.header(Name::Allow, ALLOW).header(Name::Supported, SUPPORTED);
+                writer.header(Name::Allow, ALLOW);
+                settings.write_supported(&mut writer, true);
+            }
+            if agrees {
+                write_demand(&mut writer, demand);
             }
             writer.header(Name::Server, settings.product.as_bytes());
             carry::write(&mut writer, &content);
             writer.finish(body)
         };
-        let tag = Some(leg.dialog.local_tag());
+        let tag = Some(tag_of(leg));
         let sent = self.table.respond(now.mono, request.0, status, tag, &mut self.outbox, write);
         self.settle(now.mono, id);
         sent.map_err(|_| Gone)
@@ -117,9 +154,35 @@ impl Leg {
         }
     }
 
-    /// The Contact of a request or 2xx that refreshes the target.
+    /// The early dialog in which a request of that method may be sent now; None: the leg is answered. Before the answer
+    /// that is UPDATE only, where the peer takes it and has an early dialog with us (RFC 3311 §5.1).
+    fn early_for(&self, method: Method) -> Result<Option<(Dialog, Flow)>, NotSent> {
+        let free = method == Method::Update && self.updates;
+        match &self.usage {
+            Usage::Offered(offered) if free => {
+                let party = offered.parties.last().ok_or(NotSent::Pending)?;
+                let dialog = Dialog::new(Parts { local_tag: party.tag.as_bytes(), ..self.dialog.parts() });
+                Ok(Some((dialog, self.flow)))
+            }
+            Usage::Calling(calling) if free && calling.cancelled.is_none() => {
+                let early = calling.early.last().ok_or(NotSent::Pending)?;
+                Ok(Some((early.dialog.clone(), early.flow)))
+            }
+            _ => self.may_ask().map(|()| None),
+        }
+    }
+
+    /// The Contact of a request or 2xx that refreshes the target, and the methods that the peer takes.
     fn refresh(&mut self, message: &Message<'_>) -> bool {
+        self.note_allow(message);
         message.contact().is_some_and(|contact| self.dialog.refresh_target(contact.uri.bytes))
+    }
+
+    /// Whether an offer of the peer's changes nothing: a refresh of the session (RFC 4028 §7.4).
+    fn is_refresh(&self, message: &Message<'_>) -> bool {
+        self.session.exchange() == Exchange::Idle
+            && !self.session.local().is_empty()
+            && message.body() == self.session.remote()
     }
 }
 
@@ -151,7 +214,15 @@ impl Stack {
         if leg.invite_under_way() || leg.session.exchange() == Exchange::Theirs {
             return self.refuse_for_a_while(now, flow, message);
         }
-        let event = self.ask(now, flow, id, message, Wish::Modify)?;
+        let demand = match demand(self.settings.session_timer, message) {
+            Ok(demand) => demand,
+            Err(short) => return self.refuse_short(now, flow, message, short),
+        };
+        if message.has_sdp() && leg.is_refresh(message) {
+            self.answer_refresh(now, flow, id, message, demand);
+            return None;
+        }
+        let event = self.ask(now, flow, id, message, Wish::Modify, demand)?;
         let Event::Request { request, .. } = event else { return None };
         // It was opened just now, so it is open. The other side takes its time.
         let _ = self.table.respond(now, request.0, 100, None, &mut self.outbox, |writer| writer.finish(None));
@@ -166,9 +237,8 @@ impl Stack {
         message: &Message<'_>,
     ) -> Option<Event> {
         let leg = self.legs.get(id.into())?;
-        match leg.usage {
-            Usage::Confirmed => {}
-            Usage::Offered(_) | Usage::Calling(_) => return self.refuse_for_a_while(now, flow, message),
+        match &leg.usage {
+            Usage::Confirmed | Usage::Offered(_) | Usage::Calling(_) => {}
             Usage::Refusing | Usage::Closing | Usage::Over => {
                 return self.refuse(now, flow, message, 481, &|_| ());
             }
@@ -176,14 +246,49 @@ impl Stack {
         if !carries(message) {
             return self.refuse(now, flow, message, 415, &write_acceptable);
         }
+        // Before the first offer is answered there is nothing that could be changed.
+        let premature = message.has_sdp() && leg.session().remote().is_empty();
         // RFC 3311 §5.2.
-        match leg.session.exchange() {
+        match leg.session().exchange() {
+            Exchange::Idle if premature => return self.refuse_for_a_while(now, flow, message),
             Exchange::Ours if message.has_sdp() => return self.refuse(now, flow, message, 491, &|_| ()),
             Exchange::Theirs if message.has_sdp() => return self.refuse_for_a_while(now, flow, message),
             Exchange::Ours | Exchange::Theirs | Exchange::Idle => {}
         }
-        let event = self.ask(now, flow, id, message, Wish::Update)?;
+        let demand = match demand(self.settings.session_timer, message) {
+            Ok(demand) => demand,
+            Err(short) => return self.refuse_short(now, flow, message, short),
+        };
+        let event = self.ask(now, flow, id, message, Wish::Update, demand)?;
+        let Event::Request { request, .. } = event else { return None };
+        if message.body().is_empty() {
+            // It refreshes the session or the target, and both are each side's own.
+            let now = Now { mono: now, ..Now::default() };
+            let _ = self.respond(now, request, 200, Content::default());
+            return None;
+        }
         self.told(id, event)
+    }
+
+    /// A re-INVITE that changes nothing is answered with what stands; the other side has no part in it.
+    fn answer_refresh(
+        &mut self,
+        now: Time,
+        flow: Flow,
+        id: LegId,
+        message: &Message<'_>,
+        demand: Option<Demand>,
+    ) {
+        let server = self.table.open(now, flow, message, Some(id));
+        let Some(leg) = self.legs.get_mut(id.into()) else { return };
+        leg.session.offered(message.body());
+        let local = leg.session.local().to_vec();
+        if leg.refresh(message) {
+            self.aim(id);
+        }
+        let content = Content { body: Body::Sdp(&local), ..Content::default() };
+        // It was opened just now, so it is open.
+        let _ = self.accept_invite(now, id, (server, message.cseq().number, demand), &content);
     }
 
     pub(crate) fn on_info(
@@ -196,7 +301,7 @@ impl Stack {
         match self.legs.get(id.into())?.usage {
             Usage::Refusing | Usage::Closing | Usage::Over => self.refuse(now, flow, message, 481, &|_| ()),
             Usage::Offered(_) | Usage::Calling(_) | Usage::Confirmed => {
-                let event = self.ask(now, flow, id, message, Wish::Info)?;
+                let event = self.ask(now, flow, id, message, Wish::Info, None)?;
                 self.told(id, event)
             }
         }
@@ -210,13 +315,14 @@ impl Stack {
         id: LegId,
         message: &Message<'_>,
         wish: Wish,
+        demand: Option<Demand>,
     ) -> Option<Event> {
         let server = self.table.open(now, flow, message, Some(id));
         let leg = self.legs.get_mut(id.into())?;
         let changes = matches!(wish, Wish::Modify | Wish::Update);
         let offered = changes && message.has_sdp();
         if offered {
-            leg.session.offered(message.body());
+            leg.session_mut().offered(message.body());
         }
         let refreshed = changes && leg.refresh(message);
         leg.asked.push(Asked {
@@ -225,6 +331,7 @@ impl Stack {
             cseq: message.cseq().number,
             offered,
             no_subscription: super::decision::refuses_subscription(message),
+            demand,
         });
         if refreshed {
             self.aim(id);
@@ -253,7 +360,10 @@ impl Stack {
         message: &Message<'_>,
     ) -> Option<Event> {
         let (name, status) = (sent.id, message.status()?);
-        let refreshed = self.legs.get_mut(id.into())?.refresh(message);
+        self.on_refreshed(now, id, name, status);
+        let leg = self.legs.get_mut(id.into())?;
+        leg.agreed(now, self.settings.session_timer, message);
+        let refreshed = leg.refresh(message);
         let needs_answer = self.take_2xx(now, id, sent, message);
         if refreshed {
             self.aim(id);
@@ -270,22 +380,31 @@ impl Stack {
     /// Any other final response to a request that the layer above sent.
     pub(crate) fn on_answer(
         &mut self,
+        now: Time,
         id: LegId,
         sent: &Sent,
         (status, origin): (u16, Origin),
         response: Option<&Message<'_>>,
     ) -> Option<Event> {
+        let refreshed = self.on_refreshed(now, id, sent.id, status);
         let leg = self.legs.get_mut(id.into())?;
         let accepted = response.filter(|_| (200..300).contains(&status));
         if sent.offered {
             match accepted.filter(|message| message.has_sdp()) {
-                Some(message) => leg.session.answered(message.body()),
-                None => leg.session.refused(),
+                Some(message) => leg.session_mut().answered(message.body()),
+                None => leg.session_mut().refused(),
             }
         }
-        let update = accepted.filter(|_| sent.kind == Kind::Update);
-        if update.is_some_and(|message| leg.refresh(message)) {
-            self.aim(id);
+        if let Some(message) = accepted.filter(|_| sent.kind == Kind::Update) {
+            if leg.is_answered() {
+                leg.agreed(now, self.settings.session_timer, message);
+            }
+            if leg.refresh(message) {
+                self.aim(id);
+            }
+        }
+        if refreshed {
+            return None;
         }
         self.told(id, Event::Response { leg: id, sent: sent.id, status, origin, needs_answer: false })
     }

@@ -20,17 +20,20 @@ impl Stack {
         let sent = match (accepted, sent.kind) {
             (Some(message), Kind::Invite) => return self.on_accepted(now, id, sent, message),
             (Some(message), Kind::Modify) => return self.on_modified(now, id, sent, message),
+            // Whatever comes of it: the INVITE's final response is what counts.
+            (_, Kind::Prack) => return None,
             (Some(_), _) => sent,
             (None, _) => self.retry(now, id, sent, outcome, response)?,
         };
         match sent.kind {
             Kind::Invite => self.on_refused(id, outcome),
             Kind::Modify | Kind::Update | Kind::Info | Kind::Probe => {
-                self.on_answer(id, &sent, outcome, response)
+                self.on_answer(now, id, &sent, outcome, response)
             }
             Kind::Refer => self.on_refer_answer(id, &sent, outcome, response),
             Kind::Notify(subscription) => self.on_notify_answer(now, id, subscription, outcome),
             Kind::KeepAlive => self.on_keepalive_answer(id, outcome),
+            Kind::Prack => None,
             Kind::Bye => self.on_bye_answer(id, outcome),
         }
     }
@@ -39,8 +42,10 @@ impl Stack {
     pub(crate) fn on_due(&mut self, now: Time, id: LegId) {
         self.unacked_due(now, id);
         self.repeat_due(now, id);
+        self.reliable_due(now, id);
         self.expire_due(now, id);
         self.notify_due(now, id);
         self.keepalive_due(now, id);
+        self.timer_due(now, id);
     }
 }

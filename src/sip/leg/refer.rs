@@ -48,6 +48,7 @@ impl Stack {
             max_forwards: refer.max_forwards,
             offered: false,
             body: None,
+            within: None,
         };
         let fill = |writer: &mut Writer<'_>| {
             writer.header(Name::ReferTo, refer.refer_to);
@@ -125,7 +126,7 @@ impl Stack {
         if !matches!(self.legs.get(id.into())?.usage, Usage::Confirmed) {
             return self.refuse(now, flow, message, 481, &|_| ());
         }
-        let event = self.ask(now, flow, id, message, Wish::Refer)?;
+        let event = self.ask(now, flow, id, message, Wish::Refer, None)?;
         self.told(id, event)
     }
 
@@ -212,6 +213,7 @@ impl Stack {
             max_forwards: MAX_FORWARDS,
             offered: false,
             body: Some((MESSAGE_SIPFRAG.as_bytes(), &body)),
+            within: None,
         };
         self.send_request(now, id, &request, &|writer| {
             writer.begin(Name::Event).push(EVENT_REFER).push(";id=").push_number(subscription.0.into());
@@ -264,7 +266,7 @@ impl Stack {
 
     /// How long to wait after a 491: 2.1 to 4 s for the owner of the Call-ID, 0 to 2 s for the other, in steps of
     /// 10 ms (RFC 3261 §14.1).
-    fn back_off(&mut self, id: LegId) -> Duration {
+    pub(crate) fn back_off(&mut self, id: LegId) -> Duration {
         let owner = self.legs.get(id.into()).is_some_and(|leg| leg.outgoing);
         let steps = if owner { 210 + self.ident.millis_below(191) } else { self.ident.millis_below(201) };
         Duration::from_millis(u64::from(steps) * 10)

@@ -2,16 +2,17 @@
 //!
 //! Not here: what a request is for. Called by everything in `leg/` that sends a request.
 
+use super::session_timer::wanted;
 use super::usage::{Kind, Leg, Sent, Usage};
 use super::{Body, Content, Field, LegId, Origin, SentId, carry};
 use crate::sip::auth::{Challenge, Login};
 use crate::sip::dialog::{Dialog, Hop, listener_for};
 use crate::sip::flow::{Flow, Listener, Transport};
 use crate::sip::ident::Text;
-use crate::sip::stack::Stack;
+use crate::sip::stack::{Settings, Stack};
 use crate::sip::timing::Time;
 use crate::sip::transaction::{Outgoing, UDP_LIMIT};
-use crate::wire::headers::{ALLOW, APPLICATION_SDP, SUPPORTED};
+use crate::wire::headers::{ALLOW, APPLICATION_SDP, NO_REFER_SUB, RELIABLE, TIMER};
 use crate::wire::{Framing, Message, Method, Name, Writer, identify};
 
 /// What a request is beside what its dialog gives it.
@@ -25,6 +26,8 @@ pub(crate) struct Request<'a> {
     pub(crate) offered: bool,
     /// Content-Type and body.
     pub(crate) body: Option<(&'a [u8], &'a [u8])>,
+    /// The early dialog that it goes in; None: the leg's.
+    pub(crate) within: Option<(Dialog, Flow)>,
 }
 
 /// Max-Forwards of a request that begins with us (RFC 3261 §8.1.1.6).
@@ -88,7 +91,7 @@ pub(crate) fn write_head<'b>(
         write_contact(&mut writer, listeners, flow);
     }
     if matches!(method, Method::Invite | Method::Update | Method::Options) {
-        writer.header(Name::Allow, ALLOW).header(Name::Supported, SUPPORTED);
+        writer.header(Name::Allow, ALLOW);
     }
     writer.header(Name::UserAgent, product);
     writer
@@ -108,29 +111,36 @@ impl Stack {
         let leg = self.legs.get_mut(id.into())?;
         leg.local_cseq = leg.local_cseq.wrapping_add(1) & 0x7fff_ffff;
         let cseq = leg.local_cseq;
-        let listeners = &self.settings.listeners;
-        let product = &*self.settings.product;
+        let settings = &self.settings;
+        let listeners = &settings.listeners;
+        let (dialog, mut flow) = match &request.within {
+            Some((dialog, flow)) => (dialog, *flow),
+            None => (&leg.dialog, leg.flow),
+        };
         let mut write = |via: Flow| {
             let head = (request.method, request.max_forwards, cseq);
-            let mut writer = write_head(
-                &mut self.scratch,
-                (listeners, product),
-                &leg.dialog,
-                (via, leg.flow),
-                head,
-                &branch,
-            );
+            let stack = (&**listeners, &*settings.product);
+            let mut writer = write_head(&mut self.scratch, stack, dialog, (via, leg.flow), head, &branch);
+            match request.kind {
+                Kind::Invite | Kind::Modify | Kind::Update => {
+                    // Who is sent no offer would have to send one in its first reliable response.
+                    settings.write_supported(&mut writer, request.offered && request.kind == Kind::Invite);
+                    leg.write_timer(&mut writer, settings.session_timer, request.kind);
+                }
+                Kind::Probe | Kind::KeepAlive => settings.write_supported(&mut writer, true),
+                Kind::Info | Kind::Refer | Kind::Notify(_) | Kind::Prack | Kind::Bye => {}
+            }
             fill(&mut writer);
             writer.finish(request.body)
         };
-        let mut flow = leg.flow;
         let mut fallback = None;
         let long = write(flow) > UDP_LIMIT && flow.transport == Transport::Udp;
         if let Some(stream) = by_stream(flow, listeners).filter(|_| long) {
             write(stream);
             (fallback, flow) = (Some(flow), stream);
         }
-        let again = leg.credentials.is_some() || fallback.is_some() || leg.has_other_flows();
+        let timed = settings.session_timer.is_some() && matches!(request.kind, Kind::Invite | Kind::Modify);
+        let again = leg.credentials.is_some() || fallback.is_some() || leg.has_other_flows() || timed;
         let (scratch, outbox) = (&self.scratch, &mut self.outbox);
         let outgoing =
             Outgoing { method: request.method.as_str().as_bytes(), branch: &branch, owner: Some(id) };
@@ -143,6 +153,7 @@ impl Stack {
             kind: request.kind,
             offered: request.offered,
             challenged: None,
+            widened: false,
             request: again.then(|| scratch.as_slice().into()),
             fallback,
             expires: None,
@@ -173,7 +184,7 @@ impl Stack {
         self.scratch.as_slice().into()
     }
 
-    /// Sends a request of ours again in a new transaction: with an answer to a challenge, or by another flow.
+    /// Sends a request of ours again in a new transaction: with other headers (an answer to a challenge), or by another flow.
     /// It comes back if it was not kept, or the leg is gone.
     fn send_again(
         &mut self,
@@ -181,17 +192,17 @@ impl Stack {
         id: LegId,
         sent: Sent,
         flow: Flow,
-        answer: Option<(Name, &[u8])>,
+        changes: &[(Name, &[u8])],
     ) -> Option<Sent> {
         let branch = self.ident.branch();
         let Some(leg) = self.legs.get_mut(id.into()) else { return Some(sent) };
         let kept = sent.request.as_deref().unwrap_or_default();
         let Ok(message) = identify(kept, &mut self.index, Framing::Datagram) else { return Some(sent) };
         leg.local_cseq = leg.local_cseq.wrapping_add(1) & 0x7fff_ffff;
-        let mut again = Again { branch, cseq: leg.local_cseq, via: flow, contact: leg.flow, answer };
+        let mut again = Again { branch, cseq: leg.local_cseq, via: flow, contact: leg.flow, changes };
         let mut fallback = None;
         let length = rewrite(&mut self.scratch, &message, &self.settings.listeners, &again);
-        let long = answer.is_some() && length > UDP_LIMIT && flow.transport == Transport::Udp;
+        let long = !changes.is_empty() && length > UDP_LIMIT && flow.transport == Transport::Udp;
         if let Some(stream) = by_stream(flow, &self.settings.listeners).filter(|_| long) {
             (again.via, fallback) = (stream, Some(flow));
             rewrite(&mut self.scratch, &message, &self.settings.listeners, &again);
@@ -228,13 +239,16 @@ impl Stack {
         if let (401 | 407, Some(response)) = (outcome.0, response) {
             return self.answer_challenge(now, id, sent, response);
         }
+        if let (422, Some(response)) = (outcome.0, response) {
+            return self.widen(now, id, sent, response);
+        }
         if let (Some(flow), (503, Origin::Local)) = (sent.fallback.take(), outcome) {
-            return self.send_again(now, id, sent, flow, None);
+            return self.send_again(now, id, sent, flow, &[]);
         }
         match leg.next_flow(&sent, outcome) {
             Some(flow) => {
                 leg.flow = flow;
-                self.send_again(now, id, sent, flow, None)
+                self.send_again(now, id, sent, flow, &[])
             }
             None => Some(sent),
         }
@@ -272,7 +286,25 @@ impl Stack {
         sent.challenged = Some((status, sent.challenged.is_none()));
         let stream = sent.fallback.and_then(|flow| by_stream(flow, &self.settings.listeners));
         let flow = stream.unwrap_or(leg.flow);
-        self.send_again(now, id, sent, flow, Some((challenge.answer, &value)))
+        self.send_again(now, id, sent, flow, &[(challenge.answer, &value)])
+    }
+
+    /// 422: once more with the Session-Expires that the peer takes (RFC 4028 §7.4).
+    fn widen(&mut self, now: Time, id: LegId, mut sent: Sent, response: &Message<'_>) -> Option<Sent> {
+        let Some(seconds) = wanted(self.settings.session_timer, response).filter(|_| !sent.widened) else {
+            return Some(sent);
+        };
+        sent.widened = true;
+        let Some(flow) = self.legs.get(id.into()).map(|leg| leg.flow) else { return Some(sent) };
+        let value = seconds.to_string();
+        let least = response.header(Name::MinSe).unwrap_or(b"");
+        self.send_again(
+            now,
+            id,
+            sent,
+            flow,
+            &[(Name::SessionExpires, value.as_bytes()), (Name::MinSe, least)],
+        )
     }
 
     /// After the routes or the target of a leg were set: where its next request goes.
@@ -314,6 +346,34 @@ impl Stack {
     }
 }
 
+/// The extensions that we understand: provisional responses may be `reliable` (RFC 3262), sessions have a `timer`.
+pub(crate) fn write_supported(writer: &mut Writer<'_>, reliable: bool, timer: bool) {
+    let mut line = writer.begin(Name::Supported);
+    if reliable {
+        line.push(RELIABLE).push(", ");
+    }
+    line.push(NO_REFER_SUB);
+    if timer {
+        line.push(", ").push(TIMER);
+    }
+}
+
+impl Settings {
+    /// See [`write_supported`].
+    pub(crate) fn write_supported(&self, writer: &mut Writer<'_>, reliable: bool) {
+        write_supported(writer, reliable, self.session_timer.is_some());
+    }
+
+    /// Whether we understand it.
+    pub(crate) fn supports(&self, option: &[u8]) -> bool {
+        let timer = self.session_timer.is_some().then_some(TIMER);
+        [RELIABLE, NO_REFER_SUB]
+            .into_iter()
+            .chain(timer)
+            .any(|known| option.eq_ignore_ascii_case(known.as_bytes()))
+    }
+}
+
 /// The flow of a request that is too long for a datagram.
 fn by_stream(flow: Flow, listeners: &[Listener]) -> Option<Flow> {
     let listener = listener_for(listeners, Transport::Tcp, flow.peer, flow.listener)?;
@@ -326,18 +386,18 @@ struct Again<'a> {
     cseq: u32,
     via: Flow,
     contact: Flow,
-    answer: Option<(Name, &'a [u8])>,
+    /// Headers that stand instead of those of that name, or beside the others.
+    changes: &'a [(Name, &'a [u8])],
 }
 
 /// Gives the length in bytes.
 fn rewrite(buf: &mut Vec<u8>, request: &Message<'_>, listeners: &[Listener], again: &Again<'_>) -> usize {
     let mut writer = Writer::request(buf, request.method_text(), request.uri_bytes());
     write_via(&mut writer, listeners, again.via, &again.branch);
-    let answered = again.answer.map(|(name, _)| name);
     for header in request.all() {
         match header.name {
             Name::Via | Name::ContentLength | Name::ContentType => {}
-            name if Some(name) == answered => {}
+            name if again.changes.iter().any(|(changed, _)| *changed == name) => {}
             Name::CSeq => {
                 writer.begin(Name::CSeq).push_number(again.cseq.into()).push(" ").push(request.method_text());
             }
@@ -345,8 +405,8 @@ fn rewrite(buf: &mut Vec<u8>, request: &Message<'_>, listeners: &[Listener], aga
             _ => _ = writer.header_raw(header.raw_name, header.value),
         }
     }
-    if let Some((name, value)) = again.answer {
-        writer.header(name, value);
+    for (name, value) in again.changes {
+        writer.header(*name, value);
     }
     writer.finish(request.content_type().map(|content_type| (content_type, request.body())))
 }

@@ -3,11 +3,13 @@
 //! Not here: what moves it from state to state; that is cut by verb in the files beside this one.
 
 use super::keepalive::KeepAlive;
+use super::reliable::{Early, Reliable};
+use super::session_timer::{Demand, Timer};
 use super::{Field, SentId};
 use crate::sip::dialog::Dialog;
 use crate::sip::flow::Flow;
 use crate::sip::ident::Text;
-use crate::sip::offer_answer::{Local, Session};
+use crate::sip::offer_answer::Session;
 use crate::sip::stack::LegState;
 use crate::sip::subscription::{NotifyId, Referral, Subscription};
 use crate::sip::timing::Time;
@@ -20,7 +22,7 @@ use std::time::Duration;
 pub(crate) struct Leg {
     /// Identifiers, addresses, target and routes.
     pub(crate) dialog: Dialog,
-    /// Offer and answer.
+    /// Offer and answer. While the peer's INVITE is unanswered, each [`Party`] has its own copy: see [`Leg::session`].
     pub(crate) session: Session,
     /// The INVITE usage.
     pub(crate) usage: Usage,
@@ -50,6 +52,10 @@ pub(crate) struct Leg {
     pub(crate) referrals: Vec<Referral>,
     /// OPTIONS inside the dialog.
     pub(crate) keepalive: Option<Box<KeepAlive>>,
+    /// The session expires unless somebody refreshes it.
+    pub(crate) timer: Option<Box<Timer>>,
+    /// The peer takes UPDATE: its last Allow said so.
+    pub(crate) updates: bool,
     /// The entry of the deadlines that counts.
     pub(crate) armed: Option<Time>,
 }
@@ -83,6 +89,10 @@ pub(crate) struct Offered {
     pub(crate) parties: SmallVec<[Party; 1]>,
     /// When the last 18x is to be sent again (RFC 3261 §13.3.1.1), if there was one.
     pub(crate) repeat_at: Option<Time>,
+    /// What is to be acknowledged of our provisional responses; None: the caller does not ask for that.
+    pub(crate) reliable: Option<Box<Reliable>>,
+    /// What our 2xx says of the session's expiry.
+    pub(crate) demand: Option<Demand>,
 }
 
 /// One early dialog with the caller.
@@ -92,8 +102,10 @@ pub(crate) struct Party {
     pub(crate) number: u8,
     /// Our To-tag.
     pub(crate) tag: Text,
-    /// The SDP sent in it.
-    pub(crate) local: Local,
+    /// Offer and answer in it.
+    pub(crate) session: Session,
+    /// A reliable provisional response carried the answer to the INVITE's offer: the 2xx carries none.
+    pub(crate) answered: bool,
 }
 
 /// A leg of ours before its final response.
@@ -105,6 +117,8 @@ pub(crate) struct Calling {
     pub(crate) provisional: bool,
     /// A 101-199 came.
     pub(crate) ringing: bool,
+    /// Branches that sent reliable provisional responses, the latest last.
+    pub(crate) early: Vec<Early>,
     /// It is cancelled; the headers of a BYE, should a 2xx cross the CANCEL.
     pub(crate) cancelled: Option<Box<[Field]>>,
     /// The layer above has its last event: the peer's BYE was it.
@@ -126,6 +140,8 @@ pub(crate) struct Sent {
     pub(crate) offered: bool,
     /// The last challenge to it that was answered (401 or 407), and whether it was the first.
     pub(crate) challenged: Option<(u16, bool)>,
+    /// It was sent again with a longer session expiry, which a 422 had asked for.
+    pub(crate) widened: bool,
     /// Its text, where it may have to be sent again in another transaction.
     pub(crate) request: Option<Box<[u8]>>,
     /// Where it goes if this flow fails: a request that went by TCP only because of its size (RFC 3261 §18.1.1).
@@ -166,6 +182,8 @@ pub(crate) enum Kind {
     Probe,
     /// OPTIONS of the stack's own.
     KeepAlive,
+    /// PRACK of the stack's own.
+    Prack,
     /// BYE.
     Bye,
 }
@@ -183,6 +201,8 @@ pub(crate) struct Asked {
     pub(crate) offered: bool,
     /// `Refer-Sub: false` stands on it.
     pub(crate) no_subscription: bool,
+    /// What our 2xx says of the session's expiry.
+    pub(crate) demand: Option<Demand>,
 }
 
 /// Our 2xx to an INVITE, retransmitted until its ACK comes (RFC 3261 §13.3.1.4).
@@ -217,6 +237,25 @@ impl Leg {
             Usage::Confirmed => LegState::Confirmed,
             Usage::Refusing | Usage::Closing => LegState::Closing,
             Usage::Over => LegState::Over,
+        }
+    }
+
+    /// Offer and answer as they stand: of the early dialog that the caller hears now, if there is one.
+    pub(crate) fn session(&self) -> &Session {
+        match &self.usage {
+            Usage::Offered(offered) => offered.parties.last().map_or(&self.session, |party| &party.session),
+            _ => &self.session,
+        }
+    }
+
+    /// The same, to be changed.
+    pub(crate) fn session_mut(&mut self) -> &mut Session {
+        match &mut self.usage {
+            Usage::Offered(offered) => match offered.parties.last_mut() {
+                Some(party) => &mut party.session,
+                None => &mut self.session,
+            },
+            _ => &mut self.session,
         }
     }
 
@@ -273,14 +312,18 @@ impl Leg {
     pub(crate) fn next_deadline(&self) -> Option<Time> {
         let unacked = self.unacked.as_ref().map(|unacked| unacked.at.min(unacked.until));
         let usage = match &self.usage {
-            Usage::Offered(offered) => offered.repeat_at,
+            Usage::Offered(offered) => {
+                let reliable = offered.reliable.as_ref().and_then(|reliable| reliable.deadline());
+                offered.repeat_at.into_iter().chain(reliable).min()
+            }
             Usage::Calling(_) | Usage::Confirmed | Usage::Refusing | Usage::Closing | Usage::Over => None,
         };
         let sent = |sent: &Sent| sent.accepted.as_ref().map(|accepted| accepted.until).or(sent.expires);
         let sent = self.sent.iter().filter_map(sent).min();
         let referral = self.referrals.iter().filter_map(|referral| referral.again_at).min();
         let keepalive = self.keepalive.as_ref().map(|keepalive| keepalive.at);
-        [unacked, usage, sent, referral, keepalive].into_iter().flatten().min()
+        let timer = self.timer.as_ref().map(|timer| timer.deadline());
+        [unacked, usage, sent, referral, keepalive, timer].into_iter().flatten().min()
     }
 }
 

@@ -1,0 +1,332 @@
+//! Provisional responses that are acknowledged (RFC 3262), each side by itself.
+//!
+//! To a caller that requires it, every 18x of ours is sent until its PRACK comes, one at a time, and a 2xx waits for the
+//! PRACK of the answer. A 18x of a peer that asks for a PRACK gets one in its early dialog. A caller that sent no offer
+//! would have to be sent one in the first 18x; since nobody here can take its answer before the call is answered, such a
+//! caller gets no 18x at all.
+
+use super::accept::tag_of;
+use super::send::{MAX_FORWARDS, Request, body_of, keep_fields, sdp_of, write_contact};
+use super::usage::{Kind, Leg, Offered, Usage};
+use super::{Body, Content, Event, Field, LegId, Origin, carry, connect};
+use crate::sip::dialog::Dialog;
+use crate::sip::flow::Flow;
+use crate::sip::stack::{Gone, Stack};
+use crate::sip::timing::{T1, T1X64, Time};
+use crate::wire::grammar::{self, Commas};
+use crate::wire::headers::{ALLOW, RELIABLE};
+use crate::wire::{Message, Method, Name, Writer};
+use std::collections::VecDeque;
+use std::time::Duration;
+
+/// Provisional responses that wait for the PRACK of the one before; what comes beyond is dropped.
+const WAITING: usize = 4;
+
+/// Our side of an INVITE that requires it.
+#[derive(Debug)]
+pub(crate) struct Reliable {
+    /// RSeq of the last one sent; grows by one with each.
+    rseq: u32,
+    open: Option<Open>,
+    waiting: VecDeque<Waiting>,
+    /// The 2xx, which waits for the PRACK of its answer.
+    accepting: Option<Waiting>,
+}
+
+/// Sent and not acknowledged.
+#[derive(Debug)]
+struct Open {
+    /// It carries the answer.
+    answers: bool,
+    /// When it is sent again.
+    at: Time,
+    /// The interval that ends then.
+    interval: Duration,
+    /// When it is given up.
+    until: Time,
+}
+
+/// A response that may not be sent yet.
+#[derive(Debug)]
+struct Waiting {
+    party: u8,
+    status: u16,
+    fields: Box<[Field]>,
+    sdp: Option<Box<[u8]>>,
+}
+
+impl Waiting {
+    fn content(&self) -> Content<'_> {
+        let body = self.sdp.as_deref().map_or(Body::None, Body::Sdp);
+        Content { fields: &self.fields, body, ..Content::default() }
+    }
+}
+
+fn waiting(party: u8, status: u16, content: &Content<'_>) -> Waiting {
+    Waiting { party, status, fields: keep_fields(content), sdp: sdp_of(content).map(Into::into) }
+}
+
+impl Reliable {
+    /// The first RSeq is drawn from 1 to 2^31 - 1 (RFC 3262 §3).
+    pub(crate) fn new(first: u32) -> Reliable {
+        Reliable { rseq: first & 0x3fff_ffff, open: None, waiting: VecDeque::new(), accepting: None }
+    }
+
+    pub(crate) fn deadline(&self) -> Option<Time> {
+        self.open.as_ref().map(|open| open.at.min(open.until))
+    }
+}
+
+/// A branch of our INVITE that sent reliable provisional responses.
+#[derive(Debug)]
+pub(crate) struct Early {
+    pub(crate) dialog: Dialog,
+    pub(crate) flow: Flow,
+    /// RSeq of the last one acknowledged.
+    rseq: u32,
+    /// The answer that one of them carried.
+    pub(crate) answer: Option<Box<[u8]>>,
+}
+
+/// Whether a message names an extension in that header.
+pub(crate) fn names(message: &Message<'_>, header: Name, option: &str) -> bool {
+    message.headers(header).flat_map(Commas::new).any(|one| one.eq_ignore_ascii_case(option.as_bytes()))
+}
+
+// Ours.
+impl Stack {
+    /// 101-199 to a caller that requires it to be reliable.
+    pub(crate) fn provisional_reliably(
+        &mut self,
+        now: Time,
+        id: LegId,
+        party: u8,
+        status: u16,
+        content: &Content<'_>,
+    ) -> Result<(), Gone> {
+        let leg = self.legs.get_mut(id.into()).ok_or(Gone)?;
+        let has_offer = leg.session.proposed().is_some();
+        let Usage::Offered(offered) = &mut leg.usage else { return Err(Gone) };
+        let Some(reliable) = &mut offered.reliable else { return Err(Gone) };
+        if !has_offer || reliable.accepting.is_some() {
+            return Ok(());
+        }
+        if reliable.open.is_some() {
+            if reliable.waiting.len() < WAITING {
+                reliable.waiting.push_back(waiting(party, status, content));
+            }
+            return Ok(());
+        }
+        self.send_reliable(now, id, party, status, content)
+    }
+
+    fn send_reliable(
+        &mut self,
+        now: Time,
+        id: LegId,
+        party: u8,
+        status: u16,
+        content: &Content<'_>,
+    ) -> Result<(), Gone> {
+        let fresh = self.ident.tag();
+        let leg = self.legs.get_mut(id.into()).ok_or(Gone)?;
+        let Usage::Offered(offered) = &mut leg.usage else { return Err(Gone) };
+        let Offered { server, reliable: Some(reliable), .. } = &mut **offered else { return Err(Gone) };
+        reliable.rseq += 1;
+        let (server, rseq) = (*server, reliable.rseq);
+        let party = offered.party(party, fresh, &leg.session);
+        let sdp = sdp_of(content);
+        if let Some(sdp) = sdp {
+            // One answer to one offer: what a later response says of the session is the business of a re-INVITE.
+            if !std::mem::replace(&mut party.answered, true) {
+                party.session.answer(sdp);
+            }
+        }
+        let (tag, body) = (party.tag, body_of(content, party.session.last_sent()));
+        let (settings, flow) = (&self.settings, leg.flow);
+        let write = |mut writer: Writer<'_>| {
+            write_contact(&mut writer, &settings.listeners, flow);
+            writer.header(Name::Require, RELIABLE).begin(Name::RSeq).push_number(rseq.into());
+            writer.header(Name::Allow, ALLOW).header(Name::Server, settings.product.as_bytes());
+            carry::write(&mut writer, content);
+            writer.finish(body)
+        };
+        let sent = self.table.respond(now, server, status, Some(tag.as_bytes()), &mut self.outbox, write);
+        if let Usage::Offered(offered) = &mut leg.usage
+            && let Some(reliable) = &mut offered.reliable
+        {
+            let open = Open { answers: sdp.is_some(), at: now + T1, interval: T1, until: now + T1X64 };
+            reliable.open = Some(open);
+        }
+        self.settle(now, id);
+        sent.map_err(|_| Gone)
+    }
+
+    /// Keeps a 2xx back whose answer stands in a response that is not acknowledged yet (RFC 3262 §3).
+    pub(crate) fn defer_accept(&mut self, id: LegId, party: u8, content: &Content<'_>) -> bool {
+        let Some(leg) = self.legs.get_mut(id.into()) else { return false };
+        let Usage::Offered(offered) = &mut leg.usage else { return false };
+        let Some(reliable) = &mut offered.reliable else { return false };
+        if !reliable.open.as_ref().is_some_and(|open| open.answers) {
+            return false;
+        }
+        reliable.accepting = Some(waiting(party, 200, content));
+        true
+    }
+
+    /// A PRACK of the caller's.
+    pub(crate) fn on_prack(
+        &mut self,
+        now: Time,
+        flow: Flow,
+        id: LegId,
+        message: &Message<'_>,
+    ) -> Option<Event> {
+        let leg = self.legs.get_mut(id.into())?;
+        let meant = message.header(Name::RAck).and_then(rack);
+        let reliable = match &mut leg.usage {
+            Usage::Offered(offered) => {
+                let cseq = offered.cseq;
+                offered.reliable.as_mut().filter(|reliable| meant == Some((reliable.rseq, cseq)))
+            }
+            _ => None,
+        };
+        let Some(reliable) = reliable.filter(|reliable| reliable.open.is_some()) else {
+            return self.refuse(now, flow, message, 481, &|_| ());
+        };
+        reliable.open = None;
+        let (next, accepting) = (reliable.waiting.pop_front(), reliable.accepting.take());
+        // Nobody here can answer an offer before the call is answered; the acknowledgement counts all the same.
+        let status = if message.has_sdp() { 488 } else { 200 };
+        let tag = tag_of(leg).to_vec();
+        let product = &self.settings.product;
+        self.table.answer(now, flow, message, None, (status, &tag), &mut self.outbox, |mut writer| {
+            writer.header(Name::Server, product.as_bytes());
+            writer.finish(None)
+        });
+        if let Some(accept) = accepting {
+            let _ = self.accept_as(now, id, accept.party, &accept.content());
+        } else if let Some(next) = next {
+            let _ = self.send_reliable(now, id, next.party, next.status, &next.content());
+        }
+        self.settle(now, id);
+        None
+    }
+
+    /// Our 18x is due: again, or no more. A caller that does not acknowledge it is not there (RFC 3262 §3).
+    pub(crate) fn reliable_due(&mut self, now: Time, id: LegId) {
+        let Some(leg) = self.legs.get_mut(id.into()) else { return };
+        let Usage::Offered(offered) = &mut leg.usage else { return };
+        let Some(open) = offered.reliable.as_mut().and_then(|reliable| reliable.open.as_mut()) else {
+            return;
+        };
+        if now < open.until {
+            if open.at <= now {
+                open.interval *= 2;
+                open.at = now + open.interval;
+                self.table.respond_again(offered.server, &mut self.outbox);
+            }
+            return;
+        }
+        let event = self.told(id, Event::Lost { leg: id, status: 408, origin: Origin::Local });
+        let (server, tag) = (offered_server(&self.legs, id), self.ident.tag());
+        if let Some(server) = server {
+            let product = &self.settings.product;
+            let _ =
+                self.table.respond(now, server, 504, Some(tag.as_bytes()), &mut self.outbox, |mut writer| {
+                    writer.header(Name::Server, product.as_bytes());
+                    writer.finish(None)
+                });
+        }
+        if let Some(leg) = self.legs.get_mut(id.into()) {
+            leg.usage = Usage::Refusing;
+        }
+        self.events.extend(event);
+    }
+}
+
+/// The value of RAck: RSeq and CSeq of the INVITE that is meant.
+fn rack(value: &[u8]) -> Option<(u32, u32)> {
+    let mut words = value.split(|&byte| grammar::is_lws(byte)).filter(|word| !word.is_empty());
+    let (rseq, cseq, method) = (words.next()?, words.next()?, words.next()?);
+    let whole = words.next().is_none() && method == Method::Invite.as_str().as_bytes();
+    whole.then_some((grammar::decimal(rseq)?, grammar::decimal(cseq)?))
+}
+
+// The peer's.
+impl Stack {
+    /// Acknowledges a 18x that asks for it. False: it was seen before, or one before it was not.
+    pub(crate) fn take_reliable(&mut self, now: Time, id: LegId, message: &Message<'_>) -> bool {
+        let Some(rseq) = message.header(Name::RSeq).and_then(grammar::decimal) else { return true };
+        if !names(message, Name::Require, RELIABLE) {
+            return true;
+        }
+        let Some(leg) = self.legs.get_mut(id.into()) else { return false };
+        let tag = message.to_tag().unwrap_or(b"");
+        let Usage::Calling(calling) = &mut leg.usage else { return false };
+        let known = calling.early.iter().position(|early| early.dialog.remote_tag() == tag);
+        let place = match known {
+            Some(place) if calling.early[place].rseq.wrapping_add(1) == rseq => place,
+            Some(_) => return false,
+            None if calling.early.len() >= BRANCHES => return false,
+            None => {
+                let dialog = connect::confirmed(&leg.dialog, message);
+                let flow = dialog.hop(leg.flow, None, &self.settings.listeners).or(leg.flow);
+                calling.early.push(Early { dialog, flow, rseq, answer: None });
+                calling.early.len() - 1
+            }
+        };
+        let mut early = calling.early.remove(place);
+        early.rseq = rseq;
+        // Our INVITE asks for this only if it carries an offer, so SDP here is the answer.
+        if message.has_sdp() && early.answer.is_none() {
+            early.answer = Some(message.body().into());
+            leg.session.answered(message.body());
+        }
+        let within = (early.dialog.clone(), early.flow);
+        calling.early.push(early);
+        let cseq = message.cseq().number;
+        let request = Request {
+            method: Method::Prack,
+            kind: Kind::Prack,
+            id: self.next_sent(),
+            max_forwards: MAX_FORWARDS,
+            offered: false,
+            body: None,
+            within: Some(within),
+        };
+        self.send_request(now, id, &request, &|writer| {
+            let mut line = writer.begin(Name::RAck);
+            line.push_number(rseq.into()).push(" ").push_number(cseq.into()).push(" ");
+            line.push(Method::Invite.as_str());
+        });
+        true
+    }
+}
+
+/// Branches of one INVITE that are listened to.
+const BRANCHES: usize = 8;
+
+fn offered_server(
+    legs: &crate::sip::slab::Slab<Leg>,
+    id: LegId,
+) -> Option<crate::sip::transaction::ServerId> {
+    match &legs.get(id.into())?.usage {
+        Usage::Offered(offered) => Some(offered.server),
+        _ => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn rack_names_a_response_to_an_invite() {
+        assert_eq!(rack(b"776656 1 INVITE"), Some((776656, 1)));
+        assert_eq!(rack(b"1\t 2  INVITE"), Some((1, 2)));
+        for text in [&b""[..], b"1", b"1 2", b"1 2 UPDATE", b"1 2 INVITE x", b"a 2 INVITE", b"1 b INVITE"] {
+            assert_eq!(rack(text), None, "{}", text.escape_ascii());
+        }
+    }
+}

@@ -21,14 +21,14 @@ pub(crate) enum Exchange {
 /// What we sent in one dialog; the `o=` of the first SDP stays, its version grows by one with each change
 /// (RFC 3264 §8).
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub(crate) struct Local {
+struct Local {
     /// The last SDP as it went out; empty before the first.
     sent: Box<[u8]>,
 }
 
 impl Local {
     /// The SDP as it is to be sent in this dialog.
-    pub(crate) fn next(&mut self, sdp: &[u8]) -> &[u8] {
+    fn next(&mut self, sdp: &[u8]) -> &[u8] {
         if let Some(changed) = continued(&self.sent, sdp) {
             self.sent = changed;
         }
@@ -36,7 +36,7 @@ impl Local {
     }
 
     /// The last one sent.
-    pub(crate) fn sent(&self) -> &[u8] {
+    fn sent(&self) -> &[u8] {
         &self.sent
     }
 }
@@ -76,9 +76,9 @@ pub(crate) struct Session {
 }
 
 impl Session {
-    /// An early dialog in which `local` was sent is the one that is answered.
-    pub(crate) fn continue_from(&mut self, local: Local) {
-        self.local = local;
+    /// An SDP goes out in an unreliable provisional response: the peer sees it, and nothing is settled by it.
+    pub(crate) fn preview(&mut self, sdp: &[u8]) {
+        self.local.next(sdp);
     }
 
     /// The peer's offer was answered by an SDP that was sent before.
@@ -164,26 +164,6 @@ impl Session {
     }
 }
 
-/// The answer that declines every stream of `offer`: its lines with all ports 0. It ends an offer that nobody answers
-/// (product: ACK with all ports 0, then BYE).
-pub(crate) fn declined(offer: &[u8]) -> Vec<u8> {
-    let mut answer = Vec::with_capacity(offer.len());
-    let mut in_media = false;
-    for line in offer.split_inclusive(|&byte| byte == b'\n') {
-        if line.starts_with(b"m=") {
-            in_media = true;
-            let mut fields = line.splitn(3, |&byte| byte == b' ');
-            let (media, rest) = (fields.next().unwrap_or(b""), fields.nth(1).unwrap_or(b""));
-            answer.extend_from_slice(media);
-            answer.extend_from_slice(b" 0 ");
-            answer.extend_from_slice(rest);
-        } else if !in_media {
-            answer.extend_from_slice(line);
-        }
-    }
-    answer
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -242,13 +222,5 @@ mod tests {
         session.refused();
         assert_eq!(session.remote(), b"offer 1");
         assert_eq!(session.exchange(), Exchange::Idle);
-    }
-
-    #[test]
-    fn a_declined_offer_keeps_its_streams_with_port_0() {
-        let offer = b"v=0\r\no=a 1 1 IN IP4 h\r\ns=-\r\nt=0 0\r\nm=audio 4 RTP/AVP 0 8\r\na=x\r\nm=video 5 RTP/AVP 9\r\n";
-        let expected =
-            "v=0\r\no=a 1 1 IN IP4 h\r\ns=-\r\nt=0 0\r\nm=audio 0 RTP/AVP 0 8\r\nm=video 0 RTP/AVP 9\r\n";
-        assert_eq!(String::from_utf8(declined(offer)).unwrap(), expected);
     }
 }

@@ -1,7 +1,8 @@
-//! The one line of SDP (RFC 8866) that a B2BUA without media has to understand: `o=`. All else passes unread.
+//! What a B2BUA without media has to understand of SDP (RFC 8866): the `o=` line, and, where it joins two parties that
+//! did not call each other, directions and media lines. All else passes unread.
 //!
 //! Lines end with CRLF or, from careless peers, LF alone. Not here: when which description is sent, and with which
-//! version; that is `sip::offer_answer`, the only caller.
+//! version; that is `sip::offer_answer`.
 
 use std::ops::Range;
 
@@ -42,6 +43,178 @@ impl Origin {
     }
 }
 
+/// The lines of a description, each with its end.
+fn lines(sdp: &[u8]) -> impl Iterator<Item = &[u8]> + Clone {
+    sdp.split_inclusive(|&byte| byte == b'\n')
+}
+
+/// A line without its end.
+fn text(line: &[u8]) -> &[u8] {
+    line.trim_ascii_end()
+}
+
+fn is_direction(line: &[u8]) -> bool {
+    matches!(text(line), b"a=sendrecv" | b"a=sendonly" | b"a=recvonly" | b"a=inactive")
+}
+
+/// The description of a party as an offer to somebody else (RFC 3725 section 4): every direction `sendrecv`, whoever
+/// holds whom just now, and either DTLS role open (RFC 5763 section 5). Media lines keep number and order.
+pub fn as_offer(sdp: &[u8]) -> Vec<u8> {
+    let mut offer = Vec::with_capacity(sdp.len() + 16);
+    for line in lines(sdp) {
+        let end = &line[text(line).len()..];
+        let instead: &[u8] = match line {
+            _ if is_direction(line) => b"a=sendrecv",
+            _ if line.starts_with(b"a=setup:") => b"a=setup:actpass",
+            _ => text(line),
+        };
+        offer.extend_from_slice(instead);
+        offer.extend_from_slice(end);
+    }
+    offer
+}
+
+/// The description of a party as one that holds: nothing is sent and nothing is wanted.
+pub fn on_hold(sdp: &[u8]) -> Vec<u8> {
+    let mut held = Vec::with_capacity(sdp.len() + 32);
+    for line in lines(sdp).filter(|line| !is_direction(line)) {
+        held.extend_from_slice(text(line));
+        held.extend_from_slice(b"\r\n");
+        if line.starts_with(b"m=") {
+            held.extend_from_slice(b"a=inactive\r\n");
+        }
+    }
+    held
+}
+
+/// The answer that declines every stream of `offer`: its lines with all ports 0.
+pub fn declined(offer: &[u8]) -> Vec<u8> {
+    let mut answer = Vec::with_capacity(offer.len());
+    let mut in_media = false;
+    for line in lines(offer) {
+        if line.starts_with(b"m=") {
+            in_media = true;
+            push_declined(&mut answer, line);
+        } else if !in_media {
+            answer.extend_from_slice(line);
+        }
+    }
+    answer
+}
+
+/// A media line with port 0 (RFC 3264 section 6).
+fn push_declined(out: &mut Vec<u8>, line: &[u8]) {
+    let mut fields = line.splitn(3, |&byte| byte == b' ');
+    let (media, rest) = (fields.next().unwrap_or(b""), fields.nth(1).unwrap_or(b""));
+    out.extend_from_slice(media);
+    out.extend_from_slice(b" 0 ");
+    out.extend_from_slice(rest);
+}
+
+/// `sdp` with as many media lines as `like` has at least: what is missing is added with port 0, since the lines of a
+/// session can be declined but never go away (RFC 3264 section 8).
+pub fn padded(sdp: &[u8], like: &[u8]) -> Vec<u8> {
+    let media = |sdp| lines(sdp).filter(|line| line.starts_with(b"m="));
+    let mut padded = sdp.to_vec();
+    let mut missing = media(like).skip(media(sdp).count()).peekable();
+    if missing.peek().is_some() && !padded.ends_with(b"\n") {
+        padded.extend_from_slice(b"\r\n");
+    }
+    missing.for_each(|line| push_declined(&mut padded, line));
+    padded
+}
+
+/// One media line with what belongs to it.
+#[derive(Clone, Copy)]
+struct Media<'a> {
+    /// `m=` and all lines up to the next one.
+    section: &'a [u8],
+    /// All lines before the first `m=`.
+    session: &'a [u8],
+}
+
+/// The media lines of a description.
+fn media(sdp: &[u8]) -> impl Iterator<Item = Media<'_>> + Clone {
+    let starts = |sdp: &[u8], from: usize| {
+        let mut at = from;
+        lines(&sdp[from..]).find_map(|line| {
+            let start = at;
+            at += line.len();
+            line.starts_with(b"m=").then_some(start)
+        })
+    };
+    let first = starts(sdp, 0);
+    let session = &sdp[..first.unwrap_or(sdp.len())];
+    let mut next = first;
+    std::iter::from_fn(move || {
+        let start = next?;
+        // Past the `m` of this one.
+        let line_end = start + lines(&sdp[start..]).next().map_or(0, <[u8]>::len);
+        next = starts(sdp, line_end);
+        Some(Media { section: &sdp[start..next.unwrap_or(sdp.len())], session })
+    })
+}
+
+impl<'a> Media<'a> {
+    /// The fields of the `m=` line: media, port, protocol, formats.
+    fn fields(self) -> impl Iterator<Item = &'a [u8]> + Clone {
+        let line = lines(self.section).next().unwrap_or(b"");
+        text(line).split(|&byte| byte == b' ').filter(|field| !field.is_empty())
+    }
+
+    fn port(self) -> &'a [u8] {
+        self.fields().nth(1).unwrap_or(b"0")
+    }
+
+    fn formats(self) -> impl Iterator<Item = &'a [u8]> + Clone {
+        self.fields().skip(3)
+    }
+
+    /// The lines of that beginning, of the media line itself or, if it has none, of the session.
+    fn told(self, fits: impl Fn(&[u8]) -> bool + Copy) -> impl Iterator<Item = &'a [u8]> {
+        let own = move |part: &'a [u8]| lines(part).map(text).filter(move |line| fits(line));
+        let part = if own(self.section).next().is_some() { self.section } else { self.session };
+        own(part)
+    }
+
+    /// `a=sendrecv` where nothing is said (RFC 8866 section 6.7).
+    fn direction(self) -> &'a [u8] {
+        self.told(is_direction).last().unwrap_or(b"a=sendrecv")
+    }
+}
+
+/// What a party needs to know to send to another, beside address and port. The DTLS role is told by each answer anew.
+fn is_key(line: &[u8]) -> bool {
+    [&b"a=fingerprint:"[..], b"a=crypto:", b"a=ice-ufrag:", b"a=ice-pwd:", b"a=candidate:"]
+        .iter()
+        .any(|start| line.starts_with(start))
+}
+
+/// Whether a party that was `told` one description of its partner, and answered it with `own`, can go on as it is now
+/// that the partner's description is `now`: the same address, port, direction and keys for each stream that it has, and
+/// every codec that it may send is still wanted.
+pub fn accord(told: &[u8], own: &[u8], now: &[u8]) -> bool {
+    let same = |one: Media<'_>, two: Media<'_>| {
+        one.fields().take(3).eq(two.fields().take(3))
+            && one.direction() == two.direction()
+            && one.told(|line| line.starts_with(b"c=")).eq(two.told(|line| line.starts_with(b"c=")))
+            && one.told(is_key).eq(two.told(is_key))
+    };
+    let (mut told, mut now) = (media(told), media(now));
+    for own in media(own) {
+        let (told, now) = (told.next(), now.next());
+        if own.port() == b"0" {
+            continue;
+        }
+        let (Some(told), Some(now)) = (told, now) else { return false };
+        let wanted = |format| now.formats().any(|other| other == format);
+        if !same(told, now) || !own.formats().all(wanted) {
+            return false;
+        }
+    }
+    true
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -73,6 +246,80 @@ mod tests {
             b"o=- 1 \xff IN IP4 0",
         ] {
             assert_eq!(Origin::find(sdp), None, "{}", sdp.escape_ascii());
+        }
+    }
+
+    const PHONE: &str = "v=0\r\no=a 1 1 IN IP4 10.0.0.1\r\ns=-\r\nc=IN IP4 10.0.0.1\r\nt=0 0\r\nm=audio 4000 RTP/AVP 0 8 101\r\n\
+        a=rtpmap:101 telephone-event/8000\r\na=sendonly\r\nm=video 0 RTP/AVP 31\r\n";
+
+    #[test]
+    fn an_offer_to_somebody_else_holds_nobody_and_takes_any_role() {
+        let sdp = format!("{PHONE}a=setup:active\r\na=inactive");
+        let offer = String::from_utf8(as_offer(sdp.as_bytes())).unwrap();
+        assert_eq!(
+            offer,
+            sdp.replace("a=sendonly", "a=sendrecv")
+                .replace("active\r", "actpass\r")
+                .replace("a=inactive", "a=sendrecv")
+        );
+        assert_eq!(as_offer(b"v=0\na=recvonly\n"), b"v=0\na=sendrecv\n");
+    }
+
+    #[test]
+    fn on_hold_every_media_line_is_inactive() {
+        let held = String::from_utf8(on_hold(PHONE.as_bytes())).unwrap();
+        assert_eq!(held.matches("a=inactive").count(), 2);
+        assert!(!held.contains("a=sendonly"));
+        assert!(held.contains("m=audio 4000 RTP/AVP 0 8 101\r\na=inactive\r\n"), "{held}");
+    }
+
+    #[test]
+    fn a_declined_offer_keeps_its_streams_with_port_0() {
+        let offer = b"v=0\r\no=a 1 1 IN IP4 h\r\ns=-\r\nt=0 0\r\nm=audio 4 RTP/AVP 0 8\r\na=x\r\nm=video 5 RTP/AVP 9\r\n";
+        let expected =
+            "v=0\r\no=a 1 1 IN IP4 h\r\ns=-\r\nt=0 0\r\nm=audio 0 RTP/AVP 0 8\r\nm=video 0 RTP/AVP 9\r\n";
+        assert_eq!(String::from_utf8(declined(offer)).unwrap(), expected);
+    }
+
+    #[test]
+    fn media_lines_never_go_away() {
+        let one = b"v=0\r\nm=audio 9 RTP/AVP 0";
+        let padded_text = String::from_utf8(padded(one, PHONE.as_bytes())).unwrap();
+        assert_eq!(padded_text, "v=0\r\nm=audio 9 RTP/AVP 0\r\nm=video 0 RTP/AVP 31\r\n");
+        assert_eq!(padded(PHONE.as_bytes(), one), PHONE.as_bytes(), "more than enough");
+    }
+
+    #[test]
+    fn what_a_partner_has_to_be_told() {
+        let told = PHONE;
+        let own = "v=0\r\nc=IN IP4 9.9.9.9\r\nm=audio 7 RTP/AVP 0 101\r\nm=video 0 RTP/AVP 31\r\n";
+        let holds = |now: &str| accord(told.as_bytes(), own.as_bytes(), now.as_bytes());
+        assert!(holds(told));
+        assert!(holds(&told.replace("RTP/AVP 0 8 101", "RTP/AVP 0 101")), "what it does not send is no loss");
+        assert!(holds(&told.replace("o=a 1 1", "o=a 1 2").replace("s=-", "s=x")), "names mean nothing");
+        assert!(holds(&told.replace("video 0", "video 12")), "a stream that it declined");
+        for (from, to) in [
+            ("audio 4000", "audio 4002"),
+            ("c=IN IP4 10.0.0.1", "c=IN IP4 10.0.0.2"),
+            ("a=sendonly", "a=sendrecv"),
+            ("a=sendonly\r\n", ""),
+            ("RTP/AVP 0 8 101", "RTP/AVP 8 101"),
+            ("RTP/AVP 0 8", "RTP/SAVP 0 8"),
+            ("a=sendonly", "a=sendonly\r\na=crypto:1 AES_CM_128_HMAC_SHA1_80 inline:x"),
+            ("a=sendonly", "a=sendonly\r\nc=IN IP4 10.0.0.9"),
+        ] {
+            assert!(!holds(&told.replacen(from, to, 1)), "{from} -> {to}");
+        }
+        assert!(!holds("v=0\r\n"), "no stream any more");
+    }
+
+    #[test]
+    fn anything_can_be_compared() {
+        for sdp in [&b""[..], b"m=", b"m=\nm=\n", b"m=audio", b"\n\n", b"a=x\r\nm=audio 0 x\r\n"] {
+            for other in [&b""[..], b"m=", PHONE.as_bytes()] {
+                let _ =
+                    (accord(sdp, other, sdp), accord(other, sdp, other), padded(sdp, other), on_hold(sdp));
+            }
         }
     }
 }

@@ -89,6 +89,8 @@ const DICTIONARY: &[&[u8]] = &[
     b"${",
     b"method = \"bye\"\n",
     b"on_failure = { unknown = [\"agent\"] }\n",
+    b"on_failure = [\"invite\", \"a\", \"agent\"]\n",
+    b"method = \"attended\"\nrequire = \"proven\"\n",
 ];
 
 fn mutate(random: &mut Random, corpus: &[Vec<u8>], input: &mut Vec<u8>) {

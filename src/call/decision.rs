@@ -265,20 +265,19 @@ fn choose(
 
 fn method(given: &Given, destination: &Destination, route: Option<&Route>) -> Result<Method, Refusal> {
     let invalid = |message: String| Err(Refusal::Invalid(vec![Invalid { field: "method".into(), message }]));
-    let method = match given.method.as_deref() {
+    let method = match given.method.as_deref().map(|name| (name, Method::parse(name))) {
         None => destination.method,
-        Some("refer") => Method::Refer,
-        Some("bye") => Method::Bye,
-        Some(known @ ("invite" | "attended" | "redirect")) => {
-            return invalid(format!("`{known}` is not carried out yet; use `refer` or `bye`"));
-        }
-        Some(other) => return invalid(format!("`{other}` is no method; use `refer` or `bye`")),
+        Some((_, Some(method))) => method,
+        Some((other, None)) => return invalid(format!("`{other}` is no method; use `refer` or `bye`")),
     };
     match method {
         Method::Refer if route.is_none() => {
             invalid(format!("`refer` needs a route, and `{}` has none", destination.id))
         }
         Method::Refer | Method::Bye => Ok(method),
+        Method::Invite | Method::Attended | Method::Redirect => {
+            invalid(format!("`{}` is not carried out yet; use `refer` or `bye`", method.name()))
+        }
     }
 }
 
@@ -286,6 +285,8 @@ fn way(facts: &Facts, method: Method, answered: bool) -> Way {
     match (method, answered, facts.trunk.unanswered) {
         (Method::Bye, _, _) => Way::Bye,
         (Method::Refer, true, _) => Way::Refer,
+        (Method::Redirect, _, _) => Way::Redirect,
+        (Method::Invite | Method::Attended, _, _) => Way::Invite,
         (Method::Refer, false, Unanswered::Invite) => Way::Invite,
         (Method::Refer, false, Unanswered::Redirect) => Way::Redirect,
     }

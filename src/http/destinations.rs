@@ -75,7 +75,7 @@ fn view(table: &Table, destination: &Destination) -> Value {
 }
 
 fn ladder(ladder: &Ladder) -> Value {
-    let names = |steps: &[Step]| -> Vec<&'static str> { steps.iter().map(|step| step.name()).collect() };
+    let names = |steps: &[Step]| -> Vec<String> { steps.iter().map(|step| step.name().to_owned()).collect() };
     if ladder.by_cause.is_empty() {
         return names(&ladder.default).into();
     }

@@ -259,6 +259,8 @@ fn ad_hoc(route: Route) -> Destination {
         name: route.text().into(),
         description: "".into(),
         method: Method::Refer,
+        brief: false,
+        require_proven: false,
         route: Some(route),
         trunk: None,
         caller_id: None,

@@ -32,9 +32,11 @@ impl Next {
 impl Handoff {
     /// The next step after an attempt that ended with `cause`. An agent that has gone is not a place to return to.
     pub(crate) fn next(&mut self, cause: Cause, agent_is_there: bool) -> Next {
-        while let Some(step) = self.plan.destination.on_failure.next(cause, self.position) {
+        while let Some(step) = self.plan.destination.on_failure.steps(cause).get(self.position) {
             self.position += 1;
             match step {
+                // A handoff has one attempt: other methods and destinations are passed over.
+                Step::Method(_) | Step::Destination(_) => {}
                 Step::Agent if !agent_is_there => {}
                 Step::Agent => return Next::Agent,
                 Step::Bye => return Next::Bye,

@@ -170,6 +170,10 @@ impl Note<'_> {
 
     /// Suggests the nearest of `known` to `wrong`, if one is near.
     pub fn nearest<'k>(self, wrong: &str, known: impl IntoIterator<Item = &'k str>) -> Self {
+        // Looking is the dear part of a fault, and the ones that are only counted are the many.
+        if self.0.is_none() {
+            return self;
+        }
         match nearest(wrong, known) {
             Some(name) => self.help(format!("did you mean `{name}`?")),
             None => self,

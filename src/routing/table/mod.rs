@@ -1,8 +1,10 @@
 //! A destination table: one immutable state of an environment's destinations. It is read from TOML, held in an
 //! `Arc` by every handoff that began with it, and never changed.
 
+mod ladder;
 mod read;
 
+pub use ladder::{Ladder, Step};
 pub use read::{MAX_DESTINATIONS, MAX_ID, is_id, read};
 pub(crate) use read::{check_id, expected_ids};
 
@@ -12,7 +14,6 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use super::explain::Cause;
 pub use super::headers::HeaderTemplate;
 use super::profile::{Overrides, Placement, Profile};
 pub use super::route::Route;
@@ -58,16 +59,58 @@ impl Table {
 pub enum Method {
     /// A blind REFER inside the caller leg (RFC 3515).
     Refer,
+    /// Baton calls the route and joins caller and target (RFC 3725).
+    Invite,
+    /// Baton calls the route first, then refers the caller to it with Replaces (RFC 5589 §7).
+    Attended,
     /// A BYE to the caller leg with headers and a Reason: the PBX goes on.
     Bye,
+    /// A 302 with the route as Contact; only before the caller leg is answered.
+    Redirect,
 }
 
 impl Method {
+    /// Every method.
+    pub const ALL: [Self; 5] = [Self::Refer, Self::Invite, Self::Attended, Self::Bye, Self::Redirect];
+
     /// The name as the table, the API and the logs write it.
     pub fn name(self) -> &'static str {
         match self {
             Self::Refer => "refer",
+            Self::Invite => "invite",
+            Self::Attended => "attended",
             Self::Bye => "bye",
+            Self::Redirect => "redirect",
+        }
+    }
+
+    /// The method of that name.
+    pub fn parse(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|method| method.name() == name)
+    }
+
+    /// Whether it moves the caller to the destination's route. A `bye` only gives the caller back.
+    pub fn needs_route(self) -> bool {
+        match self {
+            Self::Refer | Self::Invite | Self::Attended | Self::Redirect => true,
+            Self::Bye => false,
+        }
+    }
+
+    /// Whether its success can be [proven](Destination::require_proven): the target's own answer is seen, or its dialog is
+    /// seen to be replaced.
+    pub fn is_proven(self) -> bool {
+        match self {
+            Self::Invite | Self::Attended => true,
+            Self::Refer | Self::Bye | Self::Redirect => false,
+        }
+    }
+
+    /// Whether an attempt by it can end as `unknown`: only a REFER is accepted without a result.
+    pub fn ends_unknown(self) -> bool {
+        match self {
+            Self::Refer | Self::Attended => true,
+            Self::Invite | Self::Bye | Self::Redirect => false,
         }
     }
 }
@@ -79,7 +122,7 @@ pub struct Timeouts {
     pub response: Duration,
     /// From the 2xx to the final NOTIFY; starts again at each provisional one, [`OUTCOME_CAP`] at most.
     pub outcome: Duration,
-    /// How long a target may ring (the INVITE to a fallback before the caller leg is answered).
+    /// How long a target may ring that Baton calls itself, also for a `refer` before the caller leg is answered.
     pub ring: Duration,
     /// The whole handoff.
     pub total: Duration,
@@ -116,7 +159,12 @@ pub struct Destination {
     pub description: Arc<str>,
     /// How the caller is moved there.
     pub method: Method,
-    /// Where it lies. Always there for [`Method::Refer`].
+    /// Whether the agent speaks with the target before the caller is moved to it. Only with [`Method::Attended`].
+    pub brief: bool,
+    /// Whether a handoff here succeeds only when that is proven (`require = "proven"`). Then its method, and every step of
+    /// `on_failure` that does not end the handoff, can be proven, too.
+    pub require_proven: bool,
+    /// Where it lies. Always there for a method that [needs it](Method::needs_route).
     pub route: Option<Route>,
     /// The trunk for an INVITE to a number; `None`: the caller's own.
     pub trunk: Option<Id>,
@@ -151,61 +199,6 @@ impl Destination {
     }
 }
 
-/// What follows a failed attempt.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Step {
-    /// Give the caller back to the agent, who never left.
-    Agent,
-    /// Hand the call back by BYE with the destination's headers.
-    Bye,
-    /// End the call by a plain BYE.
-    Hangup,
-}
-
-impl Step {
-    /// The name as the table, the API and the logs write it.
-    pub fn name(self) -> &'static str {
-        match self {
-            Self::Agent => "agent",
-            Self::Bye => "bye",
-            Self::Hangup => "hangup",
-        }
-    }
-}
-
-/// `on_failure`: steps for every cause, or by cause.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Ladder {
-    /// Steps for the causes that `by_cause` does not name. Never covers [`Cause::Unknown`].
-    pub default: Vec<Step>,
-    /// Steps for the causes that are named.
-    pub by_cause: BTreeMap<Cause, Vec<Step>>,
-}
-
-impl Default for Ladder {
-    fn default() -> Self {
-        Self { default: vec![Step::Agent], by_cause: BTreeMap::new() }
-    }
-}
-
-impl Ladder {
-    /// The step at `position` (0 first) after an attempt that ended with `cause`; `None` when there is none left.
-    ///
-    /// [`Cause::Unknown`] takes a step only where it is named: after a 2xx the caller may already be talking to
-    /// somebody. [`Cause::LostByReceiver`] takes none, because the caller leg is gone.
-    pub fn next(&self, cause: Cause, position: usize) -> Option<Step> {
-        let steps = match cause {
-            Cause::LostByReceiver => return None,
-            Cause::Unknown => self.by_cause.get(&cause)?,
-            Cause::Refused | Cause::Busy | Cause::NoAnswer | Cause::Unreachable | Cause::Failed => {
-                self.by_cause.get(&cause).unwrap_or(&self.default)
-            }
-        };
-        steps.get(position).copied()
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::super::file::{Severity, Source};
@@ -214,32 +207,6 @@ mod tests {
     fn table(text: &str) -> Table {
         let (table, diagnostics) = read(&Source::new("t", text), &"production".into(), None);
         table.unwrap_or_else(|| panic!("{diagnostics:#?}"))
-    }
-
-    fn ladder(on_failure: &str) -> Ladder {
-        let text = format!("default = \"a\"\n[destination.a]\nroute = \"+14155550123\"\n{on_failure}\n");
-        table(&text).find("a").expect("the default").on_failure.clone()
-    }
-
-    #[test]
-    fn unknown_takes_a_step_only_where_it_is_named() {
-        for text in ["", "on_failure = [\"hangup\"]", "on_failure = { default = [\"hangup\"] }"] {
-            assert_eq!(ladder(text).next(Cause::Unknown, 0), None, "{text}");
-            assert_eq!(ladder(text).next(Cause::LostByReceiver, 0), None, "{text}");
-        }
-        let named = ladder("on_failure = { unknown = [\"bye\"] }");
-        assert_eq!(named.next(Cause::Unknown, 0), Some(Step::Bye));
-        assert_eq!(named.next(Cause::Unknown, 1), None);
-        assert_eq!(named.next(Cause::Busy, 0), Some(Step::Agent), "the default of all others");
-    }
-
-    #[test]
-    fn a_named_cause_wins_over_the_default() {
-        let ladder = ladder("on_failure = { busy = [\"hangup\"], default = [\"bye\"] }");
-        assert_eq!(ladder.next(Cause::Busy, 0), Some(Step::Hangup));
-        assert_eq!(ladder.next(Cause::Refused, 0), Some(Step::Bye));
-        assert_eq!(ladder.next(Cause::Refused, 1), None);
-        assert_eq!(Ladder::default().next(Cause::Failed, 0), Some(Step::Agent));
     }
 
     #[test]

@@ -1,5 +1,9 @@
 //! Reads a destination table from TOML. Every key is carried out or refused by name.
 
+mod chains;
+mod keys;
+mod steps;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
 use std::ops::Range;
@@ -7,20 +11,20 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use sha2::{Digest, Sha256};
-use toml::de::DeValue;
 
 use super::{
-    DEFAULT_REASON, Destination, HeaderTemplate, Id, Ladder, Method, OUTCOME_CAP, Route, Step, Table,
-    Timeouts, Undefined,
+    DEFAULT_REASON, Destination, HeaderTemplate, Id, Method, OUTCOME_CAP, Route, Table, Timeouts, Undefined,
 };
 use crate::routing::address::AddressError;
-use crate::routing::explain::Cause;
 use crate::routing::file::{At, Diagnostic, Report, Section, Source, nearest, quoted, with_article};
 use crate::routing::headers::{self, HeaderError};
-use crate::routing::profile::{Overrides, Placement};
+use crate::routing::profile::Overrides;
 use crate::routing::route::RouteError;
 use crate::routing::template::{Part, Source as From, Template, TemplateError, misspelt_built_in};
 use crate::wire::grammar::{self, Params};
+use chains::Row;
+use keys::InPlay;
+use steps::Own;
 
 /// The most destinations that one table holds.
 pub const MAX_DESTINATIONS: usize = 10_000;
@@ -67,13 +71,14 @@ pub fn read(
         return (None, report.finish());
     }
     let ids: BTreeSet<&str> = sections.iter().map(|(id, _)| id.value).collect();
-    let mut destinations = BTreeMap::new();
+    let mut rows = Vec::with_capacity(sections.len());
     for (id, section) in sections {
         let reader = Reader { report: &mut report, ids: &ids, trunks };
-        if let Some(destination) = reader.destination(&id, section) {
-            destinations.insert(Arc::clone(&destination.id), Arc::new(destination));
-        }
+        rows.extend(reader.destination(&id, section));
     }
+    chains::check(&mut report, &mut rows, ids.len());
+    let destinations: BTreeMap<Id, Arc<Destination>> =
+        rows.into_iter().map(|row| (Arc::clone(&row.destination.id), Arc::new(row.destination))).collect();
     if let Some(default) = &default
         && !ids.contains(default.value)
     {
@@ -126,7 +131,7 @@ struct Reader<'r, 's, 'i> {
 }
 
 impl<'a> Reader<'_, '_, '_> {
-    fn destination(mut self, id: &At<&str>, mut section: Section<'a>) -> Option<Destination> {
+    fn destination(mut self, id: &At<&str>, mut section: Section<'a>) -> Option<Row> {
         check_id(self.report, id);
         if RESERVED_IDS.contains(&id.value) {
             self.report
@@ -136,87 +141,44 @@ impl<'a> Reader<'_, '_, '_> {
         let name = self.text(&mut section, "name", 200);
         let description = self.text(&mut section, "description", 4000);
         let method = self.method(&mut section);
+        let brief = section.boolean(self.report, "brief").unwrap_or(false);
+        let require = self.require(&mut section);
+        let method = method.map(|method| self.proven(method, require.as_ref()));
         let route = self.route(&mut section);
         let trunk = self.trunk(&mut section);
         let caller_id = self.template(&mut section, "caller_id").map(|found| found.value);
         let headers = self.headers(&mut section);
-        let on_failure = self.ladder(&mut section);
-        let timeouts = self.timeouts(&mut section, method);
+        let on_failure =
+            self.on_failure(&mut section, &Own { id: id.value, method, require_proven: require.is_some() });
+        let in_play = method.map(|method| InPlay::new(method, &on_failure));
+        let timeouts = self.timeouts(&mut section, in_play.as_ref());
         let undefined = section
             .choice(self.report, "undefined", &[("leave", Undefined::Leave), ("refuse", Undefined::Refuse)])
             .unwrap_or(Undefined::Leave);
         let reason = self.reason(&mut section).unwrap_or_else(|| DEFAULT_REASON.into());
         let overrides = Overrides::read(&mut section, self.report);
-        self.refuse(&mut section);
-        self.check(&section, id, method, route.as_ref(), &overrides);
+        section.refuse(self.report, "rule", "remove it: decisions name the destination that they mean");
+        section.refuse(self.report, "weight", "remove it");
+        self.check(&section, id, in_play.as_ref(), route.as_ref(), &overrides);
         section.finish(self.report);
-        Some(Destination {
+        let destination = Destination {
             id: id.value.into(),
             name: name.unwrap_or(id.value).into(),
             description: description.unwrap_or_default().into(),
             method: method?,
+            brief,
+            require_proven: require.is_some(),
             route,
             trunk,
             caller_id,
             headers,
-            on_failure,
+            on_failure: on_failure.ladder(),
             timeouts,
             undefined,
             reason,
             overrides,
-        })
-    }
-
-    /// What the keys of one destination say together.
-    fn check(
-        &mut self,
-        section: &Section<'_>,
-        id: &At<&str>,
-        method: Option<Method>,
-        route: Option<&Route>,
-        overrides: &Overrides,
-    ) {
-        match method {
-            Some(Method::Refer) if !section.contains("route") => {
-                self.report
-                    .missing(id.span.clone(), format!("`route` is missing in [destination.{}]", id.value))
-                    .expected(ROUTE_FORM)
-                    .help("method \"refer\" needs a route; method \"bye\" needs none");
-            }
-            Some(Method::Bye) => {
-                for key in [
-                    "route",
-                    "trunk",
-                    "caller_id",
-                    "header_placement",
-                    "referred_by",
-                    "notify_200",
-                    "refer_to_host",
-                ] {
-                    if section.contains(key) {
-                        let message = format!("`{key}` means nothing with method \"bye\"");
-                        self.report
-                            .error(section.key_span(key), message)
-                            .help("remove it, or choose method \"refer\"");
-                    }
-                }
-            }
-            Some(Method::Refer) | None => {}
-        }
-        let embedded = matches!(overrides.header_placement, Some(Placement::ReferTo | Placement::Both));
-        if embedded && matches!(route, Some(Route::Tel { .. })) {
-            self.report
-                .error(section.key_span("header_placement"), "a `tel:` URI cannot carry headers")
-                .expected("header_placement = \"request\", or a route as a `sip:` URI");
-        }
-        if overrides.refer_to_host.is_some() && matches!(route, Some(Route::Sip(_) | Route::Tel { .. })) {
-            self.report
-                .error(
-                    section.key_span("refer_to_host"),
-                    "`refer_to_host` means nothing where the route is a URI",
-                )
-                .help("a URI is sent as written: put the host there");
-        }
+        };
+        Some(Row { destination, place: id.span.start, lists: on_failure.lists })
     }
 
     fn text(&mut self, section: &mut Section<'a>, key: &'static str, most: usize) -> Option<&'a str> {
@@ -231,28 +193,55 @@ impl<'a> Reader<'_, '_, '_> {
         Some(found.value)
     }
 
-    fn method(&mut self, section: &mut Section<'_>) -> Option<Method> {
-        const EXPECTED: &str = "\"refer\" (the default) or \"bye\"";
+    /// `require`: the place of its value if it asks for proof.
+    fn require(&mut self, section: &mut Section<'_>) -> Option<Range<usize>> {
+        const FORM: &str = "\"proven\"";
+        let found = section.string(self.report, "require", FORM)?;
+        if found.value == "proven" {
+            return Some(found.span);
+        }
+        let note = self.report.error(found.span, format!("`{}` is no `require`", found.value)).expected(FORM);
+        match nearest(found.value, ["proven"]) {
+            Some(near) => note.help(format!("did you mean `{near}`?")),
+            None => note.help("remove it to take what the receiver reports for the result"),
+        };
+        None
+    }
+
+    /// `method`, and where it is written.
+    fn method(&mut self, section: &mut Section<'_>) -> Option<(Method, Option<Range<usize>>)> {
+        const EXPECTED: &str = "one of `refer` (the default), `invite`, `attended`, `bye` or `redirect`";
         if !section.has("method") {
-            return Some(Method::Refer);
+            return Some((Method::Refer, None));
         }
         let found = section.string(self.report, "method", EXPECTED)?;
-        match found.value {
-            "refer" => Some(Method::Refer),
-            "bye" => Some(Method::Bye),
-            "invite" | "attended" | "redirect" => {
-                let message = format!("method \"{}\" is not carried out yet", found.value);
-                self.report.error(found.span, message).expected(EXPECTED);
-                None
-            }
-            other => {
-                self.report
-                    .error(found.span, format!("`{other}` is no method"))
-                    .expected(EXPECTED)
-                    .nearest(other, ["refer", "bye"]);
-                None
-            }
+        let method = Method::parse(found.value);
+        if method.is_none() {
+            self.report
+                .error(found.span.clone(), format!("`{}` is no method", found.value))
+                .expected(EXPECTED)
+                .nearest(found.value, Method::ALL.map(Method::name));
         }
+        Some((method?, Some(found.span)))
+    }
+
+    /// The method, reported if it cannot prove what `require` asks for.
+    fn proven(
+        &mut self,
+        (method, written): (Method, Option<Range<usize>>),
+        require: Option<&Range<usize>>,
+    ) -> Method {
+        if let Some(require) = require
+            && !method.is_proven()
+        {
+            let default = if written.is_some() { "" } else { ", which is the default" };
+            let message = format!("`require = \"proven\"` forbids method \"{}\"{default}", method.name());
+            self.report
+                .error(written.unwrap_or_else(|| require.clone()), message)
+                .expected("method \"invite\" or \"attended\"")
+                .help("choose one of them, or remove `require`");
+        }
+        method
     }
 
     fn route(&mut self, section: &mut Section<'_>) -> Option<Route> {
@@ -328,7 +317,7 @@ impl<'a> Reader<'_, '_, '_> {
         headers
     }
 
-    fn timeouts(&mut self, section: &mut Section<'a>, method: Option<Method>) -> Timeouts {
+    fn timeouts(&mut self, section: &mut Section<'a>, in_play: Option<&InPlay>) -> Timeouts {
         let mut timeouts = Timeouts::default();
         let Some(mut table) = section.section(self.report, "timeouts") else { return timeouts };
         let shortest = Duration::from_millis(100);
@@ -341,20 +330,14 @@ impl<'a> Reader<'_, '_, '_> {
         read("outcome", &mut timeouts.outcome, OUTCOME_CAP);
         read("ring", &mut timeouts.ring, Duration::from_secs(300));
         read("total", &mut timeouts.total, Duration::from_secs(900));
-        if timeouts.total < timeouts.response {
+        let refers = in_play.is_none_or(|in_play| in_play.refers());
+        if refers && timeouts.total < timeouts.response {
             self.report
                 .error(table.key_span("total"), "`total` ends before `response` does")
                 .expected("a `total` that is at least as long as each part");
         }
-        if method == Some(Method::Bye) {
-            for key in ["outcome", "ring"] {
-                if table.contains(key) {
-                    let message = format!("`{key}` means nothing with method \"bye\"");
-                    self.report
-                        .error(table.key_span(key), message)
-                        .help("remove it, or choose method \"refer\"");
-                }
-            }
+        if let Some(in_play) = in_play {
+            in_play.check_timeouts(self.report, &table);
         }
         table.finish(self.report);
         timeouts
@@ -379,127 +362,6 @@ impl<'a> Reader<'_, '_, '_> {
             return None;
         }
         Some(found.value.into())
-    }
-
-    fn refuse(&mut self, section: &mut Section<'_>) {
-        for (key, instead) in [
-            ("rule", "remove it: decisions name the destination that they mean"),
-            ("weight", "remove it"),
-            ("brief", "remove it"),
-        ] {
-            section.refuse(self.report, key, instead);
-        }
-        section.refuse(
-            self.report,
-            "require",
-            "remove it: the methods that prove an outcome are not there yet; a REFER's success is at best `reported`",
-        );
-    }
-
-    fn ladder(&mut self, section: &mut Section<'a>) -> Ladder {
-        const FORM: &str = "a list of steps like [\"agent\"], or a table of such lists by cause";
-        let Some(found) = section.take("on_failure") else { return Ladder::default() };
-        let mut ladder = Ladder::default();
-        match found.value {
-            DeValue::Array(_) => {
-                if let Some(steps) = self.steps(&found) {
-                    ladder.default = steps;
-                }
-            }
-            DeValue::Table(table) => {
-                const CAUSES: [Cause; 6] = [
-                    Cause::Refused,
-                    Cause::Busy,
-                    Cause::NoAnswer,
-                    Cause::Unreachable,
-                    Cause::Failed,
-                    Cause::Unknown,
-                ];
-                let causes = || CAUSES.iter().map(|c| c.name()).chain(["default"]);
-                for (name, value) in table {
-                    let steps = self.steps(&At { value: value.get_ref(), span: value.span() });
-                    let key: &str = name.get_ref();
-                    match CAUSES.iter().find(|cause| cause.name() == key) {
-                        Some(cause) => {
-                            ladder.by_cause.insert(*cause, steps.unwrap_or_default());
-                        }
-                        None if key == "default" => ladder.default = steps.unwrap_or_default(),
-                        None => {
-                            self.report
-                                .error(name.span(), format!("`{key}` is no cause"))
-                                .expected(format!("one of {}", quoted(causes())))
-                                .nearest(key, causes());
-                        }
-                    }
-                }
-            }
-            other => {
-                self.report
-                    .error(found.span, format!("`on_failure` is {}", with_article(other)))
-                    .expected(FORM);
-            }
-        }
-        ladder
-    }
-
-    /// One list of steps. Each step that exists today ends the handoff, so a list has one.
-    fn steps(&mut self, found: &At<&DeValue<'_>>) -> Option<Vec<Step>> {
-        const STEPS: &str = "`agent`, `bye` or `hangup`";
-        let Some(list) = found.value.as_array() else {
-            self.report
-                .error(
-                    found.span.clone(),
-                    format!("steps are a list, and this is {}", with_article(found.value)),
-                )
-                .expected("a list like [\"agent\"]");
-            return None;
-        };
-        if list.is_empty() {
-            self.report.error(found.span.clone(), "an empty list of steps").expected(STEPS);
-            return None;
-        }
-        let mut steps = Vec::new();
-        for entry in list.iter() {
-            let Some(name) = entry.get_ref().as_str() else {
-                let message = format!("a step is {}", with_article(entry.get_ref()));
-                self.report.error(entry.span(), message).expected(STEPS);
-                continue;
-            };
-            let step = self.step(name, entry.span());
-            if step.is_some() && !steps.is_empty() {
-                self.report
-                    .error(entry.span(), format!("`{name}` is never reached"))
-                    .help("`agent`, `bye` and `hangup` end a handoff: only one of them, and last");
-            }
-            steps.extend(step);
-        }
-        Some(steps)
-    }
-
-    fn step(&mut self, name: &str, span: Range<usize>) -> Option<Step> {
-        const STEPS: &str = "`agent`, `bye` or `hangup`";
-        match name {
-            "agent" => return Some(Step::Agent),
-            "bye" => return Some(Step::Bye),
-            "hangup" => return Some(Step::Hangup),
-            "invite" | "refer" | "attended" | "redirect" => {
-                self.report
-                    .error(span, format!("the step `{name}` (another method) is not carried out yet"))
-                    .expected(STEPS);
-            }
-            other if self.ids.contains(other) => {
-                self.report
-                    .error(span, format!("the step `{other}` (another destination) is not carried out yet"))
-                    .expected(STEPS);
-            }
-            other => {
-                let note = self.report.error(span, format!("`{other}` is no step")).expected(STEPS);
-                if let Some(near) = nearest(other, ["agent", "bye", "hangup"]) {
-                    note.help(format!("did you mean `{near}`?"));
-                }
-            }
-        }
-        None
     }
 }
 

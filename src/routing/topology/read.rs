@@ -1,34 +1,29 @@
 //! Reads `[sip]`, `[trunk.*]`, `[agent.*]` and `[environment.*]`. Every key is carried out or refused by name.
 
+mod settings;
+
 use std::collections::{BTreeMap, BTreeSet};
-use std::net::SocketAddr;
 use std::ops::Range;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use toml::de::DeValue;
-
 use super::secret::{self, Secrets};
-use super::{
-    Advertise, Advertised, Agent, Auth, CalledFrom, Environment, Listener, Settings, Topology, Trunk,
-    Unanswered,
-};
+use super::{Agent, Auth, CalledFrom, Environment, Topology, Trunk, Unanswered};
 use crate::routing::address::{Address, AddressError, Host};
 use crate::routing::country::{self, Country};
-use crate::routing::file::{At, Report, Section, quoted, with_article};
+use crate::routing::file::{At, Report, Section, quoted};
 use crate::routing::net::IpNet;
 use crate::routing::number;
 use crate::routing::profile::Overrides;
 use crate::routing::select::Pattern;
 use crate::routing::table::{Id, Table, check_id, expected_ids};
-use crate::sip::Transport;
+pub use settings::settings;
 
 /// What a timeout may be at least: anything shorter is a slip of the pen.
 const SHORTEST: Duration = Duration::from_millis(100);
 const DAY: Duration = Duration::from_secs(24 * 3600);
 const ADDRESS_FORM: &str = "a `sip:` URI like \"sip:10.0.0.5:5060;transport=udp\"";
-const LISTENER_FORM: &str = "transport:address:port, like \"udp:0.0.0.0:5060\" or \"tcp:[::]:5060\"";
 
 /// What one configuration file says about whom Baton talks to, and the places that later checks report at.
 #[derive(Debug)]
@@ -419,153 +414,4 @@ fn environment(
         return None;
     }
     Some((Environment { id: id.value.into(), table: base.join(PathBuf::from(table.value)) }, table.span))
-}
-
-/// Reads `[sip]`. Without it, and for every key that is absent, the defaults.
-pub fn settings(top: &mut Section<'_>, report: &mut Report<'_>) -> Settings {
-    let mut settings = Settings::default();
-    let Some(mut section) = top.section(report, "sip") else { return settings };
-    if let Some(list) =
-        section.strings(report, "listen", "a list like [\"udp:0.0.0.0:5060\", \"tcp:0.0.0.0:5060\"]")
-    {
-        settings.listen = listeners(&list, report);
-        if list.is_empty() {
-            report
-                .error(section.key_span("listen"), "an empty `listen` serves nobody")
-                .expected(LISTENER_FORM);
-        }
-    }
-    settings.advertise = advertise(&mut section, report, &settings.listen);
-    if let Some(workers) = section.number(report, "workers", 0..257) {
-        settings.workers = u16::try_from(workers).unwrap_or(u16::MAX);
-    }
-    settings.max_calls = section.number(report, "max_calls", 1..1_000_001).unwrap_or(settings.max_calls);
-    settings.max_duration =
-        section.duration(report, "max_duration", SHORTEST, DAY * 30).unwrap_or(settings.max_duration);
-    settings.drain = section.duration(report, "drain", Duration::ZERO, DAY).unwrap_or(settings.drain);
-    section.refuse(report, "tls", "remove it; Baton has udp and tcp for now");
-    section.refuse(
-        report,
-        "session_timer",
-        "remove it; `max_duration` and the agent's `keepalive` end lost calls",
-    );
-    section.finish(report);
-    settings
-}
-
-impl Default for Settings {
-    fn default() -> Self {
-        let any = SocketAddr::from(([0, 0, 0, 0], 5060));
-        Self {
-            listen: vec![
-                Listener { transport: Transport::Udp, address: any },
-                Listener { transport: Transport::Tcp, address: any },
-            ],
-            advertise: Advertise::Local,
-            workers: 0,
-            max_calls: 20_000,
-            max_duration: Duration::from_secs(4 * 3600),
-            drain: Duration::from_secs(25),
-        }
-    }
-}
-
-fn listeners(list: &[At<&str>], report: &mut Report<'_>) -> Vec<Listener> {
-    let mut listeners: Vec<Listener> = Vec::new();
-    for entry in list {
-        let Some(listener) = listener(entry, report) else { continue };
-        // Port 0 is a new port each time, so two of them are two listeners.
-        if listener.address.port() != 0 && listeners.contains(&listener) {
-            report.error(entry.span.clone(), format!("`{}` is there twice", entry.value));
-        } else {
-            listeners.push(listener);
-        }
-    }
-    listeners
-}
-
-fn listener(entry: &At<&str>, report: &mut Report<'_>) -> Option<Listener> {
-    let (transport, address) = entry.value.split_once(':').unwrap_or((entry.value, ""));
-    let transport = match transport {
-        "udp" => Transport::Udp,
-        "tcp" => Transport::Tcp,
-        "tls" | "ws" | "wss" => {
-            report
-                .error(entry.span.clone(), format!("listening on {transport} is not carried out yet"))
-                .expected(LISTENER_FORM)
-                .help("remove this listener");
-            return None;
-        }
-        other => {
-            report
-                .error(entry.span.clone(), format!("`{other}` is no transport"))
-                .expected(LISTENER_FORM)
-                .nearest(other, ["udp", "tcp"]);
-            return None;
-        }
-    };
-    match address.parse() {
-        Ok(address) => Some(Listener { transport, address }),
-        Err(_) => {
-            report
-                .error(entry.span.clone(), format!("`{address}` is no address with a port"))
-                .expected(LISTENER_FORM);
-            None
-        }
-    }
-}
-
-fn advertise(section: &mut Section<'_>, report: &mut Report<'_>, listen: &[Listener]) -> Advertise {
-    const FORM: &str = "a host or host:port like \"203.0.113.10\", or a table of them by listener";
-    let Some(found) = section.take("advertise") else { return Advertise::Local };
-    match found.value {
-        DeValue::String(text) => advertised(&At { value: text.as_ref(), span: found.span }, report)
-            .map_or(Advertise::Local, Advertise::All),
-        DeValue::Table(_) => {
-            let Some(table) = section.section(report, "advertise") else { return Advertise::Local };
-            let mut entries = Vec::new();
-            for (name, value) in table.entries() {
-                let Some(listener) = listener(&name, report) else { continue };
-                if !listen.contains(&listener) {
-                    report
-                        .error(name.span, format!("`{}` is no listener", name.value))
-                        .expected("one of those in `listen`, written as there");
-                    continue;
-                }
-                match value.value.as_str() {
-                    Some(text) => {
-                        let host = advertised(&At { value: text, span: value.span }, report);
-                        entries.extend(host.map(|host| (listener, host)));
-                    }
-                    None => {
-                        let message = format!("`{}` is {}", name.value, with_article(value.value));
-                        report.error(value.span, message).expected(FORM);
-                    }
-                }
-            }
-            Advertise::ByListener(entries)
-        }
-        other => {
-            report.error(found.span, format!("`advertise` is {}", with_article(other))).expected(FORM);
-            Advertise::Local
-        }
-    }
-}
-
-fn advertised(found: &At<&str>, report: &mut Report<'_>) -> Option<Advertised> {
-    const FORM: &str = "a host or host:port like \"203.0.113.10\"; an IPv6 address in brackets";
-    match Host::parse_with_port(found.value) {
-        Ok((Host::Ip(ip), _)) if ip.is_unspecified() => {
-            report
-                .error(found.span.clone(), format!("nobody can reach `{}`", found.value))
-                .expected(FORM)
-                .help("remove it to advertise the local address that reaches the peer");
-            None
-        }
-        Ok((host, port)) => Some(Advertised { host, port }),
-        Err(error) => {
-            report.error(found.span.clone(), format!("`advertise`: {error}")).expected(FORM);
-            None
-        }
-    }
 }

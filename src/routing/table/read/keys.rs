@@ -1,0 +1,135 @@
+//! Which keys of a destination mean something with which methods. A key that means nothing is an error: whoever wrote it
+//! expects something of it.
+
+use super::steps::Written;
+use super::{ROUTE_FORM, Reader};
+use crate::routing::file::{At, Report, Section};
+use crate::routing::profile::{Overrides, Placement};
+use crate::routing::table::{Method, Route};
+
+/// A key and the methods that it means something with.
+type Key = (&'static str, &'static [Method]);
+
+/// What Baton calls itself. A `refer` is called, too, before the caller leg is answered.
+const CALLED: &[Method] = &[Method::Refer, Method::Invite, Method::Attended];
+/// What sends a REFER.
+const REFERS: &[Method] = &[Method::Refer, Method::Attended];
+/// What has a Refer-To, or a Contact that is formed like one.
+const NAMES: &[Method] = &[Method::Refer, Method::Attended, Method::Redirect];
+
+const KEYS: [Key; 7] = [
+    ("route", &[Method::Refer, Method::Invite, Method::Attended, Method::Redirect]),
+    ("trunk", CALLED),
+    ("caller_id", CALLED),
+    ("header_placement", NAMES),
+    ("refer_to_host", NAMES),
+    ("referred_by", REFERS),
+    ("notify_200", REFERS),
+];
+
+/// `brief` belongs to the method alone: a step never waits for the agent.
+const BRIEF: Key = ("brief", &[Method::Attended]);
+
+const TIMEOUTS: [Key; 3] = [("response", REFERS), ("outcome", REFERS), ("ring", CALLED)];
+
+/// The methods that a destination's own route may be tried by: its method and those of its steps.
+pub(super) struct InPlay {
+    method: Method,
+    steps: Vec<Method>,
+}
+
+impl InPlay {
+    pub(super) fn new(method: Method, on_failure: &Written) -> Self {
+        let steps = if on_failure.is_faulty && method.needs_route() {
+            // What could not be read may have been meant as any of them.
+            CALLED.to_vec()
+        } else {
+            on_failure.ladder().methods().collect()
+        };
+        Self { method, steps }
+    }
+
+    /// Whether a REFER may be sent.
+    pub(super) fn refers(&self) -> bool {
+        self.uses(REFERS)
+    }
+
+    fn uses(&self, methods: &[Method]) -> bool {
+        methods.contains(&self.method) || self.steps.iter().any(|method| methods.contains(method))
+    }
+
+    /// Reports the timeouts that no method waits for.
+    pub(super) fn check_timeouts(&self, report: &mut Report<'_>, timeouts: &Section<'_>) {
+        for (key, methods) in TIMEOUTS {
+            if !self.uses(methods) {
+                self.means_nothing(report, timeouts, (key, methods));
+            }
+        }
+    }
+
+    fn check(&self, report: &mut Report<'_>, section: &Section<'_>) {
+        for (key, methods) in KEYS {
+            if !self.uses(methods) {
+                self.means_nothing(report, section, (key, methods));
+            }
+        }
+        if !BRIEF.1.contains(&self.method) {
+            self.means_nothing(report, section, BRIEF);
+        }
+    }
+
+    fn means_nothing(&self, report: &mut Report<'_>, section: &Section<'_>, (key, methods): Key) {
+        if section.contains(key) {
+            let message = format!("`{key}` means nothing with method \"{}\"", self.method.name());
+            report
+                .error(section.key_span(key), message)
+                .help(format!("remove it, or choose method {}", listed(methods)));
+        }
+    }
+}
+
+/// `"a", "b" or "c"`.
+fn listed(methods: &[Method]) -> String {
+    let names: Vec<String> = methods.iter().map(|method| format!("\"{}\"", method.name())).collect();
+    match names.as_slice() {
+        [first @ .., last] if !first.is_empty() => format!("{} or {last}", first.join(", ")),
+        names => names.concat(),
+    }
+}
+
+impl Reader<'_, '_, '_> {
+    /// What the keys of one destination say together.
+    pub(super) fn check(
+        &mut self,
+        section: &Section<'_>,
+        id: &At<&str>,
+        in_play: Option<&InPlay>,
+        route: Option<&Route>,
+        overrides: &Overrides,
+    ) {
+        if let Some(in_play) = in_play {
+            let method = in_play.method;
+            if method.needs_route() && !section.contains("route") {
+                self.report
+                    .missing(id.span.clone(), format!("`route` is missing in [destination.{}]", id.value))
+                    .expected(ROUTE_FORM)
+                    .help(format!("method \"{}\" needs a route; method \"bye\" needs none", method.name()));
+            }
+            in_play.check(self.report, section);
+        }
+        let embedded = matches!(overrides.header_placement, Some(Placement::ReferTo | Placement::Both));
+        if embedded && matches!(route, Some(Route::Tel { .. })) {
+            self.report
+                .error(section.key_span("header_placement"), "a `tel:` URI cannot carry headers")
+                .expected("header_placement = \"request\", or a route as a `sip:` URI");
+        }
+        if overrides.refer_to_host.is_some() && matches!(route, Some(Route::Sip(_) | Route::Tel { .. })) {
+            self.report
+                .error(
+                    section.key_span("refer_to_host"),
+                    "`refer_to_host` means nothing where the route is a URI",
+                )
+                .help("a URI is sent as written: put the host there");
+        }
+    }
+}

@@ -1,0 +1,111 @@
+//! What is right: the shipped files, the defaults, what a restart is needed for.
+
+use std::path::Path;
+
+use baton::daemon::configuration::{Configuration, load};
+
+use super::{BATON, TABLE, compare, read};
+
+#[test]
+fn the_shipped_configuration_is_valid_and_needs_nothing() {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("config/baton.toml");
+    let loaded = load(&path);
+    assert!(loaded.diagnostics.is_empty(), "{:#?}", loaded.diagnostics);
+    let configuration = loaded.configuration.expect("no errors");
+    assert!(configuration.http.token.is_none());
+    assert_eq!(configuration.files().len(), 3);
+    let topology = &configuration.topology;
+    let trunk = topology.trunk_at("192.168.1.20".parse().unwrap()).expect("a private network");
+    assert_eq!(&*topology.agent_for(trunk, "+1 (415) 555-0100").expect("its number").id, "booking");
+    assert!(!topology.knows("203.0.113.9".parse().unwrap()), "the world gets no answer");
+    let tables = configuration.tables(7);
+    assert_eq!(tables.serial, 7);
+    assert_eq!(&*tables.table("production").expect("production").default, "front-desk");
+    assert_eq!(&*tables.table("sandbox").expect("sandbox").default, "test-desk");
+}
+
+/// The annotated lines of the shipped files are what somebody switches on by removing the `#`.
+#[test]
+fn what_the_shipped_configuration_comments_out_is_valid_too() {
+    let shipped = |name: &str| {
+        let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("config").join(name);
+        let text = std::fs::read_to_string(path).expect(name);
+        let key = |line: &str| {
+            let line = line.strip_prefix("# ").unwrap_or_default();
+            line.starts_with('[')
+                || line.split_once(" = ").is_some_and(|(key, _)| {
+                    key.bytes().all(|b| b.is_ascii_lowercase() || b == b'_' || b.is_ascii_digit())
+                })
+        };
+        let lines: Vec<&str> = text.lines().map(|line| if key(line) { &line[2..] } else { line }).collect();
+        lines.join("\n")
+    };
+    let baton = shipped("baton.toml").replace("env:", "file:");
+    let files = [
+        ("baton.toml", &*baton),
+        ("destinations.toml", &shipped("destinations.toml")),
+        ("destinations.sandbox.toml", &shipped("destinations.sandbox.toml")),
+        ("BATON_TOKEN", "token\n"),
+        ("PBX_PASSWORD", "password\n"),
+    ];
+    let (loaded, printed) = read(&files);
+    assert!(printed.is_empty(), "{printed}");
+    let configuration = loaded.configuration.expect("no errors");
+    assert_eq!(configuration.http.token.expect("switched on").expose(), "token");
+    assert_eq!(
+        configuration.topology.trunks()[0].auth.as_ref().expect("switched on").password.expose(),
+        "password"
+    );
+}
+
+#[test]
+fn the_defaults_are_those_of_the_contract() {
+    let (loaded, printed) = read(&[("baton.toml", BATON), ("destinations.toml", TABLE)]);
+    assert_eq!(printed, "");
+    let Configuration { sip, http, topology, tables, state_dir, .. } =
+        loaded.configuration.expect("no errors");
+    let listen: Vec<String> =
+        sip.listen.iter().map(|l| format!("{}:{}", l.transport.as_param(), l.address)).collect();
+    assert_eq!(listen, ["udp:0.0.0.0:5060", "tcp:0.0.0.0:5060"]);
+    assert_eq!((sip.workers, sip.max_calls, sip.max_duration.as_secs()), (0, 20_000, 4 * 3600));
+    assert_eq!(http.listen.to_string(), "127.0.0.1:8060");
+    assert!(state_dir.ends_with("state"));
+    let (trunk, agent) = (&topology.trunks()[0], &topology.agents()[0]);
+    assert!(!trunk.refer_from_caller && trunk.auth.is_none() && trunk.accept_from.is_none());
+    assert_eq!((agent.answer_timeout.as_secs(), agent.keepalive.map(|k| k.as_secs())), (20, Some(20)));
+    assert!(agent.wildcard && agent.may_route.is_empty() && agent.fallback.is_none());
+    let destination = tables["production"].find("front-desk").expect("the default");
+    let timeouts = destination.timeouts;
+    assert_eq!(
+        [timeouts.response, timeouts.outcome, timeouts.ring, timeouts.total].map(|t| t.as_secs()),
+        [8, 60, 30, 180]
+    );
+    assert_eq!(&*destination.reason, "SIP;cause=200;text=\"Handoff\"");
+}
+
+#[test]
+fn a_restart_is_told_by_key() {
+    let old =
+        read(&[("baton.toml", BATON), ("destinations.toml", TABLE)]).0.configuration.expect("no errors");
+    let text = format!(
+        "{BATON}[sip]\nlisten = [\"udp:127.0.0.1:0\"]\ndrain = \"7s\"\n[http]\nlisten = \"127.0.0.1:0\"\n"
+    );
+    let mut new =
+        read(&[("baton.toml", &text), ("destinations.toml", TABLE)]).0.configuration.expect("no errors");
+    new.state_dir = old.state_dir.clone();
+    assert_eq!(Configuration::restart_needed(&old, &new), ["sip.listen", "sip.drain", "http.listen"]);
+    assert!(Configuration::restart_needed(&old, &old).is_empty());
+}
+
+#[test]
+fn what_the_readme_shows_is_valid() {
+    let readme = std::fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("README.md"))
+        .expect("the README is there");
+    let blocks: Vec<&str> =
+        readme.split("```toml\n").skip(1).filter_map(|rest| rest.split("```").next()).collect();
+    let [table, baton] = blocks[..] else { panic!("a table and a configuration, not {}", blocks.len()) };
+    let baton = baton.replace("env:PBX_PASSWORD", "file:password");
+    let (loaded, printed) =
+        read(&[("baton.toml", &baton), ("destinations.toml", table), ("password", "s3cret")]);
+    compare(&loaded, &printed, "");
+}

@@ -357,6 +357,7 @@ impl Configuration {
             ("sip.max_calls", old.sip.max_calls != new.sip.max_calls),
             ("sip.max_duration", old.sip.max_duration != new.sip.max_duration),
             ("sip.drain", old.sip.drain != new.sip.drain),
+            ("sip.session_timer", old.sip.session_timer != new.sip.session_timer),
             ("http.listen", old.http.listen != new.http.listen),
             ("http.token", old.http.token != new.http.token),
             ("http.public_url", old.http.public_url != new.http.public_url),

@@ -156,6 +156,21 @@ impl Advertise {
     }
 }
 
+/// How sessions are kept alive and found dead by refreshes (RFC 4028).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct SessionTimer {
+    /// The Session-Expires that is asked for, in whole seconds: without a refresh in it the session is over.
+    pub expires: Duration,
+    /// The shortest Session-Expires that is agreed to, in whole seconds: at least 90 s, at most `expires`.
+    pub min_se: Duration,
+}
+
+impl Default for SessionTimer {
+    fn default() -> Self {
+        Self { expires: Duration::from_secs(1800), min_se: Duration::from_secs(90) }
+    }
+}
+
 /// The `[sip]` section.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Settings {
@@ -171,6 +186,8 @@ pub struct Settings {
     pub max_duration: Duration,
     /// How long live calls may go on after SIGTERM.
     pub drain: Duration,
+    /// The session timers of every leg; `None`: Baton asks for none and refreshes nothing by itself.
+    pub session_timer: Option<SessionTimer>,
 }
 
 /// All trunks, agents and environments, with the indexes that answer who and where.

@@ -154,12 +154,13 @@ pub fn load(path: &Path) -> Loaded {
     let parties = Parties::read(&mut top, &mut report, &fetch, &base);
     top.finish(&mut report);
 
+    let trunks = parties.known_trunks();
     let mut tables = BTreeMap::new();
     let mut below = Vec::new();
     for (environment, place) in &parties.environments {
         match open(&environment.table) {
             Ok(source) => {
-                let (table, diagnostics) = table::read(&source, &environment.id, Some(&parties.trunk_ids));
+                let (table, diagnostics) = table::read(&source, &environment.id, Some(&trunks));
                 tables.extend(table.map(|table| (Arc::clone(&environment.id), Arc::new(table))));
                 below.extend(diagnostics);
             }

@@ -4,7 +4,7 @@
 pub mod read;
 pub mod secret;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -69,6 +69,15 @@ pub struct Trunk {
     pub refer_from_caller: bool,
     /// Keys of the profile that this trunk sets itself.
     pub overrides: Overrides,
+}
+
+/// The trunks of a configuration, as its tables are checked against them.
+#[derive(Debug, Clone, Default)]
+pub struct KnownTrunks {
+    /// Ids of all trunks, also of those with faults.
+    pub ids: BTreeSet<Id>,
+    /// Hosts of their addresses; `None` where a trunk has a fault, so that nothing is said about what it may be.
+    pub hosts: Option<Vec<Host>>,
 }
 
 /// A SIP voice agent that takes calls.

@@ -9,7 +9,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::secret::{self, Secrets};
-use super::{Agent, Auth, CalledFrom, Environment, Topology, Trunk, Unanswered};
+use super::{Agent, Auth, CalledFrom, Environment, KnownTrunks, Topology, Trunk, Unanswered};
 use crate::routing::address::{Address, AddressError, Host};
 use crate::routing::country::{self, Country};
 use crate::routing::file::{At, Report, Section, quoted};
@@ -39,8 +39,7 @@ pub struct Parties {
     pub agents: Vec<Agent>,
     /// The environments that could be read, with the place of their `table`.
     pub environments: Vec<(Environment, Range<usize>)>,
-    /// Ids of all trunks, also of those with faults.
-    pub trunk_ids: BTreeSet<Id>,
+    trunk_ids: BTreeSet<Id>,
     fallbacks: Vec<(Id, At<Id>)>,
 }
 
@@ -88,6 +87,13 @@ impl Parties {
             parties.environments.extend(environment(&id, section, report, base));
         }
         parties
+    }
+
+    /// What the tables are checked against.
+    pub fn known_trunks(&self) -> KnownTrunks {
+        let all = self.trunks.len() == self.trunk_ids.len();
+        let hosts = all.then(|| self.trunks.iter().map(|trunk| trunk.address.host.clone()).collect());
+        KnownTrunks { ids: self.trunk_ids.clone(), hosts }
     }
 
     /// Checks what only the tables can tell: that the fallbacks exist in their environments' tables.

@@ -63,6 +63,11 @@ impl Written {
         }
         ladder
     }
+
+    /// Whether a destination with this method uses `attended`, as its method or as a step.
+    pub(super) fn attends(&self, method: Option<Method>) -> bool {
+        method == Some(Method::Attended) || self.ladder().methods().any(|step| step == Method::Attended)
+    }
 }
 
 impl<'a> Reader<'_, '_, '_> {

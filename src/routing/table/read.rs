@@ -236,7 +236,7 @@ impl<'a> Reader<'_, '_, '_> {
         require: Option<&Range<usize>>,
     ) -> Method {
         if let Some(require) = require
-            && !method.is_proven()
+            && !method.can_be_proven()
         {
             let default = if written.is_some() { "" } else { ", which is the default" };
             let message = format!("`require = \"proven\"` forbids method \"{}\"{default}", method.name());

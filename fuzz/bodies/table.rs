@@ -5,9 +5,11 @@ use std::borrow::Cow;
 use std::path::Path;
 
 use baton::observe::secret::Secret;
+use baton::routing::explain::Cause;
 use baton::routing::file::{Diagnostic, Report, Section, Severity, Source};
-use baton::routing::table::{self, Table};
+use baton::routing::table::{self, Route, Step, Table};
 use baton::routing::template::Variables;
+use baton::routing::topology::Topology;
 use baton::routing::topology::read::{Parties, settings};
 use baton::routing::topology::secret::{SecretSource, Secrets};
 use baton::routing::{headers, select};
@@ -61,6 +63,9 @@ pub fn table_body(bytes: &[u8]) {
         for trunk in topology.trunks() {
             topology.agent_for(trunk, "+1 (415) 555-0123");
         }
+        for agent in topology.agents() {
+            assert!(agent.addresses.contains(agent.address()), "there is always a first address");
+        }
     }
     check(text, &report.finish());
 }
@@ -82,10 +87,27 @@ fn check(text: &str, diagnostics: &[Diagnostic]) {
 }
 
 fn use_table(table: &Table) {
+    let nobody = |_: &baton::wire::uri::Host<'_>| false;
     assert!(table.fallback().is_some(), "the default is a destination");
     let selection = select::by_id(table, None).expect("the default is a destination");
     assert_eq!(selection.destination.id, table.default);
     for destination in table.destinations.values() {
+        if let Some(Route::Sip(address)) = &destination.route {
+            let uri = Uri::parse(address.text.as_bytes()).expect("an address is a URI");
+            let followed = select::by_redirection(table, &Topology::default(), &[], &uri, &nobody);
+            assert_eq!(
+                followed.is_some(),
+                uri.param(b"maddr").is_none(),
+                "where callers go anyway: {address}"
+            );
+        }
+        for cause in Cause::ALL {
+            let steps = destination.on_failure.steps(cause);
+            assert!(steps.iter().rev().skip(1).all(|step| !step.ends()), "what ends a handoff is last");
+            for step in steps {
+                assert!(!matches!(step, Step::Destination(id) if table.find(id).is_none()), "{step:?}");
+            }
+        }
         let mut fields = Vec::new();
         for header in &destination.headers {
             headers::check_name(header.name()).expect("only names that may be carried are in a table");

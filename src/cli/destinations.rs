@@ -39,13 +39,20 @@ fn show(list: &Value) -> String {
         let mark = if destination["default"] == Value::Bool(true) { " *" } else { "" };
         table.row(vec![
             format!("{}{mark}", text("id")),
-            text("method"),
+            method(destination),
             text("route"),
             ladder(&destination["on_failure"]),
             text("name"),
         ]);
     }
     format!("{}\n* is taken where a decision names none\n", table.show())
+}
+
+/// The method with what it is bound to: `attended, brief, proven`.
+fn method(destination: &Value) -> String {
+    let brief = (destination["brief"] == Value::Bool(true)).then_some("brief");
+    let words = [destination["method"].as_str(), brief, destination["require"].as_str()];
+    or_dash(Some(&words.into_iter().flatten().collect::<Vec<_>>().join(", ")))
 }
 
 fn ladder(value: &Value) -> String {
@@ -60,5 +67,36 @@ fn ladder(value: &Value) -> String {
             rows.join("; ")
         }
         None => steps(value),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    #[test]
+    fn a_row_for_each_destination() {
+        let list = json!({ "data": [
+            {
+                "id": "front-desk", "default": true, "method": "attended", "brief": true, "require": "proven",
+                "route": "+14155550123", "name": "Front desk",
+                "on_failure": { "busy": ["invite", "mobile", "hangup"], "default": ["bye"] },
+            },
+            {
+                "id": "menu", "default": false, "method": "bye", "brief": false, "require": null, "route": null,
+                "name": "Menu", "on_failure": ["agent"],
+            },
+        ] });
+        assert_eq!(
+            show(&list),
+            "\
+DESTINATION   METHOD                   ROUTE         ON FAILURE                                  NAME
+front-desk *  attended, brief, proven  +14155550123  busy: invite, mobile, hangup; default: bye  Front desk
+menu          bye                      -             agent                                       Menu
+
+* is taken where a decision names none
+"
+        );
     }
 }

@@ -154,12 +154,13 @@ pub fn load(path: &Path) -> Loaded {
     let parties = Parties::read(&mut top, &mut report, &fetch, &base);
     top.finish(&mut report);
 
+    let trunks = parties.known_trunks();
     let mut tables = BTreeMap::new();
     let mut below = Vec::new();
     for (environment, place) in &parties.environments {
         match open(&environment.table) {
             Ok(source) => {
-                let (table, diagnostics) = table::read(&source, &environment.id, Some(&parties.trunk_ids));
+                let (table, diagnostics) = table::read(&source, &environment.id, Some(&trunks));
                 tables.extend(table.map(|table| (Arc::clone(&environment.id), Arc::new(table))));
                 below.extend(diagnostics);
             }
@@ -357,6 +358,7 @@ impl Configuration {
             ("sip.max_calls", old.sip.max_calls != new.sip.max_calls),
             ("sip.max_duration", old.sip.max_duration != new.sip.max_duration),
             ("sip.drain", old.sip.drain != new.sip.drain),
+            ("sip.session_timer", old.sip.session_timer != new.sip.session_timer),
             ("http.listen", old.http.listen != new.http.listen),
             ("http.token", old.http.token != new.http.token),
             ("http.public_url", old.http.public_url != new.http.public_url),

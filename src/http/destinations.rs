@@ -60,6 +60,8 @@ fn view(table: &Table, destination: &Destination) -> Value {
         "name": &*destination.name,
         "description": &*destination.description,
         "method": destination.method.name(),
+        "brief": destination.brief,
+        "require": destination.require_proven.then_some("proven"),
         "route": destination.route.as_ref().map(ToString::to_string),
         "trunk": destination.trunk.as_deref(),
         "caller_id": destination.caller_id.as_ref().map(|template| template.text()),
@@ -83,4 +85,42 @@ fn ladder(ladder: &Ladder) -> Value {
         ladder.by_cause.iter().map(|(cause, steps)| (cause.name().to_owned(), names(steps).into())).collect();
     table.insert("default".to_owned(), names(&ladder.default).into());
     table.into()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::routing::file::Source;
+    use crate::routing::table;
+
+    #[test]
+    fn a_destination_is_shown_as_it_is_written() {
+        let text = r#"
+            default = "front-desk"
+            [destination.front-desk]
+            method = "attended"
+            brief = true
+            require = "proven"
+            route = "+14155550123"
+            on_failure = { busy = ["invite", "mobile", "hangup"], default = ["bye"] }
+            [destination.mobile]
+            method = "invite"
+            require = "proven"
+            route = "+14155550124"
+            on_failure = ["attended", "agent"]
+            [destination.plain]
+            route = "+14155550125"
+        "#;
+        let (table, told) = table::read(&Source::new("t", text), &"production".into(), None);
+        let table = table.unwrap_or_else(|| panic!("{told:#?}"));
+        let shown = |id: &str| view(&table, table.find(id).expect("it is there"));
+        let desk = shown("front-desk");
+        assert_eq!((&desk["method"], &desk["brief"]), (&json!("attended"), &json!(true)));
+        assert_eq!(desk["require"], "proven");
+        assert_eq!(desk["on_failure"], json!({ "busy": ["invite", "mobile", "hangup"], "default": ["bye"] }));
+        assert_eq!(shown("mobile")["on_failure"], json!(["attended", "agent"]));
+        let plain = shown("plain");
+        assert_eq!((&plain["brief"], &plain["require"]), (&json!(false), &Value::Null));
+        assert_eq!(plain["on_failure"], json!(["agent"]));
+    }
 }

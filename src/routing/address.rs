@@ -155,6 +155,12 @@ impl Address {
         })
     }
 
+    /// Whether both are the same URI (RFC 3261 §19.1.4), however they are written.
+    pub fn is_same(&self, other: &Self) -> bool {
+        let both = (Uri::parse(self.text.as_bytes()), Uri::parse(other.text.as_bytes()));
+        matches!(both, (Ok(one), Ok(two)) if one.equivalent(&two))
+    }
+
     /// `host` or `host:port` as written in a URI.
     pub fn host_port(&self) -> String {
         match self.port {
@@ -181,6 +187,9 @@ mod tests {
         assert_eq!(address.host, Host::Name("pbx.example.com".into()));
         assert_eq!((address.port, address.transport), (Some(5070), Some(Transport::Tcp)));
         assert_eq!(address.host_port(), "pbx.example.com:5070");
+        let same = |text: &str| address.is_same(&Address::parse(text).unwrap());
+        assert!(same("SIP:%42ooking@pbx.example.com.:5070;lr;transport=tcp"));
+        assert!(!same("sip:booking@pbx.example.com.:5070;lr;transport=tcp") && !same("sip:pbx.example.com"));
         let v6 = Address::parse("sip:[2001:db8::1]").unwrap();
         assert_eq!(v6.host_port(), "[2001:db8::1]");
         assert_eq!(v6.transport, None);

@@ -9,6 +9,7 @@ use super::number;
 use super::profile::Overrides;
 use super::route::{self, Route};
 use super::table::{DEFAULT_REASON, Destination, Ladder, Method, Table, Timeouts, Undefined};
+use super::topology::Topology;
 use crate::wire::uri::{self, Scheme, Uri};
 
 /// A route that an agent may name itself: a number's prefix, or a `sip:` URI in which `*` stands for any user part or
@@ -242,6 +243,51 @@ pub fn by_uri(
         .ok_or_else(|| NoDestination::Forbidden { wanted: shown(bare.bytes) })
 }
 
+/// The route that a URI means which a target's 3xx names, if Baton may call it (RFC 3261 §8.1.3.4): whoever answers a call is
+/// not to send callers where nobody has let them go.
+///
+/// That is a `sip:` URI whose host is that of a `sip:` route of the table or of a trunk's address, and whose port is the one
+/// that is written there, if one is (5060 where the URI writes none); or any that an entry of the agent's `may_route`
+/// matches, which goes for numbers and `tel:` URIs, too. Never one with embedded headers, a password or `maddr`, and never
+/// `sips:` or another scheme. `is_ours` says for which hosts a number means the same there as here.
+pub fn by_redirection(
+    table: &Table,
+    topology: &Topology,
+    may_route: &[Pattern],
+    named: &Uri<'_>,
+    is_ours: &dyn Fn(&uri::Host<'_>) -> bool,
+) -> Option<Route> {
+    if !named.headers.is_empty() {
+        return None;
+    }
+    if let Some(address) = callable(named) {
+        let routes = table.destinations.values().filter_map(|destination| match &destination.route {
+            Some(Route::Sip(address)) => Some(address),
+            Some(Route::E164(_) | Route::Tel { .. }) | None => None,
+        });
+        let trunks = topology.trunks().iter().map(|trunk| &trunk.address);
+        if trunks.chain(routes).any(|known| is_at(&address, known)) {
+            return Some(Route::Sip(address));
+        }
+    }
+    may_route.iter().find_map(|pattern| pattern.allows(named, is_ours))
+}
+
+/// The URI as an address, if that is where a request to it goes.
+fn callable(named: &Uri<'_>) -> Option<Address> {
+    // With maddr the request goes there, and not to the host (RFC 3261 §19.1.1).
+    if named.scheme != Scheme::Sip || named.param(b"maddr").is_some() {
+        return None;
+    }
+    Address::parse(std::str::from_utf8(named.bytes).ok()?).ok()
+}
+
+/// Whether an address is at the host of `known`, and at its port where it has one.
+fn is_at(address: &Address, known: &Address) -> bool {
+    const DEFAULT_PORT: u16 = 5060;
+    address.host == known.host && known.port.is_none_or(|port| address.port.unwrap_or(DEFAULT_PORT) == port)
+}
+
 /// The same URI, its embedded headers cut off.
 fn without_headers<'a>(uri: &Uri<'a>) -> Uri<'a> {
     if uri.headers.is_empty() {
@@ -281,8 +327,11 @@ fn shown(text: &[u8]) -> Box<str> {
 
 #[cfg(test)]
 mod tests {
-    use super::super::file::Source;
+    use super::super::file::{Report, Section, Source};
+    use super::super::topology::read::Parties;
+    use super::super::topology::secret::{SecretSource, Secrets};
     use super::*;
+    use crate::observe::secret::Secret;
 
     fn table() -> Table {
         let text = r#"
@@ -322,6 +371,110 @@ mod tests {
         assert!(matches!(choose("sip:+14155559999@evil", &["+1"]), Err(NoDestination::Forbidden { .. })));
         let error = choose("sip:front-dsk@baton", &[]).unwrap_err();
         assert_eq!(error.to_string(), "there is no destination `front-dsk`; did you mean `front-desk`?");
+    }
+
+    /// The route that a redirection to `uri` means, for a table with the routes `sip:100@pbx`, `sip:200@[2001:db8::1]:5080` and a
+    /// trunk at `sip:10.0.0.5:5060`.
+    fn redirected(uri: &str, may_route: &[&str]) -> Option<String> {
+        let text = r#"
+            default = "a"
+            [destination.a]
+            route = "sip:100@pbx"
+            [destination.b]
+            method = "invite"
+            route = "sip:200@[2001:db8::1]:5080"
+            [destination.c]
+            route = "+14155550123"
+        "#;
+        let (table, _) = super::super::table::read(&Source::new("t", text), &"production".into(), None);
+        let trunks = Source::new("b", "[trunk.carrier]\naddress = \"sip:10.0.0.5:5060\"\n");
+        let mut report = Report::new(&trunks);
+        let tree = report.parse();
+        let mut top = Section::new("", 0..0, &tree);
+        let parties = Parties::read(&mut top, &mut report, &NoSecrets, std::path::Path::new(""));
+        let patterns: Vec<Pattern> = may_route.iter().map(|p| Pattern::parse(p).expect(p)).collect();
+        let named = Uri::parse(uri.as_bytes()).expect(uri);
+        let ours = |host: &uri::Host<'_>| matches!(host, uri::Host::Name(name) if *name == b"baton");
+        by_redirection(&table.expect("a table"), &parties.topology(), &patterns, &named, &ours)
+            .map(|route| route.text().to_owned())
+    }
+
+    struct NoSecrets;
+    impl Secrets for NoSecrets {
+        fn fetch(&self, _: &SecretSource) -> Result<Secret, String> {
+            Err("none".to_owned())
+        }
+    }
+
+    #[test]
+    fn a_redirection_to_where_callers_go_anyway_is_followed() {
+        for uri in [
+            "sip:100@pbx",
+            "sip:999@PBX",
+            "sip:999@pbx.;user=phone",
+            "sip:pbx",
+            "sip:999@pbx:5070",
+            "sip:999@pbx;transport=tcp",
+            "sip:+14155559999@10.0.0.5",
+            "SIP:voicemail@10.0.0.5:5060",
+            "sip:201@[2001:db8:0::1]:5080",
+        ] {
+            assert_eq!(redirected(uri, &[]).as_deref(), Some(uri), "{uri}");
+        }
+    }
+
+    #[test]
+    fn a_redirection_to_anywhere_else_is_not() {
+        for uri in [
+            "sip:100@evil.example",
+            "sip:100@pbx.evil.example",
+            "sip:100@10.0.0.5:5070",
+            "sip:100@10.0.0.6",
+            "sip:201@[2001:db8::1]",
+            "sip:201@[2001:db8::1]:5060",
+            "sip:+14155550123@evil.example",
+            "tel:+14155550123",
+            "tel:+19005550123",
+            "sip:100@baton",
+            "sip:pbx@evil.example",
+        ] {
+            assert_eq!(redirected(uri, &[]), None, "{uri}");
+        }
+        let everything = ["sip:*@pbx", "sip:*@10.0.0.5:5060", "+1"];
+        for uri in [
+            "sips:100@pbx",
+            "sip:100@pbx?X-A=1",
+            "sip:100@pbx?",
+            "sip:100@pbx?Route=%3Csip:evil.example%3E",
+            "sip:100:secret@pbx",
+            "sip:100@pbx;maddr=203.0.113.9",
+            "sip:100@pbx;MADDR=203.0.113.9",
+            "sip:100@pbx;method=REFER",
+            "sip:100@pbx;transport=tls",
+            "sip:100@pbx;transport=sctp",
+            "http://pbx/",
+            "mailto:100@pbx",
+            "urn:service:sos",
+        ] {
+            assert_eq!(redirected(uri, &everything), None, "{uri}");
+        }
+    }
+
+    #[test]
+    fn a_redirection_goes_where_the_agent_may_send_the_caller() {
+        let may_route = ["+1415", "sip:2*@*.example.com"];
+        let followed = |uri: &str| redirected(uri, &may_route);
+        assert_eq!(followed("tel:+1-415-555-9999").as_deref(), Some("+14155559999"));
+        assert_eq!(followed("sip:+14155559999@baton").as_deref(), Some("+14155559999"));
+        assert_eq!(followed("sip:200@a.example.com").as_deref(), Some("sip:200@a.example.com"));
+        assert_eq!(followed("tel:+19005550123"), None);
+        assert_eq!(followed("tel:+14155559999;ext=7"), None);
+        assert_eq!(followed("sip:+14155559999@baton?X-A=1"), None);
+        assert_eq!(followed("tel:4155559999;phone-context=+1"), None);
+        assert_eq!(followed("sip:+14155559999@evil.example"), None);
+        assert_eq!(followed("sip:300@a.example.com"), None);
+        assert_eq!(followed("sip:200@a.example.com?X-A=1"), None);
+        assert_eq!(followed("sip:200@a.example.com;maddr=203.0.113.9"), None);
     }
 
     #[test]

@@ -147,6 +147,11 @@ impl Config {
         self.replace("sip:booking@10.0.0.80:5080", uri)
     }
 
+    /// Several addresses of the agent, in the order in which they are tried.
+    pub fn agent_addresses(self, uris: &[&str]) -> Self {
+        self.replace("\"sip:booking@10.0.0.80:5080\"", &format!("{uris:?}"))
+    }
+
     /// Other sources of the agent.
     pub fn agent_source(self, net: &str) -> Self {
         self.replace("10.0.0.80/32", net)
@@ -200,7 +205,7 @@ impl Config {
         let tree = report.parse();
         let mut top = Section::new("", 0..0, &tree);
         let parties = Parties::read(&mut top, &mut report, &Fixed, std::path::Path::new("."));
-        let trunks = parties.trunk_ids.clone();
+        let trunks = parties.known_trunks();
         top.finish(&mut report);
         let faults: Vec<String> = report.finish().iter().map(ToString::to_string).collect();
         assert!(faults.is_empty(), "{}", faults.join("\n"));
@@ -248,7 +253,8 @@ impl Config {
     pub fn addresses(&self) -> Vec<SocketAddr> {
         let tables = self.tables();
         let trunks = tables.topology.trunks().iter().map(|t| t.address.text.to_string());
-        let agents = tables.topology.agents().iter().map(|a| a.address.text.to_string());
+        let agents = tables.topology.agents().iter().flat_map(|a| &a.addresses);
+        let agents = agents.map(|address| address.text.to_string());
         let routes = tables.environments.values().flat_map(|t| t.destinations.values());
         let routes = routes.filter_map(|d| d.route.as_ref().map(ToString::to_string));
         let known = |uri: String| {

@@ -1,6 +1,6 @@
 //! Methods, and which keys mean something with them.
 
-use super::table_prints;
+use super::{BATON, compare, read, table_prints};
 
 #[test]
 fn each_method_with_all_that_means_something_with_it() {
@@ -387,4 +387,55 @@ destinations.toml:27:11: error: `require` is a boolean in [destination.g]
   expected: "proven"
 "#,
     );
+}
+
+/// A Replaces must reach the user agent of the target; nobody but the caller's own trunk is known to lead there.
+#[test]
+fn an_attended_transfer_that_may_not_find_its_target() {
+    let baton = BATON.replace(
+        "[agent.booking]",
+        "[trunk.carrier]\naddress = \"sip:Carrier.example.com:5070\"\n[agent.booking]",
+    );
+    let table = r#"default = "a"
+[destination.a]
+method = "attended"
+route = "+14155550123"
+trunk = "carrier"
+[destination.b]
+route = "sip:100@other.example.com"
+on_failure = { busy = ["attended"] }
+[destination.c]
+method = "attended"
+route = "sip:100@CARRIER.example.com"
+[destination.d]
+method = "attended"
+route = "sip:100@10.0.0.5:5080"
+[destination.e]
+method = "invite"
+trunk = "carrier"
+route = "sip:100@other.example.com"
+[destination.f]
+method = "attended"
+route = "tel:+14155550123"
+"#;
+    let (loaded, printed) = read(&[("baton.toml", &baton), ("destinations.toml", table)]);
+    compare(
+        &loaded,
+        &printed,
+        r#"
+destinations.toml:5:1: warning: `trunk` with `attended`: the caller's side finds the target again only through its own trunk
+   |
+ 5 | trunk = "carrier"
+   | ^^^^^
+  help: remove it, unless every caller of this destination comes through `carrier`
+destinations.toml:7:1: warning: `attended` to `other.example.com`, which is the host of no trunk: the caller's side may not find the target again
+   |
+ 7 | route = "sip:100@other.example.com"
+   | ^^^^^
+  help: name a number or a host that is in a trunk's `address`, or use `invite`
+"#,
+    );
+    let (loaded, printed) =
+        read(&[("baton.toml", BATON), ("destinations.toml", &table.replace("carrier", "pbx"))]);
+    assert!(loaded.configuration.is_some() && !printed.contains("`trunk`"), "the only one:\n{printed}");
 }

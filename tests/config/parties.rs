@@ -1,6 +1,6 @@
 //! Trunks, agents and environments.
 
-use super::baton_prints;
+use super::{BATON, TABLE, baton_prints, compare, read};
 
 #[test]
 fn addresses_that_cannot_be_used() {
@@ -276,7 +276,7 @@ fn an_agent_that_names_what_is_not_there() {
         r#"[trunk.pbx]
 address = "sip:10.0.0.5"
 [agent.a]
-address = ["sip:127.0.0.1:5080", "sip:127.0.0.1:5081"]
+address = "sip:127.0.0.1:5080"
 numbers = ["1"]
 [agent.b]
 address = "sip:127.0.0.1:5080"
@@ -290,11 +290,6 @@ fallback = "frontdesk"
 table = "destinations.toml"
 "#,
         r#"
-baton.toml:4:1: error: a list of addresses (failover) is not carried out yet in [agent.a]
-   |
- 4 | address = ["sip:127.0.0.1:5080", "sip:127.0.0.1:5081"]
-   | ^^^^^^^
-  help: write one address as a string
 baton.toml:9:15: error: there is no environment `prodution`
    |
  9 | environment = "prodution"
@@ -386,6 +381,94 @@ baton.toml:7:1: error: `allow_test_calls` is not carried out yet in [environment
  7 | allow_test_calls = true
    | ^^^^^^^^^^^^^^^^
   help: remove it; test calls come with `baton test`
+"#,
+    );
+}
+
+#[test]
+fn agents_with_several_addresses() {
+    let text = BATON.replace(
+        "\"sip:127.0.0.1:5080\"",
+        "[\"sip:a@127.0.0.1:5080\", \"sip:a@127.0.0.1:5081\", \"sip:b@c\"]",
+    );
+    let (loaded, printed) = read(&[("baton.toml", &text), ("destinations.toml", TABLE)]);
+    compare(&loaded, &printed, "");
+    let topology = loaded.configuration.expect("no errors").topology;
+    let addresses: Vec<&str> = topology.agents()[0].addresses.iter().map(|a| &*a.text).collect();
+    assert_eq!(addresses, ["sip:a@127.0.0.1:5080", "sip:a@127.0.0.1:5081", "sip:b@c"]);
+    assert_eq!(topology.unresolved().count(), 1);
+}
+
+#[test]
+fn lists_of_addresses_that_cannot_be_used() {
+    baton_prints(
+        r#"[trunk.pbx]
+address = ["sip:10.0.0.5"]
+[agent.a]
+address = []
+numbers = ["1"]
+[agent.b]
+address = ["sip:a@b", 5, "sips:a@c", "127.0.0.1", "sip:a@B"]
+numbers = ["2"]
+[agent.c]
+address = ["sip:1@c", "sip:2@c", "sip:3@c", "sip:4@c", "sip:5@c", "sip:6@c", "sip:7@c", "sip:8@c", "sip:9@c", "sip:10@c"]
+numbers = ["3"]
+[agent.d]
+address = 5
+numbers = ["4"]
+[agent.e]
+numbers = ["5"]
+[environment.production]
+table = "destinations.toml"
+"#,
+        r#"
+baton.toml:2:11: error: `address` is an array in [trunk.pbx]
+   |
+ 2 | address = ["sip:10.0.0.5"]
+   |           ^^^^^^^^^^^^^^^^
+  expected: a `sip:` URI like "sip:10.0.0.5:5060;transport=udp"
+baton.toml:4:1: error: an empty `address` reaches nobody
+   |
+ 4 | address = []
+   | ^^^^^^^
+  expected: a `sip:` URI like "sip:booking@10.0.0.6:5080", or a list of them in the order in which they are tried
+baton.toml:7:23: error: an entry of `address` is an integer
+   |
+ 7 | address = ["sip:a@b", 5, "sips:a@c", "127.0.0.1", "sip:a@B"]
+   |                       ^
+  expected: a `sip:` URI like "sip:booking@10.0.0.6:5080", or a list of them in the order in which they are tried
+baton.toml:7:26: error: `address`: TLS is not carried out yet
+   |
+ 7 | address = ["sip:a@b", 5, "sips:a@c", "127.0.0.1", "sip:a@B"]
+   |                          ^^^^^^^^^^
+  expected: a `sip:` URI like "sip:booking@10.0.0.6:5080", or a list of them in the order in which they are tried
+  help: use udp or tcp
+baton.toml:7:38: error: `address`: malformed URI
+   |
+ 7 | address = ["sip:a@b", 5, "sips:a@c", "127.0.0.1", "sip:a@B"]
+   |                                      ^^^^^^^^^^^
+  expected: a `sip:` URI like "sip:booking@10.0.0.6:5080", or a list of them in the order in which they are tried
+  help: did you mean `sip:127.0.0.1`?
+baton.toml:7:51: error: `sip:a@B` is there twice
+   |
+ 7 | address = ["sip:a@b", 5, "sips:a@c", "127.0.0.1", "sip:a@B"]
+   |                                                   ^^^^^^^^^
+  help: an address is tried once: remove this one
+baton.toml:10:100: error: more than 8 addresses
+    |
+ 10 | address = ["sip:1@c", "sip:2@c", "sip:3@c", "sip:4@c", "sip:5@c", "sip:6@c", "sip:7@c", "sip:8@c", "sip:9@c", "sip:10@c"]
+    |                                                                                                    ^^^^^^^^^
+  help: the caller waits while they are tried: keep the ones that are likely to answer
+baton.toml:13:11: error: `address` is an integer in [agent.d]
+    |
+ 13 | address = 5
+    |           ^
+  expected: a `sip:` URI like "sip:booking@10.0.0.6:5080", or a list of them in the order in which they are tried
+baton.toml:15:8: error: `address` is missing in [agent.e]
+    |
+ 15 | [agent.e]
+    |        ^
+  expected: a `sip:` URI like "sip:booking@10.0.0.6:5080", or a list of them in the order in which they are tried
 "#,
     );
 }

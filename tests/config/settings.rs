@@ -33,7 +33,7 @@ baton.toml:4:1: error: unknown key `max_cals` in [sip]
    |
  4 | max_cals = 5
    | ^^^^^^^^
-  expected: one of `listen`, `advertise`, `workers`, `max_calls`, `max_duration` or `drain`
+  expected: one of `listen`, `advertise`, `workers`, `max_calls`, `max_duration`, `drain` or `session_timer`
   help: did you mean `max_calls`?
 baton.toml:5:2: error: unknown key `htttp`
    |
@@ -116,7 +116,6 @@ fn sip_keys_that_are_not_carried_out_yet() {
     baton_prints(
         r#"[sip]
 tls = { certificate = "tls/cert.pem", key = "tls/key.pem" }
-session_timer = { expires = "1800s", min_se = "90s" }
 [trunk.pbx]
 address = "sip:10.0.0.5"
 [agent.booking]
@@ -131,11 +130,6 @@ baton.toml:2:1: error: `tls` is not carried out yet in [sip]
  2 | tls = { certificate = "tls/cert.pem", key = "tls/key.pem" }
    | ^^^
   help: remove it; Baton has udp and tcp for now
-baton.toml:3:1: error: `session_timer` is not carried out yet in [sip]
-   |
- 3 | session_timer = { expires = "1800s", min_se = "90s" }
-   | ^^^^^^^^^^^^^
-  help: remove it; `max_duration` and the agent's `keepalive` end lost calls
 "#,
     );
 }
@@ -330,4 +324,145 @@ fn secrets_come_from_files_without_their_newline() {
     );
     assert!(read("\n").1.contains("the secret is empty"));
     assert!(read("a\nb").1.contains("control characters"));
+}
+
+#[test]
+fn session_timers() {
+    let timer = |line: &str| {
+        let text = format!("[sip]\n{line}\n{BATON}");
+        let (loaded, printed) = read(&[("baton.toml", &text), ("destinations.toml", TABLE)]);
+        let configuration = loaded.configuration.unwrap_or_else(|| panic!("{printed}"));
+        configuration.sip.session_timer.map(|timer| (timer.expires.as_secs(), timer.min_se.as_secs()))
+    };
+    assert_eq!(timer(""), Some((1800, 90)));
+    assert_eq!(timer("session_timer = false"), None);
+    assert_eq!(timer("session_timer = {}"), Some((1800, 90)));
+    assert_eq!(timer("session_timer = { expires = \"90s\" }"), Some((90, 90)));
+    assert_eq!(timer("session_timer = { min_se = \"30m\" }"), Some((1800, 1800)));
+    assert_eq!(timer("session_timer = { expires = \"24h\", min_se = \"10m\" }"), Some((86_400, 600)));
+}
+
+#[test]
+fn a_session_timer_that_is_no_table() {
+    baton_prints(
+        r#"[sip]
+session_timer = true
+[trunk.pbx]
+address = "sip:10.0.0.5"
+[agent.booking]
+address = "sip:127.0.0.1:5080"
+numbers = ["*"]
+[environment.production]
+table = "destinations.toml"
+"#,
+        r#"
+baton.toml:2:17: error: `session_timer` is a boolean in [sip]
+   |
+ 2 | session_timer = true
+   |                 ^^^^
+  expected: a table like { expires = "1800s", min_se = "90s" }, or `false` for none
+"#,
+    );
+}
+
+#[test]
+fn session_timers_out_of_range() {
+    baton_prints(
+        r#"[sip]
+session_timer = { expires = "60s", min_se = "89s", refresher = "uac" }
+[trunk.pbx]
+address = "sip:10.0.0.5"
+[agent.booking]
+address = "sip:127.0.0.1:5080"
+numbers = ["*"]
+[environment.production]
+table = "destinations.toml"
+"#,
+        r#"
+baton.toml:2:29: error: `expires` is out of range
+   |
+ 2 | session_timer = { expires = "60s", min_se = "89s", refresher = "uac" }
+   |                             ^^^^^
+  expected: from "1m30s" to "1d"
+baton.toml:2:45: error: `min_se` is out of range
+   |
+ 2 | session_timer = { expires = "60s", min_se = "89s", refresher = "uac" }
+   |                                             ^^^^^
+  expected: from "1m30s" to "1d"
+baton.toml:2:52: error: unknown key `refresher` in [sip.session_timer]
+   |
+ 2 | session_timer = { expires = "60s", min_se = "89s", refresher = "uac" }
+   |                                                    ^^^^^^^^^
+  expected: one of `expires` or `min_se`
+"#,
+    );
+}
+
+#[test]
+fn a_session_timer_of_longer_than_a_day() {
+    baton_prints(
+        r#"[sip]
+session_timer = { expires = "25h", min_se = "1h" }
+[trunk.pbx]
+address = "sip:10.0.0.5"
+[agent.booking]
+address = "sip:127.0.0.1:5080"
+numbers = ["*"]
+[environment.production]
+table = "destinations.toml"
+"#,
+        r#"
+baton.toml:2:29: error: `expires` is out of range
+   |
+ 2 | session_timer = { expires = "25h", min_se = "1h" }
+   |                             ^^^^^
+  expected: from "1m30s" to "1d"
+"#,
+    );
+}
+
+#[test]
+fn a_session_timer_in_milliseconds() {
+    baton_prints(
+        r#"[sip]
+session_timer = { expires = "30m500ms" }
+[trunk.pbx]
+address = "sip:10.0.0.5"
+[agent.booking]
+address = "sip:127.0.0.1:5080"
+numbers = ["*"]
+[environment.production]
+table = "destinations.toml"
+"#,
+        r#"
+baton.toml:2:19: error: `expires` is no whole number of seconds
+   |
+ 2 | session_timer = { expires = "30m500ms" }
+   |                   ^^^^^^^
+  expected: seconds, which is what goes on the wire
+"#,
+    );
+}
+
+#[test]
+fn a_shortest_session_that_is_longer_than_the_session() {
+    baton_prints(
+        r#"[sip]
+session_timer = { expires = "10m", min_se = "20m" }
+[trunk.pbx]
+address = "sip:10.0.0.5"
+[agent.booking]
+address = "sip:127.0.0.1:5080"
+numbers = ["*"]
+[environment.production]
+table = "destinations.toml"
+"#,
+        r#"
+baton.toml:2:36: error: `min_se` is longer than `expires`
+   |
+ 2 | session_timer = { expires = "10m", min_se = "20m" }
+   |                                    ^^^^^^
+  expected: at most `expires`, which is "10m"
+"#,
+    );
 }

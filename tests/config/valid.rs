@@ -3,6 +3,7 @@
 use std::path::Path;
 
 use baton::daemon::configuration::{Configuration, load};
+use baton::routing::table::Ladder;
 
 use super::{BATON, TABLE, compare, read};
 
@@ -68,6 +69,8 @@ fn the_defaults_are_those_of_the_contract() {
         sip.listen.iter().map(|l| format!("{}:{}", l.transport.as_param(), l.address)).collect();
     assert_eq!(listen, ["udp:0.0.0.0:5060", "tcp:0.0.0.0:5060"]);
     assert_eq!((sip.workers, sip.max_calls, sip.max_duration.as_secs()), (0, 20_000, 4 * 3600));
+    let timer = sip.session_timer.expect("on by default");
+    assert_eq!((timer.expires.as_secs(), timer.min_se.as_secs()), (1800, 90));
     assert_eq!(http.listen.to_string(), "127.0.0.1:8060");
     assert!(state_dir.ends_with("state"));
     let (trunk, agent) = (&topology.trunks()[0], &topology.agents()[0]);
@@ -80,6 +83,11 @@ fn the_defaults_are_those_of_the_contract() {
         [timeouts.response, timeouts.outcome, timeouts.ring, timeouts.total].map(|t| t.as_secs()),
         [8, 60, 30, 180]
     );
+    assert_eq!(
+        (destination.method.name(), destination.brief, destination.require_proven),
+        ("refer", false, false)
+    );
+    assert_eq!(destination.on_failure, Ladder::default());
     assert_eq!(&*destination.reason, "SIP;cause=200;text=\"Handoff\"");
 }
 
@@ -88,12 +96,15 @@ fn a_restart_is_told_by_key() {
     let old =
         read(&[("baton.toml", BATON), ("destinations.toml", TABLE)]).0.configuration.expect("no errors");
     let text = format!(
-        "{BATON}[sip]\nlisten = [\"udp:127.0.0.1:0\"]\ndrain = \"7s\"\n[http]\nlisten = \"127.0.0.1:0\"\n"
+        "{BATON}[sip]\nlisten = [\"udp:127.0.0.1:0\"]\ndrain = \"7s\"\nsession_timer = false\n[http]\nlisten = \"127.0.0.1:0\"\n"
     );
     let mut new =
         read(&[("baton.toml", &text), ("destinations.toml", TABLE)]).0.configuration.expect("no errors");
     new.state_dir = old.state_dir.clone();
-    assert_eq!(Configuration::restart_needed(&old, &new), ["sip.listen", "sip.drain", "http.listen"]);
+    assert_eq!(
+        Configuration::restart_needed(&old, &new),
+        ["sip.listen", "sip.drain", "sip.session_timer", "http.listen"]
+    );
     assert!(Configuration::restart_needed(&old, &old).is_empty());
 }
 

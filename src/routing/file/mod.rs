@@ -456,14 +456,9 @@ impl<'a> Section<'a> {
 
     /// A key that exists in the product and is not carried out yet.
     pub fn refuse(&mut self, report: &mut Report<'_>, key: &'static str, instead: &str) {
-        self.refuse_as(report, key, &format!("`{key}`"), instead);
-    }
-
-    /// A key one of whose forms exists in the product and is not carried out yet; `what` names the form.
-    pub fn refuse_as(&mut self, report: &mut Report<'_>, key: &'static str, what: &str, instead: &str) {
         self.refused.push(key);
         if self.table.contains_key(key) {
-            let message = format!("{what} is not carried out yet{}", self.within());
+            let message = format!("`{key}` is not carried out yet{}", self.within());
             report.error(self.key_span(key), message).help(instead);
         }
     }

@@ -99,7 +99,7 @@ impl Method {
 
     /// Whether its success can be [proven](Destination::require_proven): the target's own answer is seen, or its dialog is
     /// seen to be replaced.
-    pub fn is_proven(self) -> bool {
+    pub fn can_be_proven(self) -> bool {
         match self {
             Self::Invite | Self::Attended => true,
             Self::Refer | Self::Bye | Self::Redirect => false,

@@ -21,6 +21,7 @@ use crate::routing::headers::{self, HeaderError};
 use crate::routing::profile::Overrides;
 use crate::routing::route::RouteError;
 use crate::routing::template::{Part, Source as From, Template, TemplateError, misspelt_built_in};
+use crate::routing::topology::KnownTrunks;
 use crate::wire::grammar::{self, Params};
 use chains::Row;
 use keys::InPlay;
@@ -52,12 +53,12 @@ pub(crate) fn check_id(report: &mut Report<'_>, id: &At<&str>) {
     }
 }
 
-/// Reads the table of `environment`. `trunks` are the ids that a destination may name; `None` leaves that unchecked.
+/// Reads the table of `environment`. `trunks` are those that a destination may name; `None` leaves that unchecked.
 /// The table is there if there is no error; warnings may come with it.
 pub fn read(
     source: &Source,
     environment: &Id,
-    trunks: Option<&BTreeSet<Id>>,
+    trunks: Option<&KnownTrunks>,
 ) -> (Option<Table>, Vec<Diagnostic>) {
     let mut report = Report::new(source);
     let tree = report.parse();
@@ -127,7 +128,7 @@ pub(crate) fn expected_ids(ids: &BTreeSet<&str>) -> String {
 struct Reader<'r, 's, 'i> {
     report: &'r mut Report<'s>,
     ids: &'i BTreeSet<&'i str>,
-    trunks: Option<&'i BTreeSet<Id>>,
+    trunks: Option<&'i KnownTrunks>,
 }
 
 impl<'a> Reader<'_, '_, '_> {
@@ -160,6 +161,9 @@ impl<'a> Reader<'_, '_, '_> {
         section.refuse(self.report, "rule", "remove it: decisions name the destination that they mean");
         section.refuse(self.report, "weight", "remove it");
         self.check(&section, id, in_play.as_ref(), route.as_ref(), &overrides);
+        if on_failure.attends(method) {
+            self.doubt_attended(&section, route.as_ref(), trunk.as_deref());
+        }
         section.finish(self.report);
         let destination = Destination {
             id: id.value.into(),
@@ -232,7 +236,7 @@ impl<'a> Reader<'_, '_, '_> {
         require: Option<&Range<usize>>,
     ) -> Method {
         if let Some(require) = require
-            && !method.is_proven()
+            && !method.can_be_proven()
         {
             let default = if written.is_some() { "" } else { ", which is the default" };
             let message = format!("`require = \"proven\"` forbids method \"{}\"{default}", method.name());
@@ -262,9 +266,9 @@ impl<'a> Reader<'_, '_, '_> {
     fn trunk(&mut self, section: &mut Section<'_>) -> Option<Id> {
         let found = section.string(self.report, "trunk", "the id of a trunk")?;
         if let Some(trunks) = self.trunks
-            && !trunks.contains(found.value)
+            && !trunks.ids.contains(found.value)
         {
-            let known = || trunks.iter().map(|id| &**id);
+            let known = || trunks.ids.iter().map(|id| &**id);
             self.report
                 .error(found.span, format!("there is no trunk `{}`", found.value))
                 .expected(format!("one of {}", quoted(known())))

@@ -4,7 +4,7 @@
 pub mod read;
 pub mod secret;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -71,14 +71,23 @@ pub struct Trunk {
     pub overrides: Overrides,
 }
 
+/// The trunks of a configuration, as its tables are checked against them.
+#[derive(Debug, Clone, Default)]
+pub struct KnownTrunks {
+    /// Ids of all trunks, also of those with faults.
+    pub ids: BTreeSet<Id>,
+    /// Hosts of their addresses; `None` where a trunk has a fault, so that nothing is said about what it may be.
+    pub hosts: Option<Vec<Host>>,
+}
+
 /// A SIP voice agent that takes calls.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Agent {
     /// Its id, the key in the configuration.
     pub id: Id,
-    /// Where INVITEs to it go.
-    pub address: Address,
-    /// The sources that are this agent; `None`: what `address` resolves to.
+    /// Where INVITEs to it go: the next one where the one before did not take the call. Never empty, none twice.
+    pub addresses: Vec<Address>,
+    /// The sources that are this agent; `None`: what all of `addresses` resolve to.
     pub accept_from: Option<Vec<IpNet>>,
     /// The called numbers and user parts that reach it, normalised; the wildcard is not among them.
     pub numbers: Vec<Box<str>>,
@@ -96,6 +105,14 @@ pub struct Agent {
     pub may_route: Vec<super::select::Pattern>,
     /// Calls that it takes at the same time; 0: no limit of its own.
     pub max_calls: u32,
+}
+
+impl Agent {
+    /// The address that is tried first.
+    pub fn address(&self) -> &Address {
+        // Never empty: the reader makes no agent without an address.
+        &self.addresses[0]
+    }
 }
 
 /// An environment: a table and the agents that belong to it.
@@ -148,6 +165,21 @@ impl Advertise {
     }
 }
 
+/// How sessions are kept alive and found dead by refreshes (RFC 4028).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct SessionTimer {
+    /// The Session-Expires that is asked for, in whole seconds: without a refresh in it the session is over.
+    pub expires: Duration,
+    /// The shortest Session-Expires that is agreed to, in whole seconds: at least 90 s, at most `expires`.
+    pub min_se: Duration,
+}
+
+impl Default for SessionTimer {
+    fn default() -> Self {
+        Self { expires: Duration::from_secs(1800), min_se: Duration::from_secs(90) }
+    }
+}
+
 /// The `[sip]` section.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Settings {
@@ -163,6 +195,8 @@ pub struct Settings {
     pub max_duration: Duration,
     /// How long live calls may go on after SIGTERM.
     pub drain: Duration,
+    /// The session timers of every leg; `None`: Baton asks for none and refreshes nothing by itself.
+    pub session_timer: Option<SessionTimer>,
 }
 
 /// All trunks, agents and environments, with the indexes that answer who and where.
@@ -212,26 +246,28 @@ impl Topology {
 
     /// Addresses that need resolving before their source is known: names without `accept_from`.
     pub fn unresolved(&self) -> impl Iterator<Item = &Address> {
-        let trunks = self.trunks.iter().map(|t| (&t.address, &t.accept_from));
-        let agents = self.agents.iter().map(|a| (&a.address, &a.accept_from));
-        trunks
-            .chain(agents)
-            .filter(|(address, accept)| accept.is_none() && matches!(address.host, Host::Name(_)))
-            .map(|(address, _)| address)
+        let trunks =
+            self.trunks.iter().filter(|t| t.accept_from.is_none()).map(|t| std::slice::from_ref(&t.address));
+        let agents = self.agents.iter().filter(|a| a.accept_from.is_none()).map(|a| a.addresses.as_slice());
+        trunks.chain(agents).flatten().filter(|address| matches!(address.host, Host::Name(_)))
     }
 
     /// This topology with the sources of every address that `resolve` knows (an empty answer: not known yet). Also
     /// tells which trunks now have the same source.
     #[must_use]
     pub fn with_resolved(&self, resolve: impl Fn(&Address) -> Vec<IpAddr>) -> (Self, Vec<Overlap>) {
-        let nets = |address: &Address, accept: &Option<Vec<IpNet>>| match (accept, &address.host) {
-            (Some(nets), _) => nets.clone(),
-            (None, Host::Ip(ip)) => vec![IpNet::host(*ip)],
-            (None, Host::Name(_)) => resolve(address).into_iter().map(IpNet::host).collect(),
+        let hosts = |address: &Address| match &address.host {
+            Host::Ip(ip) => vec![IpNet::host(*ip)],
+            Host::Name(_) => resolve(address).into_iter().map(IpNet::host).collect(),
+        };
+        let nets = |addresses: &[Address], accept: &Option<Vec<IpNet>>| match accept {
+            Some(nets) => nets.clone(),
+            None => addresses.iter().flat_map(hosts).collect(),
         };
         let mut next = self.clone();
-        next.trunk_nets = Self::ordered(self.trunks.iter().map(|t| nets(&t.address, &t.accept_from)));
-        next.agent_nets = Self::ordered(self.agents.iter().map(|a| nets(&a.address, &a.accept_from)));
+        let trunks = self.trunks.iter().map(|t| nets(std::slice::from_ref(&t.address), &t.accept_from));
+        next.trunk_nets = Self::ordered(trunks);
+        next.agent_nets = Self::ordered(self.agents.iter().map(|a| nets(&a.addresses, &a.accept_from)));
         let overlaps = next
             .trunk_nets
             .windows(2)
@@ -354,7 +390,7 @@ mod tests {
         address = "sip:127.0.0.1:5080"
         numbers = ["+1 415 555 0100", "booking", "100"]
         [agent.other]
-        address = "sip:agents.example.com"
+        address = ["sip:agents.example.com", "sip:127.0.0.2", "sip:AGENTS2.example.com"]
         numbers = ["*"]
         [environment.production]
         table = "t.toml"
@@ -381,16 +417,26 @@ mod tests {
     fn names_are_sources_once_they_are_resolved() {
         let topology = topology(TEXT);
         let names: Vec<String> = topology.unresolved().map(|address| address.host.to_string()).collect();
-        assert_eq!(names, ["carrier.example.com", "agents.example.com"]);
+        assert_eq!(names, ["carrier.example.com", "agents.example.com", "agents2.example.com"]);
         let (resolved, overlaps) =
             topology.with_resolved(|address| match address.host.to_string().as_str() {
                 "carrier.example.com" => vec!["203.0.113.1".parse().unwrap(), "10.0.0.5".parse().unwrap()],
+                "agents2.example.com" => vec!["203.0.113.2".parse().unwrap()],
                 _ => vec![],
             });
         assert_eq!(trunk_at(&resolved, "203.0.113.1").as_deref(), Some("carrier"));
         assert_eq!(overlaps.len(), 1);
         assert_eq!((&*overlaps[0].first, &*overlaps[0].second), ("carrier", "pbx"));
         assert_eq!(trunk_at(&resolved, "10.0.0.5").as_deref(), Some("carrier"), "the first by id");
+        let agents_at = |topology: &Topology, source: &str| {
+            let agents = topology.agents_at(source.parse().unwrap());
+            agents.map(|agent| agent.id.to_string()).collect::<Vec<_>>()
+        };
+        assert_eq!(agents_at(&topology, "127.0.0.2"), ["other"], "every address of a list is a source");
+        assert_eq!(agents_at(&topology, "203.0.113.2"), [""; 0]);
+        assert_eq!(agents_at(&resolved, "203.0.113.2"), ["other"]);
+        assert_eq!(agents_at(&resolved, "127.0.0.2"), ["other"]);
+        assert_eq!(&*topology.agent("other").unwrap().address().text, "sip:agents.example.com");
     }
 
     #[test]

@@ -9,7 +9,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::secret::{self, Secrets};
-use super::{Agent, Auth, CalledFrom, Environment, Topology, Trunk, Unanswered};
+use super::{Agent, Auth, CalledFrom, Environment, KnownTrunks, Topology, Trunk, Unanswered};
 use crate::routing::address::{Address, AddressError, Host};
 use crate::routing::country::{self, Country};
 use crate::routing::file::{At, Report, Section, quoted};
@@ -24,6 +24,11 @@ pub use settings::settings;
 const SHORTEST: Duration = Duration::from_millis(100);
 const DAY: Duration = Duration::from_secs(24 * 3600);
 const ADDRESS_FORM: &str = "a `sip:` URI like \"sip:10.0.0.5:5060;transport=udp\"";
+const ADDRESSES_FORM: &str =
+    "a `sip:` URI like \"sip:booking@10.0.0.6:5080\", or a list of them in the order in which they are tried";
+
+/// The most addresses of one agent: the caller waits while they are tried.
+const MAX_ADDRESSES: usize = 8;
 
 /// What one configuration file says about whom Baton talks to, and the places that later checks report at.
 #[derive(Debug)]
@@ -34,8 +39,7 @@ pub struct Parties {
     pub agents: Vec<Agent>,
     /// The environments that could be read, with the place of their `table`.
     pub environments: Vec<(Environment, Range<usize>)>,
-    /// Ids of all trunks, also of those with faults.
-    pub trunk_ids: BTreeSet<Id>,
+    trunk_ids: BTreeSet<Id>,
     fallbacks: Vec<(Id, At<Id>)>,
 }
 
@@ -83,6 +87,13 @@ impl Parties {
             parties.environments.extend(environment(&id, section, report, base));
         }
         parties
+    }
+
+    /// What the tables are checked against.
+    pub fn known_trunks(&self) -> KnownTrunks {
+        let all = self.trunks.len() == self.trunk_ids.len();
+        let hosts = all.then(|| self.trunks.iter().map(|trunk| trunk.address.host.clone()).collect());
+        KnownTrunks { ids: self.trunk_ids.clone(), hosts }
     }
 
     /// Checks what only the tables can tell: that the fallbacks exist in their environments' tables.
@@ -138,7 +149,7 @@ fn trunk(
 ) -> Option<Trunk> {
     check_id(report, id);
     let name: Id = id.value.into();
-    let address = address(&mut section, report);
+    let address = address(&mut section, report, ADDRESS_FORM);
     let accept = accept_from(&mut section, report);
     match (&accept, &address) {
         (Some(nets), _) => {
@@ -238,12 +249,16 @@ fn auth(mut section: Section<'_>, report: &mut Report<'_>, secrets: &dyn Secrets
 }
 
 /// `address`: required, one `sip:` URI.
-fn address(section: &mut Section<'_>, report: &mut Report<'_>) -> Option<At<Address>> {
-    let found = section.required(report, "address", ADDRESS_FORM)?;
+fn address(section: &mut Section<'_>, report: &mut Report<'_>, form: &str) -> Option<At<Address>> {
+    let found = section.required(report, "address", form)?;
+    parse_address(found, report, form)
+}
+
+fn parse_address(found: At<&str>, report: &mut Report<'_>, form: &str) -> Option<At<Address>> {
     match Address::parse(found.value) {
         Ok(value) => Some(At { value, span: found.span }),
         Err(error) => {
-            let note = report.error(found.span, format!("`address`: {error}")).expected(ADDRESS_FORM);
+            let note = report.error(found.span, format!("`address`: {error}")).expected(form);
             match error {
                 AddressError::Tls => note.help("use udp or tcp"),
                 AddressError::Malformed(_) if !found.value.starts_with("sip:") => {
@@ -254,6 +269,37 @@ fn address(section: &mut Section<'_>, report: &mut Report<'_>) -> Option<At<Addr
             None
         }
     }
+}
+
+/// `address` of an agent: one, or a list in the order in which they are tried. Never empty.
+fn addresses(section: &mut Section<'_>, report: &mut Report<'_>) -> Option<Vec<Address>> {
+    if !section.is_list("address") {
+        return address(section, report, ADDRESSES_FORM).map(|at| vec![at.value]);
+    }
+    let list = section.strings(report, "address", ADDRESSES_FORM)?;
+    if list.is_empty() {
+        report
+            .error(section.key_span("address"), "an empty `address` reaches nobody")
+            .expected(ADDRESSES_FORM);
+    }
+    let mut addresses: Vec<Address> = Vec::new();
+    for (index, entry) in list.into_iter().enumerate() {
+        if index == MAX_ADDRESSES {
+            report
+                .error(entry.span, format!("more than {MAX_ADDRESSES} addresses"))
+                .help("the caller waits while they are tried: keep the ones that are likely to answer");
+            break;
+        }
+        let Some(At { value, span }) = parse_address(entry, report, ADDRESSES_FORM) else { continue };
+        if addresses.iter().any(|other| other.is_same(&value)) {
+            report
+                .error(span, format!("`{value}` is there twice"))
+                .help("an address is tried once: remove this one");
+        } else {
+            addresses.push(value);
+        }
+    }
+    (!addresses.is_empty()).then_some(addresses)
 }
 
 fn accept_from(section: &mut Section<'_>, report: &mut Report<'_>) -> Option<Vec<At<IpNet>>> {
@@ -287,18 +333,7 @@ fn agent(
 ) -> Option<(Agent, Option<At<Id>>)> {
     check_id(report, id);
     let name: Id = id.value.into();
-    let list = section.contains("address") && section.is_list("address");
-    let address = if list {
-        section.refuse_as(
-            report,
-            "address",
-            "a list of addresses (failover)",
-            "write one address as a string",
-        );
-        None
-    } else {
-        address(&mut section, report)
-    };
+    let addresses = addresses(&mut section, report);
     let accept = accept_from(&mut section, report);
     let (numbers, wildcard) = numbers(&name, &mut section, report, taken);
     let environment = environment_of(&mut section, report, environments);
@@ -316,7 +351,7 @@ fn agent(
     section.finish(report);
     let agent = Agent {
         id: name,
-        address: address?.value,
+        addresses: addresses?,
         accept_from: accept.map(|nets| nets.into_iter().map(|net| net.value).collect()),
         numbers,
         wildcard,

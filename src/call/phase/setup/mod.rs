@@ -55,7 +55,7 @@ enum Trying {
 impl Setup {
     /// A call was admitted: the agent is called.
     pub(crate) fn begin(cx: &mut Context<'_>, facts: &Facts, caller: LegId, invite: &Message<'_>) -> Phase {
-        let query = cx.resolve(&facts.agent.address.text);
+        let query = cx.resolve(&facts.agent.address().text);
         let trying = Trying::FindingAgent { query };
         Phase::Setup(Box::new(Setup { caller, invite: invite.bytes().into(), party: 0, trying }))
     }
@@ -138,7 +138,7 @@ impl Setup {
                     self.trying = Trying::Nobody;
                     return self.agent_failed(cx, facts, 503, Origin::Local, None);
                 }
-                let uri = facts.agent.address.text.clone();
+                let uri = facts.agent.address().text.clone();
                 let own = [identity::call_id_field(&facts.id)];
                 let from = From::caller(facts);
                 let callee = Callee { uri: &uri, from, fields: &own, credentials: None };
@@ -414,7 +414,7 @@ impl Setup {
         handoff.end(cx, HandoffState::Cancelled, None, false);
         facts.keep(cx, handoff.view);
         self.party = self.party.saturating_add(1);
-        self.trying = Trying::FindingAgent { query: cx.resolve(&facts.agent.address.text) };
+        self.trying = Trying::FindingAgent { query: cx.resolve(&facts.agent.address().text) };
         self.phase()
     }
 

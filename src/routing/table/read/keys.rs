@@ -132,4 +132,36 @@ impl Reader<'_, '_, '_> {
                 .help("a URI is sent as written: put the host there");
         }
     }
+
+    /// A REFER with Replaces is obeyed by the caller's side, and its INVITE must reach the very user agent that Baton's own
+    /// call has reached (RFC 3891 §3): Baton cannot see whether another way leads there. So these are warnings.
+    pub(super) fn doubt_attended(
+        &mut self,
+        section: &Section<'_>,
+        route: Option<&Route>,
+        trunk: Option<&str>,
+    ) {
+        let Some(known) = self.trunks else { return };
+        if let Some(trunk) = trunk
+            && known.ids.len() > 1
+        {
+            self.report
+                .warn(
+                    section.key_span("trunk"),
+                    "`trunk` with `attended`: the caller's side finds the target again only through its own trunk",
+                )
+                .help(format!("remove it, unless every caller of this destination comes through `{trunk}`"));
+        }
+        if let Some(Route::Sip(address)) = route
+            && known.hosts.as_ref().is_some_and(|hosts| !hosts.contains(&address.host))
+        {
+            let message = format!(
+                "`attended` to `{}`, which is the host of no trunk: the caller's side may not find the target again",
+                address.host
+            );
+            self.report
+                .warn(section.key_span("route"), message)
+                .help("name a number or a host that is in a trunk's `address`, or use `invite`");
+        }
+    }
 }

@@ -63,6 +63,11 @@ impl Written {
         }
         ladder
     }
+
+    /// Whether a destination with this method uses `attended`, as its method or as a step.
+    pub(super) fn attends(&self, method: Option<Method>) -> bool {
+        method == Some(Method::Attended) || self.ladder().methods().any(|step| step == Method::Attended)
+    }
 }
 
 impl<'a> Reader<'_, '_, '_> {
@@ -201,7 +206,7 @@ impl<'a> Reader<'_, '_, '_> {
         if own.method.is_some_and(|own| !own.needs_route()) {
             return refuse(format!("the step `{name}` needs a route, and method \"bye\" has none"));
         }
-        if own.require_proven && !method.is_proven() {
+        if own.require_proven && !method.can_be_proven() {
             self.report
                 .error(span.clone(), format!("`require = \"proven\"` forbids the step `{name}`"))
                 .expected("`invite` or `attended`, or a destination that requires the same");

@@ -7,9 +7,13 @@ use toml::de::DeValue;
 
 use super::{DAY, SHORTEST};
 use crate::routing::address::Host;
+use crate::routing::duration;
 use crate::routing::file::{At, Report, Section, with_article};
-use crate::routing::topology::{Advertise, Advertised, Listener, Settings};
+use crate::routing::topology::{Advertise, Advertised, Listener, SessionTimer, Settings};
 use crate::sip::Transport;
+
+/// The shortest session that may be asked for (RFC 4028 §5).
+const SHORTEST_SESSION: Duration = Duration::from_secs(90);
 
 const LISTENER_FORM: &str = "transport:address:port, like \"udp:0.0.0.0:5060\" or \"tcp:[::]:5060\"";
 
@@ -36,13 +40,45 @@ pub fn settings(top: &mut Section<'_>, report: &mut Report<'_>) -> Settings {
         section.duration(report, "max_duration", SHORTEST, DAY * 30).unwrap_or(settings.max_duration);
     settings.drain = section.duration(report, "drain", Duration::ZERO, DAY).unwrap_or(settings.drain);
     section.refuse(report, "tls", "remove it; Baton has udp and tcp for now");
-    section.refuse(
-        report,
-        "session_timer",
-        "remove it; `max_duration` and the agent's `keepalive` end lost calls",
-    );
+    settings.session_timer = session_timer(&mut section, report);
     section.finish(report);
     settings
+}
+
+/// `session_timer`: a table, or `false` for none.
+fn session_timer(section: &mut Section<'_>, report: &mut Report<'_>) -> Option<SessionTimer> {
+    let default = SessionTimer::default();
+    let Some(found) = section.take("session_timer") else { return Some(default) };
+    if found.value.as_bool() == Some(false) {
+        return None;
+    }
+    if found.value.as_table().is_none() {
+        report
+            .error(found.span, format!("`session_timer` is {} in [sip]", with_article(found.value)))
+            .expected("a table like { expires = \"1800s\", min_se = \"90s\" }, or `false` for none");
+        return Some(default);
+    }
+    let mut table = section.section(report, "session_timer")?;
+    let mut seconds = |key| {
+        let value = table.duration(report, key, SHORTEST_SESSION, DAY)?;
+        if value.subsec_nanos() > 0 {
+            report
+                .error(table.key_span(key), format!("`{key}` is no whole number of seconds"))
+                .expected("seconds, which is what goes on the wire");
+        }
+        Some(value)
+    };
+    let expires = seconds("expires");
+    let min_se = seconds("min_se").unwrap_or(default.min_se);
+    let is_told = expires.is_none() && table.contains("expires");
+    let expires = expires.unwrap_or(default.expires);
+    if min_se > expires && !is_told {
+        report
+            .error(table.key_span("min_se"), "`min_se` is longer than `expires`")
+            .expected(format!("at most `expires`, which is \"{}\"", duration::format(expires)));
+    }
+    table.finish(report);
+    Some(SessionTimer { expires, min_se })
 }
 
 impl Default for Settings {
@@ -58,6 +94,7 @@ impl Default for Settings {
             max_calls: 20_000,
             max_duration: Duration::from_secs(4 * 3600),
             drain: Duration::from_secs(25),
+            session_timer: Some(SessionTimer::default()),
         }
     }
 }

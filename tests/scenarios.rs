@@ -4,6 +4,8 @@ mod common;
 
 #[path = "scenarios/agent.rs"]
 mod agent;
+#[path = "scenarios/bridge.rs"]
+mod bridge;
 #[path = "scenarios/bye.rs"]
 mod bye;
 #[path = "scenarios/calls.rs"]

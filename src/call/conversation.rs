@@ -1,14 +1,18 @@
 //! Two answered legs that talk: what one asks passes to the other, and the answer comes back.
 //!
-//! It knows nothing of handoffs: what it does not pass on it tells as [`Heard`].
+//! Where the two were not told of each other by that, because Baton joined them, or because a request was taken back
+//! while its answer was on the way, a re-INVITE of ours brings them into [`accord`]. It knows nothing of handoffs: what
+//! it does not pass on it tells as [`Heard`].
 
 use super::context::Context;
+use super::passing::Passing;
 use super::record::Role;
-use crate::sip::leg::{Body, RequestId, Wish};
+use crate::sip::leg::{Body, RequestId, SentId, Wish};
 use crate::sip::stack::NotSent;
-use crate::sip::{Content, Event, LegId, Origin};
+use crate::sip::{Content, Event, Field, LegId, Origin, Time};
 use crate::wire::Message;
-use smallvec::SmallVec;
+use crate::wire::sdp::{accord, padded};
+use std::time::Duration;
 
 /// The other end of the caller.
 #[derive(Clone, Copy, Debug)]
@@ -18,12 +22,18 @@ pub(crate) struct Partner {
     pub(crate) role: Role,
 }
 
-/// A request that waits for the other leg's answer.
+/// How often the two are told of each other in a row: each answer may change what the other side has to know.
+const ROUNDS: u8 = 3;
+
+/// Bringing the two into accord.
 #[derive(Clone, Copy, Debug)]
-struct Pass {
-    request: RequestId,
-    to: LegId,
-    sent: crate::sip::leg::SentId,
+enum Accord {
+    /// They know of each other what there is.
+    Reached,
+    /// To be looked at, with so many rounds left, not before that time.
+    Wanted { rounds: u8, at: Time },
+    /// A re-INVITE of ours is out.
+    Telling { rounds: u8, sent: SentId },
 }
 
 /// See the module.
@@ -36,11 +46,10 @@ pub(crate) struct Conversation {
     pub(crate) confirmed: bool,
     /// The caller's leg is over; it is kept for the NOTIFYs that may still come.
     pub(crate) caller_over: bool,
-    /// PAI and Privacy pass.
-    identity: bool,
-    passes: SmallVec<[Pass; 1]>,
+    passing: Passing,
     /// A 2xx on this leg carried an offer: it is acknowledged with the answer that the other leg's ACK brings.
     awaiting: Option<LegId>,
+    accord: Accord,
 }
 
 /// What a conversation does not settle by itself.
@@ -66,9 +75,15 @@ pub(crate) enum Heard {
 
 impl Conversation {
     pub(crate) fn new(caller: LegId, partner: Partner, identity: bool, awaiting: Option<LegId>) -> Self {
-        let partner = Some(partner);
-        let passes = SmallVec::new();
-        Self { caller, partner, confirmed: false, caller_over: false, identity, passes, awaiting }
+        Self {
+            caller,
+            partner: Some(partner),
+            confirmed: false,
+            caller_over: false,
+            passing: Passing::new(identity),
+            awaiting,
+            accord: Accord::Reached,
+        }
     }
 
     /// The legs that are there.
@@ -85,6 +100,14 @@ impl Conversation {
         self.legs()
     }
 
+    /// When something is due.
+    pub(crate) fn deadline(&self) -> Option<Time> {
+        match self.accord {
+            Accord::Wanted { at, .. } => Some(at),
+            Accord::Reached | Accord::Telling { .. } => None,
+        }
+    }
+
     fn other(&self, leg: LegId) -> Option<LegId> {
         if leg == self.caller { self.partner.map(|p| p.leg) } else { Some(self.caller) }
     }
@@ -93,19 +116,29 @@ impl Conversation {
         if leg == self.caller { Role::Caller } else { self.partner.map_or(Role::Agent, |p| p.role) }
     }
 
-    /// The partner is gone: its leg is forgotten, and what waits for it is answered.
+    /// The partner is gone: its leg is closed and forgotten, and what waits for it is answered.
     pub(crate) fn drop_partner(&mut self, cx: &mut Context<'_>) {
-        if let Some(partner) = self.partner.take() {
-            let waiting: SmallVec<[Pass; 1]> = self.passes.drain(..).collect();
-            for pass in waiting.iter().filter(|pass| pass.to == partner.leg) {
-                // 480, not 481: the peer that asked keeps its dialog.
-                let _ = cx.stack.respond(cx.now, pass.request, 480, Content::default());
-            }
-            self.awaiting = self.awaiting.filter(|leg| *leg != partner.leg);
+        if let Some(partner) = self.take_partner(cx) {
             let fields = [crate::sip::identity::reason(200, "Call ended")];
             cx.stack.close(cx.now, partner.leg, 480, Content { fields: &fields, ..Content::default() });
             cx.release(partner.leg);
         }
+    }
+
+    /// The partner leaves the conversation; its leg stays as it is.
+    pub(crate) fn take_partner(&mut self, cx: &mut Context<'_>) -> Option<Partner> {
+        let partner = self.partner.take()?;
+        self.passing.drop_leg(cx, partner.leg);
+        self.awaiting = self.awaiting.filter(|leg| *leg != partner.leg);
+        self.accord = Accord::Reached;
+        Some(partner)
+    }
+
+    /// Somebody else is the caller's partner from now on. Who was it before has been taken out.
+    pub(crate) fn join(&mut self, cx: &mut Context<'_>, partner: Partner, identity: bool) {
+        self.partner = Some(partner);
+        self.passing = Passing::new(identity);
+        self.want_accord(cx);
     }
 
     /// One event of a leg of this conversation.
@@ -115,6 +148,12 @@ impl Conversation {
         event: Event,
         message: Option<&Message<'_>>,
     ) -> Heard {
+        let heard = self.settle(cx, event, message);
+        self.tick(cx);
+        heard
+    }
+
+    fn settle(&mut self, cx: &mut Context<'_>, event: Event, message: Option<&Message<'_>>) -> Heard {
         match event {
             Event::Bye { leg }
             | Event::Lost { leg, .. }
@@ -130,22 +169,14 @@ impl Conversation {
         match event {
             Event::Request { leg, request, wish } => self.asked(cx, leg, request, wish, message),
             Event::Withdrawn { request, .. } => {
-                if let Some(at) = self.passes.iter().position(|p| p.request == request) {
-                    let pass = self.passes.remove(at);
-                    cx.stack.withdraw(cx.now, pass.to, pass.sent);
+                if self.passing.withdraw(cx, request) {
+                    // Its 2xx may have crossed the CANCEL.
+                    self.want_accord(cx);
                 }
                 Heard::Nothing
             }
             Event::Response { leg, sent, status, origin, needs_answer } => {
-                let Some(at) = self.passes.iter().position(|p| p.sent == sent) else {
-                    if needs_answer {
-                        // It crossed the CANCEL; nobody is left to answer its offer.
-                        let _ = cx.stack.acknowledge(cx.now, leg, Content::default());
-                    }
-                    return Heard::Nothing;
-                };
-                let pass = self.passes.remove(at);
-                self.answered(cx, pass, (status, origin), needs_answer, message)
+                self.answered(cx, leg, sent, (status, origin), needs_answer, message)
             }
             Event::Confirmed { leg } => self.acknowledged(cx, leg, message),
             Event::Bye { leg } => match self.role_of(leg) {
@@ -183,16 +214,9 @@ impl Conversation {
             Wish::Refer => return Heard::Referred { request, by: self.role_of(leg) },
             Wish::Modify | Wish::Update | Wish::Info => {}
         }
-        let (Some(other), Some(message)) = (self.other(leg), message) else {
-            let _ = cx.stack.respond(cx.now, request, 480, Content::default());
-            return Heard::Nothing;
-        };
-        match cx.stack.pass(cx.now, other, message, self.identity) {
-            Ok(sent) => self.passes.push(Pass { request, to: other, sent }),
-            Err(NotSent::Pending) => {
-                let _ = cx.stack.respond(cx.now, request, 491, Content::default());
-            }
-            Err(NotSent::Gone) => {
+        match (self.other(leg), message) {
+            (Some(other), Some(message)) => self.passing.ask(cx, request, other, message),
+            _ => {
                 let _ = cx.stack.respond(cx.now, request, 480, Content::default());
             }
         }
@@ -202,21 +226,46 @@ impl Conversation {
     fn answered(
         &mut self,
         cx: &mut Context<'_>,
-        pass: Pass,
+        leg: LegId,
+        sent: SentId,
         (status, origin): (u16, Origin),
         needs_answer: bool,
         message: Option<&Message<'_>>,
     ) -> Heard {
-        let broken = matches!(status, 408 | 481);
-        // 481 and 408 end the dialog that they come in, and only that one (RFC 3261 §12.2.1.2).
-        let passed = if broken { 480 } else { status };
-        let content =
-            Content { copy: message, identity: self.identity, body: Body::Copied, ..Content::default() };
-        let content = if broken { Content::default() } else { content };
-        if cx.stack.respond(cx.now, pass.request, passed, content).is_ok() && needs_answer {
+        if let Accord::Telling { rounds, sent: ours } = self.accord
+            && ours == sent
+        {
+            let at = match status {
+                200..=299 => Some(cx.now.mono),
+                491 => Some(cx.now.mono + self.back_off(cx, leg)),
+                _ => None,
+            };
+            self.accord = match at {
+                Some(at) if rounds > 0 => Accord::Wanted { rounds, at },
+                // A side that refuses is left as it is.
+                _ => Accord::Reached,
+            };
+            return if matches!(status, 408 | 481) { self.lost(leg, status, origin) } else { Heard::Nothing };
+        }
+        let Some(pass) = self.passing.take(sent) else {
+            if needs_answer {
+                // It crossed the CANCEL: its offer is answered with what the other side has.
+                let other = self.other(leg).and_then(|other| cx.stack.remote_sdp(other));
+                let like = cx.stack.proposed_sdp(leg);
+                let answer = other.zip(like).map(|(other, like)| padded(other, like));
+                let body = answer.as_deref().map_or(Body::None, Body::Sdp);
+                let _ = cx.stack.acknowledge(cx.now, leg, Content { body, ..Content::default() });
+            }
+            if (200..300).contains(&status) {
+                // That, or a refresh of the stack's own: the session may have changed.
+                self.want_accord(cx);
+            }
+            return Heard::Nothing;
+        };
+        if self.passing.answer(cx, pass, status, message) && needs_answer {
             self.awaiting = Some(pass.to);
         }
-        if broken { self.lost(pass.to, status, origin) } else { Heard::Nothing }
+        if matches!(status, 408 | 481) { self.lost(pass.to, status, origin) } else { Heard::Nothing }
     }
 
     fn acknowledged(&mut self, cx: &mut Context<'_>, leg: LegId, message: Option<&Message<'_>>) -> Heard {
@@ -229,6 +278,73 @@ impl Conversation {
                 return Heard::Unanswered;
             }
         }
-        if first { Heard::Confirmed } else { Heard::Nothing }
+        if first {
+            // A reliable provisional response may have carried another answer than the 2xx.
+            self.want_accord(cx);
+            return Heard::Confirmed;
+        }
+        Heard::Nothing
     }
+}
+
+// Accord.
+impl Conversation {
+    /// The two may not know of each other what there is.
+    pub(crate) fn want_accord(&mut self, cx: &Context<'_>) {
+        if matches!(self.accord, Accord::Reached) {
+            self.accord = Accord::Wanted { rounds: ROUNDS, at: cx.now.mono };
+        }
+    }
+
+    /// RFC 3261 §14.1: the owner of the Call-ID waits longer. The caller's dialog is the caller's, the others are ours.
+    fn back_off(&self, cx: &mut Context<'_>, leg: LegId) -> Duration {
+        let millis =
+            if leg == self.caller { cx.ident.millis_below(2000) } else { 2100 + cx.ident.millis_below(1900) };
+        Duration::from_millis(u64::from(millis))
+    }
+
+    /// What is due.
+    pub(crate) fn tick(&mut self, cx: &mut Context<'_>) {
+        let Accord::Wanted { rounds, at } = self.accord else { return };
+        if at > cx.now.mono {
+            return;
+        }
+        let (Some(partner), true, false) = (self.partner, self.confirmed, self.caller_over) else {
+            self.accord = Accord::Reached;
+            return;
+        };
+        if !self.passing.is_empty() || self.awaiting.is_some() {
+            // Its answer comes first, and may settle it.
+            self.accord = Accord::Wanted { rounds, at: cx.now.mono + SOON };
+            return;
+        }
+        for (leg, other) in [(partner.leg, self.caller), (self.caller, partner.leg)] {
+            let Some(now) = differing(cx, leg, other) else { continue };
+            let content = Content { body: Body::Sdp(&now), ..Content::default() };
+            self.accord = match cx.stack.reinvite(cx.now, leg, content) {
+                Ok(sent) => Accord::Telling { rounds: rounds - 1, sent },
+                Err(NotSent::Pending) => Accord::Wanted { rounds, at: cx.now.mono + SOON },
+                Err(NotSent::Gone) => Accord::Reached,
+            };
+            return;
+        }
+        self.accord = Accord::Reached;
+    }
+}
+
+/// When something is looked at again that cannot be done while a request is under way.
+const SOON: Duration = Duration::from_millis(200);
+
+/// What `leg` has to be told of `other`: None if they are in accord, or nothing is known of one of them.
+fn differing(cx: &Context<'_>, leg: LegId, other: LegId) -> Option<Vec<u8>> {
+    let (told, own) = (cx.stack.local_sdp(leg)?, cx.stack.remote_sdp(leg)?);
+    let now = cx.stack.remote_sdp(other)?;
+    (!accord(told, own, now)).then(|| padded(now, told))
+}
+
+/// Closes a leg with a Reason, quietly.
+pub(crate) fn let_go(cx: &mut Context<'_>, leg: LegId, reason: Field) {
+    let fields = [reason];
+    cx.stack.close(cx.now, leg, 480, Content { fields: &fields, ..Content::default() });
+    cx.release(leg);
 }

@@ -5,8 +5,8 @@ use super::command::{HandoffRequest, Invalid, Refusal};
 use super::context::Context;
 use super::event::What;
 use super::facts::{Facts, Scope};
-use super::handoff::{Plan, Way};
-use crate::routing::profile::Placement;
+use super::handoff::course::{Basis, Course, Plan};
+use crate::routing::file::quoted;
 use crate::routing::select::{self, NoDestination};
 use crate::routing::table::{Destination, Method, Route, Table, Undefined};
 use crate::routing::topology::{Trunk, Unanswered};
@@ -111,13 +111,13 @@ fn names_destinations(listeners: &[Listener], uri: &Uri<'_>) -> bool {
 }
 
 /// Whether a number at this host means the same as here: the caller's trunk, and ourselves.
-fn is_ours(listeners: &[Listener], trunk: &Trunk, host: &Host<'_>) -> bool {
+pub(crate) fn is_ours(listeners: &[Listener], trunk: &Trunk, host: &Host<'_>) -> bool {
     let at = format!("sip:{}", trunk.address.host);
     let of_trunk = Uri::parse(at.as_bytes()).is_ok_and(|t| t.host.same(host));
     of_trunk || listeners.iter().any(|l| host.ip() == Some(l.local.ip()))
 }
 
-/// Checks and expands a decision. `answered`: the caller leg is answered, so a REFER is possible.
+/// Checks a decision and expands what is done first. `answered`: the caller leg is answered, so a REFER is possible.
 pub(crate) fn plan(
     cx: &mut Context<'_>,
     facts: &mut Facts,
@@ -125,8 +125,8 @@ pub(crate) fn plan(
     by: By,
     answered: bool,
     handoff_id: &str,
-) -> Result<Plan, Refusal> {
-    let given = check(cx, facts, given, by)?;
+) -> Result<(Plan, Course), Refusal> {
+    let mut given = check(cx, facts, given, by)?;
     let environment = &facts.agent.environment;
     let table = cx.tables.table(environment).cloned().ok_or_else(|| Refusal::NoDestination {
         id: "default".into(),
@@ -134,18 +134,44 @@ pub(crate) fn plan(
         nearest: None,
     })?;
     let (destination, route) = choose(cx, &table, facts, &given, by)?;
-    let method = method(&given, &destination, route.as_ref())?;
-    let way = way(facts, method, answered);
-    let scope = Scope {
-        facts,
-        given: &given,
-        now: cx.now,
-        handoff_id,
-        destination: &destination.id,
-        method,
-        table_version: table.version,
-    };
-    let expanded = expand(&destination, &given, &scope, by)?;
+    let method = method(&given, &destination, route.as_ref(), by, answered)?;
+    // What was given stays set on the call, for the handoffs to come.
+    let set = std::mem::take(&mut given.variables);
+    let mut all = facts.set.clone();
+    all.extend(set.iter().map(|(name, value)| (name.clone(), value.clone())));
+    let basis = Basis { given, set: all, at: cx.now, handoff_id: handoff_id.into(), by };
+    let plan = Plan { table, basis };
+    let first = Step { destination, method, route, strict: by != By::Loss };
+    let course = course(cx, facts, &plan, first, answered)?;
+    facts.set.extend(set);
+    Ok((plan, course))
+}
+
+/// What a course is made for.
+pub(crate) struct Step {
+    pub(crate) destination: Arc<Destination>,
+    pub(crate) method: Method,
+    pub(crate) route: Option<Route>,
+    /// A header without a value may refuse it, where the destination says so. Nothing may stop what follows a failure.
+    pub(crate) strict: bool,
+}
+
+/// One destination by one method, its headers expanded by what stood when the handoff was decided.
+///
+/// # Errors
+/// Only where `strict`.
+pub(crate) fn course(
+    cx: &mut Context<'_>,
+    facts: &Facts,
+    plan: &Plan,
+    step: Step,
+    answered: bool,
+) -> Result<Course, Refusal> {
+    let Step { destination, method, route, strict } = step;
+    let method = way(facts, method, answered);
+    let Plan { table, basis } = plan;
+    let scope = Scope { facts, basis, destination: &destination.id, method, table_version: table.version };
+    let expanded = expand(&destination, &basis.given, &scope, strict)?;
     let caller_id = destination.caller_id.as_ref().and_then(|template| {
         let mut out = Vec::new();
         template.expand(&scope, &mut out).ok()?;
@@ -153,22 +179,11 @@ pub(crate) fn plan(
     });
     for (header, why) in expanded.left_out {
         cx.counters.headers_left_out += 1;
-        cx.tell(What::Undefined { call: facts.id.to_string(), handoff: handoff_id.into(), header, why });
+        let (call, handoff) = (facts.id.to_string(), basis.handoff_id.to_string());
+        cx.tell(What::Undefined { call, handoff, header, why });
     }
-    // What was given stays set on the call, for the handoffs to come.
-    facts.set.extend(given.variables);
-    let profile = destination.profile(&facts.trunk);
-    Ok(Plan {
-        way,
-        route,
-        fields: expanded.fields,
-        caller_id,
-        profile,
-        reason: given.reason,
-        utterance: given.utterance,
-        table,
-        destination,
-    })
+    let profile = destination.profile(&facts.trunk, route.as_ref());
+    Ok(Course { method, route, fields: expanded.fields, caller_id, profile, destination })
 }
 
 /// Names and headers that nobody may set.
@@ -263,32 +278,43 @@ fn choose(
     Ok((chosen.destination, Some(route)))
 }
 
-fn method(given: &Given, destination: &Destination, route: Option<&Route>) -> Result<Method, Refusal> {
+fn method(
+    given: &Given,
+    destination: &Destination,
+    route: Option<&Route>,
+    by: By,
+    answered: bool,
+) -> Result<Method, Refusal> {
     let invalid = |message: String| Err(Refusal::Invalid(vec![Invalid { field: "method".into(), message }]));
     let method = match given.method.as_deref().map(|name| (name, Method::parse(name))) {
         None => destination.method,
         Some((_, Some(method))) => method,
-        Some((other, None)) => return invalid(format!("`{other}` is no method; use `refer` or `bye`")),
+        Some((other, None)) => {
+            return invalid(format!("`{other}` is no method; use {}", quoted(Method::ALL.map(Method::name))));
+        }
     };
+    if method.needs_route() && route.is_none() {
+        return invalid(format!("`{}` needs a route, and `{}` has none", method.name(), destination.id));
+    }
+    if destination.require_proven && !method.can_be_proven() && method != destination.method {
+        return invalid(format!("`{}` proves nothing, and `{}` requires it", method.name(), destination.id));
+    }
     match method {
-        Method::Refer if route.is_none() => {
-            invalid(format!("`refer` needs a route, and `{}` has none", destination.id))
+        // A caller whose agent is gone must go somewhere.
+        Method::Redirect if answered && by == By::Loss => Ok(Method::Invite),
+        Method::Redirect if answered => {
+            invalid("`redirect` is for a caller who is not answered yet; this one is".to_owned())
         }
-        Method::Refer | Method::Bye => Ok(method),
-        Method::Invite | Method::Attended | Method::Redirect => {
-            invalid(format!("`{}` is not carried out yet; use `refer` or `bye`", method.name()))
-        }
+        method => Ok(method),
     }
 }
 
-fn way(facts: &Facts, method: Method, answered: bool) -> Way {
+/// How a method is carried out now: before the caller leg is answered there is no REFER.
+fn way(facts: &Facts, method: Method, answered: bool) -> Method {
     match (method, answered, facts.trunk.unanswered) {
-        (Method::Bye, _, _) => Way::Bye,
-        (Method::Refer, true, _) => Way::Refer,
-        (Method::Redirect, _, _) => Way::Redirect,
-        (Method::Invite | Method::Attended, _, _) => Way::Invite,
-        (Method::Refer, false, Unanswered::Invite) => Way::Invite,
-        (Method::Refer, false, Unanswered::Redirect) => Way::Redirect,
+        (Method::Bye | Method::Redirect, _, _) | (_, true, _) => method,
+        (Method::Refer | Method::Invite | Method::Attended, false, Unanswered::Invite) => Method::Invite,
+        (Method::Refer | Method::Invite | Method::Attended, false, Unanswered::Redirect) => Method::Redirect,
     }
 }
 
@@ -298,7 +324,12 @@ struct Expanded {
 }
 
 /// The table's headers, then those of the decision, which win.
-fn expand(destination: &Destination, given: &Given, scope: &Scope<'_>, by: By) -> Result<Expanded, Refusal> {
+fn expand(
+    destination: &Destination,
+    given: &Given,
+    scope: &Scope<'_>,
+    strict: bool,
+) -> Result<Expanded, Refusal> {
     let mut expanded = Expanded { fields: Vec::new(), left_out: Vec::new() };
     let mut refused = Vec::new();
     let table = destination.headers.iter();
@@ -307,7 +338,7 @@ fn expand(destination: &Destination, given: &Given, scope: &Scope<'_>, by: By) -
             Ok(value) if value.is_empty() => {}
             Ok(value) => expanded.fields.push(Field { name: (&**header.name()).into(), value: value.into() }),
             // A caller whose agent is gone must go somewhere: the header is left out all the same.
-            Err(why) if destination.undefined == Undefined::Refuse && by != By::Loss => {
+            Err(why) if destination.undefined == Undefined::Refuse && strict => {
                 refused
                     .push(Invalid { field: format!("headers.{}", header.name()), message: why.to_string() });
             }
@@ -319,13 +350,4 @@ fn expand(destination: &Destination, given: &Given, scope: &Scope<'_>, by: By) -
     }
     expanded.fields.extend(given.headers.iter().cloned());
     Ok(expanded)
-}
-
-/// Where the headers of a REFER stand: on the request, in the Refer-To URI, or both.
-pub(crate) fn placed(placement: Placement, route: &Route) -> Placement {
-    match route {
-        // A tel URI cannot carry headers (RFC 3966).
-        Route::Tel { .. } => Placement::Request,
-        Route::E164(_) | Route::Sip(_) => placement,
-    }
 }

@@ -1,7 +1,7 @@
 //! What a call knows of itself from its INVITE on, and the variables that are read from it.
 
 use super::context::Context;
-use super::decision::Given;
+use super::handoff::course::Basis;
 use super::record::{HandoffView, Role, Stamp};
 use crate::routing::table::Method;
 use crate::routing::template::Variables;
@@ -27,8 +27,10 @@ pub(crate) struct Facts {
     pub(crate) caller_name: Option<Box<str>>,
     /// As it stood in the INVITE, normalised by the trunk's country.
     pub(crate) called: Box<str>,
+    /// Max-Forwards of its INVITE.
+    pub(crate) hops: Option<u8>,
     /// See [`identity::keep`].
-    kept: Box<[u8]>,
+    pub(crate) kept: Box<[u8]>,
     /// By `PATCH` and by decisions.
     pub(crate) set: BTreeMap<Box<str>, Box<str>>,
     pub(crate) started: Now,
@@ -37,6 +39,8 @@ pub(crate) struct Facts {
     pub(crate) handoffs: Vec<Arc<HandoffView>>,
     /// Each leg that there was, for the record.
     pub(crate) legs: SmallVec<[Seen; 2]>,
+    /// It counts as a call of its agent: until the agent is let go.
+    pub(crate) holds_agent: bool,
 }
 
 /// A leg that there was.
@@ -78,12 +82,14 @@ impl Facts {
             caller_id: caller.user.as_deref().map(normal),
             caller_name: caller.name,
             called: normal(called),
+            hops: message.max_forwards(),
             kept: identity::keep(message),
             set: BTreeMap::new(),
             started: now,
             answered: None,
             handoffs: Vec::new(),
             legs: SmallVec::new(),
+            holds_agent: true,
             trunk,
             agent,
         }
@@ -100,6 +106,20 @@ impl Facts {
         self.handoffs.push(handoff);
     }
 
+    /// The agent has no part in the call any more: it may take another.
+    pub(crate) fn free_agent(&mut self, cx: &mut Context<'_>) {
+        if std::mem::replace(&mut self.holds_agent, false) {
+            cx.agents.free(&self.agent.id);
+        }
+    }
+
+    /// The agent is called again.
+    pub(crate) fn hold_agent(&mut self, cx: &mut Context<'_>) {
+        if !std::mem::replace(&mut self.holds_agent, true) {
+            cx.agents.take(&self.agent.id);
+        }
+    }
+
     /// Takes a leg into the call.
     pub(crate) fn own(&mut self, cx: &mut Context<'_>, leg: LegId, role: Role) {
         cx.legs.insert(leg, cx.call, role);
@@ -109,13 +129,11 @@ impl Facts {
     }
 }
 
-/// The variables of one handoff (product: "Variables"): what the decision gives, then what was set on the call; the
-/// built-ins can be set by nobody.
+/// The variables of one handoff (product: "Variables"): what the decision gave, then what was set on the call when it was
+/// decided; the built-ins can be set by nobody.
 pub(crate) struct Scope<'a> {
     pub(crate) facts: &'a Facts,
-    pub(crate) given: &'a Given,
-    pub(crate) now: Now,
-    pub(crate) handoff_id: &'a str,
+    pub(crate) basis: &'a Basis,
     pub(crate) destination: &'a str,
     pub(crate) method: Method,
     pub(crate) table_version: u64,
@@ -130,16 +148,16 @@ impl Scope<'_> {
             "called_number" => Some(Cow::from(&*facts.called)),
             "call_id" => Some(Cow::from(&*facts.id)),
             "sip_call_id" => Some(Cow::from(&*facts.sip_call_id)),
-            "handoff_id" => Some(Cow::from(self.handoff_id)),
+            "handoff_id" => Some(Cow::from(&*self.basis.handoff_id)),
             "agent" => Some(Cow::from(&*facts.agent.id)),
             "trunk" => Some(Cow::from(&*facts.trunk.id)),
             "environment" => Some(Cow::from(&*facts.agent.environment)),
             "destination" => Some(Cow::from(self.destination)),
             "method" => Some(Cow::from(self.method.name())),
-            "reason" => self.given.reason.as_deref().map(Cow::from),
-            "utterance" => self.given.utterance.as_deref().map(Cow::from),
+            "reason" => self.basis.given.reason.as_deref().map(Cow::from),
+            "utterance" => self.basis.given.utterance.as_deref().map(Cow::from),
             "started_at" => Some(Stamp(facts.started.wall).to_string().into()),
-            "duration" => Some(self.now.mono.since(facts.started.mono).as_secs().to_string().into()),
+            "duration" => Some(self.basis.at.mono.since(facts.started.mono).as_secs().to_string().into()),
             "table_version" => Some(self.table_version.to_string().into()),
             _ => return None,
         })
@@ -151,8 +169,7 @@ impl Variables for Scope<'_> {
         if let Some(built_in) = self.built_in(name) {
             return built_in;
         }
-        let given = self.given.variables.get(name).map(|v| Cow::from(&**v));
-        given.or_else(|| self.facts.set.get(name).map(|v| Cow::from(&**v)))
+        self.basis.set.get(name).map(|v| Cow::from(&**v))
     }
 
     fn header(&self, name: &str) -> Option<Cow<'_, str>> {

@@ -91,12 +91,15 @@ impl Call {
         let mut refused = None;
         self.advance(cx, |phase, facts, cx| {
             let (phase, refusal) = match phase {
-                Phase::Talking(Talking { conversation, late, farewell }) => {
+                Phase::Talking(talking) => {
+                    let (late, farewell) = (talking.late, talking.farewell);
+                    let conversation = talking.into_conversation(cx);
                     match Moving::decided(cx, facts, conversation, given, By::Client) {
                         Ok(start) => (Moving::begin(cx, facts, start), None),
                         Err(refused) => {
                             let (conversation, refusal) = *refused;
-                            (Phase::Talking(Talking { conversation, late, farewell }), Some(refusal))
+                            let talking = Talking { late, farewell, ..Talking::new(conversation) };
+                            (Phase::Talking(talking), Some(refusal))
                         }
                     }
                 }

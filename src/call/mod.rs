@@ -5,7 +5,9 @@
 //! engine        one input in, outputs out: routes and indexes only
 //! live          one call: its facts and its phase
 //! admission     INVITE -> trunk, agent, or a refusal
-//! conversation  two answered legs: what passes between them
+//! conversation  two answered legs: what passes between them, and what brings them into accord
+//! callee        what an INVITE of ours to an agent or a target says
+//! passing       requests of one leg that wait for the answer of another
 //! decision      who wants what -> a checked, expanded plan
 //! phase/        setup -> talking <-> moving -> ending; each owns exactly what is valid in it
 //! handoff/      one decision while it runs: refer, ladder, outcome, report
@@ -13,6 +15,7 @@
 //! ```
 
 mod admission;
+mod callee;
 pub mod command;
 mod context;
 mod conversation;
@@ -23,6 +26,7 @@ mod facts;
 mod handoff;
 mod io;
 mod live;
+mod passing;
 mod phase;
 pub mod record;
 mod view;

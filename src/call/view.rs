@@ -57,7 +57,7 @@ pub(crate) fn handoff<'a>(call: &'a Call, id: &str) -> Option<&'a Arc<HandoffVie
 pub(crate) fn call(call: &Call, stack: &Stack) -> CallView {
     let legs: SmallVec<[(LegId, Role); 3]> = match &call.phase {
         Phase::Setup(setup) => setup.legs(),
-        Phase::Talking(talking) => talking.conversation.legs().collect(),
+        Phase::Talking(talking) => talking.legs().collect(),
         Phase::Moving(moving) => moving.legs(),
         Phase::Ending(ending) => ending.legs().collect(),
         Phase::Over { .. } => SmallVec::new(),

@@ -21,7 +21,7 @@ use crate::net::udp::Sockets;
 use crate::observe::line::{Line, Sink};
 use crate::routing::Tables;
 use crate::routing::file::Diagnostic;
-use crate::routing::topology::Listener as Configured;
+use crate::routing::topology::{Listener as Configured, SessionTimer};
 use crate::shard::{Clock, Network, Shards, Start, turn};
 use crate::sip;
 use crate::sip::ident::{Seed, SlotKey};
@@ -350,7 +350,7 @@ impl Engines<'_> {
         let max_calls = usize::try_from(sip.max_calls).context("sip.max_calls")?;
         Ok(Settings {
             stack: sip::Settings {
-                session_timer: Some(sip::leg::session_timer::Settings::default()),
+                session_timer: sip.session_timer.map(session_timer),
                 listeners: self.bound.listeners.clone(),
                 credentials: Vec::new(),
                 seed: Seed(seed),
@@ -460,5 +460,14 @@ async fn reload_when_asked(
             // Whoever asked may have gone away.
             let _ = waiting.send(reloaded);
         }
+    }
+}
+
+/// The configured session timer in the seconds of the wire (RFC 4028 §4).
+fn session_timer(configured: SessionTimer) -> sip::leg::session_timer::Settings {
+    let seconds = |duration: Duration| u32::try_from(duration.as_secs()).unwrap_or(u32::MAX);
+    sip::leg::session_timer::Settings {
+        expires: seconds(configured.expires),
+        min_se: seconds(configured.min_se),
     }
 }

@@ -7,7 +7,7 @@ pub const HANDOFF_ENDS: [&str; 7] =
 pub const CAUSES: [&str; 7] =
     ["busy", "no_answer", "unreachable", "refused", "unknown", "lost_by_receiver", "failed"];
 /// Methods of attempts.
-pub const METHODS: [&str; 3] = ["refer", "invite", "bye"];
+pub const METHODS: [&str; 5] = ["refer", "invite", "attended", "bye", "redirect"];
 /// Why an INVITE from a known source was not admitted.
 pub const REFUSALS: [&str; 4] = ["overload", "draining", "no_agent", "agent_busy"];
 
@@ -33,9 +33,9 @@ pub struct Counters {
     /// Callers lost by a handoff.
     pub callers_hurt: u64,
     /// Attempts started, by [`METHODS`].
-    pub attempts: [u64; 3],
+    pub attempts: [u64; 5],
     /// Attempts failed, by [`METHODS`] and [`CAUSES`].
-    pub attempts_failed: [[u64; 7]; 3],
+    pub attempts_failed: [[u64; 7]; 5],
     /// Headers left out for an undefined variable or a value that cannot stand there.
     pub headers_left_out: u64,
     /// SIP messages received and decoded.

@@ -4,7 +4,8 @@
 use super::leg::{Field, LegId};
 use super::stack::Stack;
 use crate::wire::headers::{X_BATON_CALL_ID, X_HANDOFF};
-use crate::wire::{Message, Name, NameAddr, Scheme, Uri};
+use crate::wire::uri::encode_user;
+use crate::wire::{Message, Name, NameAddr, Scheme, Uri, push_quoted};
 use std::borrow::Cow;
 use std::fmt::Write as _;
 
@@ -102,6 +103,64 @@ pub fn keep(message: &Message<'_>) -> Box<[u8]> {
     kept.into_boxed_slice()
 }
 
+/// What of the kept headers goes end to end into an INVITE that is made later: those that pass from leg to leg (see
+/// `leg/carry`), P-Asserted-Identity and Privacy only with `identity`, none that `instead` has.
+pub fn carried(kept: &[u8], identity: bool, instead: &[Field]) -> Vec<Field> {
+    let lines = kept.split(|&b| b == b'\n').filter(|line| !line.is_empty());
+    let fields = lines.filter_map(|line| {
+        let colon = memchr::memchr(b':', line)?;
+        let (name, value) = (&line[..colon], &line[colon + 1..]);
+        let passes = super::leg::carry::passes_by_name(name, identity);
+        let replaced = instead.iter().any(|field| field.name.as_bytes().eq_ignore_ascii_case(name));
+        (passes && !replaced).then(|| Field { name: text(name), value: text(value) })
+    });
+    fields.collect()
+}
+
+/// P-Asserted-Identity of ours for a trunk that trusts us (RFC 3325 §9.1). None: the caller is anonymous.
+pub fn asserted(user: Option<&str>, name: Option<&str>, host: &str) -> Option<Field> {
+    let mut value = Vec::new();
+    if let Some(name) = name.filter(|name| !name.is_empty()) {
+        push_quoted(&mut value, name.as_bytes());
+        value.push(b' ');
+    }
+    value.extend_from_slice(b"<sip:");
+    encode_user(&mut value, user?.as_bytes());
+    value.push(b'@');
+    value.extend_from_slice(host.as_bytes());
+    value.push(b'>');
+    let value = text(&value);
+    Some(Field { name: Name::PAssertedIdentity.as_str().into(), value })
+}
+
+/// The Contact of a 3xx that is to be tried next: of those that `choose` takes the one with the highest `q`, the first
+/// of them where several have it (RFC 3261 §8.1.3.4).
+pub fn best_contact<T>(message: &Message<'_>, choose: impl Fn(&Uri<'_>) -> Option<T>) -> Option<T> {
+    let mut best: Option<(u32, T)> = None;
+    for value in message.values(Name::Contact) {
+        let Ok(contact) = NameAddr::parse(value) else { continue };
+        let rank = quality(contact.param(b"q").flatten());
+        if best.as_ref().is_none_or(|(other, _)| rank > *other)
+            && let Some(chosen) = choose(&contact.uri)
+        {
+            best = Some((rank, chosen));
+        }
+    }
+    best.map(|(_, chosen)| chosen)
+}
+
+/// A `q` in thousandths; 1 where there is none.
+fn quality(q: Option<&[u8]>) -> u32 {
+    let Some(q) = q else { return 1000 };
+    let (whole, part) = match memchr::memchr(b'.', q) {
+        Some(dot) => (&q[..dot], &q[dot + 1..]),
+        None => (q, &b""[..]),
+    };
+    let digit = |at: usize| part.get(at).filter(|d| d.is_ascii_digit()).map_or(0, |d| u32::from(d - b'0'));
+    let thousandths = digit(0) * 100 + digit(1) * 10 + digit(2);
+    if whole == b"1" { 1000 } else { thousandths }
+}
+
 /// Looks a header up in what [`keep`] kept, by name without regard to case.
 pub fn kept<'a>(kept: &'a [u8], name: &str) -> Option<Cow<'a, str>> {
     kept.split(|&b| b == b'\n').find_map(|line| {
@@ -121,6 +180,7 @@ fn is_kept(name: Name) -> bool {
             | Name::HistoryInfo
             | Name::Subject
             | Name::PAssertedIdentity
+            | Name::Privacy
             | Name::PCalledPartyId
             | Name::ReferredBy
             | Name::Reason

@@ -108,7 +108,12 @@ impl Session {
         &self.remote
     }
 
-    /// The peer's offer that waits for our answer.
+    /// The peer's offer that waits for our answer, also where it is what stands already.
+    pub(crate) fn offered_now(&self) -> Option<&[u8]> {
+        (self.exchange == Exchange::Theirs).then(|| self.proposed.as_deref().unwrap_or(&self.remote))
+    }
+
+    /// The peer's offer that waits for our answer and is not what stands.
     pub(crate) fn proposed(&self) -> Option<&[u8]> {
         self.proposed.as_deref()
     }

@@ -322,6 +322,13 @@ impl Stack {
         (!sdp.is_empty()).then_some(sdp)
     }
 
+    /// The peer's offer in a leg that waits for our answer.
+    pub fn proposed_sdp(&self, leg: LegId) -> Option<&[u8]> {
+        let session = self.legs.get(leg.into())?.session();
+        let sdp = session.offered_now()?;
+        (!sdp.is_empty()).then_some(sdp)
+    }
+
     /// The leg with that Call-ID.
     pub fn find_leg_by_call_id(&self, call_id: &[u8]) -> Option<LegId> {
         self.find_leg(call_id, |_| true)

@@ -148,14 +148,7 @@ impl Line<'_> {
     /// Appends a quoted string: quotes and backslashes in it are escaped.
     pub fn push_quoted(&mut self, text: &[u8]) -> &mut Self {
         if let Some(buf) = &mut self.buf {
-            buf.push(b'"');
-            for &byte in text {
-                if matches!(byte, b'"' | b'\\') {
-                    buf.push(b'\\');
-                }
-                buf.push(byte);
-            }
-            buf.push(b'"');
+            push_quoted(buf, text);
         }
         self
     }
@@ -406,6 +399,18 @@ fn copy_runs(buf: &mut Vec<u8>, request: &Message<'_>) {
     if let Some(start) = run {
         buf.extend_from_slice(&bytes[start..index.headers_end()]);
     }
+}
+
+/// Appends a quoted string: quotes and backslashes in it are escaped.
+pub fn push_quoted(out: &mut Vec<u8>, text: &[u8]) {
+    out.push(b'"');
+    for &byte in text {
+        if matches!(byte, b'"' | b'\\') {
+            out.push(b'\\');
+        }
+        out.push(byte);
+    }
+    out.push(b'"');
 }
 
 /// The usual reason phrase of a status (RFC 3261 section 21 and later); for unknown ones that of their class.

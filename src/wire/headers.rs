@@ -27,6 +27,8 @@ pub const MESSAGE_SIPFRAG: &str = "message/sipfrag;version=2.0";
 pub const ALLOW: &str = "INVITE, ACK, BYE, CANCEL, OPTIONS, PRACK, UPDATE, INFO, REFER, NOTIFY";
 /// Option tag: provisional responses that are acknowledged (RFC 3262).
 pub const RELIABLE: &str = "100rel";
+/// Option tag: a call that takes the place of another (RFC 3891).
+pub const REPLACES: &str = "replaces";
 /// Option tag: session timers (RFC 4028).
 pub const TIMER: &str = "timer";
 /// Option tag: a REFER without a subscription (RFC 4488).

@@ -27,7 +27,7 @@ pub mod uri;
 pub mod via;
 
 pub use decode::{Framing, Index, decode, identify, salvage};
-pub use encode::{Writer, push_address, reason_phrase, response_to};
+pub use encode::{Writer, push_address, push_quoted, reason_phrase, response_to};
 pub use fault::Fault;
 pub use grammar::Malformed;
 pub use headers::{Method, Name};

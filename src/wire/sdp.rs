@@ -194,6 +194,9 @@ fn is_key(line: &[u8]) -> bool {
 /// that the partner's description is `now`: the same address, port, direction and keys for each stream that it has, and
 /// every codec that it may send is still wanted.
 pub fn accord(told: &[u8], own: &[u8], now: &[u8]) -> bool {
+    if told == now {
+        return true;
+    }
     let same = |one: Media<'_>, two: Media<'_>| {
         one.fields().take(3).eq(two.fields().take(3))
             && one.direction() == two.direction()
@@ -207,8 +210,10 @@ pub fn accord(told: &[u8], own: &[u8], now: &[u8]) -> bool {
             continue;
         }
         let (Some(told), Some(now)) = (told, now) else { return false };
-        let wanted = |format| now.formats().any(|other| other == format);
-        if !same(told, now) || !own.formats().all(wanted) {
+        let has = |media: Media<'_>, format: &[u8]| media.formats().any(|other| other == format);
+        // It sends what both have named.
+        let mut sends = own.formats().filter(|format| has(told, format));
+        if !same(told, now) || !sends.all(|format| has(now, format)) {
             return false;
         }
     }
@@ -296,6 +301,7 @@ mod tests {
         let holds = |now: &str| accord(told.as_bytes(), own.as_bytes(), now.as_bytes());
         assert!(holds(told));
         assert!(holds(&told.replace("RTP/AVP 0 8 101", "RTP/AVP 0 101")), "what it does not send is no loss");
+        assert!(accord(own.as_bytes(), told.as_bytes(), own.as_bytes()), "nor what it was never offered");
         assert!(holds(&told.replace("o=a 1 1", "o=a 1 2").replace("s=-", "s=x")), "names mean nothing");
         assert!(holds(&told.replace("video 0", "video 12")), "a stream that it declined");
         for (from, to) in [

@@ -14,7 +14,7 @@ mod stepping;
 mod told;
 
 use crate::call::admission::Keyring;
-use crate::call::context::{CallKey, LegIndex, Queries, Queued};
+use crate::call::context::{AgentCalls, CallKey, LegIndex, Queries, Queued};
 use crate::call::event::{Direction, Event, What};
 pub use crate::call::io::{Input, Output, Settings};
 use crate::call::live::Call;
@@ -49,7 +49,7 @@ pub struct Engine {
     last_key: u64,
     by_id: BTreeMap<Box<str>, CallKey>,
     by_handoff: hashbrown::HashMap<Box<str>, CallKey>,
-    agent_calls: hashbrown::HashMap<Arc<str>, u32>,
+    agents: AgentCalls,
     legs: LegIndex,
     queries: Queries,
     deadlines: Deadlines<CallKey>,
@@ -86,7 +86,7 @@ impl Engine {
             last_key: 0,
             by_id: BTreeMap::new(),
             by_handoff: hashbrown::HashMap::new(),
-            agent_calls: hashbrown::HashMap::new(),
+            agents: AgentCalls::default(),
             legs: LegIndex::default(),
             queries: Queries::default(),
             deadlines: Deadlines::default(),
@@ -165,7 +165,7 @@ impl Engine {
         self.calls.is_empty()
             && self.by_id.is_empty()
             && self.by_handoff.is_empty()
-            && self.agent_calls.is_empty()
+            && self.agents.is_empty()
             && self.legs.is_empty()
             && self.queries.is_empty()
             && self.deadlines.is_empty()

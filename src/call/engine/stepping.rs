@@ -15,7 +15,6 @@ use crate::sip::{Content, Flow, LegId, Time, identity};
 use crate::wire::Message;
 use std::any::Any;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::Arc;
 use std::time::Duration;
 
 /// A call's deadline is armed at most this far ahead, so that what ended calls leave behind is gone soon.
@@ -32,13 +31,12 @@ impl Engine {
         let slot = slot(&self.slot_key, invite.call_id());
         let id: Box<str> = (&*self.ident.call_id(slot)).into();
         let admission::Admitted { trunk, agent, called } = admitted;
-        let full =
-            agent.max_calls > 0 && self.agent_calls.get(&agent.id).is_some_and(|n| *n >= agent.max_calls);
+        let full = agent.max_calls > 0 && self.agents.of(&agent.id) >= agent.max_calls;
         self.stack.use_credentials(leg, self.keyring.index(&trunk));
         let facts = Facts::new(self.now, (id.clone(), slot), trunk, agent, &called, invite);
         self.last_key += 1;
         let key = CallKey(self.last_key);
-        *self.agent_calls.entry(Arc::clone(&facts.agent.id)).or_default() += 1;
+        self.agents.take(&facts.agent.id);
         let until = self.now.mono + self.max_duration;
         let call = Call {
             facts,
@@ -102,6 +100,7 @@ impl Engine {
             counters: &mut self.counters,
             legs: &mut self.legs,
             queries: &mut self.queries,
+            agents: &mut self.agents,
             handoffs: &mut self.by_handoff,
             queue: &mut self.queue,
         };
@@ -144,11 +143,8 @@ impl Engine {
         for handoff in &call.facts.handoffs {
             self.by_handoff.remove(&*handoff.id);
         }
-        if let Some(count) = self.agent_calls.get_mut(&call.facts.agent.id) {
-            *count -= 1;
-            if *count == 0 {
-                self.agent_calls.remove(&call.facts.agent.id);
-            }
+        if call.facts.holds_agent {
+            self.agents.free(&call.facts.agent.id);
         }
     }
 

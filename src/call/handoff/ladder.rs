@@ -1,12 +1,19 @@
 //! Which step follows a failed attempt.
+//!
+//! After an attempt at a destination that ended with a cause, the destination's steps for that cause are looked at in
+//! order, and the first that was not tried yet is taken: each destination is tried by each method once. Where it has no
+//! steps of its own left, the destination that led to it is asked the same. So every ladder ends.
 
 use super::Handoff;
 use crate::routing::explain::Cause;
-use crate::routing::table::Step;
+use crate::routing::table::{Destination, Id, Method, Step};
+use std::sync::Arc;
 
 /// What is done after an attempt failed.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Next {
+    /// Another method, or another destination.
+    Try(Arc<Destination>, Method),
     /// Back to the agent, who never left.
     Agent,
     /// Hand the call back with the first destination's headers.
@@ -17,32 +24,71 @@ pub(crate) enum Next {
     None,
 }
 
-impl Next {
-    /// The word of the logs.
-    pub(crate) fn name(self) -> &'static str {
-        match self {
-            Next::Agent => "agent",
-            Next::Bye => "bye",
-            Next::Hangup => "hangup",
-            Next::None => "none",
-        }
-    }
+/// What is possible when the next step is looked for.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Footing {
+    /// The agent has not gone. It is not a place to return to otherwise.
+    pub(crate) agent: bool,
+    /// The caller leg is answered. Before that every method but `bye` is the same INVITE or 302.
+    pub(crate) answered: bool,
+    /// There is time for another attempt.
+    pub(crate) time: bool,
 }
 
 impl Handoff {
-    /// The next step after an attempt that ended with `cause`. An agent that has gone is not a place to return to.
-    pub(crate) fn next(&mut self, cause: Cause, agent_is_there: bool) -> Next {
-        while let Some(step) = self.plan.destination.on_failure.steps(cause).get(self.position) {
-            self.position += 1;
-            match step {
-                // A handoff has one attempt: other methods and destinations are passed over.
-                Step::Method(_) | Step::Destination(_) => {}
-                Step::Agent if !agent_is_there => {}
-                Step::Agent => return Next::Agent,
-                Step::Bye => return Next::Bye,
-                Step::Hangup => return Next::Hangup,
+    /// The next step after the running attempt ended with `cause`.
+    pub(crate) fn next(&mut self, cause: Cause, on: Footing) -> Next {
+        for place in (0..self.chain.len()).rev() {
+            let at = Arc::clone(&self.chain[place]);
+            // Back to the agent is what follows where nothing is written; the destination that led here may know better.
+            let ladder = &at.on_failure;
+            let steps = if place == 0 { ladder.steps(cause) } else { ladder.written_steps(cause) };
+            for step in steps {
+                let next = match step {
+                    Step::Method(method) => self.untried(&at, *method, on),
+                    Step::Destination(id) => self
+                        .plan
+                        .table
+                        .find(id)
+                        .cloned()
+                        .and_then(|destination| self.untried(&destination, destination.method, on)),
+                    Step::Agent => on.agent.then_some(Next::Agent),
+                    Step::Bye => Some(Next::Bye),
+                    Step::Hangup => Some(Next::Hangup),
+                };
+                let Some(next) = next else { continue };
+                if let Next::Try(destination, _) = &next {
+                    self.chain.truncate(place + 1);
+                    if destination.id != at.id {
+                        self.chain.push(Arc::clone(destination));
+                    }
+                }
+                return next;
             }
         }
         Next::None
+    }
+
+    fn untried(&self, destination: &Arc<Destination>, method: Method, on: Footing) -> Option<Next> {
+        let same = |(id, tried): &(Id, Method)| {
+            let alike = |method: Method| on.answered || method == Method::Bye;
+            *id == destination.id && (*tried == method || !(alike(*tried) || alike(method)))
+        };
+        let free = on.time && !self.tried.iter().any(same);
+        free.then(|| Next::Try(Arc::clone(destination), method))
+    }
+
+    /// The word of the logs for a step: a method where the destination stays, else the destination.
+    pub(crate) fn name_of(&self, next: &Next) -> String {
+        match next {
+            Next::Try(destination, method) if destination.id == self.course.destination.id => {
+                method.name().into()
+            }
+            Next::Try(destination, _) => destination.id.to_string(),
+            Next::Agent => "agent".into(),
+            Next::Bye => "bye".into(),
+            Next::Hangup => "hangup".into(),
+            Next::None => "none".into(),
+        }
     }
 }

@@ -1,60 +1,29 @@
 //! One decision to move a caller, while it runs. What is common to all ways stands here; each way has its own file.
 
+pub(crate) mod attended;
+pub(crate) mod calling;
+pub(crate) mod course;
+pub(crate) mod fresh;
+pub(crate) mod join;
 pub(crate) mod ladder;
 pub(crate) mod outcome;
 pub(crate) mod refer;
 pub(crate) mod report;
 
+use crate::call::command::Refusal;
 use crate::call::context::Context;
+use crate::call::decision::{self, By, Step};
 use crate::call::event::What;
 use crate::call::facts::Facts;
 use crate::call::record::{AttemptView, HandoffState, HandoffView, Proof, Stamp};
 use crate::observe::counters::{CAUSES, HANDOFF_ENDS, METHODS};
 use crate::routing::explain::{self, Cause};
-use crate::routing::profile::Profile;
-use crate::routing::table::{Destination, Route, Table};
-use crate::sip::{Field, Origin, Time};
+use crate::routing::table::{Destination, Id, Method};
+use crate::sip::{Origin, Time};
+use course::{Course, Plan};
 use report::Referral;
+use smallvec::SmallVec;
 use std::sync::Arc;
-
-/// How an attempt goes about it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Way {
-    /// REFER in the caller leg.
-    Refer,
-    /// BYE to the caller leg, or 480 before it is answered.
-    Bye,
-    /// Before the caller leg is answered: the call is connected to the route.
-    Invite,
-    /// Before the caller leg is answered: 302.
-    Redirect,
-}
-
-impl Way {
-    /// The word of the API and the logs.
-    pub(crate) fn name(self) -> &'static str {
-        match self {
-            Way::Refer => "refer",
-            Way::Bye => "bye",
-            Way::Invite => "invite",
-            Way::Redirect => "redirect",
-        }
-    }
-}
-
-/// A checked and expanded decision.
-#[derive(Debug)]
-pub(crate) struct Plan {
-    pub(crate) way: Way,
-    pub(crate) destination: Arc<Destination>,
-    pub(crate) table: Arc<Table>,
-    pub(crate) route: Option<Route>,
-    pub(crate) fields: Vec<Field>,
-    pub(crate) caller_id: Option<Box<str>>,
-    pub(crate) profile: Profile,
-    pub(crate) reason: Option<Box<str>>,
-    pub(crate) utterance: Option<Box<str>>,
-}
 
 /// See the module.
 #[derive(Debug)]
@@ -62,14 +31,20 @@ pub(crate) struct Handoff {
     /// Shared with the events and replies that were told of it; changed by [`Handoff::edit`] only.
     pub(crate) view: Arc<HandoffView>,
     pub(crate) plan: Plan,
-    /// Made by Baton itself because the agent is gone: another fallback after it would only go round.
-    pub(crate) is_fallback: bool,
+    /// What was decided: its headers go with a hand-back, whatever was tried since.
+    pub(crate) first: Arc<Course>,
+    /// What is tried now.
+    pub(crate) course: Arc<Course>,
+    /// The destinations that led to it by steps, the one that was decided first.
+    chain: SmallVec<[Arc<Destination>; 2]>,
+    /// What was tried so far.
+    tried: SmallVec<[(Id, Method); 2]>,
+    /// Which of the attempts is the running one: the last, unless a late answer has revived another.
+    running: usize,
     /// The end of `timeouts.total`.
     pub(crate) total: Time,
     /// Who is to be told by NOTIFY.
     pub(crate) referral: Option<Referral>,
-    /// Steps of the ladder taken so far.
-    pub(crate) position: usize,
 }
 
 impl Handoff {
@@ -77,19 +52,19 @@ impl Handoff {
     pub(crate) fn begin(
         cx: &mut Context<'_>,
         facts: &Facts,
-        id: &str,
-        plan: Plan,
+        (plan, first): (Plan, Course),
         referral: Option<Referral>,
-        is_fallback: bool,
     ) -> Handoff {
+        let id = &plan.basis.handoff_id;
+        let given = &plan.basis.given;
         let view = Arc::new(HandoffView {
-            id: id.into(),
+            id: id.to_string(),
             call_id: facts.id.to_string(),
             environment: facts.agent.environment.to_string(),
             table_version: plan.table.version,
-            destination: plan.destination.id.to_string(),
-            reason: plan.reason.as_deref().map(Into::into),
-            utterance: plan.utterance.as_deref().map(Into::into),
+            destination: first.destination.id.to_string(),
+            reason: given.reason.as_deref().map(Into::into),
+            utterance: given.utterance.as_deref().map(Into::into),
             state: HandoffState::Pending,
             proof: None,
             cause: None,
@@ -98,31 +73,58 @@ impl Handoff {
             created_at: Stamp(cx.now.wall),
             ended_at: None,
         });
-        let total = cx.now.mono + plan.destination.timeouts.total;
-        cx.handoffs.insert(id.into(), cx.call);
+        let total = cx.now.mono + first.destination.timeouts.total;
+        cx.handoffs.insert(id.clone(), cx.call);
         cx.counters.handoffs_started += 1;
         cx.counters.handoffs_live += 1;
         cx.tell(What::HandoffStarted(Arc::clone(&view)));
-        Handoff { view, plan, is_fallback, total, referral, position: 0 }
+        let chain = SmallVec::from_iter([Arc::clone(&first.destination)]);
+        let first = Arc::new(first);
+        let course = Arc::clone(&first);
+        Handoff { view, plan, first, course, chain, tried: SmallVec::new(), running: 0, total, referral }
+    }
+
+    /// Made by Baton itself because the agent is gone: another fallback after it would only go round.
+    pub(crate) fn is_fallback(&self) -> bool {
+        self.plan.basis.by == By::Loss
+    }
+
+    /// The ladder's next course. The route that a decision named in place of the first destination's goes with that
+    /// destination, whatever the method.
+    pub(crate) fn turn_to(
+        &mut self,
+        cx: &mut Context<'_>,
+        facts: &Facts,
+        destination: Arc<Destination>,
+        method: Method,
+        answered: bool,
+    ) -> Result<(), Refusal> {
+        let first = &self.first;
+        let same = first.destination.id == destination.id;
+        let route = if same { first.route.clone() } else { destination.route.clone() };
+        let step = Step { destination, method, route, strict: false };
+        self.course = Arc::new(decision::course(cx, facts, &self.plan, step, answered)?);
+        Ok(())
+    }
+
+    /// What is tried now counts as tried.
+    pub(crate) fn note_tried(&mut self) {
+        self.tried.push((Arc::clone(&self.course.destination.id), self.course.method));
     }
 
     /// A new attempt begins.
     pub(crate) fn attempt(
         &mut self,
         cx: &mut Context<'_>,
-        way: Way,
+        method: Method,
         state: HandoffState,
         sip_call_id: Option<String>,
     ) {
-        let route = match way {
-            Way::Bye => None,
-            Way::Refer | Way::Invite | Way::Redirect => {
-                self.plan.route.as_ref().map(|r| r.text().to_string())
-            }
-        };
+        let route = self.course.route.as_ref().filter(|_| method.needs_route());
+        let route = route.map(|route| route.text().to_string());
         let attempt = AttemptView {
-            destination: self.plan.destination.id.to_string(),
-            method: way.name().into(),
+            destination: self.course.destination.id.to_string(),
+            method: method.name().into(),
             route,
             refer_to: None,
             sip_call_id,
@@ -138,7 +140,8 @@ impl Handoff {
         let attempts = &mut self.edit().attempts;
         attempts.reserve_exact(1);
         attempts.push(attempt);
-        if let Some(at) = METHODS.iter().position(|m| *m == way.name()) {
+        self.running = self.view.attempts.len() - 1;
+        if let Some(at) = METHODS.iter().position(|m| *m == method.name()) {
             cx.counters.attempts[at] += 1;
         }
         self.progress(cx, state, None);
@@ -152,12 +155,30 @@ impl Handoff {
     /// Whether the agent's fallback is still untried: after a fallback, or at the same destination, it would go round.
     pub(crate) fn fallback_is_left(&self, facts: &Facts) -> bool {
         let fallback = facts.agent.fallback.as_deref().unwrap_or(&self.plan.table.default);
-        !self.is_fallback && self.view.attempts.iter().all(|attempt| attempt.destination != fallback)
+        !self.is_fallback() && self.view.attempts.iter().all(|attempt| attempt.destination != fallback)
     }
 
     /// The running (or last) attempt.
     pub(crate) fn last(&mut self) -> Option<&mut AttemptView> {
-        self.edit().attempts.last_mut()
+        let running = self.running;
+        self.edit().attempts.get_mut(running)
+    }
+
+    /// The place of the running attempt, for [`Handoff::revive`].
+    pub(crate) fn place(&self) -> usize {
+        self.running
+    }
+
+    /// An attempt that was given up speaks after all: what was tried since is taken back, and it is the running one.
+    pub(crate) fn revive(&mut self, cx: &mut Context<'_>, place: usize) {
+        if place != self.running {
+            self.attempt_over(cx);
+        }
+        self.running = place;
+        self.edit().cause = None;
+        if let Some(attempt) = self.last() {
+            (attempt.ended_at, attempt.cause) = (None, None);
+        }
     }
 
     /// The final response to the attempt's first request.
@@ -186,7 +207,7 @@ impl Handoff {
     pub(crate) fn attempt_over(&mut self, cx: &mut Context<'_>) {
         let at = Stamp(cx.now.wall);
         if let Some(attempt) = self.last() {
-            attempt.ended_at = Some(at);
+            attempt.ended_at.get_or_insert(at);
         }
     }
 
@@ -210,7 +231,7 @@ impl Handoff {
         let what = What::AttemptFailed {
             call: self.view.call_id.clone(),
             handoff: self.view.id.clone(),
-            number: self.view.attempts.len(),
+            number: self.running + 1,
             attempt,
             next: next.into(),
             hint: explain::hint(cause, told).into(),

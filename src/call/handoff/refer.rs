@@ -4,9 +4,10 @@
 //! cancelled: silence is no refusal, and a late result counts. The machine says what came of it by [`Verdict`]; what
 //! to do then is the business of its phase.
 
-use super::{Handoff, Plan, Way};
+use super::Handoff;
+use super::calling::phrase;
+use super::course::Course;
 use crate::call::context::Context;
-use crate::call::decision::placed;
 use crate::call::facts::Facts;
 use crate::call::record::HandoffState;
 use crate::routing::explain::{self, Cause, Where};
@@ -44,6 +45,8 @@ pub(crate) enum State {
 pub(crate) struct Attempt {
     pub(crate) state: State,
     retries: u8,
+    /// It names this leg, to be replaced, in place of the route: the last part of `attended`.
+    replaces: Option<LegId>,
 }
 
 /// What came of it.
@@ -72,9 +75,21 @@ impl Attempt {
         caller: LegId,
     ) -> Result<Attempt, Cause> {
         let sip_call_id = Some(facts.sip_call_id.to_string());
-        handoff.attempt(cx, Way::Refer, HandoffState::Referring, sip_call_id);
-        let state = send(cx, facts, handoff, caller)?;
-        Ok(Attempt { state, retries: 0 })
+        handoff.attempt(cx, handoff.course.method, HandoffState::Referring, sip_call_id);
+        let state = send(cx, facts, handoff, caller, None)?;
+        Ok(Attempt { state, retries: 0, replaces: None })
+    }
+
+    /// Sends a REFER to the other end of a leg of ours, in the attempt that is open already.
+    pub(crate) fn with_replaces(
+        cx: &mut Context<'_>,
+        facts: &Facts,
+        handoff: &mut Handoff,
+        caller: LegId,
+        target: LegId,
+    ) -> Result<Attempt, Cause> {
+        let state = send(cx, facts, handoff, caller, Some(target))?;
+        Ok(Attempt { state, retries: 0, replaces: Some(target) })
     }
 
     /// The REFER again after a 491: a retry is a new attempt in the record.
@@ -85,9 +100,10 @@ impl Attempt {
         handoff: &mut Handoff,
         caller: LegId,
     ) -> Verdict {
-        handoff.attempt(cx, Way::Refer, HandoffState::Referring, Some(facts.sip_call_id.to_string()));
+        let sip_call_id = Some(facts.sip_call_id.to_string());
+        handoff.attempt(cx, handoff.course.method, HandoffState::Referring, sip_call_id);
         self.retries += 1;
-        match send(cx, facts, handoff, caller) {
+        match send(cx, facts, handoff, caller, self.replaces) {
             Ok(state) => {
                 self.state = state;
                 Verdict::Wait
@@ -97,16 +113,16 @@ impl Attempt {
     }
 
     /// A REFER that was given up and is answered after all.
-    pub(crate) fn resumed(sent: SentId, now: Time, handoff: &Handoff) -> Attempt {
+    pub(crate) fn resumed(sent: SentId, now: Time, handoff: &mut Handoff) -> Attempt {
         let cap = now + OUTCOME_CAP;
-        let until = (now + handoff.plan.destination.timeouts.outcome).min(cap);
-        let answered = handoff.view.attempts.last().and_then(|a| a.status).is_some_and(|s| s < 300);
+        let until = (now + handoff.course.destination.timeouts.outcome).min(cap);
+        let answered = handoff.last().and_then(|a| a.status).is_some_and(|s| s < 300);
         let state = if answered {
             State::Accepted { sent, until, cap }
         } else {
             State::Sent { sent, until, told: false }
         };
-        Attempt { state, retries: GLARE_RETRIES }
+        Attempt { state, retries: GLARE_RETRIES, replaces: None }
     }
 
     /// `timeouts.total` has passed.
@@ -185,10 +201,10 @@ impl Attempt {
             (State::Sent { sent, told, .. }, Event::Response { sent: which, status, origin, .. })
                 if which == sent =>
             {
-                let reason = message.map_or(crate::wire::reason_phrase(status).into(), |m| {
-                    String::from_utf8_lossy(m.reason()).into_owned()
-                });
-                handoff.answered(status, &reason, origin);
+                // The first request of `attended` was the INVITE, and it was answered; a refusal is what there is to tell.
+                if self.replaces.is_none() || status >= 300 {
+                    handoff.answered(status, &phrase(message, status), origin);
+                }
                 self.responded(cx, handoff, caller, (sent, told), status, origin)
             }
             (State::Checking { probe }, Event::Response { sent, status, .. }) if sent == probe => {
@@ -213,7 +229,7 @@ impl Attempt {
     ) -> Verdict {
         match status {
             200..=299 => {
-                let outcome = handoff.plan.destination.timeouts.outcome;
+                let outcome = handoff.course.destination.timeouts.outcome;
                 let (until, cap) = (cx.now.mono + outcome, cx.now.mono + OUTCOME_CAP);
                 self.state = State::Accepted { sent, until: until.min(cap), cap };
                 Verdict::Wait
@@ -252,7 +268,7 @@ impl Attempt {
             if let Some(attempt) = handoff.last() {
                 attempt.final_status = Some(status);
             }
-            return match (explain::cause(status, Where::Notify), handoff.plan.profile.notify_200) {
+            return match (explain::cause(status, Where::Notify), handoff.course.profile.notify_200) {
                 (Some(cause), _) => Verdict::Failed(cause),
                 (None, Notify200::Reported) => Verdict::Succeeded,
                 // Its 200 proves no more than that it has begun.
@@ -265,13 +281,13 @@ impl Attempt {
             State::Sent { told, until, .. } => {
                 // It works on it: from now on the result is due, not the response.
                 *told = true;
-                *until = (*until).max(cx.now.mono + handoff.plan.destination.timeouts.outcome);
+                *until = (*until).max(cx.now.mono + handoff.course.destination.timeouts.outcome);
             }
             State::Accepted { until, cap, .. } => {
                 if news.terminated {
                     return Verdict::Unknown(sent);
                 }
-                *until = (cx.now.mono + handoff.plan.destination.timeouts.outcome).min(*cap);
+                *until = (cx.now.mono + handoff.course.destination.timeouts.outcome).min(*cap);
             }
             State::Left { .. } if news.terminated => return Verdict::Unknown(sent),
             State::Left { .. } | State::Checking { .. } | State::Glare { .. } => {}
@@ -280,17 +296,26 @@ impl Attempt {
     }
 }
 
-fn send(cx: &mut Context<'_>, facts: &Facts, handoff: &mut Handoff, caller: LegId) -> Result<State, Cause> {
-    let Some(route) = &handoff.plan.route else { return Err(Cause::Failed) };
-    let placement = placed(handoff.plan.profile.header_placement, route);
-    let refer_to = refer_to(facts, &handoff.plan, route, placement);
+fn send(
+    cx: &mut Context<'_>,
+    facts: &Facts,
+    handoff: &mut Handoff,
+    caller: LegId,
+    replaces: Option<LegId>,
+) -> Result<State, Cause> {
+    let course = std::sync::Arc::clone(&handoff.course);
+    let placement = course.profile.header_placement;
+    let (refer_to, on_request) = match replaces {
+        // The target has the headers already, with its INVITE.
+        Some(target) => (format!("<{}>", cx.stack.replaces(target).ok_or(Cause::Failed)?), true),
+        None => (refer_to(facts, &course, placement).ok_or(Cause::Failed)?, placement.on_request()),
+    };
     let advertised = cx.advertised(cx.stack.peer(caller));
-    let referred_by = handoff
-        .plan
+    let referred_by = course
         .profile
         .referred_by
         .then(|| format!("<sip:{}@{advertised}>", headers::user_part(&facts.called)));
-    let fields: &[Field] = if placement.on_request() { &handoff.plan.fields } else { &[] };
+    let fields: &[Field] = if on_request { &course.fields } else { &[] };
     let refer = Refer {
         refer_to: refer_to.as_bytes(),
         referred_by: referred_by.as_deref().map(str::as_bytes),
@@ -298,7 +323,7 @@ fn send(cx: &mut Context<'_>, facts: &Facts, handoff: &mut Handoff, caller: LegI
         max_forwards: 70,
     };
     let sent = cx.stack.refer(cx.now, caller, refer);
-    let until = cx.now.mono + handoff.plan.destination.timeouts.response;
+    let until = cx.now.mono + course.destination.timeouts.response;
     if let Some(attempt) = handoff.last() {
         attempt.refer_to = Some(refer_to);
     }
@@ -308,12 +333,18 @@ fn send(cx: &mut Context<'_>, facts: &Facts, handoff: &mut Handoff, caller: LegI
     }
 }
 
-/// The value of Refer-To: always in `<>`, without `;method=INVITE`.
-fn refer_to(facts: &Facts, plan: &Plan, route: &Route, placement: Placement) -> String {
-    let uri = route.refer_uri(&facts.trunk, plan.profile.refer_to_host.as_deref());
+/// The value of Refer-To: always in `<>`, without `;method=INVITE`. None: there is no route.
+fn refer_to(facts: &Facts, course: &Course, placement: Placement) -> Option<String> {
+    Some(format!("<{}>", place(facts, course, placement)?))
+}
+
+/// Where a Refer-To, or the Contact of a 302, sends the caller: the headers embedded where the profile says so.
+pub(crate) fn place(facts: &Facts, course: &Course, placement: Placement) -> Option<String> {
+    let route: &Route = course.route.as_ref()?;
+    let uri = route.refer_uri(&facts.trunk, course.profile.refer_to_host.as_deref());
     if !placement.in_refer_to() {
-        return format!("<{uri}>");
+        return Some(uri);
     }
-    let fields = plan.fields.iter().map(|field| (&*field.name, &*field.value));
-    format!("<{}>", headers::embed(&uri, fields))
+    let fields = course.fields.iter().map(|field| (&*field.name, &*field.value));
+    Some(headers::embed(&uri, fields))
 }

@@ -57,7 +57,8 @@ impl Phase {
             Phase::Setup(setup) => setup.deadline(),
             Phase::Moving(moving) => Some(moving.deadline()),
             Phase::Ending(ending) => ending.deadline(),
-            Phase::Talking(_) | Phase::Over { .. } => None,
+            Phase::Talking(talking) => talking.deadline(),
+            Phase::Over { .. } => None,
         }
     }
 }

@@ -4,7 +4,7 @@ use super::ending::{self, Ending};
 use super::moving::Moving;
 use super::{Phase, Stimulus};
 use crate::call::context::Context;
-use crate::call::conversation::{Conversation, Heard};
+use crate::call::conversation::{Conversation, Heard, let_go};
 use crate::call::decision::{By, Given};
 use crate::call::event::What;
 use crate::call::facts::Facts;
@@ -13,7 +13,7 @@ use crate::call::record::Role;
 use crate::sip::leg::RequestId;
 use crate::sip::leg::SentId;
 use crate::sip::leg::decision::{Decision, reason_cause};
-use crate::sip::{Content, Event, Origin};
+use crate::sip::{Content, Event, LegId, Origin, Time, identity};
 use crate::wire::Message;
 
 /// See the module.
@@ -25,11 +25,89 @@ pub(crate) struct Talking {
     pub(crate) late: Option<SentId>,
     /// The last NOTIFY to the agent is out; its BYE, should it come to that, waits for the answer.
     pub(crate) farewell: Option<Farewell>,
+    /// The agent, which has no part in the conversation any more.
+    pub(crate) departing: Option<Departing>,
 }
+
+/// An agent whose caller has been joined with a target: its BYE waits for the answer to the last NOTIFY.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Departing(Farewell);
+
+impl Departing {
+    /// None: nothing has to be waited for, and it is let go at once.
+    pub(crate) fn of(cx: &mut Context<'_>, leg: LegId, farewell: Option<Farewell>) -> Option<Departing> {
+        match farewell.filter(|farewell| farewell.leg == leg) {
+            Some(farewell) => Some(Departing(farewell)),
+            None => {
+                let_go(cx, leg, identity::reason(ending::NORMAL, GOODBYE));
+                None
+            }
+        }
+    }
+
+    fn let_go(self, cx: &mut Context<'_>) {
+        let_go(cx, self.0.leg, identity::reason(ending::NORMAL, GOODBYE));
+    }
+
+    /// Its leg.
+    pub(crate) fn leg(self) -> LegId {
+        self.0.leg
+    }
+}
+
+/// Why an agent is let go.
+const GOODBYE: &str = "Handoff";
 
 impl Talking {
     pub(crate) fn new(conversation: Conversation) -> Talking {
-        Talking { conversation, late: None, farewell: None }
+        Talking { conversation, late: None, farewell: None, departing: None }
+    }
+
+    /// The legs that are there.
+    pub(crate) fn legs(&self) -> impl Iterator<Item = (LegId, Role)> + use<> {
+        let departing = self.departing.map(|departing| (departing.leg(), Role::Agent));
+        self.conversation.legs().chain(departing)
+    }
+
+    /// When something is due.
+    pub(crate) fn deadline(&self) -> Option<Time> {
+        let departing = self.departing.map(|departing| departing.0.until);
+        self.conversation.deadline().into_iter().chain(departing).min()
+    }
+
+    /// Everything but caller and partner is forgotten: something new begins.
+    pub(crate) fn into_conversation(self, cx: &mut Context<'_>) -> Conversation {
+        if let Some(departing) = self.departing {
+            departing.let_go(cx);
+        }
+        self.conversation
+    }
+
+    /// What concerns the agent that leaves. True if it did.
+    fn hear_departing(&mut self, cx: &mut Context<'_>, event: Event) -> bool {
+        let Some(departing) = self.departing else { return false };
+        let ours = departing.leg();
+        match event {
+            Event::Response { sent, .. } if sent == departing.0.sent => {
+                departing.let_go(cx);
+                self.departing = None;
+            }
+            Event::Bye { leg } | Event::Lost { leg, .. } | Event::Closed { leg, .. } if leg == ours => {
+                cx.release(leg);
+                self.departing = None;
+            }
+            Event::Request { leg, request, .. } if leg == ours => {
+                let _ = cx.stack.respond(cx.now, request, 480, Content::default());
+            }
+            Event::Response { leg, .. }
+            | Event::Confirmed { leg }
+            | Event::Unconfirmed { leg }
+            | Event::Withdrawn { leg, .. }
+            | Event::Notified { leg, .. }
+                if leg == ours => {}
+            _ => return false,
+        }
+        true
     }
 
     pub(crate) fn step(mut self, cx: &mut Context<'_>, facts: &mut Facts, stimulus: Stimulus<'_>) -> Phase {
@@ -44,11 +122,21 @@ impl Talking {
                 }
             }
             Stimulus::Leg(event, message) => {
+                if self.hear_departing(cx, event) {
+                    return Phase::Talking(self);
+                }
                 let heard = self.conversation.hear(cx, event, message);
                 self.heard(cx, facts, heard, message)
             }
             Stimulus::HangUp { why } => self.end(cx, why),
-            Stimulus::Tick | Stimulus::Resolved { .. } => Phase::Talking(self),
+            Stimulus::Tick => {
+                if let Some(departing) = self.departing.take_if(|d| d.0.until <= cx.now.mono) {
+                    departing.let_go(cx);
+                }
+                self.conversation.tick(cx);
+                Phase::Talking(self)
+            }
+            Stimulus::Resolved { .. } => Phase::Talking(self),
         }
     }
 
@@ -58,8 +146,10 @@ impl Talking {
 
     /// `message` is the goodbye, whose Reason is passed on.
     fn end_by(self, cx: &mut Context<'_>, message: Option<&Message<'_>>, why: &'static str) -> Phase {
-        let legs = self.conversation.dissolve(cx);
-        Ending::begin_with(cx, legs, self.farewell, ending::reason_of(message, why), why)
+        let departing = self.departing.map(|departing| (departing.leg(), Role::Agent));
+        let farewell = self.farewell.or(self.departing.map(|departing| departing.0));
+        let legs = self.conversation.dissolve(cx).chain(departing);
+        Ending::begin_with(cx, legs, farewell, ending::reason_of(message, why), why)
     }
 
     fn heard(
@@ -115,7 +205,8 @@ impl Talking {
             self.conversation.drop_partner(cx);
             let given = Given::by_agent(cx, facts, decision);
             // The agent is gone and cannot be refused: a decision that cannot be carried out becomes the fallback.
-            return Moving::decided_by_absence(cx, facts, self.conversation, given, By::Agent);
+            let conversation = self.into_conversation(cx);
+            return Moving::decided_by_absence(cx, facts, conversation, given, By::Agent);
         }
         if let Some(status) = broken {
             return self.partner_lost(cx, facts, status, Origin::Remote);
@@ -131,12 +222,13 @@ impl Talking {
         self.conversation.drop_partner(cx);
         if role == Role::Target {
             lost(cx, facts, role, (status, origin), "end");
-            let legs = self.conversation.dissolve(cx);
+            let legs = self.into_conversation(cx).dissolve(cx);
             return Ending::begin(cx, legs, None, status, "target leg lost");
         }
         lost(cx, facts, role, (status, origin), "fallback");
         let given = Given::fallback(facts, "agent_lost");
-        Moving::decided_by_absence(cx, facts, self.conversation, given, By::Loss)
+        let conversation = self.into_conversation(cx);
+        Moving::decided_by_absence(cx, facts, conversation, given, By::Loss)
     }
 
     fn referred(
@@ -163,7 +255,9 @@ impl Talking {
             (Role::Caller, _) | (_, None) => self.conversation.caller,
         };
         let given = Given::by_agent(cx, facts, decision);
-        match Moving::decided(cx, facts, self.conversation, given, By::Agent) {
+        let (late, farewell) = (self.late, self.farewell);
+        let conversation = self.into_conversation(cx);
+        match Moving::decided(cx, facts, conversation, given, By::Agent) {
             Ok(mut start) => {
                 let subscription = cx.stack.accept_referral(cx.now, request).unwrap_or_default();
                 start.referral = Some(Referral::new(leg, subscription));
@@ -177,7 +271,7 @@ impl Talking {
                     what: format!("the {}'s REFER: {refusal}", by.as_str()),
                 });
                 let _ = cx.stack.respond(cx.now, request, status, Content::default());
-                Phase::Talking(Talking { conversation, late: self.late, farewell: self.farewell })
+                Phase::Talking(Talking { late, farewell, ..Talking::new(conversation) })
             }
         }
     }

@@ -188,11 +188,11 @@ pub struct Destination {
 pub const DEFAULT_REASON: &str = "SIP;cause=200;text=\"Handoff\"";
 
 impl Destination {
-    /// The profile in force when this destination is reached through `trunk`. A `tel:` URI cannot carry headers, so
-    /// for one they stand on the request whatever the trunk says.
-    pub fn profile(&self, trunk: &Trunk) -> Profile {
+    /// The profile in force when `route` is reached through `trunk`. A `tel:` URI cannot carry headers, so for one they
+    /// stand on the request whatever the trunk says.
+    pub fn profile(&self, trunk: &Trunk, route: Option<&Route>) -> Profile {
         let mut profile = Profile::generic().with(&trunk.overrides).with(&self.overrides);
-        if matches!(self.route, Some(Route::Tel { .. })) {
+        if matches!(route, Some(Route::Tel { .. })) {
             profile.header_placement = Placement::Request;
         }
         profile
@@ -234,7 +234,10 @@ mod tests {
             overrides: Overrides { header_placement: Some(Placement::Both), ..Overrides::default() },
         };
         let destination = table.fallback().unwrap();
-        assert_eq!(destination.profile(&trunk).header_placement, Placement::Request);
+        assert_eq!(
+            destination.profile(&trunk, destination.route.as_ref()).header_placement,
+            Placement::Request
+        );
         let route = destination.route.as_ref().unwrap();
         assert_eq!(route.refer_uri(&trunk, None), "tel:+14155550123");
         assert_eq!(route.request_uri(&trunk).0, "sip:+14155550123@pbx.example.com:5070");

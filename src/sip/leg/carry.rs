@@ -30,6 +30,14 @@ fn passes(name: Name, response: bool, identity: bool) -> bool {
     }
 }
 
+/// Whether a header of an INVITE passes, by its text.
+pub(crate) fn passes_by_name(raw_name: &[u8], identity: bool) -> bool {
+    match Name::parse(raw_name) {
+        Name::Other => is_extension(raw_name) && !is_own(raw_name),
+        name => passes(name, false, identity),
+    }
+}
+
 /// Headers that describe the body and go where it goes.
 fn describes_body(name: Name) -> bool {
     matches!(name, Name::ContentDisposition | Name::ContentLanguage | Name::MimeVersion)

@@ -13,7 +13,7 @@ use crate::sip::timing::{Now, T1X64, TIMER_C, Time};
 use crate::sip::transaction::{ClientId, Outgoing};
 use crate::wire::headers::APPLICATION_SDP;
 use crate::wire::sdp::declined;
-use crate::wire::{Message, Method, Name, Writer, uri};
+use crate::wire::{Message, Method, Name, Writer, push_quoted, uri};
 
 /// From of a leg of ours.
 fn from(connect: &Connect<'_>, host: &str) -> Vec<u8> {
@@ -23,14 +23,8 @@ fn from(connect: &Connect<'_>, host: &str) -> Vec<u8> {
     };
     let mut text = Vec::with_capacity(64);
     if let Some(display) = connect.from_display.filter(|display| !display.is_empty()) {
-        text.push(b'"');
-        for &byte in display {
-            if matches!(byte, b'"' | b'\\') {
-                text.push(b'\\');
-            }
-            text.push(byte);
-        }
-        text.extend_from_slice(b"\" ");
+        push_quoted(&mut text, display);
+        text.push(b' ');
     }
     text.extend_from_slice(b"<sip:");
     uri::encode_user(&mut text, user);

@@ -12,6 +12,7 @@ pub mod modify;
 mod outcome;
 pub mod refer;
 pub(crate) mod reliable;
+mod replaces;
 pub(crate) mod send;
 pub mod session_timer;
 pub(crate) mod usage;

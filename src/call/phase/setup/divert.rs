@@ -4,15 +4,18 @@
 use super::{Setup, Trying};
 use crate::call::command::Refusal;
 use crate::call::context::Context;
+use crate::call::conversation::let_go;
 use crate::call::decision::{self, By, Given};
 use crate::call::event::What;
 use crate::call::facts::Facts;
-use crate::call::handoff::ladder::Next;
-use crate::call::handoff::{Handoff, Way};
+use crate::call::handoff::calling::Calling;
+use crate::call::handoff::ladder::{Footing, Next};
+use crate::call::handoff::{Handoff, refer};
 use crate::call::phase::Phase;
 use crate::call::phase::ending::{self, Ending};
 use crate::call::record::{HandoffState, Proof, Role};
 use crate::routing::explain::Cause;
+use crate::routing::table::Method;
 use crate::sip::{Content, Field, Origin, identity};
 use crate::wire::reason_phrase;
 
@@ -24,37 +27,23 @@ impl Setup {
         given: Given,
         by: By,
     ) -> Phase {
-        match self.divert(cx, facts, given, by) {
-            Ok(phase) => phase,
-            Err((setup, refusal)) if by == By::Loss => {
-                cx.tell(What::Ignored {
-                    call: facts.id.to_string(),
-                    what: format!("the fallback: {refusal}"),
-                });
-                setup.end(
-                    cx,
-                    facts,
-                    HandoffState::Failed,
-                    true,
-                    480,
-                    "the agent failed and there is no fallback",
-                )
-            }
-            Err((setup, refusal)) => {
-                cx.tell(What::Ignored {
-                    call: facts.id.to_string(),
-                    what: format!("the agent's 3xx: {refusal}"),
-                });
-                let given = Given::fallback(facts, "agent_unavailable");
-                setup.divert_or_fall_back(cx, facts, given, By::Loss)
-            }
+        let (setup, refusal) = match self.divert(cx, facts, given, by) {
+            Ok(phase) => return phase,
+            Err(refused) => refused,
+        };
+        let whose = if by == By::Loss { "the fallback" } else { "the agent's 3xx" };
+        cx.tell(What::Ignored { call: facts.id.to_string(), what: format!("{whose}: {refusal}") });
+        if by == By::Loss {
+            return setup.end(cx, facts, 480, "the agent failed and there is no fallback");
         }
+        let given = Given::fallback(facts, "agent_unavailable");
+        setup.divert_or_fall_back(cx, facts, given, By::Loss)
     }
 
     /// A decision before the answer: the agent is let go and the call is connected to the destination, answered 302
     /// or handed back with 480.
     pub(crate) fn divert(
-        mut self: Box<Self>,
+        self: Box<Self>,
         cx: &mut Context<'_>,
         facts: &mut Facts,
         given: Given,
@@ -66,54 +55,64 @@ impl Setup {
             Err(refusal) => return Err((self, refusal)),
         };
         if let Trying::Agent { leg, .. } = self.trying {
-            self.drop_leg(cx, leg, "Handoff");
+            let_go(cx, leg, identity::reason(480, "Handoff"));
         }
-        let mut handoff = Box::new(Handoff::begin(cx, facts, &id, plan, None, by == By::Loss));
-        self.party = self.party.saturating_add(1);
-        match handoff.plan.way {
-            Way::Invite | Way::Refer => {
-                handoff.attempt(cx, Way::Invite, HandoffState::Pending, None);
-                match target(cx, facts, &handoff) {
-                    Some((uri, address, credentials)) => {
-                        let query = cx.resolve(&address);
-                        self.trying =
-                            Trying::FindingTarget { query, handoff, request_uri: uri.into(), credentials };
-                        Ok(self.phase())
-                    }
-                    None => {
-                        self.trying = Trying::Nobody;
-                        Ok(self.target_failed(cx, facts, handoff, Cause::Unreachable, None))
-                    }
-                }
-            }
-            Way::Redirect => Ok(self.redirect(cx, facts, handoff)),
-            Way::Bye => Ok(self.hand_back(cx, handoff)),
-        }
+        facts.free_agent(cx);
+        let handoff = Box::new(Handoff::begin(cx, facts, plan, None));
+        Ok(self.set_out(cx, facts, handoff))
     }
 
-    /// 302 with the route as Contact.
-    fn redirect(
+    /// Begins the course that the handoff has turned to.
+    fn set_out(
         mut self: Box<Self>,
         cx: &mut Context<'_>,
         facts: &mut Facts,
         mut handoff: Box<Handoff>,
     ) -> Phase {
-        handoff.attempt(cx, Way::Redirect, HandoffState::Joining, Some(facts.sip_call_id.to_string()));
-        let Some(uri) = target(cx, facts, &handoff).map(|(uri, ..)| uri) else {
-            self.trying = Trying::Nobody;
+        handoff.note_tried();
+        self.party = self.party.saturating_add(1);
+        self.trying = Trying::Nobody;
+        match handoff.course.method {
+            // A course before the answer is never one of the others.
+            Method::Invite | Method::Refer | Method::Attended => {
+                match Calling::begin(cx, facts, &mut handoff, None) {
+                    Ok(calling) => {
+                        self.trying = Trying::Target { calling, handoff };
+                        self.phase()
+                    }
+                    Err(cause) => self.target_failed(cx, facts, handoff, cause, None),
+                }
+            }
+            Method::Redirect => self.redirect(cx, facts, handoff),
+            Method::Bye => self.hand_back(cx, handoff),
+        }
+    }
+
+    /// 302 with the route as Contact, and the headers where the profile puts them.
+    fn redirect(
+        self: Box<Self>,
+        cx: &mut Context<'_>,
+        facts: &mut Facts,
+        mut handoff: Box<Handoff>,
+    ) -> Phase {
+        let sip_call_id = Some(facts.sip_call_id.to_string());
+        handoff.attempt(cx, Method::Redirect, HandoffState::Joining, sip_call_id);
+        let placement = handoff.course.profile.header_placement;
+        let Some(contact) = refer::place(facts, &handoff.course, placement) else {
             return self.target_failed(cx, facts, handoff, Cause::Failed, None);
         };
-        let mut fields = handoff.plan.fields.clone();
-        fields.push(identity::contact_field(&uri));
+        let mut fields = if placement.on_request() { handoff.course.fields.clone() } else { Vec::new() };
+        fields.push(identity::contact_field(&contact));
         handoff.answered(302, reason_phrase(302), Origin::Local);
         self.last_word(cx, handoff, 302, &fields)
     }
 
-    /// 480 with the headers and a Reason: `bye` before the answer.
+    /// 480 with the first destination's headers and a Reason: `bye` before the answer.
     fn hand_back(self: Box<Self>, cx: &mut Context<'_>, mut handoff: Box<Handoff>) -> Phase {
-        handoff.attempt(cx, Way::Bye, HandoffState::Joining, None);
-        let mut fields = handoff.plan.fields.clone();
-        fields.push(identity::reason_field(&handoff.plan.destination.reason));
+        handoff.attempt(cx, Method::Bye, HandoffState::Joining, None);
+        let first = &handoff.first;
+        let mut fields = first.fields.clone();
+        fields.push(identity::reason_field(&first.destination.reason));
         handoff.answered(480, reason_phrase(480), Origin::Local);
         self.last_word(cx, handoff, 480, &fields)
     }
@@ -132,7 +131,7 @@ impl Setup {
 
     /// The ACK for our 302 or 480 came (or never came).
     pub(super) fn handed_back(
-        self,
+        self: Box<Self>,
         cx: &mut Context<'_>,
         facts: &mut Facts,
         status: u16,
@@ -147,7 +146,7 @@ impl Setup {
             handoff.end(cx, HandoffState::HandedBack, Some(Proof::Accepted), false);
         } else {
             handoff.answered(status, reason_phrase(status), origin);
-            handoff.attempt_failed(cx, Cause::NoAnswer, Next::None.name());
+            handoff.attempt_failed(cx, Cause::NoAnswer, "none");
             handoff.end(cx, HandoffState::Failed, None, true);
         }
         facts.keep(cx, handoff.view);
@@ -162,34 +161,42 @@ impl Setup {
         cause: Cause,
         status: Option<u16>,
     ) -> Phase {
-        let next = handoff.next(cause, false);
-        handoff.attempt_failed(cx, cause, next.name());
-        if next == Next::Bye {
-            return self.hand_back(cx, handoff);
+        let time = handoff.total > cx.now.mono;
+        // The agent was let go, or never answered: it is no place to return to.
+        let next = handoff.next(cause, Footing { agent: false, answered: false, time });
+        let name = handoff.name_of(&next);
+        handoff.attempt_failed(cx, cause, &name);
+        match next {
+            Next::Try(destination, method) => match handoff.turn_to(cx, facts, destination, method, false) {
+                Ok(()) => self.set_out(cx, facts, handoff),
+                Err(_) => self.exhausted(cx, facts, handoff, status),
+            },
+            Next::Bye => self.hand_back(cx, handoff),
+            Next::None | Next::Agent if handoff.fallback_is_left(facts) => {
+                handoff.end(cx, HandoffState::Failed, None, false);
+                facts.keep(cx, handoff.view);
+                let given = Given::fallback(facts, "agent_unavailable");
+                self.divert_or_fall_back(cx, facts, given, By::Loss)
+            }
+            Next::None | Next::Agent | Next::Hangup => self.exhausted(cx, facts, handoff, status),
         }
-        if next == Next::None && handoff.fallback_is_left(facts) {
-            handoff.end(cx, HandoffState::Failed, None, false);
-            facts.keep(cx, handoff.view);
-            let given = Given::fallback(facts, "agent_unavailable");
-            return self.divert_or_fall_back(cx, facts, given, By::Loss);
-        }
+    }
+
+    /// No step is left: 480, or a last target's own 486 or 603.
+    fn exhausted(
+        self: Box<Self>,
+        cx: &mut Context<'_>,
+        facts: &mut Facts,
+        mut handoff: Box<Handoff>,
+        status: Option<u16>,
+    ) -> Phase {
         handoff.end(cx, HandoffState::Failed, None, true);
-        // A last target's own 486 or 603 passes.
         let last = status.filter(|s| matches!(s, 486 | 603)).unwrap_or(480);
         facts.keep(cx, handoff.view);
         let fields = [identity::reason(last, "No destination answered")];
-        let _ = cx.stack.reject(cx.now, self.caller, last, Content { fields: &fields, ..Content::default() });
+        let content = Content { fields: &fields, ..Content::default() };
+        let _ = cx.stack.reject(cx.now, self.caller, last, content);
         let caller = [(self.caller, Role::Caller)];
         Ending::begin(cx, caller, None, ending::NORMAL, "no destination answered")
     }
-}
-
-/// Request-URI, the URI whose address is looked up, and the credentials for a challenge.
-fn target(cx: &Context<'_>, facts: &Facts, handoff: &Handoff) -> Option<(String, String, Option<u16>)> {
-    let named = handoff.plan.destination.trunk.as_deref().and_then(|id| cx.tables.topology.trunk(id));
-    let trunk = named.unwrap_or(&facts.trunk);
-    let (uri, address) = handoff.plan.route.as_ref()?.request_uri(trunk);
-    // The trunk's password answers only the trunk.
-    let credentials = (address.host == trunk.address.host).then(|| cx.keyring.index(trunk)).flatten();
-    Some((uri, address.text.to_string(), credentials))
 }

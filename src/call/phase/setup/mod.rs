@@ -1,4 +1,5 @@
-//! The caller leg is not answered yet: the agent is called, or, once a handoff was decided, its destination.
+//! The caller leg is not answered yet: the agent is called, at each of its addresses in turn, or, once a handoff was
+//! decided, its destination.
 //!
 //! Each party that is tried has its own early dialog (To-tag) towards the caller.
 
@@ -8,20 +9,21 @@ use super::ending::Ending;
 use super::moving::Moving;
 use super::talking::{self, Talking};
 use super::{Phase, Stimulus};
+use crate::call::callee::{Offer, call_agent};
 use crate::call::context::Context;
-use crate::call::conversation::{Conversation, Partner};
+use crate::call::conversation::{Conversation, Partner, let_go};
 use crate::call::decision::{By, Given};
 use crate::call::event::What;
 use crate::call::facts::Facts;
 use crate::call::handoff::Handoff;
-use crate::call::handoff::ladder::Next;
+use crate::call::handoff::calling::{self, Calling};
+use crate::call::passing::Passing;
 use crate::call::record::{HandoffState, Role};
-use crate::routing::explain::{self, Cause, Where};
-use crate::routing::headers::user_part;
-use crate::sip::leg::Body;
+use crate::routing::explain::Cause;
 use crate::sip::leg::decision::Decision;
-use crate::sip::{Connect, Content, Event, Field, Flow, LegId, Origin, Time, identity};
-use crate::wire::{Framing, Index, Message, identify, reason_phrase};
+use crate::sip::leg::{Body, RequestId, Wish};
+use crate::sip::{Content, Event, Flow, LegId, Origin, Time, identity};
+use crate::wire::Message;
 use smallvec::SmallVec;
 
 /// See the module.
@@ -30,9 +32,11 @@ pub(crate) struct Setup {
     caller: LegId,
     /// The INVITE as received: what goes to whoever is called next.
     invite: Box<[u8]>,
-    /// Counts who was tried: the agent is 0.
+    /// Counts who was tried: the agent's first address is 0.
     party: u8,
     trying: Trying,
+    /// Requests in the early dialogs (RFC 3311).
+    passing: Passing,
 }
 
 /// Who is called.
@@ -40,24 +44,26 @@ pub(crate) struct Setup {
 enum Trying {
     /// Between two parties, or at the end of all.
     Nobody,
-    /// The agent's address is looked up.
-    FindingAgent { query: u64 },
-    /// The agent is called.
-    Agent { leg: LegId, until: Time },
-    /// The destination's address is looked up.
-    FindingTarget { query: u64, handoff: Box<Handoff>, request_uri: Box<str>, credentials: Option<u16> },
+    /// An address of the agent is looked up.
+    FindingAgent { query: u64, place: usize },
+    /// The agent is called, at the address of that place.
+    Agent { leg: LegId, until: Time, place: usize },
     /// The destination is called.
-    Target { leg: LegId, until: Time, handoff: Box<Handoff> },
+    Target { calling: Calling, handoff: Box<Handoff> },
     /// Our 302 or 480 is out and waits for its ACK.
     HandingBack { handoff: Box<Handoff> },
 }
 
 impl Setup {
+    fn new(facts: &Facts, caller: LegId, invite: &Message<'_>) -> Box<Setup> {
+        let passing = Passing::new(facts.trunk.trusted);
+        let invite = invite.bytes().into();
+        Box::new(Setup { caller, invite, party: 0, trying: Trying::Nobody, passing })
+    }
+
     /// A call was admitted: the agent is called.
     pub(crate) fn begin(cx: &mut Context<'_>, facts: &Facts, caller: LegId, invite: &Message<'_>) -> Phase {
-        let query = cx.resolve(&facts.agent.address().text);
-        let trying = Trying::FindingAgent { query };
-        Phase::Setup(Box::new(Setup { caller, invite: invite.bytes().into(), party: 0, trying }))
+        Setup::new(facts, caller, invite).find_agent(cx, facts, 0)
     }
 
     /// An agent that may not be called now (its own limit): the caller goes to its fallback at once.
@@ -67,9 +73,13 @@ impl Setup {
         caller: LegId,
         invite: &Message<'_>,
     ) -> Phase {
-        let trying = Trying::Nobody;
-        let setup = Box::new(Setup { caller, invite: invite.bytes().into(), party: 0, trying });
-        setup.agent_failed(cx, facts, 486, Origin::Local, None)
+        Setup::new(facts, caller, invite).agent_failed(cx, facts, (486, Origin::Local), None)
+    }
+
+    fn find_agent(mut self: Box<Self>, cx: &mut Context<'_>, facts: &Facts, place: usize) -> Phase {
+        let address = facts.agent.addresses.get(place).unwrap_or(facts.agent.address());
+        self.trying = Trying::FindingAgent { query: cx.resolve(&address.text), place };
+        self.phase()
     }
 
     fn phase(self: Box<Self>) -> Phase {
@@ -80,32 +90,29 @@ impl Setup {
     pub(crate) fn handoff(&self) -> Option<&Handoff> {
         match &self.trying {
             Trying::Nobody | Trying::FindingAgent { .. } | Trying::Agent { .. } => None,
-            Trying::FindingTarget { handoff, .. }
-            | Trying::Target { handoff, .. }
-            | Trying::HandingBack { handoff } => Some(handoff),
+            Trying::Target { handoff, .. } | Trying::HandingBack { handoff } => Some(handoff),
+        }
+    }
+
+    /// Whoever is called, and as what.
+    fn called(&self) -> Option<(LegId, Role)> {
+        match &self.trying {
+            Trying::Agent { leg, .. } => Some((*leg, Role::Agent)),
+            Trying::Target { calling, .. } => calling.leg().map(|leg| (leg, Role::Target)),
+            Trying::Nobody | Trying::FindingAgent { .. } | Trying::HandingBack { .. } => None,
         }
     }
 
     /// The legs that are there.
     pub(crate) fn legs(&self) -> SmallVec<[(LegId, Role); 3]> {
-        let mut legs = SmallVec::from_iter([(self.caller, Role::Caller)]);
-        match &self.trying {
-            Trying::Agent { leg, .. } => legs.push((*leg, Role::Agent)),
-            Trying::Target { leg, .. } => legs.push((*leg, Role::Target)),
-            Trying::Nobody
-            | Trying::FindingAgent { .. }
-            | Trying::FindingTarget { .. }
-            | Trying::HandingBack { .. } => {}
-        }
-        legs
+        [(self.caller, Role::Caller)].into_iter().chain(self.called()).collect()
     }
 
     /// When something is due.
     pub(crate) fn deadline(&self) -> Option<Time> {
         match &self.trying {
             Trying::Agent { until, .. } => Some(*until),
-            Trying::Target { until, handoff, .. } => Some((*until).min(handoff.total)),
-            Trying::FindingTarget { handoff, .. } => Some(handoff.total),
+            Trying::Target { calling, .. } => Some(calling.deadline()),
             // A name that is looked up is answered by the network layer in bounded time.
             Trying::Nobody | Trying::FindingAgent { .. } | Trying::HandingBack { .. } => None,
         }
@@ -121,7 +128,7 @@ impl Setup {
             Stimulus::Leg(event, message) => self.hear(cx, facts, event, message),
             Stimulus::Resolved { query, flows } => self.resolved(cx, facts, query, flows),
             Stimulus::Tick => self.tick(cx, facts),
-            Stimulus::HangUp { why } => self.end(cx, facts, HandoffState::Failed, true, 480, why),
+            Stimulus::HangUp { why } => self.end(cx, facts, 480, why),
         }
     }
 
@@ -133,89 +140,29 @@ impl Setup {
         flows: &[Flow],
     ) -> Phase {
         match self.trying {
-            Trying::FindingAgent { query } if query == answer => {
+            Trying::FindingAgent { query, place } if query == answer => {
                 if flows.is_empty() {
-                    self.trying = Trying::Nobody;
-                    return self.agent_failed(cx, facts, 503, Origin::Local, None);
+                    return self.next_agent(cx, facts, place, (503, Origin::Local), None);
                 }
-                let uri = facts.agent.address().text.clone();
-                let own = [identity::call_id_field(&facts.id)];
-                let from = From::caller(facts);
-                let callee = Callee { uri: &uri, from, fields: &own, credentials: None };
-                let Some(leg) = self.connect(cx, facts, flows, &callee) else {
-                    return self.end(
-                        cx,
-                        facts,
-                        HandoffState::Failed,
-                        true,
-                        500,
-                        "the INVITE cannot be read again",
-                    );
+                let uri = facts.agent.addresses.get(place).unwrap_or(facts.agent.address()).text.clone();
+                let Some(leg) = call_agent(cx, facts, flows, &uri, &self.invite) else {
+                    return self.end(cx, facts, 500, "the INVITE cannot be read again");
                 };
                 facts.own(cx, leg, Role::Agent);
-                self.trying = Trying::Agent { leg, until: cx.now.mono + facts.agent.answer_timeout };
+                let until = cx.now.mono + facts.agent.answer_timeout;
+                self.trying = Trying::Agent { leg, until, place };
                 self.phase()
             }
-            Trying::FindingTarget { query, mut handoff, request_uri, credentials } if query == answer => {
-                self.trying = Trying::Nobody;
-                if flows.is_empty() {
-                    handoff.answered(503, reason_phrase(503), Origin::Local);
-                    return self.target_failed(cx, facts, handoff, Cause::Unreachable, None);
-                }
-                let from = From::target(facts, &handoff);
-                let fields = &handoff.plan.fields;
-                let callee = Callee { uri: &request_uri, from, fields, credentials };
-                let Some(leg) = self.connect(cx, facts, flows, &callee) else {
-                    return self.target_failed(cx, facts, handoff, Cause::Failed, None);
-                };
-                facts.own(cx, leg, Role::Target);
-                let sip_call_id =
-                    cx.stack.sip_call_id(leg).map(|id| String::from_utf8_lossy(id).into_owned());
-                if let Some(attempt) = handoff.last() {
-                    attempt.sip_call_id = sip_call_id;
-                }
-                handoff.progress(cx, HandoffState::Ringing, None);
-                let until = cx.now.mono + handoff.plan.destination.timeouts.ring;
-                self.trying = Trying::Target { leg, until, handoff };
-                self.phase()
+            Trying::Target { ref mut calling, ref mut handoff } => {
+                let offer = Offer::Invite(&self.invite);
+                let verdict = calling.resolved(cx, facts, handoff, (answer, flows), offer);
+                self.judge(cx, facts, verdict, None)
             }
-            trying => {
-                self.trying = trying;
-                self.phase()
-            }
+            Trying::Nobody
+            | Trying::FindingAgent { .. }
+            | Trying::Agent { .. }
+            | Trying::HandingBack { .. } => self.phase(),
         }
-    }
-
-    /// INVITE with the caller's offer. None: the stored INVITE does not decode, which it did when it came.
-    fn connect(
-        &self,
-        cx: &mut Context<'_>,
-        facts: &Facts,
-        flows: &[Flow],
-        callee: &Callee<'_>,
-    ) -> Option<LegId> {
-        let Callee { uri, from, fields, credentials } = *callee;
-        let mut index = Index::default();
-        let invite = identify(&self.invite, &mut index, Framing::Datagram).ok()?;
-        let host = cx.advertised(flows.first().copied()).to_string();
-        let to = format!("sip:{}@{host}", user_part(&facts.called));
-        let connect = Connect {
-            flows,
-            uri: uri.as_bytes(),
-            to: to.as_bytes(),
-            from_user: from.user.map(str::as_bytes),
-            from_display: from.name.map(str::as_bytes),
-            max_forwards: invite.max_forwards().unwrap_or(70).saturating_sub(1),
-            slot: facts.slot,
-            credentials,
-            content: Content {
-                copy: Some(&invite),
-                identity: facts.trunk.trusted,
-                fields,
-                body: if invite.body().is_empty() { Body::None } else { Body::Copied },
-            },
-        };
-        Some(cx.stack.connect(cx.now, connect))
     }
 
     fn hear(
@@ -227,51 +174,83 @@ impl Setup {
     ) -> Phase {
         match event {
             Event::Cancelled { leg } | Event::Bye { leg } | Event::Lost { leg, .. } if leg == self.caller => {
-                self.caller_left(cx, facts, message)
+                return self.caller_left(cx, facts, message);
             }
             Event::Closed { leg, status, origin } if leg == self.caller => {
-                self.handed_back(cx, facts, status, origin)
+                return self.handed_back(cx, facts, status, origin);
             }
-            Event::Progress { status, .. } => {
-                if let Trying::Target { handoff, .. } = &mut self.trying {
-                    handoff.progress(cx, HandoffState::Ringing, Some(status));
+            Event::Progress { status, .. } => self.pass_progress(cx, facts, status, message),
+            Event::Request { leg, request, wish } => {
+                self.asked(cx, leg, request, wish, message);
+                return self.phase();
+            }
+            Event::Response { sent, status, .. } => {
+                if let Some(pass) = self.passing.take(sent) {
+                    self.passing.answer(cx, pass, status, message);
                 }
-                let body = if message.is_some_and(Message::has_sdp) { Body::Copied } else { Body::None };
-                let content =
-                    Content { copy: message, identity: facts.trunk.trusted, body, ..Content::default() };
-                // A caller that has gone meanwhile tells so itself.
-                let _ = cx.stack.provisional(cx.now, self.caller, self.party, status, content);
-                self.phase()
+                return self.phase();
             }
+            _ => {}
+        }
+        if let Trying::Target { calling, handoff } = &mut self.trying {
+            let verdict = calling.hear(cx, facts, handoff, event, message);
+            return self.judge(cx, facts, verdict, message);
+        }
+        match event {
             Event::Answered { leg, needs_answer, .. } => self.answered(cx, facts, leg, needs_answer, message),
-            Event::Refused { leg, status, origin } => self.refused(cx, facts, leg, status, origin, message),
+            Event::Refused { leg, status, origin } => self.refused(cx, facts, leg, (status, origin), message),
             Event::Bye { leg } | Event::Lost { leg, .. } | Event::Closed { leg, .. } => {
-                self.refused(cx, facts, leg, 480, Origin::Remote, None)
+                self.refused(cx, facts, leg, (480, Origin::Remote), None)
             }
-            Event::Request { request, .. } => {
-                let _ = cx.stack.respond(cx.now, request, 500, Content::default());
-                self.phase()
-            }
-            Event::Incoming { .. }
-            | Event::Cancelled { .. }
-            | Event::Confirmed { .. }
-            | Event::Unconfirmed { .. }
-            | Event::Response { .. }
-            | Event::Withdrawn { .. }
-            | Event::Notified { .. } => self.phase(),
+            _ => self.phase(),
         }
     }
 
+    /// 18x, with the early session if it carries one.
+    fn pass_progress(&self, cx: &mut Context<'_>, facts: &Facts, status: u16, message: Option<&Message<'_>>) {
+        let body = if message.is_some_and(Message::has_sdp) { Body::Copied } else { Body::None };
+        let content = Content { copy: message, identity: facts.trunk.trusted, body, ..Content::default() };
+        // A caller that has gone meanwhile tells so itself.
+        let _ = cx.stack.provisional(cx.now, self.caller, self.party, status, content);
+    }
+
+    /// A request in an early dialog: only a session can be changed in it.
+    fn asked(
+        &mut self,
+        cx: &mut Context<'_>,
+        leg: LegId,
+        request: RequestId,
+        wish: Wish,
+        message: Option<&Message<'_>>,
+    ) {
+        let called = self.called().map(|(leg, _)| leg);
+        let other = if leg == self.caller { called } else { Some(self.caller) };
+        match (wish, other, message) {
+            (Wish::Update, Some(other), Some(message)) => self.passing.ask(cx, request, other, message),
+            _ => {
+                let _ = cx.stack.respond(cx.now, request, 500, Content::default());
+            }
+        }
+    }
+
+    /// Agent or target has answered, and so does the caller leg.
     fn answered(
-        self,
+        mut self: Box<Self>,
         cx: &mut Context<'_>,
         facts: &mut Facts,
         leg: LegId,
         needs_answer: bool,
         message: Option<&Message<'_>>,
     ) -> Phase {
+        self.passing.drop_leg(cx, leg);
         let identity = facts.trunk.trusted;
-        let content = Content { copy: message, identity, body: Body::Copied, ..Content::default() };
+        // The answer may have stood in a provisional response that the callee has had acknowledged.
+        let early = match message.is_some_and(Message::has_sdp) {
+            true => None,
+            false => cx.stack.remote_sdp(leg).map(<[u8]>::to_vec),
+        };
+        let body = early.as_deref().map_or(Body::Copied, Body::Sdp);
+        let content = Content { copy: message, identity, body, ..Content::default() };
         // A caller that has gone meanwhile tells so itself.
         let _ = cx.stack.answer(cx.now, self.caller, self.party, content);
         facts.answered = Some(cx.now.wall);
@@ -281,17 +260,13 @@ impl Setup {
             Trying::Nobody
             | Trying::Agent { .. }
             | Trying::FindingAgent { .. }
-            | Trying::FindingTarget { .. }
             | Trying::HandingBack { .. } => (Role::Agent, None),
         };
         cx.tell(What::CallAnswered { call: facts.id.to_string(), by: role });
         let awaiting = needs_answer.then_some(leg);
         let conversation = Conversation::new(self.caller, Partner { leg, role }, identity, awaiting);
         match handoff {
-            Some(mut handoff) => {
-                handoff.answered(200, &phrase(message, 200), Origin::Remote);
-                Moving::joining(cx, conversation, *handoff)
-            }
+            Some(handoff) => Moving::confirming(cx, conversation, *handoff),
             None => {
                 cx.stack.keep_alive(cx.now, leg, facts.agent.keepalive);
                 Phase::Talking(Talking::new(conversation))
@@ -300,64 +275,83 @@ impl Setup {
     }
 
     fn refused(
-        mut self: Box<Self>,
+        self: Box<Self>,
         cx: &mut Context<'_>,
         facts: &mut Facts,
         leg: LegId,
-        status: u16,
-        origin: Origin,
+        outcome: (u16, Origin),
         message: Option<&Message<'_>>,
     ) -> Phase {
         match self.trying {
-            Trying::Agent { leg: agent, .. } if agent == leg => {
+            Trying::Agent { leg: agent, place, .. } if agent == leg => {
                 cx.release(leg);
-                self.trying = Trying::Nobody;
-                self.agent_failed(cx, facts, status, origin, message)
+                self.next_agent(cx, facts, place, outcome, message)
             }
-            Trying::Target { leg: target, mut handoff, .. } if target == leg => {
-                cx.release(leg);
-                handoff.answered(status, &phrase(message, status), origin);
-                let cause = explain::cause(status, Where::InviteResponse).unwrap_or(Cause::Failed);
-                self.trying = Trying::Nobody;
-                self.target_failed(cx, facts, handoff, cause, Some(status))
+            _ => self.phase(),
+        }
+    }
+
+    fn judge(
+        mut self: Box<Self>,
+        cx: &mut Context<'_>,
+        facts: &mut Facts,
+        verdict: calling::Verdict,
+        message: Option<&Message<'_>>,
+    ) -> Phase {
+        match verdict {
+            calling::Verdict::NotMine | calling::Verdict::Wait => self.phase(),
+            calling::Verdict::Answered { leg, needs_answer } => {
+                self.answered(cx, facts, leg, needs_answer, message)
             }
-            trying => {
-                self.trying = trying;
-                self.phase()
+            calling::Verdict::Failed { cause, status } => {
+                match std::mem::replace(&mut self.trying, Trying::Nobody) {
+                    Trying::Target { handoff, .. } => self.target_failed(cx, facts, handoff, cause, status),
+                    trying => {
+                        self.trying = trying;
+                        self.phase()
+                    }
+                }
             }
         }
     }
 
     fn tick(mut self: Box<Self>, cx: &mut Context<'_>, facts: &mut Facts) -> Phase {
-        let now = cx.now.mono;
-        match self.trying {
-            Trying::Agent { leg, until } if until <= now => {
-                self.drop_leg(cx, leg, "No answer");
-                self.trying = Trying::Nobody;
-                self.agent_failed(cx, facts, 408, Origin::Local, None)
+        match &mut self.trying {
+            Trying::Agent { leg, until, place } if *until <= cx.now.mono => {
+                let place = *place;
+                let_go(cx, *leg, identity::reason(480, "No answer"));
+                self.next_agent(cx, facts, place, (408, Origin::Local), None)
             }
-            Trying::Target { leg, until, mut handoff } if until.min(handoff.total) <= now => {
-                self.trying = Trying::Nobody;
-                self.drop_leg(cx, leg, "No answer");
-                handoff.answered(408, reason_phrase(408), Origin::Local);
-                self.target_failed(cx, facts, handoff, Cause::NoAnswer, None)
+            Trying::Target { calling, handoff } => {
+                let verdict = calling.tick(cx, handoff);
+                self.judge(cx, facts, verdict, None)
             }
-            Trying::FindingTarget { mut handoff, .. } if handoff.total <= now => {
-                handoff.answered(503, reason_phrase(503), Origin::Local);
-                self.trying = Trying::Nobody;
-                self.target_failed(cx, facts, handoff, Cause::Unreachable, None)
-            }
-            trying => {
-                self.trying = trying;
-                self.phase()
-            }
+            Trying::Nobody
+            | Trying::FindingAgent { .. }
+            | Trying::Agent { .. }
+            | Trying::HandingBack { .. } => self.phase(),
         }
     }
 
-    fn drop_leg(&self, cx: &mut Context<'_>, leg: LegId, why: &str) {
-        let fields = [identity::reason(480, why)];
-        cx.stack.close(cx.now, leg, 480, Content { fields: &fields, ..Content::default() });
-        cx.release(leg);
+    /// The agent cannot be had at this address: its next one, unless its 3xx names where the caller goes.
+    fn next_agent(
+        mut self: Box<Self>,
+        cx: &mut Context<'_>,
+        facts: &mut Facts,
+        place: usize,
+        (status, origin): (u16, Origin),
+        message: Option<&Message<'_>>,
+    ) -> Phase {
+        self.trying = Trying::Nobody;
+        let redirects = (300..400).contains(&status);
+        let next = facts.agent.addresses.get(place + 1).filter(|_| !redirects);
+        let Some(next) = next else {
+            return self.agent_failed(cx, facts, (status, origin), message);
+        };
+        let next = format!("agent {}", next.text);
+        talking::lost(cx, facts, Role::Agent, (status, origin), &next);
+        self.party = self.party.saturating_add(1);
+        self.find_agent(cx, facts, place + 1)
     }
 
     /// The agent refuses, is silent or cannot be reached: its word (a 3xx) or its fallback.
@@ -365,11 +359,11 @@ impl Setup {
         self: Box<Self>,
         cx: &mut Context<'_>,
         facts: &mut Facts,
-        status: u16,
-        origin: Origin,
+        (status, origin): (u16, Origin),
         message: Option<&Message<'_>>,
     ) -> Phase {
         talking::lost(cx, facts, Role::Agent, (status, origin), "fallback");
+        facts.free_agent(cx);
         let named = message.filter(|_| (300..400).contains(&status)).map(Decision::of_redirect);
         if let Some(Ok(decision)) = named {
             let given = Given::by_agent(cx, facts, decision);
@@ -379,9 +373,14 @@ impl Setup {
         self.divert_or_fall_back(cx, facts, given, By::Loss)
     }
 
-    fn caller_left(self, cx: &mut Context<'_>, facts: &mut Facts, message: Option<&Message<'_>>) -> Phase {
+    fn caller_left(
+        self: Box<Self>,
+        cx: &mut Context<'_>,
+        facts: &mut Facts,
+        message: Option<&Message<'_>>,
+    ) -> Phase {
         cx.release(self.caller);
-        let legs: Vec<_> = self.legs().into_iter().filter(|(leg, _)| *leg != self.caller).collect();
+        let legs = self.called();
         if let Some(mut handoff) = self.into_handoff() {
             handoff.attempt_over(cx);
             handoff.end(cx, HandoffState::Abandoned, None, false);
@@ -395,10 +394,9 @@ impl Setup {
     /// The handoff is cancelled by request: its target is let go, and the agent is called (again), for the caller must
     /// not be left with nobody.
     pub(crate) fn cancel(mut self: Box<Self>, cx: &mut Context<'_>, facts: &mut Facts) -> Phase {
-        let handoff = match std::mem::replace(&mut self.trying, Trying::Nobody) {
-            Trying::FindingTarget { handoff, .. } => handoff,
-            Trying::Target { leg, handoff, .. } => {
-                self.drop_leg(cx, leg, "Cancelled");
+        let mut handoff = match std::mem::replace(&mut self.trying, Trying::Nobody) {
+            Trying::Target { calling, handoff } => {
+                calling.give_up(cx, "Cancelled");
                 handoff
             }
             trying @ (Trying::Nobody
@@ -409,79 +407,38 @@ impl Setup {
                 return self.phase();
             }
         };
-        let mut handoff = handoff;
         handoff.attempt_over(cx);
         handoff.end(cx, HandoffState::Cancelled, None, false);
         facts.keep(cx, handoff.view);
+        facts.hold_agent(cx);
         self.party = self.party.saturating_add(1);
-        self.trying = Trying::FindingAgent { query: cx.resolve(&facts.agent.address().text) };
-        self.phase()
+        self.find_agent(cx, facts, 0)
     }
 
-    fn into_handoff(self) -> Option<Box<Handoff>> {
+    fn into_handoff(self: Box<Self>) -> Option<Box<Handoff>> {
         match self.trying {
             Trying::Nobody | Trying::FindingAgent { .. } | Trying::Agent { .. } => None,
-            Trying::FindingTarget { handoff, .. }
-            | Trying::Target { handoff, .. }
-            | Trying::HandingBack { handoff } => Some(handoff),
+            Trying::Target { handoff, .. } | Trying::HandingBack { handoff } => Some(handoff),
         }
     }
 
     /// The call ends before it was answered; the caller gets `status`.
     fn end(
-        self,
+        self: Box<Self>,
         cx: &mut Context<'_>,
         facts: &mut Facts,
-        state: HandoffState,
-        caller_hurt: bool,
         status: u16,
         why: &'static str,
     ) -> Phase {
         let legs = self.legs();
         let fields = [identity::reason(status, why)];
-        let _ =
-            cx.stack.reject(cx.now, self.caller, status, Content { fields: &fields, ..Content::default() });
+        let content = Content { fields: &fields, ..Content::default() };
+        let _ = cx.stack.reject(cx.now, self.caller, status, content);
         if let Some(mut handoff) = self.into_handoff() {
-            if state == HandoffState::Failed {
-                handoff.attempt_failed(cx, Cause::Failed, Next::None.name());
-            } else {
-                handoff.attempt_over(cx);
-            }
-            handoff.end(cx, state, None, caller_hurt);
+            handoff.attempt_failed(cx, Cause::Failed, "none");
+            handoff.end(cx, HandoffState::Failed, None, true);
             facts.keep(cx, handoff.view);
         }
         Ending::begin(cx, legs, None, status, why)
     }
-}
-
-/// Who is called, and with what.
-struct Callee<'a> {
-    uri: &'a str,
-    from: From<'a>,
-    fields: &'a [Field],
-    credentials: Option<u16>,
-}
-
-/// Whom the called party sees.
-#[derive(Clone, Copy)]
-struct From<'a> {
-    user: Option<&'a str>,
-    name: Option<&'a str>,
-}
-
-impl<'a> From<'a> {
-    fn caller(facts: &'a Facts) -> From<'a> {
-        From { user: facts.caller_id.as_deref(), name: facts.caller_name.as_deref() }
-    }
-
-    fn target(facts: &'a Facts, handoff: &'a Handoff) -> From<'a> {
-        match handoff.plan.caller_id.as_deref() {
-            Some(user) => From { user: Some(user), name: facts.caller_name.as_deref() },
-            None => From::caller(facts),
-        }
-    }
-}
-
-fn phrase(message: Option<&Message<'_>>, status: u16) -> String {
-    message.map_or(reason_phrase(status).into(), |m| String::from_utf8_lossy(m.reason()).into_owned())
 }

@@ -1,0 +1,159 @@
+//! Who is called, by which way and with what: what an INVITE of ours to an agent or a target says.
+
+use super::context::Context;
+use super::facts::Facts;
+use super::handoff::course::Course;
+use crate::routing::headers::user_part;
+use crate::routing::table::Route;
+use crate::routing::topology::Trunk;
+use crate::sip::leg::Body;
+use crate::sip::{Connect, Content, Field, Flow, LegId, identity};
+use crate::wire::{Framing, Index, identify};
+use std::sync::Arc;
+
+/// Where a target lies: what is called, and what is looked up for it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Place {
+    pub(crate) request_uri: Box<str>,
+    /// The URI whose address is looked up.
+    pub(crate) address: Box<str>,
+    /// Answers its challenges: the trunk's password answers only the trunk.
+    pub(crate) credentials: Option<u16>,
+    /// It is a trunk that our assertions are sent to (RFC 3325).
+    pub(crate) trusted: bool,
+}
+
+impl Place {
+    /// The place of a course: a number at its trunk, a URI where it says.
+    pub(crate) fn of(cx: &Context<'_>, facts: &Facts, course: &Course) -> Option<Place> {
+        Some(Place::at(cx, facts, course, course.route.as_ref()?))
+    }
+
+    /// The same for another route, which a target's 3xx named.
+    pub(crate) fn at(cx: &Context<'_>, facts: &Facts, course: &Course, route: &Route) -> Place {
+        let named = course.destination.trunk.as_deref().and_then(|id| cx.tables.topology.trunk(id));
+        let trunk = named.unwrap_or(&facts.trunk);
+        let (uri, address) = route.request_uri(trunk);
+        let known = |trunk: &&Arc<Trunk>| trunk.address.host == address.host;
+        let owner = [trunk].into_iter().chain(cx.tables.topology.trunks()).find(known);
+        Place {
+            request_uri: uri.into(),
+            address: address.text.as_ref().into(),
+            credentials: owner.and_then(|trunk| cx.keyring.index(trunk)),
+            trusted: owner.is_some_and(|trunk| trunk.trusted),
+        }
+    }
+}
+
+/// Whom the called party sees.
+#[derive(Clone, Copy)]
+pub(crate) struct Shown<'a> {
+    pub(crate) user: Option<&'a str>,
+    pub(crate) name: Option<&'a str>,
+}
+
+impl<'a> Shown<'a> {
+    pub(crate) fn caller(facts: &'a Facts) -> Shown<'a> {
+        Shown { user: facts.caller_id.as_deref(), name: facts.caller_name.as_deref() }
+    }
+
+    fn by(facts: &'a Facts, course: &'a Course) -> Shown<'a> {
+        match course.caller_id.as_deref() {
+            Some(user) => Shown { user: Some(user), name: facts.caller_name.as_deref() },
+            None => Shown::caller(facts),
+        }
+    }
+}
+
+/// What is offered.
+#[derive(Clone, Copy)]
+pub(crate) enum Offer<'a> {
+    /// The caller's INVITE as received, with all that goes end to end.
+    Invite(&'a [u8]),
+    /// An SDP; the headers are what was kept of the caller's INVITE.
+    Sdp(&'a [u8]),
+}
+
+/// INVITE to an agent.
+pub(crate) fn call_agent(
+    cx: &mut Context<'_>,
+    facts: &Facts,
+    flows: &[Flow],
+    uri: &str,
+    invite: &[u8],
+) -> Option<LegId> {
+    let own = [identity::call_id_field(&facts.id)];
+    let callee =
+        Callee { uri, credentials: None, identity: facts.trunk.trusted, shown: Shown::caller(facts) };
+    connect(cx, facts, flows, &callee, &own, Offer::Invite(invite))
+}
+
+/// INVITE to a target.
+pub(crate) fn call_target(
+    cx: &mut Context<'_>,
+    facts: &Facts,
+    flows: &[Flow],
+    (place, course): (&Place, &Course),
+    offer: Offer<'_>,
+) -> Option<LegId> {
+    let shown = Shown::by(facts, course);
+    let callee = Callee {
+        uri: &place.request_uri,
+        credentials: place.credentials,
+        // Its assertion is the caller's own, and somebody else's number cannot have it.
+        identity: facts.trunk.trusted && place.trusted && course.caller_id.is_none(),
+        shown,
+    };
+    let mut fields = course.fields.clone();
+    if let Offer::Sdp(_) = offer {
+        fields.extend(identity::carried(&facts.kept, callee.identity, &course.fields));
+    }
+    if place.trusted && !callee.identity {
+        let host = cx.advertised(flows.first().copied()).to_owned();
+        fields.extend(identity::asserted(shown.user, shown.name, &host));
+    }
+    connect(cx, facts, flows, &callee, &fields, offer)
+}
+
+struct Callee<'a> {
+    uri: &'a str,
+    credentials: Option<u16>,
+    /// PAI and Privacy of the caller's INVITE pass.
+    identity: bool,
+    shown: Shown<'a>,
+}
+
+/// None: the stored INVITE does not read, which it did when it came.
+fn connect(
+    cx: &mut Context<'_>,
+    facts: &Facts,
+    flows: &[Flow],
+    callee: &Callee<'_>,
+    fields: &[Field],
+    offer: Offer<'_>,
+) -> Option<LegId> {
+    let mut index = Index::default();
+    let invite = match offer {
+        Offer::Invite(bytes) => Some(identify(bytes, &mut index, Framing::Datagram).ok()?),
+        Offer::Sdp(_) => None,
+    };
+    let body = match (offer, &invite) {
+        (Offer::Sdp(sdp), _) => Body::Sdp(sdp),
+        (Offer::Invite(_), Some(invite)) if !invite.body().is_empty() => Body::Copied,
+        (Offer::Invite(_), _) => Body::None,
+    };
+    let hops = invite.as_ref().map_or(facts.hops, |invite| invite.max_forwards());
+    let to = format!("sip:{}@{}", user_part(&facts.called), cx.advertised(flows.first().copied()));
+    let connect = Connect {
+        flows,
+        uri: callee.uri.as_bytes(),
+        to: to.as_bytes(),
+        from_user: callee.shown.user.map(str::as_bytes),
+        from_display: callee.shown.name.map(str::as_bytes),
+        max_forwards: hops.unwrap_or(70).saturating_sub(1),
+        slot: facts.slot,
+        credentials: callee.credentials,
+        content: Content { copy: invite.as_ref(), identity: callee.identity, fields, body },
+    };
+    Some(cx.stack.connect(cx.now, connect))
+}

@@ -1,0 +1,211 @@
+//! A target is called, from the look-up of its address to its answer. The caller stays where it is meanwhile.
+//!
+//! What the answer is good for is the business of others: `join`, `attended`, the phase before the answer.
+
+use super::Handoff;
+use crate::call::callee::{self, Offer, Place};
+use crate::call::context::Context;
+use crate::call::conversation::let_go;
+use crate::call::decision::is_ours;
+use crate::call::facts::Facts;
+use crate::call::record::{HandoffState, Role};
+use crate::routing::explain::{self, Cause, Where};
+use crate::routing::select;
+use crate::sip::{Event, Flow, LegId, Origin, Time, identity};
+use crate::wire::{Host, Message, Uri, reason_phrase};
+
+/// Redirections that are followed (3xx), all together.
+const REDIRECTS: u8 = 5;
+
+/// See the module.
+#[derive(Debug)]
+pub(crate) struct Calling {
+    state: State,
+    place: Place,
+    /// When the target has rung long enough.
+    until: Time,
+    redirects: u8,
+}
+
+#[derive(Clone, Copy, Debug)]
+enum State {
+    /// Its address is looked up.
+    Finding { query: u64 },
+    /// The INVITE is out.
+    Ringing { leg: LegId },
+}
+
+/// What came of it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Verdict {
+    /// Not about this target.
+    NotMine,
+    /// It goes on.
+    Wait,
+    /// It has answered; with `needs_answer` its SDP is an offer, which waits for the caller's answer.
+    Answered { leg: LegId, needs_answer: bool },
+    /// It will not. With its own final status, if it gave one.
+    Failed { cause: Cause, status: Option<u16> },
+}
+
+impl Calling {
+    /// Opens the attempt and looks up the target's address. `most`: it may ring no longer than that.
+    pub(crate) fn begin(
+        cx: &mut Context<'_>,
+        facts: &Facts,
+        handoff: &mut Handoff,
+        most: Option<Time>,
+    ) -> Result<Calling, Cause> {
+        handoff.attempt(cx, handoff.course.method, HandoffState::Pending, None);
+        let place = Place::of(cx, facts, &handoff.course).ok_or(Cause::Unreachable)?;
+        Ok(Self::find(cx, handoff, place, most))
+    }
+
+    fn find(cx: &mut Context<'_>, handoff: &Handoff, place: Place, most: Option<Time>) -> Calling {
+        let query = cx.resolve(&place.address);
+        let until = (cx.now.mono + handoff.course.destination.timeouts.ring).min(handoff.total);
+        let until = most.map_or(until, |most| most.min(until));
+        Calling { state: State::Finding { query }, place, until, redirects: 0 }
+    }
+
+    /// The target's leg, if there is one.
+    pub(crate) fn leg(&self) -> Option<LegId> {
+        match self.state {
+            State::Finding { .. } => None,
+            State::Ringing { leg } => Some(leg),
+        }
+    }
+
+    /// When something is due.
+    pub(crate) fn deadline(&self) -> Time {
+        self.until
+    }
+
+    /// The address: the INVITE goes out.
+    pub(crate) fn resolved(
+        &mut self,
+        cx: &mut Context<'_>,
+        facts: &mut Facts,
+        handoff: &mut Handoff,
+        (answer, flows): (u64, &[Flow]),
+        offer: Offer<'_>,
+    ) -> Verdict {
+        match self.state {
+            State::Finding { query } if query == answer => {}
+            State::Finding { .. } | State::Ringing { .. } => return Verdict::NotMine,
+        }
+        if flows.is_empty() {
+            handoff.answered(503, reason_phrase(503), Origin::Local);
+            return Verdict::Failed { cause: Cause::Unreachable, status: None };
+        }
+        let to = (&self.place, &*handoff.course);
+        let Some(leg) = callee::call_target(cx, facts, flows, to, offer) else {
+            return Verdict::Failed { cause: Cause::Failed, status: None };
+        };
+        facts.own(cx, leg, Role::Target);
+        let sip_call_id = cx.stack.sip_call_id(leg).map(|id| String::from_utf8_lossy(id).into_owned());
+        if let Some(attempt) = handoff.last() {
+            attempt.sip_call_id = sip_call_id;
+        }
+        handoff.progress(cx, HandoffState::Ringing, None);
+        self.state = State::Ringing { leg };
+        Verdict::Wait
+    }
+
+    /// One event of a leg.
+    pub(crate) fn hear(
+        &mut self,
+        cx: &mut Context<'_>,
+        facts: &Facts,
+        handoff: &mut Handoff,
+        event: Event,
+        message: Option<&Message<'_>>,
+    ) -> Verdict {
+        let State::Ringing { leg: ours } = self.state else { return Verdict::NotMine };
+        match event {
+            Event::Progress { leg, status } if leg == ours => {
+                handoff.progress(cx, HandoffState::Ringing, Some(status));
+                Verdict::Wait
+            }
+            Event::Answered { leg, status, needs_answer } if leg == ours => {
+                handoff.answered(status, &phrase(message, status), Origin::Remote);
+                Verdict::Answered { leg, needs_answer }
+            }
+            Event::Refused { leg, status, origin } if leg == ours => {
+                cx.release(leg);
+                if self.follow(cx, facts, handoff, status, message) {
+                    return Verdict::Wait;
+                }
+                handoff.answered(status, &phrase(message, status), origin);
+                let cause = explain::cause(status, Where::InviteResponse).unwrap_or(Cause::Failed);
+                Verdict::Failed { cause, status: Some(status) }
+            }
+            Event::Bye { leg } | Event::Lost { leg, .. } | Event::Closed { leg, .. } if leg == ours => {
+                cx.release(leg);
+                handoff.answered(480, reason_phrase(480), Origin::Remote);
+                Verdict::Failed { cause: Cause::NoAnswer, status: None }
+            }
+            Event::Request { leg, request, .. } if leg == ours => {
+                // Nobody is joined with it yet.
+                let _ = cx.stack.respond(cx.now, request, 491, crate::sip::Content::default());
+                Verdict::Wait
+            }
+            _ => Verdict::NotMine,
+        }
+    }
+
+    /// 3xx: the next target, if the table or the agent's `may_route` allows it (RFC 3261 §8.1.3.4).
+    fn follow(
+        &mut self,
+        cx: &mut Context<'_>,
+        facts: &Facts,
+        handoff: &mut Handoff,
+        status: u16,
+        message: Option<&Message<'_>>,
+    ) -> bool {
+        let redirects = (300..400).contains(&status) && self.redirects < REDIRECTS;
+        let Some(message) = message.filter(|_| redirects) else { return false };
+        let (table, topology) = (&handoff.plan.table, &cx.tables.topology);
+        let ours = |host: &Host<'_>| is_ours(cx.listeners, &facts.trunk, host);
+        let allowed = |uri: &Uri<'_>| {
+            select::by_redirection(table, topology, &facts.agent.may_route, uri, &ours)
+                .map(|route| Place::at(cx, facts, &handoff.course, &route))
+                .filter(|place| *place != self.place)
+        };
+        let Some(place) = identity::best_contact(message, allowed) else { return false };
+        let (redirects, until) = (self.redirects + 1, self.until);
+        *self = Self::find(cx, handoff, place, Some(until));
+        self.redirects = redirects;
+        true
+    }
+
+    /// A deadline may have come.
+    pub(crate) fn tick(&mut self, cx: &mut Context<'_>, handoff: &mut Handoff) -> Verdict {
+        if self.until > cx.now.mono {
+            return Verdict::Wait;
+        }
+        match self.state {
+            State::Finding { .. } => {
+                handoff.answered(503, reason_phrase(503), Origin::Local);
+                Verdict::Failed { cause: Cause::Unreachable, status: None }
+            }
+            State::Ringing { leg } => {
+                let_go(cx, leg, identity::reason(480, "No answer"));
+                handoff.answered(408, reason_phrase(408), Origin::Local);
+                Verdict::Failed { cause: Cause::NoAnswer, status: None }
+            }
+        }
+    }
+
+    /// It is not wanted any more: CANCEL.
+    pub(crate) fn give_up(self, cx: &mut Context<'_>, why: &str) {
+        if let State::Ringing { leg } = self.state {
+            let_go(cx, leg, identity::reason(487, why));
+        }
+    }
+}
+
+/// The phrase of a response, or the usual one.
+pub(crate) fn phrase(message: Option<&Message<'_>>, status: u16) -> String {
+    message.map_or(reason_phrase(status).into(), |m| String::from_utf8_lossy(m.reason()).into_owned())
+}

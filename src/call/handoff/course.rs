@@ -1,0 +1,40 @@
+//! What a handoff is made of: the plan, which is checked and fixed when it is decided, and the course, one destination
+//! by one method with its headers expanded. The ladder makes further courses of the same plan.
+
+use crate::call::decision::{By, Given};
+use crate::routing::profile::Profile;
+use crate::routing::table::{Destination, Method, Route, Table};
+use crate::sip::{Field, Now};
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+/// A checked decision. Tables and variables are those of its moment, however long the ladder takes.
+#[derive(Debug)]
+pub(crate) struct Plan {
+    pub(crate) table: Arc<Table>,
+    pub(crate) basis: Basis,
+}
+
+/// What headers are expanded from.
+#[derive(Debug)]
+pub(crate) struct Basis {
+    pub(crate) given: Given,
+    /// What was set on the call.
+    pub(crate) set: BTreeMap<Box<str>, Box<str>>,
+    pub(crate) at: Now,
+    pub(crate) handoff_id: Box<str>,
+    pub(crate) by: By,
+}
+
+/// One destination by one method.
+#[derive(Clone, Debug)]
+pub(crate) struct Course {
+    pub(crate) destination: Arc<Destination>,
+    pub(crate) method: Method,
+    /// The destination's, or the one that the decision named in its place.
+    pub(crate) route: Option<Route>,
+    pub(crate) fields: Vec<Field>,
+    /// Whom the target sees; None: the caller.
+    pub(crate) caller_id: Option<Box<str>>,
+    pub(crate) profile: Profile,
+}

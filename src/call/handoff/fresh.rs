@@ -1,0 +1,185 @@
+//! A target that refuses the caller's last session (488) is called once more with a fresh one: the caller is asked for
+//! an offer by a re-INVITE without SDP (RFC 3725 §7).
+//!
+//! The caller's 2xx waits for its ACK until the target has answered, so the target may not ring for long. If it does
+//! not answer, the ACK gives the caller the agent's session, as it was.
+
+use super::Handoff;
+use super::calling::{self, Calling};
+use crate::call::callee::Offer;
+use crate::call::context::Context;
+use crate::call::conversation::Conversation;
+use crate::call::facts::Facts;
+use crate::routing::explain::Cause;
+use crate::sip::leg::{Body, SentId};
+use crate::sip::stack::NotSent;
+use crate::sip::{Content, Event, Flow, LegId, Origin, Time};
+use crate::wire::Message;
+use crate::wire::sdp::{as_offer, padded};
+use std::time::Duration;
+
+/// How long the target may ring: a 2xx that is not acknowledged is given up after 32 s (RFC 3261 §13.3.1.4).
+const RINGS: Duration = Duration::from_secs(20);
+/// How long the caller may take to offer something.
+const PATIENCE: Duration = Duration::from_secs(10);
+
+/// See the module.
+#[derive(Debug)]
+pub(crate) struct Fresh {
+    state: State,
+    caller: LegId,
+}
+
+#[derive(Debug)]
+enum State {
+    /// The caller is asked for an offer; None: its dialog is busy.
+    Asking { sent: Option<SentId>, until: Time },
+    /// The target is called with it.
+    Calling(Calling),
+}
+
+/// What came of it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Verdict {
+    /// Not about this.
+    NotMine,
+    /// It goes on.
+    Wait,
+    /// Caller and target have each other.
+    Joined(LegId),
+    /// It failed; [`Fresh::give_up`] gives the caller the agent back.
+    Failed(Cause),
+    /// The caller's dialog is over.
+    CallerLost { status: u16, origin: Origin },
+}
+
+impl Fresh {
+    /// Asks the caller.
+    pub(crate) fn begin(cx: &mut Context<'_>, handoff: &Handoff, caller: LegId) -> Fresh {
+        let until = (cx.now.mono + PATIENCE).min(handoff.total);
+        // A dialog that is busy now is not worth the wait: somebody changes the session just then.
+        let sent = cx.stack.reinvite(cx.now, caller, Content::default());
+        let until = match sent {
+            Ok(_) => until,
+            Err(NotSent::Pending | NotSent::Gone) => cx.now.mono,
+        };
+        Fresh { state: State::Asking { sent: sent.ok(), until }, caller }
+    }
+
+    /// The target's leg, if there is one.
+    pub(crate) fn target(&self) -> Option<LegId> {
+        match &self.state {
+            State::Asking { .. } => None,
+            State::Calling(calling) => calling.leg(),
+        }
+    }
+
+    /// When something is due.
+    pub(crate) fn deadline(&self) -> Time {
+        match &self.state {
+            State::Asking { until, .. } => *until,
+            State::Calling(calling) => calling.deadline(),
+        }
+    }
+
+    /// The target's address.
+    pub(crate) fn resolved(
+        &mut self,
+        cx: &mut Context<'_>,
+        facts: &mut Facts,
+        handoff: &mut Handoff,
+        caller: LegId,
+        answer: (u64, &[Flow]),
+    ) -> Verdict {
+        let State::Calling(calling) = &mut self.state else { return Verdict::NotMine };
+        let offer = cx.stack.proposed_sdp(caller).map(as_offer).unwrap_or_default();
+        let verdict = calling.resolved(cx, facts, handoff, answer, Offer::Sdp(&offer));
+        self.judge(cx, verdict)
+    }
+
+    /// One event of the caller's leg or of the target's.
+    pub(crate) fn hear(
+        &mut self,
+        cx: &mut Context<'_>,
+        facts: &Facts,
+        handoff: &mut Handoff,
+        caller: LegId,
+        event: Event,
+        message: Option<&Message<'_>>,
+    ) -> Verdict {
+        match (&mut self.state, event) {
+            (
+                State::Asking { sent: Some(ours), .. },
+                Event::Response { sent, status, origin, needs_answer, .. },
+            ) if *ours == sent => match status {
+                200..=299 if needs_answer => {
+                    let most = Some(cx.now.mono + RINGS);
+                    match Calling::begin(cx, facts, handoff, most) {
+                        Ok(calling) => {
+                            self.state = State::Calling(calling);
+                            Verdict::Wait
+                        }
+                        Err(cause) => Verdict::Failed(cause),
+                    }
+                }
+                408 | 481 => Verdict::CallerLost { status, origin },
+                // It has nothing else to offer, and the session is as it was.
+                _ => Verdict::Failed(Cause::Refused),
+            },
+            (State::Asking { .. }, _) => Verdict::NotMine,
+            (State::Calling(calling), event) => {
+                let _ = caller;
+                let verdict = calling.hear(cx, facts, handoff, event, message);
+                self.judge(cx, verdict)
+            }
+        }
+    }
+
+    /// A deadline may have come.
+    pub(crate) fn tick(&mut self, cx: &mut Context<'_>, handoff: &mut Handoff) -> Verdict {
+        match &mut self.state {
+            State::Asking { until, .. } if *until <= cx.now.mono => Verdict::Failed(Cause::Refused),
+            State::Asking { .. } => Verdict::Wait,
+            State::Calling(calling) => {
+                let verdict = calling.tick(cx, handoff);
+                self.judge(cx, verdict)
+            }
+        }
+    }
+
+    fn judge(&mut self, cx: &mut Context<'_>, verdict: calling::Verdict) -> Verdict {
+        match verdict {
+            calling::Verdict::NotMine => Verdict::NotMine,
+            calling::Verdict::Wait => Verdict::Wait,
+            calling::Verdict::Failed { cause, .. } => Verdict::Failed(cause),
+            calling::Verdict::Answered { leg, .. } => {
+                let Some(theirs) = cx.stack.remote_sdp(leg) else { return Verdict::Failed(Cause::Failed) };
+                let like = cx.stack.proposed_sdp(self.caller).unwrap_or_default();
+                let answer = padded(theirs, like);
+                let content = Content { body: Body::Sdp(&answer), ..Content::default() };
+                match cx.stack.acknowledge(cx.now, self.caller, content) {
+                    Ok(()) => Verdict::Joined(leg),
+                    Err(_) => Verdict::Failed(Cause::Failed),
+                }
+            }
+        }
+    }
+
+    /// It is not wanted any more: the target is let go, and the caller gets the agent's session.
+    pub(crate) fn give_up(self, cx: &mut Context<'_>, conversation: &mut Conversation, why: &str) {
+        match self.state {
+            State::Asking { sent: Some(sent), .. } => cx.stack.withdraw(cx.now, self.caller, sent),
+            State::Asking { sent: None, .. } => {}
+            State::Calling(calling) => {
+                calling.give_up(cx, why);
+                let agent = conversation.partner.and_then(|partner| cx.stack.remote_sdp(partner.leg));
+                let like = cx.stack.proposed_sdp(self.caller);
+                let answer = agent.zip(like).map(|(agent, like)| padded(agent, like));
+                let body = answer.as_deref().map_or(Body::None, Body::Sdp);
+                let _ = cx.stack.acknowledge(cx.now, self.caller, Content { body, ..Content::default() });
+            }
+        }
+        // The fresh session may not be the one that the agent knows.
+        conversation.want_accord(cx);
+    }
+}

@@ -1,0 +1,202 @@
+//! An attempt is over: the next step, or the end of the handoff.
+
+use super::{Attempt, Late, Moving};
+use crate::call::context::Context;
+use crate::call::conversation::{Partner, let_go};
+use crate::call::decision::{By, Given};
+use crate::call::facts::Facts;
+use crate::call::handoff::calling::phrase;
+use crate::call::handoff::ladder::{Footing, Next};
+use crate::call::phase::Phase;
+use crate::call::phase::ending::{self, Ending};
+use crate::call::phase::talking::{Departing, Talking};
+use crate::call::record::{HandoffState, Proof, Role};
+use crate::routing::explain::{self, Cause, Where};
+use crate::routing::profile::Notify200;
+use crate::routing::table::Method;
+use crate::sip::leg::SentId;
+use crate::sip::{Content, Event, LegId, identity};
+use crate::wire::Message;
+use std::time::Duration;
+
+/// How long both legs must stand after the last failure before `returned` is said.
+const SETTLE: Duration = Duration::from_millis(500);
+
+impl Moving {
+    /// An attempt failed: the WARN, and the next step.
+    pub(super) fn failed(
+        mut self: Box<Self>,
+        cx: &mut Context<'_>,
+        facts: &mut Facts,
+        cause: Cause,
+        late: Option<SentId>,
+    ) -> Phase {
+        let agent = self.conversation.partner.is_some();
+        if let Some(sent) = late {
+            self.late = Some(Late { sent, place: self.handoff.place() });
+        }
+        let time = self.handoff.total > cx.now.mono;
+        let next = self.handoff.next(cause, Footing { agent, answered: true, time });
+        let settles = agent && next == Next::None && cause != Cause::Unknown;
+        let name = self.handoff.name_of(if settles { &Next::Agent } else { &next });
+        self.handoff.attempt_failed(cx, cause, &name);
+        match next {
+            Next::Try(destination, method) => {
+                match self.handoff.turn_to(cx, facts, destination, method, true) {
+                    Ok(()) => self.set_out(cx, facts),
+                    Err(_) => self.stranded(cx, facts),
+                }
+            }
+            Next::Agent => self.settle(cx),
+            Next::Bye => self.hand_back(cx, facts),
+            Next::Hangup => self.over(cx, facts, HandoffState::Failed, None, true, "hung up by `on_failure`"),
+            Next::None if cause == Cause::Unknown => self.unknown(cx, facts),
+            Next::None if agent => self.settle(cx),
+            Next::None => self.stranded(cx, facts),
+        }
+    }
+
+    fn settle(mut self: Box<Self>, cx: &mut Context<'_>) -> Phase {
+        self.attempt = Attempt::Settling { until: cx.now.mono + SETTLE };
+        self.phase()
+    }
+
+    /// Both legs stood: the caller is back with the agent, who never left.
+    pub(super) fn settled(mut self: Box<Self>, cx: &mut Context<'_>, facts: &mut Facts) -> Phase {
+        self.handoff.end(cx, HandoffState::Returned, None, false);
+        self.talk(cx, facts, None)
+    }
+
+    fn unknown(mut self: Box<Self>, cx: &mut Context<'_>, facts: &mut Facts) -> Phase {
+        let accepted = self.handoff.last().and_then(|a| a.status).is_some_and(|s| s < 300);
+        self.handoff.end(cx, HandoffState::Unknown, accepted.then_some(Proof::Accepted), false);
+        // Where a 200 proves nothing, a later one proves nothing either: it must not take the caller's leg away.
+        let believed = self.handoff.course.profile.notify_200 == Notify200::Reported;
+        let late = self.late.filter(|_| believed).map(|late| late.sent);
+        self.talk(cx, facts, late)
+    }
+
+    pub(super) fn talk(
+        self: Box<Self>,
+        cx: &mut Context<'_>,
+        facts: &mut Facts,
+        late: Option<SentId>,
+    ) -> Phase {
+        let farewell = self.handoff.referral.and_then(|r| r.farewell);
+        facts.keep(cx, self.handoff.view);
+        Phase::Talking(Talking { late, farewell, ..Talking::new(self.conversation) })
+    }
+
+    /// No step is left and nobody is with the caller: the agent's fallback, unless this was it.
+    pub(super) fn stranded(mut self: Box<Self>, cx: &mut Context<'_>, facts: &mut Facts) -> Phase {
+        if !self.handoff.fallback_is_left(facts) {
+            let why = "no step was left and the agent was gone";
+            return self.over(cx, facts, HandoffState::Failed, None, true, why);
+        }
+        self.handoff.end(cx, HandoffState::Failed, None, false);
+        facts.keep(cx, self.handoff.view);
+        let given = Given::fallback(facts, "agent_lost");
+        Self::decided_by_absence(cx, facts, self.conversation, given, By::Loss)
+    }
+
+    /// BYE to the caller leg with the first destination's headers.
+    pub(super) fn hand_back(mut self: Box<Self>, cx: &mut Context<'_>, facts: &mut Facts) -> Phase {
+        let sip_call_id = Some(facts.sip_call_id.to_string());
+        self.handoff.attempt(cx, Method::Bye, HandoffState::Joining, sip_call_id);
+        let first = &self.handoff.first;
+        let mut fields = first.fields.clone();
+        fields.push(identity::reason_field(&first.destination.reason));
+        let content = Content { fields: &fields, ..Content::default() };
+        cx.stack.close(cx.now, self.conversation.caller, 480, content);
+        self.attempt = Attempt::Bye;
+        self.phase()
+    }
+
+    pub(super) fn hear_bye(
+        mut self: Box<Self>,
+        cx: &mut Context<'_>,
+        facts: &mut Facts,
+        event: Event,
+        message: Option<&Message<'_>>,
+    ) -> Phase {
+        let caller = self.conversation.caller;
+        match event {
+            Event::Closed { leg, status, origin } if leg == caller => {
+                self.conversation.caller_over = true;
+                self.handoff.answered(status, &phrase(message, status), origin);
+                if status == 481 {
+                    // The dialog was gone before our BYE came: the caller's side hung up.
+                    return self.abandoned(cx, facts);
+                }
+                match explain::cause(status, Where::ReferResponse) {
+                    None => {
+                        self.handoff.attempt_over(cx);
+                        let proof = Some(Proof::Accepted);
+                        self.over(cx, facts, HandoffState::HandedBack, proof, false, "handed back")
+                    }
+                    Some(cause) => {
+                        self.handoff.attempt_failed(cx, cause, "none");
+                        let why = "the hand-back was not answered";
+                        self.over(cx, facts, HandoffState::Failed, None, true, why)
+                    }
+                }
+            }
+            Event::Bye { leg } if leg == caller => {
+                self.conversation.caller_over = true;
+                self.abandoned(cx, facts)
+            }
+            event => {
+                let heard = self.conversation.hear(cx, event, message);
+                self.heard(cx, facts, heard)
+            }
+        }
+    }
+
+    /// Caller and target have each other; the agent is let go, once it has heard how it ended.
+    pub(super) fn joined(
+        mut self: Box<Self>,
+        cx: &mut Context<'_>,
+        facts: &mut Facts,
+        target: LegId,
+    ) -> Phase {
+        let agent = self.conversation.take_partner(cx);
+        self.conversation.join(cx, Partner { leg: target, role: Role::Target }, facts.trunk.trusted);
+        self.handoff.attempt_over(cx);
+        self.handoff.end(cx, HandoffState::Succeeded, Some(Proof::Proven), false);
+        facts.free_agent(cx);
+        let farewell = self.handoff.referral.and_then(|r| r.farewell);
+        let departing = agent.and_then(|agent| Departing::of(cx, agent.leg, farewell));
+        facts.keep(cx, self.handoff.view);
+        let mut conversation = self.conversation;
+        conversation.tick(cx);
+        Phase::Talking(Talking { departing, ..Talking::new(conversation) })
+    }
+
+    /// The caller has acknowledged the answer of a target that was called in the agent's place.
+    pub(super) fn confirmed(mut self: Box<Self>, cx: &mut Context<'_>, facts: &mut Facts) -> Phase {
+        self.handoff.attempt_over(cx);
+        self.handoff.end(cx, HandoffState::Succeeded, Some(Proof::Proven), false);
+        facts.free_agent(cx);
+        self.talk(cx, facts, None)
+    }
+
+    /// The handoff and with it the call are over.
+    pub(super) fn over(
+        mut self: Box<Self>,
+        cx: &mut Context<'_>,
+        facts: &mut Facts,
+        state: HandoffState,
+        proof: Option<Proof>,
+        caller_hurt: bool,
+        why: &'static str,
+    ) -> Phase {
+        if let Some(target) = self.target() {
+            let_go(cx, target, identity::reason(ending::NORMAL, why));
+        }
+        self.handoff.end(cx, state, proof, caller_hurt);
+        let farewell = self.handoff.referral.and_then(|r| r.farewell);
+        facts.keep(cx, self.handoff.view);
+        let legs = self.conversation.dissolve(cx);
+        Ending::begin(cx, legs, farewell, ending::NORMAL, why)
+    }
+}

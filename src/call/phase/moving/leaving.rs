@@ -1,0 +1,152 @@
+//! Somebody has gone while a handoff runs: the agent, who may; the caller, for whom it was made.
+
+use super::{Attempt, Moving};
+use crate::call::context::Context;
+use crate::call::conversation::Heard;
+use crate::call::facts::Facts;
+use crate::call::phase::{Phase, talking};
+use crate::call::record::{HandoffState, Proof, Role};
+use crate::routing::explain::{self, Cause, Where};
+use crate::sip::{Content, Origin};
+use std::time::Duration;
+
+/// How long the agent leg stays after the caller's side hung up in the middle of a transfer that it had accepted.
+const GRACE: Duration = Duration::from_secs(1);
+
+impl Moving {
+    pub(super) fn heard(self: Box<Self>, cx: &mut Context<'_>, facts: &mut Facts, heard: Heard) -> Phase {
+        match heard {
+            Heard::Nothing => self.phase(),
+            Heard::Confirmed => match self.attempt {
+                Attempt::Held => self.set_out(cx, facts),
+                Attempt::Confirming => self.confirmed(cx, facts),
+                _ => self.phase(),
+            },
+            Heard::CallerLeft => self.caller_left(cx, facts),
+            Heard::CallerLost { status, origin } => self.caller_lost(cx, facts, status, origin),
+            Heard::Unanswered => self.unanswered(cx, facts),
+            Heard::PartnerLeft => self.partner_gone(cx, facts, None),
+            Heard::PartnerLost { status, origin } => self.partner_gone(cx, facts, Some((status, origin))),
+            Heard::Referred { request, by } => {
+                // Who may refer is told to wait; who may not, not to come again.
+                let may = by == Role::Agent || (by == Role::Caller && facts.trunk.refer_from_caller);
+                let status = if may { 491 } else { 603 };
+                let _ = cx.stack.respond(cx.now, request, status, Content::default());
+                self.phase()
+            }
+        }
+    }
+
+    fn unanswered(mut self: Box<Self>, cx: &mut Context<'_>, facts: &mut Facts) -> Phase {
+        self.handoff.attempt_failed(cx, Cause::Failed, "none");
+        self.over(cx, facts, HandoffState::Failed, None, true, "an offer was left without an answer")
+    }
+
+    /// A BYE right after its REFER does not stop the handoff; a target's BYE before the join was sure ends it.
+    fn partner_gone(
+        mut self: Box<Self>,
+        cx: &mut Context<'_>,
+        facts: &mut Facts,
+        lost: Option<(u16, Origin)>,
+    ) -> Phase {
+        let role = self.conversation.partner.map_or(Role::Agent, |p| p.role);
+        self.conversation.drop_partner(cx);
+        if let Some(fault) = lost {
+            talking::lost(cx, facts, role, fault, "the handoff goes on");
+        }
+        match (role, &self.attempt) {
+            (Role::Target, Attempt::Confirming) => {
+                self.handoff.attempt_failed(cx, Cause::Failed, "none");
+                let why = "the target left before the join was sure";
+                self.over(cx, facts, HandoffState::Failed, None, true, why)
+            }
+            (_, Attempt::Settling { .. }) => self.stranded(cx, facts),
+            _ => self.phase(),
+        }
+    }
+
+    /// The caller's dialog broke.
+    pub(super) fn caller_lost(
+        mut self: Box<Self>,
+        cx: &mut Context<'_>,
+        facts: &mut Facts,
+        status: u16,
+        origin: Origin,
+    ) -> Phase {
+        talking::lost(cx, facts, Role::Caller, (status, origin), "end");
+        let cause = match self.attempt {
+            // Nobody was asked to take the caller yet, so nobody has lost them.
+            Attempt::Held | Attempt::Calling(_) | Attempt::Fresh(_) | Attempt::Joining(_) => {
+                explain::cause(status, Where::ReferResponse).unwrap_or(Cause::Unreachable)
+            }
+            Attempt::Refer(_)
+            | Attempt::Attended(_)
+            | Attempt::Settling { .. }
+            | Attempt::Bye
+            | Attempt::Confirming => Cause::LostByReceiver,
+        };
+        self.handoff.attempt_failed(cx, cause, "none");
+        self.over(cx, facts, HandoffState::Failed, None, true, "caller leg lost")
+    }
+
+    /// The receiver of a REFER has forgotten the dialog.
+    pub(super) fn leg_over(mut self: Box<Self>, cx: &mut Context<'_>, facts: &mut Facts) -> Phase {
+        self.handoff.attempt_failed(cx, Cause::LostByReceiver, "none");
+        self.over(cx, facts, HandoffState::Failed, None, true, "caller leg lost")
+    }
+
+    fn caller_left(mut self: Box<Self>, cx: &mut Context<'_>, facts: &mut Facts) -> Phase {
+        let accepted = match &mut self.attempt {
+            Attempt::Refer(refer) if refer.is_accepted() => Some(refer),
+            Attempt::Attended(attempt) if attempt.refer.is_accepted() => Some(&mut attempt.refer),
+            _ => None,
+        };
+        if let Some(refer) = accepted {
+            refer.left();
+            self.close_agent = Some(cx.now.mono + GRACE);
+            return self.phase();
+        }
+        match self.attempt {
+            Attempt::Settling { .. } => {
+                if let Some(attempt) = self.handoff.last() {
+                    attempt.cause = Some(Cause::LostByReceiver.name().into());
+                }
+                self.handoff.edit().cause = Some(Cause::LostByReceiver.name().into());
+                let why = "the receiver took the caller and lost it";
+                self.over(cx, facts, HandoffState::Failed, None, true, why)
+            }
+            _ => self.abandoned(cx, facts),
+        }
+    }
+
+    pub(super) fn abandoned(mut self: Box<Self>, cx: &mut Context<'_>, facts: &mut Facts) -> Phase {
+        self.handoff.attempt_over(cx);
+        self.over(cx, facts, HandoffState::Abandoned, None, false, "caller hung up")
+    }
+
+    /// The caller's side hung up after its 2xx to the REFER, and a NOTIFY says that the transfer failed.
+    pub(super) fn failed_without_caller(
+        mut self: Box<Self>,
+        cx: &mut Context<'_>,
+        facts: &mut Facts,
+        cause: Cause,
+    ) -> Phase {
+        if self.handoff.last().and_then(|a| a.final_status) == Some(487) {
+            return self.abandoned(cx, facts);
+        }
+        self.handoff.attempt_failed(cx, cause, "none");
+        let why = "the transfer failed after the caller was taken";
+        self.over(cx, facts, HandoffState::Failed, None, true, why)
+    }
+
+    /// The same, and nothing says what became of it.
+    pub(super) fn unknown_without_caller(
+        mut self: Box<Self>,
+        cx: &mut Context<'_>,
+        facts: &mut Facts,
+    ) -> Phase {
+        self.handoff.attempt_failed(cx, Cause::Unknown, "none");
+        let why = "the transfer's result is unknown";
+        self.over(cx, facts, HandoffState::Unknown, Some(Proof::Accepted), false, why)
+    }
+}

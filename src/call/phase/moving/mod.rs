@@ -1,0 +1,586 @@
+//! A handoff runs while the caller leg is answered. The conversation of caller and agent is untouched until the
+//! handoff has worked; every failure before that leaves it as it was.
+//!
+//! Here stands what is tried, and where each event goes. What follows from it stands beside: `ends` (an attempt or the
+//! handoff is over), `leaving` (somebody has gone).
+
+mod ends;
+mod leaving;
+
+use super::ending::Ending;
+use super::{Phase, Stimulus};
+use crate::call::callee::Offer;
+use crate::call::command::Refusal;
+use crate::call::context::Context;
+use crate::call::conversation::{Conversation, let_go};
+use crate::call::decision::{self, By, Given};
+use crate::call::event::What;
+use crate::call::facts::Facts;
+use crate::call::handoff::calling::{self, Calling};
+use crate::call::handoff::course::{Course, Plan};
+use crate::call::handoff::join::{self, Join};
+use crate::call::handoff::report::Referral;
+use crate::call::handoff::{Handoff, attended, fresh, refer};
+use crate::call::record::{HandoffState, Proof, Role};
+use crate::routing::explain::Cause;
+use crate::routing::table::Method;
+use crate::sip::leg::SentId;
+use crate::sip::{Event, Flow, LegId, Time, identity};
+use crate::wire::Message;
+use crate::wire::sdp::as_offer;
+use fresh::Fresh;
+use smallvec::SmallVec;
+
+/// See the module.
+#[derive(Debug)]
+pub(crate) struct Moving {
+    conversation: Conversation,
+    pub(crate) handoff: Handoff,
+    attempt: Attempt,
+    /// A REFER that was given up as `unknown` and may still be answered, while the ladder goes on.
+    late: Option<Late>,
+    /// When the agent leg is closed, the caller's side having hung up in the middle of a transfer that it had accepted.
+    close_agent: Option<Time>,
+}
+
+/// A REFER that was given up.
+#[derive(Clone, Copy, Debug)]
+struct Late {
+    sent: SentId,
+    /// Which of the handoff's attempts it was.
+    place: usize,
+}
+
+/// What is being tried. No return from `Bye` and `Confirming`, and from `Joining` only by another re-INVITE.
+#[derive(Debug)]
+enum Attempt {
+    /// The caller has not acknowledged our 2xx: nothing can be asked in its dialog yet.
+    Held,
+    /// A REFER.
+    Refer(refer::Attempt),
+    /// The target is called, by `invite` or `attended`.
+    Calling(Calling),
+    /// The target refused the caller's session, and is called with a fresh one.
+    Fresh(Fresh),
+    /// `attended`: the target has answered, and the caller's side is asked to take it over.
+    Attended(attended::Attempt),
+    /// The target has answered, and the caller gets it.
+    Joining(Join),
+    /// It failed, and both legs must stand until then.
+    Settling { until: Time },
+    /// Our BYE to the caller leg is out.
+    Bye,
+    /// A target has answered in place of the agent, before the caller was answered; the caller's ACK makes it sure.
+    Confirming,
+}
+
+/// A decision that can be carried out.
+pub(crate) struct Start {
+    conversation: Conversation,
+    plan: (Plan, Course),
+    pub(crate) referral: Option<Referral>,
+}
+
+impl Moving {
+    /// Checks a decision; the conversation comes back with a refusal.
+    pub(crate) fn decided(
+        cx: &mut Context<'_>,
+        facts: &mut Facts,
+        conversation: Conversation,
+        given: Given,
+        by: By,
+    ) -> Result<Start, Box<(Conversation, Refusal)>> {
+        let id: Box<str> = (&*cx.ident.handoff_id(facts.slot)).into();
+        match decision::plan(cx, facts, given, by, true, &id) {
+            Ok(plan) => Ok(Start { conversation, plan, referral: None }),
+            Err(refusal) => Err(Box::new((conversation, refusal))),
+        }
+    }
+
+    /// A decision that comes with the agent's absence: what cannot be carried out becomes the fallback, and only if
+    /// there is none at all the call ends.
+    pub(crate) fn decided_by_absence(
+        cx: &mut Context<'_>,
+        facts: &mut Facts,
+        conversation: Conversation,
+        given: Given,
+        by: By,
+    ) -> Phase {
+        let refused = match Self::decided(cx, facts, conversation, given, by) {
+            Ok(start) => return Self::begin(cx, facts, start),
+            Err(refused) => refused,
+        };
+        let (conversation, refusal) = *refused;
+        cx.tell(What::Ignored { call: facts.id.to_string(), what: format!("the decision: {refusal}") });
+        if by != By::Loss {
+            let given = Given::fallback(facts, "agent_left");
+            return Self::decided_by_absence(cx, facts, conversation, given, By::Loss);
+        }
+        let legs = conversation.dissolve(cx);
+        Ending::begin(cx, legs, None, 480, "the agent is gone and there is no fallback")
+    }
+
+    /// Sends the first request of a decision (or waits until it may be sent).
+    pub(crate) fn begin(cx: &mut Context<'_>, facts: &mut Facts, start: Start) -> Phase {
+        let Start { conversation, plan, referral } = start;
+        let handoff = Handoff::begin(cx, facts, plan, referral);
+        let held = !conversation.confirmed;
+        let moving = Self::new(conversation, handoff, Attempt::Held);
+        if held { moving.phase() } else { moving.set_out(cx, facts) }
+    }
+
+    /// The target of a handoff before the answer has answered, and so has the caller leg.
+    pub(crate) fn confirming(
+        cx: &mut Context<'_>,
+        conversation: Conversation,
+        mut handoff: Handoff,
+    ) -> Phase {
+        handoff.progress(cx, HandoffState::Joining, None);
+        Self::new(conversation, handoff, Attempt::Confirming).phase()
+    }
+
+    fn new(conversation: Conversation, handoff: Handoff, attempt: Attempt) -> Box<Moving> {
+        Box::new(Moving { conversation, handoff, attempt, late: None, close_agent: None })
+    }
+
+    fn phase(self: Box<Self>) -> Phase {
+        Phase::Moving(self)
+    }
+
+    /// The target's leg, while it belongs to no conversation.
+    fn target(&self) -> Option<LegId> {
+        match &self.attempt {
+            Attempt::Calling(calling) => calling.leg(),
+            Attempt::Fresh(fresh) => fresh.target(),
+            Attempt::Attended(attempt) => attempt.target,
+            Attempt::Joining(join) => join.target,
+            Attempt::Held
+            | Attempt::Refer(_)
+            | Attempt::Settling { .. }
+            | Attempt::Bye
+            | Attempt::Confirming => None,
+        }
+    }
+
+    /// The legs that are there.
+    pub(crate) fn legs(&self) -> SmallVec<[(LegId, Role); 3]> {
+        self.conversation.legs().chain(self.target().map(|leg| (leg, Role::Target))).collect()
+    }
+
+    /// When something is due.
+    pub(crate) fn deadline(&self) -> Time {
+        let never = Time(u64::MAX);
+        let total = self.handoff.total;
+        let attempt = match &self.attempt {
+            Attempt::Held => total,
+            Attempt::Refer(attempt) => attempt.deadline().min(total),
+            Attempt::Calling(calling) => calling.deadline(),
+            Attempt::Fresh(fresh) => fresh.deadline(),
+            Attempt::Attended(attempt) => attempt.deadline().min(total),
+            Attempt::Joining(join) => join.deadline(),
+            Attempt::Settling { until } => *until,
+            // Bounded below: by the BYE's transaction, and by the wait for the ACK.
+            Attempt::Bye | Attempt::Confirming => never,
+        };
+        let conversation = self.conversation.deadline().unwrap_or(never);
+        attempt.min(conversation).min(self.close_agent.unwrap_or(never))
+    }
+
+    pub(crate) fn step(
+        mut self: Box<Self>,
+        cx: &mut Context<'_>,
+        facts: &mut Facts,
+        stimulus: Stimulus<'_>,
+    ) -> Phase {
+        match stimulus {
+            Stimulus::Leg(event, message) => self.hear(cx, facts, event, message),
+            Stimulus::Tick => self.tick(cx, facts),
+            Stimulus::HangUp { why } => {
+                self.handoff.attempt_failed(cx, Cause::Failed, "none");
+                self.over(cx, facts, HandoffState::Failed, None, true, why)
+            }
+            Stimulus::Resolved { query, flows } => self.resolved(cx, facts, (query, flows)),
+        }
+    }
+
+    /// Begins the course that the handoff has turned to.
+    fn set_out(mut self: Box<Self>, cx: &mut Context<'_>, facts: &mut Facts) -> Phase {
+        self.handoff.note_tried();
+        let caller = self.conversation.caller;
+        let begun = match self.handoff.course.method {
+            Method::Refer => refer::Attempt::begin(cx, facts, &mut self.handoff, caller).map(Attempt::Refer),
+            Method::Invite | Method::Attended => {
+                Calling::begin(cx, facts, &mut self.handoff, None).map(Attempt::Calling)
+            }
+            Method::Bye => return self.hand_back(cx, facts),
+            // It belongs to the time before the answer, and is refused after it.
+            Method::Redirect => Err(Cause::Failed),
+        };
+        match begun {
+            Ok(attempt) => {
+                self.attempt = attempt;
+                self.phase()
+            }
+            Err(cause) => self.failed(cx, facts, cause, None),
+        }
+    }
+
+    fn resolved(
+        mut self: Box<Self>,
+        cx: &mut Context<'_>,
+        facts: &mut Facts,
+        answer: (u64, &[Flow]),
+    ) -> Phase {
+        let caller = self.conversation.caller;
+        match &mut self.attempt {
+            Attempt::Calling(calling) => {
+                let offer = cx.stack.remote_sdp(caller).map(as_offer).unwrap_or_default();
+                let offer = Offer::Sdp(&offer);
+                let verdict = calling.resolved(cx, facts, &mut self.handoff, answer, offer);
+                self.judge_call(cx, facts, verdict)
+            }
+            Attempt::Fresh(fresh) => {
+                let verdict = fresh.resolved(cx, facts, &mut self.handoff, caller, answer);
+                self.judge_fresh(cx, facts, verdict)
+            }
+            Attempt::Held
+            | Attempt::Refer(_)
+            | Attempt::Attended(_)
+            | Attempt::Joining(_)
+            | Attempt::Settling { .. }
+            | Attempt::Bye
+            | Attempt::Confirming => self.phase(),
+        }
+    }
+
+    fn hear(
+        mut self: Box<Self>,
+        cx: &mut Context<'_>,
+        facts: &mut Facts,
+        event: Event,
+        message: Option<&Message<'_>>,
+    ) -> Phase {
+        if self.late.is_some_and(|late| speaks(event, late.sent)) {
+            return self.hear_late(cx, facts, event, message);
+        }
+        let caller = self.conversation.caller;
+        match &mut self.attempt {
+            Attempt::Refer(attempt) => match attempt.hear(cx, &mut self.handoff, caller, event, message) {
+                refer::Verdict::NotMine => {}
+                verdict => return self.judge(cx, facts, verdict),
+            },
+            Attempt::Calling(calling) => match calling.hear(cx, facts, &mut self.handoff, event, message) {
+                calling::Verdict::NotMine => {}
+                verdict => return self.judge_call(cx, facts, verdict),
+            },
+            Attempt::Fresh(fresh) => match fresh.hear(cx, facts, &mut self.handoff, caller, event, message) {
+                fresh::Verdict::NotMine => {}
+                verdict => return self.judge_fresh(cx, facts, verdict),
+            },
+            Attempt::Attended(attempt) => match attempt.hear(cx, &mut self.handoff, caller, event, message) {
+                attended::Verdict::NotMine => {}
+                verdict => return self.judge_attended(cx, facts, verdict),
+            },
+            Attempt::Joining(join) => {
+                let verdict = match event {
+                    Event::Bye { leg } | Event::Lost { leg, .. } | Event::Closed { leg, .. }
+                        if Some(leg) == join.target =>
+                    {
+                        cx.release(leg);
+                        join.target_left(cx, &self.conversation)
+                    }
+                    Event::Request { leg, request, .. } if Some(leg) == join.target => {
+                        let _ = cx.stack.respond(cx.now, request, 491, crate::sip::Content::default());
+                        join::Verdict::Wait
+                    }
+                    event => join.hear(cx, &self.conversation, event),
+                };
+                match verdict {
+                    join::Verdict::NotMine => {}
+                    verdict => return self.judge_join(cx, facts, verdict),
+                }
+            }
+            Attempt::Bye => return self.hear_bye(cx, facts, event, message),
+            Attempt::Held | Attempt::Settling { .. } | Attempt::Confirming => {}
+        }
+        let heard = self.conversation.hear(cx, event, message);
+        self.heard(cx, facts, heard)
+    }
+
+    /// A REFER that was given up as `unknown` speaks after all, before what followed it was done: what is tried now is
+    /// taken back, and the REFER counts again.
+    fn hear_late(
+        mut self: Box<Self>,
+        cx: &mut Context<'_>,
+        facts: &mut Facts,
+        event: Event,
+        message: Option<&Message<'_>>,
+    ) -> Phase {
+        let Some(late) = self.late else { return self.phase() };
+        let irrevocable = match &self.attempt {
+            Attempt::Refer(_) | Attempt::Joining(_) | Attempt::Bye | Attempt::Confirming => true,
+            Attempt::Attended(attempt) => attempt.refer.is_accepted(),
+            Attempt::Held | Attempt::Calling(_) | Attempt::Fresh(_) | Attempt::Settling { .. } => false,
+        };
+        if irrevocable {
+            // Another REFER cannot be taken back, and only a success of this one is news.
+            return if matches!(&self.attempt, Attempt::Refer(_)) && arrived(event) {
+                self.late = None;
+                self.handoff.revive(cx, late.place);
+                self.judge(cx, facts, refer::Verdict::Succeeded)
+            } else {
+                self.phase()
+            };
+        }
+        self.late = None;
+        self.take_back(cx, "A transfer is under way");
+        self.handoff.revive(cx, late.place);
+        let mut attempt = refer::Attempt::resumed(late.sent, cx.now.mono, &mut self.handoff);
+        let verdict = attempt.hear(cx, &mut self.handoff, self.conversation.caller, event, message);
+        self.attempt = Attempt::Refer(attempt);
+        self.handoff.progress(cx, HandoffState::Referring, None);
+        self.judge(cx, facts, verdict)
+    }
+
+    /// What is being tried is not wanted any more: whoever was called is let go.
+    fn take_back(&mut self, cx: &mut Context<'_>, why: &str) {
+        match std::mem::replace(&mut self.attempt, Attempt::Held) {
+            Attempt::Calling(calling) => calling.give_up(cx, why),
+            Attempt::Fresh(fresh) => fresh.give_up(cx, &mut self.conversation, why),
+            Attempt::Attended(attended::Attempt { target: Some(leg), .. })
+            | Attempt::Joining(Join { target: Some(leg), .. }) => {
+                let_go(cx, leg, identity::reason(487, why));
+            }
+            Attempt::Held
+            | Attempt::Refer(_)
+            | Attempt::Attended(_)
+            | Attempt::Joining(_)
+            | Attempt::Settling { .. }
+            | Attempt::Bye
+            | Attempt::Confirming => {}
+        }
+    }
+
+    fn tick(mut self: Box<Self>, cx: &mut Context<'_>, facts: &mut Facts) -> Phase {
+        let now = cx.now.mono;
+        self.conversation.tick(cx);
+        if self.close_agent.take_if(|at| *at <= now).is_some() {
+            self.conversation.drop_partner(cx);
+        }
+        let total = self.handoff.total <= now;
+        let caller = self.conversation.caller;
+        match &mut self.attempt {
+            Attempt::Held if total => self.failed(cx, facts, Cause::Failed, None),
+            Attempt::Refer(attempt) => {
+                let verdict = match total {
+                    true => attempt.give_up(),
+                    false => attempt.tick(cx, facts, &mut self.handoff, caller),
+                };
+                self.judge(cx, facts, verdict)
+            }
+            Attempt::Calling(calling) => {
+                let verdict = calling.tick(cx, &mut self.handoff);
+                self.judge_call(cx, facts, verdict)
+            }
+            Attempt::Fresh(fresh) => {
+                let verdict = fresh.tick(cx, &mut self.handoff);
+                self.judge_fresh(cx, facts, verdict)
+            }
+            Attempt::Attended(attempt) => {
+                let verdict = match total {
+                    true => attempt.give_up(),
+                    false => attempt.tick(cx, facts, &mut self.handoff, caller),
+                };
+                self.judge_attended(cx, facts, verdict)
+            }
+            Attempt::Joining(join) => {
+                let verdict = join.tick(cx, &self.conversation);
+                self.judge_join(cx, facts, verdict)
+            }
+            Attempt::Settling { until } if *until <= now => self.settled(cx, facts),
+            Attempt::Held | Attempt::Settling { .. } | Attempt::Bye | Attempt::Confirming => self.phase(),
+        }
+    }
+
+    fn judge(mut self: Box<Self>, cx: &mut Context<'_>, facts: &mut Facts, verdict: refer::Verdict) -> Phase {
+        let caller_gone = self.conversation.caller_over;
+        match verdict {
+            refer::Verdict::NotMine | refer::Verdict::Wait => self.phase(),
+            refer::Verdict::Succeeded => {
+                self.handoff.attempt_over(cx);
+                self.over(cx, facts, HandoffState::Succeeded, Some(Proof::Reported), false, "handed off")
+            }
+            refer::Verdict::Failed(cause) if caller_gone => self.failed_without_caller(cx, facts, cause),
+            refer::Verdict::Failed(cause) => self.failed(cx, facts, cause, None),
+            refer::Verdict::Unknown(_) if caller_gone => self.unknown_without_caller(cx, facts),
+            refer::Verdict::Unknown(sent) => self.failed(cx, facts, Cause::Unknown, Some(sent)),
+            refer::Verdict::LegOver => self.leg_over(cx, facts),
+        }
+    }
+
+    fn judge_call(
+        mut self: Box<Self>,
+        cx: &mut Context<'_>,
+        facts: &mut Facts,
+        verdict: calling::Verdict,
+    ) -> Phase {
+        match verdict {
+            calling::Verdict::NotMine | calling::Verdict::Wait => self.phase(),
+            calling::Verdict::Answered { leg, .. } if cx.stack.remote_sdp(leg).is_none() => {
+                // An answer without a session: nobody could be joined with it.
+                let_go(cx, leg, identity::reason(488, "No session description"));
+                self.attempt = Attempt::Held;
+                self.failed(cx, facts, Cause::Failed, None)
+            }
+            calling::Verdict::Answered { leg, .. } if self.handoff.course.method == Method::Attended => {
+                let caller = self.conversation.caller;
+                match attended::Attempt::begin(cx, facts, &mut self.handoff, caller, leg) {
+                    Ok(attempt) => {
+                        self.attempt = Attempt::Attended(attempt);
+                        self.phase()
+                    }
+                    Err(cause) => self.bridge(cx, cause, None, leg),
+                }
+            }
+            calling::Verdict::Answered { leg, .. } => {
+                self.handoff.progress(cx, HandoffState::Joining, None);
+                self.attempt = Attempt::Joining(Join::begin(cx, &self.conversation, leg));
+                self.phase()
+            }
+            calling::Verdict::Failed { status: Some(488 | 606), cause }
+                if self.handoff.total > cx.now.mono =>
+            {
+                let method = self.handoff.course.method.name();
+                self.handoff.attempt_failed(cx, cause, method);
+                self.attempt = Attempt::Fresh(Fresh::begin(cx, &self.handoff, self.conversation.caller));
+                self.phase()
+            }
+            calling::Verdict::Failed { cause, .. } => {
+                self.attempt = Attempt::Held;
+                self.failed(cx, facts, cause, None)
+            }
+        }
+    }
+
+    fn judge_fresh(
+        mut self: Box<Self>,
+        cx: &mut Context<'_>,
+        facts: &mut Facts,
+        verdict: fresh::Verdict,
+    ) -> Phase {
+        match verdict {
+            fresh::Verdict::NotMine | fresh::Verdict::Wait => self.phase(),
+            fresh::Verdict::Joined(leg) => self.joined(cx, facts, leg),
+            fresh::Verdict::Failed(cause) => {
+                self.take_back(cx, "No answer");
+                self.failed(cx, facts, cause, None)
+            }
+            fresh::Verdict::CallerLost { status, origin } => self.caller_lost(cx, facts, status, origin),
+        }
+    }
+
+    fn judge_attended(
+        mut self: Box<Self>,
+        cx: &mut Context<'_>,
+        facts: &mut Facts,
+        verdict: attended::Verdict,
+    ) -> Phase {
+        let caller_gone = self.conversation.caller_over;
+        match verdict {
+            attended::Verdict::NotMine | attended::Verdict::Wait => self.phase(),
+            attended::Verdict::Succeeded => {
+                self.handoff.attempt_over(cx);
+                self.over(cx, facts, HandoffState::Succeeded, Some(Proof::Proven), false, "handed off")
+            }
+            attended::Verdict::Bridge(Cause::Unknown, _) if caller_gone => {
+                self.unknown_without_caller(cx, facts)
+            }
+            attended::Verdict::Bridge(cause, _) if caller_gone => {
+                self.failed_without_caller(cx, facts, cause)
+            }
+            attended::Verdict::Bridge(cause, late) => match self.target() {
+                Some(leg) => self.bridge(cx, cause, late, leg),
+                None => self.failed(cx, facts, cause, late),
+            },
+            attended::Verdict::Failed(cause) if caller_gone => self.failed_without_caller(cx, facts, cause),
+            attended::Verdict::Failed(cause) => self.failed(cx, facts, cause, None),
+            attended::Verdict::Unknown(_) if caller_gone => self.unknown_without_caller(cx, facts),
+            attended::Verdict::Unknown(sent) => self.failed(cx, facts, Cause::Unknown, Some(sent)),
+            attended::Verdict::LegOver => self.leg_over(cx, facts),
+        }
+    }
+
+    /// The caller's side cannot take the target over, so the target, which has answered already, is joined with the
+    /// caller: nobody hears a second ring.
+    fn bridge(
+        mut self: Box<Self>,
+        cx: &mut Context<'_>,
+        cause: Cause,
+        late: Option<SentId>,
+        target: LegId,
+    ) -> Phase {
+        let answered = self.handoff.last().map(|attempt| attempt.sip_call_id.clone());
+        self.late = late.map(|sent| Late { sent, place: self.handoff.place() });
+        self.handoff.attempt_failed(cx, cause, Method::Invite.name());
+        self.handoff.attempt(cx, Method::Invite, HandoffState::Joining, answered.flatten());
+        self.handoff.answered(200, "OK", crate::sip::Origin::Remote);
+        self.attempt = Attempt::Joining(Join::begin(cx, &self.conversation, target));
+        self.phase()
+    }
+
+    fn judge_join(
+        mut self: Box<Self>,
+        cx: &mut Context<'_>,
+        facts: &mut Facts,
+        verdict: join::Verdict,
+    ) -> Phase {
+        match verdict {
+            join::Verdict::NotMine | join::Verdict::Wait => self.phase(),
+            join::Verdict::Joined => match self.target() {
+                Some(leg) => self.joined(cx, facts, leg),
+                None => self.failed(cx, facts, Cause::Failed, None),
+            },
+            join::Verdict::Failed => {
+                self.take_back(cx, "The caller could not be joined");
+                self.failed(cx, facts, Cause::Failed, None)
+            }
+            join::Verdict::CallerLost { status, origin } => self.caller_lost(cx, facts, status, origin),
+        }
+    }
+
+    /// By request, while nothing is irrevocable: caller and agent talk on.
+    pub(crate) fn cancel(mut self: Box<Self>, cx: &mut Context<'_>, facts: &mut Facts) -> Phase {
+        match &self.attempt {
+            Attempt::Held | Attempt::Calling(_) | Attempt::Fresh(_) => {}
+            Attempt::Refer(_)
+            | Attempt::Attended(_)
+            | Attempt::Joining(_)
+            | Attempt::Settling { .. }
+            | Attempt::Bye
+            | Attempt::Confirming => return self.phase(),
+        }
+        self.take_back(cx, "Cancelled");
+        self.handoff.attempt_over(cx);
+        self.handoff.end(cx, HandoffState::Cancelled, None, false);
+        if self.conversation.partner.is_some() {
+            return self.talk(cx, facts, None);
+        }
+        facts.keep(cx, self.handoff.view);
+        let given = Given::fallback(facts, "agent_lost");
+        Self::decided_by_absence(cx, facts, self.conversation, given, By::Loss)
+    }
+}
+
+/// Whether an event shows that a REFER which was given up is alive: a 2xx, or any NOTIFY.
+fn speaks(event: Event, late: SentId) -> bool {
+    match event {
+        Event::Response { sent, status, .. } => sent == late && (200..300).contains(&status),
+        Event::Notified { refer, .. } => refer == late,
+        _ => false,
+    }
+}
+
+/// Whether a NOTIFY says that the target has the caller.
+fn arrived(event: Event) -> bool {
+    matches!(event, Event::Notified { news, .. } if news.status.is_some_and(|s| (200..300).contains(&s)))
+}

@@ -1,0 +1,34 @@
+//! Replaces (RFC 3891): how somebody else takes over our place in a dialog.
+
+use super::LegId;
+use crate::sip::stack::Stack;
+use crate::wire::uri::{Uri, encode_embedded};
+use crate::wire::{Name, headers};
+
+impl Stack {
+    /// The URI by which a third party can take over our place in a leg: the peer's Contact with an embedded Replaces that
+    /// names the dialog as the peer sees it (its own tag is the to-tag), and the demand that it is understood, so that
+    /// nobody rings a second time. None: the leg is gone, or was never answered.
+    pub fn replaces(&self, leg: LegId) -> Option<String> {
+        let leg = self.legs.get(leg.into()).filter(|leg| leg.is_answered())?;
+        let parts = leg.dialog.parts();
+        let target = Uri::parse(parts.target).ok().filter(Uri::is_sip)?;
+        // What its Contact embeds is for whoever calls it, and not ours to pass on.
+        let end = if target.headers.is_empty() {
+            parts.target.len()
+        } else {
+            memchr::memchr(b'?', parts.target).unwrap_or(parts.target.len())
+        };
+        let mut uri = parts.target[..end].to_vec();
+        uri.push(b'?');
+        uri.extend_from_slice(Name::Replaces.as_str().as_bytes());
+        uri.push(b'=');
+        let value = [parts.call_id, b";to-tag=", parts.remote_tag, b";from-tag=", parts.local_tag].concat();
+        encode_embedded(&mut uri, &value);
+        uri.push(b'&');
+        uri.extend_from_slice(Name::Require.as_str().as_bytes());
+        uri.push(b'=');
+        uri.extend_from_slice(headers::REPLACES.as_bytes());
+        String::from_utf8(uri).ok()
+    }
+}

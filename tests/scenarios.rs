@@ -4,6 +4,10 @@ mod common;
 
 #[path = "scenarios/agent.rs"]
 mod agent;
+#[path = "scenarios/agents.rs"]
+mod agents;
+#[path = "scenarios/attended.rs"]
+mod attended;
 #[path = "scenarios/bridge.rs"]
 mod bridge;
 #[path = "scenarios/bye.rs"]
@@ -14,14 +18,20 @@ mod calls;
 mod checks;
 #[path = "scenarios/decisions.rs"]
 mod decisions;
+#[path = "scenarios/early.rs"]
+mod early;
 #[path = "scenarios/fallback.rs"]
 mod fallback;
 #[path = "scenarios/headers.rs"]
 mod headers;
+#[path = "scenarios/ladder.rs"]
+mod ladder;
 #[path = "scenarios/lifecycle.rs"]
 mod lifecycle;
 #[path = "scenarios/races.rs"]
 mod races;
+#[path = "scenarios/redirect.rs"]
+mod redirect;
 #[path = "scenarios/refer.rs"]
 mod refer;
 #[path = "scenarios/refer_races.rs"]

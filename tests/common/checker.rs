@@ -12,7 +12,7 @@
 
 use super::Way;
 use super::message::{Message, host_of, origin, parameter, uri_of, without_origin};
-use baton::call::record::CallRecord;
+use baton::call::record::{CallRecord, Role};
 use baton::sip::Time;
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::{IpAddr, SocketAddr};
@@ -553,6 +553,15 @@ impl Checker {
         for attempt in records.iter().flat_map(|r| &r.handoffs).flat_map(|h| &h.attempts) {
             if let (true, Some(id)) = (attempt.method == "refer", attempt.sip_call_id.as_deref()) {
                 *attempts.entry(id).or_default() += 1;
+            }
+        }
+        // The last part of `attended` is a REFER in the caller's leg.
+        for record in records {
+            let caller = record.call.legs.iter().find(|leg| leg.role == Role::Caller);
+            let attended = record.handoffs.iter().flat_map(|h| &h.attempts);
+            let attended = attended.filter(|a| a.method == "attended" && a.refer_to.is_some()).count();
+            if let Some(caller) = caller {
+                *attempts.entry(&caller.sip_call_id).or_default() += attended;
             }
         }
         for (call_id, (refers, challenges)) in &self.refers {

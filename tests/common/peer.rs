@@ -387,7 +387,7 @@ impl Leg {
         }
     }
 
-    fn learn(&self, message: &Message) {
+    pub fn learn(&self, message: &Message) {
         let mut state = self.state.borrow_mut();
         let invited = message.method() == "INVITE";
         if !message.is_request() && invited && (101..300).contains(&message.status()) {
@@ -401,6 +401,11 @@ impl Leg {
         if let (true, Some(contact)) = (invited && message.status() < 300, message.contact()) {
             state.target = contact.to_owned();
         }
+    }
+
+    /// Its own tag.
+    pub fn local_tag(&self) -> String {
+        parameter(&self.state.borrow().local, "tag").unwrap_or_default().to_owned()
     }
 
     /// The route set of this side, for a peer that called through proxies.

@@ -181,12 +181,17 @@ impl Stack {
         leg.dialog = confirmed(&leg.dialog, message);
         leg.note_allow(message);
         leg.agreed(now, self.settings.session_timer, message);
-        // The answer may have stood in a provisional response of this branch, and not in the one that was heard last.
+        // Of a branch that is not the one heard last, the session is that of its own provisional response.
         let answers = |early: &Early| early.dialog.remote_tag() == message.to_tag().unwrap_or(b"");
-        let early =
-            calling.early.iter().find(|early| answers(early)).and_then(|early| early.answer.as_deref());
-        if let Some(answer) = early {
-            leg.session.answered(answer);
+        if let Some((current, others)) = calling.early.split_last()
+            && !answers(current)
+        {
+            match others.iter().find(|early| answers(early)).and_then(|early| early.answer.as_deref()) {
+                Some(answer) => leg.session.answered(answer),
+                // It was not heard before, and its answer stands in the 2xx.
+                None if current.answer.is_some() => leg.session.unanswered(),
+                None => {}
+            }
         }
         // What is kept for another try is needed no more.
         let needs_answer = self.take_2xx(now, id, sent, message);

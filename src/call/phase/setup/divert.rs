@@ -131,7 +131,7 @@ impl Setup {
 
     /// The ACK for our 302 or 480 came (or never came).
     pub(super) fn handed_back(
-        self: Box<Self>,
+        self,
         cx: &mut Context<'_>,
         facts: &mut Facts,
         status: u16,
@@ -184,7 +184,7 @@ impl Setup {
 
     /// No step is left: 480, or a last target's own 486 or 603.
     fn exhausted(
-        self: Box<Self>,
+        self,
         cx: &mut Context<'_>,
         facts: &mut Facts,
         mut handoff: Box<Handoff>,

@@ -235,7 +235,7 @@ impl Setup {
 
     /// Agent or target has answered, and so does the caller leg.
     fn answered(
-        mut self: Box<Self>,
+        mut self,
         cx: &mut Context<'_>,
         facts: &mut Facts,
         leg: LegId,
@@ -373,12 +373,7 @@ impl Setup {
         self.divert_or_fall_back(cx, facts, given, By::Loss)
     }
 
-    fn caller_left(
-        self: Box<Self>,
-        cx: &mut Context<'_>,
-        facts: &mut Facts,
-        message: Option<&Message<'_>>,
-    ) -> Phase {
+    fn caller_left(self, cx: &mut Context<'_>, facts: &mut Facts, message: Option<&Message<'_>>) -> Phase {
         cx.release(self.caller);
         let legs = self.called();
         if let Some(mut handoff) = self.into_handoff() {
@@ -415,7 +410,7 @@ impl Setup {
         self.find_agent(cx, facts, 0)
     }
 
-    fn into_handoff(self: Box<Self>) -> Option<Box<Handoff>> {
+    fn into_handoff(self) -> Option<Box<Handoff>> {
         match self.trying {
             Trying::Nobody | Trying::FindingAgent { .. } | Trying::Agent { .. } => None,
             Trying::Target { handoff, .. } | Trying::HandingBack { handoff } => Some(handoff),
@@ -423,13 +418,7 @@ impl Setup {
     }
 
     /// The call ends before it was answered; the caller gets `status`.
-    fn end(
-        self: Box<Self>,
-        cx: &mut Context<'_>,
-        facts: &mut Facts,
-        status: u16,
-        why: &'static str,
-    ) -> Phase {
+    fn end(self, cx: &mut Context<'_>, facts: &mut Facts, status: u16, why: &'static str) -> Phase {
         let legs = self.legs();
         let fields = [identity::reason(status, why)];
         let content = Content { fields: &fields, ..Content::default() };

@@ -1,0 +1,268 @@
+//! `attended`: the target is called first, then the caller's side is asked to take its call over (RFC 5589 §7). Where it
+//! cannot, the target, which has answered already, is joined with the caller.
+
+use crate::common::config::Config;
+use crate::common::message::{Message, without_origin};
+use crate::common::peer::{Leg, Peer, Talking, sdp};
+use crate::common::{Command, Reply, ms, s};
+use std::rc::Rc;
+
+const DESK: &str = "10.0.0.30:5060";
+const OK: &str = "SIP/2.0 200 OK\r\n";
+const TABLE: &str = r#"
+[destination.desk]
+method = "attended"
+route = "sip:desk@10.0.0.30"
+[destination.desk.headers]
+X-Account = "4711"
+"#;
+
+fn config() -> Config {
+    Config::default().destination(TABLE)
+}
+
+/// The target has answered, and the caller's side is asked to take over.
+fn referred() -> (Talking, Peer, Leg, Rc<Message>) {
+    let t = Talking::with(&config());
+    let desk = t.world.peer("desk", DESK);
+    t.world.handoff("desk");
+    let target = desk.expect_call();
+    assert_eq!(target.invite().header("X-Account"), "4711");
+    assert_eq!(target.invite().sdp(), sdp("pbx", 1));
+    target.reply(&target.invite(), 180);
+    target.answer(&target.invite(), &sdp("desk", 1));
+    target.expect("ACK");
+    let refer = t.call.expect("REFER");
+    (t, desk, target, refer)
+}
+
+/// The target is bridged: the caller gets it by re-INVITE.
+fn bridged(t: &Talking, target: &Leg) {
+    let offer = t.call.expect("INVITE");
+    assert_eq!(without_origin(offer.sdp()), without_origin(&sdp("desk", 1)));
+    t.call.answer(&offer, &sdp("pbx", 1));
+    t.call.expect("ACK");
+    t.leg.expect_bye();
+    let handoff = t.world.assert_ended("succeeded");
+    assert_eq!(handoff.proof.map(|p| p.as_str()), Some("proven"));
+    let methods: Vec<_> = handoff.attempts.iter().map(|a| a.method.to_string()).collect();
+    assert_eq!(methods, ["attended", "invite"]);
+    t.call.hang_up();
+    target.expect_bye();
+    t.world.assert_empty();
+}
+
+fn proven(t: &Talking) {
+    let handoff = t.world.assert_ended("succeeded");
+    assert_eq!(handoff.proof.map(|p| p.as_str()), Some("proven"));
+    let attempt = &handoff.attempts[0];
+    assert_eq!((&*attempt.method, attempt.status), ("attended", Some(200)), "that of the INVITE");
+    assert_eq!(t.world.complaints(), (0, 0));
+}
+
+#[test]
+fn the_caller_takes_the_target_over() {
+    let (t, _desk, target, refer) = referred();
+    // The dialog as the target sees it: its own tag is the to-tag.
+    let (call_id, own) = (target.call_id(), target.local_tag());
+    let ours = target.invite().header("From").split(";tag=").nth(1).unwrap_or_default().to_owned();
+    let escaped = call_id.replace('@', "%40");
+    let expected = format!(
+        "<sip:desk@10.0.0.30:5060?Replaces={escaped}%3Bto-tag%3D{own}%3Bfrom-tag%3D{ours}&Require=replaces>"
+    );
+    assert_eq!(refer.header("Refer-To"), expected);
+    assert_eq!(refer.header("Referred-By"), "<sip:+14155550100@192.0.2.10>");
+    t.call.reply(&refer, 202);
+    t.call.notify_ok("SIP/2.0 100 Trying\r\n", "active");
+    t.world.assert_running();
+    // The PBX calls the desk with Replaces; the desk ends what it had with us, and the PBX reports it.
+    target.hang_up();
+    t.call.notify_ok(OK, "terminated");
+    t.both_get_bye();
+    proven(&t);
+    t.world.assert_empty();
+}
+
+#[test]
+fn a_report_is_enough_and_the_target_is_let_go() {
+    let (t, _desk, target, refer) = referred();
+    t.call.reply(&refer, 202);
+    t.call.notify_ok(OK, "terminated");
+    t.both_get_bye();
+    target.expect_bye();
+    proven(&t);
+    t.world.assert_empty();
+}
+
+#[test]
+fn so_is_the_targets_bye_where_nothing_is_reported() {
+    let (t, _desk, target, refer) = referred();
+    t.call.reply(&refer, 202);
+    target.hang_up();
+    t.agent.expect_silence(s(1));
+    t.call.expect_bye_within(s(2));
+    t.leg.expect_bye();
+    proven(&t);
+    t.world.assert_empty();
+}
+
+#[test]
+fn a_report_of_failure_after_the_targets_bye_counts() {
+    let (t, _desk, target, refer) = referred();
+    t.call.reply(&refer, 202);
+    target.hang_up();
+    t.call.notify_ok("SIP/2.0 481 Gone\r\n", "terminated");
+    t.world.advance(ms(500));
+    t.world.assert_ended("returned");
+    t.caller_hangs_up();
+    t.world.assert_empty();
+}
+
+#[test]
+fn a_refused_refer_bridges_the_target() {
+    let (t, _desk, target, refer) = referred();
+    t.call.reply(&refer, 603);
+    bridged(&t, &target);
+    let handoff = t.world.ended_handoffs().remove(0);
+    let attempt = &handoff.attempts[0];
+    assert_eq!((attempt.status, attempt.cause.as_deref()), (Some(603), Some("refused")));
+    assert_eq!(handoff.attempts[1].sip_call_id, Some(target.call_id()));
+    assert_eq!(t.world.complaints(), (1, 0));
+}
+
+#[test]
+fn so_does_a_report_that_it_failed() {
+    let (t, _desk, target, refer) = referred();
+    t.call.reply(&refer, 202);
+    t.call.notify_ok("SIP/2.0 420 Bad Extension\r\n", "terminated");
+    bridged(&t, &target);
+}
+
+#[test]
+fn so_does_silence() {
+    let (t, _desk, target, _refer) = referred();
+    t.world.advance(s(8));
+    bridged(&t, &target);
+}
+
+#[test]
+fn a_target_that_hangs_up_before_the_refer_is_answered() {
+    let (t, _desk, target, refer) = referred();
+    target.hang_up();
+    t.world.advance(ms(500));
+    let handoff = t.world.assert_ended("returned");
+    assert_eq!(handoff.cause.as_deref(), Some("failed"));
+    t.call.reply(&refer, 603);
+    t.caller_hangs_up();
+    t.world.assert_empty();
+}
+
+#[test]
+fn the_caller_hangs_up_before_the_refer_is_answered() {
+    let (t, _desk, target, refer) = referred();
+    t.call.bye();
+    t.call.expect(200);
+    t.call.reply(&refer, 481);
+    t.leg.expect_bye();
+    target.expect_bye();
+    t.world.assert_ended("abandoned");
+    t.world.assert_empty();
+}
+
+#[test]
+fn the_pbx_ends_its_leg_by_itself_after_the_202() {
+    let (t, _desk, target, refer) = referred();
+    t.call.reply(&refer, 202);
+    t.call.hang_up();
+    target.hang_up();
+    t.leg.expect_bye_within(s(2));
+    t.world.advance(s(2));
+    proven(&t);
+    t.world.assert_empty();
+}
+
+#[test]
+fn the_pbx_ends_its_leg_and_nothing_becomes_of_it() {
+    let (t, _desk, target, refer) = referred();
+    t.call.reply(&refer, 202);
+    t.call.hang_up();
+    t.leg.expect_bye_within(s(2));
+    target.expect_bye_within(s(61));
+    let handoff = t.world.assert_ended("unknown");
+    assert_eq!(handoff.proof.map(|p| p.as_str()), Some("accepted"));
+    t.world.assert_empty();
+}
+
+#[test]
+fn a_busy_target_is_not_referred_to() {
+    let t = Talking::with(&config());
+    let desk = t.world.peer("desk", DESK);
+    t.world.handoff("desk");
+    let target = desk.expect_call();
+    target.reply(&target.invite(), 486);
+    target.expect("ACK");
+    t.world.advance(ms(500));
+    let handoff = t.world.assert_ended("returned");
+    assert_eq!((&*handoff.attempts[0].method, handoff.cause.as_deref()), ("attended", Some("busy")));
+    t.caller_hangs_up();
+    t.world.assert_empty();
+}
+
+#[test]
+fn it_can_be_cancelled_while_the_target_rings() {
+    let t = Talking::with(&config());
+    let desk = t.world.peer("desk", DESK);
+    let id = t.world.handoff("desk").id;
+    let target = desk.expect_call();
+    target.reply(&target.invite(), 180);
+    let reply = t.world.command(Command::CancelHandoff { handoff: id });
+    assert!(matches!(reply, Reply::Handoff(view) if view.state.as_str() == "cancelled"));
+    let cancel = target.expect("CANCEL");
+    target.reply(&cancel, 200);
+    target.reply(&target.invite(), 487);
+    target.expect("ACK");
+    t.caller_hangs_up();
+    t.world.assert_empty();
+}
+
+#[test]
+fn glare_with_the_refer_is_waited_out() {
+    let (t, _desk, target, refer) = referred();
+    t.call.reply(&refer, 491);
+    let again = t.call.expect_within("REFER", s(3));
+    assert_eq!(again.header("Refer-To"), refer.header("Refer-To"));
+    t.call.reply(&again, 202);
+    t.call.notify_ok(OK, "terminated");
+    t.both_get_bye();
+    target.expect_bye();
+    let handoff = t.world.assert_ended("succeeded");
+    assert_eq!(handoff.attempts.len(), 2);
+    t.world.assert_empty();
+}
+
+#[test]
+fn before_the_answer_the_target_is_simply_called() {
+    let world = crate::common::World::with(&config());
+    let (pbx, agent) =
+        (world.peer("pbx", crate::common::peer::PBX), world.peer("agent", crate::common::peer::AGENT));
+    let desk = world.peer("desk", DESK);
+    let call = pbx.invite(crate::common::peer::NUMBER);
+    let leg = agent.expect_call();
+    leg.reply(&leg.invite(), 180);
+    call.expect(180);
+    world.handoff("desk");
+    let cancel = leg.expect("CANCEL");
+    leg.reply(&cancel, 200);
+    leg.reply(&leg.invite(), 487);
+    leg.expect("ACK");
+    let target = desk.expect_call();
+    target.answer(&target.invite(), &sdp("desk", 1));
+    target.expect("ACK");
+    let ok = call.expect(200);
+    call.ack(&ok);
+    let handoff = world.assert_ended("succeeded");
+    assert_eq!(&*handoff.attempts[0].method, "invite");
+    call.hang_up();
+    target.expect_bye();
+    world.assert_empty();
+}

@@ -1,0 +1,170 @@
+//! Before the answer: reliable provisional responses on each side by itself, and UPDATE through Baton.
+
+use crate::common::config::Config;
+use crate::common::message::without_origin;
+use crate::common::peer::{AGENT, Leg, NUMBER, PBX, Peer, sdp, sdp_with};
+use crate::common::{World, ms};
+
+fn calling(headers: &[(&str, &str)]) -> (World, Peer, Leg, Leg) {
+    let world = World::with(&Config::default());
+    let (pbx, agent) = (world.peer("pbx", PBX), world.peer("agent", AGENT));
+    agent.answers_options(200);
+    let mut invite = pbx.calling(NUMBER);
+    for (name, value) in headers {
+        invite = invite.header(name, value);
+    }
+    let call = invite.send();
+    let leg = agent.expect_call();
+    (world, agent, call, leg)
+}
+
+fn end(world: &World, call: &Leg, leg: &Leg) {
+    call.hang_up();
+    leg.expect_bye();
+    world.assert_empty();
+}
+
+const ALLOW: (&str, &str) = ("Allow", "INVITE, ACK, BYE, CANCEL, UPDATE, PRACK");
+const RELIABLE: (&str, &str) = ("Require", "100rel");
+
+#[test]
+fn the_caller_requires_it_and_the_agent_knows_nothing_of_it() {
+    let (world, _agent, call, leg) = calling(&[RELIABLE]);
+    assert_eq!(leg.invite().find("Require"), None, "the caller's demand is the caller's");
+    leg.reply_with(&leg.invite(), 183, &[], &sdp("agent", 1));
+    let early = call.expect(183);
+    assert_eq!(early.header("Require"), "100rel");
+    call.learn(&early);
+    let rack = format!("{} {} INVITE", early.header("RSeq"), early.cseq().0);
+    call.request("PRACK", &[("RAck", &rack)], "", "");
+    call.expect(200);
+    leg.answer(&leg.invite(), &sdp("agent", 1));
+    leg.expect("ACK");
+    let ok = call.expect(200);
+    assert_eq!(ok.body, "", "the answer stood in the 183");
+    call.ack(&ok);
+    end(&world, &call, &leg);
+}
+
+#[test]
+fn the_agent_requires_it_and_the_caller_knows_nothing_of_it() {
+    let (world, _agent, call, leg) = calling(&[]);
+    assert!(leg.invite().header("Supported").contains("100rel"));
+    leg.reply_with(&leg.invite(), 183, &[RELIABLE, ("RSeq", "77")], &sdp("agent", 1));
+    let prack = leg.expect("PRACK");
+    assert_eq!(prack.header("RAck"), format!("77 {} INVITE", leg.invite().cseq().0));
+    leg.reply(&prack, 200);
+    let early = call.expect(183);
+    assert_eq!((early.find("Require"), early.find("RSeq")), (None, None));
+    assert_eq!(without_origin(early.sdp()), without_origin(&sdp("agent", 1)));
+    // Its 200 says nothing of the session any more; the caller's has to.
+    leg.reply(&leg.invite(), 200);
+    leg.expect("ACK");
+    let ok = call.expect(200);
+    assert_eq!(without_origin(ok.sdp()), without_origin(&sdp("agent", 1)));
+    call.ack(&ok);
+    end(&world, &call, &leg);
+}
+
+#[test]
+fn an_update_passes_before_the_answer_where_both_sides_can() {
+    let (world, _agent, call, leg) = calling(&[RELIABLE, ALLOW]);
+    leg.reply_with(&leg.invite(), 183, &[RELIABLE, ("RSeq", "1"), ALLOW], &sdp("agent", 1));
+    let prack = leg.expect("PRACK");
+    leg.reply(&prack, 200);
+    let early = call.expect(183);
+    call.learn(&early);
+    let rack = format!("{} {} INVITE", early.header("RSeq"), early.cseq().0);
+    call.request("PRACK", &[("RAck", &rack)], "", "");
+    call.expect(200);
+    let moved = sdp_with("pbx", 2, "m=audio 4010 RTP/AVP 0 101\r\na=sendrecv\r\n");
+    call.request("UPDATE", &[], "application/sdp", &moved);
+    let update = leg.expect("UPDATE");
+    assert_eq!(without_origin(update.sdp()), without_origin(&moved));
+    leg.reply_with(&update, 200, &[], &sdp("agent", 1));
+    let ok = call.expect(200);
+    assert_eq!(without_origin(ok.sdp()), without_origin(&sdp("agent", 1)));
+    // And the other way.
+    let other = sdp_with("agent", 2, "m=audio 4020 RTP/AVP 0 101\r\na=sendrecv\r\n");
+    leg.request("UPDATE", &[], "application/sdp", &other);
+    let update = call.expect("UPDATE");
+    assert_eq!(without_origin(update.sdp()), without_origin(&other));
+    call.reply_with(&update, 200, &[], &moved);
+    leg.expect(200);
+    leg.reply(&leg.invite(), 200);
+    leg.expect("ACK");
+    let ok = call.expect(200);
+    assert_eq!(ok.body, "");
+    call.ack(&ok);
+    world.settle();
+    end(&world, &call, &leg);
+}
+
+#[test]
+fn an_update_that_the_caller_cannot_take_is_a_glare() {
+    let (world, _agent, call, leg) = calling(&[]);
+    leg.reply_with(&leg.invite(), 183, &[RELIABLE, ("RSeq", "1"), ALLOW], &sdp("agent", 1));
+    let prack = leg.expect("PRACK");
+    leg.reply(&prack, 200);
+    call.expect(183);
+    leg.request("UPDATE", &[], "application/sdp", &sdp("agent", 2));
+    leg.expect(491);
+    leg.answer(&leg.invite(), &sdp("agent", 1));
+    leg.expect("ACK");
+    let ok = call.expect(200);
+    call.ack(&ok);
+    end(&world, &call, &leg);
+}
+
+#[test]
+fn another_answer_in_the_2xx_than_in_the_183_is_put_right_afterwards() {
+    let (world, _agent, call, leg) = calling(&[RELIABLE]);
+    leg.reply_with(&leg.invite(), 183, &[], &sdp("announcement", 1));
+    let early = call.expect(183);
+    call.learn(&early);
+    let rack = format!("{} {} INVITE", early.header("RSeq"), early.cseq().0);
+    call.request("PRACK", &[("RAck", &rack)], "", "");
+    call.expect(200);
+    let real = sdp_with("agent", 1, "m=audio 4444 RTP/AVP 0 101\r\na=sendrecv\r\n");
+    leg.answer(&leg.invite(), &real);
+    leg.expect("ACK");
+    let ok = call.expect(200);
+    call.ack(&ok);
+    let told = call.expect("INVITE");
+    assert_eq!(without_origin(told.sdp()), without_origin(&real));
+    call.answer(&told, &sdp("pbx", 1));
+    call.expect("ACK");
+    end(&world, &call, &leg);
+}
+
+#[test]
+fn a_caller_that_cancels_while_a_183_waits_for_its_prack() {
+    let (world, _agent, call, leg) = calling(&[RELIABLE]);
+    leg.reply_with(&leg.invite(), 183, &[], &sdp("agent", 1));
+    call.expect(183);
+    world.advance(ms(400));
+    call.cancel();
+    call.expect(200);
+    let gone = call.expect(487);
+    call.ack(&gone);
+    let cancel = leg.expect("CANCEL");
+    leg.reply(&cancel, 200);
+    leg.reply(&leg.invite(), 487);
+    leg.expect("ACK");
+    world.assert_empty();
+}
+
+#[test]
+fn a_caller_whose_session_expires_is_lost_and_the_agent_is_told() {
+    let (world, _agent, call, leg) = calling(&[("Supported", "timer"), ("Session-Expires", "120")]);
+    leg.answer(&leg.invite(), &sdp("agent", 1));
+    leg.expect("ACK");
+    let ok = call.expect(200);
+    assert_eq!(ok.header("Session-Expires"), "120;refresher=uac");
+    call.ack(&ok);
+    world.advance(std::time::Duration::from_secs(87));
+    let bye = leg.expect_within("BYE", std::time::Duration::from_secs(2));
+    leg.reply(&bye, 200);
+    call.expect_bye();
+    world.assert_empty();
+}

@@ -1,0 +1,466 @@
+//! `on_failure`: what follows a failed attempt, over methods and destinations, and what a late result changes.
+
+use crate::common::config::Config;
+use crate::common::message::without_origin;
+use crate::common::peer::{Leg, Peer, Talking, sdp};
+use crate::common::{HandoffRequest, ms, s};
+
+const DESK: &str = "10.0.0.30:5060";
+const MOBILE: &str = "10.0.0.31:5060";
+const OK: &str = "SIP/2.0 200 OK\r\n";
+const TABLE: &str = r#"
+[destination.ladder]
+route = "sip:desk@10.0.0.30"
+on_failure = ["invite", "mobile", "agent"]
+[destination.ladder.headers]
+X-From = "ladder"
+X-How = "$method to $destination"
+[destination.mobile]
+method = "invite"
+route = "sip:me@10.0.0.31"
+[destination.mobile.headers]
+X-How = "$method to $destination"
+
+[destination.causes]
+route = "sip:desk@10.0.0.30"
+on_failure = { refused = ["invite"], busy = ["mobile", "bye"], no_answer = ["hangup"], default = ["agent"] }
+
+[destination.nested]
+method = "invite"
+route = "sip:desk@10.0.0.30"
+on_failure = ["picky", "mobile"]
+[destination.picky]
+method = "invite"
+route = "sip:picky@10.0.0.30"
+on_failure = { busy = ["last"] }
+[destination.last]
+method = "invite"
+route = "sip:last@10.0.0.30"
+
+[destination.brave]
+route = "sip:desk@10.0.0.30"
+on_failure = { unknown = ["invite", "agent"], default = ["agent"] }
+
+[destination.brave-mobile]
+route = "sip:desk@10.0.0.30"
+on_failure = { unknown = ["mobile-refer"], default = ["agent"] }
+[destination.mobile-refer]
+route = "sip:me@10.0.0.31"
+
+[destination.short]
+method = "invite"
+route = "sip:desk@10.0.0.30"
+on_failure = ["mobile", "bye"]
+timeouts = { ring = "30s", total = "10s" }
+
+[destination.proof]
+method = "attended"
+route = "sip:desk@10.0.0.30"
+require = "proven"
+on_failure = ["invite"]
+"#;
+
+fn config() -> Config {
+    Config::default().destination(TABLE)
+}
+
+struct Stage {
+    t: Talking,
+    desk: Peer,
+    mobile: Peer,
+}
+
+fn begin(destination: &str) -> Stage {
+    let t = Talking::with(&config());
+    let (desk, mobile) = (t.world.peer("desk", DESK), t.world.peer("mobile", MOBILE));
+    t.world.handoff(destination);
+    Stage { t, desk, mobile }
+}
+
+impl Stage {
+    #[track_caller]
+    fn refuse_refer(&self, status: u16) {
+        let refer = self.t.call.expect("REFER");
+        self.t.call.reply(&refer, status);
+    }
+
+    #[track_caller]
+    fn refuse(&self, leg: &Leg, status: u16) {
+        leg.reply(&leg.invite(), status);
+        leg.expect("ACK");
+    }
+
+    /// The target answers and gets the caller; the agent is let go.
+    #[track_caller]
+    fn joined(&self, target: &Leg, agent: bool) {
+        target.answer(&target.invite(), &sdp("target", 1));
+        target.expect("ACK");
+        let offer = self.t.call.expect("INVITE");
+        assert_eq!(without_origin(offer.sdp()), without_origin(&sdp("target", 1)));
+        self.t.call.answer(&offer, &sdp("pbx", 1));
+        self.t.call.expect("ACK");
+        if agent {
+            self.t.leg.expect_bye();
+        }
+        self.t.world.assert_ended("succeeded");
+        self.t.call.hang_up();
+        target.expect_bye();
+        self.t.world.assert_empty();
+    }
+
+    fn told(&self) -> Vec<String> {
+        let events = self.t.world.events();
+        events
+            .into_iter()
+            .filter_map(|event| match event {
+                baton::call::event::What::AttemptFailed { attempt, next, .. } => Some(format!(
+                    "{} {} {} -> {next}",
+                    attempt.destination,
+                    attempt.method,
+                    attempt.cause.as_deref().unwrap_or("?")
+                )),
+                _ => None,
+            })
+            .collect()
+    }
+}
+
+#[test]
+fn refer_is_refused_and_the_same_route_is_called() {
+    let stage = begin("ladder");
+    stage.refuse_refer(403);
+    let target = stage.desk.expect_call();
+    assert_eq!(target.invite().header("X-From"), "ladder");
+    assert_eq!(target.invite().header("X-How"), "invite to ladder");
+    stage.joined(&target, true);
+    assert_eq!(stage.told(), ["ladder refer refused -> invite"]);
+}
+
+#[test]
+fn down_to_the_agent() {
+    let stage = begin("ladder");
+    stage.refuse_refer(501);
+    let target = stage.desk.expect_call();
+    stage.refuse(&target, 486);
+    let mobile = stage.mobile.expect_call();
+    assert_eq!(mobile.invite().find("X-From"), None, "its own headers");
+    assert_eq!(mobile.invite().header("X-How"), "invite to mobile");
+    stage.refuse(&mobile, 480);
+    stage.t.world.advance(ms(500));
+    let handoff = stage.t.world.assert_ended("returned");
+    assert_eq!(handoff.attempts.len(), 3);
+    assert_eq!(handoff.destination, "ladder");
+    let expected = [
+        "ladder refer refused -> invite",
+        "ladder invite busy -> mobile",
+        "mobile invite no_answer -> agent",
+    ];
+    assert_eq!(stage.told(), expected);
+    stage.t.caller_hangs_up();
+    stage.t.world.assert_empty();
+}
+
+#[test]
+fn an_agent_that_has_gone_is_no_place_to_return_to() {
+    let stage = begin("ladder");
+    stage.refuse_refer(501);
+    let target = stage.desk.expect_call();
+    stage.t.leg.hang_up();
+    stage.refuse(&target, 486);
+    let mobile = stage.mobile.expect_call();
+    stage.refuse(&mobile, 480);
+    // The agent's fallback is the table's default, by REFER.
+    let refer = stage.t.call.expect("REFER");
+    assert!(refer.header("Refer-To").contains("+14155550123"));
+    stage.t.call.reply(&refer, 202);
+    stage.t.call.notify_ok(OK, "terminated");
+    stage.t.call.expect_bye();
+    let states: Vec<_> = stage.t.world.ended_handoffs().iter().map(|h| h.state.as_str()).collect();
+    assert_eq!(states, ["failed", "succeeded"]);
+    assert_eq!(stage.t.world.complaints().1, 0, "nobody was hurt");
+    stage.t.world.assert_empty();
+}
+
+#[test]
+fn the_step_is_that_of_the_latest_cause() {
+    let stage = begin("causes");
+    stage.refuse_refer(403);
+    let target = stage.desk.expect_call();
+    stage.refuse(&target, 486);
+    let mobile = stage.mobile.expect_call();
+    stage.refuse(&mobile, 603);
+    // Busy again: what was tried is not tried twice.
+    stage.t.call.expect_bye();
+    stage.t.leg.expect_bye();
+    let handoff = stage.t.world.assert_ended("handed_back");
+    assert_eq!(handoff.attempts.len(), 4);
+    let expected =
+        ["causes refer refused -> invite", "causes invite busy -> mobile", "mobile invite busy -> bye"];
+    assert_eq!(stage.told(), expected);
+    stage.t.world.assert_empty();
+}
+
+#[test]
+fn a_cause_that_hangs_up() {
+    let stage = begin("causes");
+    stage.refuse_refer(480);
+    stage.t.call.expect_bye();
+    stage.t.leg.expect_bye();
+    stage.t.world.assert_ended("failed");
+    assert_eq!(stage.t.world.complaints(), (1, 1));
+    stage.t.world.assert_empty();
+}
+
+#[test]
+fn a_destinations_own_steps_come_before_those_that_led_to_it() {
+    let stage = begin("nested");
+    let first = stage.desk.expect_call();
+    stage.refuse(&first, 480);
+    let picky = stage.desk.expect_call();
+    assert_eq!(picky.invite().uri(), "sip:picky@10.0.0.30");
+    stage.refuse(&picky, 486);
+    let last = stage.desk.expect_call();
+    assert_eq!(last.invite().uri(), "sip:last@10.0.0.30");
+    stage.refuse(&last, 486);
+    let mobile = stage.mobile.expect_call();
+    stage.joined(&mobile, true);
+    let expected =
+        ["nested invite no_answer -> picky", "picky invite busy -> last", "last invite busy -> mobile"];
+    assert_eq!(stage.told(), expected);
+}
+
+#[test]
+fn unknown_is_followed_only_where_it_is_named() {
+    let stage = begin("ladder");
+    let refer = stage.t.call.expect("REFER");
+    stage.t.call.reply(&refer, 202);
+    stage.t.world.advance(s(61));
+    stage.t.world.assert_ended("unknown");
+    stage.desk.expect_silence(s(1));
+    stage.t.caller_hangs_up();
+    stage.t.world.assert_empty();
+}
+
+#[test]
+fn unknown_goes_on_where_it_is_named() {
+    let stage = begin("brave");
+    let refer = stage.t.call.expect("REFER");
+    stage.t.call.reply(&refer, 202);
+    stage.t.world.advance(s(61));
+    let target = stage.desk.expect_call();
+    stage.joined(&target, true);
+    assert_eq!(stage.told(), ["brave refer unknown -> invite"]);
+}
+
+#[test]
+fn a_late_success_takes_back_what_is_tried_since() {
+    let stage = begin("brave");
+    let refer = stage.t.call.expect("REFER");
+    stage.t.call.reply(&refer, 202);
+    stage.t.world.advance(s(61));
+    let target = stage.desk.expect_call();
+    target.reply(&target.invite(), 180);
+    stage.t.call.notify_ok(OK, "terminated");
+    let cancel = target.expect("CANCEL");
+    target.reply(&cancel, 200);
+    target.reply(&target.invite(), 487);
+    target.expect("ACK");
+    stage.t.both_get_bye();
+    let handoff = stage.t.world.assert_ended("succeeded");
+    assert_eq!(handoff.proof.map(|p| p.as_str()), Some("reported"));
+    assert_eq!(handoff.cause, None);
+    assert_eq!(handoff.attempts[0].final_status, Some(200));
+    assert_eq!(handoff.attempts[0].cause, None);
+    assert!(handoff.attempts.iter().all(|attempt| attempt.ended_at.is_some()));
+    stage.t.world.assert_empty();
+}
+
+#[test]
+fn a_late_202_counts_as_well_and_its_refer_is_waited_for_again() {
+    let stage = begin("brave");
+    let refer = stage.t.call.expect("REFER");
+    stage.t.world.advance(s(9));
+    let target = stage.desk.expect_call();
+    target.reply(&target.invite(), 180);
+    stage.t.call.reply(&refer, 202);
+    let cancel = target.expect("CANCEL");
+    target.reply(&cancel, 200);
+    target.reply(&target.invite(), 487);
+    target.expect("ACK");
+    stage.t.world.assert_running();
+    // It fails after all: the next step that was not tried yet, which is the agent.
+    stage.t.call.notify_ok("SIP/2.0 486 Busy Here\r\n", "terminated");
+    stage.t.world.advance(ms(500));
+    let handoff = stage.t.world.assert_ended("returned");
+    assert_eq!(handoff.attempts[0].final_status, Some(486));
+    stage.t.caller_hangs_up();
+    stage.t.world.assert_empty();
+}
+
+#[test]
+fn once_the_caller_is_being_joined_a_late_result_changes_nothing() {
+    let stage = begin("brave");
+    let refer = stage.t.call.expect("REFER");
+    stage.t.call.reply(&refer, 202);
+    stage.t.world.advance(s(61));
+    let target = stage.desk.expect_call();
+    target.answer(&target.invite(), &sdp("target", 1));
+    target.expect("ACK");
+    let offer = stage.t.call.expect("INVITE");
+    stage.t.call.notify_ok(OK, "terminated");
+    stage.t.call.answer(&offer, &sdp("pbx", 1));
+    stage.t.call.expect("ACK");
+    stage.t.leg.expect_bye();
+    let handoff = stage.t.world.assert_ended("succeeded");
+    assert_eq!(handoff.proof.map(|p| p.as_str()), Some("proven"));
+    stage.t.call.hang_up();
+    target.expect_bye();
+    stage.t.world.assert_empty();
+}
+
+#[test]
+fn the_first_refer_succeeds_while_the_second_is_out() {
+    let stage = begin("brave-mobile");
+    let refer = stage.t.call.expect("REFER");
+    stage.t.call.reply(&refer, 202);
+    stage.t.world.advance(s(61));
+    let second = stage.t.call.expect("REFER");
+    assert!(second.header("Refer-To").contains("sip:me@10.0.0.31"));
+    stage.t.call.reply(&second, 202);
+    let event = format!("refer;id={}", refer.cseq().0);
+    stage.t.call.notify_event(&event, OK, "terminated");
+    stage.t.call.expect(200);
+    stage.t.both_get_bye();
+    let handoff = stage.t.world.assert_ended("succeeded");
+    assert_eq!(handoff.attempts[0].cause, None);
+    stage.t.world.assert_empty();
+}
+
+#[test]
+fn when_the_time_is_up_only_what_ends_the_handoff_is_done() {
+    let stage = begin("short");
+    let target = stage.desk.expect_call();
+    target.reply(&target.invite(), 180);
+    let cancel = target.expect_within("CANCEL", s(11));
+    target.reply(&cancel, 200);
+    target.reply(&target.invite(), 487);
+    target.expect("ACK");
+    stage.t.call.expect_bye();
+    stage.t.leg.expect_bye();
+    stage.t.world.assert_ended("handed_back");
+    assert_eq!(stage.told(), ["short invite no_answer -> bye"]);
+    stage.t.world.assert_empty();
+}
+
+#[test]
+fn proof_is_required() {
+    let stage = begin("proof");
+    let target = stage.desk.expect_call();
+    stage.refuse(&target, 503);
+    let again = stage.desk.expect_call();
+    stage.joined(&again, true);
+    // A method that proves nothing cannot be named either.
+    let t = Talking::with(&config());
+    let request = HandoffRequest {
+        destination: Some("proof".into()),
+        method: Some("refer".into()),
+        ..HandoffRequest::default()
+    };
+    let refused = t.world.try_handoff(request);
+    assert!(format!("{refused:?}").contains("proves nothing"), "{refused:?}");
+    t.caller_hangs_up();
+    t.world.assert_empty();
+}
+
+#[test]
+fn a_route_that_was_named_goes_along_the_methods() {
+    let config = config().agent_key("may_route = [\"sip:*@10.0.0.30\"]");
+    let t = Talking::with(&config);
+    let desk = t.world.peer("desk", DESK);
+    t.world.handoff_with(HandoffRequest {
+        destination: Some("ladder".into()),
+        route: Some("sip:special@10.0.0.30".into()),
+        ..HandoffRequest::default()
+    });
+    let refer = t.call.expect("REFER");
+    assert!(refer.header("Refer-To").contains("sip:special@10.0.0.30"));
+    t.call.reply(&refer, 403);
+    let target = desk.expect_call();
+    assert_eq!(target.invite().uri(), "sip:special@10.0.0.30");
+    target.answer(&target.invite(), &sdp("desk", 1));
+    target.expect("ACK");
+    let offer = t.call.expect("INVITE");
+    t.call.answer(&offer, &sdp("pbx", 1));
+    t.call.expect("ACK");
+    t.leg.expect_bye();
+    t.call.hang_up();
+    target.expect_bye();
+    t.world.assert_empty();
+}
+
+#[test]
+fn variables_stay_those_of_the_decision() {
+    let table = r#"
+[destination.fixed]
+method = "invite"
+route = "sip:desk@10.0.0.30"
+on_failure = ["mobile-with"]
+[destination.mobile-with]
+method = "invite"
+route = "sip:me@10.0.0.31"
+[destination.mobile-with.headers]
+X-Account = "$account"
+"#;
+    let t = Talking::with(&config().destination(table));
+    let (desk, mobile) = (t.world.peer("desk", DESK), t.world.peer("mobile", MOBILE));
+    let variables = [("account".to_owned(), "1".to_owned())].into();
+    t.world.handoff_with(HandoffRequest {
+        destination: Some("fixed".into()),
+        variables,
+        ..HandoffRequest::default()
+    });
+    let target = desk.expect_call();
+    let call = t.world.call_id();
+    let variables = [("account".to_owned(), Some("2".to_owned()))].into();
+    t.world.command(crate::common::Command::SetVariables { call, variables });
+    target.reply(&target.invite(), 486);
+    target.expect("ACK");
+    let next = mobile.expect_call();
+    assert_eq!(next.invite().header("X-Account"), "1");
+    next.reply(&next.invite(), 486);
+    next.expect("ACK");
+    t.world.advance(ms(500));
+    t.world.assert_ended("returned");
+    t.caller_hangs_up();
+    t.world.assert_empty();
+}
+
+#[test]
+fn before_the_answer_a_ladder_tries_destinations() {
+    let world = crate::common::World::with(&config().agent_key("fallback = \"ladder\""));
+    let (pbx, agent) =
+        (world.peer("pbx", crate::common::peer::PBX), world.peer("agent", crate::common::peer::AGENT));
+    let (desk, mobile) = (world.peer("desk", DESK), world.peer("mobile", MOBILE));
+    let call = pbx.invite(crate::common::peer::NUMBER);
+    let leg = agent.expect_call();
+    leg.reply(&leg.invite(), 503);
+    leg.expect("ACK");
+    // Its REFER is an INVITE before the answer, and so the step `invite` has been tried with it.
+    let target = desk.expect_call();
+    target.reply(&target.invite(), 180);
+    let early = call.expect(180);
+    target.reply(&target.invite(), 486);
+    target.expect("ACK");
+    let next = mobile.expect_call();
+    next.reply(&next.invite(), 180);
+    let ringing = call.expect(180);
+    assert_ne!(early.to_tag(), ringing.to_tag(), "another party");
+    next.answer(&next.invite(), &sdp("mobile", 1));
+    next.expect("ACK");
+    let ok = call.expect(200);
+    call.ack(&ok);
+    world.assert_ended("succeeded");
+    call.hang_up();
+    next.expect_bye();
+    world.assert_empty();
+}

@@ -17,3 +17,4 @@ mod phones;
 mod proxy;
 mod refer;
 mod rehearsal;
+mod scenario;

@@ -13,6 +13,8 @@ use std::sync::atomic::{AtomicU16, Ordering};
 use std::thread;
 use std::time::{Duration, Instant, SystemTime};
 
+use crate::scenario;
+
 pub const PBX: &str = "127.0.0.2";
 pub const AGENT: &str = "127.0.0.3";
 pub const DESK: &str = "127.0.0.4";
@@ -137,6 +139,8 @@ pub struct Script<'a> {
     transport: &'a str,
     status: &'a str,
     keys: Vec<(&'a str, &'a str)>,
+    /// The port of the audio, which is not its transport's: nobody sends any.
+    audio: &'a str,
 }
 
 impl<'a> Script<'a> {
@@ -153,6 +157,7 @@ impl<'a> Script<'a> {
             transport: "u1",
             status: "",
             keys: Vec::new(),
+            audio: "40000",
         }
     }
 
@@ -164,7 +169,8 @@ impl<'a> Script<'a> {
         to: SocketAddr,
         number: &'a str,
     ) -> Script<'a> {
-        Script { to: Some(to), number, contact: format!("pbx@{at}"), ..Script::callee(dir, scenario, at) }
+        let contact = format!("pbx@{at}");
+        Script { to: Some(to), number, contact, audio: "30000", ..Script::callee(dir, scenario, at) }
     }
 
     /// Gives a value for `[name]` in the scenario.
@@ -213,10 +219,7 @@ impl<'a> Script<'a> {
     /// SIPp reads the code of a response when it loads the scenario, so `[status]` is filled in before; all other
     /// values are SIPp's own keys.
     fn scenario_text(&self) -> String {
-        let path = Path::new(env!("CARGO_MANIFEST_DIR"))
-            .join("tests/interop/scenarios")
-            .join(format!("{}.xml", self.scenario));
-        let text = fs::read_to_string(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
+        let text = scenario::read(self.scenario);
         assert_eq!(
             text.contains("[status]"),
             !self.status.is_empty(),
@@ -235,7 +238,7 @@ impl<'a> Script<'a> {
             .args(["-i", &self.at.ip().to_string(), "-p", &self.at.port().to_string(), "-t", self.transport])
             .args(["-cp", &free_address("127.0.0.1").port().to_string()])
             .args(["-trace_msg", "-message_file", "messages", "-trace_err", "-error_file", "errors"])
-            .args(["-key", "contact", &self.contact]);
+            .args(["-key", "contact", &self.contact, "-key", "audio", self.audio]);
         for (name, value) in &self.keys {
             sipp.args(["-key", name, value]);
         }

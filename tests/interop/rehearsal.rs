@@ -7,24 +7,36 @@ use crate::house::NUMBER;
 use crate::peers::{AGENT, PBX, PROXY, Script, baresip, free_address, kamailio};
 
 /// Caller and callee talk to each other directly.
-fn play(caller: &str, callee: &str, status: &str) {
+fn play(caller: &str, callee: &str) {
+    play_with(caller, callee, |caller, callee| (caller, callee));
+}
+
+/// The same, with what their scenarios want to be told.
+fn play_with(
+    caller: &str,
+    callee: &str,
+    told: impl for<'a> Fn(Script<'a>, Script<'a>) -> (Script<'a>, Script<'a>),
+) {
     let dir = tempfile::tempdir().expect("a temporary folder");
     let (from, to) = (free_address(PBX), free_address(AGENT));
-    let callee = Script::callee(dir.path(), callee, to).status(status).start();
-    let caller = Script::caller(dir.path(), caller, from, to, NUMBER).start();
+    let caller = Script::caller(dir.path(), caller, from, to, NUMBER);
+    let (caller, callee) = told(caller, Script::callee(dir.path(), callee, to));
+    let (callee, caller) = (callee.start(), caller.start());
     caller.finish();
     callee.finish();
 }
 
 #[test]
 fn plain_calls_fit_together() {
-    play("caller_hangs_up", "callee_answers", "");
-    play("caller_waits", "callee_hangs_up", "");
-    play("caller_cancels", "callee_rings", "");
-    play("caller_meets_busy", "callee_refuses", "486 Busy Here");
-    play("caller_asks_more", "callee_listens", "");
-    play("caller_offers_late", "callee_offers", "");
-    play("caller_waits", "agent_leaves_a_word", "");
+    play("caller_hangs_up", "callee_answers");
+    play("caller_waits", "callee_hangs_up");
+    play("caller_cancels", "callee_rings");
+    play_with("caller_is_refused", "callee_refuses", |caller, callee| {
+        (caller.status("486"), callee.status("486 Busy Here"))
+    });
+    play("caller_asks_more", "callee_listens");
+    play("caller_offers_late", "callee_offers");
+    play("caller_waits", "agent_leaves_a_word");
 }
 
 #[test]
@@ -32,7 +44,8 @@ fn referrals_fit_together() {
     let dir = tempfile::tempdir().expect("a temporary folder");
     for sipfrag in ["200 OK", "486 Busy Here"] {
         let (from, to) = (free_address(PBX), free_address(AGENT));
-        let stand_in = Script::callee(dir.path(), "stand_in_refers", to).start();
+        let stand_in =
+            Script::callee(dir.path(), "stand_in_refers", to).key("refer_to", "desk@127.0.0.4").start();
         let caller =
             Script::caller(dir.path(), "caller_follows_refer", from, to, NUMBER).key("sipfrag", sipfrag);
         caller.start().finish();

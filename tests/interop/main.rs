@@ -10,6 +10,7 @@
 #![allow(unreachable_pub)] // A test has no outside to export to.
 
 mod agent;
+mod bridge;
 mod calls;
 mod house;
 mod peers;
@@ -18,3 +19,4 @@ mod proxy;
 mod refer;
 mod rehearsal;
 mod scenario;
+mod wire;

@@ -126,6 +126,7 @@ pub struct Sipp {
     process: Process,
     dir: PathBuf,
     scenario: String,
+    at: SocketAddr,
 }
 
 /// What a SIPp is to do; `start` sets it going.
@@ -141,6 +142,7 @@ pub struct Script<'a> {
     keys: Vec<(&'a str, &'a str)>,
     /// The port of the audio, which is not its transport's: nobody sends any.
     audio: &'a str,
+    calls: &'a str,
 }
 
 impl<'a> Script<'a> {
@@ -158,6 +160,7 @@ impl<'a> Script<'a> {
             status: "",
             keys: Vec::new(),
             audio: "40000",
+            calls: "1",
         }
     }
 
@@ -191,6 +194,24 @@ impl<'a> Script<'a> {
         self
     }
 
+    /// Where it wants its audio, if not where every callee (40000) or caller (30000) does.
+    pub fn audio(mut self, port: &'a str) -> Self {
+        self.audio = port;
+        self
+    }
+
+    /// It takes two calls, if they come one after the other or at the same time: its scenario is played for each.
+    pub fn twice(mut self) -> Self {
+        self.calls = "2";
+        self
+    }
+
+    /// Sends what it sends to another address than the one it calls.
+    pub fn through(mut self, wire: SocketAddr) -> Self {
+        self.to = Some(wire);
+        self
+    }
+
     pub fn over_tcp(mut self) -> Self {
         self.transport = "t1";
         self.contact.push_str(";transport=tcp");
@@ -213,7 +234,7 @@ impl<'a> Script<'a> {
         if self.to.is_none() {
             await_bound(self.at, &mut process, &dir);
         }
-        Sipp { process, dir, scenario: self.scenario.to_owned() }
+        Sipp { process, dir, scenario: self.scenario.to_owned(), at: self.at }
     }
 
     /// SIPp reads the code of a response when it loads the scenario, so `[status]` is filled in before; all other
@@ -234,11 +255,20 @@ impl<'a> Script<'a> {
         if let Some(to) = self.to {
             sipp.arg(to.to_string()).args(["-s", self.number]);
         }
-        sipp.args(["-sf", "scenario.xml", "-nostdin", "-m", "1", "-timeout", SIPP_LIMIT, "-timeout_error"])
-            .args(["-i", &self.at.ip().to_string(), "-p", &self.at.port().to_string(), "-t", self.transport])
-            .args(["-cp", &free_address("127.0.0.1").port().to_string()])
-            .args(["-trace_msg", "-message_file", "messages", "-trace_err", "-error_file", "errors"])
-            .args(["-key", "contact", &self.contact, "-key", "audio", self.audio]);
+        sipp.args([
+            "-sf",
+            "scenario.xml",
+            "-nostdin",
+            "-m",
+            self.calls,
+            "-timeout",
+            SIPP_LIMIT,
+            "-timeout_error",
+        ])
+        .args(["-i", &self.at.ip().to_string(), "-p", &self.at.port().to_string(), "-t", self.transport])
+        .args(["-cp", &free_address("127.0.0.1").port().to_string()])
+        .args(["-trace_msg", "-message_file", "messages", "-trace_err", "-error_file", "errors"])
+        .args(["-key", "contact", &self.contact, "-key", "audio", self.audio]);
         for (name, value) in &self.keys {
             sipp.args(["-key", name, value]);
         }
@@ -262,9 +292,47 @@ impl Sipp {
         Transcript::parse(&self.scenario, &messages)
     }
 
+    /// Waits until the peer has got a request or response that begins so, and so many of them.
+    pub fn await_received(&self, start: &str, count: usize) {
+        eventually(&format!("{} got {count} {start}", self.scenario), || {
+            (self.so_far().all_received(start).len() >= count).then_some(())
+        });
+    }
+
+    /// Waits until the peer has sent one.
+    pub fn await_sent(&self, start: &str) {
+        eventually(&format!("{} has sent {start}", self.scenario), || {
+            (!self.so_far().all_sent(start).is_empty()).then_some(())
+        });
+    }
+
+    /// Lets a scenario go on that waits for it with `<recv request="CUE"/>`, at the moment that the test wants. It is a
+    /// datagram in the peer's own call, which repeats the headers of what came last: that is still what is answered.
+    pub fn cue(&self) {
+        let so_far = self.so_far();
+        let last = so_far.messages.iter().rfind(|message| message.direction == Direction::Received);
+        let last = last.unwrap_or_else(|| panic!("{} has got nothing yet", self.scenario));
+        let mut cue = format!("CUE sip:{} SIP/2.0\r\n", self.at);
+        for (name, value) in &last.headers {
+            if !name.starts_with("Content-") {
+                cue.push_str(&format!("{name}: {value}\r\n"));
+            }
+        }
+        cue.push_str("Content-Length: 0\r\n\r\n");
+        let socket = UdpSocket::bind("127.0.0.1:0").expect("a free port");
+        socket.send_to(cue.as_bytes(), self.at).expect("loopback takes a datagram");
+    }
+
     /// What was seen so far.
     pub fn so_far(&self) -> Transcript {
         Transcript::parse(&self.scenario, &fs::read_to_string(self.dir.join("messages")).unwrap_or_default())
+    }
+}
+
+/// Waits until each of these is through.
+pub fn finish(peers: impl IntoIterator<Item = Sipp>) {
+    for peer in peers {
+        peer.finish();
     }
 }
 
@@ -297,10 +365,19 @@ impl Transcript {
         Transcript { scenario: scenario.to_owned(), messages: records.filter_map(Message::parse).collect() }
     }
 
+    fn all(&self, direction: Direction, start: &str) -> Vec<&Message> {
+        let such = |m: &&Message| m.direction == direction && m.start.starts_with(start);
+        self.messages.iter().filter(such).collect()
+    }
+
     /// Every received request or response whose first line begins so: `REFER`, `SIP/2.0 202`.
     pub fn all_received(&self, start: &str) -> Vec<&Message> {
-        let received = |m: &&Message| m.direction == Direction::Received && m.start.starts_with(start);
-        self.messages.iter().filter(received).collect()
+        self.all(Direction::Received, start)
+    }
+
+    /// Every sent one.
+    pub fn all_sent(&self, start: &str) -> Vec<&Message> {
+        self.all(Direction::Sent, start)
     }
 
     /// The first of them; there must be one.
@@ -311,8 +388,8 @@ impl Transcript {
 
     /// The first sent message whose first line begins so.
     pub fn sent(&self, start: &str) -> &Message {
-        let sent = |m: &&Message| m.direction == Direction::Sent && m.start.starts_with(start);
-        self.messages.iter().find(sent).unwrap_or_else(|| panic!("{} sent no {start}", self.scenario))
+        let found = self.all_sent(start).into_iter().next();
+        found.unwrap_or_else(|| panic!("{} sent no {start}", self.scenario))
     }
 }
 

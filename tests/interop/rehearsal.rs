@@ -4,7 +4,8 @@ use std::net::UdpSocket;
 use std::time::Duration;
 
 use crate::house::NUMBER;
-use crate::peers::{AGENT, PBX, PROXY, Script, baresip, free_address, kamailio};
+use crate::peers::{AGENT, PBX, PROXY, Script, baresip, finish, free_address, kamailio};
+use crate::wire::Wire;
 
 /// Caller and callee talk to each other directly.
 fn play(caller: &str, callee: &str) {
@@ -37,6 +38,9 @@ fn plain_calls_fit_together() {
     play("caller_asks_more", "callee_listens");
     play("caller_offers_late", "callee_offers");
     play("caller_waits", "agent_leaves_a_word");
+    play_with("caller_is_refused", "callee_redirects", |caller, callee| {
+        (caller.status("302"), callee.key("elsewhere", "desk@127.0.0.4"))
+    });
 }
 
 #[test]
@@ -67,6 +71,36 @@ fn a_call_over_tcp_fits_together() {
     let caller = Script::caller(dir.path(), "caller_waits", from, to, NUMBER).over_tcp().start();
     caller.finish();
     callee.finish();
+}
+
+#[test]
+fn early_media_fits_together() {
+    let dir = tempfile::tempdir().expect("a temporary folder");
+    let (from, to) = (free_address(PBX), free_address(AGENT));
+    let callee = Script::callee(dir.path(), "callee_is_reliable", to).start();
+    let caller = Script::caller(dir.path(), "caller_wants_it_reliable", from, to, NUMBER).start();
+    caller.await_sent("ACK");
+    caller.cue();
+    finish([caller, callee]);
+
+    let (from, to) = (free_address(PBX), free_address(AGENT));
+    let callee = Script::callee(dir.path(), "callee_answers_on_cue", to).start();
+    let caller = Script::caller(dir.path(), "caller_hangs_up", from, to, NUMBER).start();
+    caller.await_received("SIP/2.0 183", 1);
+    callee.cue();
+    finish([caller, callee]);
+}
+
+#[test]
+fn the_wire_loses_one_datagram_and_no_more() {
+    let dir = tempfile::tempdir().expect("a temporary folder");
+    let (from, at, to) = (free_address(PBX), free_address(PROXY), free_address(AGENT));
+    let wire = Wire::lay(at, to, "ACK ");
+    let callee = Script::callee(dir.path(), "callee_hangs_up", to).start();
+    let caller = Script::caller(dir.path(), "caller_waits", from, at, NUMBER).start();
+    let (caller, callee) = (caller.finish(), callee.finish());
+    wire.assert_lost();
+    assert_eq!((caller.all_sent("ACK").len(), callee.all_received("ACK").len()), (2, 1));
 }
 
 #[test]

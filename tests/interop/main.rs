@@ -10,6 +10,7 @@
 #![allow(unreachable_pub)] // A test has no outside to export to.
 
 mod agent;
+mod attended;
 mod bridge;
 mod calls;
 mod house;

@@ -14,6 +14,7 @@ mod attended;
 mod bridge;
 mod calls;
 mod house;
+mod ladder;
 mod peers;
 mod phones;
 mod proxy;

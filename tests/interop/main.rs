@@ -13,6 +13,7 @@ mod agent;
 mod attended;
 mod bridge;
 mod calls;
+mod early;
 mod house;
 mod ladder;
 mod peers;

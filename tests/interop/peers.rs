@@ -434,8 +434,24 @@ impl Message {
     }
 }
 
-/// A baresip at `at` that answers by itself and needs no sound card; with `dial` it calls that URI when it is up.
-pub fn baresip(at: SocketAddr, dial: Option<&str>, dir: &Path) -> Process {
+/// A running baresip.
+pub struct Phone {
+    _process: Process,
+    log: PathBuf,
+}
+
+impl Phone {
+    /// Waits until it has said so, and so many times: "Call established", "session closed".
+    pub fn await_said(&self, what: &str, times: usize) {
+        eventually(&format!("baresip says {times} times: {what}"), || {
+            let log = fs::read(&self.log).ok()?;
+            (String::from_utf8_lossy(&log).matches(what).count() >= times).then_some(())
+        });
+    }
+}
+
+/// A baresip of `user` at `at` that answers by itself and needs no sound card; with `dial` it calls that URI when it is up.
+pub fn baresip(user: &str, at: SocketAddr, dial: Option<&str>, dir: &Path) -> Phone {
     let dir = dir.join(format!("baresip-{at}"));
     fs::create_dir_all(&dir).expect("the test's folder can be written");
     let modules = ["/usr/lib/baresip/modules", "/usr/lib/x86_64-linux-gnu/baresip/modules"]
@@ -448,7 +464,7 @@ pub fn baresip(at: SocketAddr, dial: Option<&str>, dir: &Path) -> Process {
          module_app account.so\nmodule_app menu.so\ncall_local_timeout 15\ncall_max_calls 4\n",
         ip = at.ip(),
     );
-    let account = format!("<sip:booking@{at};transport=udp>;regint=0;answermode=auto;audio_codecs=PCMU\n");
+    let account = format!("<sip:{user}@{at};transport=udp>;regint=0;answermode=auto;audio_codecs=PCMU\n");
     for (name, text) in [("config", config), ("accounts", account), ("contacts", String::new())] {
         fs::write(dir.join(name), text).expect("the test's folder can be written");
     }
@@ -459,7 +475,7 @@ pub fn baresip(at: SocketAddr, dial: Option<&str>, dir: &Path) -> Process {
     }
     let mut process = Process::start(command, "baresip", &dir, "baresip-core");
     await_bound(at, &mut process, &dir);
-    process
+    Phone { _process: process, log: dir.join("baresip.log") }
 }
 
 /// A Kamailio at `at` that record-routes: new calls go to `upstream`, requests inside a dialog only where their route set

@@ -136,13 +136,13 @@ fn the_proxy_keeps_itself_in_the_path_and_wants_a_route_set() {
 fn the_phone_answers_and_the_phone_dials() {
     let dir = tempfile::tempdir().expect("a temporary folder");
     let (phone_at, pbx) = (free_address(AGENT), free_address(PBX));
-    let phone = baresip(phone_at, None, dir.path());
+    let phone = baresip("booking", phone_at, None, dir.path());
     Script::caller(dir.path(), "caller_hangs_up", pbx, phone_at, "booking").start().finish();
     drop(phone);
 
     let (phone_at, callee_at) = (free_address(PBX), free_address(AGENT));
     let callee = Script::callee(dir.path(), "callee_hangs_up", callee_at).start();
-    let phone = baresip(phone_at, Some(&format!("sip:{NUMBER}@{callee_at}")), dir.path());
+    let phone = baresip("ann", phone_at, Some(&format!("sip:{NUMBER}@{callee_at}")), dir.path());
     callee.finish();
     drop(phone);
 }

@@ -146,13 +146,101 @@ fn so_does_silence() {
 }
 
 #[test]
-fn a_target_that_hangs_up_before_the_refer_is_answered() {
+fn a_target_that_hangs_up_before_the_refer_is_refused() {
+    let (t, _desk, target, refer) = referred();
+    target.hang_up();
+    t.world.assert_running();
+    t.call.reply(&refer, 603);
+    t.world.advance(ms(500));
+    let handoff = t.world.assert_ended("returned");
+    assert_eq!((handoff.attempts.len(), handoff.cause.as_deref()), (1, Some("refused")));
+    assert_eq!(t.world.complaints(), (1, 0));
+    t.caller_hangs_up();
+    t.world.assert_empty();
+}
+
+/// Replaced is replaced: the target's BYE comes from somewhere else than the 202, and may be faster.
+#[test]
+fn the_targets_bye_may_overtake_the_202() {
     let (t, _desk, target, refer) = referred();
     target.hang_up();
     t.world.advance(ms(500));
+    t.call.reply(&refer, 202);
+    t.world.assert_running();
+    t.call.notify_ok(OK, "terminated");
+    t.both_get_bye();
+    proven(&t);
+    t.world.assert_empty();
+}
+
+/// So early a BYE can as well be somebody's who had enough: by itself it proves nothing.
+#[test]
+fn a_bye_that_overtook_the_202_is_no_proof_where_nothing_is_reported() {
+    let (t, _desk, target, refer) = referred();
+    target.hang_up();
+    t.call.reply(&refer, 202);
+    t.world.advance(s(59));
+    t.world.assert_running();
+    t.world.advance(s(1));
+    let handoff = t.world.assert_ended("unknown");
+    assert_eq!(handoff.proof.map(|p| p.as_str()), Some("accepted"));
+    t.caller_hangs_up();
+    t.world.assert_empty();
+}
+
+#[test]
+fn a_target_that_hangs_up_and_a_refer_that_is_never_answered() {
+    let (t, _desk, target, _refer) = referred();
+    target.hang_up();
+    t.world.advance(s(8));
+    let handoff = t.world.assert_ended("unknown");
+    assert_eq!((handoff.proof, handoff.attempts[0].status), (None, Some(408)));
+    t.caller_hangs_up();
+    t.world.assert_empty();
+}
+
+#[test]
+fn a_target_that_hangs_up_while_a_glare_is_waited_out() {
+    let (t, _desk, target, refer) = referred();
+    t.call.reply(&refer, 491);
+    target.hang_up();
+    t.world.advance(s(3));
     let handoff = t.world.assert_ended("returned");
     assert_eq!(handoff.cause.as_deref(), Some("failed"));
-    t.call.reply(&refer, 603);
+    t.caller_hangs_up();
+    t.world.assert_empty();
+}
+
+/// The desk that hears nothing hangs up while the caller's side still calls it: to take that for success would end the
+/// caller's call.
+#[test]
+fn the_targets_bye_is_no_proof_where_a_report_is_due() {
+    let (t, _desk, target, refer) = referred();
+    t.call.reply(&refer, 202);
+    t.call.notify_ok("SIP/2.0 100 Trying\r\n", "active");
+    target.hang_up();
+    t.world.advance(s(10));
+    t.world.assert_running();
+    t.call.notify_ok("SIP/2.0 486 Busy Here\r\n", "terminated");
+    t.world.advance(ms(500));
+    let handoff = t.world.assert_ended("returned");
+    assert_eq!((handoff.attempts[0].final_status, handoff.cause.as_deref()), (Some(486), Some("busy")));
+    t.caller_hangs_up();
+    t.world.assert_empty();
+}
+
+#[test]
+fn nor_is_it_where_the_report_begins_after_it_and_never_ends() {
+    let (t, _desk, target, refer) = referred();
+    t.call.reply(&refer, 202);
+    target.hang_up();
+    t.world.advance(s(1));
+    t.call.notify_ok("SIP/2.0 180 Ringing\r\n", "active");
+    t.world.advance(s(59));
+    t.world.assert_running();
+    t.world.advance(s(1));
+    let handoff = t.world.assert_ended("unknown");
+    assert_eq!(handoff.proof.map(|p| p.as_str()), Some("accepted"));
     t.caller_hangs_up();
     t.world.assert_empty();
 }

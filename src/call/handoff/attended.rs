@@ -1,5 +1,8 @@
 //! The target has answered, and the caller's side is asked to take its call over: REFER with Replaces (RFC 3891, RFC 5589
 //! §7). Target and agent stay as they are until that has worked.
+//!
+//! A target whose dialog is replaced ends it by BYE, and so does one that has had enough. Where the caller's side reports
+//! by NOTIFY, the report decides which it was. Where it does not, a BYE that came after the 2xx is taken for the former.
 
 use super::{Handoff, refer};
 use crate::call::context::Context;
@@ -20,8 +23,18 @@ pub(crate) struct Attempt {
     pub(crate) refer: refer::Attempt,
     /// None: its dialog with us is over.
     pub(crate) target: Option<LegId>,
-    /// The target's dialog was replaced; that is the proof, unless a NOTIFY says otherwise until then.
+    /// The target's dialog was replaced; that is the proof, unless a NOTIFY comes until then.
     replaced: Option<Time>,
+    report: Report,
+}
+
+/// What the caller's side has told by NOTIFY, short of the result.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Report {
+    /// Nothing.
+    Silent,
+    /// It is at it, and will tell how it ends.
+    Working,
 }
 
 /// What came of it.
@@ -54,7 +67,7 @@ impl Attempt {
     ) -> Result<Attempt, Cause> {
         handoff.progress(cx, HandoffState::Referring, None);
         let refer = refer::Attempt::with_replaces(cx, facts, handoff, caller, target)?;
-        Ok(Attempt { refer, target: Some(target), replaced: None })
+        Ok(Attempt { refer, target: Some(target), replaced: None, report: Report::Silent })
     }
 
     /// When something is due.
@@ -77,10 +90,12 @@ impl Attempt {
             {
                 self.target = None;
                 cx.release(leg);
-                if !self.refer.is_accepted() {
-                    return Verdict::Failed(Cause::Failed);
+                match self.report {
+                    _ if self.refer.is_to_be_sent() => return Verdict::Failed(Cause::Failed),
+                    Report::Silent if self.refer.is_accepted() => self.replaced = Some(cx.now.mono + GRACE),
+                    // What is told will decide, and the response, if that is to come yet.
+                    Report::Silent | Report::Working => {}
                 }
-                self.replaced = Some(cx.now.mono + GRACE);
                 Verdict::Wait
             }
             Event::Request { leg, request, .. } if Some(leg) == self.target => {
@@ -89,6 +104,9 @@ impl Attempt {
             }
             event => {
                 let verdict = self.refer.hear(cx, handoff, caller, event, message);
+                if matches!(event, Event::Notified { .. }) && verdict == refer::Verdict::Wait {
+                    (self.report, self.replaced) = (Report::Working, None);
+                }
                 self.judge(verdict)
             }
         }

@@ -154,6 +154,16 @@ impl Attempt {
         }
     }
 
+    /// Whether no REFER is out: it met a 491, and is to be sent again.
+    pub(crate) fn is_to_be_sent(&self) -> bool {
+        match self.state {
+            State::Glare { .. } => true,
+            State::Sent { .. } | State::Checking { .. } | State::Accepted { .. } | State::Left { .. } => {
+                false
+            }
+        }
+    }
+
     /// The peer hung up after the 2xx: the record stays open for a NOTIFY.
     pub(crate) fn left(&mut self) {
         match self.state {

@@ -354,3 +354,50 @@ fn before_the_answer_the_target_is_simply_called() {
     target.expect_bye();
     world.assert_empty();
 }
+
+/// A target that has answered on a trunk whose 200 in a NOTIFY says no more than that it has begun.
+fn referred_where_a_200_proves_nothing() -> (Talking, Leg) {
+    let t = Talking::with(&config().trunk_key("notify_200 = \"accepted\""));
+    let desk = t.world.peer("desk", DESK);
+    t.world.handoff("desk");
+    let target = desk.expect_call();
+    target.answer(&target.invite(), &sdp("desk", 1));
+    target.expect("ACK");
+    let refer = t.call.expect("REFER");
+    t.call.reply(&refer, 202);
+    (t, target)
+}
+
+#[test]
+fn a_200_that_proves_nothing_waits_for_the_targets_bye() {
+    let (t, target) = referred_where_a_200_proves_nothing();
+    t.call.notify_ok("SIP/2.0 100 Trying\r\n", "active");
+    t.call.notify_ok(OK, "terminated");
+    // The caller is on its way and must not be re-INVITEd.
+    t.pbx.expect_silence(s(3));
+    target.hang_up();
+    t.both_get_bye();
+    proven(&t);
+    t.world.assert_empty();
+}
+
+#[test]
+fn and_is_enough_after_it() {
+    let (t, target) = referred_where_a_200_proves_nothing();
+    t.call.notify_ok("SIP/2.0 100 Trying\r\n", "active");
+    target.hang_up();
+    t.world.advance(s(3));
+    t.call.notify_ok(OK, "terminated");
+    t.both_get_bye();
+    proven(&t);
+    t.world.assert_empty();
+}
+
+#[test]
+fn without_that_bye_the_two_are_joined() {
+    let (t, target) = referred_where_a_200_proves_nothing();
+    t.call.notify_ok(OK, "terminated");
+    t.world.advance(s(60));
+    bridged(&t, &target);
+    assert_eq!(t.world.complaints(), (1, 0));
+}

@@ -3,6 +3,7 @@
 //!
 //! A target whose dialog is replaced ends it by BYE, and so does one that has had enough. Where the caller's side reports
 //! by NOTIFY, the report decides which it was. Where it does not, a BYE that came after the 2xx is taken for the former.
+//! A 200 that by itself proves nothing (the profile says so) is proof together with the BYE, whichever comes first.
 
 use super::{Handoff, refer};
 use crate::call::context::Context;
@@ -35,6 +36,8 @@ enum Report {
     Silent,
     /// It is at it, and will tell how it ends.
     Working,
+    /// A 2xx that proves nothing by itself.
+    Begun,
 }
 
 /// What came of it.
@@ -92,6 +95,7 @@ impl Attempt {
                 cx.release(leg);
                 match self.report {
                     _ if self.refer.is_to_be_sent() => return Verdict::Failed(Cause::Failed),
+                    Report::Begun => return Verdict::Succeeded,
                     Report::Silent if self.refer.is_accepted() => self.replaced = Some(cx.now.mono + GRACE),
                     // What is told will decide, and the response, if that is to come yet.
                     Report::Silent | Report::Working => {}
@@ -104,8 +108,15 @@ impl Attempt {
             }
             event => {
                 let verdict = self.refer.hear(cx, handoff, caller, event, message);
-                if matches!(event, Event::Notified { .. }) && verdict == refer::Verdict::Wait {
-                    (self.report, self.replaced) = (Report::Working, None);
+                match (event, verdict) {
+                    (Event::Notified { .. }, refer::Verdict::Wait) => {
+                        (self.report, self.replaced) = (Report::Working, None);
+                    }
+                    (Event::Notified { news, .. }, refer::Verdict::Unknown(_)) if news.is_success() => {
+                        self.report = Report::Begun;
+                        return if self.target.is_none() { Verdict::Succeeded } else { Verdict::Wait };
+                    }
+                    _ => {}
                 }
                 self.judge(verdict)
             }

@@ -113,8 +113,7 @@ impl Talking {
     pub(crate) fn step(mut self, cx: &mut Context<'_>, facts: &mut Facts, stimulus: Stimulus<'_>) -> Phase {
         match stimulus {
             Stimulus::Leg(Event::Notified { refer, news, .. }, _) => {
-                let arrived =
-                    Some(refer) == self.late && news.status.is_some_and(|s| (200..300).contains(&s));
+                let arrived = Some(refer) == self.late && news.is_success();
                 if arrived {
                     self.end(cx, "moved: the result of the REFER came late")
                 } else {

@@ -582,5 +582,5 @@ fn speaks(event: Event, late: SentId) -> bool {
 
 /// Whether a NOTIFY says that the target has the caller.
 fn arrived(event: Event) -> bool {
-    matches!(event, Event::Notified { news, .. } if news.status.is_some_and(|s| (200..300).contains(&s)))
+    matches!(event, Event::Notified { news, .. } if news.is_success())
 }

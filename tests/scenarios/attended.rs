@@ -15,6 +15,10 @@ method = "attended"
 route = "sip:desk@10.0.0.30"
 [destination.desk.headers]
 X-Account = "4711"
+[destination.desk-by-any-means]
+method = "attended"
+route = "sip:desk@10.0.0.30"
+on_failure = ["invite", "agent"]
 "#;
 
 fn config() -> Config {
@@ -400,4 +404,51 @@ fn without_that_bye_the_two_are_joined() {
     t.world.advance(s(60));
     bridged(&t, &target);
     assert_eq!(t.world.complaints(), (1, 0));
+}
+
+/// A target that refuses the caller's session is called with a fresh one and joined at once: nobody is referred.
+#[test]
+fn what_is_joined_with_a_fresh_offer_is_an_invite() {
+    let t = Talking::with(&config());
+    let desk = t.world.peer("desk", DESK);
+    t.world.handoff("desk");
+    let target = desk.expect_call();
+    target.reply(&target.invite(), 488);
+    target.expect("ACK");
+    let asked = t.call.expect("INVITE");
+    t.call.answer(&asked, &sdp("pbx", 1));
+    let again = desk.expect_call();
+    again.answer(&again.invite(), &sdp("desk", 1));
+    again.expect("ACK");
+    t.call.expect("ACK");
+    t.leg.expect_bye();
+    let handoff = t.world.assert_ended("succeeded");
+    let told: Vec<_> = handoff.attempts.iter().map(|a| (&*a.method, a.status)).collect();
+    assert_eq!(told, [("attended", Some(488)), ("invite", Some(200))]);
+    t.call.hang_up();
+    again.expect_bye();
+    t.world.assert_empty();
+}
+
+/// The step `invite` would ring the desk once more, for a caller that has just refused it.
+#[test]
+fn a_target_that_was_bridged_in_vain_is_not_invited_again() {
+    let t = Talking::with(&config());
+    let desk = t.world.peer("desk", DESK);
+    t.world.handoff("desk-by-any-means");
+    let target = desk.expect_call();
+    target.answer(&target.invite(), &sdp("desk", 1));
+    target.expect("ACK");
+    let refer = t.call.expect("REFER");
+    t.call.reply(&refer, 603);
+    let offer = t.call.expect("INVITE");
+    t.call.reply(&offer, 488);
+    t.call.expect("ACK");
+    target.expect_bye();
+    t.world.advance(ms(500));
+    let handoff = t.world.assert_ended("returned");
+    assert_eq!(handoff.attempts.len(), 2);
+    desk.expect_silence(s(1));
+    t.caller_hangs_up();
+    t.world.assert_empty();
 }

@@ -112,6 +112,15 @@ impl Handoff {
         self.tried.push((Arc::clone(&self.course.destination.id), self.course.method));
     }
 
+    /// Whoever was called for another method is joined with the caller by Baton: an `invite` from here on, which has been
+    /// tried with that.
+    pub(crate) fn turn_to_invite(&mut self) {
+        if self.course.method != Method::Invite {
+            Arc::make_mut(&mut self.course).method = Method::Invite;
+            self.note_tried();
+        }
+    }
+
     /// A new attempt begins.
     pub(crate) fn attempt(
         &mut self,

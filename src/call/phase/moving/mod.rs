@@ -450,8 +450,8 @@ impl Moving {
             calling::Verdict::Failed { status: Some(488 | 606), cause }
                 if self.handoff.total > cx.now.mono =>
             {
-                let method = self.handoff.course.method.name();
-                self.handoff.attempt_failed(cx, cause, method);
+                self.handoff.attempt_failed(cx, cause, Method::Invite.name());
+                self.handoff.turn_to_invite();
                 self.attempt = Attempt::Fresh(Fresh::begin(cx, &self.handoff, self.conversation.caller));
                 self.phase()
             }
@@ -522,6 +522,7 @@ impl Moving {
         let answered = self.handoff.last().map(|attempt| attempt.sip_call_id.clone());
         self.late = late.map(|sent| Late { sent, place: self.handoff.place() });
         self.handoff.attempt_failed(cx, cause, Method::Invite.name());
+        self.handoff.turn_to_invite();
         self.handoff.attempt(cx, Method::Invite, HandoffState::Joining, answered.flatten());
         self.handoff.answered(200, "OK", crate::sip::Origin::Remote);
         self.attempt = Attempt::Joining(Join::begin(cx, &self.conversation, target));

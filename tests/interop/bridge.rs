@@ -200,6 +200,18 @@ fn a_desk_that_refuses_the_callers_session_is_offered_a_fresh_one() {
 }
 
 #[test]
+fn a_desk_that_declines_every_stream_is_no_place_for_the_caller() {
+    let house = house();
+    let (handoff, caller, desk) =
+        fails(&house, house.caller("caller_waits"), house.desk("callee_answers").audio("0"));
+    assert_fields!(handoff, { state: "returned", proof: null, cause: "failed" });
+    assert_eq!(attempts(&handoff), [("invite", 200, "failed")]);
+    assert!(caller.all_received("INVITE").is_empty());
+    bye_of(&desk);
+    house.close().assert_one_failure(&["cause=failed", "next=agent"]);
+}
+
+#[test]
 fn a_desk_may_send_the_caller_on_to_where_the_table_goes() {
     let house = House::built(Plan { table: table_with_mobile(INVITE), ..Plan::default() });
     let agent = house.agent("callee_answers").start();

@@ -636,6 +636,36 @@ fn a_target_that_answers_without_a_session() {
     still_together(&t);
 }
 
+/// It should have said 488; whoever is joined with it would hear nothing.
+#[test]
+fn a_target_that_answers_and_declines_every_stream() {
+    let (t, _desk, target) = ringing();
+    target.answer(&target.invite(), &sdp_with("desk", 1, "m=audio 0 RTP/AVP 0\r\n"));
+    target.expect("ACK");
+    target.expect_bye();
+    t.world.advance(ms(500));
+    assert_eq!(t.world.assert_ended("returned").cause.as_deref(), Some("failed"));
+    still_together(&t);
+}
+
+#[test]
+fn a_target_that_declines_every_stream_of_the_fresh_offer() {
+    let (t, desk, target) = ringing();
+    target.reply(&target.invite(), 488);
+    target.expect("ACK");
+    let asked = t.call.expect("INVITE");
+    t.call.answer(&asked, &sdp("pbx", 1));
+    let again = desk.expect_call();
+    again.answer(&again.invite(), &sdp_with("desk", 1, "m=audio 0 RTP/AVP 0\r\n"));
+    again.expect("ACK");
+    let ack = t.call.expect("ACK");
+    assert_eq!(without_origin(ack.sdp()), without_origin(&sdp("agent", 1)));
+    again.expect_bye();
+    t.world.advance(ms(500));
+    assert_eq!(t.world.assert_ended("returned").cause.as_deref(), Some("failed"));
+    still_together(&t);
+}
+
 #[test]
 fn a_redirecting_target_is_followed_where_the_table_allows_it() {
     let (t, desk, target) = ringing();

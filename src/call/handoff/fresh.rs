@@ -152,6 +152,9 @@ impl Fresh {
             calling::Verdict::NotMine => Verdict::NotMine,
             calling::Verdict::Wait => Verdict::Wait,
             calling::Verdict::Failed { cause, .. } => Verdict::Failed(cause),
+            calling::Verdict::Answered { leg, .. } if !calling::is_joinable(cx, leg) => {
+                Verdict::Failed(Cause::Failed)
+            }
             calling::Verdict::Answered { leg, .. } => {
                 let Some(theirs) = cx.stack.remote_sdp(leg) else { return Verdict::Failed(Cause::Failed) };
                 let like = cx.stack.proposed_sdp(self.caller).unwrap_or_default();

@@ -426,8 +426,7 @@ impl Moving {
     ) -> Phase {
         match verdict {
             calling::Verdict::NotMine | calling::Verdict::Wait => self.phase(),
-            calling::Verdict::Answered { leg, .. } if cx.stack.remote_sdp(leg).is_none() => {
-                // An answer without a session: nobody could be joined with it.
+            calling::Verdict::Answered { leg, .. } if !calling::is_joinable(cx, leg) => {
                 let_go(cx, leg, identity::reason(488, "No session description"));
                 self.attempt = Attempt::Held;
                 self.failed(cx, facts, Cause::Failed, None)

@@ -53,7 +53,7 @@ fn the_callers_side_takes_the_desk_over() {
     let house = house();
     let agent = house.agent("callee_answers").start();
     let desk = house.desk("callee_hangs_up_on_cue").start();
-    let caller = house.caller("caller_takes_over").start();
+    let caller = house.caller("caller_takes_over").key("sipfrag", "200 OK").start();
     let call = house.begin_handoff();
     caller.await_received("SIP/2.0 200", 2);
     house.await_handoff_state(&call, "referring");
@@ -80,13 +80,53 @@ fn a_report_is_enough_and_the_desk_is_let_go() {
     let house = house();
     let agent = house.agent("callee_answers").start();
     let desk = house.desk("callee_answers").start();
-    let caller = house.caller("caller_takes_over").start();
+    let caller = house.caller("caller_takes_over").key("sipfrag", "200 OK").start();
     let call = house.begin_handoff();
     caller.await_received("SIP/2.0 200", 2);
     caller.cue();
     let handoff = house.ended_handoff(&call);
     assert_fields!(handoff, { state: "succeeded", proof: "proven", cause: null });
     bye_of(&desk.finish());
+    bye_of(&caller.finish());
+    bye_of(&agent.finish());
+    house.close().assert_quiet();
+}
+
+#[test]
+fn a_desk_that_hangs_up_while_it_is_still_called_is_no_success() {
+    let house = house();
+    let agent = house.agent("callee_answers").start();
+    let desk = house.desk("callee_hangs_up_on_cue").start();
+    let caller = house.caller("caller_takes_over").key("sipfrag", "486 Busy Here").start();
+    let call = house.begin_handoff();
+    caller.await_received("SIP/2.0 200", 2);
+    desk.cue();
+    desk.finish();
+    caller.cue();
+    let handoff = house.ended_handoff(&call);
+    assert_fields!(handoff, { state: "returned", proof: null, cause: "busy" });
+    assert_eq!(attempts(&handoff), [("attended", 200, "busy")]);
+    assert_fields!(handoff["attempts"][0], { final_status: 486 });
+    assert_eq!(house.parties(&call), ["caller", "agent"]);
+    house.hang_up(&call);
+    finish([caller, agent]);
+    house.close().assert_one_failure(&["status=486", "method=attended", "cause=busy", "next=agent"]);
+}
+
+#[test]
+fn a_desk_that_is_taken_over_may_say_so_before_the_pbx_does() {
+    let house = house();
+    let agent = house.agent("callee_answers").start();
+    let desk = house.desk("callee_hangs_up_on_cue").start();
+    let caller = house.caller("caller_takes_over_before_it_says_so").start();
+    let call = house.begin_handoff();
+    caller.await_received("REFER", 1);
+    desk.cue();
+    desk.finish();
+    caller.cue();
+    let handoff = house.ended_handoff(&call);
+    assert_fields!(handoff, { state: "succeeded", proof: "proven", cause: null });
+    assert_eq!(attempts(&handoff), [("attended", 200, "")]);
     bye_of(&caller.finish());
     bye_of(&agent.finish());
     house.close().assert_quiet();

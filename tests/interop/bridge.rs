@@ -4,8 +4,7 @@ use serde_json::Value;
 
 use crate::assert_fields;
 use crate::house::{CALLER, House, INVITE, Plan, attempts, bye_of, table_with_mobile};
-use crate::peers::{DESK, PBX, Script, Sipp, Transcript, finish, free_address};
-use crate::wire::Wire;
+use crate::peers::{Script, Sipp, Transcript, finish};
 
 /// Where everybody wants their audio.
 const OF_CALLER: &str = "m=audio 30000 ";
@@ -239,42 +238,6 @@ fn a_desk_may_not_send_the_caller_just_anywhere() {
 }
 
 #[test]
-fn an_ack_that_the_desk_never_got_is_sent_again() {
-    let at = free_address(DESK);
-    let house = House::with_destination(&INVITE.replace("{desk}", &at.to_string()));
-    let wire = Wire::lay(at, house.desk, "ACK ");
-    let agent = house.agent("callee_answers").start();
-    let desk = house.desk("callee_answers").contact(&format!("callee@{at}")).start();
-    let caller = house.caller("caller_is_joined").start();
-    let (call, handoff) = house.hand_to_front_desk();
-    desk.await_received("ACK", 1);
-    let desk = together(&house, &call, &handoff, desk);
-    wire.assert_lost();
-    assert!(
-        desk.all_sent("SIP/2.0 200 OK").len() > 2,
-        "the 200 to the INVITE twice at least, and that to the BYE"
-    );
-    finish([caller, agent]);
-    house.close().assert_quiet();
-}
-
-#[test]
-fn an_ack_that_the_caller_never_got_is_sent_again() {
-    let house = house();
-    let at = free_address(PBX);
-    let wire = Wire::lay(at, house.pbx, "ACK ");
-    let agent = house.agent("callee_answers").start();
-    let desk = house.desk("callee_answers").start();
-    let caller = house.caller("caller_is_joined").contact(&format!("pbx@{at}")).start();
-    let (call, handoff) = house.hand_to_front_desk();
-    caller.await_received("ACK", 1);
-    together(&house, &call, &handoff, desk);
-    wire.assert_lost();
-    finish([caller, agent]);
-    house.close().assert_quiet();
-}
-
-#[test]
 fn re_invites_that_cross_are_sorted_out() {
     let house = house();
     let agent = house.agent("callee_answers").start();
@@ -389,6 +352,36 @@ fn the_agent_that_asked_for_it_hears_how_it_goes() {
     let told: Vec<_> = agent.all_received("NOTIFY").iter().map(|notify| notify.body.as_str()).collect();
     assert_eq!(told, ["SIP/2.0 100 Trying", "SIP/2.0 180 Ringing", "SIP/2.0 200 OK"]);
     bye_of(&agent);
+    house.close().assert_quiet();
+}
+
+#[test]
+fn the_agent_may_leave_while_the_desk_rings() {
+    let house = house();
+    let agent = house.agent("callee_hangs_up_on_cue").start();
+    let desk = house.desk("callee_answers_on_cue").start();
+    let caller = house.caller("caller_is_joined").start();
+    let call = house.begin_handoff();
+    desk.await_sent("SIP/2.0 183");
+    agent.cue();
+    agent.finish();
+    desk.cue();
+    let handoff = house.ended_handoff(&call);
+    together(&house, &call, &handoff, desk);
+    caller.finish();
+    house.close().assert_quiet();
+}
+
+#[test]
+fn a_desk_on_tcp_is_joined_with_a_caller_on_udp() {
+    let house = House::with_destination(&INVITE.replace("{desk}", "{desk};transport=tcp"));
+    let agent = house.agent("callee_answers").start();
+    let desk = house.desk("callee_answers").over_tcp().start();
+    let caller = house.caller("caller_is_joined").start();
+    let (call, handoff) = house.hand_to_front_desk();
+    let desk = together(&house, &call, &handoff, desk);
+    assert!(desk.received("INVITE").header("Via").starts_with("SIP/2.0/TCP"));
+    finish([caller, agent]);
     house.close().assert_quiet();
 }
 

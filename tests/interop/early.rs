@@ -5,8 +5,7 @@ use serde_json::Value;
 
 use crate::assert_fields;
 use crate::house::{CALLER, House, INVITE, Plan, attempts, bye_of, table, table_with_mobile};
-use crate::peers::{Message, PBX, Transcript, eventually, finish, free_address};
-use crate::wire::Wire;
+use crate::peers::{Message, Transcript, eventually, finish};
 
 /// The only handoff of a call that is over, by the id that the agent was told.
 fn handoff_of(agent: &Transcript, house: &House) -> Value {
@@ -215,24 +214,6 @@ fn a_session_that_is_too_short_is_refused_and_one_that_is_not_is_taken() {
 }
 
 #[test]
-fn a_handoff_waits_for_an_ack_of_the_caller_that_was_lost() {
-    let at = free_address(PBX);
-    let table = table("method = \"bye\"\n");
-    let house = House::built(Plan { trunk_address: Some(at), table, ..Plan::default() });
-    let wire = Wire::lay(at, house.sip, "ACK ");
-    let agent = house.agent("callee_answers").start();
-    let caller = house.caller("caller_waits").through(at).start();
-    let (_, handoff) = house.hand_to_front_desk();
-    assert_fields!(handoff, { state: "handed_back", proof: "accepted" });
-    wire.assert_lost();
-    let caller = caller.finish();
-    assert!(caller.all_received("SIP/2.0 200").len() > 1, "the 200 comes again until it is acknowledged");
-    bye_of(&caller);
-    bye_of(&agent.finish());
-    house.close().assert_quiet();
-}
-
-#[test]
 fn a_handoff_that_is_decided_while_the_agent_rings() {
     let house = House::with_destination(INVITE);
     let agent = house.agent("callee_rings").start();
@@ -253,5 +234,18 @@ fn a_handoff_that_is_decided_while_the_agent_rings() {
     let caller = caller.finish();
     assert_ne!(tag(caller.received("SIP/2.0 180")), tag(caller.received("SIP/2.0 200")));
     bye_of(&desk.finish());
+    house.close().assert_quiet();
+}
+
+#[test]
+fn the_caller_cancels_while_the_fallback_rings() {
+    let house = House::with_destination(INVITE);
+    let agent = house.agent("callee_refuses").status("503 Service Unavailable").start();
+    let desk = house.desk("callee_rings").start();
+    let caller = house.caller("caller_cancels").start();
+    finish([caller, desk]);
+    let handoff = handoff_of(&agent.finish(), &house);
+    assert_fields!(handoff, { state: "abandoned", proof: null });
+    assert_eq!(attempts(&handoff), [("invite", 0, "")]);
     house.close().assert_quiet();
 }

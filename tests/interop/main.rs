@@ -16,6 +16,7 @@ mod calls;
 mod early;
 mod house;
 mod ladder;
+mod loss;
 mod peers;
 mod phones;
 mod proxy;

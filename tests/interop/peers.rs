@@ -478,19 +478,27 @@ pub fn baresip(user: &str, at: SocketAddr, dial: Option<&str>, dir: &Path) -> Ph
     Phone { _process: process, log: dir.join("baresip.log") }
 }
 
-/// A Kamailio at `at` that record-routes: new calls go to `upstream`, requests inside a dialog only where their route set
-/// says, and 404 without one. The host `pbx.invalid` is known to it alone and means `pbx`.
-pub fn kamailio(at: SocketAddr, upstream: SocketAddr, pbx: SocketAddr, dir: &Path) -> Process {
-    let template = include_str!("kamailio.cfg");
-    let config = template
+/// A Kamailio at `at` that record-routes: new calls go to all of `upstream`, requests inside a dialog only where their
+/// route set says, and 404 without one. The host `pbx.invalid` is known to it alone and means `pbx`.
+pub fn kamailio(at: SocketAddr, upstream: &[SocketAddr], pbx: SocketAddr, dir: &Path) -> Process {
+    let dir = dir.join(format!("kamailio-{at}"));
+    fs::create_dir_all(&dir).expect("the test's folder can be written");
+    let also: String =
+        upstream[1..].iter().map(|at| format!("append_branch(\"sip:callee@{at}\");\n")).collect();
+    let config = include_str!("kamailio.cfg")
         .replace("{{at}}", &at.to_string())
-        .replace("{{upstream}}", &upstream.to_string())
+        .replace("{{upstream}}", &upstream[0].to_string())
+        .replace("{{also}}", &also)
         .replace("{{pbx}}", &pbx.to_string());
     fs::write(dir.join("kamailio.cfg"), config).expect("the test's folder can be written");
     let program = if Path::new("/usr/sbin/kamailio").exists() { "/usr/sbin/kamailio" } else { "kamailio" };
     let mut command = Command::new(program);
-    command.arg("-f").arg(dir.join("kamailio.cfg")).args(["-DD", "-E", "-m", "32", "-M", "4", "-Y"]).arg(dir);
-    let mut process = Process::start(command, "kamailio", dir, "kamailio");
-    await_bound(at, &mut process, dir);
+    command
+        .arg("-f")
+        .arg(dir.join("kamailio.cfg"))
+        .args(["-DD", "-E", "-m", "32", "-M", "4", "-Y"])
+        .arg(&dir);
+    let mut process = Process::start(command, "kamailio", &dir, "kamailio");
+    await_bound(at, &mut process, &dir);
     process
 }

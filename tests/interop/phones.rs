@@ -80,7 +80,7 @@ fn a_phone_is_the_desk_that_the_callers_side_takes_over() {
     let house = House::with_destination(ATTENDED);
     let agent = house.agent("callee_answers").start();
     let phone = baresip("desk", house.desk, None, house.dir());
-    let caller = house.caller("caller_takes_over").start();
+    let caller = house.caller("caller_takes_over").key("sipfrag", "200 OK").start();
     let call = house.begin_handoff();
     caller.await_received("SIP/2.0 200", 2);
     phone.await_said("Call established", 1);

@@ -95,7 +95,7 @@ fn early_media_fits_together() {
 fn the_wire_loses_one_datagram_and_no_more() {
     let dir = tempfile::tempdir().expect("a temporary folder");
     let (from, at, to) = (free_address(PBX), free_address(PROXY), free_address(AGENT));
-    let wire = Wire::lay(at, to, "ACK ");
+    let wire = Wire::lay(at, to, &["ACK "]);
     let callee = Script::callee(dir.path(), "callee_hangs_up", to).start();
     let caller = Script::caller(dir.path(), "caller_waits", from, at, NUMBER).start();
     let (caller, callee) = (caller.finish(), callee.finish());
@@ -107,7 +107,7 @@ fn the_wire_loses_one_datagram_and_no_more() {
 fn the_proxy_keeps_itself_in_the_path_and_wants_a_route_set() {
     let dir = tempfile::tempdir().expect("a temporary folder");
     let (pbx, callee_at, at) = (free_address(PBX), free_address(AGENT), free_address(PROXY));
-    let proxy = kamailio(at, callee_at, pbx, dir.path());
+    let proxy = kamailio(at, &[callee_at], pbx, dir.path());
 
     let callee = Script::callee(dir.path(), "callee_hangs_up", callee_at).start();
     let caller =

@@ -1,4 +1,4 @@
-//! A wire that loses one datagram: whoever is behind it has to send it again, or the other side has.
+//! A wire that loses one datagram: whoever sent it has to send it again.
 
 use std::net::{SocketAddr, UdpSocket};
 use std::sync::Arc;
@@ -15,8 +15,8 @@ pub struct Wire {
 
 impl Wire {
     /// What comes to `at` goes on to `to`, and what comes from there goes back to whoever sent last; but the first datagram
-    /// that begins with `loses` goes nowhere.
-    pub fn lay(at: SocketAddr, to: SocketAddr, loses: &'static str) -> Wire {
+    /// that begins with the first of `loses`, and contains the others, goes nowhere.
+    pub fn lay(at: SocketAddr, to: SocketAddr, loses: &'static [&'static str]) -> Wire {
         let socket = UdpSocket::bind(at).unwrap_or_else(|error| panic!("{at}: {error}"));
         socket.set_read_timeout(Some(Duration::from_millis(50))).expect("a timeout can be set");
         let (lost, over) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicBool::new(false)));
@@ -30,7 +30,9 @@ impl Wire {
                 if from != to {
                     back = Some(from);
                 }
-                if datagram.starts_with(loses.as_bytes()) && !losing.swap(true, Ordering::Relaxed) {
+                let text = String::from_utf8_lossy(datagram);
+                let lost = text.starts_with(loses[0]) && loses.iter().all(|part| text.contains(part));
+                if lost && !losing.swap(true, Ordering::Relaxed) {
                     continue;
                 }
                 if let Some(way) = way {

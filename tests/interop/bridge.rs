@@ -3,7 +3,7 @@
 use serde_json::Value;
 
 use crate::assert_fields;
-use crate::house::{CALLER, House, INVITE, Plan, attempts, bye_of, table_with_mobile};
+use crate::house::{CALLER, House, INVITE, Plan, attempts, bye_of, table, table_with_mobile};
 use crate::peers::{Script, Sipp, Transcript, finish};
 
 /// Where everybody wants their audio.
@@ -394,6 +394,22 @@ fn a_caller_on_tcp_is_joined_with_a_desk_on_udp() {
     let (call, handoff) = house.hand_to_front_desk();
     together(&house, &call, &handoff, desk);
     finish([caller, agent]);
+    house.close().assert_quiet();
+}
+
+#[test]
+fn whichever_worker_has_the_call_and_whichever_the_connection() {
+    let way = INVITE.replace("{desk}", "{desk};transport=tcp");
+    let house = House::built(Plan { sip: "workers = 3", table: table(&way), ..Plan::default() });
+    for _ in 0..4 {
+        let agent = house.agent("callee_answers").start();
+        let desk = house.desk("callee_answers").over_tcp().start();
+        let caller = house.caller("caller_is_joined").over_tcp().start();
+        let (call, handoff) = house.hand_to_front_desk();
+        together(&house, &call, &handoff, desk);
+        finish([caller, agent]);
+        house.await_no_call();
+    }
     house.close().assert_quiet();
 }
 

@@ -20,6 +20,8 @@ pub const CALLER: &str = "+14155550199";
 pub struct Plan {
     /// The table, with `{desk}` and `{mobile}` for the addresses of these.
     pub table: String,
+    /// More lines of `[sip]`.
+    pub sip: &'static str,
     /// More lines of `[trunk.pbx]`.
     pub trunk: String,
     /// Where the trunk is reached, if not at the PBX itself.
@@ -34,6 +36,7 @@ impl Default for Plan {
     fn default() -> Plan {
         Plan {
             table: table(REFER),
+            sip: "",
             trunk: String::new(),
             trunk_address: None,
             agent_address: r#""sip:booking@{agent}""#,
@@ -121,11 +124,13 @@ impl Places {
     /// `baton.toml` for a plan.
     fn configuration(&self, plan: &Plan) -> String {
         let Places { sip, http, .. } = self;
+        let more_sip = plan.sip;
         let trunk = plan.trunk_address.unwrap_or(self.pbx);
         let (more_trunk, more_agent, agent) = (&plan.trunk, &plan.agent, self.fill(plan.agent_address));
         format!(
             r#"[sip]
 listen = ["udp:{sip}", "tcp:{sip}"]
+{more_sip}
 [http]
 listen = "{http}"
 [state]

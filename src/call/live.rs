@@ -135,6 +135,20 @@ impl Call {
         view::handoff(self, id).cloned().ok_or_else(|| Refusal::NoHandoff(id.into()))
     }
 
+    /// Completes the running handoff, whose agent speaks with the target.
+    pub(crate) fn complete(&mut self, cx: &mut Context<'_>, id: &str) -> Result<Arc<HandoffView>, Refusal> {
+        let state = view::handoff(self, id).map(|h| h.state).ok_or_else(|| Refusal::NoHandoff(id.into()))?;
+        match &self.phase {
+            Phase::Moving(moving) if !state.is_final() && moving.is_briefing() => {}
+            _ => return Err(Refusal::NotBriefing(state)),
+        }
+        self.advance(cx, |phase, facts, cx| match phase {
+            Phase::Moving(moving) => Moving::complete(moving, cx, facts),
+            phase => phase,
+        });
+        view::handoff(self, id).cloned().ok_or_else(|| Refusal::NoHandoff(id.into()))
+    }
+
     /// Sets and removes variables: all or none.
     pub(crate) fn set(&mut self, variables: BTreeMap<String, Option<String>>) -> Result<(), Refusal> {
         let faults: Vec<Invalid> = variables

@@ -1,6 +1,7 @@
 //! One decision to move a caller, while it runs. What is common to all ways stands here; each way has its own file.
 
 pub(crate) mod attended;
+pub(crate) mod brief;
 pub(crate) mod calling;
 pub(crate) mod course;
 pub(crate) mod fresh;

@@ -26,6 +26,18 @@ pub(crate) enum By {
     Agent,
     /// Baton, because the agent is gone: nothing may stop it.
     Loss,
+    /// Baton, because Baton itself is going: the same, by a method that does not need it any more.
+    Drain,
+}
+
+impl By {
+    /// Nobody has asked for it, and nothing may stop it.
+    pub(crate) fn is_own(self) -> bool {
+        match self {
+            By::Loss | By::Drain => true,
+            By::Client | By::Agent => false,
+        }
+    }
 }
 
 /// Where to, as it was said.
@@ -141,7 +153,7 @@ pub(crate) fn plan(
     all.extend(set.iter().map(|(name, value)| (name.clone(), value.clone())));
     let basis = Basis { given, set: all, at: cx.now, handoff_id: handoff_id.into(), by };
     let plan = Plan { table, basis };
-    let first = Step { destination, method, route, strict: by != By::Loss };
+    let first = Step { destination, method, route, strict: !by.is_own() };
     let course = course(cx, facts, &plan, first, answered)?;
     facts.set.extend(set);
     Ok((plan, course))
@@ -254,7 +266,7 @@ fn choose(
     let chosen = match &given.wanted {
         Wanted::Default => select::by_id(table, None).map_err(refusal)?,
         // Nothing may stop a fallback: a destination that has left the table since is replaced by the default.
-        Wanted::Id(id) if by == By::Loss => {
+        Wanted::Id(id) if by.is_own() => {
             select::by_id(table, Some(id)).or_else(|_| select::by_id(table, None)).map_err(refusal)?
         }
         Wanted::Id(id) => select::by_id(table, Some(id)).map_err(refusal)?,
@@ -302,6 +314,8 @@ fn method(
     match method {
         // A caller whose agent is gone must go somewhere.
         Method::Redirect if answered && by == By::Loss => Ok(Method::Invite),
+        Method::Redirect if answered && by == By::Drain => Ok(Method::Refer),
+        Method::Invite if by == By::Drain && !destination.require_proven => Ok(Method::Refer),
         Method::Redirect if answered => {
             invalid("`redirect` is for a caller who is not answered yet; this one is".to_owned())
         }

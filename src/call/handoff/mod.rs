@@ -13,7 +13,7 @@ pub(crate) mod report;
 
 use crate::call::command::Refusal;
 use crate::call::context::Context;
-use crate::call::decision::{self, By, Step};
+use crate::call::decision::{self, Step};
 use crate::call::event::What;
 use crate::call::facts::Facts;
 use crate::call::record::{AttemptView, HandoffState, HandoffView, Proof, Stamp};
@@ -87,7 +87,7 @@ impl Handoff {
 
     /// Made by Baton itself because the agent is gone: another fallback after it would only go round.
     pub(crate) fn is_fallback(&self) -> bool {
-        self.plan.basis.by == By::Loss
+        self.plan.basis.by.is_own()
     }
 
     /// The ladder's next course. The route that a decision named in place of the first destination's goes with that

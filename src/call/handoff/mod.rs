@@ -11,7 +11,6 @@ pub(crate) mod outcome;
 pub(crate) mod refer;
 pub(crate) mod report;
 
-use crate::call::command::Refusal;
 use crate::call::context::Context;
 use crate::call::decision::{self, Step};
 use crate::call::event::What;
@@ -99,13 +98,15 @@ impl Handoff {
         destination: Arc<Destination>,
         method: Method,
         answered: bool,
-    ) -> Result<(), Refusal> {
+    ) {
         let first = &self.first;
         let same = first.destination.id == destination.id;
         let route = if same { first.route.clone() } else { destination.route.clone() };
-        let step = Step { destination, method, route, strict: false };
-        self.course = Arc::new(decision::course(cx, facts, &self.plan, step, answered)?);
-        Ok(())
+        let step = Step { destination, method, route };
+        let (course, left_out) = decision::course(facts, &self.plan, step, answered);
+        // Nothing may stop what follows a failure: `undefined = "refuse"` is for decisions.
+        decision::tell_left_out(cx, facts, &self.plan, left_out);
+        self.course = Arc::new(course);
     }
 
     /// What is tried now counts as tried.

@@ -111,7 +111,8 @@ impl Moving {
             return self.phase();
         }
         match self.attempt {
-            Attempt::Settling { .. } => {
+            // Only whom it was asked to take can a receiver have lost.
+            Attempt::Settling { .. } if self.handoff.view.attempts.iter().any(|a| a.refer_to.is_some()) => {
                 if let Some(attempt) = self.handoff.last() {
                     attempt.cause = Some(Cause::LostByReceiver.name().into());
                 }

@@ -245,7 +245,7 @@ impl Moving {
                 self.judge_call(cx, facts, verdict)
             }
             Attempt::Fresh(fresh) => {
-                let verdict = fresh.resolved(cx, facts, &mut self.handoff, caller, answer);
+                let verdict = fresh.resolved(cx, facts, &mut self.handoff, answer);
                 self.judge_fresh(cx, facts, verdict)
             }
             Attempt::Held
@@ -279,7 +279,7 @@ impl Moving {
                 calling::Verdict::NotMine => {}
                 verdict => return self.judge_call(cx, facts, verdict),
             },
-            Attempt::Fresh(fresh) => match fresh.hear(cx, facts, &mut self.handoff, caller, event, message) {
+            Attempt::Fresh(fresh) => match fresh.hear(cx, facts, &mut self.handoff, event, message) {
                 fresh::Verdict::NotMine => {}
                 verdict => return self.judge_fresh(cx, facts, verdict),
             },

@@ -11,7 +11,7 @@ use crate::sip::leg::{Body, RequestId, SentId, Wish};
 use crate::sip::stack::NotSent;
 use crate::sip::{Content, Event, Field, LegId, Origin, Time};
 use crate::wire::Message;
-use crate::wire::sdp::{accord, padded};
+use crate::wire::sdp::{accord, as_offer, padded};
 use std::time::Duration;
 
 /// The other end of the caller.
@@ -31,7 +31,12 @@ enum Accord {
     /// They know of each other what there is.
     Reached,
     /// To be looked at, with so many rounds left, not before that time.
-    Wanted { rounds: u8, at: Time },
+    Wanted {
+        rounds: u8,
+        at: Time,
+        /// The caller is held, and that comes off first.
+        held: bool,
+    },
     /// A re-INVITE of ours is out.
     Telling { rounds: u8, sent: SentId },
 }
@@ -237,11 +242,11 @@ impl Conversation {
         {
             let at = match status {
                 200..=299 => Some(cx.now.mono),
-                491 => Some(cx.now.mono + self.back_off(cx, leg)),
+                491 => Some(cx.now.mono + cx.stack.back_off(leg)),
                 _ => None,
             };
             self.accord = match at {
-                Some(at) if rounds > 0 => Accord::Wanted { rounds, at },
+                Some(at) if rounds > 0 => Accord::Wanted { rounds, at, held: false },
                 // A side that refuses is left as it is.
                 _ => Accord::Reached,
             };
@@ -292,20 +297,18 @@ impl Conversation {
     /// The two may not know of each other what there is.
     pub(crate) fn want_accord(&mut self, cx: &Context<'_>) {
         if matches!(self.accord, Accord::Reached) {
-            self.accord = Accord::Wanted { rounds: ROUNDS, at: cx.now.mono };
+            self.accord = Accord::Wanted { rounds: ROUNDS, at: cx.now.mono, held: false };
         }
     }
 
-    /// RFC 3261 §14.1: the owner of the Call-ID waits longer. The caller's dialog is the caller's, the others are ours.
-    fn back_off(&self, cx: &mut Context<'_>, leg: LegId) -> Duration {
-        let millis =
-            if leg == self.caller { cx.ident.millis_below(2000) } else { 2100 + cx.ident.millis_below(1900) };
-        Duration::from_millis(u64::from(millis))
+    /// The caller was held, and gets its partner back: it is asked first to take the hold off.
+    pub(crate) fn reunite(&mut self, cx: &Context<'_>) {
+        self.accord = Accord::Wanted { rounds: ROUNDS, at: cx.now.mono, held: true };
     }
 
     /// What is due.
     pub(crate) fn tick(&mut self, cx: &mut Context<'_>) {
-        let Accord::Wanted { rounds, at } = self.accord else { return };
+        let Accord::Wanted { rounds, at, held } = self.accord else { return };
         if at > cx.now.mono {
             return;
         }
@@ -315,20 +318,26 @@ impl Conversation {
         };
         if !self.passing.is_empty() || self.awaiting.is_some() {
             // Its answer comes first, and may settle it.
-            self.accord = Accord::Wanted { rounds, at: cx.now.mono + SOON };
+            self.accord = Accord::Wanted { rounds, at: cx.now.mono + SOON, held };
             return;
         }
-        for (leg, other) in [(partner.leg, self.caller), (self.caller, partner.leg)] {
-            let Some(now) = differing(cx, leg, other) else { continue };
-            let content = Content { body: Body::Sdp(&now), ..Content::default() };
-            self.accord = match cx.stack.reinvite(cx.now, leg, content) {
-                Ok(sent) => Accord::Telling { rounds: rounds - 1, sent },
-                Err(NotSent::Pending) => Accord::Wanted { rounds, at: cx.now.mono + SOON },
-                Err(NotSent::Gone) => Accord::Reached,
-            };
+        let told = if held {
+            cx.stack.remote_sdp(partner.leg).map(|sdp| (self.caller, as_offer(sdp)))
+        } else {
+            [(partner.leg, self.caller), (self.caller, partner.leg)]
+                .into_iter()
+                .find_map(|(leg, other)| differing(cx, leg, other).map(|now| (leg, now)))
+        };
+        let Some((leg, now)) = told else {
+            self.accord = Accord::Reached;
             return;
-        }
-        self.accord = Accord::Reached;
+        };
+        let content = Content { body: Body::Sdp(&now), ..Content::default() };
+        self.accord = match cx.stack.reinvite(cx.now, leg, content) {
+            Ok(sent) => Accord::Telling { rounds: rounds - 1, sent },
+            Err(NotSent::Pending) => Accord::Wanted { rounds, at: cx.now.mono + SOON, held },
+            Err(NotSent::Gone) => Accord::Reached,
+        };
     }
 }
 

@@ -88,6 +88,7 @@ pub fn router(api: Arc<Api>, guard: Arc<Guard>) -> Router {
         .route("/v1/calls/{id}/variables", patch(calls::set_variables))
         .route("/v1/calls/{id}/handoff", post(handoffs::create))
         .route("/v1/handoffs/{id}", get(handoffs::show).delete(handoffs::cancel))
+        .route("/v1/handoffs/{id}/complete", post(handoffs::complete))
         .route("/v1/environments/{environment}/destinations", get(destinations::list))
         .route("/v1/environments/{environment}/destinations/{id}", get(destinations::show))
         .route("/v1/reload", post(reload::reload))

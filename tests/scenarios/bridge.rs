@@ -347,6 +347,21 @@ fn a_target_that_cannot_be_reached() {
 }
 
 #[test]
+fn a_caller_that_hangs_up_right_after_a_busy_target_was_not_lost_by_anybody() {
+    // Nobody had been asked to take the caller, so nobody can have lost them.
+    let (t, _desk, target) = ringing();
+    target.reply(&target.invite(), 486);
+    target.expect("ACK");
+    t.world.advance(ms(300));
+    t.call.hang_up();
+    t.leg.expect_bye();
+    let handoff = t.world.assert_ended("abandoned");
+    assert_eq!(handoff.cause.as_deref(), Some("busy"), "that of the attempt");
+    assert_eq!(t.world.complaints(), (1, 0), "the WARN, and no ERROR");
+    t.world.assert_empty();
+}
+
+#[test]
 fn the_caller_hangs_up_while_the_target_rings() {
     let (t, _desk, target) = ringing();
     target.reply(&target.invite(), 180);

@@ -151,7 +151,9 @@ impl Join {
         let Event::Response { sent: which, status, origin, .. } = event else { return Verdict::NotMine };
         match self.state {
             State::Offering { sent } if sent == which => self.offered(cx, conversation, status, origin),
-            State::Restoring { sent: Some(sent), .. } if sent == which => self.restored(cx, status, origin),
+            State::Restoring { sent: Some(sent), .. } if sent == which => {
+                self.restored(cx, conversation, status, origin)
+            }
             State::Waiting { .. } | State::Offering { .. } | State::Restoring { .. } => Verdict::NotMine,
         }
     }
@@ -176,8 +178,7 @@ impl Join {
             481 | 408 => Verdict::CallerLost { status, origin },
             491 if self.target.is_some() && self.tries < TRIES => {
                 self.tries += 1;
-                // RFC 3261 §14.1: the caller made the Call-ID, so ours is the short wait.
-                let wait = Duration::from_millis(u64::from(cx.ident.millis_below(2000)));
+                let wait = cx.stack.back_off(conversation.caller);
                 self.state = State::Waiting { at: cx.now.mono + wait };
                 Verdict::Wait
             }
@@ -185,12 +186,18 @@ impl Join {
         }
     }
 
-    fn restored(&mut self, cx: &mut Context<'_>, status: u16, origin: Origin) -> Verdict {
+    fn restored(
+        &mut self,
+        cx: &mut Context<'_>,
+        conversation: &Conversation,
+        status: u16,
+        origin: Origin,
+    ) -> Verdict {
         match status {
             481 | 408 => Verdict::CallerLost { status, origin },
             491 if self.tries < TRIES => {
                 self.tries += 1;
-                let wait = Duration::from_millis(u64::from(cx.ident.millis_below(2000)));
+                let wait = cx.stack.back_off(conversation.caller);
                 self.state = State::Restoring { at: cx.now.mono + wait, sent: None };
                 Verdict::Wait
             }

@@ -286,6 +286,7 @@ fn refusal_status(refusal: &crate::call::command::Refusal) -> u16 {
         Refusal::NoCall(_)
         | Refusal::NoHandoff(_)
         | Refusal::TooLate(_)
+        | Refusal::NotBriefing(_)
         | Refusal::Ending
         | Refusal::Closing => 480,
     }

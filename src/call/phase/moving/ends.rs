@@ -42,10 +42,8 @@ impl Moving {
         self.handoff.attempt_failed(cx, cause, &name);
         match next {
             Next::Try(destination, method) => {
-                match self.handoff.turn_to(cx, facts, destination, method, true) {
-                    Ok(()) => self.set_out(cx, facts),
-                    Err(_) => self.stranded(cx, facts),
-                }
+                self.handoff.turn_to(cx, facts, destination, method, true);
+                self.set_out(cx, facts)
             }
             Next::Agent => self.settle(cx),
             Next::Bye => self.hand_back(cx, facts),

@@ -55,6 +55,8 @@ pub(crate) struct Conversation {
     /// A 2xx on this leg carried an offer: it is acknowledged with the answer that the other leg's ACK brings.
     awaiting: Option<LegId>,
     accord: Accord,
+    /// Somebody else speaks with the partner, and the caller is held: no accord is wanted until they are reunited.
+    parted: bool,
 }
 
 /// What a conversation does not settle by itself.
@@ -88,6 +90,7 @@ impl Conversation {
             passing: Passing::new(identity),
             awaiting,
             accord: Accord::Reached,
+            parted: false,
         }
     }
 
@@ -135,7 +138,7 @@ impl Conversation {
         let partner = self.partner.take()?;
         self.passing.drop_leg(cx, partner.leg);
         self.awaiting = self.awaiting.filter(|leg| *leg != partner.leg);
-        self.accord = Accord::Reached;
+        (self.accord, self.parted) = (Accord::Reached, false);
         Some(partner)
     }
 
@@ -301,9 +304,22 @@ impl Conversation {
         }
     }
 
-    /// The caller was held, and gets its partner back: it is asked first to take the hold off.
-    pub(crate) fn reunite(&mut self, cx: &Context<'_>) {
-        self.accord = Accord::Wanted { rounds: ROUNDS, at: cx.now.mono, held: true };
+    /// The caller is going to be held, while somebody else speaks with the partner.
+    pub(crate) fn part(&mut self) {
+        (self.accord, self.parted) = (Accord::Reached, true);
+    }
+
+    /// A caller that was held gets its partner back: it is asked first to take the hold off.
+    pub(crate) fn reunite(&mut self, cx: &mut Context<'_>) {
+        if std::mem::take(&mut self.parted) {
+            self.accord = Accord::Wanted { rounds: ROUNDS, at: cx.now.mono, held: true };
+            self.tick(cx);
+        }
+    }
+
+    /// Whether an event is the response to a request that one of the two has asked the other.
+    pub(crate) fn passes(&self, event: Event) -> bool {
+        matches!(event, Event::Response { sent, .. } if self.passing.has(sent))
     }
 
     /// What is due.
@@ -312,7 +328,8 @@ impl Conversation {
         if at > cx.now.mono {
             return;
         }
-        let (Some(partner), true, false) = (self.partner, self.confirmed, self.caller_over) else {
+        let together = self.confirmed && !self.caller_over && !self.parted;
+        let Some(partner) = self.partner.filter(|_| together) else {
             self.accord = Accord::Reached;
             return;
         };

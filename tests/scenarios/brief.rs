@@ -1,9 +1,10 @@
 //! `attended` with `brief = true`: the agent speaks with the target before the caller is moved.
 
 use crate::common::config::Config;
-use crate::common::message::without_origin;
+use crate::common::message::{Message, without_origin};
 use crate::common::peer::{Leg, Peer, Talking, sdp, sdp_with};
 use crate::common::{Command, Refusal, Reply, ms, s};
+use std::rc::Rc;
 
 const DESK: &str = "10.0.0.30:5060";
 const OK: &str = "SIP/2.0 200 OK\r\n";
@@ -73,6 +74,27 @@ impl Stage {
         self.target.hang_up();
         self.t.call.notify_ok(OK, "terminated");
         self.t.call.expect_bye();
+    }
+
+    /// Caller and agent are told of each other again.
+    #[track_caller]
+    fn reunited(&self) {
+        takes(&self.t.call, &sdp("agent", 2), &sdp("pbx", 3));
+        takes(&self.t.leg, &sdp("pbx", 3), &sdp("agent", 2));
+    }
+
+    /// By request: the REFER that the caller's side gets.
+    fn completed(&self) -> Rc<Message> {
+        self.t.world.command(Command::CompleteHandoff { handoff: self.id.clone() });
+        self.t.call.expect("REFER")
+    }
+
+    /// Caller and agent stand, and hang up.
+    fn returned(&self) {
+        self.t.world.advance(ms(500));
+        self.t.world.assert_ended("returned");
+        self.t.caller_hangs_up();
+        self.t.world.assert_empty();
     }
 }
 
@@ -155,8 +177,7 @@ fn it_is_cancelled_and_caller_and_agent_have_each_other_again() {
     let reply = t.world.command(Command::CancelHandoff { handoff: stage.id.clone() });
     assert!(matches!(reply, Reply::Handoff(view) if view.state.as_str() == "cancelled"));
     target.expect_bye();
-    takes(&t.call, &sdp("agent", 2), &sdp("pbx", 3));
-    takes(&t.leg, &sdp("pbx", 3), &sdp("agent", 2));
+    stage.reunited();
     t.world.assert_ended("cancelled");
     t.agent.expect_silence(ms(500));
     t.caller_hangs_up();
@@ -168,8 +189,7 @@ fn the_target_hangs_up_and_the_caller_is_back_with_the_agent() {
     let stage = briefing();
     let Stage { t, target, .. } = &stage;
     target.hang_up();
-    takes(&t.call, &sdp("agent", 2), &sdp("pbx", 3));
-    takes(&t.leg, &sdp("pbx", 3), &sdp("agent", 2));
+    stage.reunited();
     t.world.advance(ms(500));
     let handoff = t.world.assert_ended("returned");
     assert_eq!(handoff.cause.as_deref(), Some("failed"));
@@ -207,8 +227,7 @@ fn the_time_is_up_while_the_two_speak() {
     let Stage { t, target, .. } = &stage;
     t.world.advance(s(180));
     target.expect_bye();
-    takes(&t.call, &sdp("agent", 2), &sdp("pbx", 3));
-    takes(&t.leg, &sdp("pbx", 3), &sdp("agent", 2));
+    stage.reunited();
     t.world.advance(ms(500));
     t.world.assert_ended("returned");
     t.caller_hangs_up();
@@ -225,5 +244,76 @@ fn nothing_else_can_be_completed() {
     t.call.reply(&refer, 202);
     t.call.notify_ok(OK, "terminated");
     t.both_get_bye();
+    t.world.assert_empty();
+}
+
+/// The caller is still held then, and the agent knows where the target was.
+#[test]
+fn a_transfer_that_fails_gives_the_held_caller_back_to_the_agent() {
+    let stage = briefing();
+    let refer = stage.completed();
+    stage.target.hang_up();
+    stage.t.call.reply(&refer, 603);
+    stage.reunited();
+    stage.returned();
+}
+
+#[test]
+fn so_does_a_report_that_it_failed() {
+    let stage = briefing();
+    let refer = stage.completed();
+    stage.t.call.reply(&refer, 202);
+    stage.t.call.notify_ok("SIP/2.0 100 Trying\r\n", "active");
+    stage.target.hang_up();
+    stage.t.call.notify_ok("SIP/2.0 486 Busy Here\r\n", "terminated");
+    stage.reunited();
+    stage.returned();
+}
+
+#[test]
+fn so_does_a_caller_that_refuses_the_target() {
+    let stage = briefing();
+    let refer = stage.completed();
+    stage.t.call.reply(&refer, 603);
+    let offer = stage.t.call.expect("INVITE");
+    stage.t.call.reply(&offer, 488);
+    stage.t.call.expect("ACK");
+    stage.target.expect_bye();
+    stage.reunited();
+    stage.returned();
+}
+
+#[test]
+fn so_does_silence_after_a_target_has_gone() {
+    let stage = briefing();
+    stage.completed();
+    stage.target.hang_up();
+    stage.t.world.advance(s(8));
+    stage.reunited();
+    stage.t.world.assert_ended("unknown");
+    stage.t.caller_hangs_up();
+    stage.t.world.assert_empty();
+}
+
+/// What was under way between caller and agent when the target answered.
+#[test]
+fn a_request_that_waits_for_the_agent_is_answered() {
+    let t = Talking::with(&Config::default().destination(TABLE));
+    let house = t.world.peer("desk", DESK);
+    t.world.handoff("desk");
+    let target = house.expect_call();
+    t.call.reinvite(&sdp("pbx", 2));
+    t.call.expect(100);
+    let passed = t.leg.expect("INVITE");
+    target.answer(&target.invite(), &desk(1));
+    target.expect("ACK");
+    t.leg.answer(&passed, &sdp("agent", 2));
+    t.leg.expect("ACK");
+    let ok = t.call.expect(200);
+    t.call.ack(&ok);
+    takes(&t.leg, &desk(1), &sdp("agent", 3));
+    t.call.hang_up();
+    t.leg.expect_bye();
+    target.expect_bye();
     t.world.assert_empty();
 }

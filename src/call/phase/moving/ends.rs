@@ -32,6 +32,7 @@ impl Moving {
         late: Option<SentId>,
     ) -> Phase {
         let agent = self.conversation.partner.is_some();
+        self.conversation.reunite(cx);
         if let Some(sent) = late {
             self.late = Some(Late { sent, place: self.handoff.place() });
         }

@@ -283,6 +283,8 @@ impl Moving {
                 fresh::Verdict::NotMine => {}
                 verdict => return self.judge_fresh(cx, facts, verdict),
             },
+            // What was under way between caller and agent when they were parted.
+            Attempt::Briefing(_) if self.conversation.passes(event) => {}
             Attempt::Briefing(brief) => match brief.hear(cx, event, message) {
                 brief::Verdict::NotMine => {}
                 verdict => return self.judge_brief(cx, facts, verdict),
@@ -364,7 +366,6 @@ impl Moving {
             Attempt::Briefing(brief) => {
                 let_go(cx, brief.target, identity::reason(487, why));
                 self.conversation.reunite(cx);
-                self.conversation.tick(cx);
             }
             Attempt::Attended(attended::Attempt { target: Some(leg), .. })
             | Attempt::Joining(Join { target: Some(leg), .. }) => {

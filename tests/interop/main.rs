@@ -12,6 +12,7 @@
 mod agent;
 mod attended;
 mod bridge;
+mod brief;
 mod calls;
 mod early;
 mod house;

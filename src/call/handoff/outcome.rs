@@ -54,7 +54,7 @@ pub(crate) fn explain(view: &HandoffView) -> Explain {
             "The target has the caller",
             match view.proof {
                 Some(Proof::Proven) if attended(view) => {
-                    "The target answered Baton's call, and that call ended when the caller's side took it over.".into()
+                    "The target answered Baton's call, and the caller's side took that call over.".into()
                 }
                 Some(Proof::Proven) => "Target and caller both answered; Baton saw it.".into(),
                 _ => "The receiver reported it by NOTIFY.".into(),

@@ -6,9 +6,11 @@ use super::context::Context;
 use super::event::What;
 use super::facts::{Facts, Scope};
 use super::handoff::course::{Basis, Course, Plan};
+use super::record::RuleView;
 use crate::routing::file::quoted;
+use crate::routing::rules;
 use crate::routing::select::{self, NoDestination};
-use crate::routing::table::{Destination, Method, Route, Table, Undefined};
+use crate::routing::table::{Destination, Method, Route, Undefined};
 use crate::routing::topology::{Trunk, Unanswered};
 use crate::routing::{headers, template};
 use crate::sip::leg::decision::{Decision, Target};
@@ -145,14 +147,15 @@ pub(crate) fn plan(
         environment: environment.to_string(),
         nearest: None,
     })?;
-    let (destination, route) = choose(cx, &table, facts, &given, by)?;
-    let method = method(&given, &destination, route.as_ref(), by, answered)?;
     // What was given stays set on the call, for the handoffs to come.
     let set = std::mem::take(&mut given.variables);
     let mut all = facts.set.clone();
     all.extend(set.iter().map(|(name, value)| (name.clone(), value.clone())));
     let basis = Basis { given, set: all, at: cx.now, handoff_id: handoff_id.into(), by };
-    let plan = Plan { table, basis };
+    let mut plan = Plan { table, basis, rules: Vec::new() };
+    let (destination, route, taken) = choose(cx, &plan, facts)?;
+    plan.rules = taken;
+    let method = method(&plan.basis.given, &destination, route.as_ref(), by, answered)?;
     let first = Step { destination, method, route };
     let (course, left_out) = course(facts, &plan, first, answered);
     // A caller whose agent is gone must go somewhere.
@@ -183,7 +186,7 @@ pub(crate) struct LeftOut {
 pub(crate) fn course(facts: &Facts, plan: &Plan, step: Step, answered: bool) -> (Course, Vec<LeftOut>) {
     let Step { destination, method, route } = step;
     let method = way(facts, method, answered);
-    let Plan { table, basis } = plan;
+    let Plan { table, basis, .. } = plan;
     let scope = Scope { facts, basis, destination: &destination.id, method, table_version: table.version };
     let (fields, left_out) = expand(&destination, &basis.given, &scope);
     let caller_id = destination.caller_id.as_ref().and_then(|template| {
@@ -245,13 +248,26 @@ pub(crate) fn unsettable(name: &str) -> Option<String> {
     (!valid).then(|| "not a variable name: a letter or `_`, then letters, digits and `_`, at most 64".into())
 }
 
-fn choose(
-    cx: &Context<'_>,
-    table: &Table,
+/// Where the rules of a destination lead, by what stood when the handoff was decided, and which of them were taken.
+pub(crate) fn ruled(
     facts: &Facts,
-    given: &Given,
-    by: By,
-) -> Result<(Arc<Destination>, Option<Route>), Refusal> {
+    plan: &Plan,
+    named: &Arc<Destination>,
+) -> (Arc<Destination>, Vec<RuleView>) {
+    let Plan { table, basis, .. } = plan;
+    let (destination, method) = (&*named.id, named.method);
+    let scope = Scope { facts, basis, destination, method, table_version: table.version };
+    let question = rules::Question { at: basis.at.wall, handoff: &basis.handoff_id, variables: &scope };
+    let (destination, taken) = rules::choose(table, named, question);
+    (destination, taken.iter().map(RuleView::of).collect())
+}
+
+/// What is decided for.
+type Chosen = (Arc<Destination>, Option<Route>, Vec<RuleView>);
+
+/// The destination, its route, and the rules that led there. A route that the decision names goes before every rule.
+fn choose(cx: &Context<'_>, plan: &Plan, facts: &Facts) -> Result<Chosen, Refusal> {
+    let Plan { table, basis: Basis { given, by, .. }, .. } = plan;
     let refusal = |error: NoDestination| match error {
         NoDestination::Unknown { wanted, nearest } => Refusal::NoDestination {
             id: wanted.into(),
@@ -282,8 +298,12 @@ fn choose(
         }
     };
     let Some(named) = &given.route else {
-        let route = chosen.destination.route.clone();
-        return Ok((chosen.destination, route));
+        let (destination, taken) = match chosen.rule {
+            select::Rule::Named | select::Rule::Default => ruled(facts, plan, &chosen.destination),
+            select::Rule::Route | select::Rule::MayRoute(_) => (chosen.destination, Vec::new()),
+        };
+        let route = destination.route.clone();
+        return Ok((destination, route, taken));
     };
     let route = Route::parse(named)
         .map_err(|e| Refusal::Invalid(vec![Invalid { field: "route".into(), message: e.to_string() }]))?;
@@ -293,7 +313,7 @@ fn choose(
     };
     let uri = Uri::parse(text.as_bytes()).map_err(|_| Refusal::RouteNotAllowed(named.to_string()))?;
     by_uri(&uri, &|_| false)?;
-    Ok((chosen.destination, Some(route)))
+    Ok((chosen.destination, Some(route), Vec::new()))
 }
 
 fn method(

@@ -1,5 +1,6 @@
 //! What is told of calls and handoffs: the same data for the API, the logs and the records.
 
+use crate::routing::rules::Taken;
 use crate::sip::{Origin, UnixMillis};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use std::borrow::Cow;
@@ -207,6 +208,39 @@ pub struct Explain {
     pub next_step: Cow<'static, str>,
 }
 
+/// A rule of the table that led a handoff.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RuleView {
+    /// The destination that it belongs to.
+    pub destination: String,
+    /// Which of its rules, counted from 1.
+    pub rule: usize,
+    /// The destination that it leads to, or the method and route that it sets.
+    pub to: String,
+    /// Of a split: its weight and the sum of the weights that it was drawn from.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub share: Option<(u32, u32)>,
+}
+
+impl RuleView {
+    /// As the table tells it.
+    pub fn of(taken: &Taken) -> Self {
+        let Taken { destination, number, to, share } = taken;
+        Self { destination: destination.to_string(), rule: *number, to: to.to_string(), share: *share }
+    }
+}
+
+impl std::fmt::Display for RuleView {
+    /// `front-desk rule 2: night-desk`, of a split with `(10 of 100)` after it.
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{} rule {}: {}", self.destination, self.rule, self.to)?;
+        match self.share {
+            Some((weight, all)) => write!(f, " ({weight} of {all})"),
+            None => Ok(()),
+        }
+    }
+}
+
 /// A handoff as the API shows it and as the record keeps it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct HandoffView {
@@ -224,6 +258,9 @@ pub struct HandoffView {
     pub reason: Option<String>,
     /// As given with the decision.
     pub utterance: Option<String>,
+    /// The rules of the table that were taken, in order; those of a step come when it is taken.
+    #[serde(default)]
+    pub rules: Vec<RuleView>,
     /// Where it stands, or how it ended.
     pub state: HandoffState,
     /// Null below `accepted`.

@@ -5,13 +5,9 @@ use super::api::{Ask, Client, segment};
 use super::exit::{Exit, Failure};
 use super::handoff::pair;
 use super::page::{self, plain};
-use crate::call::record::Stamp;
-use crate::rehearsal::render::{Origin, Rendered, Sent, Wish};
-use crate::sip::UnixMillis;
+use crate::rehearsal::render::{Moment, Origin, Rendered, Sent, Wish};
 use crate::sip::transaction::UDP_LIMIT;
 use clap::Args;
-use jiff::civil::DateTime;
-use jiff::tz::TimeZone;
 use std::fmt::Write as _;
 use std::time::Duration;
 
@@ -50,23 +46,16 @@ pub(super) struct Render {
     /// The agent that has the call [default: the first one of the environment]
     #[arg(long)]
     agent: Option<String>,
-    /// When: 2026-12-25T10:00 on this machine's clock, or with a zone like 2026-12-25T10:00Z [default: now]
-    #[arg(long, value_name = "TIME", value_parser = time)]
-    at: Option<Stamp>,
+    /// When: 2026-12-25T10:00 where the destination's hours count (else on the daemon's clock), or with a zone like
+    /// 2026-12-25T10:00Z [default: now]
+    #[arg(long, value_name = "TIME")]
+    at: Option<Moment>,
     /// The decision comes before the caller is answered
     #[arg(long)]
     before_answer: bool,
     /// Print JSON
     #[arg(long)]
     json: bool,
-}
-
-fn time(text: &str) -> Result<Stamp, String> {
-    let told = text.parse::<jiff::Timestamp>().ok();
-    let local =
-        || text.parse::<DateTime>().ok()?.to_zoned(TimeZone::system()).ok().map(|zoned| zoned.timestamp());
-    let expected = || "expected a time like 2026-12-25T10:00 or 2026-12-25T10:00:00+01:00".to_owned();
-    told.or_else(local).map(|at| Stamp(UnixMillis(at.as_millisecond()))).ok_or_else(expected)
 }
 
 impl Render {
@@ -99,12 +88,16 @@ impl Render {
 }
 
 fn show(rendered: &Rendered) -> String {
-    let Rendered { environment, destination, table_version, at, trunk, agent, method, .. } = rendered;
+    let Rendered { environment, destination, table_version, at, local_time, trunk, agent, method, .. } =
+        rendered;
     let route = rendered.route.as_deref().map(|route| format!(" to {route}")).unwrap_or_default();
     let mut out = format!(
-        "{destination} of {environment}, version {table_version}, at {at}; from trunk {trunk}, by agent {agent}\n\
-         {method}{route}\n"
+        "{destination} of {environment}, version {table_version}, at {at} ({local_time}); from trunk {trunk}, by agent {agent}\n"
     );
+    for rule in &rendered.rules {
+        let _ = writeln!(out, "rule: {}", plain(&rule.to_string()));
+    }
+    let _ = writeln!(out, "{method}{route}");
     for (number, sent) in rendered.messages.iter().enumerate() {
         out += &message(number + 1, sent);
     }
@@ -145,19 +138,4 @@ fn message(number: usize, sent: &Sent) -> String {
         }
     }
     out
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_time_has_a_zone_or_that_of_the_machine() {
-        assert_eq!(time("1970-01-01T00:00:10Z"), Ok(Stamp(UnixMillis(10_000))));
-        assert_eq!(time("1970-01-01T01:00:10+01:00"), Ok(Stamp(UnixMillis(10_000))));
-        assert!(time("2026-12-25T10:00").is_ok());
-        for wrong in ["", "tomorrow", "2026-13-01T10:00", "10:00"] {
-            assert!(time(wrong).is_err(), "{wrong}");
-        }
-    }
 }

@@ -209,7 +209,8 @@ pub fn line_of(event: &Event) -> Line {
             .text("next", next),
         What::HandoffStarted(handoff) => handoff_line(Line::info("handoff.started"), handoff)
             .quoted("reason", handoff.reason.as_deref())
-            .number("table_version", handoff.table_version),
+            .number("table_version", handoff.table_version)
+            .some("rules", rules(handoff).as_deref()),
         What::HandoffProgress { call, handoff, state, status } => {
             let line = Line::info("handoff.progress").text("call", call).text("handoff", handoff);
             let line = line.text("state", *state);
@@ -291,6 +292,13 @@ fn handoff_line(line: Line, handoff: &HandoffView) -> Line {
         .text("handoff", &handoff.id)
         .text("environment", &handoff.environment)
         .text("destination", &handoff.destination)
+}
+
+/// Which rules were taken: `front-desk:2,night-desk:1`. Where they lead may be a number, which the destination tells.
+fn rules(handoff: &HandoffView) -> Option<String> {
+    let rules: Vec<String> =
+        handoff.rules.iter().map(|rule| format!("{}:{}", rule.destination, rule.rule)).collect();
+    (!rules.is_empty()).then(|| rules.join(","))
 }
 
 fn attempt_failed(line: Line, number: usize, attempt: &AttemptView, next: &str, hint: &str) -> Line {

@@ -4,6 +4,7 @@ use super::Api;
 use super::body::Segment;
 use super::calls::Page;
 use super::problem::Problem;
+use crate::routing::rules::{Rule, Then};
 use crate::routing::table::{Destination, Ladder, Step, Table};
 use axum::extract::{Path, State};
 use axum::http::StatusCode;
@@ -66,6 +67,7 @@ fn view(table: &Table, destination: &Destination) -> Value {
         "route": destination.route.as_ref().map(ToString::to_string),
         "trunk": destination.trunk.as_deref(),
         "caller_id": destination.caller_id.as_ref().map(|template| template.text()),
+        "rules": destination.rules.iter().map(|one| rule(destination, one)).collect::<Vec<_>>(),
         "on_failure": ladder(&destination.on_failure),
         "headers": headers,
         "timeouts": {
@@ -75,6 +77,33 @@ fn view(table: &Table, destination: &Destination) -> Value {
             "total": seconds(timeouts.total),
         },
     })
+}
+
+/// A rule as it is written: the keys that it has.
+fn rule(destination: &Destination, rule: &Rule) -> Value {
+    let mut shown = Map::new();
+    let mut show = |key: &str, value: Option<Value>| {
+        if let Some(value) = value {
+            shown.insert(key.to_owned(), value);
+        }
+    };
+    let hours = rule.hours.as_ref();
+    show("hours", hours.map(|hours| hours.text().into()));
+    show("timezone", hours.map(|hours| hours.timezone().into()));
+    show("country", hours.and_then(|hours| hours.country()).map(Into::into));
+    show("when", rule.when.as_ref().map(|condition| condition.text().into()));
+    show("weight", rule.weight.map(Into::into));
+    match &rule.then {
+        Then::Itself => show("use", Some((*destination.id).into())),
+        Then::Use(id) => show("use", Some((**id).into())),
+        Then::Instead(variant) => {
+            let is_new = variant.method != destination.method;
+            show("method", is_new.then(|| variant.method.name().into()));
+            let route = variant.route.as_ref().filter(|_| variant.route != destination.route);
+            show("route", route.map(|route| route.text().into()));
+        }
+    }
+    shown.into()
 }
 
 fn ladder(ladder: &Ladder) -> Value {

@@ -7,6 +7,7 @@ use crate::rehearsal::render::{Ground, Rendered, Wish, render};
 use crate::shard::clock::wall;
 use axum::extract::{Path, State};
 use axum::http::StatusCode;
+use jiff::tz::TimeZone;
 use std::sync::Arc;
 
 /// Plays it through beside the shards, and changes nothing.
@@ -19,6 +20,7 @@ pub(super) async fn create(
         tables: Arc::clone(&api.tables.borrow()),
         listeners: api.listeners.clone(),
         session_timer: api.session_timer,
+        zone: TimeZone::system(),
     };
     api.table(&environment)?;
     let now = wall();

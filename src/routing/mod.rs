@@ -1,8 +1,8 @@
 //! The destination table, trunks and agents, as values: what a call may do and where it may go. Pure.
 //!
 //! Text comes in (the daemon reads the files), values and [diagnostics](self::file::Diagnostic) come out. The engine asks
-//! [`topology`] who sent a packet and which agent a number reaches, [`select`] which destination a decision means,
-//! [`template`] what a header says, [`profile`] what the receiver needs and [`explain`] what a status means.
+//! [`topology`] who sent a packet and which agent a number reaches, [`select`] which destination a decision means and
+//! [`rules`] where that leads now, [`template`] what a header says, [`profile`] what the receiver needs and [`explain`] what a status means.
 //!
 //! Nothing here opens a file, resolves a name or sends a byte.
 
@@ -16,6 +16,7 @@ pub mod net;
 pub mod number;
 pub mod profile;
 pub mod route;
+pub mod rules;
 pub mod select;
 pub mod table;
 pub mod tables;

@@ -8,6 +8,7 @@ use super::file::nearest;
 use super::number;
 use super::profile::Overrides;
 use super::route::{self, Route};
+use super::rules;
 use super::table::{DEFAULT_REASON, Destination, Ladder, Method, Table, Timeouts, Undefined};
 use super::topology::Topology;
 use crate::wire::uri::{self, Scheme, Uri};
@@ -227,10 +228,10 @@ pub fn by_uri(
     // Headers that are embedded belong to the decision, not to the place.
     let bare = without_headers(named);
     let is_ours = |host: &uri::Host<'_>| (here && host.same(&named.host)) || is_ours(host);
-    let by_route = table
-        .destinations
-        .values()
-        .find(|destination| destination.route.as_ref().is_some_and(|route| route.matches(&bare, &is_ours)));
+    let by_route =
+        table.destinations.values().flat_map(rules::variants).find(|destination| {
+            destination.route.as_ref().is_some_and(|route| route.matches(&bare, &is_ours))
+        });
     if let Some(destination) = by_route {
         return Ok(Selection { destination: Arc::clone(destination), rule: Rule::Route });
     }
@@ -261,9 +262,9 @@ pub fn by_redirection(
         return None;
     }
     if let Some(address) = callable(named) {
-        let routes = table.destinations.values().filter_map(|destination| match &destination.route {
-            Some(Route::Sip(address)) => Some(address),
-            Some(Route::E164(_) | Route::Tel { .. }) | None => None,
+        let routes = rules::routes(table).filter_map(|route| match route {
+            Route::Sip(address) => Some(address),
+            Route::E164(_) | Route::Tel { .. } => None,
         });
         let trunks = topology.trunks().iter().map(|trunk| &trunk.address);
         if trunks.chain(routes).any(|known| is_at(&address, known)) {
@@ -311,6 +312,7 @@ fn ad_hoc(route: Route) -> Destination {
         trunk: None,
         caller_id: None,
         headers: Vec::new(),
+        rules: Vec::new(),
         on_failure: Ladder::default(),
         timeouts: Timeouts::default(),
         undefined: Undefined::Leave,

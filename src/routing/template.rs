@@ -46,8 +46,14 @@ pub const MAX_NAME: usize = 64;
 const UNREADABLE: [&str; 4] =
     ["authorization", "proxy-authorization", "www-authenticate", "proxy-authenticate"];
 
+/// Whether a template or a condition may read this header of the caller's INVITE.
+pub fn is_readable_header(name: &str) -> bool {
+    crate::wire::grammar::is_token(name.as_bytes())
+        && !UNREADABLE.iter().any(|u| u.eq_ignore_ascii_case(name))
+}
+
 /// Where an expansion gets its values.
-pub trait Variables {
+pub trait Variables: Sync {
     /// The value of a variable, built-in or set.
     fn variable(&self, name: &str) -> Option<Cow<'_, str>>;
     /// The first value of a header of the caller's INVITE, the name in any case.

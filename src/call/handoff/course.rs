@@ -2,6 +2,7 @@
 //! by one method with its headers expanded. The ladder makes further courses of the same plan.
 
 use crate::call::decision::{By, Given};
+use crate::call::record::RuleView;
 use crate::routing::profile::Profile;
 use crate::routing::table::{Destination, Method, Route, Table};
 use crate::sip::{Field, Now};
@@ -13,6 +14,8 @@ use std::sync::Arc;
 pub(crate) struct Plan {
     pub(crate) table: Arc<Table>,
     pub(crate) basis: Basis,
+    /// The rules that were taken when it was decided; the handoff's view has those of its steps, too.
+    pub(crate) rules: Vec<RuleView>,
 }
 
 /// What headers are expanded from.

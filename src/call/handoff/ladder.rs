@@ -5,6 +5,8 @@
 //! steps of its own left, the destination that led to it is asked the same. So every ladder ends.
 
 use super::Handoff;
+use crate::call::decision;
+use crate::call::facts::Facts;
 use crate::routing::explain::Cause;
 use crate::routing::table::{Destination, Id, Method, Step};
 use std::sync::Arc;
@@ -36,8 +38,9 @@ pub(crate) struct Footing {
 }
 
 impl Handoff {
-    /// The next step after the running attempt ended with `cause`.
-    pub(crate) fn next(&mut self, cause: Cause, on: Footing) -> Next {
+    /// The next step after the running attempt ended with `cause`. A step that names a destination goes where the rules of
+    /// that lead, by what stood when the handoff was decided; a method stays on the route that was tried.
+    pub(crate) fn next(&mut self, facts: &Facts, cause: Cause, on: Footing) -> Next {
         for place in (0..self.chain.len()).rev() {
             let at = Arc::clone(&self.chain[place]);
             // Back to the agent is what follows where nothing is written; the destination that led here may know better.
@@ -46,12 +49,7 @@ impl Handoff {
             for step in steps {
                 let next = match step {
                     Step::Method(method) => self.untried(&at, *method, on),
-                    Step::Destination(id) => self
-                        .plan
-                        .table
-                        .find(id)
-                        .cloned()
-                        .and_then(|destination| self.untried(&destination, destination.method, on)),
+                    Step::Destination(id) => self.other(facts, id, on),
                     Step::Agent => on.agent.then_some(Next::Agent),
                     Step::Bye => Some(Next::Bye),
                     Step::Hangup => Some(Next::Hangup),
@@ -67,6 +65,16 @@ impl Handoff {
             }
         }
         Next::None
+    }
+
+    /// Another destination, where it was not tried yet; the rules that lead there are told with it.
+    fn other(&mut self, facts: &Facts, id: &str, on: Footing) -> Option<Next> {
+        let (destination, taken) = decision::ruled(facts, &self.plan, self.plan.table.find(id)?);
+        let next = self.untried(&destination, destination.method, on)?;
+        if !taken.is_empty() {
+            self.edit().rules.extend(taken);
+        }
+        Some(next)
     }
 
     fn untried(&self, destination: &Arc<Destination>, method: Method, on: Footing) -> Option<Next> {

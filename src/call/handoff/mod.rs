@@ -65,6 +65,7 @@ impl Handoff {
             destination: first.destination.id.to_string(),
             reason: given.reason.as_deref().map(Into::into),
             utterance: given.utterance.as_deref().map(Into::into),
+            rules: plan.rules.clone(),
             state: HandoffState::Pending,
             proof: None,
             cause: None,
@@ -166,7 +167,9 @@ impl Handoff {
     /// Whether the agent's fallback is still untried: after a fallback, or at the same destination, it would go round.
     pub(crate) fn fallback_is_left(&self, facts: &Facts) -> bool {
         let fallback = facts.agent.fallback.as_deref().unwrap_or(&self.plan.table.default);
-        !self.is_fallback() && self.view.attempts.iter().all(|attempt| attempt.destination != fallback)
+        let tried = self.view.attempts.iter().any(|attempt| attempt.destination == fallback)
+            || self.view.rules.iter().any(|rule| rule.destination == fallback);
+        !self.is_fallback() && !tried
     }
 
     /// The running (or last) attempt.

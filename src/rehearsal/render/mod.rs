@@ -4,11 +4,12 @@
 //! and the decision, at the time that is asked about; what it sends then is what it would send. Time is virtual and no
 //! socket is open. Called by `http::render`.
 
+mod moment;
 mod origin;
 mod play;
 
 use crate::call::command::{Invalid, Refusal};
-use crate::call::record::Stamp;
+use crate::call::record::{RuleView, Stamp};
 use crate::routing::Tables;
 use crate::routing::explain::Cause;
 use crate::routing::headers::{check_name, check_value};
@@ -16,6 +17,9 @@ use crate::routing::table::{Destination, Step, Table};
 use crate::routing::topology::{Agent, Trunk};
 use crate::sip::leg::session_timer;
 use crate::sip::{Listener, UnixMillis};
+use jiff::tz::TimeZone;
+pub use moment::Moment;
+use moment::zone;
 pub use origin::Origin;
 use play::Play;
 use serde::{Deserialize, Serialize};
@@ -59,9 +63,9 @@ pub struct Wish {
     /// The agent that has it; the first one of the environment where none is named.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub agent: Option<String>,
-    /// When the decision is made, RFC 3339; now where none is named.
+    /// When the decision is made; now where none is named.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub at: Option<Stamp>,
+    pub at: Option<Moment>,
     /// The decision comes before the caller is answered.
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     pub before_answer: bool,
@@ -76,6 +80,8 @@ pub struct Ground {
     pub listeners: Vec<Listener>,
     /// `[sip] session_timer`.
     pub session_timer: Option<session_timer::Settings>,
+    /// The zone in which a time without one is read where the destination has no hours.
+    pub zone: TimeZone,
 }
 
 /// One line of a message and what made it.
@@ -117,6 +123,8 @@ pub struct Rendered {
     pub destination: String,
     /// When.
     pub at: Stamp,
+    /// The same as a clock shows it there, with the zone: that of the destination's hours, or this machine's.
+    pub local_time: String,
     /// The trunk that the invented call came by.
     pub trunk: String,
     /// The agent that has it.
@@ -125,6 +133,8 @@ pub struct Rendered {
     pub method: String,
     /// Where it goes.
     pub route: Option<String>,
+    /// The rules that lead there.
+    pub rules: Vec<RuleView>,
     /// The messages, in the order in which they are sent.
     pub messages: Vec<Sent>,
     /// Headers that are left out, and why.
@@ -149,14 +159,20 @@ pub fn render(
     check(wish)?;
     let trunk = trunk(tables, wish)?;
     let agent = agent(tables, environment, wish)?;
-    let at = wish.at.unwrap_or(Stamp(now));
+    let zone = zone(table, destination).unwrap_or_else(|| ground.zone.clone());
+    let at = match wish.at {
+        Some(moment) => moment.read_in(&zone)?,
+        None => Stamp(now),
+    };
     let mut play = Play::begin(ground, table, (&trunk, &agent), wish, at)?;
     let handoff = play.decide(destination, wish)?;
     let attempt = handoff.attempts.first();
     let found = attempt.map_or(destination, |attempt| &attempt.destination);
     let found = table.find(found).ok_or_else(|| unknown("destination", destination))?;
+    let rules = &handoff.rules;
     let messages = play.messages.iter().map(|(flow, to, text)| {
-        let lines = origin::lines(text, *to, &origin::Known { wish, destination: found, trunk: &trunk });
+        let lines =
+            origin::lines(text, *to, &origin::Known { wish, destination: found, trunk: &trunk, rules });
         Sent {
             what: text.status().map_or_else(|| text.method().to_owned(), |status| status.to_string()),
             to: to.as_str().to_owned(),
@@ -171,10 +187,12 @@ pub fn render(
         table_version: table.version,
         destination: destination.to_owned(),
         at,
+        local_time: at.local(&zone),
         trunk: trunk.id.to_string(),
         agent: agent.id.to_string(),
         method: attempt.map(|attempt| attempt.method.to_string()).unwrap_or_default(),
         route: attempt.and_then(|attempt| attempt.route.clone()),
+        rules: rules.clone(),
         messages: messages.collect(),
         left_out: play.left_out.clone(),
         on_failure: ladder(table, found),
@@ -331,6 +349,7 @@ route = "+14155550199"
             }),
             listeners: vec![listener(Transport::Udp, 5060), listener(Transport::Tcp, 5060)],
             session_timer: None,
+            zone: TimeZone::fixed(jiff::tz::offset(1)),
         }
     }
 

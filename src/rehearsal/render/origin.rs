@@ -2,6 +2,8 @@
 
 use super::super::text::Text;
 use super::{Line, Wish};
+use crate::call::record::RuleView;
+use crate::routing::rules::Then;
 use crate::routing::table::Destination;
 use crate::routing::topology::Trunk;
 use serde::{Deserialize, Serialize};
@@ -56,6 +58,7 @@ pub(super) struct Known<'a> {
     pub(super) wish: &'a Wish,
     pub(super) destination: &'a Destination,
     pub(super) trunk: &'a Trunk,
+    pub(super) rules: &'a [RuleView],
 }
 
 /// Headers of the caller's INVITE that go on to a target.
@@ -82,14 +85,28 @@ fn start(text: &Text, to: To, known: &Known<'_>) -> Line {
 
 /// Where the route comes from.
 fn route(known: &Known<'_>) -> (Origin, String) {
-    match known.wish.route {
-        Some(_) => (Origin::Decision, "route".to_owned()),
-        None => (Origin::Table, place(known, "route")),
+    if known.wish.route.is_some() {
+        return (Origin::Decision, "route".to_owned());
     }
+    (Origin::Table, ruled(known).unwrap_or_else(|| place(known, "route")))
 }
 
 fn place(known: &Known<'_>, key: &str) -> String {
     format!("destination.{}.{key}", known.destination.id)
+}
+
+/// The rule that sets the route. Only the last of those that were taken can.
+fn ruled(known: &Known<'_>) -> Option<String> {
+    let last = known.rules.last()?;
+    let rule = known.destination.rules.get(last.rule.checked_sub(1)?)?;
+    match &rule.then {
+        Then::Instead(variant)
+            if *last.destination == *variant.id && variant.route != known.destination.route =>
+        {
+            Some(place(known, &format!("rule {}: route", last.rule)))
+        }
+        Then::Instead(_) | Then::Use(_) | Then::Itself => None,
+    }
 }
 
 /// A key of the profile: the destination's own, the trunk's, or what holds without.
@@ -104,7 +121,7 @@ fn profile(known: &Known<'_>, key: &str, own: bool, trunk: bool) -> (Origin, Str
 
 fn header(name: &str, text: &Text, to: To, known: &Known<'_>) -> (Origin, String) {
     let same = |other: &str| other.eq_ignore_ascii_case(name);
-    let Known { wish, destination, trunk } = known;
+    let Known { wish, destination, trunk, .. } = known;
     let built_in = || (Origin::BuiltIn, "SIP".to_owned());
     if let Some(own) = wish.headers.keys().find(|own| same(own)) {
         return (Origin::Decision, format!("headers.{own}"));

@@ -74,6 +74,11 @@ impl<'s> Report<'s> {
         self.dropped > 0 || self.diagnostics.iter().any(|d| d.severity == Severity::Error)
     }
 
+    /// How many errors were found so far.
+    pub fn errors(&self) -> usize {
+        self.dropped + self.diagnostics.iter().filter(|d| d.severity == Severity::Error).count()
+    }
+
     /// An error at `span`.
     pub fn error(&mut self, span: Range<usize>, message: impl Into<String>) -> Note<'_> {
         self.add(Severity::Error, span, message.into())
@@ -438,6 +443,28 @@ impl<'a> Section<'a> {
                     report
                         .error(value.span(), format!("`{}` is {}", id.value, with_article(value.get_ref())))
                         .expected(form);
+                }
+            }
+        }
+        sections
+    }
+
+    /// The tables in a list, each as a section of its own. Entries that are no tables are reported and left out.
+    pub fn tables(&mut self, report: &mut Report<'_>, key: &'static str, expected: &str) -> Vec<Section<'a>> {
+        let Some(found) = self.take(key) else { return Vec::new() };
+        let Some(list) = found.value.as_array() else {
+            self.wrong(report, key, &found, expected);
+            return Vec::new();
+        };
+        let mut sections = Vec::new();
+        for entry in list.iter() {
+            match entry.get_ref().as_table() {
+                Some(table) => {
+                    sections.push(Section::new(format!("{}.{key}", self.name), entry.span(), table))
+                }
+                None => {
+                    let message = format!("an entry of `{key}` is {}", with_article(entry.get_ref()));
+                    report.error(entry.span(), message).expected(expected);
                 }
             }
         }

@@ -17,6 +17,7 @@ use serde::{Deserialize, Serialize};
 pub use super::headers::HeaderTemplate;
 use super::profile::{Overrides, Placement, Profile};
 pub use super::route::Route;
+use super::rules::Rule;
 use super::template::Template;
 use super::topology::Trunk;
 
@@ -172,6 +173,8 @@ pub struct Destination {
     pub caller_id: Option<Template>,
     /// Headers that the handoff carries.
     pub headers: Vec<HeaderTemplate>,
+    /// What chooses in its place, by the time, the call or a draw; in the order in which they are asked.
+    pub rules: Vec<Rule>,
     /// What follows when an attempt fails.
     pub on_failure: Ladder,
     /// How long each part may take.

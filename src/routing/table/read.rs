@@ -2,6 +2,7 @@
 
 mod chains;
 mod keys;
+mod rules;
 mod steps;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -149,23 +150,23 @@ impl<'a> Reader<'_, '_, '_> {
         let trunk = self.trunk(&mut section);
         let caller_id = self.template(&mut section, "caller_id").map(|found| found.value);
         let headers = self.headers(&mut section);
-        let on_failure =
-            self.on_failure(&mut section, &Own { id: id.value, method, require_proven: require.is_some() });
-        let in_play = method.map(|method| InPlay::new(method, &on_failure));
+        let rules = self.rules(&mut section, id.value);
+        let own = Own { id: id.value, method, require_proven: require.is_some(), rules: &rules };
+        let on_failure = self.on_failure(&mut section, &own);
+        let in_play = method.map(|method| InPlay::new(method, &on_failure, &rules));
         let timeouts = self.timeouts(&mut section, in_play.as_ref());
         let undefined = section
             .choice(self.report, "undefined", &[("leave", Undefined::Leave), ("refuse", Undefined::Refuse)])
             .unwrap_or(Undefined::Leave);
         let reason = self.reason(&mut section).unwrap_or_else(|| DEFAULT_REASON.into());
         let overrides = Overrides::read(&mut section, self.report);
-        section.refuse(self.report, "rule", "remove it: decisions name the destination that they mean");
-        section.refuse(self.report, "weight", "remove it");
         self.check(&section, id, in_play.as_ref(), route.as_ref(), &overrides);
         if on_failure.attends(method) {
             self.doubt_attended(&section, route.as_ref(), trunk.as_deref());
         }
         section.finish(self.report);
-        let destination = Destination {
+        let uses = rules.uses(id.value);
+        let mut destination = Destination {
             id: id.value.into(),
             name: name.unwrap_or(id.value).into(),
             description: description.unwrap_or_default().into(),
@@ -176,13 +177,15 @@ impl<'a> Reader<'_, '_, '_> {
             trunk,
             caller_id,
             headers,
+            rules: Vec::new(),
             on_failure: on_failure.ladder(),
             timeouts,
             undefined,
             reason,
             overrides,
         };
-        Some(Row { destination, place: id.span.start, lists: on_failure.lists })
+        destination.rules = rules.rules(self.report, &destination);
+        Some(Row { destination, place: id.span.start, lists: on_failure.lists, uses })
     }
 
     fn text(&mut self, section: &mut Section<'a>, key: &'static str, most: usize) -> Option<&'a str> {

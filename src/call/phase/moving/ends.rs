@@ -37,7 +37,7 @@ impl Moving {
             self.late = Some(Late { sent, place: self.handoff.place() });
         }
         let time = self.handoff.total > cx.now.mono;
-        let next = self.handoff.next(cause, Footing { agent, answered: true, time });
+        let next = self.handoff.next(facts, cause, Footing { agent, answered: true, time });
         let settles = agent && next == Next::None && cause != Cause::Unknown;
         let name = self.handoff.name_of(if settles { &Next::Agent } else { &next });
         self.handoff.attempt_failed(cx, cause, &name);

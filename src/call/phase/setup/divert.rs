@@ -163,7 +163,7 @@ impl Setup {
     ) -> Phase {
         let time = handoff.total > cx.now.mono;
         // The agent was let go, or never answered: it is no place to return to.
-        let next = handoff.next(cause, Footing { agent: false, answered: false, time });
+        let next = handoff.next(facts, cause, Footing { agent: false, answered: false, time });
         let name = handoff.name_of(&next);
         handoff.attempt_failed(cx, cause, &name);
         match next {

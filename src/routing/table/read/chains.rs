@@ -1,5 +1,5 @@
-//! Where the steps of `on_failure` lead: what one destination alone cannot tell. Steps are the arrows of a graph that must
-//! have no loop; each check looks at every arrow once.
+//! Where the steps of `on_failure` and the rules lead: what one destination alone cannot tell. Steps and `use` are the
+//! arrows of a graph that must have no loop; each check looks at every arrow once.
 
 use std::collections::BTreeMap;
 use std::ops::Range;
@@ -7,6 +7,7 @@ use std::ops::Range;
 use super::steps::List;
 use crate::routing::explain::Cause;
 use crate::routing::file::{At, Report};
+use crate::routing::rules::{MAX_CHAIN, Rule, Then};
 use crate::routing::table::{Destination, Method, Step};
 
 /// A destination as it was read.
@@ -16,6 +17,8 @@ pub(super) struct Row {
     pub(super) place: usize,
     /// Its `on_failure`, with places.
     pub(super) lists: Vec<List>,
+    /// The other destinations that its rules use, with places.
+    pub(super) uses: Vec<At<Box<str>>>,
 }
 
 /// The most links of a chain that a message names.
@@ -36,8 +39,13 @@ pub(super) fn check(report: &mut Report<'_>, rows: &mut [Row], all: usize) {
             let Some(to) = target(&step.value, &index) else { continue };
             allowed(report, &row.destination, &rows[to].destination, step);
             if own.iter().all(|other| other.to != to) {
-                own.push(Arrow { to, span: step.span.clone() });
+                own.push(Arrow { to, span: step.span.clone(), by_rule: false });
             }
+        }
+        for used in &row.uses {
+            let Some(to) = index.get(&*used.value).copied() else { continue };
+            usable(report, &row.destination, &rows[to].destination, &used.span);
+            own.push(Arrow { to, span: used.span.clone(), by_rule: true });
         }
         arrows.push(own);
     }
@@ -45,10 +53,22 @@ pub(super) fn check(report: &mut Report<'_>, rows: &mut [Row], all: usize) {
     for found in &loops {
         let names = found.chain.iter().map(|at| at.map_or("...", |at| &*rows[at].destination.id));
         let chain = names.collect::<Vec<_>>().join(" -> ");
+        let (what, goes, this) = match (found.by_steps, found.by_rules) {
+            (_, false) => ("`on_failure`", "goes", "step"),
+            (false, true) => ("`use`", "goes", "rule"),
+            (true, true) => ("`use` and `on_failure`", "go", "one"),
+        };
         report
-            .error(found.closed_at.clone(), format!("`on_failure` goes round: {chain}"))
-            .expected("steps that come to an end")
-            .help("remove this step, or another one of the chain");
+            .error(found.closed_at.clone(), format!("{what} {goes} round: {chain}"))
+            .expected(if found.by_rules {
+                "rules and steps that come to an end"
+            } else {
+                "steps that come to an end"
+            })
+            .help(format!("remove this {this}, or another one of the chain"));
+    }
+    if loops.is_empty() {
+        led(report, rows, &index, &arrows, &order);
     }
     if loops.is_empty() && rows.len() == all {
         never_taken(report, rows, &index, &order);
@@ -84,11 +104,63 @@ fn allowed(report: &mut Report<'_>, from: &Destination, to: &Destination, step: 
     }
 }
 
-/// A step from one destination to another.
+/// Reports a rule that leads to what its destination does not allow.
+fn usable(report: &mut Report<'_>, from: &Destination, to: &Destination, place: &Range<usize>) {
+    if from.require_proven && !to.require_proven {
+        report
+            .error(
+                place.clone(),
+                format!("`require = \"proven\"` forbids to use `{}`, which does not require it", to.id),
+            )
+            .expected("a destination that requires the same")
+            .help(format!("add `require = \"proven\"` to [destination.{}]", to.id));
+    }
+}
+
+/// Reports what only the rules of all destinations together tell: steps that rules may lead to a redirection, and
+/// chains of `use` that are too long. `order` has each destination after those that it leads to.
+fn led(
+    report: &mut Report<'_>,
+    rows: &[Row],
+    index: &BTreeMap<&str, usize>,
+    arrows: &[Vec<Arrow>],
+    order: &[usize],
+) {
+    let mut links = vec![0; rows.len()];
+    let mut redirects = vec![false; rows.len()];
+    for &at in order {
+        let destination = &rows[at].destination;
+        let set =
+            |rule: &Rule| matches!(&rule.then, Then::Instead(variant) if variant.method == Method::Redirect);
+        redirects[at] = destination.method == Method::Redirect || destination.rules.iter().any(set);
+        for arrow in arrows[at].iter().filter(|arrow| arrow.by_rule) {
+            redirects[at] |= redirects[arrow.to];
+            if links[arrow.to] == MAX_CHAIN {
+                let message = format!("`use` leads through more than {MAX_CHAIN} destinations");
+                report.error(arrow.span.clone(), message).help("use the destination at its end");
+            }
+            links[at] = links[at].max(links[arrow.to] + 1);
+        }
+    }
+    for step in rows.iter().flat_map(|row| &row.lists).flat_map(|list| &list.steps) {
+        let Some(to) = target(&step.value, index) else { continue };
+        // Of a destination that is a redirection by itself it was told.
+        if redirects[to] && rows[to].destination.method != Method::Redirect {
+            let message = format!(
+                "`{}` is no step: a rule may lead it to method \"redirect\", which works only before the caller leg is answered",
+                rows[to].destination.id
+            );
+            report.error(step.span.clone(), message).expected("a destination that does not lead there");
+        }
+    }
+}
+
+/// A step or a rule that leads from one destination to another.
 struct Arrow {
     to: usize,
     /// Where it is first written.
     span: Range<usize>,
+    by_rule: bool,
 }
 
 /// A chain that comes back.
@@ -96,6 +168,10 @@ struct Loop {
     /// From a destination to itself; `None` stands for what is left out of a long one.
     chain: Vec<Option<usize>>,
     closed_at: Range<usize>,
+    /// Whether a step is among its links.
+    by_steps: bool,
+    /// Whether a rule is among its links.
+    by_rules: bool,
 }
 
 struct Walk {
@@ -139,7 +215,11 @@ fn walk(arrows: &[Vec<Arrow>]) -> Walk {
                 }
                 Seen::OnTheWay(depth) => {
                     let chain = shortened(&way[depth..], arrow.to);
-                    walk.loops.push(Loop { chain, closed_at: arrow.span.clone() });
+                    // The last link of each is the one that was followed last.
+                    let by_rule = |&(at, followed): &(usize, usize)| arrows[at][followed - 1].by_rule;
+                    let by_rules = way[depth..].iter().any(by_rule);
+                    let by_steps = !way[depth..].iter().all(by_rule);
+                    walk.loops.push(Loop { chain, closed_at: arrow.span.clone(), by_steps, by_rules });
                 }
                 Seen::Done => {}
             }
@@ -188,6 +268,10 @@ fn never_taken(report: &mut Report<'_>, rows: &[Row], index: &BTreeMap<&str, usi
 }
 
 fn learn(destination: &Destination, index: &BTreeMap<&str, usize>, known: &[Known], goes_on: bool) -> Known {
+    // Its rules may lead anywhere.
+    if !destination.rules.is_empty() {
+        return Known { may_be_unknown: true, closes: false };
+    }
     const OTHERS: [Cause; 5] =
         [Cause::Refused, Cause::Busy, Cause::NoAnswer, Cause::Unreachable, Cause::Failed];
     let ladder = &destination.on_failure;

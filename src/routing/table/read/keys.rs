@@ -1,6 +1,7 @@
 //! Which keys of a destination mean something with which methods. A key that means nothing is an error: whoever wrote it
 //! expects something of it.
 
+use super::rules::WrittenRules;
 use super::steps::Written;
 use super::{ROUTE_FORM, Reader};
 use crate::routing::file::{At, Report, Section};
@@ -27,26 +28,28 @@ const KEYS: [Key; 7] = [
     ("notify_200", REFERS),
 ];
 
-/// `brief` belongs to the method alone: a step never waits for the agent.
+/// `brief` belongs to the method alone, also to one that a rule sets: a step never waits for the agent.
 const BRIEF: Key = ("brief", &[Method::Attended]);
 
 const TIMEOUTS: [Key; 3] = [("response", REFERS), ("outcome", REFERS), ("ring", CALLED)];
 
-/// The methods that a destination's own route may be tried by: its method and those of its steps.
+/// The methods that a destination's own route may be tried by: its method, those of its rules and those of its steps.
 pub(super) struct InPlay {
     method: Method,
+    rules: Vec<Method>,
     steps: Vec<Method>,
 }
 
 impl InPlay {
-    pub(super) fn new(method: Method, on_failure: &Written) -> Self {
-        let steps = if on_failure.is_faulty && method.needs_route() {
+    pub(super) fn new(method: Method, on_failure: &Written, rules: &WrittenRules) -> Self {
+        let is_faulty = (on_failure.is_faulty && method.needs_route()) || rules.is_faulty;
+        let steps = if is_faulty {
             // What could not be read may have been meant as any of them.
             CALLED.to_vec()
         } else {
             on_failure.ladder().methods().collect()
         };
-        Self { method, steps }
+        Self { method, rules: rules.methods().collect(), steps }
     }
 
     /// Whether a REFER may be sent.
@@ -55,7 +58,8 @@ impl InPlay {
     }
 
     fn uses(&self, methods: &[Method]) -> bool {
-        methods.contains(&self.method) || self.steps.iter().any(|method| methods.contains(method))
+        let mut others = self.rules.iter().chain(&self.steps);
+        methods.contains(&self.method) || others.any(|method| methods.contains(method))
     }
 
     /// Reports the timeouts that no method waits for.
@@ -73,7 +77,7 @@ impl InPlay {
                 self.means_nothing(report, section, (key, methods));
             }
         }
-        if !BRIEF.1.contains(&self.method) {
+        if !self.rules.iter().chain([&self.method]).any(|method| BRIEF.1.contains(method)) {
             self.means_nothing(report, section, BRIEF);
         }
     }

@@ -6,6 +6,7 @@ use std::ops::Range;
 use toml::de::DeValue;
 
 use super::Reader;
+use super::rules::WrittenRules;
 use crate::routing::explain::Cause;
 use crate::routing::file::{At, Section, quoted, with_article};
 use crate::routing::table::{Ladder, Method, Step};
@@ -26,6 +27,7 @@ pub(super) struct Own<'o> {
     /// `None` where it could not be read.
     pub(super) method: Option<Method>,
     pub(super) require_proven: bool,
+    pub(super) rules: &'o WrittenRules,
 }
 
 /// `on_failure` of one destination, as it stands in the file.
@@ -107,7 +109,7 @@ impl<'a> Reader<'_, '_, '_> {
                     .expected(FORM);
             }
         }
-        if own.method == Some(Method::Bye) && !written.is_faulty {
+        if own.method == Some(Method::Bye) && own.rules.methods().next().is_none() && !written.is_faulty {
             let message = "`on_failure` is never taken with method \"bye\": the caller has left, whatever the answer is";
             self.report.warn(key, message).help("remove it");
         }
@@ -200,10 +202,10 @@ impl<'a> Reader<'_, '_, '_> {
         if method == Method::Redirect {
             return refuse(format!("`{name}` is no step: it works only before the caller leg is answered"));
         }
-        if own.method == Some(method) {
+        if own.method == Some(method) && own.rules.methods().all(|other| other == method) {
             return refuse(format!("the step `{name}` is what has just failed"));
         }
-        if own.method.is_some_and(|own| !own.needs_route()) {
+        if own.method.is_some_and(|own| !own.needs_route()) && !own.rules.set_a_route() {
             return refuse(format!("the step `{name}` needs a route, and method \"bye\" has none"));
         }
         if own.require_proven && !method.can_be_proven() {

@@ -16,6 +16,8 @@ mod decode;
 mod engine;
 #[path = "../fuzz/bodies/frame.rs"]
 mod frame;
+#[path = "../fuzz/bodies/rules.rs"]
+mod rules;
 #[path = "../fuzz/bodies/sipfrag.rs"]
 mod sipfrag;
 #[path = "../fuzz/bodies/table.rs"]
@@ -204,7 +206,28 @@ fn table_holds() {
           X-A = 'x \"$abcde\"'\nX-B = \"${header.X-B:-none}\"\n"
             .to_vec(),
     );
+    corpus.push(
+        b"default = \"a\"\n[destination.a]\nroute = \"+14155550123\"\non_failure = [\"b\"]\n\
+          rule = [{ hours = \"Mo-Fr 08:00-18:00; PH off\", timezone = \"Europe/Berlin\", country = \"DE\", use = \"a\" },\n\
+          { when = 'ab == \"es\"', weight = 5, use = \"b\" }, { weight = 7, method = \"invite\" }]\n\
+          [destination.b]\nroute = \"sip:b@pbx\"\n"
+            .to_vec(),
+    );
     drive("table", &corpus, table::table_body);
+}
+
+#[test]
+fn rules_hold() {
+    let corpus = [
+        &b"language == \"es\" && header[\"X-Tier\"] in [\"gold\", 'silver']"[..],
+        b"!(int(duration) >= 60 || size(caller_id) < 3) ? a.startsWith('x') : b.contains(\"y\")",
+        b"((((a == b) == (c == d)) != true)) && -1 < int(a)",
+        b"[1, 2].exists(x, x > 1) + {'a': 1u}.a - 1.5e3",
+        b"Mo-Fr 08:00-18:00; PH off; Dec 24-26 closed",
+        b"2026 Jan 01-2027 Feb 29,week 1-53/2 Mo[1],We[-1] 22:00-26:00+ unknown \"ask\" || 10:00-12:00 open",
+        b"easter -2 days-Jun 31 +Su,SH,PH +1 day 00:00-24:00, sunrise-(sunset-01:30)/02:00",
+    ];
+    drive("rules", &corpus.map(<[u8]>::to_vec), rules::rules_body);
 }
 
 #[test]

@@ -7,12 +7,14 @@ use std::path::Path;
 use baton::observe::secret::Secret;
 use baton::routing::explain::Cause;
 use baton::routing::file::{Diagnostic, Report, Section, Severity, Source};
+use baton::routing::rules::{self, Question};
 use baton::routing::table::{self, Route, Step, Table};
 use baton::routing::template::Variables;
 use baton::routing::topology::Topology;
 use baton::routing::topology::read::{Parties, settings};
 use baton::routing::topology::secret::{SecretSource, Secrets};
 use baton::routing::{headers, select};
+use baton::sip::UnixMillis;
 use baton::wire::Uri;
 
 struct Hostile;
@@ -107,6 +109,13 @@ fn use_table(table: &Table) {
             for step in steps {
                 assert!(!matches!(step, Step::Destination(id) if table.find(id).is_none()), "{step:?}");
             }
+        }
+        for at in [0, 1_772_442_000_000, 1_798_200_000_000] {
+            let question = Question { at: UnixMillis(at), handoff: "h-1", variables: &Hostile };
+            let (chosen, taken) = rules::choose(table, destination, question);
+            assert!(table.find(&chosen.id).is_some(), "{}", chosen.id);
+            assert!(chosen.route.is_some() || !chosen.method.needs_route(), "{chosen:?}");
+            assert!(!taken.is_empty() || chosen == *destination, "nothing changes without a rule");
         }
         let mut fields = Vec::new();
         for header in &destination.headers {

@@ -40,7 +40,7 @@ fn show(list: &Value) -> String {
         table.row(vec![
             format!("{}{mark}", text("id")),
             method(destination),
-            text("route"),
+            route(destination),
             ladder(&destination["on_failure"]),
             text("name"),
         ]);
@@ -53,6 +53,16 @@ fn method(destination: &Value) -> String {
     let brief = (destination["brief"] == Value::Bool(true)).then_some("brief");
     let words = [destination["method"].as_str(), brief, destination["require"].as_str()];
     or_dash(Some(&words.into_iter().flatten().collect::<Vec<_>>().join(", ")))
+}
+
+/// The route, and how many rules may lead elsewhere.
+fn route(destination: &Value) -> String {
+    let route = or_dash(destination["route"].as_str());
+    match destination["rules"].as_array().map_or(0, Vec::len) {
+        0 => route,
+        1 => format!("{route}, 1 rule"),
+        rules => format!("{route}, {rules} rules"),
+    }
 }
 
 fn ladder(value: &Value) -> String {
@@ -80,7 +90,7 @@ mod tests {
         let list = json!({ "data": [
             {
                 "id": "front-desk", "default": true, "method": "attended", "brief": true, "require": "proven",
-                "route": "+14155550123", "name": "Front desk",
+                "route": "+14155550123", "name": "Front desk", "rules": [{ "use": "menu" }],
                 "on_failure": { "busy": ["invite", "mobile", "hangup"], "default": ["bye"] },
             },
             {
@@ -91,9 +101,9 @@ mod tests {
         assert_eq!(
             show(&list),
             "\
-DESTINATION   METHOD                   ROUTE         ON FAILURE                                  NAME
-front-desk *  attended, brief, proven  +14155550123  busy: invite, mobile, hangup; default: bye  Front desk
-menu          bye                      -             agent                                       Menu
+DESTINATION   METHOD                   ROUTE                 ON FAILURE                                  NAME
+front-desk *  attended, brief, proven  +14155550123, 1 rule  busy: invite, mobile, hangup; default: bye  Front desk
+menu          bye                      -                     agent                                       Menu
 
 * is taken where a decision names none
 "

@@ -80,6 +80,10 @@ pub(super) fn show(handoff: &HandoffView) -> String {
         ("destination", format!("{} (table version {})", handoff.destination, handoff.table_version)),
         ("state", format!("{}{proof}", handoff.state.as_str())),
     ];
+    if !handoff.rules.is_empty() {
+        let rules: Vec<String> = handoff.rules.iter().map(ToString::to_string).collect();
+        pairs.insert(3, ("rules", rules.join(", then ")));
+    }
     pairs.extend(handoff.cause.as_deref().map(|cause| ("cause", cause.to_owned())));
     pairs.extend(handoff.reason.clone().map(|reason| ("reason", reason)));
     if handoff.state.is_final() {

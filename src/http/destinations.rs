@@ -140,6 +140,11 @@ mod tests {
             on_failure = ["attended", "agent"]
             [destination.plain]
             route = "+14155550125"
+            rule = [
+                { hours = "Mo-Fr; PH off", timezone = "Europe/Berlin", country = "DE", use = "plain" },
+                { when = 'language == "es"', weight = 5, use = "mobile" },
+                { method = "invite", route = "sip:a@pbx" },
+            ]
         "#;
         let (table, told) = table::read(&Source::new("t", text), &"production".into(), None);
         let table = table.unwrap_or_else(|| panic!("{told:#?}"));
@@ -152,5 +157,14 @@ mod tests {
         let plain = shown("plain");
         assert_eq!((&plain["brief"], &plain["require"]), (&json!(false), &Value::Null));
         assert_eq!(plain["on_failure"], json!(["agent"]));
+        assert_eq!(
+            shown("plain")["rules"],
+            json!([
+                { "hours": "Mo-Fr; PH off", "timezone": "Europe/Berlin", "country": "DE", "use": "plain" },
+                { "when": "language == \"es\"", "weight": 5, "use": "mobile" },
+                { "method": "invite", "route": "sip:a@pbx" },
+            ])
+        );
+        assert_eq!(desk["rules"], json!([]));
     }
 }

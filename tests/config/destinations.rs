@@ -67,7 +67,7 @@ destinations.toml:4:1: error: unknown key `rout` in [destination.a]
    |
  4 | rout = "x"
    | ^^^^
-  expected: one of `name`, `description`, `method`, `brief`, `require`, `route`, `trunk`, `caller_id`, `headers`, `on_failure`, `timeouts`, `undefined`, `reason`, `refer_to_host`, `header_placement`, `referred_by` or `notify_200`
+  expected: one of `name`, `description`, `method`, `brief`, `require`, `route`, `trunk`, `caller_id`, `headers`, `rule`, `on_failure`, `timeouts`, `undefined`, `reason`, `refer_to_host`, `header_placement`, `referred_by` or `notify_200`
   help: did you mean `route`?
 destinations.toml:5:8: error: `name` is an integer in [destination.a]
    |
@@ -78,7 +78,7 @@ destinations.toml:6:1: error: unknown key `descripton` in [destination.a]
    |
  6 | descripton = ""
    | ^^^^^^^^^^
-  expected: one of `name`, `description`, `method`, `brief`, `require`, `route`, `trunk`, `caller_id`, `headers`, `on_failure`, `timeouts`, `undefined`, `reason`, `refer_to_host`, `header_placement`, `referred_by` or `notify_200`
+  expected: one of `name`, `description`, `method`, `brief`, `require`, `route`, `trunk`, `caller_id`, `headers`, `rule`, `on_failure`, `timeouts`, `undefined`, `reason`, `refer_to_host`, `header_placement`, `referred_by` or `notify_200`
   help: did you mean `description`?
 destinations.toml:7:13: error: `drop` is no `undefined`
    |
@@ -91,30 +91,6 @@ destinations.toml:8:9: error: there is no trunk `pbxx`
    |         ^^^^^^
   expected: one of `pbx`
   help: did you mean `pbx`?
-"#,
-    );
-}
-
-#[test]
-fn destination_keys_that_are_not_carried_out_yet() {
-    table_prints(
-        r#"default = "a"
-[destination.a]
-route = "+14155550123"
-rule = [{ hours = "Mo-Fr 08:00-18:00", use = "a" }]
-weight = 5
-"#,
-        r#"
-destinations.toml:4:1: error: `rule` is not carried out yet in [destination.a]
-   |
- 4 | rule = [{ hours = "Mo-Fr 08:00-18:00", use = "a" }]
-   | ^^^^
-  help: remove it: decisions name the destination that they mean
-destinations.toml:5:1: error: `weight` is not carried out yet in [destination.a]
-   |
- 5 | weight = 5
-   | ^^^^^^
-  help: remove it
 "#,
     );
 }

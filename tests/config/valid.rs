@@ -114,9 +114,12 @@ fn what_the_readme_shows_is_valid() {
         .expect("the README is there");
     let blocks: Vec<&str> =
         readme.split("```toml\n").skip(1).filter_map(|rest| rest.split("```").next()).collect();
-    let [table, baton] = blocks[..] else { panic!("a table and a configuration, not {}", blocks.len()) };
+    let [table, rules, baton] = blocks[..] else {
+        panic!("a table, its rules and a configuration, not {}", blocks.len())
+    };
+    let table = format!("{table}{rules}");
     let baton = baton.replace("env:PBX_PASSWORD", "file:password");
     let (loaded, printed) =
-        read(&[("baton.toml", &baton), ("destinations.toml", table), ("password", "s3cret")]);
+        read(&[("baton.toml", &baton), ("destinations.toml", &table), ("password", "s3cret")]);
     compare(&loaded, &printed, "");
 }

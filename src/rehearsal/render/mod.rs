@@ -311,6 +311,13 @@ reason = 'SIP;cause=200;text="Bye now"'
 [destination.away]
 method = "redirect"
 route = "+14155550199"
+[destination.reception]
+route = "+14155550120"
+rule = [
+    { hours = "Mo-Fr 08:00-18:00; PH off", timezone = "America/New_York", country = "US", use = "desk" },
+    { when = 'language == "es"', route = "sip:es@10.0.0.9" },
+    { weight = 1, method = "invite" },
+]
 "#;
 
     struct NoSecrets;
@@ -490,5 +497,52 @@ route = "+14155550199"
         let told = refused("production", "desk", wish);
         assert!(told.contains("caller_headers.Via") && told.contains("caller_headers.X-A"), "{told}");
         assert!(refused("production", "away", Wish::default()).contains("redirect"));
+    }
+
+    /// A time without a zone is that of the destination's hours; Christmas is a holiday there.
+    #[test]
+    fn the_rules_that_would_be_taken_then() {
+        let ask = |at: &str, language: &str| {
+            let at = Some(at.parse().expect("a time"));
+            let found = rendered(
+                "reception",
+                &Wish { at, variables: given(&[("language", language)]), ..Wish::default() },
+            );
+            let rules: Vec<String> = found.rules.iter().map(ToString::to_string).collect();
+            (rules.join(" "), found)
+        };
+        let (rules, open) = ask("2026-12-24T10:00", "es");
+        assert_eq!((&*rules, open.route.as_deref()), ("reception rule 1: desk", Some("+14155550123")));
+        assert_eq!(open.at.to_string(), "2026-12-24T15:00:00.000Z");
+        assert_eq!(open.local_time, "2026-12-24 10:00 America/New_York");
+        says(
+            &open.messages[0],
+            "Refer-To: <sip:+14155550123@pbx.example.com>",
+            Origin::Table,
+            "destination.desk.route",
+        );
+        let (rules, spanish) = ask("2026-12-25T10:00", "es");
+        assert_eq!(rules, "reception rule 2: refer sip:es@10.0.0.9");
+        says(
+            &spanish.messages[0],
+            "Refer-To: <sip:es@10.0.0.9>",
+            Origin::Table,
+            "destination.reception.rule 2: route",
+        );
+        let (rules, drawn) = ask("2026-12-25T10:00", "");
+        assert_eq!((&*rules, &*drawn.method), ("reception rule 3: invite +14155550120 (1 of 1)", "invite"));
+        says(
+            &drawn.messages[0],
+            "INVITE sip:+14155550120@pbx.example.com SIP/2.0",
+            Origin::Table,
+            "destination.reception.route",
+        );
+        // Where no hours count, it is this machine's clock.
+        let at = Some("2026-12-25T10:00".parse().expect("a time"));
+        let desk = rendered("desk", &Wish { at, ..Wish::default() });
+        assert_eq!(
+            (&*desk.at.to_string(), &*desk.local_time),
+            ("2026-12-25T09:00:00.000Z", "2026-12-25 10:00 +01")
+        );
     }
 }

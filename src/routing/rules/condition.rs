@@ -131,7 +131,7 @@ impl Condition {
 
 fn syntax(text: &str, errors: &cel::ParseErrors) -> ConditionError {
     let Some(first) = errors.errors.first() else {
-        return ConditionError { at: None, message: "this is no condition".to_owned(), help: None };
+        return ConditionError { at: None, message: "the condition cannot be read".to_owned(), help: None };
     };
     let (line, column) = first.pos;
     let offset = usize::try_from(line).ok().zip(usize::try_from(column).ok()).and_then(|(line, column)| {
@@ -140,11 +140,17 @@ fn syntax(text: &str, errors: &cel::ParseErrors) -> ConditionError {
         let within = line.char_indices().nth(column.saturating_sub(1)).map_or(line.len(), |(at, _)| at);
         Some(start + within)
     });
-    let message = first.msg.lines().next().unwrap_or_default();
-    let message = message.strip_prefix("Syntax error: ").unwrap_or(message);
-    let message =
-        format!("this is no condition: {}", message.split(" expecting ").next().unwrap_or(message).trim());
-    let help = text.contains('$').then(|| "variables stand without `$`".to_owned());
+    // What the parser says is for its makers, but for what it will not read at all.
+    let message = match first.msg.contains("limit") {
+        true => "the condition has too many brackets".to_owned(),
+        false => "the condition cannot be read from here on".to_owned(),
+    };
+    let rest = offset.and_then(|at| text.get(at..)).unwrap_or_default();
+    let help = match () {
+        () if text.contains('$') => Some("variables stand without `$`".to_owned()),
+        () if rest.starts_with('=') => Some("equal is `==`".to_owned()),
+        () => None,
+    };
     ConditionError { at: offset, message, help }
 }
 
@@ -431,10 +437,10 @@ mod tests {
     #[test]
     fn what_is_refused() {
         for (text, at, message) in [
-            ("", None, "this is no condition"),
-            ("language ==", Some(11), "this is no condition"),
-            ("language = 'es'", Some(9), "this is no condition"),
-            ("$language == 'es'", Some(0), "this is no condition"),
+            ("", None, "the condition cannot be read from here on"),
+            ("language ==", Some(11), "the condition cannot be read from here on"),
+            ("language = 'es'", Some(9), "the condition cannot be read from here on"),
+            ("$language == 'es'", Some(0), "the condition cannot be read from here on"),
             ("language", None, "the condition is text, and not true or false"),
             ("duration > 60", Some(0), "this is text, and should be a number"),
             ("language == 5", Some(9), "one side is text, the other is a number"),

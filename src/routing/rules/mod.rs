@@ -68,6 +68,9 @@ impl Rule {
     }
 }
 
+/// Of a split: the weight of what was drawn, and the sum of the weights that it was drawn from.
+pub type Share = Option<(u32, u32)>;
+
 /// A rule that was taken.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Taken {
@@ -77,8 +80,8 @@ pub struct Taken {
     pub number: usize,
     /// The destination that it leads to, or the method and route that it sets.
     pub to: Box<str>,
-    /// Its weight and the sum of those that it was drawn from.
-    pub share: Option<(u32, u32)>,
+    /// `None` where it was not drawn.
+    pub share: Share,
 }
 
 /// What rules are asked about.
@@ -138,10 +141,7 @@ fn instead(variant: &Destination) -> Box<str> {
 }
 
 /// The rule that is taken, counted from 1.
-fn first_match<'d>(
-    destination: &'d Destination,
-    question: Question<'_>,
-) -> Option<(usize, &'d Rule, Option<(u32, u32)>)> {
+fn first_match<'d>(destination: &'d Destination, question: Question<'_>) -> Option<(usize, &'d Rule, Share)> {
     let variables = Of { destination, variables: question.variables };
     let matches = |rule: &Rule| rule.matches(question.at, &variables);
     let mut rules = destination.rules.iter().enumerate().peekable();

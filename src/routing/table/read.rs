@@ -166,12 +166,13 @@ impl<'a> Reader<'_, '_, '_> {
         }
         section.finish(self.report);
         let uses = rules.uses(id.value);
+        let method = method?;
         let mut destination = Destination {
             id: id.value.into(),
             name: name.unwrap_or(id.value).into(),
             description: description.unwrap_or_default().into(),
-            method: method?,
-            brief,
+            method,
+            brief: brief && method == Method::Attended,
             require_proven: require.is_some(),
             route,
             trunk,
@@ -184,7 +185,7 @@ impl<'a> Reader<'_, '_, '_> {
             reason,
             overrides,
         };
-        destination.rules = rules.rules(self.report, &destination);
+        destination.rules = rules.rules(self.report, &destination, brief);
         Some(Row { destination, place: id.span.start, lists: on_failure.lists, uses })
     }
 

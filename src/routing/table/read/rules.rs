@@ -65,15 +65,16 @@ impl WrittenRules {
         used.collect()
     }
 
-    /// The same as values, of the destination that has no rules yet.
-    pub(super) fn rules(self, report: &mut Report<'_>, plain: &Destination) -> Vec<Rule> {
+    /// The same as values, of the destination that has no rules yet. `brief` as it is written.
+    pub(super) fn rules(self, report: &mut Report<'_>, plain: &Destination, brief: bool) -> Vec<Rule> {
         let mut rules = Vec::with_capacity(self.rules.len());
         for Written { hours, when, weight, then, .. } in self.rules {
             let then = match then {
                 WrittenThen::Use(id) if *id.value == *plain.id => Then::Itself,
                 WrittenThen::Use(id) => Then::Use((*id.value).into()),
                 WrittenThen::Instead { method, route, place } => {
-                    let variant = variant(plain, method, route);
+                    let mut variant = variant(plain, method, route);
+                    variant.brief = brief && variant.method == Method::Attended;
                     check(report, plain, &variant, place);
                     Then::Instead(Arc::new(variant))
                 }
@@ -88,12 +89,7 @@ impl WrittenRules {
 /// The destination with another method or route. What means nothing with them is left out.
 fn variant(plain: &Destination, method: Option<Method>, route: Option<Route>) -> Destination {
     let method = method.unwrap_or(plain.method);
-    Destination {
-        method,
-        brief: plain.brief && method == Method::Attended,
-        route: route.or_else(|| plain.route.clone()),
-        ..plain.clone()
-    }
+    Destination { method, route: route.or_else(|| plain.route.clone()), ..plain.clone() }
 }
 
 fn check(report: &mut Report<'_>, plain: &Destination, variant: &Destination, place: Range<usize>) {
@@ -297,7 +293,10 @@ impl<'a> Reader<'_, '_, '_> {
             },
             (false, Some(key)) => {
                 let place = section.key_span(key);
-                WrittenThen::Instead { method, route, place }
+                match (method, route) {
+                    (None, None) => WrittenThen::Faulty,
+                    (method, route) => WrittenThen::Instead { method, route, place },
+                }
             }
         }
     }

@@ -11,6 +11,7 @@ use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use super::numbers;
 use crate::observe::line::{Format, Level, Style};
 use crate::observe::secret::Secret;
 use crate::routing::Tables;
@@ -154,13 +155,13 @@ pub fn load(path: &Path) -> Loaded {
     let parties = Parties::read(&mut top, &mut report, &fetch, &base);
     top.finish(&mut report);
 
-    let trunks = parties.known_trunks();
+    let around = parties.surroundings(Some(numbers::doubt));
     let mut tables = BTreeMap::new();
     let mut below = Vec::new();
     for (environment, place) in &parties.environments {
         match open(&environment.table) {
             Ok(source) => {
-                let (table, diagnostics) = table::read(&source, &environment.id, Some(&trunks));
+                let (table, diagnostics) = table::read(&source, &environment.id, Some(&around));
                 tables.extend(table.map(|table| (Arc::clone(&environment.id), Arc::new(table))));
                 below.extend(diagnostics);
             }
@@ -177,6 +178,9 @@ pub fn load(path: &Path) -> Loaded {
         }
     }
     parties.check(&mut report, &tables);
+    if !report.has_errors() {
+        parties.lint(&mut report, numbers::doubt);
+    }
     let mut diagnostics = report.finish();
     diagnostics.extend(below);
     let sound = diagnostics.iter().all(|d| d.severity != Severity::Error);

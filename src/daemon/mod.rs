@@ -4,6 +4,7 @@
 //! [`telemetry`] is the one place where events become log lines and records.
 
 pub mod configuration;
+mod numbers;
 pub mod reload;
 pub mod sources;
 pub mod start;

@@ -6,6 +6,7 @@
 use std::borrow::Cow;
 use std::sync::Arc;
 
+use super::file::nearest;
 use super::template::{Part, Source, Template, Undefined, Variables};
 use crate::wire::{grammar, uri};
 
@@ -134,6 +135,14 @@ pub fn check_name(name: &str) -> Result<(), NameError> {
     match RESERVED.iter().find(|(_, names)| names.contains(&&*lower)) {
         Some((owner, _)) => Err(NameError::Reserved(owner)),
         None => Err(NameError::NotCarried),
+    }
+}
+
+/// The name that was probably meant where one is not carried: one with a grammar, or the same with `X-`.
+pub fn carried(name: &str) -> String {
+    match nearest(name, STRUCTURED) {
+        Some(near) => near.to_owned(),
+        None => format!("X-{name}"),
     }
 }
 

@@ -205,7 +205,7 @@ impl Config {
         let tree = report.parse();
         let mut top = Section::new("", 0..0, &tree);
         let parties = Parties::read(&mut top, &mut report, &Fixed, std::path::Path::new("."));
-        let trunks = parties.known_trunks();
+        let trunks = parties.surroundings(None);
         top.finish(&mut report);
         let faults: Vec<String> = report.finish().iter().map(ToString::to_string).collect();
         assert!(faults.is_empty(), "{}", faults.join("\n"));

@@ -41,11 +41,13 @@ destinations.toml:8:1: error: `Subject`: only headers that begin with X-, and Us
  8 | Subject = "x"
    | ^^^^^^^
   expected: a name like X-Account-ID, or `User-to-User`, `Diversion`, `History-Info`
+  help: did you mean `X-Subject`?
 destinations.toml:9:1: error: `Foo`: only headers that begin with X-, and User-to-User, Diversion and History-Info are carried
    |
  9 | Foo = "x"
    | ^^^
   expected: a name like X-Account-ID, or `User-to-User`, `Diversion`, `History-Info`
+  help: did you mean `X-Foo`?
 destinations.toml:10:1: error: `X-A B`: a header name is a token: letters, digits and - . ! % * _ + ` ' ~
     |
  10 | "X-A B" = "x"

@@ -3,6 +3,7 @@
 mod destinations;
 mod files;
 mod headers;
+mod lint;
 mod methods;
 mod parties;
 mod rules;

@@ -403,7 +403,7 @@ route = "+14155550126"
 on_failure = { busy = ["hangup"] }
 [destination.invite-first]
 method = "invite"
-route = "+14155550126"
+route = "+14155550128"
 on_failure = ["refer"]
 "#,
         "",

@@ -25,6 +25,16 @@ fn usage_is_2_and_check_is_78() {
     let path = folder.path().join("baton.toml");
     let check = |more: &[&str]| baton().args(["check", "--config"]).arg(&path).args(more).output().unwrap();
     assert!(ends(&check(&[]), 0).contains("valid"));
+    ends(&check(&["--strict"]), 0);
+    let table = folder.path().join("destinations.toml");
+    let sound = std::fs::read_to_string(&table).unwrap();
+    std::fs::write(&table, format!("{sound}\n[destination.doubtful]\nroute = \"+1415555\"\n")).unwrap();
+    assert!(ends(&check(&[]), 0).contains("1 warning"));
+    let said = ends(&check(&["--strict"]), 78);
+    assert!(said.contains("warning: `+1415555` is no number that can exist under +1"), "{said}");
+    let json: Value = serde_json::from_slice(&check(&["--strict", "--json"]).stdout).unwrap();
+    assert_eq!((&json["valid"], &json["diagnostics"][0]["severity"]), (&false.into(), &"warning".into()));
+    std::fs::write(&table, sound).unwrap();
     std::fs::write(&path, std::fs::read_to_string(&path).unwrap().replace("environment =", "enviroment ="))
         .unwrap();
     let said = ends(&check(&[]), 78);

@@ -134,3 +134,21 @@ fn what_needs_a_restart_is_told() {
     assert_eq!(reloaded["restart_required"], json!(["sip.max_calls"]), "{reloaded}");
     house.await_line("config.restart_required");
 }
+
+#[test]
+fn what_is_doubtful_is_logged_and_told_and_still_in_force() {
+    let house = House::open(Plan::default());
+    fs::write(
+        house.path("destinations.toml"),
+        format!("{TABLE}\n[destination.doubtful]\nroute = \"+1415555\"\n"),
+    )
+    .unwrap();
+    let line = house.await_line("config.warning");
+    assert!(line.contains("no number that can exist under +1") && line.contains("hint="), "{line}");
+    house.await_line("config.reloaded");
+    let answer = house.ask("POST", "/v1/reload", "{}");
+    assert_eq!(answer.status, 200, "{}", answer.body);
+    let warning = answer.json()["warnings"][0].as_str().unwrap().to_owned();
+    assert!(warning.contains("destinations.toml:") && warning.contains("help: "), "{warning}");
+    assert_eq!(house.get("/v1/environments/production/destinations/doubtful")["route"], json!("+1415555"));
+}

@@ -60,10 +60,10 @@ fn the_command_shows_each_line_with_its_rule() {
     let output = house.cli(&arguments);
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
     let text = String::from_utf8(output.stdout).expect("UTF-8");
-    let head = "front-desk of production, version 1, at 2026-12-25T10:00:00.000Z; from trunk pbx, by agent booking\n\
-                refer to +14155550123\n\n1. REFER to the caller, ";
+    let head = "front-desk of production, version 1, at 2026-12-25T10:00:00.000Z (2026-12-25 ";
     assert!(text.starts_with(head), "{text}");
     for part in [
+        "); from trunk pbx, by agent booking\nrefer to +14155550123\n\n1. REFER to the caller, ",
         "    Refer-To: <sip:+14155550123@127.0.0.1>\n        ^ table: destination.front-desk.route\n",
         "    X-Caller-ID: +14155550142\n        ^ table: destination.front-desk.headers.X-Caller-ID = \"$caller_id\"\n",
         "    X-Account: 4711\n        ^ decision: headers.X-Account\n",

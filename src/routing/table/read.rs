@@ -2,6 +2,7 @@
 
 mod chains;
 mod keys;
+mod lint;
 mod rules;
 mod steps;
 
@@ -18,14 +19,16 @@ use super::{
 };
 use crate::routing::address::AddressError;
 use crate::routing::file::{At, Diagnostic, Report, Section, Source, nearest, quoted, with_article};
-use crate::routing::headers::{self, HeaderError};
+use crate::routing::headers::{self, HeaderError, NameError};
+use crate::routing::number::normalise;
 use crate::routing::profile::Overrides;
 use crate::routing::route::RouteError;
 use crate::routing::template::{Part, Source as From, Template, TemplateError, misspelt_built_in};
-use crate::routing::topology::KnownTrunks;
+use crate::routing::topology::Surroundings;
 use crate::wire::grammar::{self, Params};
 use chains::Row;
 use keys::InPlay;
+use lint::Places;
 use steps::Own;
 
 /// The most destinations that one table holds.
@@ -54,12 +57,13 @@ pub(crate) fn check_id(report: &mut Report<'_>, id: &At<&str>) {
     }
 }
 
-/// Reads the table of `environment`. `trunks` are those that a destination may name; `None` leaves that unchecked.
+/// Reads the table of `environment`. `around` is what it is checked against; `None` leaves that unchecked, and gives no
+/// warnings about the table as a whole.
 /// The table is there if there is no error; warnings may come with it.
 pub fn read(
     source: &Source,
     environment: &Id,
-    trunks: Option<&KnownTrunks>,
+    around: Option<&Surroundings>,
 ) -> (Option<Table>, Vec<Diagnostic>) {
     let mut report = Report::new(source);
     let tree = report.parse();
@@ -75,10 +79,17 @@ pub fn read(
     let ids: BTreeSet<&str> = sections.iter().map(|(id, _)| id.value).collect();
     let mut rows = Vec::with_capacity(sections.len());
     for (id, section) in sections {
-        let reader = Reader { report: &mut report, ids: &ids, trunks };
+        let reader = Reader { report: &mut report, ids: &ids, around };
         rows.extend(reader.destination(&id, section));
     }
     chains::check(&mut report, &mut rows, ids.len());
+    let is_default = |default: &At<&str>| ids.contains(default.value);
+    if let Some(around) = around
+        && default.as_ref().is_some_and(is_default)
+        && !report.has_errors()
+    {
+        lint::lint(&mut report, &rows, around);
+    }
     let destinations: BTreeMap<Id, Arc<Destination>> =
         rows.into_iter().map(|row| (Arc::clone(&row.destination.id), Arc::new(row.destination))).collect();
     if let Some(default) = &default
@@ -129,7 +140,7 @@ pub(crate) fn expected_ids(ids: &BTreeSet<&str>) -> String {
 struct Reader<'r, 's, 'i> {
     report: &'r mut Report<'s>,
     ids: &'i BTreeSet<&'i str>,
-    trunks: Option<&'i KnownTrunks>,
+    around: Option<&'i Surroundings>,
 }
 
 impl<'a> Reader<'_, '_, '_> {
@@ -148,9 +159,12 @@ impl<'a> Reader<'_, '_, '_> {
         let method = method.map(|method| self.proven(method, require.as_ref()));
         let route = self.route(&mut section);
         let trunk = self.trunk(&mut section);
-        let caller_id = self.template(&mut section, "caller_id").map(|found| found.value);
-        let headers = self.headers(&mut section);
-        let rules = self.rules(&mut section, id.value);
+        let caller_id = self.template(&mut section, "caller_id");
+        let mut places = Places::default();
+        let headers = self.headers(&mut section, &mut places);
+        let rules = self.rules(&mut section, id.value, &mut places);
+        places.route = section.contains("route").then(|| section.value_span("route"));
+        places.caller_id = caller_id.as_ref().map(|found| found.span.clone());
         let own = Own { id: id.value, method, require_proven: require.is_some(), rules: &rules };
         let on_failure = self.on_failure(&mut section, &own);
         let in_play = method.map(|method| InPlay::new(method, &on_failure, &rules));
@@ -176,7 +190,7 @@ impl<'a> Reader<'_, '_, '_> {
             require_proven: require.is_some(),
             route,
             trunk,
-            caller_id,
+            caller_id: caller_id.map(|found| found.value),
             headers,
             rules: Vec::new(),
             on_failure: on_failure.ladder(),
@@ -186,7 +200,7 @@ impl<'a> Reader<'_, '_, '_> {
             overrides,
         };
         destination.rules = rules.rules(self.report, &destination, brief);
-        Some(Row { destination, place: id.span.start, lists: on_failure.lists, uses })
+        Some(Row { destination, place: id.span.start, lists: on_failure.lists, uses, places })
     }
 
     fn text(&mut self, section: &mut Section<'a>, key: &'static str, most: usize) -> Option<&'a str> {
@@ -257,7 +271,7 @@ impl<'a> Reader<'_, '_, '_> {
         match Route::parse(found.value) {
             Ok(route) => Some(route),
             Err(error) => {
-                let help = route_help(&error, found.value);
+                let help = self.in_full(&error).or_else(|| route_help(&error, found.value));
                 let note = self.report.error(found.span, format!("`route`: {error}")).expected(ROUTE_FORM);
                 if let Some(help) = help {
                     note.help(help);
@@ -267,9 +281,19 @@ impl<'a> Reader<'_, '_, '_> {
         }
     }
 
+    /// A number without + as the countries of the trunks read it, where they agree.
+    fn in_full(&self, error: &RouteError) -> Option<String> {
+        let RouteError::Number(number) = error else { return None };
+        let countries = &self.around?.countries;
+        let mut read = countries.iter().map(|country| normalise(number, Some(country)));
+        let first = read.next()?;
+        (first.starts_with('+') && !number.starts_with('+') && read.all(|other| other == first))
+            .then(|| format!("did you mean `{first}`?"))
+    }
+
     fn trunk(&mut self, section: &mut Section<'_>) -> Option<Id> {
         let found = section.string(self.report, "trunk", "the id of a trunk")?;
-        if let Some(trunks) = self.trunks
+        if let Some(trunks) = self.around
             && !trunks.ids.contains(found.value)
         {
             let known = || trunks.ids.iter().map(|id| &**id);
@@ -287,7 +311,7 @@ impl<'a> Reader<'_, '_, '_> {
         Some(At { value, span: found.span })
     }
 
-    fn headers(&mut self, section: &mut Section<'a>) -> Vec<HeaderTemplate> {
+    fn headers(&mut self, section: &mut Section<'a>, places: &mut Places) -> Vec<HeaderTemplate> {
         let Some(table) = section.section(self.report, "headers") else { return Vec::new() };
         let mut headers: Vec<HeaderTemplate> = Vec::new();
         for (name, value) in table.entries() {
@@ -311,11 +335,18 @@ impl<'a> Reader<'_, '_, '_> {
             }
             let Some(template) = parse_template(self.report, text, &value.span) else { continue };
             match HeaderTemplate::new(name.value, template) {
-                Ok(header) => headers.push(header),
+                Ok(header) => {
+                    headers.push(header);
+                    places.headers.push((name.span, value.span));
+                }
                 Err(HeaderError::Name(error)) => {
-                    self.report
+                    let note = self
+                        .report
                         .error(name.span, format!("`{}`: {error}", name.value))
                         .expected("a name like X-Account-ID, or `User-to-User`, `Diversion`, `History-Info`");
+                    if error == NameError::NotCarried && name.value.len() > 2 {
+                        note.help(format!("did you mean `{}`?", headers::carried(name.value)));
+                    }
                 }
                 Err(error) => {
                     self.report.error(value.span, format!("the header `{}`: {error}", name.value));

@@ -71,14 +71,25 @@ pub struct Trunk {
     pub overrides: Overrides,
 }
 
-/// The trunks of a configuration, as its tables are checked against them.
+/// What surrounds the tables of a configuration, as they are checked against it.
 #[derive(Debug, Clone, Default)]
-pub struct KnownTrunks {
+pub struct Surroundings {
     /// Ids of all trunks, also of those with faults.
     pub ids: BTreeSet<Id>,
     /// Hosts of their addresses; `None` where a trunk has a fault, so that nothing is said about what it may be.
     pub hosts: Option<Vec<Host>>,
+    /// The trunks that want headers inside the Refer-To URI.
+    pub embedding: Vec<Id>,
+    /// Whether a trunk is reached by UDP.
+    pub by_udp: bool,
+    /// What is doubtful about a number in E.164; `None`: numbers are not looked at.
+    pub doubt: Option<Doubt>,
+    /// The countries of the trunks.
+    pub countries: Vec<&'static super::country::Country>,
 }
+
+/// Says why nobody can have a number in E.164, as a sentence that begins with the number; `None` where somebody can.
+pub type Doubt = fn(&str) -> Option<String>;
 
 /// A SIP voice agent that takes calls.
 #[derive(Debug, Clone, PartialEq, Eq)]

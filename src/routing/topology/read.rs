@@ -9,15 +9,16 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::secret::{self, Secrets};
-use super::{Agent, Auth, CalledFrom, Environment, KnownTrunks, Topology, Trunk, Unanswered};
+use super::{Agent, Auth, CalledFrom, Doubt, Environment, Surroundings, Topology, Trunk, Unanswered};
 use crate::routing::address::{Address, AddressError, Host};
 use crate::routing::country::{self, Country};
 use crate::routing::file::{At, Report, Section, quoted};
 use crate::routing::net::IpNet;
 use crate::routing::number;
-use crate::routing::profile::Overrides;
+use crate::routing::profile::{Overrides, Placement};
 use crate::routing::select::Pattern;
 use crate::routing::table::{Id, Table, check_id, expected_ids};
+use crate::sip::Transport;
 pub use settings::settings;
 
 /// What a timeout may be at least: anything shorter is a slip of the pen.
@@ -41,6 +42,8 @@ pub struct Parties {
     pub environments: Vec<(Environment, Range<usize>)>,
     trunk_ids: BTreeSet<Id>,
     fallbacks: Vec<(Id, At<Id>)>,
+    /// The numbers of the agents, with their places.
+    numbers: Vec<(Id, At<Box<str>>)>,
 }
 
 impl Parties {
@@ -69,13 +72,19 @@ impl Parties {
                 .missing(0..0, "there is no environment")
                 .expected("[environment.production] with its `table`");
         }
-        let mut parties =
-            Self { trunks: vec![], agents: vec![], environments: vec![], trunk_ids, fallbacks: vec![] };
+        let mut parties = Self {
+            trunks: vec![],
+            agents: vec![],
+            environments: vec![],
+            trunk_ids,
+            fallbacks: vec![],
+            numbers: vec![],
+        };
         let mut sources = Sources::default();
         for (id, section) in trunk_sections {
             parties.trunks.extend(trunk(&id, section, report, secrets, &mut sources));
         }
-        let mut numbers = BTreeMap::new();
+        let mut numbers = Numbers::default();
         for (id, section) in agent_sections {
             let read = agent(&id, section, report, &environment_ids, &mut numbers);
             if let Some((agent, fallback)) = read {
@@ -83,17 +92,54 @@ impl Parties {
                 parties.agents.push(agent);
             }
         }
+        parties.numbers = numbers.places;
         for (id, section) in environment_sections {
             parties.environments.extend(environment(&id, section, report, base));
         }
         parties
     }
 
-    /// What the tables are checked against.
-    pub fn known_trunks(&self) -> KnownTrunks {
+    /// What the tables are checked against. `doubt` is asked about numbers, where somebody knows them.
+    pub fn surroundings(&self, doubt: Option<Doubt>) -> Surroundings {
         let all = self.trunks.len() == self.trunk_ids.len();
         let hosts = all.then(|| self.trunks.iter().map(|trunk| trunk.address.host.clone()).collect());
-        KnownTrunks { ids: self.trunk_ids.clone(), hosts }
+        let embeds = |trunk: &&Trunk| trunk.overrides.header_placement.is_some_and(Placement::in_refer_to);
+        Surroundings {
+            ids: self.trunk_ids.clone(),
+            hosts,
+            embedding: self.trunks.iter().filter(embeds).map(|trunk| Arc::clone(&trunk.id)).collect(),
+            by_udp: self.trunks.iter().any(|trunk| trunk.address.transport != Some(Transport::Tcp)),
+            doubt,
+            countries: self.trunks.iter().filter_map(|trunk| trunk.country).collect(),
+        }
+    }
+
+    /// Warns of what is allowed and doubtful: numbers that nobody can have, and one number that reaches two agents.
+    pub fn lint(&self, report: &mut Report<'_>, doubt: Doubt) {
+        for (agent, number) in &self.numbers {
+            if number.value.starts_with('+') {
+                if let Some(why) = doubt(&number.value) {
+                    report
+                        .warn(number.span.clone(), format!("`{}` {why}", number.value))
+                        .help("see whether a digit is missing or wrong: no call will come for it");
+                }
+                continue;
+            }
+            for trunk in &self.trunks {
+                let read = number::normalise(&number.value, trunk.country);
+                let other = self.numbers.iter().find(|(other, same)| other != agent && *same.value == *read);
+                if let Some((other, _)) = other {
+                    let message = format!(
+                        "`{}` is {read} where the trunk `{}` calls it, which reaches the agent `{other}`",
+                        number.value, trunk.id
+                    );
+                    report.warn(number.span.clone(), message).help(
+                        "a number that is dialled so reaches this agent, the same one with + the other",
+                    );
+                    break;
+                }
+            }
+        }
     }
 
     /// Checks what only the tables can tell: that the fallbacks exist in their environments' tables.
@@ -322,7 +368,12 @@ fn accept_from(section: &mut Section<'_>, report: &mut Report<'_>) -> Option<Vec
     Some(nets)
 }
 
-type Numbers = BTreeMap<String, Id>;
+/// The numbers that reach an agent already.
+#[derive(Default)]
+struct Numbers {
+    taken: BTreeMap<String, Id>,
+    places: Vec<(Id, At<Box<str>>)>,
+}
 
 fn agent(
     id: &At<&str>,
@@ -386,15 +437,16 @@ fn numbers(
             report.error(entry.span, format!("`{}` is no number", entry.value)).expected(FORM);
             continue;
         }
-        if let Some(other) = taken.get(&*cleaned) {
+        if let Some(other) = taken.taken.get(&*cleaned) {
             let message = format!("`{}` already reaches the agent `{other}`", entry.value);
             report.error(entry.span, message).expected("one agent for each number");
             continue;
         }
-        taken.insert(cleaned.to_string(), Arc::clone(id));
+        taken.taken.insert(cleaned.to_string(), Arc::clone(id));
         if cleaned == "*" {
             wildcard = true;
         } else {
+            taken.places.push((Arc::clone(id), At { value: (&*cleaned).into(), span: entry.span }));
             numbers.push(cleaned.into());
         }
     }

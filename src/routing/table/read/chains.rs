@@ -4,6 +4,7 @@
 use std::collections::BTreeMap;
 use std::ops::Range;
 
+use super::lint::Places;
 use super::steps::List;
 use crate::routing::explain::Cause;
 use crate::routing::file::{At, Report};
@@ -19,6 +20,8 @@ pub(super) struct Row {
     pub(super) lists: Vec<List>,
     /// The other destinations that its rules use, with places.
     pub(super) uses: Vec<At<Box<str>>>,
+    /// Where its parts stand.
+    pub(super) places: Places,
 }
 
 /// The most links of a chain that a message names.

@@ -145,7 +145,7 @@ impl Reader<'_, '_, '_> {
         route: Option<&Route>,
         trunk: Option<&str>,
     ) {
-        let Some(known) = self.trunks else { return };
+        let Some(known) = self.around else { return };
         if let Some(trunk) = trunk
             && known.ids.len() > 1
         {

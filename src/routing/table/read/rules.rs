@@ -4,6 +4,7 @@
 use std::ops::Range;
 use std::sync::Arc;
 
+use super::lint::Places;
 use super::{ROUTE_FORM, Reader};
 use crate::routing::file::{At, Report, Section, nearest};
 use crate::routing::rules::condition::{self, Condition};
@@ -115,7 +116,12 @@ fn check(report: &mut Report<'_>, plain: &Destination, variant: &Destination, pl
 
 impl<'a> Reader<'_, '_, '_> {
     /// `rule`: a list of tables.
-    pub(super) fn rules(&mut self, section: &mut Section<'a>, own: &str) -> WrittenRules {
+    pub(super) fn rules(
+        &mut self,
+        section: &mut Section<'a>,
+        own: &str,
+        places: &mut Places,
+    ) -> WrittenRules {
         let mut written = WrittenRules::default();
         let before = self.report.errors();
         let sections = section.tables(self.report, "rule", FORM);
@@ -126,16 +132,23 @@ impl<'a> Reader<'_, '_, '_> {
                     .help("put some of them into a destination of its own, and `use` it");
                 break;
             }
-            written.rules.push(self.rule(section, own));
+            written.rules.push(self.rule(section, own, places));
         }
         written.is_faulty = self.report.errors() > before;
         self.never_reached(&written);
         written
     }
 
-    fn rule(&mut self, mut section: Section<'a>, own: &str) -> Written {
+    fn rule(&mut self, mut section: Section<'a>, own: &str, places: &mut Places) -> Written {
         let hours = self.hours(&mut section);
         let when = self.when(&mut section);
+        if let Some(condition) = &when {
+            let names = condition.names().map(Into::into).collect();
+            places.conditions.push((section.value_span("when"), names));
+        }
+        if section.contains("route") {
+            places.routes_of_rules.push(section.value_span("route"));
+        }
         let weight = section.number(self.report, "weight", 0..MAX_WEIGHT + 1);
         let then = self.then(&mut section, own);
         let place = section.place();

@@ -1,0 +1,247 @@
+//! What is allowed and doubtful all the same: warnings about a table that has no error. Each looks at every destination
+//! once; what only one destination or a step can tell is warned of where that is read.
+
+use std::collections::BTreeMap;
+use std::ops::Range;
+
+use super::chains::Row;
+use crate::routing::file::Report;
+use crate::routing::rules::Then;
+use crate::routing::table::{Destination, Method, Route};
+use crate::routing::template::{Part, Source, Template, is_built_in};
+use crate::routing::topology::Surroundings;
+use crate::sip::transaction::UDP_LIMIT;
+
+/// Where the parts of a destination stand, that a warning may point at.
+#[derive(Default)]
+pub(super) struct Places {
+    /// The value of `route`.
+    pub(super) route: Option<Range<usize>>,
+    /// The value of `caller_id`.
+    pub(super) caller_id: Option<Range<usize>>,
+    /// Name and value of each header, in the order of the destination's.
+    pub(super) headers: Vec<(Range<usize>, Range<usize>)>,
+    /// Each `when`, with the variables that it names.
+    pub(super) conditions: Vec<(Range<usize>, Vec<Box<str>>)>,
+    /// The places of the rules that set a route, in the order of the rules.
+    pub(super) routes_of_rules: Vec<Range<usize>>,
+}
+
+/// Warns of all of it.
+pub(super) fn lint(report: &mut Report<'_>, rows: &[Row], around: &Surroundings) {
+    let mut names = Names::default();
+    let mut variables = Names::default();
+    let mut routes: BTreeMap<(&str, &str), &str> = BTreeMap::new();
+    for row in rows {
+        let Row { destination, places, .. } = row;
+        numbers(report, row, around);
+        if let (Some(route), Some(place)) = (&destination.route, &places.route) {
+            duplicate(report, &mut routes, destination, route, place);
+            unembeddable(report, destination, route, place, around);
+        }
+        for (header, (name, value)) in destination.headers.iter().zip(&places.headers) {
+            names.note(header.name(), name);
+            variables.note_template(header.template(), value);
+            charset(report, header.name(), header.template(), value);
+        }
+        if let (Some(template), Some(place)) = (&destination.caller_id, &places.caller_id) {
+            variables.note_template(template, place);
+        }
+        for (place, named) in &places.conditions {
+            named.iter().filter(|name| !is_built_in(name)).for_each(|name| variables.note(name, place));
+        }
+        size(report, row, around);
+    }
+    for slip in names.slips() {
+        let message = format!("the header `{}` is written nowhere else", slip.name);
+        report.warn(slip.place, message).help(format!("did you mean `{}`, as in the others?", slip.meant));
+    }
+    for slip in variables.slips() {
+        let message = format!("the variable `{}` is used nowhere else", slip.name);
+        report.warn(slip.place, message).help(format!("did you mean `{}`, as in the others?", slip.meant));
+    }
+}
+
+/// Numbers that nobody can have.
+fn numbers(report: &mut Report<'_>, row: &Row, around: &Surroundings) {
+    let Some(doubt) = around.doubt else { return };
+    let Row { destination, places, .. } = row;
+    let set = destination.rules.iter().filter_map(|rule| match &rule.then {
+        Then::Instead(variant) => variant.route.as_ref().filter(|_| variant.route != destination.route),
+        Then::Itself | Then::Use(_) => None,
+    });
+    let own = destination.route.iter().zip(&places.route);
+    for (route, place) in own.chain(set.zip(&places.routes_of_rules)) {
+        let number = match route {
+            Route::E164(number) | Route::Tel { number, .. } => Some(&**number),
+            Route::Sip(address) => address.user.as_deref(),
+        };
+        if let Some(number) = number.filter(|number| number.starts_with('+'))
+            && let Some(why) = doubt(number)
+        {
+            report.warn(place.clone(), format!("`{number}` {why}")).help(
+                "see whether a digit is missing or wrong; an extension is a URI like sip:100@pbx.example.com",
+            );
+        }
+    }
+    let shown = destination.caller_id.as_ref().map(Template::text).filter(|text| text.starts_with('+'));
+    if let (Some(number), Some(place)) = (shown, &places.caller_id)
+        && let Some(why) = doubt(number)
+    {
+        let help = "targets and carriers refuse or hide a number that nobody has";
+        report.warn(place.clone(), format!("`{number}` {why}")).help(help);
+    }
+}
+
+/// A second destination with the same route and method: an agent that names the URI means the first of both.
+fn duplicate<'r>(
+    report: &mut Report<'_>,
+    routes: &mut BTreeMap<(&'r str, &'r str), &'r str>,
+    destination: &'r Destination,
+    route: &'r Route,
+    place: &Range<usize>,
+) {
+    if !destination.method.needs_route() {
+        return;
+    }
+    let key = (destination.method.name(), route.text());
+    match routes.get(&key) {
+        Some(other) => {
+            let message = format!("`{other}` has the same route and method");
+            let help = format!(
+                "by SIP, an agent that names this route means `{other}`; use one of both, or name ids"
+            );
+            report.warn(place.clone(), message).help(help);
+        }
+        None => {
+            routes.insert(key, &destination.id);
+        }
+    }
+}
+
+/// Headers that the trunk wants inside the Refer-To URI, and a `tel:` URI, which has none.
+fn unembeddable(
+    report: &mut Report<'_>,
+    destination: &Destination,
+    route: &Route,
+    place: &Range<usize>,
+    around: &Surroundings,
+) {
+    let refers = matches!(destination.method, Method::Refer | Method::Redirect);
+    if !refers || destination.headers.is_empty() || !matches!(route, Route::Tel { .. }) {
+        return;
+    }
+    if destination.overrides.header_placement.is_some() {
+        return;
+    }
+    if let Some(trunk) = around.embedding.first() {
+        let message = format!(
+            "the trunk `{trunk}` wants the headers inside the Refer-To URI, and a `tel:` URI cannot carry any"
+        );
+        report
+            .warn(place.clone(), message)
+            .help("they will stand on the request; write the number as it is, or as a `sip:` URI");
+    }
+}
+
+/// Text that is more than ASCII: SIP allows it as UTF-8, and many receivers drop or garble it.
+fn charset(report: &mut Report<'_>, name: &str, template: &Template, place: &Range<usize>) {
+    let literal = |part: &Part| match part {
+        Part::Literal(text) => !text.is_ascii(),
+        Part::Value { fallback, .. } => fallback.as_deref().is_some_and(|text| !text.is_ascii()),
+    };
+    if template.parts().iter().any(literal) {
+        report
+            .warn(place.clone(), format!("the header `{name}` holds letters that are not ASCII"))
+            .help("many receivers drop or garble them: write them without accents, or as a code");
+    }
+}
+
+/// What a REFER or INVITE takes without the headers of a handoff, in bytes: measured, with the names of a usual network.
+const BARE: usize = 650;
+
+/// What a variable is taken to bring where nobody knows, in bytes.
+const USUAL: usize = 16;
+
+/// A request over 1300 bytes does not go by UDP (RFC 3261 §18.1.1).
+fn size(report: &mut Report<'_>, row: &Row, around: &Surroundings) {
+    let Row { destination, places, .. } = row;
+    let Some((first, _)) = places.headers.first() else { return };
+    let length = |template: &Template| -> usize {
+        let part = |part: &Part| match part {
+            Part::Literal(text) => text.len(),
+            Part::Value { fallback, .. } => USUAL.max(fallback.as_deref().map_or(0, str::len)),
+        };
+        template.parts().iter().map(part).sum()
+    };
+    let headers: usize =
+        destination.headers.iter().map(|header| header.name().len() + length(header.template()) + 4).sum();
+    if around.by_udp && BARE + headers > UDP_LIMIT {
+        let message = format!(
+            "with these headers a request takes about {} bytes; over {UDP_LIMIT} it does not go by UDP",
+            BARE + headers
+        );
+        report
+            .warn(first.clone(), message)
+            .help("send less, or reach the trunk by TCP: `;transport=tcp` in its `address`, and tcp in `sip.listen`");
+    }
+}
+
+/// Names with how often they are written and where first.
+#[derive(Default)]
+struct Names(BTreeMap<Box<str>, (Box<str>, usize, Range<usize>)>);
+
+struct Slip {
+    name: Box<str>,
+    meant: Box<str>,
+    place: Range<usize>,
+}
+
+/// Of so many different names, each is compared with each.
+const MOST_NAMES: usize = 1000;
+
+impl Names {
+    fn note(&mut self, name: &str, place: &Range<usize>) {
+        let key = name.to_ascii_lowercase().into();
+        self.0.entry(key).or_insert_with(|| (name.into(), 0, place.clone())).1 += 1;
+    }
+
+    fn note_template(&mut self, template: &Template, place: &Range<usize>) {
+        for part in template.parts() {
+            if let Part::Value { source: Source::Variable(name), .. } = part
+                && !is_built_in(name)
+            {
+                self.note(name, place);
+            }
+        }
+    }
+
+    /// Names that are written once and differ by a slip of the finger from one that is written more often.
+    fn slips(self) -> Vec<Slip> {
+        if self.0.len() > MOST_NAMES {
+            return Vec::new();
+        }
+        let often: Vec<(&str, &str)> = self
+            .0
+            .iter()
+            .filter(|(_, (_, count, _))| *count > 1)
+            .map(|(key, (written, ..))| (&**key, &**written))
+            .collect();
+        let once = self.0.iter().filter(|(_, (_, count, _))| *count == 1);
+        let slips = once.filter_map(|(key, (written, _, place))| {
+            let (_, meant) = often.iter().find(|(other, _)| is_slip(key, other))?;
+            Some(Slip { name: written.clone(), meant: (*meant).into(), place: place.clone() })
+        });
+        slips.collect()
+    }
+}
+
+/// Whether one was probably meant to be the other: a letter more, less, other or in another place. `line_1` and `line_2`
+/// are two names.
+fn is_slip(name: &str, other: &str) -> bool {
+    let letters = |text: &str| -> String { text.chars().filter(|c| !c.is_ascii_digit()).collect() };
+    name.len().abs_diff(other.len()) <= 1
+        && name.len() >= 6
+        && letters(name) != letters(other)
+        && strsim::damerau_levenshtein(name, other) == 1
+}

@@ -1,0 +1,275 @@
+//! What is allowed and doubtful all the same.
+
+use super::{BATON, compare, read, table_prints};
+
+#[test]
+fn numbers_that_nobody_has() {
+    table_prints(
+        r#"default = "a"
+[destination.a]
+route = "+1415555012"
+caller_id = "+999123456"
+rule = [{ when = "true", route = "+44207946010000" }]
+[destination.b]
+route = "sip:+1415@10.0.0.5"
+[destination.c]
+route = "tel:+14155550123"
+caller_id = "$caller_id"
+[destination.d]
+route = "sip:100@10.0.0.5"
+"#,
+        r#"
+destinations.toml:3:9: warning: `+1415555012` is no number that can exist under +1
+   |
+ 3 | route = "+1415555012"
+   |         ^^^^^^^^^^^^^
+  help: see whether a digit is missing or wrong; an extension is a URI like sip:100@pbx.example.com
+destinations.toml:4:13: warning: `+999123456` is no number of any country
+   |
+ 4 | caller_id = "+999123456"
+   |             ^^^^^^^^^^^^
+  help: targets and carriers refuse or hide a number that nobody has
+destinations.toml:5:34: warning: `+44207946010000` is no number that can exist under +44
+   |
+ 5 | rule = [{ when = "true", route = "+44207946010000" }]
+   |                                  ^^^^^^^^^^^^^^^^^
+  help: see whether a digit is missing or wrong; an extension is a URI like sip:100@pbx.example.com
+destinations.toml:7:9: warning: `+1415` is no number that can exist under +1
+   |
+ 7 | route = "sip:+1415@10.0.0.5"
+   |         ^^^^^^^^^^^^^^^^^^^^
+  help: see whether a digit is missing or wrong; an extension is a URI like sip:100@pbx.example.com
+"#,
+    );
+}
+
+#[test]
+fn a_number_as_it_is_dialled() {
+    let baton = BATON.replace("[agent", "country = \"US\"\n[agent");
+    let (loaded, printed) = read(&[
+        ("baton.toml", &baton),
+        (
+            "destinations.toml",
+            "default = \"a\"\n[destination.a]\nroute = \"(415) 555-0123\"\n[destination.b]\nroute = \"100\"\n",
+        ),
+    ]);
+    compare(
+        &loaded,
+        &printed,
+        r#"
+destinations.toml:3:9: error: `route`: `(415) 555-0123` is no E.164 number
+   |
+ 3 | route = "(415) 555-0123"
+   |         ^^^^^^^^^^^^^^^^
+  expected: a number like "+14155550123", a `sip:` or a `tel:` URI
+  help: did you mean `+14155550123`?
+destinations.toml:5:9: error: `route`: `100` is no E.164 number
+   |
+ 5 | route = "100"
+   |         ^^^^^
+  expected: a number like "+14155550123", a `sip:` or a `tel:` URI
+  help: with its country's code if it is a number, or as a URI like sip:100@pbx.example.com if it is an extension
+"#,
+    );
+}
+
+#[test]
+fn two_agents_with_one_number() {
+    let baton = r#"[trunk.pbx]
+address = "sip:10.0.0.5"
+country = "US"
+[agent.booking]
+address = "sip:127.0.0.1:5080"
+numbers = ["+14155550100", "+14155550199", "+141555501"]
+[agent.other]
+address = "sip:127.0.0.1:5081"
+numbers = ["4155550100", "555", "*"]
+[environment.production]
+table = "destinations.toml"
+"#;
+    let (loaded, printed) = read(&[("baton.toml", baton), ("destinations.toml", super::TABLE)]);
+    compare(
+        &loaded,
+        &printed,
+        r#"
+baton.toml:6:44: warning: `+141555501` is no number that can exist under +1
+   |
+ 6 | numbers = ["+14155550100", "+14155550199", "+141555501"]
+   |                                            ^^^^^^^^^^^^
+  help: see whether a digit is missing or wrong: no call will come for it
+baton.toml:9:12: warning: `4155550100` is +14155550100 where the trunk `pbx` calls it, which reaches the agent `booking`
+   |
+ 9 | numbers = ["4155550100", "555", "*"]
+   |            ^^^^^^^^^^^^
+  help: a number that is dialled so reaches this agent, the same one with + the other
+"#,
+    );
+}
+
+#[test]
+fn routes_that_are_there_twice() {
+    table_prints(
+        r#"default = "a"
+[destination.a]
+route = "+14155550123"
+[destination.b]
+route = "+1 (415) 555-0123"
+[destination.c]
+route = "+14155550123"
+method = "invite"
+[destination.d]
+method = "bye"
+[destination.e]
+method = "bye"
+"#,
+        r#"
+destinations.toml:5:9: warning: `a` has the same route and method
+   |
+ 5 | route = "+1 (415) 555-0123"
+   |         ^^^^^^^^^^^^^^^^^^^
+  help: by SIP, an agent that names this route means `a`; use one of both, or name ids
+"#,
+    );
+}
+
+#[test]
+fn names_that_are_misspelt() {
+    table_prints(
+        r#"default = "a"
+[destination.a]
+route = "+14155550123"
+caller_id = "${number_1}"
+rule = [{ when = 'acount_id == ""', use = "b" }]
+[destination.a.headers]
+X-Account-ID = "$account_id"
+X-Line-1 = "$number_1"
+[destination.b]
+route = "+14155550124"
+[destination.b.headers]
+X-Account-ID = "$account_id"
+X-Line-1 = "$number_2"
+[destination.c]
+route = "+14155550125"
+[destination.c.headers]
+X-Acount-ID = "${account_idd:-none}"
+X-Line-2 = "1"
+"#,
+        r#"
+destinations.toml:5:18: warning: the variable `acount_id` is used nowhere else
+   |
+ 5 | rule = [{ when = 'acount_id == ""', use = "b" }]
+   |                  ^^^^^^^^^^^^^^^^^
+  help: did you mean `account_id`, as in the others?
+destinations.toml:17:1: warning: the header `X-Acount-ID` is written nowhere else
+    |
+ 17 | X-Acount-ID = "${account_idd:-none}"
+    | ^^^^^^^^^^^
+  help: did you mean `X-Account-ID`, as in the others?
+destinations.toml:17:15: warning: the variable `account_idd` is used nowhere else
+    |
+ 17 | X-Acount-ID = "${account_idd:-none}"
+    |               ^^^^^^^^^^^^^^^^^^^^^^
+  help: did you mean `account_id`, as in the others?
+"#,
+    );
+    table_prints(
+        r#"default = "a"
+[destination.a]
+route = "+14155550123"
+[destination.a.headers]
+Account-ID = "1"
+User-2-User = "1"
+Contact = "1"
+"#,
+        r#"
+destinations.toml:5:1: error: `Account-ID`: only headers that begin with X-, and User-to-User, Diversion and History-Info are carried
+   |
+ 5 | Account-ID = "1"
+   | ^^^^^^^^^^
+  expected: a name like X-Account-ID, or `User-to-User`, `Diversion`, `History-Info`
+  help: did you mean `X-Account-ID`?
+destinations.toml:6:1: error: `User-2-User`: only headers that begin with X-, and User-to-User, Diversion and History-Info are carried
+   |
+ 6 | User-2-User = "1"
+   | ^^^^^^^^^^^
+  expected: a name like X-Account-ID, or `User-to-User`, `Diversion`, `History-Info`
+  help: did you mean `User-to-User`?
+destinations.toml:7:1: error: `Contact`: this header belongs to the dialog, which Baton writes itself
+   |
+ 7 | Contact = "1"
+   | ^^^^^^^
+  expected: a name like X-Account-ID, or `User-to-User`, `Diversion`, `History-Info`
+"#,
+    );
+}
+
+#[test]
+fn what_receivers_stumble_over() {
+    let long = "x".repeat(400);
+    let text = format!(
+        r#"default = "a"
+[destination.a]
+route = "+14155550123"
+[destination.a.headers]
+X-Name = "Zürich"
+X-City = "${{city:-Köln}}"
+[destination.b]
+route = "+14155550124"
+[destination.b.headers]
+X-A = "{long}"
+X-B = "{long}$c"
+"#
+    );
+    let (loaded, printed) = read(&[("baton.toml", BATON), ("destinations.toml", &text)]);
+    compare(
+        &loaded,
+        &printed.replace(&long, "xxx"),
+        r#"
+destinations.toml:5:10: warning: the header `X-Name` holds letters that are not ASCII
+   |
+ 5 | X-Name = "Zürich"
+   |          ^^^^^^^^
+  help: many receivers drop or garble them: write them without accents, or as a code
+destinations.toml:6:10: warning: the header `X-City` holds letters that are not ASCII
+   |
+ 6 | X-City = "${city:-Köln}"
+   |          ^^^^^^^^^^^^^^^
+  help: many receivers drop or garble them: write them without accents, or as a code
+destinations.toml:10:1: warning: with these headers a request takes about 1480 bytes; over 1300 it does not go by UDP
+    |
+ 10 | X-A = "xxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx
+    | ^^^
+  help: send less, or reach the trunk by TCP: `;transport=tcp` in its `address`, and tcp in `sip.listen`
+"#,
+    );
+}
+
+#[test]
+fn a_trunk_that_embeds_and_a_tel_uri() {
+    let baton = BATON.replace("[agent", "header_placement = \"refer-to\"\n[agent");
+    let table = r#"default = "a"
+[destination.a]
+route = "tel:+14155550123"
+[destination.a.headers]
+X-A = "1"
+[destination.b]
+route = "tel:+14155550124"
+[destination.c]
+route = "tel:+14155550125"
+header_placement = "request"
+[destination.c.headers]
+X-A = "1"
+"#;
+    let (loaded, printed) = read(&[("baton.toml", &baton), ("destinations.toml", table)]);
+    compare(
+        &loaded,
+        &printed,
+        r#"
+destinations.toml:3:9: warning: the trunk `pbx` wants the headers inside the Refer-To URI, and a `tel:` URI cannot carry any
+   |
+ 3 | route = "tel:+14155550123"
+   |         ^^^^^^^^^^^^^^^^^^
+  help: they will stand on the request; write the number as it is, or as a `sip:` URI
+"#,
+    );
+}

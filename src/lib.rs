@@ -59,7 +59,8 @@
 //!
 //! 1. Somebody decides: a command (HTTP, the command line), the agent's REFER, its BYE or 3xx with a name, or its
 //!    absence. The tables that the call decides by from here on are pinned by their `Arc`.
-//! 2. [`routing::select`] says which destination is meant, [`routing::template`] expands its headers, once.
+//! 2. [`routing::select`] says which destination is named, [`routing::rules`] where that leads by the hour, the call or a
+//!    draw, [`routing::template`] expands its headers, once.
 //! 3. The phase `moving` runs one attempt after the other. What an attempt does stands in a file of its own under
 //!    `call::handoff`, and each knows its way only: `refer` asks the caller's side and weighs what it tells; `calling`
 //!    has the target called, through redirections, and `join` brings it together with the caller, who is with the

@@ -3,7 +3,7 @@
 use super::exit::{Exit, Failure};
 use super::{Global, page};
 use crate::daemon::configuration::{Configuration, load};
-use clap::Args;
+use clap::{Args, ValueEnum};
 use serde_json::json;
 
 /// Checks the configuration and its tables.
@@ -12,18 +12,51 @@ pub(super) struct Check {
     /// Fail on warnings too
     #[arg(long)]
     strict: bool,
-    #[arg(long, hide = true)]
-    schema: bool,
+    /// Print the JSON Schemas of both files, or that of one, for editors
+    #[arg(long, value_name = "FILE", num_args = 0..=1, default_missing_value = "both", conflicts_with_all = ["strict", "json"])]
+    schema: Option<Which>,
     /// Print JSON
     #[arg(long)]
     json: bool,
 }
 
+/// Whose schema.
+#[derive(Clone, Copy, Debug, ValueEnum)]
+enum Which {
+    /// That of baton.toml
+    Baton,
+    /// That of a table
+    Destinations,
+    /// Both, as one object
+    Both,
+}
+
+impl Which {
+    /// The schemas are files of the source, which editors of the shipped configuration read there.
+    fn schema(self) -> String {
+        let (baton, destinations) = (
+            include_str!("../../config/schema/baton.json"),
+            include_str!("../../config/schema/destinations.json"),
+        );
+        match self {
+            Which::Baton => baton.to_owned(),
+            Which::Destinations => destinations.to_owned(),
+            Which::Both => {
+                format!(
+                    "{{\n\"baton\": {},\n\"destinations\": {}\n}}\n",
+                    baton.trim_end(),
+                    destinations.trim_end()
+                )
+            }
+        }
+    }
+}
+
 impl Check {
     pub(super) fn run(&self, global: &Global) -> Result<Exit, Failure> {
-        if self.schema {
-            let message = "check --schema is not supported yet; check itself names what each key expects";
-            return Err(Failure::new(Exit::Usage, message));
+        if let Some(which) = self.schema {
+            page::print(&which.schema())?;
+            return Ok(Exit::Done);
         }
         let path = match global.path() {
             Ok(path) => path,

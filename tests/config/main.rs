@@ -7,6 +7,7 @@ mod lint;
 mod methods;
 mod parties;
 mod rules;
+mod schema;
 mod settings;
 mod steps;
 mod valid;

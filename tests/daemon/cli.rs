@@ -16,8 +16,6 @@ fn ends(output: &Output, code: i32) -> String {
 fn usage_is_2_and_check_is_78() {
     ends(&baton().arg("dance").output().unwrap(), 2);
     ends(&baton().args(["handoff", "c"]).output().unwrap(), 2);
-    let said = ends(&baton().args(["check", "--schema"]).output().unwrap(), 2);
-    assert!(said.contains("not supported yet"), "{said}");
     ends(&baton().args(["check", "--config", "/nowhere/baton.toml"]).output().unwrap(), 78);
 
     let folder = tempfile::tempdir().unwrap();
@@ -43,6 +41,26 @@ fn usage_is_2_and_check_is_78() {
     assert_eq!(json["valid"], false);
     assert!(json["diagnostics"][0]["line"].is_number(), "{json}");
     ends(&baton().args(["serve", "--config"]).arg(&path).output().unwrap(), 78);
+}
+
+#[test]
+fn the_schemas_are_printed_as_they_are_shipped() {
+    let printed = |more: &[&str]| {
+        let output = baton().args(["check", "--schema"]).args(more).output().unwrap();
+        let text = ends(&output, 0);
+        (serde_json::from_str::<Value>(&text).unwrap(), text)
+    };
+    let shipped = |name: &str| {
+        let path = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("config/schema").join(name);
+        std::fs::read_to_string(path).unwrap()
+    };
+    let both = printed(&[]).0;
+    for name in ["baton", "destinations"] {
+        let (schema, text) = printed(&[name]);
+        assert_eq!(text, shipped(&format!("{name}.json")));
+        assert_eq!(both[name], schema);
+    }
+    ends(&baton().args(["check", "--schema", "records"]).output().unwrap(), 2);
 }
 
 #[test]

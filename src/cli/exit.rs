@@ -15,7 +15,8 @@ pub(super) enum Exit {
     Done,
     /// 1.
     Failed,
-    /// 2.
+    /// 2. Where the arguments themselves are wrong, clap ends with it.
+    #[allow(dead_code, reason = "the code is part of the legend, whoever says it")]
     Usage,
     /// 3.
     Unreachable,

@@ -53,6 +53,64 @@ pub struct Profile {
     pub notify_200: Notify200,
     /// Host (and port) of a number's Refer-To URI; `None`: the host of the trunk's address.
     pub refer_to_host: Option<Arc<str>>,
+    /// How much of a handoff's headers it takes.
+    pub limits: Limits,
+}
+
+/// How much of a handoff's headers a receiver takes (`limits`). A table that is likely to exceed it is warned of; at a
+/// handoff nothing is cut, because a header in part says something else than it did. `None`: no limit is known.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Limits {
+    /// The most headers.
+    pub headers: Option<u32>,
+    /// The longest name, in bytes.
+    pub name: Option<u32>,
+    /// The longest value, in bytes.
+    pub value: Option<u32>,
+    /// Names and values together, in bytes.
+    pub total: Option<u32>,
+}
+
+impl Limits {
+    /// What the receiver does not take of these names and lengths of values.
+    pub fn exceeded_by<'h>(&self, headers: impl Iterator<Item = (&'h str, usize)> + Clone) -> Vec<String> {
+        let over = |most: Option<u32>, found: usize| most.filter(|most| found > *most as usize);
+        let mut told = Vec::new();
+        let count = headers.clone().count();
+        if let Some(most) = over(self.headers, count) {
+            told.push(format!("{count} headers, and the receiver takes {most}"));
+        }
+        for (name, value) in headers.clone() {
+            if let Some(most) = over(self.name, name.len()) {
+                told.push(format!(
+                    "the name `{name}` has {} bytes, and the receiver takes {most}",
+                    name.len()
+                ));
+            }
+            if let Some(most) = over(self.value, value) {
+                told.push(format!("`{name}` takes about {value} bytes, and the receiver takes {most}"));
+            }
+        }
+        let total = headers.map(|(name, value)| name.len() + value).sum();
+        if let Some(most) = over(self.total, total) {
+            told.push(format!(
+                "the headers take about {total} bytes together, and the receiver takes {most}"
+            ));
+        }
+        told
+    }
+
+    fn read(section: &mut Section<'_>, report: &mut Report<'_>) -> Option<Self> {
+        let mut table = section.section(report, "limits")?;
+        let limits = Self {
+            headers: table.number(report, "headers", 0..33),
+            name: table.number(report, "name", 1..65),
+            value: table.number(report, "value", 1..2049),
+            total: table.number(report, "total", 1..65_536),
+        };
+        table.finish(report);
+        Some(limits)
+    }
 }
 
 impl Profile {
@@ -63,6 +121,7 @@ impl Profile {
             referred_by: true,
             notify_200: Notify200::Reported,
             refer_to_host: None,
+            limits: Limits::default(),
         }
     }
 
@@ -80,6 +139,9 @@ impl Profile {
         }
         if let Some(value) = &over.refer_to_host {
             self.refer_to_host = Some(Arc::clone(value));
+        }
+        if let Some(value) = over.limits {
+            self.limits = value;
         }
         self
     }
@@ -116,6 +178,7 @@ impl Overrides {
                 &[("reported", Notify200::Reported), ("accepted", Notify200::Accepted)],
             ),
             refer_to_host: host,
+            limits: Limits::read(section, report),
         }
     }
 }
@@ -131,6 +194,8 @@ pub struct Overrides {
     pub notify_200: Option<Notify200>,
     /// See [`Profile::refer_to_host`].
     pub refer_to_host: Option<Arc<str>>,
+    /// See [`Profile::limits`]; all of them or none.
+    pub limits: Option<Limits>,
 }
 
 #[cfg(test)]

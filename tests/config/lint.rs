@@ -273,3 +273,57 @@ destinations.toml:3:9: warning: the trunk `pbx` wants the headers inside the Ref
 "#,
     );
 }
+
+#[test]
+fn more_than_the_receiver_takes() {
+    let baton =
+        BATON.replace("[agent", "limits = { headers = 2, name = 10, value = 20, total = 60 }\n[agent");
+    let table = r#"default = "a"
+[destination.a]
+route = "+14155550123"
+[destination.a.headers]
+X-A = "$caller_id"
+X-Long-Name = "12345678901234567890$language"
+X-B = "1"
+[destination.b]
+route = "+14155550124"
+limits = { headers = 1 }
+[destination.b.headers]
+X-A = "1"
+X-B = "1"
+[destination.c]
+route = "+14155550125"
+[destination.c.headers]
+X-A = "1"
+"#;
+    let (loaded, printed) = read(&[("baton.toml", &baton), ("destinations.toml", table)]);
+    compare(
+        &loaded, &printed, r#"
+destinations.toml:5:1: warning: 3 headers, and the receiver takes 2
+   |
+ 5 | X-A = "$caller_id"
+   | ^^^
+  help: send less, or mend `limits` of [trunk.pbx]
+destinations.toml:5:1: warning: the name `X-Long-Name` has 11 bytes, and the receiver takes 10
+   |
+ 5 | X-A = "$caller_id"
+   | ^^^
+  help: send less, or mend `limits` of [trunk.pbx]
+destinations.toml:5:1: warning: `X-Long-Name` takes about 36 bytes, and the receiver takes 20
+   |
+ 5 | X-A = "$caller_id"
+   | ^^^
+  help: send less, or mend `limits` of [trunk.pbx]
+destinations.toml:5:1: warning: the headers take about 70 bytes together, and the receiver takes 60
+   |
+ 5 | X-A = "$caller_id"
+   | ^^^
+  help: send less, or mend `limits` of [trunk.pbx]
+destinations.toml:12:1: warning: 2 headers, and the receiver takes 1
+    |
+ 12 | X-A = "1"
+    | ^^^
+  help: send less, or mend `limits` of [destination.b]
+"#,
+    );
+}

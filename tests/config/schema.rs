@@ -52,7 +52,7 @@ fn properties(schema: &Value, path: &[&str]) -> BTreeSet<String> {
 #[test]
 fn the_keys_are_those_that_the_reader_knows() {
     let baton = "zzz = 1\n[sip]\nzzz = 1\nsession_timer = { zzz = 1 }\n[http]\nzzz = 1\n[state]\nzzz = 1\n[log]\nzzz = 1\n\
-                 [trunk.a]\nzzz = 1\nauth = { zzz = 1 }\n[agent.a]\nzzz = 1\n\
+                 [trunk.a]\nzzz = 1\nauth = { zzz = 1 }\nlimits = { zzz = 1 }\n[agent.a]\nzzz = 1\n\
                  [environment.production]\ntable = \"destinations.toml\"\nzzz = 1\n";
     let table =
         "default = \"a\"\nzzz = 1\n[destination.a]\nzzz = 1\ntimeouts = { zzz = 1 }\nrule = [{ zzz = 1 }]\n";
@@ -71,6 +71,7 @@ fn the_keys_are_those_that_the_reader_knows() {
         ("log", &["log"]),
         ("trunk.a", &["trunk"]),
         ("trunk.a.auth", &["trunk", "auth"]),
+        ("trunk.a.limits", &["trunk", "limits"]),
         ("agent.a", &["agent"]),
         ("environment.production", &["environment"]),
     ] {
@@ -122,6 +123,8 @@ fn what_is_wrong_is_wrong_for_both() {
         "header_placement = \"body\"",
         "referred_by = 1",
         "notify_200 = \"believed\"",
+        "limits = { headers = 33 }",
+        "limits = 5",
         "on_failure = \"agent\"",
         "on_failure = []",
         "on_failure = [1]",

@@ -12,7 +12,7 @@ use std::time::Duration;
 
 use super::address::{Address, Host};
 use super::net::IpNet;
-use super::profile::Overrides;
+use super::profile::{Limits, Overrides};
 use super::table::Id;
 use crate::observe::secret::Secret;
 use crate::sip::Transport;
@@ -80,6 +80,8 @@ pub struct Surroundings {
     pub hosts: Option<Vec<Host>>,
     /// The trunks that want headers inside the Refer-To URI.
     pub embedding: Vec<Id>,
+    /// What each trunk takes of a handoff's headers, where that is limited.
+    pub limits: Vec<(Id, Limits)>,
     /// Whether a trunk is reached by UDP.
     pub by_udp: bool,
     /// What is doubtful about a number in E.164; `None`: numbers are not looked at.

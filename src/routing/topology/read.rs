@@ -108,6 +108,11 @@ impl Parties {
             ids: self.trunk_ids.clone(),
             hosts,
             embedding: self.trunks.iter().filter(embeds).map(|trunk| Arc::clone(&trunk.id)).collect(),
+            limits: self
+                .trunks
+                .iter()
+                .filter_map(|trunk| Some((Arc::clone(&trunk.id), trunk.overrides.limits?)))
+                .collect(),
             by_udp: self.trunks.iter().any(|trunk| trunk.address.transport != Some(Transport::Tcp)),
             doubt,
             countries: self.trunks.iter().filter_map(|trunk| trunk.country).collect(),

@@ -6,6 +6,7 @@ use std::ops::Range;
 
 use super::chains::Row;
 use crate::routing::file::Report;
+use crate::routing::profile::Limits;
 use crate::routing::rules::Then;
 use crate::routing::table::{Destination, Method, Route};
 use crate::routing::template::{Part, Source, Template, is_built_in};
@@ -51,6 +52,7 @@ pub(super) fn lint(report: &mut Report<'_>, rows: &[Row], around: &Surroundings)
             named.iter().filter(|name| !is_built_in(name)).for_each(|name| variables.note(name, place));
         }
         size(report, row, around);
+        limits(report, row, around);
     }
     for slip in names.slips() {
         let message = format!("the header `{}` is written nowhere else", slip.name);
@@ -163,19 +165,22 @@ const BARE: usize = 650;
 /// What a variable is taken to bring where nobody knows, in bytes.
 const USUAL: usize = 16;
 
+/// How long a value is likely to be, in bytes.
+fn usual_length(template: &Template) -> usize {
+    let part = |part: &Part| match part {
+        Part::Literal(text) => text.len(),
+        Part::Value { fallback, .. } => USUAL.max(fallback.as_deref().map_or(0, str::len)),
+    };
+    template.parts().iter().map(part).sum()
+}
+
 /// A request over 1300 bytes does not go by UDP (RFC 3261 §18.1.1).
 fn size(report: &mut Report<'_>, row: &Row, around: &Surroundings) {
     let Row { destination, places, .. } = row;
     let Some((first, _)) = places.headers.first() else { return };
-    let length = |template: &Template| -> usize {
-        let part = |part: &Part| match part {
-            Part::Literal(text) => text.len(),
-            Part::Value { fallback, .. } => USUAL.max(fallback.as_deref().map_or(0, str::len)),
-        };
-        template.parts().iter().map(part).sum()
-    };
+    let headers = destination.headers.iter();
     let headers: usize =
-        destination.headers.iter().map(|header| header.name().len() + length(header.template()) + 4).sum();
+        headers.map(|header| header.name().len() + usual_length(header.template()) + 4).sum();
     if around.by_udp && BARE + headers > UDP_LIMIT {
         let message = format!(
             "with these headers a request takes about {} bytes; over {UDP_LIMIT} it does not go by UDP",
@@ -184,6 +189,23 @@ fn size(report: &mut Report<'_>, row: &Row, around: &Surroundings) {
         report
             .warn(first.clone(), message)
             .help("send less, or reach the trunk by TCP: `;transport=tcp` in its `address`, and tcp in `sip.listen`");
+    }
+}
+
+/// More than a receiver takes: as the destination says, else as the trunks do.
+fn limits(report: &mut Report<'_>, row: &Row, around: &Surroundings) {
+    let Row { destination, places, .. } = row;
+    let Some((first, _)) = places.headers.first() else { return };
+    let headers =
+        destination.headers.iter().map(|header| (&**header.name(), usual_length(header.template())));
+    let mut warn = |limits: &Limits, whose: String| {
+        for what in limits.exceeded_by(headers.clone()) {
+            report.warn(first.clone(), what).help(format!("send less, or mend `limits` of {whose}"));
+        }
+    };
+    match &destination.overrides.limits {
+        Some(own) => warn(own, format!("[destination.{}]", destination.id)),
+        None => around.limits.iter().for_each(|(trunk, limits)| warn(limits, format!("[trunk.{trunk}]"))),
     }
 }
 

@@ -298,7 +298,9 @@ X-A = "1"
 "#;
     let (loaded, printed) = read(&[("baton.toml", &baton), ("destinations.toml", table)]);
     compare(
-        &loaded, &printed, r#"
+        &loaded,
+        &printed,
+        r#"
 destinations.toml:5:1: warning: 3 headers, and the receiver takes 2
    |
  5 | X-A = "$caller_id"

@@ -29,6 +29,7 @@ use crate::wire::grammar::{self, Params};
 use chains::Row;
 use keys::InPlay;
 use lint::Places;
+use rules::Parsed;
 use steps::Own;
 
 /// The most destinations that one table holds.
@@ -78,8 +79,9 @@ pub fn read(
     }
     let ids: BTreeSet<&str> = sections.iter().map(|(id, _)| id.value).collect();
     let mut rows = Vec::with_capacity(sections.len());
+    let mut parsed = Parsed::default();
     for (id, section) in sections {
-        let reader = Reader { report: &mut report, ids: &ids, around };
+        let reader = Reader { report: &mut report, ids: &ids, around, parsed: &mut parsed };
         rows.extend(reader.destination(&id, section));
     }
     chains::check(&mut report, &mut rows, ids.len());
@@ -141,6 +143,7 @@ struct Reader<'r, 's, 'i> {
     report: &'r mut Report<'s>,
     ids: &'i BTreeSet<&'i str>,
     around: Option<&'i Surroundings>,
+    parsed: &'r mut Parsed,
 }
 
 impl<'a> Reader<'_, '_, '_> {

@@ -1,14 +1,17 @@
 //! Reads `rule`, as far as one destination can tell whether it is right. Where `use` leads is looked at by
 //! [`super::chains`], when all destinations are known.
 
+use std::collections::BTreeMap;
 use std::ops::Range;
 use std::sync::Arc;
+
+use opening_hours::localization::Country;
 
 use super::lint::Places;
 use super::{ROUTE_FORM, Reader};
 use crate::routing::file::{At, Report, Section, nearest};
-use crate::routing::rules::condition::{self, Condition};
-use crate::routing::rules::hours::{self, Hours, HoursErrorKind};
+use crate::routing::rules::condition::{self, Condition, ConditionError};
+use crate::routing::rules::hours::{self, Hours, HoursError, HoursErrorKind};
 use crate::routing::rules::{MAX_RULES, MAX_WEIGHT, Rule, Then};
 use crate::routing::table::{Destination, Method, Route};
 use crate::routing::template::misspelt_built_in;
@@ -33,6 +36,49 @@ enum WrittenThen {
     },
     /// It could not be read.
     Faulty,
+}
+
+/// What was read already: most tables say the same hours and ask the same conditions again and again.
+#[derive(Default)]
+pub(super) struct Parsed {
+    zones: BTreeMap<Box<str>, Option<jiff::tz::TimeZone>>,
+    /// By zone, country and text.
+    hours: BTreeMap<[Box<str>; 3], Hours>,
+    conditions: BTreeMap<Box<str>, Condition>,
+}
+
+impl Parsed {
+    fn zone(&mut self, name: &str) -> Option<jiff::tz::TimeZone> {
+        let zone = self.zones.entry(name.into()).or_insert_with(|| hours::timezone(name));
+        zone.clone()
+    }
+
+    fn hours(
+        &mut self,
+        text: &str,
+        zone: Option<&jiff::tz::TimeZone>,
+        country: Option<Country>,
+    ) -> Result<Hours, HoursError> {
+        // Without a zone they can still be read.
+        let zone = zone.cloned().unwrap_or(jiff::tz::TimeZone::UTC);
+        let name = zone.iana_name().unwrap_or_default();
+        let key = [name, country.map_or("", Country::iso_code), text].map(Box::from);
+        if let Some(hours) = self.hours.get(&key) {
+            return Ok(hours.clone());
+        }
+        let hours = Hours::parse(text, zone, country)?;
+        self.hours.insert(key, hours.clone());
+        Ok(hours)
+    }
+
+    fn condition(&mut self, text: &str) -> Result<Condition, ConditionError> {
+        if let Some(condition) = self.conditions.get(text) {
+            return Ok(condition.clone());
+        }
+        let condition = Condition::parse(text)?;
+        self.conditions.insert(text.into(), condition.clone());
+        Ok(condition)
+    }
 }
 
 /// The rules of one destination.
@@ -176,10 +222,7 @@ impl<'a> Reader<'_, '_, '_> {
                 .missing(text.span.clone(), "`hours` without `timezone`")
                 .expected("the zone in which they are read, like timezone = \"America/New_York\"");
         }
-        // Without a zone they can still be read.
-        let asked =
-            Hours::parse(text.value, zone.clone().unwrap_or(jiff::tz::TimeZone::UTC), country.flatten());
-        let hours = match asked {
+        let hours = match self.parsed.hours(text.value, zone.as_ref(), country.flatten()) {
             Ok(hours) => hours,
             Err(error) => {
                 if matches!(error.kind, HoursErrorKind::NoCountry(_)) && country == Some(None) {
@@ -208,7 +251,7 @@ impl<'a> Reader<'_, '_, '_> {
     fn timezone(&mut self, section: &mut Section<'a>) -> Option<jiff::tz::TimeZone> {
         const FORM: &str = "the IANA name of a time zone, like \"America/New_York\"";
         let found = section.string(self.report, "timezone", FORM)?;
-        let zone = hours::timezone(found.value);
+        let zone = self.parsed.zone(found.value);
         if zone.is_none() {
             let note = self
                 .report
@@ -229,7 +272,7 @@ impl<'a> Reader<'_, '_, '_> {
     }
 
     /// `None` where it is not written, `Some(None)` where it is wrong.
-    fn country(&mut self, section: &mut Section<'a>) -> Option<Option<opening_hours::localization::Country>> {
+    fn country(&mut self, section: &mut Section<'a>) -> Option<Option<Country>> {
         const FORM: &str = "two capital letters like \"US\" (ISO 3166-1)";
         let found = section.string(self.report, "country", FORM)?;
         let country = hours::country(found.value);
@@ -245,7 +288,7 @@ impl<'a> Reader<'_, '_, '_> {
 
     fn when(&mut self, section: &mut Section<'a>) -> Option<Condition> {
         let found = section.string(self.report, "when", condition::FORM)?;
-        match Condition::parse(found.value) {
+        match self.parsed.condition(found.value) {
             Ok(condition) => {
                 for name in condition.names() {
                     if let Some(meant) = misspelt_built_in(name) {

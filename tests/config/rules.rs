@@ -300,6 +300,33 @@ destinations.toml:10:9: warning: a split whose weights are all 0 is never taken
 }
 
 #[test]
+fn a_rule_that_attends_where_the_pbx_may_not_find_the_target() {
+    table_prints(
+        r#"default = "a"
+[destination.a]
+route = "sip:a@10.0.0.7"
+rule = [{ when = "true", method = "attended" }, { when = "true", route = "sip:b@10.0.0.8" }]
+[destination.b]
+method = "attended"
+route = "sip:b@10.0.0.5"
+rule = [{ when = "true", route = "sip:b@10.0.0.9" }, { when = "true", method = "invite", route = "sip:b@10.0.0.9" }]
+"#,
+        r#"
+destinations.toml:4:26: warning: `attended` to `10.0.0.7`, which is the host of no trunk: the caller's side may not find the target again
+   |
+ 4 | rule = [{ when = "true", method = "attended" }, { when = "true", route = "sip:b@10.0.0.8" }]
+   |                          ^^^^^^
+  help: name a number or a host that is in a trunk's `address`, or use `invite`
+destinations.toml:8:26: warning: `attended` to `10.0.0.9`, which is the host of no trunk: the caller's side may not find the target again
+   |
+ 8 | rule = [{ when = "true", route = "sip:b@10.0.0.9" }, { when = "true", method = "invite", route = "sip:b@10.0.0.9" }]
+   |                          ^^^^^
+  help: name a number or a host that is in a trunk's `address`, or use `invite`
+"#,
+    );
+}
+
+#[test]
 fn rules_that_go_round() {
     table_prints(
         r#"default = "a"

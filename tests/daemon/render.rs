@@ -1,6 +1,6 @@
 //! `baton render` and its API: what it shows is what a call gets.
 
-use crate::house::{House, Plan};
+use crate::house::{House, Plan, TABLE};
 use crate::phone::{Phone, Talk};
 use serde_json::{Value, json};
 
@@ -79,4 +79,41 @@ fn the_command_shows_each_line_with_its_rule() {
     let wrong = house.cli(&["render", "front-desc"]);
     assert_eq!(wrong.status.code(), Some(4));
     assert!(String::from_utf8_lossy(&wrong.stderr).contains("did you mean `front-desk`?"));
+}
+
+/// What would be taken at Christmas is shown; what is taken now is told by the handoff and its line.
+#[test]
+fn a_rule_leads_a_handoff_and_is_told() {
+    let (caller, agent) = (Phone::new(), Phone::new());
+    let house = House::open(Plan { agent: agent.at, pbx: caller.at, ..Plan::default() });
+    let table = format!(
+        "{TABLE}\n[destination.hotline]\nroute = \"+14155550177\"\nrule = [\n\
+         {{ hours = \"2030 Dec 25 10:00-11:00\", timezone = \"America/New_York\", use = \"front-desk\" }},\n\
+         {{ when = 'language == \"es\"', route = \"+14155550178\" }},\n]\n"
+    );
+    std::fs::write(house.path("destinations.toml"), table).expect("a table");
+    house.await_line("config.reloaded");
+    let output = house.cli(&["render", "hotline", "--at", "2030-12-25T10:00", "--var", "language=es"]);
+    let text = String::from_utf8(output.stdout).expect("UTF-8");
+    let head =
+        "hotline of production, version 2, at 2030-12-25T15:00:00.000Z (2030-12-25 10:00 America/New_York); ";
+    assert!(
+        text.starts_with(head)
+            && text.contains("\nrule: hotline rule 1: front-desk\nrefer to +14155550123\n"),
+        "{text}"
+    );
+
+    let talk = Talk::begin(caller, agent, house.udp, "rules-1");
+    let asked = json!({ "destination": "hotline", "variables": { "language": "es" } });
+    let answer = house.ask("POST", &format!("/v1/calls/{}/handoff", talk.call), &asked.to_string());
+    assert_eq!(answer.status, 202, "{}", answer.body);
+    let refer = talk.caller.receive("REFER ");
+    assert!(refer.contains("Refer-To: <sip:+14155550178@"), "{refer}");
+    talk.caller.send(&talk.caller.answer(&refer, "403 Forbidden"));
+    let line = house.await_line("handoff.started");
+    assert!(line.contains("destination=hotline") && line.contains("rules=hotline:2"), "{line}");
+    let ended = house.await_line("handoff.ended");
+    let id = ended.split("handoff=").nth(1).and_then(|rest| rest.split(' ').next()).expect("its id");
+    let rules = &house.get(&format!("/v1/handoffs/{id}"))["rules"];
+    assert_eq!(rules, &json!([{ "destination": "hotline", "rule": 2, "to": "refer +14155550178" }]));
 }

@@ -202,7 +202,7 @@ impl<'a> Reader<'_, '_, '_> {
             reason,
             overrides,
         };
-        destination.rules = rules.rules(self.report, &destination, brief);
+        destination.rules = rules.rules(self.report, &destination, brief, self.around);
         Some(Row { destination, place: id.span.start, lists: on_failure.lists, uses, places })
     }
 

@@ -7,6 +7,7 @@ use std::sync::Arc;
 
 use opening_hours::localization::Country;
 
+use super::keys::doubt_host;
 use super::lint::Places;
 use super::{ROUTE_FORM, Reader};
 use crate::routing::file::{At, Report, Section, nearest};
@@ -15,6 +16,7 @@ use crate::routing::rules::hours::{self, Hours, HoursError, HoursErrorKind};
 use crate::routing::rules::{MAX_RULES, MAX_WEIGHT, Rule, Then};
 use crate::routing::table::{Destination, Method, Route};
 use crate::routing::template::misspelt_built_in;
+use crate::routing::topology::Surroundings;
 
 const FORM: &str = "a list of rules like [{ hours = \"Mo-Fr 08:00-18:00\", timezone = \"Europe/Berlin\", use = \"night-desk\" }]";
 
@@ -113,7 +115,13 @@ impl WrittenRules {
     }
 
     /// The same as values, of the destination that has no rules yet. `brief` as it is written.
-    pub(super) fn rules(self, report: &mut Report<'_>, plain: &Destination, brief: bool) -> Vec<Rule> {
+    pub(super) fn rules(
+        self,
+        report: &mut Report<'_>,
+        plain: &Destination,
+        brief: bool,
+        around: Option<&Surroundings>,
+    ) -> Vec<Rule> {
         let mut rules = Vec::with_capacity(self.rules.len());
         for Written { hours, when, weight, then, .. } in self.rules {
             let then = match then {
@@ -122,6 +130,18 @@ impl WrittenRules {
                 WrittenThen::Instead { method, route, place } => {
                     let mut variant = variant(plain, method, route);
                     variant.brief = brief && variant.method == Method::Attended;
+                    let attends = |destination: &Destination| {
+                        destination.method == Method::Attended
+                            || destination.on_failure.methods().any(|step| step == Method::Attended)
+                    };
+                    // Of the destination's own route it is told where that is read.
+                    let is_told = variant.route == plain.route && attends(plain);
+                    if let (Some(route), Some(around)) = (&variant.route, around)
+                        && attends(&variant)
+                        && !is_told
+                    {
+                        doubt_host(report, place.clone(), route, around);
+                    }
                     check(report, plain, &variant, place);
                     Then::Instead(Arc::new(variant))
                 }

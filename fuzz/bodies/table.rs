@@ -10,9 +10,9 @@ use baton::routing::file::{Diagnostic, Report, Section, Severity, Source};
 use baton::routing::rules::{self, Question};
 use baton::routing::table::{self, Route, Step, Table};
 use baton::routing::template::Variables;
-use baton::routing::topology::Topology;
 use baton::routing::topology::read::{Parties, settings};
 use baton::routing::topology::secret::{SecretSource, Secrets};
+use baton::routing::topology::{Surroundings, Topology};
 use baton::routing::{headers, select};
 use baton::sip::UnixMillis;
 use baton::wire::Uri;
@@ -50,6 +50,13 @@ pub fn table_body(bytes: &[u8]) {
     check(text, &diagnostics);
     let errors = diagnostics.iter().any(|d| d.severity == Severity::Error);
     assert_eq!(table.is_none(), errors, "a table comes exactly where there is no error");
+    let around = Surroundings {
+        embedding: vec!["pbx".into()],
+        by_udp: true,
+        doubt: Some(|number| number.ends_with('3').then(|| "ends with a 3".to_owned())),
+        ..Surroundings::default()
+    };
+    check(text, &table::read(&source, &"production".into(), Some(&around)).1);
     if let Some(table) = table {
         use_table(&table);
     }

@@ -135,10 +135,10 @@ fn syntax(text: &str, errors: &cel::ParseErrors) -> ConditionError {
     };
     let (line, column) = first.pos;
     let offset = usize::try_from(line).ok().zip(usize::try_from(column).ok()).and_then(|(line, column)| {
-        let line = text.split_inclusive('\n').take(line).last()?;
-        let start = line.as_ptr().addr() - text.as_ptr().addr();
+        let before: usize = text.split_inclusive('\n').take(line.saturating_sub(1)).map(str::len).sum();
+        let line = text.get(before..)?;
         let within = line.char_indices().nth(column.saturating_sub(1)).map_or(line.len(), |(at, _)| at);
-        Some(start + within)
+        Some(before + within)
     });
     // What the parser says is for its makers, but for what it will not read at all.
     let message = match first.msg.contains("limit") {

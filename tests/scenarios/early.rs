@@ -168,3 +168,28 @@ fn a_caller_whose_session_expires_is_lost_and_the_agent_is_told() {
     call.expect_bye();
     world.assert_empty();
 }
+
+#[test]
+fn each_branch_of_a_fork_counts_its_own_requests() {
+    let (world, _agent, call, leg) = calling(&[]);
+    let number = leg.invite().cseq().0;
+    let other = leg.fork();
+    for (branch, status) in [(&leg, 180), (&other, 181)] {
+        branch.reply_with(&branch.invite(), status, &[RELIABLE, ("RSeq", "1"), ALLOW], "");
+        let prack = branch.peer.expect("PRACK");
+        assert_eq!(prack.cseq().0, number + 1, "both count on from the INVITE");
+        branch.reply(&prack, 200);
+        call.expect(status);
+    }
+    leg.answer(&leg.invite(), &sdp("agent", 1));
+    leg.expect("ACK");
+    let ok = call.expect(200);
+    call.ack(&ok);
+    // The other one answers too, and goes on from its own PRACK.
+    other.answer(&other.invite(), &sdp("other", 1));
+    other.expect("ACK");
+    assert_eq!(other.expect_bye().cseq().0, number + 2);
+    call.hang_up();
+    assert_eq!(leg.expect_bye().cseq().0, number + 2);
+    world.assert_empty();
+}

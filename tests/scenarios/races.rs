@@ -91,6 +91,31 @@ fn two_forks_answer_and_the_second_gets_ack_and_bye() {
 }
 
 #[test]
+fn a_second_fork_that_answers_again_and_again_gets_one_bye() {
+    let (world, call, leg) = ringing();
+    let other = leg.fork();
+    leg.answer(&leg.invite(), &sdp("agent", 1));
+    leg.expect("ACK");
+    let ok = call.expect(200);
+    call.ack(&ok);
+    let answer = other.answer(&other.invite(), &sdp("other", 1));
+    other.expect("ACK");
+    let bye = other.expect("BYE");
+    // Its ACK is lost, and so is the BYE at first.
+    other.again(&answer);
+    world.advance(ms(100));
+    assert_eq!(leg.peer.retransmissions(), 1, "the same ACK");
+    world.assert_expected();
+    other.reply(&bye, 200);
+    other.again(&answer);
+    world.advance(ms(600));
+    assert_eq!(leg.peer.retransmissions(), 2);
+    call.hang_up();
+    leg.expect_bye();
+    world.assert_empty();
+}
+
+#[test]
 fn both_sides_hang_up_at_once() {
     let t = Talking::new();
     t.call.bye();

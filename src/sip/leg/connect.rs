@@ -1,9 +1,9 @@
 //! A leg of ours before it is answered (RFC 3261 §13.2), and the ACK of every 2xx to an INVITE of ours.
 
 use super::accept::address;
-use super::reliable::Early;
+use super::reliable::{BRANCHES, Early};
 use super::send::{MAX_FORWARDS, Request, body_of, sdp_of};
-use super::usage::{Accepted, Calling, Kind, Leg, Sent, Usage};
+use super::usage::{Accepted, Branch, Calling, Kind, Leg, Sent, Usage};
 use super::{Connect, Content, Event, LegId, Origin, carry};
 use crate::sip::dialog::{Dialog, Parts, route_set};
 use crate::sip::flow::Flow;
@@ -193,8 +193,14 @@ impl Stack {
                 None => {}
             }
         }
+        let (own, others): (Vec<&Early>, Vec<&Early>) =
+            calling.early.iter().partition(|early| answers(early));
+        leg.local_cseq = own.first().map_or(sent.cseq, |early| early.cseq);
+        let branch =
+            |early: &&Early| Branch { tag: early.dialog.remote_tag().into(), cseq: early.cseq, ack: None };
+        let others = others.iter().map(branch).collect();
         // What is kept for another try is needed no more.
-        let needs_answer = self.take_2xx(now, id, sent, message);
+        let needs_answer = self.take_2xx(now, id, sent, message, others);
         self.aim(id);
         if !needs_answer {
             let place = self.legs.get(id.into()).and_then(Leg::unanswered);
@@ -217,7 +223,14 @@ impl Stack {
 
     /// What a 2xx to an INVITE or re-INVITE of ours does to the session; the ACK is still to be sent. True if the 2xx
     /// carries an offer.
-    pub(crate) fn take_2xx(&mut self, now: Time, id: LegId, sent: Sent, message: &Message<'_>) -> bool {
+    pub(crate) fn take_2xx(
+        &mut self,
+        now: Time,
+        id: LegId,
+        sent: Sent,
+        message: &Message<'_>,
+        others: Vec<Branch>,
+    ) -> bool {
         let Some(leg) = self.legs.get_mut(id.into()) else { return false };
         if sent.offered {
             if message.has_sdp() { leg.session.answered(message.body()) } else { leg.session.stands() }
@@ -225,7 +238,7 @@ impl Stack {
             leg.session.offered(message.body());
         }
         let accepted =
-            Accepted { tag: message.to_tag().unwrap_or(b"").into(), ack: None, until: now + T1X64 };
+            Accepted { tag: message.to_tag().unwrap_or(b"").into(), ack: None, others, until: now + T1X64 };
         leg.sent.reserve_exact(1);
         leg.sent.push(Sent { accepted: Some(Box::new(accepted)), request: None, expires: None, ..sent });
         !sent.offered && message.has_sdp()
@@ -258,24 +271,38 @@ impl Stack {
     }
 
     /// Another 2xx to an INVITE of ours: the same once more gets the same ACK, that of another branch of a fork is
-    /// acknowledged and ended (RFC 3261 §13.2.2.4).
+    /// acknowledged and ended, once (RFC 3261 §13.2.2.4).
     pub(crate) fn on_2xx_again(&mut self, now: Time, id: LegId, client: ClientId, message: &Message<'_>) {
         let Some(leg) = self.legs.get(id.into()) else { return };
-        let Some(sent) = leg.sent.iter().find(|sent| sent.client == client) else { return };
+        let Some(place) = leg.sent.iter().position(|sent| sent.client == client) else { return };
+        let sent = &leg.sent[place];
         let Some(accepted) = &sent.accepted else { return };
-        if message.to_tag().unwrap_or(b"") == &*accepted.tag {
-            if let Some((flow, ack)) = &accepted.ack {
-                self.outbox.copy(0, *flow, ack);
-            }
+        let tag = message.to_tag().unwrap_or(b"");
+        let counts = tag == &*accepted.tag;
+        let other = accepted.others.iter().find(|branch| &*branch.tag == tag);
+        let ack = if counts { accepted.ack.as_ref() } else { other.and_then(|branch| branch.ack.as_ref()) };
+        if let Some((flow, ack)) = ack {
+            self.outbox.copy(0, *flow, ack);
+        }
+        if counts || ack.is_some() {
             return;
         }
         let (cseq, flow) = (sent.cseq, leg.flow);
+        let last = other.map_or(cseq, |branch| branch.cseq);
         let dialog = confirmed(&leg.dialog, message);
         let flow = dialog.hop(flow, None, &self.settings.listeners).or(flow);
         let refusal = if sent.offered { Vec::new() } else { declined(message.body()) };
         let body = (!refusal.is_empty()).then_some((APPLICATION_SDP.as_bytes(), refusal.as_slice()));
-        self.send_ack(id, &dialog, flow, cseq, body, &|_| ());
-        self.send_stray_bye(now, &dialog, flow, cseq.wrapping_add(1));
+        let ack = self.send_ack(id, &dialog, flow, cseq, body, &|_| ());
+        self.send_stray_bye(now, &dialog, flow, last.wrapping_add(1));
+        let leg = self.legs.get_mut(id.into());
+        if let Some(accepted) = leg.and_then(|leg| leg.sent.get_mut(place)?.accepted.as_mut()) {
+            accepted.others.retain(|branch| &*branch.tag != tag);
+            if accepted.others.len() < BRANCHES {
+                let cseq = last.wrapping_add(1);
+                accepted.others.push(Branch { tag: tag.into(), cseq, ack: Some((flow, ack)) });
+            }
+        }
     }
 
     /// BYE in a dialog that is no leg's; nobody waits for its answer.

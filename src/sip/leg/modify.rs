@@ -364,7 +364,7 @@ impl Stack {
         let leg = self.legs.get_mut(id.into())?;
         leg.agreed(now, self.settings.session_timer, message);
         let refreshed = leg.refresh(message);
-        let needs_answer = self.take_2xx(now, id, sent, message);
+        let needs_answer = self.take_2xx(now, id, sent, message, Vec::new());
         if refreshed {
             self.aim(id);
         }

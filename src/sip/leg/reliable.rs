@@ -82,6 +82,8 @@ impl Reliable {
 pub(crate) struct Early {
     pub(crate) dialog: Dialog,
     pub(crate) flow: Flow,
+    /// CSeq of our last request in it, the INVITE at first (RFC 3261 §12.1.2).
+    pub(crate) cseq: u32,
     /// RSeq of the last one acknowledged.
     rseq: u32,
     /// The answer that one of them carried.
@@ -272,7 +274,8 @@ impl Stack {
             None => {
                 let dialog = connect::confirmed(&leg.dialog, message);
                 let flow = dialog.hop(leg.flow, None, &self.settings.listeners).or(leg.flow);
-                calling.early.push(Early { dialog, flow, rseq, answer: None });
+                let cseq = message.cseq().number;
+                calling.early.push(Early { dialog, flow, cseq, rseq, answer: None });
                 calling.early.len() - 1
             }
         };
@@ -305,7 +308,7 @@ impl Stack {
 }
 
 /// Branches of one INVITE that are listened to.
-const BRANCHES: usize = 8;
+pub(crate) const BRANCHES: usize = 8;
 
 fn offered_server(
     legs: &crate::sip::slab::Slab<Leg>,

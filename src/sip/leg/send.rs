@@ -109,8 +109,8 @@ impl Stack {
     ) -> Option<SentId> {
         let branch = self.ident.branch();
         let leg = self.legs.get_mut(id.into())?;
-        leg.local_cseq = leg.local_cseq.wrapping_add(1) & 0x7fff_ffff;
-        let cseq = leg.local_cseq;
+        let branch_tag = request.within.as_ref().map(|(dialog, _)| dialog.remote_tag());
+        let cseq = leg.next_cseq(branch_tag);
         let settings = &self.settings;
         let listeners = &settings.listeners;
         let (dialog, mut flow) = match &request.within {
@@ -198,8 +198,8 @@ impl Stack {
         let Some(leg) = self.legs.get_mut(id.into()) else { return Some(sent) };
         let kept = sent.request.as_deref().unwrap_or_default();
         let Ok(message) = identify(kept, &mut self.index, Framing::Datagram) else { return Some(sent) };
-        leg.local_cseq = leg.local_cseq.wrapping_add(1) & 0x7fff_ffff;
-        let mut again = Again { branch, cseq: leg.local_cseq, via: flow, contact: leg.flow, changes };
+        let cseq = leg.next_cseq(message.to_tag());
+        let mut again = Again { branch, cseq, via: flow, contact: leg.flow, changes };
         let mut fallback = None;
         let length = rewrite(&mut self.scratch, &message, &self.settings.listeners, &again);
         let long = !changes.is_empty() && length > UDP_LIMIT && flow.transport == Transport::Udp;
@@ -452,6 +452,19 @@ pub(crate) fn keep_fields(content: &Content<'_>) -> Box<[Field]> {
 }
 
 impl Leg {
+    /// CSeq of the next request to the peer with that tag.
+    fn next_cseq(&mut self, remote_tag: Option<&[u8]>) -> u32 {
+        let early = match (&mut self.usage, remote_tag) {
+            (Usage::Calling(calling), Some(tag)) => {
+                calling.early.iter_mut().find(|early| early.dialog.remote_tag() == tag)
+            }
+            _ => None,
+        };
+        let last = early.map_or(&mut self.local_cseq, |early| &mut early.cseq);
+        *last = last.wrapping_add(1) & 0x7fff_ffff;
+        *last
+    }
+
     fn has_other_flows(&self) -> bool {
         match &self.usage {
             Usage::Calling(calling) => !calling.others.is_empty(),

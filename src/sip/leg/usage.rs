@@ -28,7 +28,7 @@ pub(crate) struct Leg {
     pub(crate) usage: Usage,
     /// Where requests go and, for Contact, by which listener.
     pub(crate) flow: Flow,
-    /// CSeq of our last request.
+    /// CSeq of our last request; in the early dialogs of a call of ours each branch counts by itself.
     pub(crate) local_cseq: u32,
     /// CSeq of the peer's last request, ACK and CANCEL apart.
     pub(crate) remote_cseq: Option<u32>,
@@ -159,8 +159,21 @@ pub(crate) struct Accepted {
     pub(crate) tag: Box<[u8]>,
     /// Its ACK, once sent.
     pub(crate) ack: Option<(Flow, Box<[u8]>)>,
+    /// Other branches of its fork.
+    pub(crate) others: Vec<Branch>,
     /// Until when: Timer M.
     pub(crate) until: Time,
+}
+
+/// A branch of a fork whose 2xx does not count.
+#[derive(Debug)]
+pub(crate) struct Branch {
+    /// Its To-tag.
+    pub(crate) tag: Box<[u8]>,
+    /// CSeq of our last request to it.
+    pub(crate) cseq: u32,
+    /// The ACK of its 2xx, after which its BYE was sent.
+    pub(crate) ack: Option<(Flow, Box<[u8]>)>,
 }
 
 /// What a request of ours is.

@@ -193,3 +193,64 @@ fn each_branch_of_a_fork_counts_its_own_requests() {
     assert_eq!(leg.expect_bye().cseq().0, number + 2);
     world.assert_empty();
 }
+
+#[test]
+fn a_prack_in_the_second_early_dialog_counts_from_the_invite_too() {
+    let world = World::with(&Config::default());
+    let (pbx, agent) = (world.peer("pbx", PBX), world.peer("agent", AGENT));
+    let call = pbx.calling(NUMBER).header("Require", "100rel").send();
+    let leg = agent.expect_call();
+    leg.reply_with(&leg.invite(), 183, &[], &sdp("agent", 1));
+    prack(&call, &call.expect(183), 2);
+    leg.reply(&leg.invite(), 486);
+    leg.expect("ACK");
+    // The fallback is another dialog for the caller (RFC 3261 §12.1.2), in which it has said nothing yet.
+    let desk = pbx.expect_call();
+    desk.reply(&desk.invite(), 180);
+    prack(&call, &call.expect(180), 2);
+    desk.answer(&desk.invite(), &sdp("desk", 1));
+    desk.expect("ACK");
+    let ok = call.expect(200);
+    call.ack(&ok);
+    call.request_numbered("BYE", 3, &[], "", "");
+    call.expect(200);
+    desk.expect_bye();
+    world.assert_empty();
+}
+
+#[test]
+fn an_update_of_the_second_branch_counts_by_itself_too() {
+    let (world, _agent, call, leg) = calling(&[RELIABLE, ALLOW]);
+    let other = leg.fork();
+    let mut pracked = 1;
+    for (branch, status, cseq) in [(&leg, 183, 50), (&other, 183, 7)] {
+        branch.reply_with(
+            &branch.invite(),
+            status,
+            &[RELIABLE, ("RSeq", "1"), ALLOW],
+            &sdp(&branch.local_tag(), 1),
+        );
+        let asked = branch.peer.expect("PRACK");
+        branch.reply(&asked, 200);
+        pracked += 1;
+        prack(&call, &call.expect(status), pracked);
+        branch.request_numbered("UPDATE", cseq, &[], "", "");
+        branch.peer.expect(200);
+    }
+    other.reply(&other.invite(), 200);
+    other.expect("ACK");
+    let ok = call.expect(200);
+    call.ack(&ok);
+    other.request_numbered("BYE", 8, &[], "", "");
+    other.expect(200);
+    call.expect_bye();
+    world.assert_empty();
+}
+
+/// PRACK of `early` in its own dialog, with that CSeq, and its 200.
+fn prack(call: &Leg, early: &crate::common::message::Message, cseq: u32) {
+    call.learn(early);
+    let rack = format!("{} {} INVITE", early.header("RSeq"), early.cseq().0);
+    call.request_numbered("PRACK", cseq, &[("RAck", &rack)], "", "");
+    call.expect(200);
+}

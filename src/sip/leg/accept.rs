@@ -227,6 +227,7 @@ impl Stack {
         let (server, cseq, demand) = (offered.server, offered.cseq, offered.demand);
         let party = offered.party(party, fresh, &leg.session);
         let (tag, answered) = (party.tag, party.answered);
+        leg.remote_cseq = party.remote_cseq;
         leg.session = std::mem::take(&mut party.session);
         leg.dialog = Dialog::new(Parts { local_tag: tag.as_bytes(), ..leg.dialog.parts() });
         leg.usage = Usage::Confirmed;
@@ -365,7 +366,8 @@ impl Offered {
     ) -> &mut Party {
         let place = self.parties.iter().position(|party| party.number == number);
         let place = place.unwrap_or_else(|| {
-            self.parties.push(Party { number, tag, session: session.clone(), answered: false });
+            let (remote_cseq, session) = (Some(self.cseq), session.clone());
+            self.parties.push(Party { number, tag, remote_cseq, session, answered: false });
             self.parties.len() - 1
         });
         &mut self.parties[place]

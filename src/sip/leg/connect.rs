@@ -196,6 +196,7 @@ impl Stack {
         let (own, others): (Vec<&Early>, Vec<&Early>) =
             calling.early.iter().partition(|early| answers(early));
         leg.local_cseq = own.first().map_or(sent.cseq, |early| early.cseq);
+        leg.remote_cseq = own.first().map_or(leg.remote_cseq, |early| early.remote_cseq);
         let branch =
             |early: &&Early| Branch { tag: early.dialog.remote_tag().into(), cseq: early.cseq, ack: None };
         let others = others.iter().map(branch).collect();

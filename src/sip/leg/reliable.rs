@@ -84,6 +84,8 @@ pub(crate) struct Early {
     pub(crate) flow: Flow,
     /// CSeq of our last request in it, the INVITE at first (RFC 3261 §12.1.2).
     pub(crate) cseq: u32,
+    /// CSeq of the peer's last request in it.
+    pub(crate) remote_cseq: Option<u32>,
     /// RSeq of the last one acknowledged.
     rseq: u32,
     /// The answer that one of them carried.
@@ -275,7 +277,7 @@ impl Stack {
                 let dialog = connect::confirmed(&leg.dialog, message);
                 let flow = dialog.hop(leg.flow, None, &self.settings.listeners).or(leg.flow);
                 let cseq = message.cseq().number;
-                calling.early.push(Early { dialog, flow, cseq, rseq, answer: None });
+                calling.early.push(Early { dialog, flow, cseq, remote_cseq: None, rseq, answer: None });
                 calling.early.len() - 1
             }
         };

@@ -30,7 +30,8 @@ pub(crate) struct Leg {
     pub(crate) flow: Flow,
     /// CSeq of our last request; in the early dialogs of a call of ours each branch counts by itself.
     pub(crate) local_cseq: u32,
-    /// CSeq of the peer's last request, ACK and CANCEL apart.
+    /// CSeq of the peer's last request, ACK and CANCEL apart. Before the answer each early dialog counts by itself: see
+    /// [`Leg::last_heard`].
     pub(crate) remote_cseq: Option<u32>,
     /// Whether we called: then the Call-ID is ours.
     pub(crate) outgoing: bool,
@@ -102,6 +103,8 @@ pub(crate) struct Party {
     pub(crate) number: u8,
     /// Our To-tag.
     pub(crate) tag: Text,
+    /// CSeq of the peer's last request in it, the INVITE at first.
+    pub(crate) remote_cseq: Option<u32>,
     /// Offer and answer in it.
     pub(crate) session: Session,
     /// A reliable provisional response carried the answer to the INVITE's offer: the 2xx carries none.

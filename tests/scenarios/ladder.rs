@@ -1,9 +1,10 @@
 //! `on_failure`: what follows a failed attempt, over methods and destinations, and what a late result changes.
 
 use crate::common::config::Config;
-use crate::common::message::without_origin;
+use crate::common::message::{Message, without_origin};
 use crate::common::peer::{Leg, Peer, Talking, sdp};
 use crate::common::{HandoffRequest, ms, s};
+use std::rc::Rc;
 
 const DESK: &str = "10.0.0.30:5060";
 const MOBILE: &str = "10.0.0.31:5060";
@@ -52,6 +53,11 @@ method = "invite"
 route = "sip:desk@10.0.0.30"
 on_failure = ["mobile", "bye"]
 timeouts = { ring = "30s", total = "10s" }
+
+[destination.nested-not]
+method = "invite"
+route = "sip:desk@10.0.0.30"
+on_failure = ["agent"]
 
 [destination.proof]
 method = "attended"
@@ -462,5 +468,65 @@ fn before_the_answer_a_ladder_tries_destinations() {
     world.assert_ended("succeeded");
     call.hang_up();
     next.expect_bye();
+    world.assert_empty();
+}
+
+/// The fallback's target has answered in the agent's place, and hangs up before the caller's ACK.
+fn left_before_the_ack(fallback: &str) -> (crate::common::World, Leg, Peer, Rc<Message>) {
+    let world = crate::common::World::with(&config().agent_key(&format!("fallback = \"{fallback}\"")));
+    let (pbx, agent) =
+        (world.peer("pbx", crate::common::peer::PBX), world.peer("agent", crate::common::peer::AGENT));
+    let (desk, mobile) = (world.peer("desk", DESK), world.peer("mobile", MOBILE));
+    let call = pbx.invite(crate::common::peer::NUMBER);
+    let leg = agent.expect_call();
+    leg.reply(&leg.invite(), 503);
+    leg.expect("ACK");
+    let target = desk.expect_call();
+    target.answer(&target.invite(), &sdp("desk", 1));
+    target.expect("ACK");
+    let ok = call.expect(200);
+    target.hang_up();
+    (world, call, mobile, ok)
+}
+
+#[test]
+fn a_target_that_leaves_before_the_callers_ack_is_followed_by_the_next_step() {
+    let (world, call, mobile, ok) = left_before_the_ack("ladder");
+    // Nothing can be asked in the caller's dialog before its ACK.
+    world.advance(ms(300));
+    world.assert_expected();
+    call.ack(&ok);
+    let next = mobile.expect_call();
+    next.answer(&next.invite(), &sdp("mobile", 1));
+    next.expect("ACK");
+    let offer = call.expect("INVITE");
+    assert_eq!(without_origin(offer.sdp()), without_origin(&sdp("mobile", 1)));
+    call.answer(&offer, &sdp("pbx", 1));
+    call.expect("ACK");
+    let handoff = world.assert_ended("succeeded");
+    let told: Vec<_> = handoff.attempts.iter().map(|a| (&*a.destination, a.cause.as_deref())).collect();
+    assert_eq!(told, [("ladder", Some("failed")), ("mobile", None)]);
+    call.hang_up();
+    next.expect_bye();
+    world.assert_empty();
+}
+
+#[test]
+fn and_where_no_step_is_left_the_caller_is_told_after_its_ack() {
+    let (world, call, _mobile, ok) = left_before_the_ack("nested-not");
+    world.advance(ms(300));
+    call.ack(&ok);
+    call.expect_bye();
+    world.assert_ended("failed");
+    assert_eq!(world.complaints(), (1, 1));
+    world.assert_empty();
+}
+
+#[test]
+fn a_target_that_leaves_and_a_caller_that_never_acknowledges() {
+    let (world, call, _mobile, _ok) = left_before_the_ack("ladder");
+    call.expect_bye_within(s(33));
+    let handoff = world.assert_ended("failed");
+    assert_eq!(handoff.attempts.len(), 1);
     world.assert_empty();
 }

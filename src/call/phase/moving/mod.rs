@@ -124,9 +124,7 @@ impl Moving {
     pub(crate) fn begin(cx: &mut Context<'_>, facts: &mut Facts, start: Start) -> Phase {
         let Start { conversation, plan, referral } = start;
         let handoff = Handoff::begin(cx, facts, plan, referral);
-        let held = !conversation.confirmed;
-        let moving = Self::new(conversation, handoff, Attempt::Held);
-        if held { moving.phase() } else { moving.set_out(cx, facts) }
+        Self::new(conversation, handoff, Attempt::Held).set_out(cx, facts)
     }
 
     /// The target of a handoff before the answer has answered, and so has the caller leg.
@@ -203,8 +201,12 @@ impl Moving {
         }
     }
 
-    /// Begins the course that the handoff has turned to.
+    /// Begins the course that the handoff has turned to, once something can be asked in the caller's dialog.
     fn set_out(mut self: Box<Self>, cx: &mut Context<'_>, facts: &mut Facts) -> Phase {
+        if !self.conversation.confirmed {
+            self.attempt = Attempt::Held;
+            return self.phase();
+        }
         self.handoff.note_tried();
         let caller = self.conversation.caller;
         let begun = match self.handoff.course.method {

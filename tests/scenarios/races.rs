@@ -350,3 +350,27 @@ fn a_request_in_a_leg_that_nobody_listens_to_any_more_leaves_nothing() {
     leg.expect("ACK");
     world.assert_empty();
 }
+
+#[test]
+fn an_offer_while_our_answer_is_not_acknowledged_has_to_wait() {
+    let world = World::new();
+    let (pbx, agent) = (world.peer("pbx", PBX), world.peer("agent", AGENT));
+    agent.answers_options(200);
+    let call = pbx.calling(NUMBER).header("Allow", "INVITE, ACK, BYE, CANCEL, UPDATE").send();
+    let leg = agent.expect_call();
+    leg.answer(&leg.invite(), &sdp("agent", 1));
+    leg.expect("ACK");
+    let ok = call.expect(200);
+    // For all that is known the caller has not seen the answer to its own offer yet.
+    leg.request("UPDATE", &[], "application/sdp", &sdp("agent", 2));
+    leg.expect(491);
+    call.ack(&ok);
+    let moved = crate::common::peer::sdp_with("agent", 3, "m=audio 4010 RTP/AVP 0 101\r\na=sendrecv\r\n");
+    leg.request("UPDATE", &[], "application/sdp", &moved);
+    let update = call.expect("UPDATE");
+    call.reply_with(&update, 200, &[], &sdp("pbx", 1));
+    leg.expect(200);
+    call.hang_up();
+    leg.expect_bye();
+    world.assert_empty();
+}

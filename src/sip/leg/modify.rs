@@ -19,7 +19,8 @@ impl Stack {
     /// [`Event::Response`].
     ///
     /// # Errors
-    /// [`NotSent::Pending`] while an offer or an INVITE is outstanding in this leg, or it is not yet answered.
+    /// [`NotSent::Pending`] while an offer or an INVITE is outstanding in this leg, our 2xx is not acknowledged, or it is not
+    /// yet answered.
     pub fn pass(
         &mut self,
         now: Now,
@@ -33,7 +34,8 @@ impl Stack {
         let idle = leg.session().exchange() == Exchange::Idle;
         let (kind, free) = match message.method() {
             Method::Invite => (Kind::Modify, idle && !leg.invite_under_way()),
-            Method::Update => (Kind::Update, idle || !message.has_sdp()),
+            // An answer of ours that stands in a 2xx is sure to be known once that is acknowledged.
+            Method::Update => (Kind::Update, (idle && leg.unacked.is_none()) || !message.has_sdp()),
             _ => (Kind::Info, true),
         };
         if !free {

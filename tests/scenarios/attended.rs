@@ -236,7 +236,27 @@ fn glare_with_the_refer_is_waited_out() {
     t.both_get_bye();
     target.expect_bye();
     let handoff = t.world.assert_ended("succeeded");
-    assert_eq!(handoff.attempts.len(), 2);
+    let told: Vec<_> = handoff.attempts.iter().map(|a| (a.status, a.sip_call_id.clone())).collect();
+    // The first request of the second attempt is the REFER.
+    assert_eq!(told, [(Some(491), Some(target.call_id())), (Some(202), Some(t.call.call_id()))]);
+    t.world.assert_empty();
+}
+
+#[test]
+fn a_target_that_is_bridged_after_a_glare_is_named_by_its_own_dialog() {
+    let (t, _desk, target, refer) = referred();
+    t.call.reply(&refer, 491);
+    let again = t.call.expect_within("REFER", s(3));
+    t.call.reply(&again, 603);
+    let offer = t.call.expect("INVITE");
+    t.call.answer(&offer, &sdp("pbx", 1));
+    t.call.expect("ACK");
+    t.leg.expect_bye();
+    let handoff = t.world.assert_ended("succeeded");
+    let last = handoff.attempts.last().expect("an attempt");
+    assert_eq!((&*last.method, last.sip_call_id.clone()), ("invite", Some(target.call_id())));
+    t.call.hang_up();
+    target.expect_bye();
     t.world.assert_empty();
 }
 

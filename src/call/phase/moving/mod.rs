@@ -521,10 +521,10 @@ impl Moving {
         late: Option<SentId>,
         target: LegId,
     ) -> Phase {
-        let answered = self.handoff.last().map(|attempt| attempt.sip_call_id.clone());
+        let answered = cx.stack.sip_call_id(target).map(|id| String::from_utf8_lossy(id).into_owned());
         self.late = late.map(|sent| Late { sent, place: self.handoff.place() });
         self.handoff.attempt_failed(cx, cause, Method::Invite.name());
-        self.handoff.attempt(cx, Method::Invite, HandoffState::Joining, answered.flatten());
+        self.handoff.attempt(cx, Method::Invite, HandoffState::Joining, answered);
         self.handoff.answered(200, "OK", crate::sip::Origin::Remote);
         self.attempt = Attempt::Joining(Join::begin(cx, &self.conversation, target));
         self.phase()

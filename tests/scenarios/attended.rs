@@ -286,3 +286,35 @@ fn before_the_answer_the_target_is_simply_called() {
     target.expect_bye();
     world.assert_empty();
 }
+
+/// The REFER gets 481, which is checked; the target hangs up before the check is answered.
+fn checked_while_the_target_leaves() -> (Talking, Rc<Message>) {
+    let (t, _desk, target, refer) = referred();
+    t.call.reply(&refer, 481);
+    let probe = t.call.expect("OPTIONS");
+    target.hang_up();
+    (t, probe)
+}
+
+#[test]
+fn a_target_that_leaves_while_a_481_is_checked_hides_nothing() {
+    let (t, probe) = checked_while_the_target_leaves();
+    t.world.advance(ms(600));
+    t.world.assert_running();
+    t.call.reply(&probe, 481);
+    t.both_get_bye();
+    let handoff = t.world.assert_ended("failed");
+    assert_eq!(handoff.cause.as_deref(), Some("lost_by_receiver"));
+    assert_eq!(t.world.complaints(), (1, 1));
+    t.world.assert_empty();
+}
+
+#[test]
+fn a_target_that_leaves_while_a_481_is_checked_and_the_caller_is_there() {
+    let (t, probe) = checked_while_the_target_leaves();
+    t.call.reply(&probe, 200);
+    t.world.advance(ms(500));
+    assert_eq!(t.world.assert_ended("returned").cause.as_deref(), Some("refused"));
+    t.caller_hangs_up();
+    t.world.assert_empty();
+}

@@ -77,6 +77,9 @@ impl Attempt {
             {
                 self.target = None;
                 cx.release(leg);
+                if self.refer.is_checking() {
+                    return Verdict::Wait;
+                }
                 if !self.refer.is_accepted() {
                     return Verdict::Failed(Cause::Failed);
                 }

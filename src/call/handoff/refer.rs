@@ -154,6 +154,14 @@ impl Attempt {
         }
     }
 
+    /// Whether a 481 is being looked into: its answer says whether the caller is there at all.
+    pub(crate) fn is_checking(&self) -> bool {
+        match self.state {
+            State::Checking { .. } => true,
+            State::Sent { .. } | State::Glare { .. } | State::Accepted { .. } | State::Left { .. } => false,
+        }
+    }
+
     /// The peer hung up after the 2xx: the record stays open for a NOTIFY.
     pub(crate) fn left(&mut self) {
         match self.state {

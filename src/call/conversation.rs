@@ -7,6 +7,7 @@
 use super::context::Context;
 use super::passing::Passing;
 use super::record::Role;
+use crate::sip::leg::modify::is_glare;
 use crate::sip::leg::{Body, RequestId, SentId, Wish};
 use crate::sip::stack::NotSent;
 use crate::sip::{Content, Event, Field, LegId, Origin, Time};
@@ -237,7 +238,7 @@ impl Conversation {
         {
             let at = match status {
                 200..=299 => Some(cx.now.mono),
-                491 => Some(cx.now.mono + self.back_off(cx, leg)),
+                _ if is_glare(status, message) => Some(cx.now.mono + self.back_off(cx, leg)),
                 _ => None,
             };
             self.accord = match at {

@@ -767,3 +767,34 @@ fn a_reinvite_of_the_caller_that_is_cancelled_too_late_is_put_right() {
     t.caller_hangs_up();
     t.world.assert_empty();
 }
+
+#[test]
+fn a_caller_whose_earlier_request_is_not_done_is_asked_again() {
+    let (t, _desk, target) = ringing();
+    let offer = answered(&t, &target);
+    // RFC 3261 §14.2: a re-INVITE that overtakes the ACK before it gets 500 with Retry-After.
+    t.call.reply_with(&offer, 500, &[("Retry-After", "1")], "");
+    t.call.expect("ACK");
+    let offer = t.call.expect_within("INVITE", s(3));
+    accept(&t, &offer);
+    t.leg.expect_bye();
+    together(&t, &target);
+}
+
+#[test]
+fn a_target_that_is_told_before_it_has_its_ack_is_told_again() {
+    let (t, _desk, target) = ringing();
+    let offer = answered(&t, &target);
+    let moved = sdp_with("pbx", 2, "m=audio 4010 RTP/AVP 0 101\r\na=sendrecv\r\n");
+    t.call.answer(&offer, &moved);
+    t.call.expect("ACK");
+    t.leg.expect_bye();
+    let told = target.expect("INVITE");
+    target.reply_with(&told, 500, &[("Retry-After", "1")], "");
+    target.expect("ACK");
+    let again = target.expect_within("INVITE", s(5));
+    assert_eq!(without_origin(again.sdp()), without_origin(&moved));
+    target.answer(&again, &sdp("desk", 1));
+    target.expect("ACK");
+    together(&t, &target);
+}

@@ -6,9 +6,11 @@
 
 use crate::call::context::Context;
 use crate::call::conversation::Conversation;
+use crate::sip::leg::modify::is_glare;
 use crate::sip::leg::{Body, SentId};
 use crate::sip::stack::NotSent;
 use crate::sip::{Content, Event, LegId, Origin, Time};
+use crate::wire::Message;
 use crate::wire::sdp::padded;
 use std::time::Duration;
 
@@ -147,11 +149,17 @@ impl Join {
         cx: &mut Context<'_>,
         conversation: &Conversation,
         event: Event,
+        message: Option<&Message<'_>>,
     ) -> Verdict {
         let Event::Response { sent: which, status, origin, .. } = event else { return Verdict::NotMine };
+        let glare = is_glare(status, message);
         match self.state {
-            State::Offering { sent } if sent == which => self.offered(cx, conversation, status, origin),
-            State::Restoring { sent: Some(sent), .. } if sent == which => self.restored(cx, status, origin),
+            State::Offering { sent } if sent == which => {
+                self.offered(cx, conversation, (status, origin), glare)
+            }
+            State::Restoring { sent: Some(sent), .. } if sent == which => {
+                self.restored(cx, (status, origin), glare)
+            }
             State::Waiting { .. } | State::Offering { .. } | State::Restoring { .. } => Verdict::NotMine,
         }
     }
@@ -160,8 +168,8 @@ impl Join {
         &mut self,
         cx: &mut Context<'_>,
         conversation: &Conversation,
-        status: u16,
-        origin: Origin,
+        (status, origin): (u16, Origin),
+        glare: bool,
     ) -> Verdict {
         match status {
             200..=299 if self.target.is_some() => Verdict::Joined,
@@ -174,7 +182,7 @@ impl Join {
             }
             // Its dialog is gone (RFC 3261 §12.2.1.2).
             481 | 408 => Verdict::CallerLost { status, origin },
-            491 if self.target.is_some() && self.tries < TRIES => {
+            _ if glare && self.target.is_some() && self.tries < TRIES => {
                 self.tries += 1;
                 // RFC 3261 §14.1: the caller made the Call-ID, so ours is the short wait.
                 let wait = Duration::from_millis(u64::from(cx.ident.millis_below(2000)));
@@ -185,10 +193,10 @@ impl Join {
         }
     }
 
-    fn restored(&mut self, cx: &mut Context<'_>, status: u16, origin: Origin) -> Verdict {
+    fn restored(&mut self, cx: &mut Context<'_>, (status, origin): (u16, Origin), glare: bool) -> Verdict {
         match status {
             481 | 408 => Verdict::CallerLost { status, origin },
-            491 if self.tries < TRIES => {
+            _ if glare && self.tries < TRIES => {
                 self.tries += 1;
                 let wait = Duration::from_millis(u64::from(cx.ident.millis_below(2000)));
                 self.state = State::Restoring { at: cx.now.mono + wait, sent: None };

@@ -351,6 +351,12 @@ impl Stack {
     }
 }
 
+/// Whether the final response to a re-INVITE of ours says that another request is under way, and it may be tried again soon:
+/// 491, or 500 with Retry-After from a peer whose last INVITE is not done yet (RFC 3261 §14.2).
+pub fn is_glare(status: u16, message: Option<&Message<'_>>) -> bool {
+    status == 491 || (status == 500 && message.is_some_and(|m| m.header(Name::RetryAfter).is_some()))
+}
+
 // Answers to ours.
 impl Stack {
     /// The 2xx to a re-INVITE of ours.

@@ -295,7 +295,7 @@ impl Moving {
                         let _ = cx.stack.respond(cx.now, request, 491, crate::sip::Content::default());
                         join::Verdict::Wait
                     }
-                    event => join.hear(cx, &self.conversation, event),
+                    event => join.hear(cx, &self.conversation, event, message),
                 };
                 match verdict {
                     join::Verdict::NotMine => {}

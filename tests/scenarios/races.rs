@@ -374,3 +374,20 @@ fn an_offer_while_our_answer_is_not_acknowledged_has_to_wait() {
     leg.expect_bye();
     world.assert_empty();
 }
+
+#[test]
+fn an_offer_of_the_agent_is_declined_when_the_caller_never_acknowledges() {
+    let world = World::new();
+    let (pbx, agent) = (world.peer("pbx", PBX), world.peer("agent", AGENT));
+    agent.answers_options(200);
+    let call = pbx.calling(NUMBER).body(None).send();
+    let leg = agent.expect_call();
+    leg.answer(&leg.invite(), &sdp("agent", 1));
+    call.expect(200);
+    // Both 2xx are given up in the same moment, and the agent's gets its ACK all the same.
+    let ack = leg.expect_within("ACK", s(33));
+    assert!(ack.sdp().contains("m=audio 0 "), "{ack}");
+    leg.expect_bye();
+    call.expect_bye();
+    world.assert_empty();
+}

@@ -147,7 +147,9 @@ impl Stack {
                 self.table.cancel(now, sent.client, b"", &mut self.outbox);
             }
         }
-        leg.sent.retain(|sent| sent.accepted.as_ref().is_none_or(|accepted| now < accepted.until));
+        // One that waits for its answer stays: it is acknowledged in the end, however late.
+        let waits = |accepted: &Accepted| accepted.ack.is_none() || now < accepted.until;
+        leg.sent.retain(|sent| sent.accepted.as_deref().is_none_or(waits));
     }
 
     /// The INVITE failed for good.

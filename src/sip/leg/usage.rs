@@ -334,7 +334,10 @@ impl Leg {
             }
             Usage::Calling(_) | Usage::Confirmed | Usage::Refusing | Usage::Closing | Usage::Over => None,
         };
-        let sent = |sent: &Sent| sent.accepted.as_ref().map(|accepted| accepted.until).or(sent.expires);
+        let sent = |sent: &Sent| match &sent.accepted {
+            Some(accepted) => accepted.ack.as_ref().map(|_| accepted.until),
+            None => sent.expires,
+        };
         let sent = self.sent.iter().filter_map(sent).min();
         let referral = self.referrals.iter().filter_map(|referral| referral.again_at).min();
         let keepalive = self.keepalive.as_ref().map(|keepalive| keepalive.at);

@@ -162,9 +162,10 @@ impl Stack {
             // Whoever ends the call has our 2xx.
             self.table.acknowledged(unacked.server);
             if unacked.bye.is_some() {
+                // Ours was never sent.
                 leg.usage = Usage::Over;
                 self.settle(now, id);
-                return self.told(id, Event::Closed { leg: id, status: 200, origin: Origin::Remote });
+                return self.told(id, Event::Bye { leg: id });
             }
         }
         match &leg.usage {

@@ -20,7 +20,7 @@ use crate::call::handoff::calling::{self, Calling};
 use crate::call::handoff::course::{Course, Plan};
 use crate::call::handoff::join::{self, Join};
 use crate::call::handoff::report::Referral;
-use crate::call::handoff::{Handoff, attended, fresh, refer};
+use crate::call::handoff::{Handoff, Late, attended, fresh, refer};
 use crate::call::record::{HandoffState, Proof, Role};
 use crate::routing::explain::Cause;
 use crate::routing::table::Method;
@@ -37,18 +37,10 @@ pub(crate) struct Moving {
     conversation: Conversation,
     pub(crate) handoff: Handoff,
     attempt: Attempt,
-    /// A REFER that was given up as `unknown` and may still be answered, while the ladder goes on.
-    late: Option<Late>,
+    /// REFERs that were given up as `unknown` and may still be answered, while the ladder goes on.
+    late: Vec<Late>,
     /// When the agent leg is closed, the caller's side having hung up in the middle of a transfer that it had accepted.
     close_agent: Option<Time>,
-}
-
-/// A REFER that was given up.
-#[derive(Clone, Copy, Debug)]
-struct Late {
-    sent: SentId,
-    /// Which of the handoff's attempts it was.
-    place: usize,
 }
 
 /// What is being tried. No return from `Bye` and `Confirming`, and from `Joining` only by another re-INVITE.
@@ -138,7 +130,7 @@ impl Moving {
     }
 
     fn new(conversation: Conversation, handoff: Handoff, attempt: Attempt) -> Box<Moving> {
-        Box::new(Moving { conversation, handoff, attempt, late: None, close_agent: None })
+        Box::new(Moving { conversation, handoff, attempt, late: Vec::new(), close_agent: None })
     }
 
     fn phase(self: Box<Self>) -> Phase {
@@ -262,8 +254,8 @@ impl Moving {
         event: Event,
         message: Option<&Message<'_>>,
     ) -> Phase {
-        if self.late.is_some_and(|late| speaks(event, late.sent)) {
-            return self.hear_late(cx, facts, event, message);
+        if let Some(which) = self.late.iter().position(|late| speaks(event, late.sent)) {
+            return self.hear_late(cx, facts, which, event, message);
         }
         let caller = self.conversation.caller;
         match &mut self.attempt {
@@ -315,29 +307,26 @@ impl Moving {
         mut self: Box<Self>,
         cx: &mut Context<'_>,
         facts: &mut Facts,
+        which: usize,
         event: Event,
         message: Option<&Message<'_>>,
     ) -> Phase {
-        let Some(late) = self.late else { return self.phase() };
         let irrevocable = match &self.attempt {
             Attempt::Refer(_) | Attempt::Joining(_) | Attempt::Bye | Attempt::Confirming => true,
             Attempt::Attended(attempt) => attempt.refer.is_accepted(),
             Attempt::Held | Attempt::Calling(_) | Attempt::Fresh(_) | Attempt::Settling { .. } => false,
         };
-        if irrevocable {
-            // Another REFER cannot be taken back, and only a success of this one is news.
-            return if matches!(&self.attempt, Attempt::Refer(_)) && arrived(event) {
-                self.late = None;
-                self.handoff.revive(cx, late.place);
-                self.judge(cx, facts, refer::Verdict::Succeeded)
-            } else {
-                self.phase()
-            };
+        // Another REFER cannot be taken back, and only a success of this one is news.
+        let news =
+            matches!(&self.attempt, Attempt::Refer(_)) && arrived(event) && self.late[which].is_believed();
+        if irrevocable && !news {
+            return self.phase();
         }
-        self.late = None;
+        let late = self.late.remove(which);
+        let sent = late.sent;
         self.take_back(cx, "A transfer is under way");
-        self.handoff.revive(cx, late.place);
-        let mut attempt = refer::Attempt::resumed(late.sent, cx.now.mono, &mut self.handoff);
+        self.handoff.revive(cx, late);
+        let mut attempt = refer::Attempt::resumed(sent, cx.now.mono, &mut self.handoff);
         let verdict = attempt.hear(cx, &mut self.handoff, self.conversation.caller, event, message);
         self.attempt = Attempt::Refer(attempt);
         self.handoff.progress(cx, HandoffState::Referring, None);
@@ -522,7 +511,7 @@ impl Moving {
         target: LegId,
     ) -> Phase {
         let answered = cx.stack.sip_call_id(target).map(|id| String::from_utf8_lossy(id).into_owned());
-        self.late = late.map(|sent| Late { sent, place: self.handoff.place() });
+        self.late.extend(late.map(|sent| self.handoff.give_up(sent)));
         self.handoff.attempt_failed(cx, cause, Method::Invite.name());
         self.handoff.attempt(cx, Method::Invite, HandoffState::Joining, answered);
         self.handoff.answered(200, "OK", crate::sip::Origin::Remote);
@@ -565,7 +554,7 @@ impl Moving {
         self.handoff.attempt_over(cx);
         self.handoff.end(cx, HandoffState::Cancelled, None, false);
         if self.conversation.partner.is_some() {
-            return self.talk(cx, facts, None);
+            return self.talk(cx, facts);
         }
         facts.keep(cx, self.handoff.view);
         let given = Given::fallback(facts, "agent_lost");

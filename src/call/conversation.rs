@@ -25,16 +25,25 @@ pub(crate) struct Partner {
 
 /// How often the two are told of each other in a row: each answer may change what the other side has to know.
 const ROUNDS: u8 = 3;
+/// How often a side may be busy meanwhile. One that waits for a lost ACK is so until its 2xx has come again, which takes 4 s.
+const GLARES: u8 = 10;
+
+/// What may still be tried.
+#[derive(Clone, Copy, Debug)]
+struct Left {
+    rounds: u8,
+    glares: u8,
+}
 
 /// Bringing the two into accord.
 #[derive(Clone, Copy, Debug)]
 enum Accord {
     /// They know of each other what there is.
     Reached,
-    /// To be looked at, with so many rounds left, not before that time.
-    Wanted { rounds: u8, at: Time },
+    /// To be looked at, not before that time.
+    Wanted { left: Left, at: Time },
     /// A re-INVITE of ours is out.
-    Telling { rounds: u8, sent: SentId },
+    Telling { left: Left, sent: SentId },
 }
 
 /// See the module.
@@ -233,19 +242,19 @@ impl Conversation {
         needs_answer: bool,
         message: Option<&Message<'_>>,
     ) -> Heard {
-        if let Accord::Telling { rounds, sent: ours } = self.accord
+        if let Accord::Telling { left, sent: ours } = self.accord
             && ours == sent
         {
-            let at = match status {
-                200..=299 => Some(cx.now.mono),
-                _ if is_glare(status, message) => Some(cx.now.mono + self.back_off(cx, leg)),
+            let Left { rounds, glares } = left;
+            let next = match status {
+                200..=299 if rounds > 1 => Some((Left { rounds: rounds - 1, glares }, cx.now.mono)),
+                _ if is_glare(status, message) && glares > 0 => {
+                    Some((Left { rounds, glares: glares - 1 }, cx.now.mono + self.back_off(cx, leg)))
+                }
+                // A side that refuses is left as it is.
                 _ => None,
             };
-            self.accord = match at {
-                Some(at) if rounds > 0 => Accord::Wanted { rounds, at },
-                // A side that refuses is left as it is.
-                _ => Accord::Reached,
-            };
+            self.accord = next.map_or(Accord::Reached, |(left, at)| Accord::Wanted { left, at });
             return if matches!(status, 408 | 481) { self.lost(leg, status, origin) } else { Heard::Nothing };
         }
         let Some(pass) = self.passing.take(sent) else {
@@ -293,7 +302,8 @@ impl Conversation {
     /// The two may not know of each other what there is.
     pub(crate) fn want_accord(&mut self, cx: &Context<'_>) {
         if matches!(self.accord, Accord::Reached) {
-            self.accord = Accord::Wanted { rounds: ROUNDS, at: cx.now.mono };
+            let left = Left { rounds: ROUNDS, glares: GLARES };
+            self.accord = Accord::Wanted { left, at: cx.now.mono };
         }
     }
 
@@ -306,7 +316,7 @@ impl Conversation {
 
     /// What is due.
     pub(crate) fn tick(&mut self, cx: &mut Context<'_>) {
-        let Accord::Wanted { rounds, at } = self.accord else { return };
+        let Accord::Wanted { left, at } = self.accord else { return };
         if at > cx.now.mono {
             return;
         }
@@ -316,15 +326,15 @@ impl Conversation {
         };
         if !self.passing.is_empty() || self.awaiting.is_some() {
             // Its answer comes first, and may settle it.
-            self.accord = Accord::Wanted { rounds, at: cx.now.mono + SOON };
+            self.accord = Accord::Wanted { left, at: cx.now.mono + SOON };
             return;
         }
         for (leg, other) in [(partner.leg, self.caller), (self.caller, partner.leg)] {
             let Some(now) = differing(cx, leg, other) else { continue };
             let content = Content { body: Body::Sdp(&now), ..Content::default() };
             self.accord = match cx.stack.reinvite(cx.now, leg, content) {
-                Ok(sent) => Accord::Telling { rounds: rounds - 1, sent },
-                Err(NotSent::Pending) => Accord::Wanted { rounds, at: cx.now.mono + SOON },
+                Ok(sent) => Accord::Telling { left, sent },
+                Err(NotSent::Pending) => Accord::Wanted { left, at: cx.now.mono + SOON },
                 Err(NotSent::Gone) => Accord::Reached,
             };
             return;

@@ -533,6 +533,8 @@ impl Moving {
             },
             join::Verdict::Failed => {
                 self.take_back(cx, "The caller could not be joined");
+                // The caller may have moved with what it has answered.
+                self.conversation.want_accord(cx);
                 self.failed(cx, facts, Cause::Failed, None)
             }
             join::Verdict::CallerLost { status, origin } => self.caller_lost(cx, facts, status, origin),

@@ -152,12 +152,6 @@ impl Session {
         }
     }
 
-    /// What was taken for the answer to our offer was that of another branch: it is outstanding still.
-    pub(crate) fn unanswered(&mut self) {
-        self.exchange = Exchange::Ours;
-        self.remote = Box::default();
-    }
-
     /// Our offer was accepted without an answer (one that stood in a provisional response, say): it stands.
     pub(crate) fn stands(&mut self) {
         self.settle();

@@ -26,6 +26,7 @@ fn end(world: &World, call: &Leg, leg: &Leg) {
 
 const ALLOW: (&str, &str) = ("Allow", "INVITE, ACK, BYE, CANCEL, UPDATE, PRACK");
 const RELIABLE: (&str, &str) = ("Require", "100rel");
+const SDP: &str = "application/sdp";
 
 #[test]
 fn the_caller_requires_it_and_the_agent_knows_nothing_of_it() {
@@ -253,4 +254,65 @@ fn prack(call: &Leg, early: &crate::common::message::Message, cseq: u32) {
     let rack = format!("{} {} INVITE", early.header("RSeq"), early.cseq().0);
     call.request_numbered("PRACK", cseq, &[("RAck", &rack)], "", "");
     call.expect(200);
+}
+
+/// The agent's 183 and its PRACK, and the same to the caller, who has sent `pracked` requests by then.
+fn progressed(call: &Leg, leg: &Leg, pracked: u32) {
+    leg.reply_with(&leg.invite(), 183, &[RELIABLE, ("RSeq", "1"), ALLOW], &sdp("agent", 1));
+    let asked = leg.expect("PRACK");
+    leg.reply(&asked, 200);
+    prack(call, &call.expect(183), pracked);
+}
+
+#[test]
+fn an_early_dialog_ends_with_the_invite_that_made_it() {
+    let (world, agent, call, leg) = calling(&[RELIABLE, ALLOW]);
+    progressed(&call, &leg, 2);
+    leg.reply_with(&leg.invite(), 422, &[("Min-SE", "2400")], "");
+    leg.expect("ACK");
+    let second = agent.expect_call();
+    second.reply_with(&second.invite(), 183, &[], &sdp("agent", 1));
+    prack(&call, &call.expect(183), 3);
+    // Nothing can be asked in the first dialog any more, and in the second not yet.
+    let moved = sdp_with("pbx", 2, "m=audio 4010 RTP/AVP 0 101\r\na=sendrecv\r\n");
+    call.request_numbered("UPDATE", 4, &[], SDP, &moved);
+    call.expect(491);
+    second.answer(&second.invite(), &sdp("agent", 1));
+    second.expect("ACK");
+    let ok = call.expect(200);
+    call.ack(&ok);
+    call.request_numbered("BYE", 5, &[], "", "");
+    call.expect(200);
+    second.expect_bye();
+    world.assert_empty();
+}
+
+#[test]
+fn each_branch_of_a_fork_has_a_session_of_its_own() {
+    let (world, _agent, call, leg) = calling(&[RELIABLE, ALLOW]);
+    progressed(&call, &leg, 2);
+    let moved = sdp_with("pbx", 2, "m=audio 4010 RTP/AVP 0 101\r\na=sendrecv\r\n");
+    call.request_numbered("UPDATE", 3, &[], SDP, &moved);
+    let update = leg.expect("UPDATE");
+    leg.reply_with(&update, 200, &[], &sdp("agent", 1));
+    call.expect(200);
+    // Another branch answers; it has seen nothing of that.
+    let other = leg.fork();
+    let elsewhere = sdp_with("other", 1, "m=audio 4020 RTP/AVP 0 101\r\na=sendrecv\r\n");
+    other.answer(&other.invite(), &elsewhere);
+    other.expect("ACK");
+    let ok = call.expect(200);
+    call.ack(&ok);
+    let told = other.expect("INVITE");
+    assert_eq!(told.sdp(), moved, "the second version that it sees");
+    other.answer(&told, &elsewhere);
+    other.expect("ACK");
+    let told = call.expect("INVITE");
+    assert_eq!(without_origin(told.sdp()), without_origin(&elsewhere));
+    call.answer(&told, &moved);
+    call.expect("ACK");
+    call.request_numbered("BYE", 4, &[], "", "");
+    call.expect(200);
+    other.expect_bye();
+    world.assert_empty();
 }

@@ -183,24 +183,16 @@ impl Stack {
         leg.dialog = confirmed(&leg.dialog, message);
         leg.note_allow(message);
         leg.agreed(now, self.settings.session_timer, message);
-        // Of a branch that is not the one heard last, the session is that of its own provisional response.
         let answers = |early: &Early| early.dialog.remote_tag() == message.to_tag().unwrap_or(b"");
-        if let Some((current, others)) = calling.early.split_last()
-            && !answers(current)
-        {
-            match others.iter().find(|early| answers(early)).and_then(|early| early.answer.as_deref()) {
-                Some(answer) => leg.session.answered(answer),
-                // It was not heard before, and its answer stands in the 2xx.
-                None if current.answer.is_some() => leg.session.unanswered(),
-                None => {}
-            }
+        let (own, others): (Vec<Early>, Vec<Early>) = calling.early.into_iter().partition(answers);
+        leg.local_cseq = sent.cseq;
+        if let Some(early) = own.into_iter().next() {
+            leg.local_cseq = early.cseq;
+            leg.remote_cseq = early.remote_cseq;
+            leg.session = early.session;
         }
-        let (own, others): (Vec<&Early>, Vec<&Early>) =
-            calling.early.iter().partition(|early| answers(early));
-        leg.local_cseq = own.first().map_or(sent.cseq, |early| early.cseq);
-        leg.remote_cseq = own.first().map_or(leg.remote_cseq, |early| early.remote_cseq);
         let branch =
-            |early: &&Early| Branch { tag: early.dialog.remote_tag().into(), cseq: early.cseq, ack: None };
+            |early: &Early| Branch { tag: early.dialog.remote_tag().into(), cseq: early.cseq, ack: None };
         let others = others.iter().map(branch).collect();
         // What is kept for another try is needed no more.
         let needs_answer = self.take_2xx(now, id, sent, message, others);
@@ -236,7 +228,13 @@ impl Stack {
     ) -> bool {
         let Some(leg) = self.legs.get_mut(id.into()) else { return false };
         if sent.offered {
-            if message.has_sdp() { leg.session.answered(message.body()) } else { leg.session.stands() }
+            // After an answer in a reliable provisional response the turn may be that of an UPDATE.
+            let settled = sent.kind == Kind::Invite && !leg.session.remote().is_empty();
+            match message.has_sdp() {
+                _ if settled && leg.session.exchange() != Exchange::Idle => {}
+                true => leg.session.answered(message.body()),
+                false => leg.session.stands(),
+            }
         } else if message.has_sdp() {
             leg.session.offered(message.body());
         }

@@ -11,6 +11,7 @@ use super::usage::{Kind, Leg, Offered, Usage};
 use super::{Body, Content, Event, Field, LegId, Origin, carry, connect};
 use crate::sip::dialog::Dialog;
 use crate::sip::flow::Flow;
+use crate::sip::offer_answer::Session;
 use crate::sip::stack::{Gone, Stack};
 use crate::sip::timing::{T1, T1X64, Time};
 use crate::wire::grammar::{self, Commas};
@@ -88,8 +89,8 @@ pub(crate) struct Early {
     pub(crate) remote_cseq: Option<u32>,
     /// RSeq of the last one acknowledged.
     rseq: u32,
-    /// The answer that one of them carried.
-    pub(crate) answer: Option<Box<[u8]>>,
+    /// Offer and answer in it.
+    pub(crate) session: Session,
 }
 
 /// Whether a message names an extension in that header.
@@ -276,17 +277,16 @@ impl Stack {
             None => {
                 let dialog = connect::confirmed(&leg.dialog, message);
                 let flow = dialog.hop(leg.flow, None, &self.settings.listeners).or(leg.flow);
-                let cseq = message.cseq().number;
-                calling.early.push(Early { dialog, flow, cseq, remote_cseq: None, rseq, answer: None });
+                let (cseq, session) = (message.cseq().number, leg.session.clone());
+                calling.early.push(Early { dialog, flow, cseq, remote_cseq: None, rseq, session });
                 calling.early.len() - 1
             }
         };
         let mut early = calling.early.remove(place);
         early.rseq = rseq;
         // Our INVITE asks for this only if it carries an offer, so SDP here is the answer.
-        if message.has_sdp() && early.answer.is_none() {
-            early.answer = Some(message.body().into());
-            leg.session.answered(message.body());
+        if message.has_sdp() && early.session.remote().is_empty() {
+            early.session.answered(message.body());
         }
         let within = (early.dialog.clone(), early.flow);
         calling.early.push(early);

@@ -109,8 +109,9 @@ impl Stack {
     ) -> Option<SentId> {
         let branch = self.ident.branch();
         let leg = self.legs.get_mut(id.into())?;
-        let branch_tag = request.within.as_ref().map(|(dialog, _)| dialog.remote_tag());
-        let cseq = leg.next_cseq(branch_tag);
+        let within = request.within.as_ref();
+        let cseq = leg.next_cseq(within.map(|(dialog, _)| dialog.remote_tag()));
+        let early = within.map(|(dialog, _)| leg.branch_tag(dialog.local_tag(), dialog.remote_tag()).into());
         let settings = &self.settings;
         let listeners = &settings.listeners;
         let (dialog, mut flow) = match &request.within {
@@ -152,6 +153,7 @@ impl Stack {
             cseq,
             kind: request.kind,
             offered: request.offered,
+            branch: early,
             challenged: None,
             widened: false,
             request: again.then(|| scratch.as_slice().into()),
@@ -198,6 +200,10 @@ impl Stack {
         let Some(leg) = self.legs.get_mut(id.into()) else { return Some(sent) };
         let kept = sent.request.as_deref().unwrap_or_default();
         let Ok(message) = identify(kept, &mut self.index, Framing::Datagram) else { return Some(sent) };
+        if let (Kind::Invite, Usage::Calling(calling)) = (sent.kind, &mut leg.usage) {
+            // They ended with the final response (RFC 3261 §13.2.2.3).
+            calling.early.clear();
+        }
         let cseq = leg.next_cseq(message.to_tag());
         let mut again = Again { branch, cseq, via: flow, contact: leg.flow, changes };
         let mut fallback = None;

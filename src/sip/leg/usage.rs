@@ -14,6 +14,7 @@ use crate::sip::stack::LegState;
 use crate::sip::subscription::{NotifyId, Referral, Subscription};
 use crate::sip::timing::Time;
 use crate::sip::transaction::{ClientId, ServerId};
+use crate::wire::Message;
 use smallvec::SmallVec;
 use std::time::Duration;
 
@@ -141,6 +142,8 @@ pub(crate) struct Sent {
     pub(crate) kind: Kind,
     /// Whether it carries an offer.
     pub(crate) offered: bool,
+    /// The early dialog that it was sent in (see [`Leg::session_in`]).
+    pub(crate) branch: Option<Box<[u8]>>,
     /// The last challenge to it that was answered (401 or 407), and whether it was the first.
     pub(crate) challenged: Option<(u16, bool)>,
     /// It was sent again with a longer session expiry, which a 422 had asked for.
@@ -215,6 +218,8 @@ pub(crate) struct Asked {
     pub(crate) cseq: u32,
     /// Whether it carries an offer.
     pub(crate) offered: bool,
+    /// The early dialog that it came in (see [`Leg::session_in`]).
+    pub(crate) branch: Option<Box<[u8]>>,
     /// `Refer-Sub: false` stands on it.
     pub(crate) no_subscription: bool,
     /// What our 2xx says of the session's expiry.
@@ -256,22 +261,50 @@ impl Leg {
         }
     }
 
-    /// Offer and answer as they stand: of the early dialog that the caller hears now, if there is one.
+    /// Offer and answer as they stand: of the early dialog that is heard now, if there is one.
     pub(crate) fn session(&self) -> &Session {
-        match &self.usage {
-            Usage::Offered(offered) => offered.parties.last().map_or(&self.session, |party| &party.session),
-            _ => &self.session,
-        }
+        let early = match &self.usage {
+            Usage::Offered(offered) => offered.parties.last().map(|party| &party.session),
+            Usage::Calling(calling) => calling.early.last().map(|early| &early.session),
+            Usage::Confirmed | Usage::Refusing | Usage::Closing | Usage::Over => None,
+        };
+        early.unwrap_or(&self.session)
     }
 
-    /// The same, to be changed.
-    pub(crate) fn session_mut(&mut self) -> &mut Session {
+    /// What tells an early dialog of this leg from the others: the tag of the side that forks.
+    pub(crate) fn branch_tag<'a>(&self, local: &'a [u8], remote: &'a [u8]) -> &'a [u8] {
+        if self.outgoing { remote } else { local }
+    }
+
+    /// The early dialog that a request of the peer's belongs to. None: none that is known, or the leg is answered.
+    pub(crate) fn branch(&self, message: &Message<'_>) -> Option<Box<[u8]>> {
+        let (local, remote) = (message.to_tag().unwrap_or(b""), message.from_tag().unwrap_or(b""));
+        let tag = self.branch_tag(local, remote);
+        let known = match &self.usage {
+            Usage::Offered(offered) => offered.parties.iter().any(|party| party.tag.as_bytes() == tag),
+            Usage::Calling(calling) => calling.early.iter().any(|early| early.dialog.remote_tag() == tag),
+            Usage::Confirmed | Usage::Refusing | Usage::Closing | Usage::Over => false,
+        };
+        known.then(|| tag.into())
+    }
+
+    /// The session of an early dialog, which may be the leg's by now; `None`: the leg's own. None: it is gone, because the
+    /// leg was answered by another branch, or the INVITE was sent again.
+    pub(crate) fn session_in(&mut self, branch: Option<&[u8]>) -> Option<&mut Session> {
+        let Some(tag) = branch else { return Some(&mut self.session) };
+        let is_leg = self.branch_tag(self.dialog.local_tag(), self.dialog.remote_tag()) == tag;
         match &mut self.usage {
-            Usage::Offered(offered) => match offered.parties.last_mut() {
-                Some(party) => &mut party.session,
-                None => &mut self.session,
-            },
-            _ => &mut self.session,
+            Usage::Offered(offered) => {
+                let party = offered.parties.iter_mut().find(|party| party.tag.as_bytes() == tag);
+                party.map(|party| &mut party.session)
+            }
+            Usage::Calling(calling) => {
+                let early = calling.early.iter_mut().find(|early| early.dialog.remote_tag() == tag);
+                early.map(|early| &mut early.session)
+            }
+            Usage::Confirmed | Usage::Refusing | Usage::Closing | Usage::Over => {
+                is_leg.then_some(&mut self.session)
+            }
         }
     }
 

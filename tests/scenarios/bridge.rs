@@ -823,3 +823,22 @@ fn a_caller_that_has_moved_when_it_gets_the_agent_back() {
     t.world.assert_ended("returned");
     still_together(&t);
 }
+
+#[test]
+fn a_reinvite_that_another_request_has_overtaken_is_sent_again() {
+    let (t, _desk, target) = ringing();
+    let offer = answered(&t, &target);
+    t.leg.request("INFO", &[], "application/dtmf-relay", "Signal=5\r\n");
+    let info = t.call.expect("INFO");
+    t.call.reply(&info, 200);
+    t.leg.expect(200);
+    // It comes after the INFO.
+    t.call.reply(&offer, 500);
+    t.call.expect("ACK");
+    let again = t.call.expect("INVITE");
+    assert_eq!(again.sdp(), offer.sdp());
+    assert!(again.cseq().0 > info.cseq().0);
+    accept(&t, &again);
+    t.leg.expect_bye();
+    together(&t, &target);
+}

@@ -90,9 +90,11 @@ impl Stack {
     /// Takes back a re-INVITE that was passed: CANCEL. Its [`Event::Response`] comes all the same, and may be a 2xx that
     /// crossed the CANCEL. Nothing happens for other requests, which cannot be cancelled (RFC 3261 §9.1).
     pub fn withdraw(&mut self, now: Now, leg: LegId, sent: SentId) {
-        let found = self.legs.get(leg.into()).and_then(|leg| leg.sent.iter().find(|one| one.id == sent));
-        if let Some(client) = found.filter(|one| one.kind == Kind::Modify).map(|one| one.client) {
-            let _ = self.table.cancel(now.mono, client, b"", &mut self.outbox);
+        let sent = |one: &&mut Sent| one.id == sent && one.kind == Kind::Modify;
+        if let Some(found) = self.legs.get_mut(leg.into()).and_then(|leg| leg.sent.iter_mut().find(sent)) {
+            // It is not sent again, whatever it is refused with.
+            found.request = None;
+            let _ = self.table.cancel(now.mono, found.client, b"", &mut self.outbox);
         }
     }
 

@@ -2,6 +2,7 @@
 //!
 //! Not here: what a request is for. Called by everything in `leg/` that sends a request.
 
+use super::modify::is_glare;
 use super::session_timer::wanted;
 use super::usage::{Kind, Leg, Sent, Usage};
 use super::{Body, Content, Field, LegId, Origin, SentId, carry};
@@ -140,8 +141,9 @@ impl Stack {
             write(stream);
             (fallback, flow) = (Some(flow), stream);
         }
-        let timed = settings.session_timer.is_some() && matches!(request.kind, Kind::Invite | Kind::Modify);
-        let again = leg.credentials.is_some() || fallback.is_some() || leg.has_other_flows() || timed;
+        let timed = settings.session_timer.is_some() && request.kind == Kind::Invite;
+        let bound = leg.credentials.is_some() || fallback.is_some() || leg.has_other_flows();
+        let again = bound || timed || request.kind == Kind::Modify;
         let (scratch, outbox) = (&self.scratch, &mut self.outbox);
         let outgoing =
             Outgoing { method: request.method.as_str().as_bytes(), branch: &branch, owner: Some(id) };
@@ -156,6 +158,7 @@ impl Stack {
             branch: early,
             challenged: None,
             widened: false,
+            overtaken: false,
             request: again.then(|| scratch.as_slice().into()),
             fallback,
             expires: None,
@@ -228,7 +231,7 @@ impl Stack {
     }
 
     /// Sends a refused request again if that can help: answers a challenge (once, or again if only the nonce was
-    /// stale), falls back to UDP, or tries the next flow.
+    /// stale), repeats a re-INVITE that came too late, falls back to UDP, or tries the next flow.
     /// It comes back if it failed for good.
     pub(crate) fn retry(
         &mut self,
@@ -247,6 +250,11 @@ impl Stack {
         }
         if let (422, Some(response)) = (outcome.0, response) {
             return self.widen(now, id, sent, response);
+        }
+        if outcome == (500, Origin::Remote) && !is_glare(500, response) && leg.was_overtaken(&sent) {
+            sent.overtaken = true;
+            let flow = leg.flow;
+            return self.send_again(now, id, sent, flow, &[]);
         }
         if let (Some(flow), (503, Origin::Local)) = (sent.fallback.take(), outcome) {
             return self.send_again(now, id, sent, flow, &[]);
@@ -469,6 +477,12 @@ impl Leg {
         let last = early.map_or(&mut self.local_cseq, |early| &mut early.cseq);
         *last = last.wrapping_add(1) & 0x7fff_ffff;
         *last
+    }
+
+    /// A re-INVITE that another request of ours arrived before gets 500 (RFC 3261 §12.2.2), and has not been looked at.
+    fn was_overtaken(&self, sent: &Sent) -> bool {
+        let later = sent.kind == Kind::Modify && sent.cseq != self.local_cseq;
+        later && !sent.overtaken && self.is_answered()
     }
 
     fn has_other_flows(&self) -> bool {

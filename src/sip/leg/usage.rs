@@ -148,6 +148,8 @@ pub(crate) struct Sent {
     pub(crate) challenged: Option<(u16, bool)>,
     /// It was sent again with a longer session expiry, which a 422 had asked for.
     pub(crate) widened: bool,
+    /// It was sent again because another request had overtaken it.
+    pub(crate) overtaken: bool,
     /// Its text, where it may have to be sent again in another transaction.
     pub(crate) request: Option<Box<[u8]>>,
     /// Where it goes if this flow fails: a request that went by TCP only because of its size (RFC 3261 §18.1.1).

@@ -318,3 +318,26 @@ fn a_target_that_leaves_while_a_481_is_checked_and_the_caller_is_there() {
     t.caller_hangs_up();
     t.world.assert_empty();
 }
+
+#[test]
+fn a_target_whose_session_expires_was_not_replaced() {
+    let t = Talking::with(&config());
+    let desk = t.world.peer("desk", DESK);
+    t.world.handoff("desk");
+    let target = desk.expect_call();
+    // It is to refresh within 90 s, and does not.
+    let timer = [("Require", "timer"), ("Session-Expires", "90;refresher=uas")];
+    target.reply_with(&target.invite(), 200, &timer, &sdp("desk", 1));
+    target.expect("ACK");
+    let refer = t.call.expect("REFER");
+    t.call.reply(&refer, 202);
+    t.world.advance(s(30));
+    t.call.notify_ok("SIP/2.0 183 Session Progress\r\n", "active");
+    target.expect_bye_within(s(31));
+    t.world.advance(s(3));
+    t.call.notify_ok("SIP/2.0 480 Temporarily Unavailable\r\n", "terminated");
+    t.world.advance(ms(500));
+    t.world.assert_ended("returned");
+    t.caller_hangs_up();
+    t.world.assert_empty();
+}

@@ -83,7 +83,10 @@ impl Attempt {
                 if !self.refer.is_accepted() {
                     return Verdict::Failed(Cause::Failed);
                 }
-                self.replaced = Some(cx.now.mono + GRACE);
+                // Only the target's own BYE says that. One that we lost, or ended ourselves, says nothing.
+                if matches!(event, Event::Bye { .. }) {
+                    self.replaced = Some(cx.now.mono + GRACE);
+                }
                 Verdict::Wait
             }
             Event::Request { leg, request, .. } if Some(leg) == self.target => {

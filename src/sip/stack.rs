@@ -213,10 +213,19 @@ impl Stack {
         self.drain_transactions(now.mono);
     }
 
-    /// A stream died: requests in flight on it fail as above.
+    /// A stream died: requests in flight on it are sent again over a new one to where their dialog says. A REFER is not, nor
+    /// what would go by another transport: those fail as above.
     pub fn handle_flow_closed(&mut self, now: Now, connection: u64) {
         self.drop_connection(connection);
-        self.table.flow_closed(connection);
+        let legs = &self.legs;
+        let other = |client: ClientId, owner: Owner, before: Flow| {
+            let leg = legs.get(owner?.into())?;
+            let sent = leg.sent.iter().find(|sent| sent.client == client)?;
+            let again = sent.kind != usage::Kind::Refer && sent.branch.is_none();
+            let same = (leg.flow.transport, leg.flow.listener) == (before.transport, before.listener);
+            (again && same).then_some(leg.flow)
+        };
+        self.table.reroute(now.mono, connection, &mut self.outbox, other);
         self.drain_transactions_of(now.mono, true);
     }
 

@@ -842,3 +842,19 @@ fn a_reinvite_that_another_request_has_overtaken_is_sent_again() {
     t.leg.expect_bye();
     together(&t, &target);
 }
+
+#[test]
+fn the_stream_to_the_caller_dies_while_it_is_offered_the_target() {
+    let config = config().pbx_address("sip:10.0.0.5:5060;transport=tcp");
+    let t = Talking::at(&config, "tcp:10.0.0.5:5060", |invite| invite);
+    let desk = t.world.peer("desk", DESK);
+    t.world.handoff("desk");
+    let target = desk.expect_call();
+    let offer = answered(&t, &target);
+    t.pbx.closes_connection();
+    t.world.settle();
+    assert_eq!(t.pbx.retransmissions(), 1);
+    accept(&t, &offer);
+    t.leg.expect_bye();
+    together(&t, &target);
+}

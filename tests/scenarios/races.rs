@@ -297,9 +297,36 @@ fn a_stream_that_dies_with_a_request_in_flight() {
     let call = pbx.invite(NUMBER);
     let leg = crate::common::peer::establish(&call, &agent);
     leg.hang_up();
-    call.expect("BYE");
+    let bye = call.expect("BYE");
     pbx.closes_connection();
+    // It may be lost, and the caller would wait for ever.
+    world.settle();
+    assert_eq!(pbx.retransmissions(), 1);
+    call.reply(&bye, 200);
     world.assert_empty();
+}
+
+#[test]
+fn a_stream_that_dies_while_a_reinvite_is_cancelled() {
+    let config = Config::default().pbx_address("sip:10.0.0.5:5060;transport=tcp");
+    let t = Talking::at(&config, "tcp:10.0.0.5:5060", |invite| invite);
+    let reinvite = t.leg.reinvite(&sdp("agent", 2));
+    t.leg.expect(100);
+    let passed = t.call.expect("INVITE");
+    t.call.reply(&passed, 180);
+    t.leg.cancel_of(&reinvite, &[]);
+    t.leg.expect(200);
+    let terminated = t.leg.expect(487);
+    t.leg.ack(&terminated);
+    t.call.expect("CANCEL");
+    t.pbx.closes_connection();
+    // Both again: the caller's side is at it, or has never heard of it.
+    t.world.settle();
+    assert_eq!(t.pbx.retransmissions(), 2);
+    t.call.reply(&passed, 487);
+    t.call.expect("ACK");
+    t.caller_hangs_up();
+    t.world.assert_empty();
 }
 
 #[test]

@@ -189,7 +189,8 @@ impl Conversation {
                 self.answered(cx, leg, sent, (status, origin), needs_answer, message)
             }
             Event::Confirmed { leg } => self.acknowledged(cx, leg, message),
-            Event::Bye { leg } => match self.role_of(leg) {
+            // A CANCEL: our 2xx still waits for the PRACK of its answer.
+            Event::Bye { leg } | Event::Cancelled { leg } => match self.role_of(leg) {
                 Role::Caller => Heard::CallerLeft,
                 Role::Agent | Role::Target => Heard::PartnerLeft,
             },
@@ -197,7 +198,6 @@ impl Conversation {
             Event::Closed { leg, status, origin } => self.lost(leg, status, origin),
             Event::Unconfirmed { leg } => self.lost(leg, 408, Origin::Local),
             Event::Refused { leg, status, origin } => self.lost(leg, status, origin),
-            Event::Cancelled { leg } => self.lost(leg, 487, Origin::Remote),
             Event::Incoming { .. }
             | Event::Progress { .. }
             | Event::Answered { .. }

@@ -128,9 +128,10 @@ impl Stack {
         let last = leg.last_heard(tags);
         if last.is_some_and(|last| number <= last) {
             // A BYE that another request has overtaken gets its 500 (RFC 3261 §12.2.2), and whoever sent it is gone all
-            // the same (§15.1.1).
+            // the same (§15.1.1). A PRACK says by itself what it acknowledges.
             return match method {
                 Method::Bye => self.on_bye(now, flow, id, message, 500),
+                Method::Prack => self.on_prack(now, flow, id, message, 500),
                 _ => self.refuse(now, flow, message, 500, &|_| ()),
             };
         }
@@ -154,7 +155,7 @@ impl Stack {
                 let timer = self.settings.session_timer.is_some();
                 self.refuse(now, flow, message, 200, &|writer| write_capabilities(writer, timer))
             }
-            Method::Prack => self.on_prack(now, flow, id, message),
+            Method::Prack => self.on_prack(now, flow, id, message, 200),
             Method::Ack | Method::Cancel => self.refuse(now, flow, message, 481, &|_| ()),
             Method::Subscribe | Method::Register | Method::Message | Method::Publish | Method::Other => {
                 let status = unserved(method).unwrap_or(501);

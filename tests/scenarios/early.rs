@@ -316,3 +316,43 @@ fn each_branch_of_a_fork_has_a_session_of_its_own() {
     other.expect_bye();
     world.assert_empty();
 }
+
+#[test]
+fn a_caller_that_cancels_while_the_answer_waits_for_its_prack_has_hung_up() {
+    let (world, _agent, call, leg) = calling(&[RELIABLE]);
+    leg.reply_with(&leg.invite(), 183, &[], &sdp("agent", 1));
+    call.expect(183);
+    leg.answer(&leg.invite(), &sdp("agent", 1));
+    leg.expect("ACK");
+    call.cancel();
+    call.expect(200);
+    let gone = call.expect(487);
+    call.ack(&gone);
+    leg.expect_bye();
+    world.settle();
+    let records = world.records();
+    assert_eq!(records[0].call.ended_by.as_deref(), Some("caller hung up"));
+    world.assert_empty();
+}
+
+#[test]
+fn a_prack_that_another_request_has_overtaken_counts() {
+    let (world, _agent, call, leg) = calling(&[RELIABLE, ALLOW]);
+    leg.reply_with(&leg.invite(), 183, &[ALLOW], &sdp("agent", 1));
+    let early = call.expect(183);
+    call.learn(&early);
+    call.request_numbered("OPTIONS", 3, &[], "", "");
+    call.expect(200);
+    let rack = format!("{} {} INVITE", early.header("RSeq"), early.cseq().0);
+    call.request_numbered("PRACK", 2, &[("RAck", &rack)], "", "");
+    call.expect(500);
+    // It is not sent again, and the answer need not wait any more.
+    leg.answer(&leg.invite(), &sdp("agent", 1));
+    leg.expect("ACK");
+    let ok = call.expect(200);
+    call.ack(&ok);
+    call.request_numbered("BYE", 4, &[], "", "");
+    call.expect(200);
+    leg.expect_bye();
+    world.assert_empty();
+}

@@ -179,13 +179,14 @@ impl Stack {
         true
     }
 
-    /// A PRACK of the caller's.
+    /// A PRACK of the caller's. `status`: what it is answered with if it is right.
     pub(crate) fn on_prack(
         &mut self,
         now: Time,
         flow: Flow,
         id: LegId,
         message: &Message<'_>,
+        status: u16,
     ) -> Option<Event> {
         let leg = self.legs.get_mut(id.into())?;
         let meant = message.header(Name::RAck).and_then(rack);
@@ -197,12 +198,13 @@ impl Stack {
             _ => None,
         };
         let Some(reliable) = reliable.filter(|reliable| reliable.open.is_some()) else {
-            return self.refuse(now, flow, message, 481, &|_| ());
+            let refusal = if status < 300 { 481 } else { status };
+            return self.refuse(now, flow, message, refusal, &|_| ());
         };
         reliable.open = None;
         let (next, accepting) = (reliable.waiting.pop_front(), reliable.accepting.take());
         // Nobody here can answer an offer before the call is answered; the acknowledgement counts all the same.
-        let status = if message.has_sdp() { 488 } else { 200 };
+        let status = if message.has_sdp() { 488 } else { status };
         let tag = tag_of(leg).to_vec();
         let product = &self.settings.product;
         self.table.answer(now, flow, message, None, (status, &tag), &mut self.outbox, |mut writer| {

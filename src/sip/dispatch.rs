@@ -128,10 +128,12 @@ impl Stack {
         let last = leg.last_heard(tags);
         if last.is_some_and(|last| number <= last) {
             // A BYE that another request has overtaken gets its 500 (RFC 3261 §12.2.2), and whoever sent it is gone all
-            // the same (§15.1.1). A PRACK says by itself what it acknowledges.
+            // the same (§15.1.1). A PRACK says by itself what it acknowledges, and a NOTIFY is news unless another NOTIFY
+            // was the one that came first.
             return match method {
                 Method::Bye => self.on_bye(now, flow, id, message, 500),
                 Method::Prack => self.on_prack(now, flow, id, message, 500),
+                Method::Notify => self.on_notify(now, flow, id, message, 500),
                 _ => self.refuse(now, flow, message, 500, &|_| ()),
             };
         }
@@ -150,7 +152,7 @@ impl Stack {
             Method::Update => self.on_update(now, flow, id, message),
             Method::Info => self.on_info(now, flow, id, message),
             Method::Refer => self.on_refer(now, flow, id, message),
-            Method::Notify => self.on_notify(now, flow, id, message),
+            Method::Notify => self.on_notify(now, flow, id, message, 200),
             Method::Options => {
                 let timer = self.settings.session_timer.is_some();
                 self.refuse(now, flow, message, 200, &|writer| write_capabilities(writer, timer))

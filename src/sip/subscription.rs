@@ -70,6 +70,8 @@ pub(crate) struct Subscription {
     pub(crate) refer: SentId,
     /// Its CSeq, which is the id (RFC 3515 §2.4.6); that of the last try if it was challenged.
     pub(crate) cseq: u32,
+    /// CSeq of its last NOTIFY.
+    pub(crate) heard: Option<u32>,
 }
 
 /// The subscription that a NOTIFY belongs to: by id, or without one the first, for only that may go without (RFC 3515
@@ -113,8 +115,10 @@ pub(crate) struct Referral {
 mod tests {
     use super::*;
 
-    const TWO: [Subscription; 2] =
-        [Subscription { refer: SentId(1), cseq: 7 }, Subscription { refer: SentId(2), cseq: 9 }];
+    const TWO: [Subscription; 2] = [
+        Subscription { refer: SentId(1), cseq: 7, heard: None },
+        Subscription { refer: SentId(2), cseq: 9, heard: None },
+    ];
 
     #[test]
     fn a_notify_without_id_belongs_to_the_first_refer() {

@@ -62,6 +62,11 @@ fn continued(before: &[u8], sdp: &[u8]) -> Option<Box<[u8]>> {
     Some(text.into_boxed_slice())
 }
 
+/// Whether `sdp` says anything else than `before`, whatever its `o=` line.
+pub(crate) fn differs(before: &[u8], sdp: &[u8]) -> bool {
+    continued(before, sdp).is_some()
+}
+
 /// The session of one dialog.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Session {

@@ -12,6 +12,7 @@ use super::flow::{Flow, Listener};
 use super::ident::{Ident, Seed};
 use super::leg::usage::{self, Leg, Sent, Usage};
 use super::leg::{Event, LegId, Origin, SentId, session_timer};
+use super::offer_answer::differs;
 use super::outbox::Outbox;
 use super::slab::{Slab, SlabId};
 use super::timing::{Now, Time};
@@ -336,6 +337,12 @@ impl Stack {
         let session = self.legs.get(leg.into())?.session();
         let sdp = session.offered_now()?;
         (!sdp.is_empty()).then_some(sdp)
+    }
+
+    /// Whether the peer's offer that waits for our answer says what stands once more, but for its `o=` line.
+    pub fn repeats(&self, leg: LegId) -> bool {
+        let Some(session) = self.legs.get(leg.into()).map(Leg::session) else { return false };
+        session.offered_now().is_some_and(|offer| !differs(session.remote(), offer))
     }
 
     /// The leg with that Call-ID.

@@ -158,7 +158,9 @@ impl Conversation {
         event: Event,
         message: Option<&Message<'_>>,
     ) -> Heard {
-        let heard = self.settle(cx, event, message);
+        let own = event.leg() == self.caller || self.partner.is_some_and(|p| p.leg == event.leg());
+        // A target's leg that is not joined yet has no part in it, whoever may listen to that.
+        let heard = if own { self.settle(cx, event, message) } else { Heard::Nothing };
         self.tick(cx);
         heard
     }

@@ -341,3 +341,26 @@ fn a_target_whose_session_expires_was_not_replaced() {
     t.caller_hangs_up();
     t.world.assert_empty();
 }
+
+#[test]
+fn a_targets_ack_is_not_taken_for_the_agents() {
+    let (t, _desk, target, refer) = referred();
+    // The agent asks for an offer: it answers in its ACK.
+    t.leg.request("INVITE", &[], "", "");
+    t.leg.expect(100);
+    let asked = t.call.expect("INVITE");
+    t.call.answer(&asked, &sdp("pbx", 1));
+    let offer = t.leg.expect(200);
+    // Meanwhile the target refreshes its own session.
+    target.reinvite(&sdp("desk", 1));
+    let ok = target.expect(200);
+    target.ack(&ok);
+    t.leg.ack_with(&offer, &sdp("agent", 1));
+    assert_eq!(without_origin(t.call.expect("ACK").sdp()), without_origin(&sdp("agent", 1)));
+    t.call.reply(&refer, 202);
+    t.call.notify_ok(OK, "terminated");
+    t.both_get_bye();
+    target.expect_bye();
+    proven(&t);
+    t.world.assert_empty();
+}

@@ -25,7 +25,7 @@ use crate::observe::counters::Counters;
 use crate::routing::Tables;
 use crate::sip::deadline::Deadlines;
 use crate::sip::ident::{Ident, Seed, SlotKey};
-use crate::sip::{self, Flow, LegId, Listener, Now, Origin, Stack, Time, Transport};
+use crate::sip::{self, Flow, Listener, Now, Origin, Stack, Time, Transport};
 use crate::wire::{self, Framing, Index, Message};
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
@@ -263,29 +263,10 @@ impl Engine {
         if let (sip::Event::Incoming { leg }, Some((flow, invite))) = (event, arrived) {
             return self.incoming(leg, flow, invite);
         }
-        let leg = leg_of(event);
+        let leg = event.leg();
         match self.legs.find(leg) {
             Some((key, _)) => self.step(key, Stimulus::Leg(event, arrived.map(|(_, message)| message))),
             None => self.stack.release(self.now, leg),
         }
-    }
-}
-
-fn leg_of(event: sip::Event) -> LegId {
-    match event {
-        sip::Event::Incoming { leg }
-        | sip::Event::Cancelled { leg }
-        | sip::Event::Progress { leg, .. }
-        | sip::Event::Answered { leg, .. }
-        | sip::Event::Refused { leg, .. }
-        | sip::Event::Confirmed { leg }
-        | sip::Event::Unconfirmed { leg }
-        | sip::Event::Request { leg, .. }
-        | sip::Event::Withdrawn { leg, .. }
-        | sip::Event::Response { leg, .. }
-        | sip::Event::Notified { leg, .. }
-        | sip::Event::Bye { leg }
-        | sip::Event::Closed { leg, .. }
-        | sip::Event::Lost { leg, .. } => leg,
     }
 }

@@ -236,3 +236,25 @@ pub enum Event {
         origin: Origin,
     },
 }
+
+impl Event {
+    /// Whose it is.
+    pub fn leg(self) -> LegId {
+        match self {
+            Event::Incoming { leg }
+            | Event::Cancelled { leg }
+            | Event::Progress { leg, .. }
+            | Event::Answered { leg, .. }
+            | Event::Refused { leg, .. }
+            | Event::Confirmed { leg }
+            | Event::Unconfirmed { leg }
+            | Event::Request { leg, .. }
+            | Event::Withdrawn { leg, .. }
+            | Event::Response { leg, .. }
+            | Event::Notified { leg, .. }
+            | Event::Bye { leg }
+            | Event::Closed { leg, .. }
+            | Event::Lost { leg, .. } => leg,
+        }
+    }
+}

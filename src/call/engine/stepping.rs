@@ -51,6 +51,7 @@ impl Engine {
         self.counters.calls_started += 1;
         self.with_call(key, |call, cx| {
             call.facts.own(cx, leg, Role::Caller);
+            let first = cx.queue.len();
             call.advance(cx, |_, facts, cx| {
                 if full {
                     Setup::begin_without_agent(cx, facts, leg, invite)
@@ -58,7 +59,8 @@ impl Engine {
                     Setup::begin(cx, facts, leg, invite)
                 }
             });
-            cx.tell(What::CallStarted(Box::new(view::call(call, cx.stack))));
+            // Told as it stands now, but before what has become of it already.
+            cx.tell_at(first, What::CallStarted(Box::new(view::call(call, cx.stack))));
         });
     }
 

@@ -32,9 +32,10 @@
 //! | 4 | [`call`] | the product: calls, handoffs, the engine |
 //! | 5 | `net`, `store` | sockets and files; tokio starts here |
 //! | 6 | `shard` | one engine with its sockets, inbox and loop |
-//! | 7 | `http`, `rehearsal` | the API; the scripted PBX and agent of the demo |
-//! | 8 | `daemon` | configuration, start, reload, shutdown, telemetry |
-//! | 9 | `cli` | one file for each verb |
+//! | 7 | `rehearsal` | the scripted peers of the demo; what a handoff would send |
+//! | 8 | `http` | the API |
+//! | 9 | `daemon` | configuration, start, reload, shutdown, telemetry |
+//! | 10 | `cli` | one file for each verb |
 //!
 //! Layers 0 to 4 are the engine, and build without the feature `daemon`: no clock, socket, task, lock or file. Above
 //! them everything is under it.
@@ -59,8 +60,16 @@
 //! 1. Somebody decides: a command (HTTP, the command line), the agent's REFER, its BYE or 3xx with a name, or its
 //!    absence. The tables that the call decides by from here on are pinned by their `Arc`.
 //! 2. [`routing::select`] says which destination is meant, [`routing::template`] expands its headers, once.
-//! 3. The phase `moving` runs the attempt, a REFER or a BYE. [`routing::explain`] tells what a status means.
-//! 4. On failure the ladder takes the next step of `on_failure`; the agent's conversation stands until success.
+//! 3. The phase `moving` runs one attempt after the other. What an attempt does stands in a file of its own under
+//!    `call::handoff`, and each knows its way only: `refer` asks the caller's side and weighs what it tells; `calling`
+//!    has the target called, through redirections, and `join` brings it together with the caller, who is with the
+//!    agent until then (RFC 3725); `brief` lets the agent speak with the target first, `attended` has the caller's side
+//!    take the target's call over (RFC 3891); `fresh` makes the offer anew for a target that cannot use the caller's
+//!    last one.
+//! 4. [`routing::explain`] tells what a status means. On failure `ladder` takes the next step of `on_failure` that was
+//!    not tried yet: another method, another destination, or an end (back with the agent, back to the PBX, BYE). The
+//!    agent's conversation is not touched before the target has answered; before the caller leg is answered the phase
+//!    `setup` takes the same steps.
 //! 5. An outcome, with its proof and cause, is shown, logged, counted and recorded; BYE to both legs where it succeeded;
 //!    and [`Engine::is_empty`] when the last call has gone, which every scenario asserts.
 //!

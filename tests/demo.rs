@@ -1,4 +1,4 @@
-//! `baton demo` as a person runs it: no configuration, no privilege, four handoffs that go as told.
+//! `baton demo` as a person runs it: no configuration, no privilege, handoffs by every method that go as told.
 
 use std::process::{Command, Output, Stdio};
 use std::sync::mpsc;
@@ -43,20 +43,33 @@ fn read(pipe: &mut impl std::io::Read) -> Vec<u8> {
 }
 
 #[test]
-fn four_handoffs_go_as_told() {
+fn every_handoff_goes_as_told() {
     let output = demo(&[]);
     let text = String::from_utf8(output.stdout).expect("UTF-8");
     let errors = String::from_utf8_lossy(&output.stderr);
     assert!(output.status.success(), "{}\n{text}\n{errors}", output.status);
     let verdicts: Vec<&str> =
         text.lines().filter_map(|line| line.trim().strip_prefix("✔ ")?.split_whitespace().next()).collect();
-    assert_eq!(verdicts, ["succeeded", "returned", "succeeded", "handed_back"], "{text}");
+    let expected =
+        ["succeeded", "returned", "succeeded", "succeeded", "succeeded", "succeeded", "handed_back"];
+    assert_eq!(verdicts, expected, "{text}");
+    let proofs: Vec<&str> = text
+        .lines()
+        .filter(|line| line.contains('✔'))
+        .filter_map(|line| line.split("proof: ").nth(1)?.split_whitespace().next())
+        .collect();
+    assert_eq!(proofs, ["reported", "none", "proven", "proven", "proven", "reported", "accepted"], "{text}");
     assert!(!text.contains('\u{1b}'), "no colour into a pipe");
     let widest = text.lines().map(|line| line.chars().count()).max();
     assert!(widest <= Some(110), "{widest:?} columns\n{text}");
-    for told in
-        ["X-Account: 4711", "Refer-To: <sip:+14155550123@127.0.0.1>", "403 Forbidden", "NOTIFY 200 OK"]
-    {
+    for told in [
+        "X-Account: 4711",
+        "Refer-To: <sip:+14155550123@127.0.0.1>",
+        "403 Forbidden",
+        "NOTIFY 200 OK",
+        "SDP of the desk",
+        "Replaces: b-",
+    ] {
         assert!(text.contains(told), "no {told:?} in\n{text}");
     }
     assert!(text.contains("What to try next"), "{text}");
@@ -70,7 +83,7 @@ fn as_json_it_is_one_document_with_every_message() {
     let document: serde_json::Value = serde_json::from_slice(&output.stdout).expect("JSON");
     assert_eq!(document["ok"], true);
     let scenes = document["scenes"].as_array().expect("a list");
-    assert_eq!(scenes.len(), 4);
+    assert_eq!(scenes.len(), 7);
     for scene in scenes {
         assert_eq!(scene["handoff"]["state"], scene["expected"]["state"], "{scene:#}");
         assert_eq!(scene["handoff"]["proof"], scene["expected"]["proof"], "{scene:#}");

@@ -10,6 +10,8 @@ mod agents;
 mod attended;
 #[path = "scenarios/bridge.rs"]
 mod bridge;
+#[path = "scenarios/brief.rs"]
+mod brief;
 #[path = "scenarios/bye.rs"]
 mod bye;
 #[path = "scenarios/calls.rs"]

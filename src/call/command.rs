@@ -48,6 +48,11 @@ pub enum Command {
         /// Handoff id.
         handoff: String,
     },
+    /// Completes a handoff whose agent speaks with the target (`attended` with `brief`). Reply: `Handoff`.
+    CompleteHandoff {
+        /// Handoff id.
+        handoff: String,
+    },
     /// Shows a handoff of a live call. Reply: `Handoff`.
     ShowHandoff {
         /// Handoff id.
@@ -111,6 +116,9 @@ pub enum Refusal {
     /// 409: a handoff that can no longer be cancelled.
     #[error("the handoff cannot be cancelled in its state `{}`, only while it is `pending` or `ringing`", .0.as_str())]
     TooLate(HandoffState),
+    /// 409: a handoff in which nobody waits for a word.
+    #[error("the handoff is `{}` and there is nothing to complete: its agent does not speak with the target", .0.as_str())]
+    NotBriefing(HandoffState),
     /// 409: the call is ending.
     #[error("the call is ending")]
     Ending,

@@ -12,7 +12,7 @@ use crate::sip::leg::{Body, RequestId, SentId, Wish};
 use crate::sip::stack::NotSent;
 use crate::sip::{Content, Event, Field, LegId, Origin, Time};
 use crate::wire::Message;
-use crate::wire::sdp::{accord, padded};
+use crate::wire::sdp::{accord, as_offer, padded};
 use std::time::Duration;
 
 /// The other end of the caller.
@@ -33,6 +33,14 @@ const GLARES: u8 = 10;
 struct Left {
     rounds: u8,
     glares: u8,
+    /// The caller is held, and that comes off first.
+    held: bool,
+}
+
+impl Left {
+    fn new(held: bool) -> Left {
+        Left { rounds: ROUNDS, glares: GLARES, held }
+    }
 }
 
 /// Bringing the two into accord.
@@ -60,6 +68,8 @@ pub(crate) struct Conversation {
     /// A 2xx on this leg carried an offer: it is acknowledged with the answer that the other leg's ACK brings.
     awaiting: Option<LegId>,
     accord: Accord,
+    /// Somebody else speaks with the partner, and the caller is held: no accord is wanted until they are reunited.
+    parted: bool,
 }
 
 /// What a conversation does not settle by itself.
@@ -93,6 +103,7 @@ impl Conversation {
             passing: Passing::new(identity),
             awaiting,
             accord: Accord::Reached,
+            parted: false,
         }
     }
 
@@ -140,7 +151,7 @@ impl Conversation {
         let partner = self.partner.take()?;
         self.passing.drop_leg(cx, partner.leg);
         self.awaiting = self.awaiting.filter(|leg| *leg != partner.leg);
-        self.accord = Accord::Reached;
+        (self.accord, self.parted) = (Accord::Reached, false);
         Some(partner)
     }
 
@@ -253,15 +264,15 @@ impl Conversation {
         if let Accord::Telling { left, sent: ours } = self.accord
             && ours == sent
         {
-            let Left { rounds, glares } = left;
             let next = match status {
-                200..=299 if rounds > 1 => Some((Left { rounds: rounds - 1, glares }, cx.now.mono)),
-                _ if is_glare(status, message) && glares > 0 => {
-                    Some((Left { rounds, glares: glares - 1 }, cx.now.mono + self.back_off(cx, leg)))
+                200..=299 => Some((Left { rounds: left.rounds - 1, held: false, ..left }, cx.now.mono)),
+                _ if is_glare(status, message) && left.glares > 0 => {
+                    Some((Left { glares: left.glares - 1, ..left }, cx.now.mono + cx.stack.back_off(leg)))
                 }
                 // A side that refuses is left as it is.
                 _ => None,
             };
+            let next = next.filter(|(left, _)| left.rounds > 0);
             self.accord = next.map_or(Accord::Reached, |(left, at)| Accord::Wanted { left, at });
             return if matches!(status, 408 | 481) { self.lost(leg, status, origin) } else { Heard::Nothing };
         }
@@ -310,16 +321,26 @@ impl Conversation {
     /// The two may not know of each other what there is.
     pub(crate) fn want_accord(&mut self, cx: &Context<'_>) {
         if matches!(self.accord, Accord::Reached) {
-            let left = Left { rounds: ROUNDS, glares: GLARES };
-            self.accord = Accord::Wanted { left, at: cx.now.mono };
+            self.accord = Accord::Wanted { left: Left::new(false), at: cx.now.mono };
         }
     }
 
-    /// RFC 3261 §14.1: the owner of the Call-ID waits longer. The caller's dialog is the caller's, the others are ours.
-    fn back_off(&self, cx: &mut Context<'_>, leg: LegId) -> Duration {
-        let millis =
-            if leg == self.caller { cx.ident.millis_below(2000) } else { 2100 + cx.ident.millis_below(1900) };
-        Duration::from_millis(u64::from(millis))
+    /// The caller is going to be held, while somebody else speaks with the partner.
+    pub(crate) fn part(&mut self) {
+        (self.accord, self.parted) = (Accord::Reached, true);
+    }
+
+    /// A caller that was held gets its partner back: it is asked first to take the hold off.
+    pub(crate) fn reunite(&mut self, cx: &mut Context<'_>) {
+        if std::mem::take(&mut self.parted) {
+            self.accord = Accord::Wanted { left: Left::new(true), at: cx.now.mono };
+            self.tick(cx);
+        }
+    }
+
+    /// Whether an event is the response to a request that one of the two has asked the other.
+    pub(crate) fn passes(&self, event: Event) -> bool {
+        matches!(event, Event::Response { sent, .. } if self.passing.has(sent))
     }
 
     /// What is due.
@@ -328,7 +349,8 @@ impl Conversation {
         if at > cx.now.mono {
             return;
         }
-        let (Some(partner), true, false) = (self.partner, self.confirmed, self.caller_over) else {
+        let together = self.confirmed && !self.caller_over && !self.parted;
+        let Some(partner) = self.partner.filter(|_| together) else {
             self.accord = Accord::Reached;
             return;
         };
@@ -337,17 +359,23 @@ impl Conversation {
             self.accord = Accord::Wanted { left, at: cx.now.mono + SOON };
             return;
         }
-        for (leg, other) in [(partner.leg, self.caller), (self.caller, partner.leg)] {
-            let Some(now) = differing(cx, leg, other) else { continue };
-            let content = Content { body: Body::Sdp(&now), ..Content::default() };
-            self.accord = match cx.stack.reinvite(cx.now, leg, content) {
-                Ok(sent) => Accord::Telling { left, sent },
-                Err(NotSent::Pending) => Accord::Wanted { left, at: cx.now.mono + SOON },
-                Err(NotSent::Gone) => Accord::Reached,
-            };
+        let told = if left.held {
+            cx.stack.remote_sdp(partner.leg).map(|sdp| (self.caller, as_offer(sdp)))
+        } else {
+            [(partner.leg, self.caller), (self.caller, partner.leg)]
+                .into_iter()
+                .find_map(|(leg, other)| differing(cx, leg, other).map(|now| (leg, now)))
+        };
+        let Some((leg, now)) = told else {
+            self.accord = Accord::Reached;
             return;
-        }
-        self.accord = Accord::Reached;
+        };
+        let content = Content { body: Body::Sdp(&now), ..Content::default() };
+        self.accord = match cx.stack.reinvite(cx.now, leg, content) {
+            Ok(sent) => Accord::Telling { left, sent },
+            Err(NotSent::Pending) => Accord::Wanted { left, at: cx.now.mono + SOON },
+            Err(NotSent::Gone) => Accord::Reached,
+        };
     }
 }
 

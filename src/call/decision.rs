@@ -26,6 +26,18 @@ pub(crate) enum By {
     Agent,
     /// Baton, because the agent is gone: nothing may stop it.
     Loss,
+    /// Baton, because Baton itself is going: the same, by a method that does not need it any more.
+    Drain,
+}
+
+impl By {
+    /// Nobody has asked for it, and nothing may stop it.
+    pub(crate) fn is_own(self) -> bool {
+        match self {
+            By::Loss | By::Drain => true,
+            By::Client | By::Agent => false,
+        }
+    }
 }
 
 /// Where to, as it was said.
@@ -141,8 +153,14 @@ pub(crate) fn plan(
     all.extend(set.iter().map(|(name, value)| (name.clone(), value.clone())));
     let basis = Basis { given, set: all, at: cx.now, handoff_id: handoff_id.into(), by };
     let plan = Plan { table, basis };
-    let first = Step { destination, method, route, strict: by != By::Loss };
-    let course = course(cx, facts, &plan, first, answered)?;
+    let first = Step { destination, method, route };
+    let (course, left_out) = course(facts, &plan, first, answered);
+    // A caller whose agent is gone must go somewhere.
+    if course.destination.undefined == Undefined::Refuse && !by.is_own() && !left_out.is_empty() {
+        let refused = |LeftOut { header, why }| Invalid { field: format!("headers.{header}"), message: why };
+        return Err(Refusal::Invalid(left_out.into_iter().map(refused).collect()));
+    }
+    tell_left_out(cx, facts, &plan, left_out);
     facts.set.extend(set);
     Ok((plan, course))
 }
@@ -152,38 +170,38 @@ pub(crate) struct Step {
     pub(crate) destination: Arc<Destination>,
     pub(crate) method: Method,
     pub(crate) route: Option<Route>,
-    /// A header without a value may refuse it, where the destination says so. Nothing may stop what follows a failure.
-    pub(crate) strict: bool,
 }
 
-/// One destination by one method, its headers expanded by what stood when the handoff was decided.
-///
-/// # Errors
-/// Only where `strict`.
-pub(crate) fn course(
-    cx: &mut Context<'_>,
-    facts: &Facts,
-    plan: &Plan,
-    step: Step,
-    answered: bool,
-) -> Result<Course, Refusal> {
-    let Step { destination, method, route, strict } = step;
+/// A header of the table that has no value for this handoff.
+pub(crate) struct LeftOut {
+    header: String,
+    why: String,
+}
+
+/// One destination by one method, its headers expanded by what stood when the handoff was decided; and which of them
+/// could not be.
+pub(crate) fn course(facts: &Facts, plan: &Plan, step: Step, answered: bool) -> (Course, Vec<LeftOut>) {
+    let Step { destination, method, route } = step;
     let method = way(facts, method, answered);
     let Plan { table, basis } = plan;
     let scope = Scope { facts, basis, destination: &destination.id, method, table_version: table.version };
-    let expanded = expand(&destination, &basis.given, &scope, strict)?;
+    let (fields, left_out) = expand(&destination, &basis.given, &scope);
     let caller_id = destination.caller_id.as_ref().and_then(|template| {
         let mut out = Vec::new();
         template.expand(&scope, &mut out).ok()?;
         String::from_utf8(out).ok().filter(|text| !text.is_empty()).map(String::into_boxed_str)
     });
-    for (header, why) in expanded.left_out {
+    let profile = destination.profile(&facts.trunk, route.as_ref());
+    (Course { method, route, fields, caller_id, profile, destination }, left_out)
+}
+
+/// Headers go without their values, which is told and counted.
+pub(crate) fn tell_left_out(cx: &mut Context<'_>, facts: &Facts, plan: &Plan, left_out: Vec<LeftOut>) {
+    for LeftOut { header, why } in left_out {
         cx.counters.headers_left_out += 1;
-        let (call, handoff) = (facts.id.to_string(), basis.handoff_id.to_string());
+        let (call, handoff) = (facts.id.to_string(), plan.basis.handoff_id.to_string());
         cx.tell(What::Undefined { call, handoff, header, why });
     }
-    let profile = destination.profile(&facts.trunk, route.as_ref());
-    Ok(Course { method, route, fields: expanded.fields, caller_id, profile, destination })
 }
 
 /// Names and headers that nobody may set.
@@ -254,7 +272,7 @@ fn choose(
     let chosen = match &given.wanted {
         Wanted::Default => select::by_id(table, None).map_err(refusal)?,
         // Nothing may stop a fallback: a destination that has left the table since is replaced by the default.
-        Wanted::Id(id) if by == By::Loss => {
+        Wanted::Id(id) if by.is_own() => {
             select::by_id(table, Some(id)).or_else(|_| select::by_id(table, None)).map_err(refusal)?
         }
         Wanted::Id(id) => select::by_id(table, Some(id)).map_err(refusal)?,
@@ -302,6 +320,8 @@ fn method(
     match method {
         // A caller whose agent is gone must go somewhere.
         Method::Redirect if answered && by == By::Loss => Ok(Method::Invite),
+        Method::Redirect if answered && by == By::Drain => Ok(Method::Refer),
+        Method::Invite if by == By::Drain && !destination.require_proven => Ok(Method::Refer),
         Method::Redirect if answered => {
             invalid("`redirect` is for a caller who is not answered yet; this one is".to_owned())
         }
@@ -318,36 +338,17 @@ fn way(facts: &Facts, method: Method, answered: bool) -> Method {
     }
 }
 
-struct Expanded {
-    fields: Vec<Field>,
-    left_out: Vec<(String, String)>,
-}
-
-/// The table's headers, then those of the decision, which win.
-fn expand(
-    destination: &Destination,
-    given: &Given,
-    scope: &Scope<'_>,
-    strict: bool,
-) -> Result<Expanded, Refusal> {
-    let mut expanded = Expanded { fields: Vec::new(), left_out: Vec::new() };
-    let mut refused = Vec::new();
+/// The table's headers, then those of the decision, which win; and those of the table that have no value.
+fn expand(destination: &Destination, given: &Given, scope: &Scope<'_>) -> (Vec<Field>, Vec<LeftOut>) {
+    let (mut fields, mut left_out) = (Vec::new(), Vec::new());
     let table = destination.headers.iter();
     for header in table.filter(|h| !given.headers.iter().any(|g| g.name.eq_ignore_ascii_case(h.name()))) {
         match header.expand(scope) {
             Ok(value) if value.is_empty() => {}
-            Ok(value) => expanded.fields.push(Field { name: (&**header.name()).into(), value: value.into() }),
-            // A caller whose agent is gone must go somewhere: the header is left out all the same.
-            Err(why) if destination.undefined == Undefined::Refuse && strict => {
-                refused
-                    .push(Invalid { field: format!("headers.{}", header.name()), message: why.to_string() });
-            }
-            Err(why) => expanded.left_out.push((header.name().to_string(), why.to_string())),
+            Ok(value) => fields.push(Field { name: (&**header.name()).into(), value: value.into() }),
+            Err(why) => left_out.push(LeftOut { header: header.name().to_string(), why: why.to_string() }),
         }
     }
-    if !refused.is_empty() {
-        return Err(Refusal::Invalid(refused));
-    }
-    expanded.fields.extend(given.headers.iter().cloned());
-    Ok(expanded)
+    fields.extend(given.headers.iter().cloned());
+    (fields, left_out)
 }

@@ -9,11 +9,15 @@ use super::phase::moving::Moving;
 use super::phase::setup::Setup;
 use super::phase::talking::Talking;
 use super::phase::{Phase, Stimulus};
-use super::record::{HandoffState, HandoffView};
+use super::record::{HandoffState, HandoffView, Role};
 use super::view;
 use crate::sip::{Event, Time};
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::time::Duration;
+
+/// How long before a drain ends callers are handed to their fallbacks, if the grace has twice that.
+const FAREWELL: Duration = Duration::from_secs(10);
 
 /// See the module.
 #[derive(Debug)]
@@ -24,6 +28,8 @@ pub(crate) struct Call {
     pub(crate) until: Time,
     /// Which of the two.
     pub(crate) until_why: &'static str,
+    /// When its caller, if still with the agent, is handed to the fallback: shortly before a drain ends.
+    pub(crate) leave: Option<Time>,
     /// The deadline that is armed for it, if one is.
     pub(crate) armed: Option<Time>,
     /// Why it ends, once it does.
@@ -33,11 +39,14 @@ pub(crate) struct Call {
 impl Call {
     /// When it wants a tick.
     pub(crate) fn deadline(&self) -> Time {
-        self.phase.deadline().map_or(self.until, |at| at.min(self.until))
+        self.phase.deadline().into_iter().chain(self.leave).fold(self.until, Time::min)
     }
 
     /// One thing that happened to it.
     pub(crate) fn step(&mut self, cx: &mut Context<'_>, stimulus: Stimulus<'_>) {
+        if self.leave.take_if(|at| *at <= cx.now.mono).is_some() {
+            self.leave_agent(cx);
+        }
         let stimulus = match stimulus {
             Stimulus::Tick if self.until <= cx.now.mono => {
                 // The closing itself is bounded by its transactions.
@@ -135,6 +144,20 @@ impl Call {
         view::handoff(self, id).cloned().ok_or_else(|| Refusal::NoHandoff(id.into()))
     }
 
+    /// Completes the running handoff, whose agent speaks with the target.
+    pub(crate) fn complete(&mut self, cx: &mut Context<'_>, id: &str) -> Result<Arc<HandoffView>, Refusal> {
+        let state = view::handoff(self, id).map(|h| h.state).ok_or_else(|| Refusal::NoHandoff(id.into()))?;
+        match &self.phase {
+            Phase::Moving(moving) if !state.is_final() && moving.is_briefing() => {}
+            _ => return Err(Refusal::NotBriefing(state)),
+        }
+        self.advance(cx, |phase, facts, cx| match phase {
+            Phase::Moving(moving) => Moving::complete(moving, cx, facts),
+            phase => phase,
+        });
+        view::handoff(self, id).cloned().ok_or_else(|| Refusal::NoHandoff(id.into()))
+    }
+
     /// Sets and removes variables: all or none.
     pub(crate) fn set(&mut self, variables: BTreeMap<String, Option<String>>) -> Result<(), Refusal> {
         let faults: Vec<Invalid> = variables
@@ -155,12 +178,38 @@ impl Call {
         Ok(())
     }
 
-    /// It is ended at `by` at the latest.
-    pub(crate) fn drain(&mut self, by: Time) {
+    /// It is ended at `by` at the latest. Whoever is with an agent by then is handed to its fallback before.
+    pub(crate) fn drain(&mut self, now: Time, by: Time) {
         if by < self.until {
             self.until = by;
             self.until_why = "draining";
+            let grace = by.since(now);
+            self.leave = Some(now + (grace - FAREWELL.min(grace / 2)));
         }
+    }
+
+    /// The fallback takes the caller, by a method that does not need us.
+    fn leave_agent(&mut self, cx: &mut Context<'_>) {
+        self.advance(cx, |phase, facts, cx| {
+            let agent = |talking: &Talking| {
+                talking.conversation.partner.is_some_and(|partner| partner.role == Role::Agent)
+            };
+            let talking = match phase {
+                Phase::Talking(talking) if agent(&talking) => talking,
+                phase => return phase,
+            };
+            let given = Given::fallback(facts, "draining");
+            let conversation = talking.into_conversation(cx);
+            match Moving::decided(cx, facts, conversation, given, By::Drain) {
+                Ok(start) => Moving::begin(cx, facts, start),
+                Err(refused) => {
+                    let (conversation, refusal) = *refused;
+                    let what = format!("the fallback: {refusal}");
+                    cx.tell(What::Ignored { call: facts.id.to_string(), what });
+                    Phase::Talking(Talking::new(conversation))
+                }
+            }
+        });
     }
 
     /// The last word: its record.

@@ -10,7 +10,8 @@
 //! passing       requests of one leg that wait for the answer of another
 //! decision      who wants what -> a checked, expanded plan
 //! phase/        setup -> talking <-> moving -> ending; each owns exactly what is valid in it
-//! handoff/      one decision while it runs: refer, ladder, outcome, report
+//! handoff/      one decision while it runs: a file for each way (refer, calling, join, attended, brief, fresh), and
+//!               what is common to all: course, ladder, outcome, report
 //! view          what is shown of all that
 //! ```
 

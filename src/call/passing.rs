@@ -55,6 +55,11 @@ impl Passing {
         true
     }
 
+    /// Whether a response to that is waited for.
+    pub(crate) fn has(&self, sent: SentId) -> bool {
+        self.open.iter().any(|pass| pass.sent == sent)
+    }
+
     /// What a response belongs to.
     pub(crate) fn take(&mut self, sent: SentId) -> Option<Pass> {
         let at = self.open.iter().position(|pass| pass.sent == sent)?;

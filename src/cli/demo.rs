@@ -1,5 +1,4 @@
-//! `baton demo`: the real engine between a scripted PBX and a scripted agent on loopback sockets, four handoffs, each
-//! as a ladder with its verdict. Needs no configuration, no PBX and no privilege; opens ephemeral ports on 127.0.0.1.
+//! `baton demo`: the real engine between a scripted PBX, agent and desk on loopback sockets, some handoffs, each as a ladder with its verdict. Needs no configuration, no PBX and no privilege; opens ephemeral ports on 127.0.0.1.
 
 use super::exit::{Exit, Failure};
 use super::page;
@@ -99,8 +98,8 @@ fn show(sheet: &Page, number: usize, played: &Played) -> String {
     if number == 1 {
         out += &sheet.paragraph(
             0,
-            "A PBX, Baton and a voice agent on 127.0.0.1: scripted peers, the real engine, real SIP over UDP. Media would \
-             flow between PBX and agent; Baton never touches it.",
+            "A PBX, Baton, a voice agent and the phone on a desk, on 127.0.0.1: scripted peers, the real engine, real SIP \
+             over UDP. Media would flow between them directly; Baton never touches it.",
         );
         out += "\n";
     }
@@ -157,21 +156,25 @@ fn entry(entry: &Entry) -> Value {
     let at_us = entry.at().as_micros() as u64;
     match entry {
         Entry::Note { text, .. } => json!({ "at_us": at_us, "note": text }),
-        Entry::Message { party, to_baton, message, again, .. } => {
-            let peer = match party {
-                Party::Pbx => "pbx",
-                Party::Agent => "agent",
-            };
-            let (from, to) = if *to_baton { (peer, "baton") } else { ("baton", peer) };
+        Entry::Message { from, to, message, again, .. } => {
             json!({
                 "at_us": at_us,
-                "from": from,
-                "to": to,
+                "from": word(*from),
+                "to": word(*to),
                 "retransmission": again,
                 "start": message.start,
                 "headers": message.headers,
                 "body": message.body,
             })
         }
+    }
+}
+
+fn word(party: Party) -> &'static str {
+    match party {
+        Party::Pbx => "pbx",
+        Party::Baton => "baton",
+        Party::Agent => "agent",
+        Party::Desk => "desk",
     }
 }

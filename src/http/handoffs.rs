@@ -89,6 +89,20 @@ pub(super) async fn cancel(
     handoff_of(reply).map(axum::Json)
 }
 
+/// `POST /v1/handoffs/{id}/complete`: the agent has said to the target what it had to say.
+pub(super) async fn complete(
+    State(api): State<Arc<Api>>,
+    Segment(id): Segment,
+) -> Result<axum::Json<HandoffView>, Problem> {
+    let reply = api.shards.command(Command::CompleteHandoff { handoff: id.clone() }).await?;
+    if let Reply::Refused(Refusal::NoHandoff(_)) = reply
+        && let Some(ended) = api.history.handoff(&id)
+    {
+        return Err(Refusal::NotBriefing(ended.state).into());
+    }
+    handoff_of(reply).map(axum::Json)
+}
+
 fn key_of(headers: &HeaderMap) -> Result<Option<String>, Problem> {
     let Some(value) = headers.get("idempotency-key") else { return Ok(None) };
     let usable = |key: &&str| (1..=KEY).contains(&key.len());

@@ -115,6 +115,7 @@ impl From<Refusal> for Problem {
             Refusal::NoHandoff(_) => (StatusCode::NOT_FOUND, "no_handoff"),
             Refusal::Busy(_) => (StatusCode::CONFLICT, "handoff_running"),
             Refusal::TooLate(_) => (StatusCode::CONFLICT, "too_late"),
+            Refusal::NotBriefing(_) => (StatusCode::CONFLICT, "nothing_to_complete"),
             Refusal::Ending => (StatusCode::CONFLICT, "call_ending"),
             Refusal::NoDestination { .. } => (StatusCode::NOT_FOUND, "no_destination"),
             Refusal::RouteNotAllowed(_) => (StatusCode::FORBIDDEN, "route_not_allowed"),

@@ -1,4 +1,4 @@
-//! A tape as a ladder: three lifelines, an arrow for each message, the telling headers under it.
+//! A tape as a ladder: a lifeline for each party, an arrow for each message, the telling headers under it.
 //!
 //! Pure text: who prints it says how wide the page is and whether it may be coloured. Called by `cli::demo`.
 
@@ -7,7 +7,7 @@ use super::text::Text;
 
 /// Columns before the first lifeline: the time.
 const TIME: usize = 9;
-/// What is left of the agent's lifeline: half its name.
+/// What is left of the last lifeline: half its name.
 const MARGIN: usize = 4;
 /// The narrowest page on which arrows keep their labels.
 const NARROWEST: usize = 64;
@@ -78,98 +78,118 @@ impl Page {
 
     /// The whole ladder, with its heads; each line ends with a line feed.
     pub fn ladder(&self, entries: &[Entry]) -> String {
-        let mut out = self.heads();
+        let drawing = Drawing::new(self, entries);
+        let mut out = drawing.heads();
         for entry in entries {
             let at = entry.at();
             let time = format!("{:>6}.{}", at.as_millis(), at.subsec_micros() / 100 % 10);
             match entry {
-                Entry::Message { party, to_baton, message, again, .. } => {
-                    out += &self.arrow(&time, *party, *to_baton, message, *again);
+                Entry::Message { from, to, message, again, .. } => {
+                    out += &drawing.arrow(&time, *from, *to, message, *again);
                     for remark in remarks(message) {
-                        out += &self.remark(*party, &remark);
+                        out += &drawing.remark(*from, *to, &remark);
                     }
                 }
-                Entry::Note { text, .. } => out += &self.note(&time, text),
+                Entry::Note { text, .. } => out += &drawing.note(&time, text),
             }
         }
         out
     }
+}
 
-    /// Where the three lifelines stand.
-    fn lifelines(&self) -> [usize; 3] {
-        let gap = (self.width - TIME - MARGIN) / 2;
-        [TIME + 1, TIME + 1 + gap, TIME + 1 + 2 * gap]
+/// A page with the lifelines of one tape.
+struct Drawing<'a> {
+    page: &'a Page,
+    /// Who stands there, from left to right, in which column.
+    lifelines: Vec<(Party, usize)>,
+}
+
+impl<'a> Drawing<'a> {
+    /// PBX, Baton and agent always, the desk where it says something.
+    fn new(page: &'a Page, entries: &[Entry]) -> Drawing<'a> {
+        let desk = |entry: &Entry| matches!(entry, Entry::Message { from, to, .. } if [*from, *to].contains(&Party::Desk));
+        let mut parties = vec![Party::Pbx, Party::Baton, Party::Agent];
+        parties.extend(entries.iter().any(desk).then_some(Party::Desk));
+        let gap = (page.width - TIME - MARGIN) / (parties.len() - 1);
+        let columns = (0..).map(|number| TIME + 1 + number * gap);
+        Drawing { page, lifelines: parties.into_iter().zip(columns).collect() }
+    }
+
+    /// The column of that party.
+    fn at(&self, party: Party) -> usize {
+        self.lifelines.iter().find(|(own, _)| *own == party).map_or(TIME + 1, |(_, at)| *at)
+    }
+
+    /// The columns of the first lifeline and of the last.
+    fn ends(&self) -> (usize, usize) {
+        let last = self.lifelines.last().map_or(TIME + 1, |(_, at)| *at);
+        (TIME + 1, last)
     }
 
     fn heads(&self) -> String {
-        let mut line = Line::new(self.width);
+        let mut line = Line::new(self.page.width);
         line.put(TIME - 4, "ms", Ink::Faint);
-        for (at, name) in
-            self.lifelines().into_iter().zip([Party::Pbx.as_str(), "Baton", Party::Agent.as_str()])
-        {
+        for (party, at) in &self.lifelines {
+            let name = party.as_str();
             line.put(at - name.len() / 2, name, Ink::Strong);
         }
-        line.finish(self)
+        line.finish(self.page)
     }
 
     /// A line with nothing but the lifelines.
     fn blank(&self) -> Line {
-        let mut line = Line::new(self.width);
-        for at in self.lifelines() {
-            line.put(at, "│", Ink::Faint);
+        let mut line = Line::new(self.page.width);
+        for (_, at) in &self.lifelines {
+            line.put(*at, "│", Ink::Faint);
         }
         line
     }
 
-    fn arrow(&self, time: &str, party: Party, to_baton: bool, message: &Text, again: bool) -> String {
-        let [pbx, baton, agent] = self.lifelines();
-        let (from, to) = match party {
-            Party::Pbx => (pbx + 1, baton),
-            Party::Agent => (baton + 1, agent),
-        };
-        let rightwards = (party == Party::Pbx) == to_baton;
+    /// It goes through the lifelines between the two; its label stands before the first of them.
+    fn arrow(&self, time: &str, from: Party, to: Party, message: &Text, again: bool) -> String {
+        let (left, right) = (self.at(from).min(self.at(to)), self.at(from).max(self.at(to)));
+        let between = || self.lifelines.iter().map(|(_, at)| *at).filter(|at| (left + 1..right).contains(at));
         let ink = ink_of(message);
         let again = if again { " (again)" } else { "" };
-        let room = to - from - 5;
+        let room = between().next().unwrap_or(right) - left - 6;
         let [long, short] = labels(message).map(|label| format!(" {label}{again} "));
         let label = if long.chars().count() <= room { long } else { shorten(&short, room) };
         let mut line = self.blank();
         line.put(0, time, Ink::Faint);
-        line.put(from, &"─".repeat(to - from), ink);
-        if rightwards {
-            line.put(to - 1, "▶", ink);
-        } else {
-            line.put(from, "◀", ink);
+        line.put(left + 1, &"─".repeat(right - left - 1), ink);
+        for at in between() {
+            line.put(at, "┼", ink);
         }
-        line.put(from + 3, &label, ink);
-        line.finish(self)
+        if self.at(from) < self.at(to) {
+            line.put(right - 1, "▶", ink);
+        } else {
+            line.put(left + 1, "◀", ink);
+        }
+        line.put(left + 4, &label, ink);
+        line.finish(self.page)
     }
 
-    /// A header, beginning under its arrow. One that is too long leans over the lifeline in the middle.
-    fn remark(&self, party: Party, text: &str) -> String {
-        let [pbx, baton, agent] = self.lifelines();
-        let length = text.chars().count();
-        let (at, end) = match party {
-            Party::Pbx => (pbx + 4, agent - 1),
-            Party::Agent if length <= agent - baton - 5 => (baton + 4, agent - 1),
-            Party::Agent => ((agent - 1).saturating_sub(length).max(pbx + 4), agent - 1),
-        };
+    /// A header, beginning under its arrow. One that is too long there leans over the lifelines to the left.
+    fn remark(&self, from: Party, to: Party, text: &str) -> String {
+        let (first, last) = self.ends();
+        let (at, end) = (self.at(from).min(self.at(to)) + 4, last - 1);
+        let at = at.min(end.saturating_sub(text.chars().count())).max(first + 4);
         let mut line = self.blank();
         line.put(at, &shorten(text, end - at), Ink::Remark);
-        line.finish(self)
+        line.finish(self.page)
     }
 
     fn note(&self, time: &str, text: &str) -> String {
-        let [pbx, _, agent] = self.lifelines();
+        let (first, last) = self.ends();
         let mut out = String::new();
-        for (number, part) in wrap(text, agent - pbx - 6).iter().enumerate() {
+        for (number, part) in wrap(text, last - first - 6).iter().enumerate() {
             let mut line = self.blank();
             if number == 0 {
                 line.put(0, time, Ink::Faint);
-                line.put(pbx + 2, "◆", Ink::Strong);
+                line.put(first + 2, "◆", Ink::Strong);
             }
-            line.put(pbx + 4, part, Ink::Strong);
-            out += &line.finish(self);
+            line.put(first + 4, part, Ink::Strong);
+            out += &line.finish(self.page);
         }
         out
     }
@@ -224,14 +244,15 @@ fn labels(message: &Text) -> [String; 2] {
     }
 }
 
-/// The headers of a request that tell something to a person: where to, why, and what the table added.
+/// The headers of a request that tell something to a person: where to, why, and what the table added; whose media it
+/// brings, where it changes that in a call that stands.
 fn remarks(message: &Text) -> Vec<String> {
     if message.status().is_some() {
         return Vec::new();
     }
     let telling = |name: &str| {
         let name = name.to_ascii_lowercase();
-        name.starts_with("x-") || ["refer-to", "reason", "user-to-user"].contains(&name.as_str())
+        name.starts_with("x-") || ["refer-to", "replaces", "reason", "user-to-user"].contains(&name.as_str())
     };
     let mut all: Vec<String> = message
         .headers
@@ -239,8 +260,14 @@ fn remarks(message: &Text) -> Vec<String> {
         .filter(|(name, _)| telling(name))
         .map(|(name, value)| format!("{name}: {value}"))
         .collect();
-    if message.method() == "INFO" {
-        all.extend(message.body.lines().next().map(str::to_owned));
+    match message.method() {
+        "INFO" => all.extend(message.body.lines().next().map(str::to_owned)),
+        // The peers write their names there.
+        "INVITE" if message.tag("To").is_some() => {
+            let name = message.body.lines().find_map(|line| line.strip_prefix("s="));
+            all.extend(name.map(|name| format!("SDP of the {name}")));
+        }
+        _ => {}
     }
     all
 }
@@ -284,8 +311,8 @@ mod tests {
     use super::*;
     use std::time::Duration;
 
-    fn message(party: Party, to_baton: bool, message: Text) -> Entry {
-        Entry::Message { at: Duration::from_micros(12_345), party, to_baton, message, again: false }
+    fn message(from: Party, to: Party, message: Text) -> Entry {
+        Entry::Message { at: Duration::from_micros(12_345), from, to, message, again: false }
     }
 
     fn tape() -> Vec<Entry> {
@@ -298,9 +325,9 @@ mod tests {
             Text::new("NOTIFY sip:agent@127.0.0.1 SIP/2.0").with_body("message/sipfrag", "SIP/2.0 200 OK");
         vec![
             Entry::Note { at: Duration::from_millis(3), text: "POST /v1/calls/c1/handoff".to_owned() },
-            message(Party::Pbx, false, refer),
-            message(Party::Pbx, true, refused),
-            message(Party::Agent, false, notify),
+            message(Party::Baton, Party::Pbx, refer),
+            message(Party::Pbx, Party::Baton, refused),
+            message(Party::Baton, Party::Agent, notify),
         ]
     }
 
@@ -321,6 +348,28 @@ mod tests {
     }
 
     #[test]
+    fn an_arrow_goes_through_the_lifelines_between_its_ends() {
+        let reinvite = Text::new("INVITE sip:pbx@127.0.0.1 SIP/2.0")
+            .with("To", "<sip:pbx@127.0.0.1>;tag=a")
+            .with_body("application/sdp", "v=0\r\ns=desk\r\n");
+        let invite = Text::new("INVITE sip:desk@127.0.0.1 SIP/2.0").with("Replaces", "a;to-tag=b;from-tag=c");
+        let answer = Text::new("SIP/2.0 200 OK").with("CSeq", "1 INVITE");
+        let drawn = Page::new(64, false).ladder(&[
+            message(Party::Pbx, Party::Desk, invite),
+            message(Party::Desk, Party::Baton, answer),
+            message(Party::Baton, Party::Pbx, reinvite),
+        ]);
+        let expected = "     ms  PBX             Baton            agent            desk
+    12.3  │─── INVITE ─────┼────────────────┼───────────────▶│
+          │   Replaces: a;to-tag=b;from-tag=c                │
+    12.3  │                │◀── 200 OK ─────┼────────────────│
+    12.3  │◀── INVITE ─────│                │                │
+          │   SDP of the desk               │                │
+";
+        assert!(drawn == expected, "{drawn}");
+    }
+
+    #[test]
     fn no_line_is_wider_than_the_page() {
         for width in [10, 64, 80, 110, 400] {
             let page = Page::new(width, false);
@@ -335,7 +384,9 @@ mod tests {
         assert!(!Page::new(80, false).ladder(&tape()).contains('\u{1b}'));
         assert!(Page::new(80, true).ladder(&tape()).contains("\u{1b}[31m"));
         let hostile = Text::new("BYE sip:a SIP/2.0").with("X-Evil", "\u{1b}[2J");
-        assert!(!Page::new(80, false).ladder(&[message(Party::Pbx, true, hostile)]).contains('\u{1b}'));
+        assert!(
+            !Page::new(80, false).ladder(&[message(Party::Pbx, Party::Baton, hostile)]).contains('\u{1b}')
+        );
     }
 
     #[test]

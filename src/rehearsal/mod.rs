@@ -1,20 +1,25 @@
-//! Scripted peers on loopback sockets: a PBX that calls and carries out (or refuses) a REFER, and a voice agent.
+//! Scripted peers on loopback sockets: a PBX that calls and carries out (or refuses) a REFER, a voice agent,
+//! and the phone on a desk to which callers are moved.
 //!
 //! They let a person see Baton work without a PBX, an agent or a configuration. They are no user agents for production
 //! and import nothing of the engine's SIP code, so that what they judge was not judged by its own author. Called by
 //! `cli::demo`.
 
+mod fault;
 mod ladder;
 mod peer;
 mod play;
+pub mod render;
 mod scenes;
+mod scripts;
 mod stage;
 mod tape;
 mod text;
 
+pub use fault::{Fault, Received};
 pub use ladder::{Ink, Page};
-pub use peer::{Fault, Peer, Received};
+pub use peer::Peer;
 pub use play::{Played, play};
-pub use scenes::{Scene, TABLE};
+pub use scenes::Scene;
 pub use tape::{Entry, Party, Tape};
 pub use text::Text;

@@ -1,7 +1,8 @@
 //! Plays the scenes one after the other on one stage.
 
-use super::peer::{Fault, Peer};
-use super::scenes::Scene;
+use super::fault::Fault;
+use super::peer::Peer;
+use super::scenes::{Cast, Scene};
 use super::stage::Stage;
 use super::tape::{Entry, Party, Tape};
 use crate::call::record::HandoffView;
@@ -29,15 +30,20 @@ pub struct Played {
 /// [`Fault`] if the stage cannot be set up. A fault in a scene is in its [`Played::outcome`].
 pub async fn play(mut show: impl FnMut(Played)) -> Result<(), Fault> {
     let tape = Tape::default();
-    let mut pbx = Peer::bind(Party::Pbx, tape.clone()).await?;
-    let mut agent = Peer::bind(Party::Agent, tape.clone()).await?;
-    let stage = Stage::open(pbx.address(), agent.address(), tape.clone())?;
-    pbx.meet(stage.sip);
-    agent.meet(stage.sip);
+    let mut cast = Cast {
+        pbx: Peer::bind(Party::Pbx, tape.clone()).await?,
+        agent: Peer::bind(Party::Agent, tape.clone()).await?,
+        desk: Peer::bind(Party::Desk, tape.clone()).await?,
+    };
+    let stage = Stage::open(&cast, tape.clone())?;
+    tape.knows(Party::Baton, stage.sip);
+    for peer in [&mut cast.pbx, &mut cast.agent, &mut cast.desk] {
+        peer.meet(stage.sip);
+    }
     for scene in Scene::ALL {
         stage.begin();
         tape.take();
-        let over = timeout(SCENE, scene.play(&stage, &mut pbx, &mut agent)).await;
+        let over = timeout(SCENE, scene.play(&stage, &mut cast)).await;
         let outcome = over.unwrap_or_else(|_| {
             Err(Fault::Verdict(format!("the scene was not over after {} s", SCENE.as_secs())))
         });

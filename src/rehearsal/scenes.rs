@@ -1,27 +1,26 @@
-//! The four scenes of `baton demo`: what the PBX and the agent do, and what each must see of Baton.
+//! The scenes of `baton demo`: what each shows, who plays in it, and how its handoff must end.
 //!
-//! A scene is played by two scripts at the same time and judged by them; what happened is on the tape. Called by
-//! [`super::play`].
+//! A scene is played by two or three scripts at the same time and judged by them; what happened is on the tape. Called
+//! by [`super::play`].
 
-use super::peer::{Fault, Peer, Received};
+use super::fault::Fault;
+use super::peer::Peer;
+use super::scripts::{
+    asks_by_api, asks_by_bye, asks_by_refer, gets_back, is_joined, is_taken_over, keeps_the_caller, refuses,
+    refuses_and_is_joined, takes, takes_over, talks,
+};
 use super::stage::Stage;
-use crate::call::command::HandoffRequest;
 use crate::call::record::{HandoffState, HandoffView, Proof};
-use std::collections::BTreeMap;
-use std::time::Duration;
+use std::net::SocketAddr;
 use tokio::sync::oneshot;
-use tokio::time::sleep;
 use tokio::try_join;
 
-/// The number that the caller dials.
-pub(super) const CALLED: &str = "+14155550100";
-/// How long a party rings: people read the ladder, and with no pause at all everything happens at once.
-const RINGS: Duration = Duration::from_millis(25);
-/// The caller.
-const CALLER: &str = "+14155550142";
+/// The destinations of the demo, in the form of `config/destinations.toml`, with a desk that listens there.
+pub(super) fn table(desk: SocketAddr) -> String {
+    TABLE.replace("DESK", &desk.to_string())
+}
 
-/// The destinations of the demo, in the form of `config/destinations.toml`.
-pub const TABLE: &str = r#"default = "front-desk"
+const TABLE: &str = r#"default = "front-desk"
 
 [destination.front-desk]
 name        = "Front desk"
@@ -33,6 +32,30 @@ X-Account   = "$account_id"
 X-Why       = "$reason"
 X-Language  = "${language:-en}"
 
+[destination.billing]
+name        = "Billing"
+description = "When the caller asks about an invoice"
+method      = "invite"
+route       = "sip:billing@DESK"
+[destination.billing.headers]
+X-Account   = "$account_id"
+
+[destination.support]
+name        = "Support"
+description = "When something does not work"
+route       = "sip:support@DESK"
+on_failure  = { refused = ["invite"], default = ["agent"] }
+[destination.support.headers]
+X-Account   = "$account_id"
+
+[destination.manager]
+name        = "Manager"
+description = "When the caller asks for one"
+method      = "attended"
+route       = "sip:manager@DESK"
+[destination.manager.headers]
+X-Account   = "$account_id"
+
 [destination.main-menu]
 name        = "Main menu of the PBX"
 description = "When the caller wants something that the PBX does by itself"
@@ -42,6 +65,16 @@ X-Account   = "$account_id"
 X-Next      = "main-menu"
 "#;
 
+/// Who plays.
+pub(super) struct Cast {
+    /// It calls.
+    pub(super) pbx: Peer,
+    /// It is called first.
+    pub(super) agent: Peer,
+    /// Where the caller is moved to.
+    pub(super) desk: Peer,
+}
+
 /// Which scene.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Scene {
@@ -49,6 +82,12 @@ pub enum Scene {
     Refer,
     /// A REFER that the PBX refuses.
     Refused,
+    /// Baton calls the destination itself and joins it with the caller.
+    Bridge,
+    /// A REFER that the PBX refuses, and the next step of the ladder.
+    Ladder,
+    /// The destination is called first, and the PBX takes its call over.
+    Attended,
     /// The agent decides by a REFER of its own.
     AgentRefer,
     /// The agent decides by BYE, and the call goes back to the PBX.
@@ -57,13 +96,24 @@ pub enum Scene {
 
 impl Scene {
     /// All, in the order in which they are played.
-    pub const ALL: [Scene; 4] = [Scene::Refer, Scene::Refused, Scene::AgentRefer, Scene::HandBack];
+    pub const ALL: [Scene; 7] = [
+        Scene::Refer,
+        Scene::Refused,
+        Scene::Bridge,
+        Scene::Ladder,
+        Scene::Attended,
+        Scene::AgentRefer,
+        Scene::HandBack,
+    ];
 
     /// One line over the ladder.
     pub fn title(self) -> &'static str {
         match self {
             Scene::Refer => "Your application decides, and the PBX takes the caller",
             Scene::Refused => "The PBX refuses, and the caller stays with the agent",
+            Scene::Bridge => "Baton calls the desk itself, and joins it with the caller",
+            Scene::Ladder => "The PBX refuses, and the ladder's next step reaches the desk",
+            Scene::Attended => "The desk answers first, then the PBX takes its call over",
             Scene::AgentRefer => "The agent decides by SIP, and is told what really happened",
             Scene::HandBack => "The agent hangs up with a destination, and the PBX gets its call back",
         }
@@ -80,6 +130,19 @@ impl Scene {
                 "403 moves nobody. The agent's leg was never touched, so the digit that the caller presses next still \
                  reaches it."
             }
+            Scene::Bridge => {
+                "method = \"invite\". The caller stays with the agent while the desk rings. Once it has answered, the \
+                 caller gets its media by a re-INVITE, and the agent is let go: no REFER, nothing to be trusted."
+            }
+            Scene::Ladder => {
+                "on_failure = { refused = [\"invite\"] }. The same destination by another method: a PBX that \
+                 forbids REFER costs the caller nothing."
+            }
+            Scene::Attended => {
+                "method = \"attended\". Baton has the desk on the line before it asks for the transfer, so nobody is \
+                 sent to a phone that does not answer. The PBX calls the desk past Baton with Replaces, the \
+                 desk's BYE proves that it has taken the caller, and Baton leaves the path."
+            }
             Scene::AgentRefer => {
                 "An in-dialog REFER to sip:front-desk@baton names the destination. Progress and the final status of \
                  the PBX come back to the agent as NOTIFYs."
@@ -95,6 +158,7 @@ impl Scene {
     pub fn expected(self) -> (HandoffState, Option<Proof>) {
         match self {
             Scene::Refer | Scene::AgentRefer => (HandoffState::Succeeded, Some(Proof::Reported)),
+            Scene::Bridge | Scene::Ladder | Scene::Attended => (HandoffState::Succeeded, Some(Proof::Proven)),
             Scene::Refused => (HandoffState::Returned, None),
             Scene::HandBack => (HandoffState::HandedBack, Some(Proof::Accepted)),
         }
@@ -104,22 +168,35 @@ impl Scene {
     ///
     /// # Errors
     /// [`Fault`] as soon as anything differs from the script.
-    pub(super) async fn play(
-        self,
-        stage: &Stage,
-        pbx: &mut Peer,
-        agent: &mut Peer,
-    ) -> Result<HandoffView, Fault> {
-        let (stands, standing) = oneshot::channel();
+    pub(super) async fn play(self, stage: &Stage, cast: &mut Cast) -> Result<HandoffView, Fault> {
+        let Cast { pbx, agent, desk } = cast;
+        let (tells, waits) = oneshot::channel();
         match self {
-            Scene::Refer => try_join!(takes(pbx, stands), asks_by_api(stage, agent, standing))?,
-            Scene::Refused => try_join!(refuses(pbx, stands), keeps_the_caller(stage, agent, standing))?,
-            Scene::AgentRefer => try_join!(takes(pbx, stands), asks_by_refer(stage, agent, standing))?,
-            Scene::HandBack => try_join!(gets_back(pbx, stands), asks_by_bye(stage, agent, standing))?,
-        };
+            Scene::Refer => {
+                try_join!(takes(pbx, tells), asks_by_api(stage, agent, "front-desk", waits)).map(drop)
+            }
+            Scene::Refused => try_join!(refuses(pbx, tells), keeps_the_caller(stage, agent, waits)).map(drop),
+            Scene::Bridge => {
+                let agent = asks_by_api(stage, agent, "billing", waits);
+                try_join!(is_joined(pbx, tells), agent, talks(stage, desk)).map(drop)
+            }
+            Scene::Ladder => {
+                let agent = asks_by_api(stage, agent, "support", waits);
+                try_join!(refuses_and_is_joined(pbx, tells), agent, talks(stage, desk)).map(drop)
+            }
+            Scene::Attended => {
+                let (left, taken) = oneshot::channel();
+                let pbx = takes_over(pbx, desk.address(), tells, taken);
+                let agent = asks_by_api(stage, agent, "manager", waits);
+                try_join!(pbx, agent, is_taken_over(desk, left)).map(drop)
+            }
+            Scene::AgentRefer => try_join!(takes(pbx, tells), asks_by_refer(stage, agent, waits)).map(drop),
+            Scene::HandBack => try_join!(gets_back(pbx, tells), asks_by_bye(stage, agent, waits)).map(drop),
+        }?;
         let ended = stage.last_handoff().await?;
-        pbx.quiet()?;
-        agent.quiet()?;
+        for peer in [pbx, agent, desk] {
+            peer.quiet()?;
+        }
         let (state, proof) = self.expected();
         if (ended.state, ended.proof) == (state, proof) {
             return Ok(ended);
@@ -133,135 +210,4 @@ impl Scene {
             words(ended.proof)
         )))
     }
-}
-
-/// Told when the call stands on the PBX's side.
-type Stands = oneshot::Sender<()>;
-/// Waits for that.
-type Standing = oneshot::Receiver<()>;
-
-// -- the PBX
-
-async fn dials(pbx: &mut Peer, stands: Stands) -> Result<(), Fault> {
-    let caller = format!("\"Dana Reyes\" <sip:{CALLER}@{}>", pbx.address());
-    let answer = pbx.call(CALLED, &caller, &[("X-Tier", "gold")]).await?;
-    answer.body_has("m=audio")?;
-    // The agent's script may have failed already; its fault is the one to be told.
-    let _ = stands.send(());
-    Ok(())
-}
-
-/// The REFER that the table and the decision make.
-async fn referred(pbx: &mut Peer) -> Result<Received, Fault> {
-    let refer = pbx.request("REFER").await?;
-    refer
-        .says("Refer-To", "<sip:+14155550123@127.0.0.1>")?
-        .says("X-Caller-ID", CALLER)?
-        .says("X-Account", "4711")?
-        .says("X-Why", "billing question")?
-        .says("X-Language", "en")?;
-    Ok(refer)
-}
-
-async fn takes(pbx: &mut Peer, stands: Stands) -> Result<(), Fault> {
-    dials(pbx, stands).await?;
-    let refer = referred(pbx).await?;
-    pbx.reply(&refer, 202, "Accepted").await?;
-    pbx.notify(&refer, 180, "Ringing").await?;
-    sleep(RINGS).await;
-    pbx.notify(&refer, 200, "OK").await?;
-    pbx.bye_comes().await.map(drop)
-}
-
-async fn refuses(pbx: &mut Peer, stands: Stands) -> Result<(), Fault> {
-    dials(pbx, stands).await?;
-    let refer = referred(pbx).await?;
-    pbx.reply(&refer, 403, "Forbidden").await?;
-    let digit = Some(("application/dtmf-relay", "Signal=5\r\nDuration=160\r\n"));
-    pbx.ask("INFO", &[], digit, 200).await?;
-    pbx.bye_comes().await.map(drop)
-}
-
-async fn gets_back(pbx: &mut Peer, stands: Stands) -> Result<(), Fault> {
-    dials(pbx, stands).await?;
-    let bye = pbx.bye_comes().await?;
-    bye.says("X-Account", "4711")?
-        .says("X-Next", "main-menu")?
-        .says("Reason", "SIP;cause=200;text=\"Handoff\"")?
-        .lacks("X-Handoff")
-        .map(drop)
-}
-
-// -- the agent
-
-/// Takes the call; gives Baton's id of it.
-async fn picks_up(stage: &Stage, agent: &mut Peer, standing: Standing) -> Result<String, Fault> {
-    let invite = agent.ring().await?;
-    invite.says("X-Tier", "gold")?.says("Max-Forwards", "69")?;
-    let call = invite.text.header("X-Baton-Call-ID").unwrap_or_default().to_owned();
-    sleep(RINGS).await;
-    agent.answer(&invite).await?;
-    // If the PBX's script is gone, its fault ends this one too.
-    let _ = standing.await;
-    stage.talking(&call).await?;
-    Ok(call)
-}
-
-fn billing_question() -> HandoffRequest {
-    HandoffRequest {
-        destination: Some("front-desk".to_owned()),
-        reason: Some("billing question".to_owned()),
-        variables: BTreeMap::from([("account_id".to_owned(), "4711".to_owned())]),
-        ..HandoffRequest::default()
-    }
-}
-
-async fn asks_by_api(stage: &Stage, agent: &mut Peer, standing: Standing) -> Result<(), Fault> {
-    let call = picks_up(stage, agent, standing).await?;
-    stage.decide(&call, billing_question()).await?;
-    agent.bye_comes().await.map(drop)
-}
-
-async fn keeps_the_caller(stage: &Stage, agent: &mut Peer, standing: Standing) -> Result<(), Fault> {
-    let call = picks_up(stage, agent, standing).await?;
-    stage.decide(&call, billing_question()).await?;
-    let info = agent.request("INFO").await?;
-    info.body_has("Signal=5")?;
-    agent.reply(&info, 200, "OK").await?;
-    stage.handoff_over().await?;
-    // The conversation goes on until one of them says goodbye; here it is the agent.
-    agent.ask("BYE", &[], None, 200).await.map(drop)
-}
-
-async fn asks_by_refer(stage: &Stage, agent: &mut Peer, standing: Standing) -> Result<(), Fault> {
-    picks_up(stage, agent, standing).await?;
-    let headers = [
-        ("Refer-To", "<sip:front-desk@baton>"),
-        ("X-Account-ID", "4711"),
-        ("X-Handoff-Reason", "billing question"),
-    ];
-    agent.ask("REFER", &headers, None, 202).await?;
-    let mut told = Vec::new();
-    loop {
-        let notify = agent.request("NOTIFY").await?;
-        agent.reply(&notify, 200, "OK").await?;
-        told.push(notify.text.body.split_whitespace().nth(1).unwrap_or_default().to_owned());
-        let state = notify.text.header("Subscription-State").unwrap_or_default();
-        if state.starts_with("terminated") {
-            break;
-        }
-    }
-    if told.first().map(String::as_str) != Some("100") || told.last().map(String::as_str) != Some("200") {
-        let told = told.join(", ");
-        return Err(Fault::Verdict(format!(
-            "the agent should be told 100 first and 200 last, but heard {told}"
-        )));
-    }
-    agent.bye_comes().await.map(drop)
-}
-
-async fn asks_by_bye(stage: &Stage, agent: &mut Peer, standing: Standing) -> Result<(), Fault> {
-    picks_up(stage, agent, standing).await?;
-    let headers = [("X-Handoff", "main-menu"), ("X-Account-ID", "4711")];
-    agent.ask("BYE", &headers, None, 200).await.map(drop)
 }

@@ -3,8 +3,9 @@
 //! Nothing of it is a stand-in: the same shard, sockets, commands and events as in the daemon; what is missing is the
 //! configuration file and the HTTP server. Called by [`super::play`].
 
-use super::peer::Fault;
-use super::scenes::{CALLED, TABLE};
+use super::fault::Fault;
+use super::scenes::{Cast, table as destinations};
+use super::scripts::CALLED;
 use super::tape::Tape;
 use crate::call::command::{Command, HandoffRequest, Reply};
 use crate::call::engine::{Engine, Settings};
@@ -63,18 +64,18 @@ pub(super) struct Stage {
 }
 
 impl Stage {
-    /// Brings the engine up between these two peers. Must be called inside a tokio runtime, which serves what the
+    /// Brings the engine up between these peers. Must be called inside a tokio runtime, which serves what the
     /// network layer does beside the shard.
     ///
     /// # Errors
     /// [`Fault`] if a socket or a thread cannot be had, or the built-in table is refused.
-    pub(super) fn open(pbx: SocketAddr, agent: SocketAddr, tape: Tape) -> Result<Stage, Fault> {
+    pub(super) fn open(cast: &Cast, tape: Tape) -> Result<Stage, Fault> {
         let listen =
             Listen { transport: Transport::Udp, address: (Ipv4Addr::LOCALHOST, 0).into(), advertised: None };
         let bound = bind(&[listen]).map_err(|error| Fault::Verdict(error.to_string()))?;
         let sip = bound.listeners.first().map(|listener| listener.local);
         let sip = sip.ok_or_else(|| Fault::Verdict("no socket was bound".to_owned()))?;
-        let tables = Arc::new(tables(pbx, agent)?);
+        let tables = Arc::new(tables(cast)?);
         let key = SlotKey(random()?);
         let shards = Shards::new(1, key, Arc::default());
         let news = Arc::new(News::default());
@@ -232,7 +233,7 @@ fn start(
             listeners: bound.listeners.clone(),
             credentials: Vec::new(),
             seed: Seed(random()?),
-            product: concat!("baton/", env!("CARGO_PKG_VERSION")).into(),
+            product: sip::PRODUCT.into(),
         },
         slot_key: key,
         max_calls: 10,
@@ -272,7 +273,8 @@ impl Secrets for NoSecrets {
 }
 
 /// The configuration and the table of the demo, read as `baton check` reads files.
-fn tables(pbx: SocketAddr, agent: SocketAddr) -> Result<Tables, Fault> {
+fn tables(cast: &Cast) -> Result<Tables, Fault> {
+    let (pbx, agent, desk) = (cast.pbx.address(), cast.agent.address(), cast.desk.address());
     let text = format!(
         "[trunk.pbx]\naddress = \"sip:{pbx}\"\n[agent.booking]\naddress = \"sip:booking@{agent}\"\n\
          numbers = [\"{CALLED}\"]\n[environment.production]\ntable = \"destinations.toml\"\n"
@@ -284,7 +286,8 @@ fn tables(pbx: SocketAddr, agent: SocketAddr) -> Result<Tables, Fault> {
     let parties = Parties::read(&mut top, &mut report, &NoSecrets, Path::new(""));
     top.finish(&mut report);
     let environment = Arc::from("production");
-    let (table, told) = table::read(&Source::new("the demo's table", TABLE), &environment, None);
+    let (table, told) =
+        table::read(&Source::new("the demo's table", &destinations(desk)), &environment, None);
     let told: Vec<String> = report.finish().iter().chain(&told).map(ToString::to_string).collect();
     match table {
         Some(table) if told.is_empty() => Ok(Tables {

@@ -4,16 +4,21 @@
 //! [`super::peer`], read by whoever shows a scene.
 
 use super::text::Text;
+use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-/// Who a rehearsal peer plays. Baton stands between the two.
+/// Who speaks. All but Baton are played by a rehearsal peer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Party {
     /// The PBX that calls, and that carries out a REFER.
     Pbx,
+    /// The engine.
+    Baton,
     /// The voice agent.
     Agent,
+    /// The phone of the person to whom a caller is moved.
+    Desk,
 }
 
 impl Party {
@@ -21,7 +26,9 @@ impl Party {
     pub fn as_str(self) -> &'static str {
         match self {
             Party::Pbx => "PBX",
+            Party::Baton => "Baton",
             Party::Agent => "agent",
+            Party::Desk => "desk",
         }
     }
 }
@@ -29,14 +36,14 @@ impl Party {
 /// One message, or one thing that happened beside the wire.
 #[derive(Clone, Debug)]
 pub enum Entry {
-    /// Between a peer and Baton.
+    /// From one party to another.
     Message {
         /// Since the tape began.
         at: Duration,
-        /// Which peer.
-        party: Party,
-        /// Whether Baton received it (else Baton sent it).
-        to_baton: bool,
+        /// Who sent it.
+        from: Party,
+        /// Who receives it.
+        to: Party,
         /// As it was on the wire.
         message: Text,
         /// The same message as before: a retransmission (RFC 3261 §17).
@@ -68,24 +75,52 @@ pub struct Tape(Arc<Mutex<Reel>>);
 struct Reel {
     began: Instant,
     entries: Vec<Entry>,
+    /// Where each party listens.
+    parties: Vec<(SocketAddr, Party)>,
+}
+
+impl Reel {
+    fn party(&self, address: SocketAddr) -> Option<Party> {
+        self.parties.iter().find(|(known, _)| *known == address).map(|(_, party)| *party)
+    }
+
+    fn write(&mut self, from: Party, to: Party, message: &Text) {
+        let at = self.began.elapsed();
+        let again = self.entries.iter().any(|entry| {
+            matches!(entry, Entry::Message { from: f, to: t, message: m, .. }
+                if *f == from && *t == to && m == message)
+        });
+        self.entries.push(Entry::Message { at, from, to, message: message.clone(), again });
+    }
 }
 
 impl Default for Tape {
     fn default() -> Self {
-        Tape(Arc::new(Mutex::new(Reel { began: Instant::now(), entries: Vec::new() })))
+        let reel = Reel { began: Instant::now(), entries: Vec::new(), parties: Vec::new() };
+        Tape(Arc::new(Mutex::new(reel)))
     }
 }
 
 impl Tape {
-    /// A message has just passed.
-    pub fn message(&self, party: Party, to_baton: bool, message: &Text) {
+    /// That party listens there.
+    pub fn knows(&self, party: Party, address: SocketAddr) {
+        self.lock().parties.push((address, party));
+    }
+
+    /// A peer sends a message. To nobody that the tape knows: it is not written.
+    pub fn sent(&self, from: Party, to: SocketAddr, message: &Text) {
         let mut reel = self.lock();
-        let at = reel.began.elapsed();
-        let again = reel.entries.iter().any(|entry| {
-            matches!(entry, Entry::Message { party: p, to_baton: d, message: m, .. }
-                if *p == party && *d == to_baton && m == message)
-        });
-        reel.entries.push(Entry::Message { at, party, to_baton, message: message.clone(), again });
+        if let Some(to) = reel.party(to) {
+            reel.write(from, to, message);
+        }
+    }
+
+    /// A peer has received a message. Only what Baton sent is written: every other sender wrote it already.
+    pub fn received(&self, by: Party, source: SocketAddr, message: &Text) {
+        let mut reel = self.lock();
+        if reel.party(source) == Some(Party::Baton) {
+            reel.write(Party::Baton, by, message);
+        }
     }
 
     /// Something has just happened beside the wire.

@@ -112,7 +112,9 @@ impl Shards {
             | Command::HangUp { call }
             | Command::SetVariables { call, .. }
             | Command::ShowCall { call } => call,
-            Command::CancelHandoff { handoff } | Command::ShowHandoff { handoff } => handoff,
+            Command::CancelHandoff { handoff }
+            | Command::CompleteHandoff { handoff }
+            | Command::ShowHandoff { handoff } => handoff,
             Command::List { .. } | Command::Count => return self.ask(0, command).await,
         };
         let shard = self.owner(id.as_bytes());

@@ -23,6 +23,11 @@ pub struct News {
 pub struct NotifyId(pub(crate) u32);
 
 impl News {
+    /// Whether it tells a final 2xx.
+    pub(crate) fn is_success(self) -> bool {
+        self.status.is_some_and(|status| (200..300).contains(&status))
+    }
+
     /// Reads a NOTIFY.
     pub(crate) fn of(message: &Message<'_>) -> News {
         let is_sipfrag = message.content_type().is_none_or(sipfrag::is_sipfrag);

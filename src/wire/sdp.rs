@@ -183,6 +183,11 @@ impl<'a> Media<'a> {
     }
 }
 
+/// Whether anything can be sent or received by it: a stream whose port is not 0.
+pub fn has_stream(sdp: &[u8]) -> bool {
+    media(sdp).any(|media| media.port() != b"0")
+}
+
 /// What a party needs to know to send to another, beside address and port. The DTLS role is told by each answer anew.
 fn is_key(line: &[u8]) -> bool {
     [&b"a=fingerprint:"[..], b"a=crypto:", b"a=ice-ufrag:", b"a=ice-pwd:", b"a=candidate:"]
@@ -284,6 +289,14 @@ mod tests {
         let expected =
             "v=0\r\no=a 1 1 IN IP4 h\r\ns=-\r\nt=0 0\r\nm=audio 0 RTP/AVP 0 8\r\nm=video 0 RTP/AVP 9\r\n";
         assert_eq!(String::from_utf8(declined(offer)).unwrap(), expected);
+    }
+
+    #[test]
+    fn a_stream_has_a_port() {
+        assert!(has_stream(PHONE.as_bytes()));
+        for sdp in ["", "v=0\r\n", "m=audio", "m=audio 0 RTP/AVP 0\r\nm=video 0 RTP/AVP 31\r\n"] {
+            assert!(!has_stream(sdp.as_bytes()), "{sdp}");
+        }
     }
 
     #[test]

@@ -211,6 +211,46 @@ fn a_key_makes_one_handoff_of_many_requests() {
 }
 
 #[test]
+fn a_briefing_is_completed_by_http() {
+    let (house, talk) = talk("brief-1");
+    let desk = Phone::new();
+    let table = format!(
+        "default = \"desk\"\n[destination.desk]\nmethod = \"attended\"\nbrief = true\nroute = \"sip:desk@{}\"\n",
+        desk.at
+    );
+    std::fs::write(house.path("destinations.toml"), table).unwrap();
+    house.await_line("config.reloaded");
+    let handoff = house.ask("POST", &format!("/v1/calls/{}/handoff", talk.call), "{}");
+    assert_eq!(handoff.status, 202, "{}", handoff.body);
+    let id = handoff.json()["id"].as_str().unwrap().to_owned();
+    let path = format!("/v1/handoffs/{id}/complete");
+    let invite = desk.receive("INVITE ");
+    desk.send(&desk.answer(&invite, "180 Ringing"));
+    house.ask("POST", &path, "").problem(409, "nothing_to_complete");
+    house.ask("POST", "/v1/handoffs/none/complete", "").problem(404, "no_handoff");
+
+    // The desk answers: agent and desk talk, the caller is held, and nobody is moved until somebody says so.
+    desk.send(&desk.answer(&invite, "200 OK"));
+    desk.receive("ACK ");
+    let hold = talk.caller.receive("INVITE ");
+    assert!(hold.contains("a=inactive"), "{hold}");
+    talk.caller.send(&talk.caller.answer(&hold, "200 OK"));
+    talk.caller.receive("ACK ");
+    let answer = house.ask("POST", &path, "");
+    assert_eq!((answer.status, &answer.json()["id"]), (200, &json!(id)), "{}", answer.body);
+    let refer = talk.caller.receive("REFER ");
+    assert!(header(&refer, "Refer-To").contains("?Replaces="), "{refer}");
+    talk.report(&refer, "200 OK");
+    talk.end();
+    let bye = desk.receive("BYE ");
+    desk.send(&desk.answer(&bye, "200 OK"));
+    house.await_line("handoff.ended");
+    assert_eq!(house.get(&format!("/v1/handoffs/{id}"))["state"], "succeeded");
+    house.ask("POST", &path, "").problem(409, "nothing_to_complete");
+    house.await_metric("baton_calls", 0);
+}
+
+#[test]
 fn the_table_can_be_read() {
     let house = House::open(Plan::default());
     let list = house.get("/v1/environments/production/destinations");

@@ -106,7 +106,7 @@ fn the_agent_leaves_a_word_with_its_bye() {
 #[test]
 fn the_agent_redirects_and_the_desk_answers() {
     let house = House::open();
-    let agent = house.agent("agent_redirects").start();
+    let agent = house.agent("callee_redirects").key("elsewhere", "front-desk@baton").start();
     let desk = house.desk("callee_answers").start();
     let caller = house.caller("caller_hangs_up").start();
     caller.finish();
@@ -167,7 +167,7 @@ fn agent_and_fallback_are_busy_and_so_hears_the_caller() {
     let house = House::open();
     let agent = house.agent("callee_refuses").status("486 Busy Here").start();
     let desk = house.desk("callee_refuses").status("486 Busy Here").start();
-    house.caller("caller_meets_busy").start().finish();
+    house.caller("caller_is_refused").status("486").start().finish();
     agent.finish();
     desk.finish();
     house.close();

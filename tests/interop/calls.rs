@@ -111,7 +111,7 @@ fn a_call_over_tcp_passes_to_an_agent_on_udp() {
 #[test]
 fn nobody_has_that_number() {
     let house = House::open();
-    house.caller("caller_meets_nobody").dials("+19995550000").start().finish();
+    house.caller("caller_is_refused").status("404").dials("+19995550000").start().finish();
     house.close().assert_quiet();
 }
 

@@ -6,7 +6,7 @@ use std::path::Path;
 use std::process::Command;
 use std::time::Duration;
 
-use serde_json::Value;
+use serde_json::{Value, json};
 use tempfile::TempDir;
 
 use crate::peers::{AGENT, DESK, Message, PBX, PROXY, Process, Script, Transcript, eventually, free_address};
@@ -18,24 +18,45 @@ pub const CALLER: &str = "+14155550199";
 
 /// What a house is built with, where a story needs something else than the usual.
 pub struct Plan {
-    /// The table, with `{desk}` for the desk's address.
+    /// The table, with `{desk}` and `{mobile}` for the addresses of these.
     pub table: String,
+    /// More lines of `[sip]`.
+    pub sip: &'static str,
     /// More lines of `[trunk.pbx]`.
     pub trunk: String,
     /// Where the trunk is reached, if not at the PBX itself.
     pub trunk_address: Option<SocketAddr>,
+    /// The agent's address, or a list of them, with `{agent}` and `{stand_by}`.
+    pub agent_address: &'static str,
     /// More lines of `[agent.booking]`.
     pub agent: String,
 }
 
 impl Default for Plan {
     fn default() -> Plan {
-        Plan { table: table(REFER), trunk: String::new(), trunk_address: None, agent: String::new() }
+        Plan {
+            table: table(REFER),
+            sip: "",
+            trunk: String::new(),
+            trunk_address: None,
+            agent_address: r#""sip:booking@{agent}""#,
+            agent: String::new(),
+        }
     }
 }
 
 /// How the usual destination is reached. Its time limits are short, as silence is waited for.
 pub const REFER: &str = r#"method = "refer"
+route = "sip:desk@{desk}"
+timeouts = { response = "1s", outcome = "1500ms", ring = "5s" }
+"#;
+/// Baton calls the desk and joins it with the caller.
+pub const INVITE: &str = r#"method = "invite"
+route = "sip:desk@{desk}"
+timeouts = { ring = "5s" }
+"#;
+/// Baton calls the desk, and the caller's side takes it over.
+pub const ATTENDED: &str = r#"method = "attended"
 route = "sip:desk@{desk}"
 timeouts = { response = "1s", outcome = "1500ms", ring = "5s" }
 "#;
@@ -57,18 +78,59 @@ X-Mood       = "$mood"
     )
 }
 
-/// `baton.toml` for a plan.
-fn configuration(
-    plan: &Plan,
+/// The usual table, with a second destination, which is called on a mobile phone.
+pub fn table_with_mobile(lines: &str) -> String {
+    let mut table = table(lines);
+    table.push_str("\n[destination.mobile]\nmethod = \"invite\"\nroute = \"sip:me@{mobile}\"\n");
+    table
+}
+
+/// Where everybody is, for the configuration.
+struct Places {
     sip: SocketAddr,
     http: SocketAddr,
-    trunk: SocketAddr,
+    pbx: SocketAddr,
     agent: SocketAddr,
-) -> String {
-    let (more_trunk, more_agent) = (&plan.trunk, &plan.agent);
-    format!(
-        r#"[sip]
+    stand_by: SocketAddr,
+    desk: SocketAddr,
+    mobile: SocketAddr,
+}
+
+impl Places {
+    fn find() -> Places {
+        Places {
+            sip: free_address("127.0.0.1"),
+            http: free_address("127.0.0.1"),
+            pbx: free_address(PBX),
+            agent: free_address(AGENT),
+            stand_by: free_address(AGENT),
+            desk: free_address(DESK),
+            mobile: free_address(DESK),
+        }
+    }
+
+    /// A text that names them.
+    fn fill(&self, text: &str) -> String {
+        [
+            ("{agent}", self.agent),
+            ("{stand_by}", self.stand_by),
+            ("{desk}", self.desk),
+            ("{mobile}", self.mobile),
+        ]
+        .into_iter()
+        .fold(text.to_owned(), |text, (name, address)| text.replace(name, &address.to_string()))
+    }
+
+    /// `baton.toml` for a plan.
+    fn configuration(&self, plan: &Plan) -> String {
+        let Places { sip, http, .. } = self;
+        let more_sip = plan.sip;
+        let trunk = plan.trunk_address.unwrap_or(self.pbx);
+        let (more_trunk, more_agent, agent) = (&plan.trunk, &plan.agent, self.fill(plan.agent_address));
+        format!(
+            r#"[sip]
 listen = ["udp:{sip}", "tcp:{sip}"]
+{more_sip}
 [http]
 listen = "{http}"
 [state]
@@ -79,7 +141,7 @@ accept_from = ["{PBX}/32", "{DESK}/32", "{PROXY}/32"]
 trusted     = true
 {more_trunk}
 [agent.booking]
-address     = "sip:booking@{agent}"
+address     = {agent}
 numbers     = ["{NUMBER}"]
 environment = "production"
 fallback    = "front-desk"
@@ -87,7 +149,8 @@ fallback    = "front-desk"
 [environment.production]
 table = "destinations.toml"
 "#
-    )
+        )
+    }
 }
 
 /// A running Baton and the addresses around it. Dropping it ends Baton; `close` also asserts that it ended well.
@@ -96,6 +159,8 @@ pub struct House {
     pub pbx: SocketAddr,
     pub agent: SocketAddr,
     pub desk: SocketAddr,
+    pub mobile: SocketAddr,
+    stand_by: SocketAddr,
     http: SocketAddr,
     token: String,
     baton: Process,
@@ -113,15 +178,12 @@ impl House {
     }
 
     pub fn built(plan: Plan) -> House {
-        let (sip, http) = (free_address("127.0.0.1"), free_address("127.0.0.1"));
-        let (pbx, agent, desk) = (free_address(PBX), free_address(AGENT), free_address(DESK));
+        let places = Places::find();
         let dir = tempfile::tempdir().expect("a temporary folder");
         let path = dir.path().join("baton.toml");
-        let trunk = plan.trunk_address.unwrap_or(pbx);
-        let table = plan.table.replace("{desk}", &desk.to_string());
-        fs::write(&path, configuration(&plan, sip, http, trunk, agent))
+        fs::write(&path, places.configuration(&plan)).expect("the test's folder can be written");
+        fs::write(dir.path().join("destinations.toml"), places.fill(&plan.table))
             .expect("the test's folder can be written");
-        fs::write(dir.path().join("destinations.toml"), table).expect("the test's folder can be written");
 
         let mut command = Command::new(env!("CARGO_BIN_EXE_baton"));
         command
@@ -130,10 +192,12 @@ impl House {
             .env("PBX_PASSWORD", "s3cret")
             .env_remove("BATON_TOKEN");
         let mut baton = Process::start(command, "baton", dir.path(), "(it is built here)");
+        let Places { sip, http, pbx, agent, stand_by, desk, mobile } = places;
         await_ready(http, &mut baton, dir.path());
         let token =
             fs::read_to_string(dir.path().join("state/http-token")).expect("state/http-token is there");
-        House { sip, pbx, agent, desk, http, token: token.trim().to_owned(), baton, dir }
+        let token = token.trim().to_owned();
+        House { sip, pbx, agent, stand_by, desk, mobile, http, token, baton, dir }
     }
 
     pub fn dir(&self) -> &Path {
@@ -145,9 +209,19 @@ impl House {
         Script::callee(self.dir(), scenario, self.agent)
     }
 
+    /// The agent's second address.
+    pub fn stand_by<'a>(&'a self, scenario: &'a str) -> Script<'a> {
+        Script::callee(self.dir(), scenario, self.stand_by).audio("42000")
+    }
+
     /// The desk that the destination's route names.
     pub fn desk<'a>(&'a self, scenario: &'a str) -> Script<'a> {
-        Script::callee(self.dir(), scenario, self.desk)
+        Script::callee(self.dir(), scenario, self.desk).audio("50000")
+    }
+
+    /// The phone of the second destination.
+    pub fn mobile<'a>(&'a self, scenario: &'a str) -> Script<'a> {
+        Script::callee(self.dir(), scenario, self.mobile).audio("52000")
     }
 
     /// A caller behind the PBX who dials the agent's number.
@@ -164,7 +238,21 @@ impl House {
         })
     }
 
-    /// Waits for the answered call, decides to hand it to the front desk, and waits for the end of the handoff.
+    /// Waits for the answered call, and decides to hand it to the front desk; the handoff runs.
+    pub fn begin_handoff(&self) -> String {
+        let call = self.answered_call();
+        let decision = json!({ "destination": "front-desk" });
+        let (status, handoff) = self.post(&format!("/v1/calls/{call}/handoff"), &decision);
+        assert_eq!(status, 202, "{handoff:#}");
+        call
+    }
+
+    /// The same, and waits for its end.
+    pub fn hand_to_front_desk(&self) -> (String, Value) {
+        self.hand_over(&json!({ "destination": "front-desk" }))
+    }
+
+    /// Waits for the answered call, decides as `request` says, and waits for the end of the handoff.
     pub fn hand_over(&self, request: &Value) -> (String, Value) {
         let call = self.answered_call();
         let (status, handoff) = self.post(&format!("/v1/calls/{call}/handoff?wait=15s"), request);
@@ -172,13 +260,38 @@ impl House {
         (call, handoff)
     }
 
+    /// The only handoff of a call, if it has one.
+    fn handoff(&self, call: &str) -> Option<Value> {
+        let call = self.get(&format!("/v1/calls/{call}"));
+        Some(self.get(&format!("/v1/handoffs/{}", call["handoffs"].get(0)?.as_str()?)))
+    }
+
     /// The only handoff of a call, once it has ended.
     pub fn ended_handoff(&self, call: &str) -> Value {
         eventually("the call's handoff has ended", || {
-            let call = self.get(&format!("/v1/calls/{call}"));
-            let handoff = self.get(&format!("/v1/handoffs/{}", call["handoffs"].get(0)?.as_str()?));
-            (!handoff["ended_at"].is_null()).then_some(handoff)
+            self.handoff(call).filter(|handoff| !handoff["ended_at"].is_null())
         })
+    }
+
+    /// Waits until the only handoff of a call is in that state.
+    pub fn await_handoff_state(&self, call: &str, state: &str) {
+        eventually(&format!("the handoff is {state}"), || {
+            self.handoff(call).filter(|handoff| handoff["state"] == state).map(|_| ())
+        });
+    }
+
+    /// Takes the only handoff of a call back.
+    pub fn cancel_handoff(&self, call: &str) -> Value {
+        let id = text(&self.handoff(call).expect("the call has a handoff")["id"]);
+        let (status, handoff) = self.request("DELETE", &format!("/v1/handoffs/{id}"), None);
+        assert_eq!(status, 200, "{handoff:#}");
+        handoff
+    }
+
+    /// Who is in a call now.
+    pub fn parties(&self, call: &str) -> Vec<String> {
+        let call = self.get(&format!("/v1/calls/{call}"));
+        call["legs"].as_array().into_iter().flatten().map(|leg| text(&leg["role"])).collect()
     }
 
     pub fn hang_up(&self, call: &str) {
@@ -237,6 +350,16 @@ impl House {
     }
 }
 
+impl Drop for House {
+    /// What everybody saw stays where it is when a story went wrong.
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            self.dir.disable_cleanup(true);
+            eprintln!("configuration, logs and messages are in {}", self.dir().display());
+        }
+    }
+}
+
 /// Baton's log after its end.
 pub struct Log(String);
 
@@ -254,12 +377,17 @@ impl Log {
     /// Exactly one attempt failed, and its WARN line says all of these.
     pub fn assert_one_failure(&self, said: &[&str]) {
         self.assert_nobody_hurt();
+        self.assert_failures(&[said]);
+    }
+
+    /// So many attempts failed, in this order, and the WARN line of each says all of what is given for it.
+    pub fn assert_failures(&self, said: &[&[&str]]) {
         let failed = self.failed_attempts();
-        let [line] = failed[..] else {
-            panic!("{} failed attempts, one expected:\n{}", failed.len(), self.0)
-        };
-        for part in said {
-            assert!(line.contains(part), "`{part}` is not said by\n{line}");
+        assert_eq!(failed.len(), said.len(), "failed attempts in\n{}", self.0);
+        for (line, said) in failed.iter().zip(said) {
+            for part in *said {
+                assert!(line.contains(part), "`{part}` is not said by\n{line}");
+            }
         }
     }
 
@@ -290,6 +418,16 @@ fn client(patience: Duration) -> ureq::Agent {
 /// A JSON string's text; fails on anything else.
 pub fn text(value: &Value) -> String {
     value.as_str().unwrap_or_else(|| panic!("{value} is no string")).to_owned()
+}
+
+/// Method, status and cause of each of a handoff's attempts; 0 and "" where there is none.
+pub fn attempts(handoff: &Value) -> Vec<(&str, u64, &str)> {
+    fn told(attempt: &Value) -> (&str, u64, &str) {
+        let text = |name: &str| attempt[name].as_str().unwrap_or_default();
+        (text("method"), attempt["status"].as_u64().unwrap_or_default(), text("cause"))
+    }
+    let attempts = handoff["attempts"].as_array().into_iter().flatten();
+    attempts.map(told).collect()
 }
 
 /// Asserts the fields of a JSON object that are given as `name: value`.

@@ -13,6 +13,8 @@ use std::sync::atomic::{AtomicU16, Ordering};
 use std::thread;
 use std::time::{Duration, Instant, SystemTime};
 
+use crate::scenario;
+
 pub const PBX: &str = "127.0.0.2";
 pub const AGENT: &str = "127.0.0.3";
 pub const DESK: &str = "127.0.0.4";
@@ -124,6 +126,7 @@ pub struct Sipp {
     process: Process,
     dir: PathBuf,
     scenario: String,
+    at: SocketAddr,
 }
 
 /// What a SIPp is to do; `start` sets it going.
@@ -137,6 +140,9 @@ pub struct Script<'a> {
     transport: &'a str,
     status: &'a str,
     keys: Vec<(&'a str, &'a str)>,
+    /// The port of the audio, which is not its transport's: nobody sends any.
+    audio: &'a str,
+    calls: &'a str,
 }
 
 impl<'a> Script<'a> {
@@ -153,6 +159,8 @@ impl<'a> Script<'a> {
             transport: "u1",
             status: "",
             keys: Vec::new(),
+            audio: "40000",
+            calls: "1",
         }
     }
 
@@ -164,7 +172,8 @@ impl<'a> Script<'a> {
         to: SocketAddr,
         number: &'a str,
     ) -> Script<'a> {
-        Script { to: Some(to), number, contact: format!("pbx@{at}"), ..Script::callee(dir, scenario, at) }
+        let contact = format!("pbx@{at}");
+        Script { to: Some(to), number, contact, audio: "30000", ..Script::callee(dir, scenario, at) }
     }
 
     /// Gives a value for `[name]` in the scenario.
@@ -182,6 +191,24 @@ impl<'a> Script<'a> {
     /// What stands in Contact, if not the peer's own address.
     pub fn contact(mut self, contact: &str) -> Self {
         contact.clone_into(&mut self.contact);
+        self
+    }
+
+    /// Where it wants its audio, if not where every callee (40000) or caller (30000) does.
+    pub fn audio(mut self, port: &'a str) -> Self {
+        self.audio = port;
+        self
+    }
+
+    /// It takes two calls, if they come one after the other or at the same time: its scenario is played for each.
+    pub fn twice(mut self) -> Self {
+        self.calls = "2";
+        self
+    }
+
+    /// Sends what it sends to another address than the one it calls.
+    pub fn through(mut self, wire: SocketAddr) -> Self {
+        self.to = Some(wire);
         self
     }
 
@@ -207,16 +234,13 @@ impl<'a> Script<'a> {
         if self.to.is_none() {
             await_bound(self.at, &mut process, &dir);
         }
-        Sipp { process, dir, scenario: self.scenario.to_owned() }
+        Sipp { process, dir, scenario: self.scenario.to_owned(), at: self.at }
     }
 
     /// SIPp reads the code of a response when it loads the scenario, so `[status]` is filled in before; all other
     /// values are SIPp's own keys.
     fn scenario_text(&self) -> String {
-        let path = Path::new(env!("CARGO_MANIFEST_DIR"))
-            .join("tests/interop/scenarios")
-            .join(format!("{}.xml", self.scenario));
-        let text = fs::read_to_string(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
+        let text = scenario::read(self.scenario);
         assert_eq!(
             text.contains("[status]"),
             !self.status.is_empty(),
@@ -231,11 +255,20 @@ impl<'a> Script<'a> {
         if let Some(to) = self.to {
             sipp.arg(to.to_string()).args(["-s", self.number]);
         }
-        sipp.args(["-sf", "scenario.xml", "-nostdin", "-m", "1", "-timeout", SIPP_LIMIT, "-timeout_error"])
-            .args(["-i", &self.at.ip().to_string(), "-p", &self.at.port().to_string(), "-t", self.transport])
-            .args(["-cp", &free_address("127.0.0.1").port().to_string()])
-            .args(["-trace_msg", "-message_file", "messages", "-trace_err", "-error_file", "errors"])
-            .args(["-key", "contact", &self.contact]);
+        sipp.args([
+            "-sf",
+            "scenario.xml",
+            "-nostdin",
+            "-m",
+            self.calls,
+            "-timeout",
+            SIPP_LIMIT,
+            "-timeout_error",
+        ])
+        .args(["-i", &self.at.ip().to_string(), "-p", &self.at.port().to_string(), "-t", self.transport])
+        .args(["-cp", &free_address("127.0.0.1").port().to_string()])
+        .args(["-trace_msg", "-message_file", "messages", "-trace_err", "-error_file", "errors"])
+        .args(["-key", "contact", &self.contact, "-key", "audio", self.audio]);
         for (name, value) in &self.keys {
             sipp.args(["-key", name, value]);
         }
@@ -259,9 +292,47 @@ impl Sipp {
         Transcript::parse(&self.scenario, &messages)
     }
 
+    /// Waits until the peer has got a request or response that begins so, and so many of them.
+    pub fn await_received(&self, start: &str, count: usize) {
+        eventually(&format!("{} got {count} {start}", self.scenario), || {
+            (self.so_far().all_received(start).len() >= count).then_some(())
+        });
+    }
+
+    /// Waits until the peer has sent one.
+    pub fn await_sent(&self, start: &str) {
+        eventually(&format!("{} has sent {start}", self.scenario), || {
+            (!self.so_far().all_sent(start).is_empty()).then_some(())
+        });
+    }
+
+    /// Lets a scenario go on that waits for it with `<recv request="CUE"/>`, at the moment that the test wants. It is a
+    /// datagram in the peer's own call, which repeats the headers of what came last: that is still what is answered.
+    pub fn cue(&self) {
+        let so_far = self.so_far();
+        let last = so_far.messages.iter().rfind(|message| message.direction == Direction::Received);
+        let last = last.unwrap_or_else(|| panic!("{} has got nothing yet", self.scenario));
+        let mut cue = format!("CUE sip:{} SIP/2.0\r\n", self.at);
+        for (name, value) in &last.headers {
+            if !name.starts_with("Content-") {
+                cue.push_str(&format!("{name}: {value}\r\n"));
+            }
+        }
+        cue.push_str("Content-Length: 0\r\n\r\n");
+        let socket = UdpSocket::bind("127.0.0.1:0").expect("a free port");
+        socket.send_to(cue.as_bytes(), self.at).expect("loopback takes a datagram");
+    }
+
     /// What was seen so far.
     pub fn so_far(&self) -> Transcript {
         Transcript::parse(&self.scenario, &fs::read_to_string(self.dir.join("messages")).unwrap_or_default())
+    }
+}
+
+/// Waits until each of these is through.
+pub fn finish(peers: impl IntoIterator<Item = Sipp>) {
+    for peer in peers {
+        peer.finish();
     }
 }
 
@@ -294,10 +365,19 @@ impl Transcript {
         Transcript { scenario: scenario.to_owned(), messages: records.filter_map(Message::parse).collect() }
     }
 
+    fn all(&self, direction: Direction, start: &str) -> Vec<&Message> {
+        let such = |m: &&Message| m.direction == direction && m.start.starts_with(start);
+        self.messages.iter().filter(such).collect()
+    }
+
     /// Every received request or response whose first line begins so: `REFER`, `SIP/2.0 202`.
     pub fn all_received(&self, start: &str) -> Vec<&Message> {
-        let received = |m: &&Message| m.direction == Direction::Received && m.start.starts_with(start);
-        self.messages.iter().filter(received).collect()
+        self.all(Direction::Received, start)
+    }
+
+    /// Every sent one.
+    pub fn all_sent(&self, start: &str) -> Vec<&Message> {
+        self.all(Direction::Sent, start)
     }
 
     /// The first of them; there must be one.
@@ -308,8 +388,8 @@ impl Transcript {
 
     /// The first sent message whose first line begins so.
     pub fn sent(&self, start: &str) -> &Message {
-        let sent = |m: &&Message| m.direction == Direction::Sent && m.start.starts_with(start);
-        self.messages.iter().find(sent).unwrap_or_else(|| panic!("{} sent no {start}", self.scenario))
+        let found = self.all_sent(start).into_iter().next();
+        found.unwrap_or_else(|| panic!("{} sent no {start}", self.scenario))
     }
 }
 
@@ -354,8 +434,24 @@ impl Message {
     }
 }
 
-/// A baresip at `at` that answers by itself and needs no sound card; with `dial` it calls that URI when it is up.
-pub fn baresip(at: SocketAddr, dial: Option<&str>, dir: &Path) -> Process {
+/// A running baresip.
+pub struct Phone {
+    _process: Process,
+    log: PathBuf,
+}
+
+impl Phone {
+    /// Waits until it has said so, and so many times: "Call established", "session closed".
+    pub fn await_said(&self, what: &str, times: usize) {
+        eventually(&format!("baresip says {times} times: {what}"), || {
+            let log = fs::read(&self.log).ok()?;
+            (String::from_utf8_lossy(&log).matches(what).count() >= times).then_some(())
+        });
+    }
+}
+
+/// A baresip of `user` at `at` that answers by itself and needs no sound card; with `dial` it calls that URI when it is up.
+pub fn baresip(user: &str, at: SocketAddr, dial: Option<&str>, dir: &Path) -> Phone {
     let dir = dir.join(format!("baresip-{at}"));
     fs::create_dir_all(&dir).expect("the test's folder can be written");
     let modules = ["/usr/lib/baresip/modules", "/usr/lib/x86_64-linux-gnu/baresip/modules"]
@@ -368,7 +464,7 @@ pub fn baresip(at: SocketAddr, dial: Option<&str>, dir: &Path) -> Process {
          module_app account.so\nmodule_app menu.so\ncall_local_timeout 15\ncall_max_calls 4\n",
         ip = at.ip(),
     );
-    let account = format!("<sip:booking@{at};transport=udp>;regint=0;answermode=auto;audio_codecs=PCMU\n");
+    let account = format!("<sip:{user}@{at};transport=udp>;regint=0;answermode=auto;audio_codecs=PCMU\n");
     for (name, text) in [("config", config), ("accounts", account), ("contacts", String::new())] {
         fs::write(dir.join(name), text).expect("the test's folder can be written");
     }
@@ -379,22 +475,30 @@ pub fn baresip(at: SocketAddr, dial: Option<&str>, dir: &Path) -> Process {
     }
     let mut process = Process::start(command, "baresip", &dir, "baresip-core");
     await_bound(at, &mut process, &dir);
-    process
+    Phone { _process: process, log: dir.join("baresip.log") }
 }
 
-/// A Kamailio at `at` that record-routes: new calls go to `upstream`, requests inside a dialog only where their route set
-/// says, and 404 without one. The host `pbx.invalid` is known to it alone and means `pbx`.
-pub fn kamailio(at: SocketAddr, upstream: SocketAddr, pbx: SocketAddr, dir: &Path) -> Process {
-    let template = include_str!("kamailio.cfg");
-    let config = template
+/// A Kamailio at `at` that record-routes: new calls go to all of `upstream`, requests inside a dialog only where their
+/// route set says, and 404 without one. The host `pbx.invalid` is known to it alone and means `pbx`.
+pub fn kamailio(at: SocketAddr, upstream: &[SocketAddr], pbx: SocketAddr, dir: &Path) -> Process {
+    let dir = dir.join(format!("kamailio-{at}"));
+    fs::create_dir_all(&dir).expect("the test's folder can be written");
+    let also: String =
+        upstream[1..].iter().map(|at| format!("append_branch(\"sip:callee@{at}\");\n")).collect();
+    let config = include_str!("kamailio.cfg")
         .replace("{{at}}", &at.to_string())
-        .replace("{{upstream}}", &upstream.to_string())
+        .replace("{{upstream}}", &upstream[0].to_string())
+        .replace("{{also}}", &also)
         .replace("{{pbx}}", &pbx.to_string());
     fs::write(dir.join("kamailio.cfg"), config).expect("the test's folder can be written");
     let program = if Path::new("/usr/sbin/kamailio").exists() { "/usr/sbin/kamailio" } else { "kamailio" };
     let mut command = Command::new(program);
-    command.arg("-f").arg(dir.join("kamailio.cfg")).args(["-DD", "-E", "-m", "32", "-M", "4", "-Y"]).arg(dir);
-    let mut process = Process::start(command, "kamailio", dir, "kamailio");
-    await_bound(at, &mut process, dir);
+    command
+        .arg("-f")
+        .arg(dir.join("kamailio.cfg"))
+        .args(["-DD", "-E", "-m", "32", "-M", "4", "-Y"])
+        .arg(&dir);
+    let mut process = Process::start(command, "kamailio", &dir, "kamailio");
+    await_bound(at, &mut process, &dir);
     process
 }

@@ -15,6 +15,10 @@ method = "attended"
 route = "sip:desk@10.0.0.30"
 [destination.desk.headers]
 X-Account = "4711"
+[destination.desk-by-any-means]
+method = "attended"
+route = "sip:desk@10.0.0.30"
+on_failure = ["invite", "agent"]
 "#;
 
 fn config() -> Config {
@@ -146,13 +150,101 @@ fn so_does_silence() {
 }
 
 #[test]
-fn a_target_that_hangs_up_before_the_refer_is_answered() {
+fn a_target_that_hangs_up_before_the_refer_is_refused() {
+    let (t, _desk, target, refer) = referred();
+    target.hang_up();
+    t.world.assert_running();
+    t.call.reply(&refer, 603);
+    t.world.advance(ms(500));
+    let handoff = t.world.assert_ended("returned");
+    assert_eq!((handoff.attempts.len(), handoff.cause.as_deref()), (1, Some("refused")));
+    assert_eq!(t.world.complaints(), (1, 0));
+    t.caller_hangs_up();
+    t.world.assert_empty();
+}
+
+/// Replaced is replaced: the target's BYE comes from somewhere else than the 202, and may be faster.
+#[test]
+fn the_targets_bye_may_overtake_the_202() {
     let (t, _desk, target, refer) = referred();
     target.hang_up();
     t.world.advance(ms(500));
+    t.call.reply(&refer, 202);
+    t.world.assert_running();
+    t.call.notify_ok(OK, "terminated");
+    t.both_get_bye();
+    proven(&t);
+    t.world.assert_empty();
+}
+
+/// So early a BYE can as well be somebody's who had enough: by itself it proves nothing.
+#[test]
+fn a_bye_that_overtook_the_202_is_no_proof_where_nothing_is_reported() {
+    let (t, _desk, target, refer) = referred();
+    target.hang_up();
+    t.call.reply(&refer, 202);
+    t.world.advance(s(59));
+    t.world.assert_running();
+    t.world.advance(s(1));
+    let handoff = t.world.assert_ended("unknown");
+    assert_eq!(handoff.proof.map(|p| p.as_str()), Some("accepted"));
+    t.caller_hangs_up();
+    t.world.assert_empty();
+}
+
+#[test]
+fn a_target_that_hangs_up_and_a_refer_that_is_never_answered() {
+    let (t, _desk, target, _refer) = referred();
+    target.hang_up();
+    t.world.advance(s(8));
+    let handoff = t.world.assert_ended("unknown");
+    assert_eq!((handoff.proof, handoff.attempts[0].status), (None, Some(408)));
+    t.caller_hangs_up();
+    t.world.assert_empty();
+}
+
+#[test]
+fn a_target_that_hangs_up_while_a_glare_is_waited_out() {
+    let (t, _desk, target, refer) = referred();
+    t.call.reply(&refer, 491);
+    target.hang_up();
+    t.world.advance(s(3));
     let handoff = t.world.assert_ended("returned");
     assert_eq!(handoff.cause.as_deref(), Some("failed"));
-    t.call.reply(&refer, 603);
+    t.caller_hangs_up();
+    t.world.assert_empty();
+}
+
+/// The desk that hears nothing hangs up while the caller's side still calls it: to take that for success would end the
+/// caller's call.
+#[test]
+fn the_targets_bye_is_no_proof_where_a_report_is_due() {
+    let (t, _desk, target, refer) = referred();
+    t.call.reply(&refer, 202);
+    t.call.notify_ok("SIP/2.0 100 Trying\r\n", "active");
+    target.hang_up();
+    t.world.advance(s(10));
+    t.world.assert_running();
+    t.call.notify_ok("SIP/2.0 486 Busy Here\r\n", "terminated");
+    t.world.advance(ms(500));
+    let handoff = t.world.assert_ended("returned");
+    assert_eq!((handoff.attempts[0].final_status, handoff.cause.as_deref()), (Some(486), Some("busy")));
+    t.caller_hangs_up();
+    t.world.assert_empty();
+}
+
+#[test]
+fn nor_is_it_where_the_report_begins_after_it_and_never_ends() {
+    let (t, _desk, target, refer) = referred();
+    t.call.reply(&refer, 202);
+    target.hang_up();
+    t.world.advance(s(1));
+    t.call.notify_ok("SIP/2.0 180 Ringing\r\n", "active");
+    t.world.advance(s(59));
+    t.world.assert_running();
+    t.world.advance(s(1));
+    let handoff = t.world.assert_ended("unknown");
+    assert_eq!(handoff.proof.map(|p| p.as_str()), Some("accepted"));
     t.caller_hangs_up();
     t.world.assert_empty();
 }
@@ -285,6 +377,100 @@ fn before_the_answer_the_target_is_simply_called() {
     call.hang_up();
     target.expect_bye();
     world.assert_empty();
+}
+
+/// A target that has answered on a trunk whose 200 in a NOTIFY says no more than that it has begun.
+fn referred_where_a_200_proves_nothing() -> (Talking, Leg) {
+    let t = Talking::with(&config().trunk_key("notify_200 = \"accepted\""));
+    let desk = t.world.peer("desk", DESK);
+    t.world.handoff("desk");
+    let target = desk.expect_call();
+    target.answer(&target.invite(), &sdp("desk", 1));
+    target.expect("ACK");
+    let refer = t.call.expect("REFER");
+    t.call.reply(&refer, 202);
+    (t, target)
+}
+
+#[test]
+fn a_200_that_proves_nothing_waits_for_the_targets_bye() {
+    let (t, target) = referred_where_a_200_proves_nothing();
+    t.call.notify_ok("SIP/2.0 100 Trying\r\n", "active");
+    t.call.notify_ok(OK, "terminated");
+    // The caller is on its way and must not be re-INVITEd.
+    t.pbx.expect_silence(s(3));
+    target.hang_up();
+    t.both_get_bye();
+    proven(&t);
+    t.world.assert_empty();
+}
+
+#[test]
+fn and_is_enough_after_it() {
+    let (t, target) = referred_where_a_200_proves_nothing();
+    t.call.notify_ok("SIP/2.0 100 Trying\r\n", "active");
+    target.hang_up();
+    t.world.advance(s(3));
+    t.call.notify_ok(OK, "terminated");
+    t.both_get_bye();
+    proven(&t);
+    t.world.assert_empty();
+}
+
+#[test]
+fn without_that_bye_the_two_are_joined() {
+    let (t, target) = referred_where_a_200_proves_nothing();
+    t.call.notify_ok(OK, "terminated");
+    t.world.advance(s(60));
+    bridged(&t, &target);
+    assert_eq!(t.world.complaints(), (1, 0));
+}
+
+/// A target that refuses the caller's session is called with a fresh one and joined at once: nobody is referred.
+#[test]
+fn what_is_joined_with_a_fresh_offer_is_an_invite() {
+    let t = Talking::with(&config());
+    let desk = t.world.peer("desk", DESK);
+    t.world.handoff("desk");
+    let target = desk.expect_call();
+    target.reply(&target.invite(), 488);
+    target.expect("ACK");
+    let asked = t.call.expect("INVITE");
+    t.call.answer(&asked, &sdp("pbx", 1));
+    let again = desk.expect_call();
+    again.answer(&again.invite(), &sdp("desk", 1));
+    again.expect("ACK");
+    t.call.expect("ACK");
+    t.leg.expect_bye();
+    let handoff = t.world.assert_ended("succeeded");
+    let told: Vec<_> = handoff.attempts.iter().map(|a| (&*a.method, a.status)).collect();
+    assert_eq!(told, [("attended", Some(488)), ("invite", Some(200))]);
+    t.call.hang_up();
+    again.expect_bye();
+    t.world.assert_empty();
+}
+
+/// The step `invite` would ring the desk once more, for a caller that has just refused it.
+#[test]
+fn a_target_that_was_bridged_in_vain_is_not_invited_again() {
+    let t = Talking::with(&config());
+    let desk = t.world.peer("desk", DESK);
+    t.world.handoff("desk-by-any-means");
+    let target = desk.expect_call();
+    target.answer(&target.invite(), &sdp("desk", 1));
+    target.expect("ACK");
+    let refer = t.call.expect("REFER");
+    t.call.reply(&refer, 603);
+    let offer = t.call.expect("INVITE");
+    t.call.reply(&offer, 488);
+    t.call.expect("ACK");
+    target.expect_bye();
+    t.world.advance(ms(500));
+    let handoff = t.world.assert_ended("returned");
+    assert_eq!(handoff.attempts.len(), 2);
+    desk.expect_silence(s(1));
+    t.caller_hangs_up();
+    t.world.assert_empty();
 }
 
 /// The REFER gets 481, which is checked; the target hangs up before the check is answered.

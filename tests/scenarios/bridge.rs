@@ -347,6 +347,21 @@ fn a_target_that_cannot_be_reached() {
 }
 
 #[test]
+fn a_caller_that_hangs_up_right_after_a_busy_target_was_not_lost_by_anybody() {
+    // Nobody had been asked to take the caller, so nobody can have lost them.
+    let (t, _desk, target) = ringing();
+    target.reply(&target.invite(), 486);
+    target.expect("ACK");
+    t.world.advance(ms(300));
+    t.call.hang_up();
+    t.leg.expect_bye();
+    let handoff = t.world.assert_ended("abandoned");
+    assert_eq!(handoff.cause.as_deref(), Some("busy"), "that of the attempt");
+    assert_eq!(t.world.complaints(), (1, 0), "the WARN, and no ERROR");
+    t.world.assert_empty();
+}
+
+#[test]
 fn the_caller_hangs_up_while_the_target_rings() {
     let (t, _desk, target) = ringing();
     target.reply(&target.invite(), 180);
@@ -631,6 +646,36 @@ fn a_target_that_answers_without_a_session() {
     target.reply(&target.invite(), 200);
     target.expect("ACK");
     target.expect_bye();
+    t.world.advance(ms(500));
+    assert_eq!(t.world.assert_ended("returned").cause.as_deref(), Some("failed"));
+    still_together(&t);
+}
+
+/// It should have said 488; whoever is joined with it would hear nothing.
+#[test]
+fn a_target_that_answers_and_declines_every_stream() {
+    let (t, _desk, target) = ringing();
+    target.answer(&target.invite(), &sdp_with("desk", 1, "m=audio 0 RTP/AVP 0\r\n"));
+    target.expect("ACK");
+    target.expect_bye();
+    t.world.advance(ms(500));
+    assert_eq!(t.world.assert_ended("returned").cause.as_deref(), Some("failed"));
+    still_together(&t);
+}
+
+#[test]
+fn a_target_that_declines_every_stream_of_the_fresh_offer() {
+    let (t, desk, target) = ringing();
+    target.reply(&target.invite(), 488);
+    target.expect("ACK");
+    let asked = t.call.expect("INVITE");
+    t.call.answer(&asked, &sdp("pbx", 1));
+    let again = desk.expect_call();
+    again.answer(&again.invite(), &sdp_with("desk", 1, "m=audio 0 RTP/AVP 0\r\n"));
+    again.expect("ACK");
+    let ack = t.call.expect("ACK");
+    assert_eq!(without_origin(ack.sdp()), without_origin(&sdp("agent", 1)));
+    again.expect_bye();
     t.world.advance(ms(500));
     assert_eq!(t.world.assert_ended("returned").cause.as_deref(), Some("failed"));
     still_together(&t);

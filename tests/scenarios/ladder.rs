@@ -59,6 +59,16 @@ method = "invite"
 route = "sip:desk@10.0.0.30"
 on_failure = ["agent"]
 
+[destination.strict-step]
+route = "sip:desk@10.0.0.30"
+on_failure = ["strict", "agent"]
+[destination.strict]
+method = "invite"
+route = "sip:desk@10.0.0.30"
+undefined = "refuse"
+[destination.strict.headers]
+X-Account = "$account"
+
 [destination.proof]
 method = "attended"
 route = "sip:desk@10.0.0.30"
@@ -140,6 +150,16 @@ fn refer_is_refused_and_the_same_route_is_called() {
     assert_eq!(target.invite().header("X-How"), "invite to ladder");
     stage.joined(&target, true);
     assert_eq!(stage.told(), ["ladder refer refused -> invite"]);
+}
+
+#[test]
+fn a_step_is_taken_even_where_a_decision_would_be_refused() {
+    // `undefined = "refuse"` is for whoever decides, who can still do otherwise; nothing may stop what follows a failure.
+    let stage = begin("strict-step");
+    stage.refuse_refer(403);
+    let target = stage.desk.expect_call();
+    assert_eq!(target.invite().find("X-Account"), None);
+    stage.joined(&target, true);
 }
 
 #[test]

@@ -39,15 +39,35 @@ fn a_failure_that_is_sent_again_is_told_once() {
 }
 
 #[test]
-fn a_live_call_gets_its_grace_and_then_a_bye_with_a_reason() {
+fn a_live_call_gets_its_grace_then_its_fallback_and_then_a_bye_with_a_reason() {
     let t = Talking::new();
     t.world.drain(s(60));
-    t.world.advance(s(59));
+    t.world.advance(s(49));
     t.world.assert_expected();
-    let bye = t.call.expect_bye_within(s(2));
+    // Ten seconds before the end the caller is handed to the fallback; nobody takes it.
+    let refer = t.call.expect_within("REFER", s(2));
+    assert!(refer.header("Refer-To").contains("+14155550123"));
+    t.call.reply(&refer, 603);
+    t.world.advance(s(1));
+    t.world.assert_ended("returned");
+    let bye = t.call.expect_bye_within(s(10));
     assert!(bye.find("Reason").is_some(), "{bye}");
     let bye = t.leg.expect_bye();
     assert!(bye.find("Reason").is_some(), "{bye}");
+    t.world.assert_empty();
+}
+
+#[test]
+fn a_fallback_takes_the_caller_before_the_drain_ends() {
+    let bridged = "[destination.desk]\nmethod = \"invite\"\nroute = \"sip:desk@10.0.0.30\"\n";
+    let t = Talking::with(&Config::default().destination(bridged).agent_key("fallback = \"desk\""));
+    t.world.drain(s(8));
+    // A bridge would end with us, so it is a REFER.
+    let refer = t.call.expect_within("REFER", s(5));
+    assert_eq!(refer.header("Refer-To"), "<sip:desk@10.0.0.30>");
+    super::refer::conclude(&t.call, &refer, "SIP/2.0 200 OK\r\n");
+    t.both_get_bye();
+    t.world.assert_ended("succeeded");
     t.world.assert_empty();
 }
 

@@ -28,6 +28,11 @@ impl Engine {
                 let cancelled = self.with_call(key, |call, cx| call.cancel(cx, &handoff));
                 Ok(Reply::Handoff(cancelled.ok_or(Refusal::NoHandoff(handoff))??))
             }
+            Command::CompleteHandoff { handoff } => {
+                let key = self.find_handoff(&handoff)?;
+                let completed = self.with_call(key, |call, cx| call.complete(cx, &handoff));
+                Ok(Reply::Handoff(completed.ok_or(Refusal::NoHandoff(handoff))??))
+            }
             Command::ShowHandoff { handoff } => {
                 let key = self.find_handoff(&handoff)?;
                 let call = self.calls.get(&key).and_then(Option::as_ref);

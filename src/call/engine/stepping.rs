@@ -43,6 +43,7 @@ impl Engine {
             phase: Phase::Over { why: "" },
             until,
             until_why: "max_duration",
+            leave: None,
             armed: None,
             why: "",
         };
@@ -179,7 +180,7 @@ impl Engine {
         self.stack.set_draining(Some(5 + self.ident.millis_below(6)));
         let keys: Vec<CallKey> = self.calls.keys().copied().collect();
         for key in keys {
-            self.with_call(key, |call, _| call.drain(by));
+            self.with_call(key, |call, cx| call.drain(cx.now.mono, by));
         }
     }
 }

@@ -1,5 +1,9 @@
 //! The target has answered, and the caller's side is asked to take its call over: REFER with Replaces (RFC 3891, RFC 5589
 //! §7). Target and agent stay as they are until that has worked.
+//!
+//! A target whose dialog is replaced ends it by BYE, and so does one that has had enough. Where the caller's side reports
+//! by NOTIFY, the report decides which it was. Where it does not, a BYE that came after the 2xx is taken for the former.
+//! A 200 that by itself proves nothing (the profile says so) is proof together with the BYE, whichever comes first.
 
 use super::{Handoff, refer};
 use crate::call::context::Context;
@@ -20,8 +24,20 @@ pub(crate) struct Attempt {
     pub(crate) refer: refer::Attempt,
     /// None: its dialog with us is over.
     pub(crate) target: Option<LegId>,
-    /// The target's dialog was replaced; that is the proof, unless a NOTIFY says otherwise until then.
+    /// The target's dialog was replaced; that is the proof, unless a NOTIFY comes until then.
     replaced: Option<Time>,
+    report: Report,
+}
+
+/// What the caller's side has told by NOTIFY, short of the result.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Report {
+    /// Nothing.
+    Silent,
+    /// It is at it, and will tell how it ends.
+    Working,
+    /// A 2xx that proves nothing by itself.
+    Begun,
 }
 
 /// What came of it.
@@ -54,7 +70,7 @@ impl Attempt {
     ) -> Result<Attempt, Cause> {
         handoff.progress(cx, HandoffState::Referring, None);
         let refer = refer::Attempt::with_replaces(cx, facts, handoff, caller, target)?;
-        Ok(Attempt { refer, target: Some(target), replaced: None })
+        Ok(Attempt { refer, target: Some(target), replaced: None, report: Report::Silent })
     }
 
     /// When something is due.
@@ -77,15 +93,16 @@ impl Attempt {
             {
                 self.target = None;
                 cx.release(leg);
-                if self.refer.is_checking() {
-                    return Verdict::Wait;
-                }
-                if !self.refer.is_accepted() {
-                    return Verdict::Failed(Cause::Failed);
-                }
                 // Only the target's own BYE says that. One that we lost, or ended ourselves, says nothing.
-                if matches!(event, Event::Bye { .. }) {
-                    self.replaced = Some(cx.now.mono + GRACE);
+                let replaced = matches!(event, Event::Bye { .. });
+                match self.report {
+                    _ if self.refer.is_to_be_sent() => return Verdict::Failed(Cause::Failed),
+                    Report::Begun if replaced => return Verdict::Succeeded,
+                    Report::Silent if replaced && self.refer.is_accepted() => {
+                        self.replaced = Some(cx.now.mono + GRACE);
+                    }
+                    // What is told will decide, and the response, if that is to come yet.
+                    Report::Begun | Report::Silent | Report::Working => {}
                 }
                 Verdict::Wait
             }
@@ -95,6 +112,16 @@ impl Attempt {
             }
             event => {
                 let verdict = self.refer.hear(cx, handoff, caller, event, message);
+                match (event, verdict) {
+                    (Event::Notified { .. }, refer::Verdict::Wait) => {
+                        (self.report, self.replaced) = (Report::Working, None);
+                    }
+                    (Event::Notified { news, .. }, refer::Verdict::Unknown(_)) if news.is_success() => {
+                        self.report = Report::Begun;
+                        return if self.target.is_none() { Verdict::Succeeded } else { Verdict::Wait };
+                    }
+                    _ => {}
+                }
                 self.judge(verdict)
             }
         }

@@ -12,6 +12,7 @@ use crate::call::record::{HandoffState, Role};
 use crate::routing::explain::{self, Cause, Where};
 use crate::routing::select;
 use crate::sip::{Event, Flow, LegId, Origin, Time, identity};
+use crate::wire::sdp::has_stream;
 use crate::wire::{Host, Message, Uri, reason_phrase};
 
 /// Redirections that are followed (3xx), all together.
@@ -203,6 +204,12 @@ impl Calling {
             let_go(cx, leg, identity::reason(487, why));
         }
     }
+}
+
+/// Whether a target that has answered can be joined with somebody: its answer has a stream, unless none was wanted.
+pub(crate) fn is_joinable(cx: &Context<'_>, leg: LegId) -> bool {
+    let wanted = cx.stack.local_sdp(leg).is_some_and(has_stream);
+    cx.stack.remote_sdp(leg).is_some_and(|answer| !wanted || has_stream(answer))
 }
 
 /// The phrase of a response, or the usual one.

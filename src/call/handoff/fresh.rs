@@ -88,11 +88,10 @@ impl Fresh {
         cx: &mut Context<'_>,
         facts: &mut Facts,
         handoff: &mut Handoff,
-        caller: LegId,
         answer: (u64, &[Flow]),
     ) -> Verdict {
         let State::Calling(calling) = &mut self.state else { return Verdict::NotMine };
-        let offer = cx.stack.proposed_sdp(caller).map(as_offer).unwrap_or_default();
+        let offer = cx.stack.proposed_sdp(self.caller).map(as_offer).unwrap_or_default();
         let verdict = calling.resolved(cx, facts, handoff, answer, Offer::Sdp(&offer));
         self.judge(cx, verdict)
     }
@@ -103,7 +102,6 @@ impl Fresh {
         cx: &mut Context<'_>,
         facts: &Facts,
         handoff: &mut Handoff,
-        caller: LegId,
         event: Event,
         message: Option<&Message<'_>>,
     ) -> Verdict {
@@ -128,7 +126,6 @@ impl Fresh {
             },
             (State::Asking { .. }, _) => Verdict::NotMine,
             (State::Calling(calling), event) => {
-                let _ = caller;
                 let verdict = calling.hear(cx, facts, handoff, event, message);
                 self.judge(cx, verdict)
             }
@@ -152,6 +149,9 @@ impl Fresh {
             calling::Verdict::NotMine => Verdict::NotMine,
             calling::Verdict::Wait => Verdict::Wait,
             calling::Verdict::Failed { cause, .. } => Verdict::Failed(cause),
+            calling::Verdict::Answered { leg, .. } if !calling::is_joinable(cx, leg) => {
+                Verdict::Failed(Cause::Failed)
+            }
             calling::Verdict::Answered { leg, .. } => {
                 let Some(theirs) = cx.stack.remote_sdp(leg) else { return Verdict::Failed(Cause::Failed) };
                 let like = cx.stack.proposed_sdp(self.caller).unwrap_or_default();

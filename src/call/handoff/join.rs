@@ -158,7 +158,7 @@ impl Join {
                 self.offered(cx, conversation, (status, origin), glare)
             }
             State::Restoring { sent: Some(sent), .. } if sent == which => {
-                self.restored(cx, (status, origin), glare)
+                self.restored(cx, conversation, (status, origin), glare)
             }
             State::Waiting { .. } | State::Offering { .. } | State::Restoring { .. } => Verdict::NotMine,
         }
@@ -184,8 +184,7 @@ impl Join {
             481 | 408 => Verdict::CallerLost { status, origin },
             _ if glare && self.target.is_some() && self.tries < TRIES => {
                 self.tries += 1;
-                // RFC 3261 §14.1: the caller made the Call-ID, so ours is the short wait.
-                let wait = Duration::from_millis(u64::from(cx.ident.millis_below(2000)));
+                let wait = cx.stack.back_off(conversation.caller);
                 self.state = State::Waiting { at: cx.now.mono + wait };
                 Verdict::Wait
             }
@@ -193,12 +192,18 @@ impl Join {
         }
     }
 
-    fn restored(&mut self, cx: &mut Context<'_>, (status, origin): (u16, Origin), glare: bool) -> Verdict {
+    fn restored(
+        &mut self,
+        cx: &mut Context<'_>,
+        conversation: &Conversation,
+        (status, origin): (u16, Origin),
+        glare: bool,
+    ) -> Verdict {
         match status {
             481 | 408 => Verdict::CallerLost { status, origin },
             _ if glare && self.tries < TRIES => {
                 self.tries += 1;
-                let wait = Duration::from_millis(u64::from(cx.ident.millis_below(2000)));
+                let wait = cx.stack.back_off(conversation.caller);
                 self.state = State::Restoring { at: cx.now.mono + wait, sent: None };
                 Verdict::Wait
             }

@@ -1,6 +1,7 @@
 //! One decision to move a caller, while it runs. What is common to all ways stands here; each way has its own file.
 
 pub(crate) mod attended;
+pub(crate) mod brief;
 pub(crate) mod calling;
 pub(crate) mod course;
 pub(crate) mod fresh;
@@ -10,9 +11,8 @@ pub(crate) mod outcome;
 pub(crate) mod refer;
 pub(crate) mod report;
 
-use crate::call::command::Refusal;
 use crate::call::context::Context;
-use crate::call::decision::{self, By, Step};
+use crate::call::decision::{self, Step};
 use crate::call::event::What;
 use crate::call::facts::Facts;
 use crate::call::record::{AttemptView, HandoffState, HandoffView, Proof, Stamp};
@@ -105,7 +105,7 @@ impl Handoff {
 
     /// Made by Baton itself because the agent is gone: another fallback after it would only go round.
     pub(crate) fn is_fallback(&self) -> bool {
-        self.plan.basis.by == By::Loss
+        self.plan.basis.by.is_own()
     }
 
     /// The ladder's next course. The route that a decision named in place of the first destination's goes with that
@@ -117,18 +117,29 @@ impl Handoff {
         destination: Arc<Destination>,
         method: Method,
         answered: bool,
-    ) -> Result<(), Refusal> {
+    ) {
         let first = &self.first;
         let same = first.destination.id == destination.id;
         let route = if same { first.route.clone() } else { destination.route.clone() };
-        let step = Step { destination, method, route, strict: false };
-        self.course = Arc::new(decision::course(cx, facts, &self.plan, step, answered)?);
-        Ok(())
+        let step = Step { destination, method, route };
+        let (course, left_out) = decision::course(facts, &self.plan, step, answered);
+        // Nothing may stop what follows a failure: `undefined = "refuse"` is for decisions.
+        decision::tell_left_out(cx, facts, &self.plan, left_out);
+        self.course = Arc::new(course);
     }
 
     /// What is tried now counts as tried.
     pub(crate) fn note_tried(&mut self) {
         self.tried.push((Arc::clone(&self.course.destination.id), self.course.method));
+    }
+
+    /// Whoever was called for another method is joined with the caller by Baton: an `invite` from here on, which has been
+    /// tried with that.
+    pub(crate) fn turn_to_invite(&mut self) {
+        if self.course.method != Method::Invite {
+            Arc::make_mut(&mut self.course).method = Method::Invite;
+            self.note_tried();
+        }
     }
 
     /// A new attempt begins.

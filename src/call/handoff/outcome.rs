@@ -2,6 +2,7 @@
 
 use crate::call::record::{Explain, HandoffState, HandoffView, Proof};
 use crate::routing::explain;
+use crate::routing::table::Method;
 use std::borrow::Cow;
 
 /// Before there is an outcome.
@@ -32,6 +33,11 @@ pub(crate) fn status_for_referrer(view: &HandoffView) -> u16 {
     }
 }
 
+/// Whether the last attempt ended as an attended transfer.
+fn attended(view: &HandoffView) -> bool {
+    view.attempts.last().is_some_and(|last| last.method == Method::Attended.name())
+}
+
 /// The outcome in words.
 pub(crate) fn explain(view: &HandoffView) -> Explain {
     let status = failure(view);
@@ -47,6 +53,9 @@ pub(crate) fn explain(view: &HandoffView) -> Explain {
         HandoffState::Succeeded => (
             "The target has the caller",
             match view.proof {
+                Some(Proof::Proven) if attended(view) => {
+                    "The target answered Baton's call, and the caller's side took that call over.".into()
+                }
                 Some(Proof::Proven) => "Target and caller both answered; Baton saw it.".into(),
                 _ => "The receiver reported it by NOTIFY.".into(),
             },

@@ -20,7 +20,6 @@ use crate::sip::stack::NotSent;
 use crate::sip::subscription::News;
 use crate::sip::{Event, Field, LegId, Origin, Time};
 use crate::wire::Message;
-use std::time::Duration;
 
 /// How often a REFER that met a 491 is tried again.
 const GLARE_RETRIES: u8 = 3;
@@ -154,11 +153,13 @@ impl Attempt {
         }
     }
 
-    /// Whether a 481 is being looked into: its answer says whether the caller is there at all.
-    pub(crate) fn is_checking(&self) -> bool {
+    /// Whether no REFER is out: it met a 491, and is to be sent again.
+    pub(crate) fn is_to_be_sent(&self) -> bool {
         match self.state {
-            State::Checking { .. } => true,
-            State::Sent { .. } | State::Glare { .. } | State::Accepted { .. } | State::Left { .. } => false,
+            State::Glare { .. } => true,
+            State::Sent { .. } | State::Checking { .. } | State::Accepted { .. } | State::Left { .. } => {
+                false
+            }
         }
     }
 
@@ -255,9 +256,7 @@ impl Attempt {
             },
             491 if self.retries < GLARE_RETRIES => {
                 handoff.attempt_failed(cx, Cause::Refused, "refer");
-                // RFC 3261 §14.1: the caller's side made the Call-ID, so ours is the short wait.
-                let wait = Duration::from_millis(u64::from(cx.ident.millis_below(2000)));
-                self.state = State::Glare { at: cx.now.mono + wait };
+                self.state = State::Glare { at: cx.now.mono + cx.stack.back_off(caller) };
                 Verdict::Wait
             }
             _ => match explain::cause(status, Where::ReferResponse) {

@@ -113,8 +113,7 @@ impl Talking {
     pub(crate) fn step(mut self, cx: &mut Context<'_>, facts: &mut Facts, stimulus: Stimulus<'_>) -> Phase {
         match stimulus {
             Stimulus::Leg(Event::Notified { refer, news, .. }, _) => {
-                let arrived =
-                    self.late.contains(&refer) && news.status.is_some_and(|s| (200..300).contains(&s));
+                let arrived = self.late.contains(&refer) && news.is_success();
                 if arrived {
                     self.end(cx, "moved: the result of the REFER came late")
                 } else {
@@ -287,6 +286,7 @@ fn refusal_status(refusal: &crate::call::command::Refusal) -> u16 {
         Refusal::NoCall(_)
         | Refusal::NoHandoff(_)
         | Refusal::TooLate(_)
+        | Refusal::NotBriefing(_)
         | Refusal::Ending
         | Refusal::Closing => 480,
     }

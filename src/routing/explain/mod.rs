@@ -107,8 +107,8 @@ pub fn status(status: u16) -> Entry {
         200..=299 => ("Success", "The request was accepted.", "Nothing to do."),
         300..=399 => (
             "Redirection",
-            "The other side says that somebody else is to be asked; Baton does not follow redirections of a destination.",
-            "Put the address of the answer's Contact into the route.",
+            "The other side says that somebody else is to be asked, and none of those whom it named could be: Baton follows five redirections to an INVITE, to hosts of the trunks and routes of the table, and none to a REFER.",
+            "Put the address of the answer's Contact into the route, or allow it by the agent's `may_route`.",
         ),
         400..=499 => (
             "Request Failure",

@@ -238,7 +238,7 @@ pub enum Event {
 }
 
 impl Event {
-    /// Whose it is.
+    /// The leg that says it.
     pub fn leg(self) -> LegId {
         match self {
             Event::Incoming { leg }

@@ -274,10 +274,10 @@ impl Stack {
         self.notify_next(now, id, subscription);
     }
 
-    /// How long to wait after a 491: 2.1 to 4 s for the owner of the Call-ID, 0 to 2 s for the other, in steps of
+    /// How long to wait after a 491 in a leg: 2.1 to 4 s for the owner of the Call-ID, 0 to 2 s for the other, in steps of
     /// 10 ms (RFC 3261 §14.1).
-    pub(crate) fn back_off(&mut self, id: LegId) -> Duration {
-        let owner = self.legs.get(id.into()).is_some_and(|leg| leg.outgoing);
+    pub fn back_off(&mut self, leg: LegId) -> Duration {
+        let owner = self.legs.get(leg.into()).is_some_and(|leg| leg.outgoing);
         let steps = if owner { 210 + self.ident.millis_below(191) } else { self.ident.millis_below(201) };
         Duration::from_millis(u64::from(steps) * 10)
     }

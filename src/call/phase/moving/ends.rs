@@ -31,6 +31,7 @@ impl Moving {
         late: Option<SentId>,
     ) -> Phase {
         let agent = self.conversation.partner.is_some();
+        self.conversation.reunite(cx);
         self.late.extend(late.map(|sent| self.handoff.give_up(sent)));
         let time = self.handoff.total > cx.now.mono;
         let next = self.handoff.next(cause, Footing { agent, answered: true, time });
@@ -39,10 +40,8 @@ impl Moving {
         self.handoff.attempt_failed(cx, cause, &name);
         match next {
             Next::Try(destination, method) => {
-                match self.handoff.turn_to(cx, facts, destination, method, true) {
-                    Ok(()) => self.set_out(cx, facts),
-                    Err(_) => self.stranded(cx, facts),
-                }
+                self.handoff.turn_to(cx, facts, destination, method, true);
+                self.set_out(cx, facts)
             }
             Next::Agent => self.settle(cx),
             Next::Bye => self.hand_back(cx, facts),

@@ -75,7 +75,11 @@ impl Moving {
         talking::lost(cx, facts, Role::Caller, (status, origin), "end");
         let cause = match self.attempt {
             // Nobody was asked to take the caller yet, so nobody has lost them.
-            Attempt::Held | Attempt::Calling(_) | Attempt::Fresh(_) | Attempt::Joining(_) => {
+            Attempt::Held
+            | Attempt::Calling(_)
+            | Attempt::Fresh(_)
+            | Attempt::Briefing(_)
+            | Attempt::Joining(_) => {
                 explain::cause(status, Where::ReferResponse).unwrap_or(Cause::Unreachable)
             }
             Attempt::Refer(_)
@@ -106,7 +110,8 @@ impl Moving {
             return self.phase();
         }
         match self.attempt {
-            Attempt::Settling { .. } => {
+            // Only whom it was asked to take can a receiver have lost.
+            Attempt::Settling { .. } if self.handoff.view.attempts.iter().any(|a| a.refer_to.is_some()) => {
                 if let Some(attempt) = self.handoff.last() {
                     attempt.cause = Some(Cause::LostByReceiver.name().into());
                 }

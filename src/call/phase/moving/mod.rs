@@ -2,9 +2,10 @@
 //! handoff has worked; every failure before that leaves it as it was.
 //!
 //! Here stands what is tried, and where each event goes. What follows from it stands beside: `ends` (an attempt or the
-//! handoff is over), `leaving` (somebody has gone).
+//! handoff is over), `judging` (what an attempt has come to), `leaving` (somebody has gone).
 
 mod ends;
+mod judging;
 mod leaving;
 
 use super::ending::Ending;
@@ -20,8 +21,8 @@ use crate::call::handoff::calling::{self, Calling};
 use crate::call::handoff::course::{Course, Plan};
 use crate::call::handoff::join::{self, Join};
 use crate::call::handoff::report::Referral;
-use crate::call::handoff::{Handoff, Late, attended, fresh, refer};
-use crate::call::record::{HandoffState, Proof, Role};
+use crate::call::handoff::{Handoff, Late, attended, brief, fresh, refer};
+use crate::call::record::{HandoffState, Role};
 use crate::routing::explain::Cause;
 use crate::routing::table::Method;
 use crate::sip::leg::SentId;
@@ -54,6 +55,8 @@ enum Attempt {
     Calling(Calling),
     /// The target refused the caller's session, and is called with a fresh one.
     Fresh(Fresh),
+    /// `attended` with `brief`: the agent speaks with the target, and the caller is held.
+    Briefing(Box<brief::Brief>),
     /// `attended`: the target has answered, and the caller's side is asked to take it over.
     Attended(attended::Attempt),
     /// The target has answered, and the caller gets it.
@@ -142,6 +145,7 @@ impl Moving {
         match &self.attempt {
             Attempt::Calling(calling) => calling.leg(),
             Attempt::Fresh(fresh) => fresh.target(),
+            Attempt::Briefing(brief) => Some(brief.target),
             Attempt::Attended(attempt) => attempt.target,
             Attempt::Joining(join) => join.target,
             Attempt::Held
@@ -166,6 +170,7 @@ impl Moving {
             Attempt::Refer(attempt) => attempt.deadline().min(total),
             Attempt::Calling(calling) => calling.deadline(),
             Attempt::Fresh(fresh) => fresh.deadline(),
+            Attempt::Briefing(brief) => brief.deadline().min(total),
             Attempt::Attended(attempt) => attempt.deadline().min(total),
             Attempt::Joining(join) => join.deadline(),
             Attempt::Settling { until } => *until,
@@ -234,11 +239,12 @@ impl Moving {
                 self.judge_call(cx, facts, verdict)
             }
             Attempt::Fresh(fresh) => {
-                let verdict = fresh.resolved(cx, facts, &mut self.handoff, caller, answer);
+                let verdict = fresh.resolved(cx, facts, &mut self.handoff, answer);
                 self.judge_fresh(cx, facts, verdict)
             }
             Attempt::Held
             | Attempt::Refer(_)
+            | Attempt::Briefing(_)
             | Attempt::Attended(_)
             | Attempt::Joining(_)
             | Attempt::Settling { .. }
@@ -267,9 +273,15 @@ impl Moving {
                 calling::Verdict::NotMine => {}
                 verdict => return self.judge_call(cx, facts, verdict),
             },
-            Attempt::Fresh(fresh) => match fresh.hear(cx, facts, &mut self.handoff, caller, event, message) {
+            Attempt::Fresh(fresh) => match fresh.hear(cx, facts, &mut self.handoff, event, message) {
                 fresh::Verdict::NotMine => {}
                 verdict => return self.judge_fresh(cx, facts, verdict),
+            },
+            // What was under way between caller and agent when they were parted.
+            Attempt::Briefing(_) if self.conversation.passes(event) => {}
+            Attempt::Briefing(brief) => match brief.hear(cx, event, message) {
+                brief::Verdict::NotMine => {}
+                verdict => return self.judge_brief(cx, facts, verdict),
             },
             Attempt::Attended(attempt) => match attempt.hear(cx, &mut self.handoff, caller, event, message) {
                 attended::Verdict::NotMine => {}
@@ -314,7 +326,11 @@ impl Moving {
         let irrevocable = match &self.attempt {
             Attempt::Refer(_) | Attempt::Joining(_) | Attempt::Bye | Attempt::Confirming => true,
             Attempt::Attended(attempt) => attempt.refer.is_accepted(),
-            Attempt::Held | Attempt::Calling(_) | Attempt::Fresh(_) | Attempt::Settling { .. } => false,
+            Attempt::Held
+            | Attempt::Calling(_)
+            | Attempt::Fresh(_)
+            | Attempt::Briefing(_)
+            | Attempt::Settling { .. } => false,
         };
         // Another REFER cannot be taken back, and only a success of this one is news.
         let news =
@@ -338,6 +354,10 @@ impl Moving {
         match std::mem::replace(&mut self.attempt, Attempt::Held) {
             Attempt::Calling(calling) => calling.give_up(cx, why),
             Attempt::Fresh(fresh) => fresh.give_up(cx, &mut self.conversation, why),
+            Attempt::Briefing(brief) => {
+                let_go(cx, brief.target, identity::reason(487, why));
+                self.conversation.reunite(cx);
+            }
             Attempt::Attended(attended::Attempt { target: Some(leg), .. })
             | Attempt::Joining(Join { target: Some(leg), .. }) => {
                 let_go(cx, leg, identity::reason(487, why));
@@ -377,6 +397,11 @@ impl Moving {
                 let verdict = fresh.tick(cx, &mut self.handoff);
                 self.judge_fresh(cx, facts, verdict)
             }
+            Attempt::Briefing(_) if total => self.judge_brief(cx, facts, brief::Verdict::Failed),
+            Attempt::Briefing(brief) => {
+                brief.tick(cx);
+                self.phase()
+            }
             Attempt::Attended(attempt) => {
                 let verdict = match total {
                     true => attempt.give_up(),
@@ -393,158 +418,10 @@ impl Moving {
         }
     }
 
-    fn judge(mut self: Box<Self>, cx: &mut Context<'_>, facts: &mut Facts, verdict: refer::Verdict) -> Phase {
-        let caller_gone = self.conversation.caller_over;
-        match verdict {
-            refer::Verdict::NotMine | refer::Verdict::Wait => self.phase(),
-            refer::Verdict::Succeeded => {
-                self.handoff.attempt_over(cx);
-                self.over(cx, facts, HandoffState::Succeeded, Some(Proof::Reported), false, "handed off")
-            }
-            refer::Verdict::Failed(cause) if caller_gone => self.failed_without_caller(cx, facts, cause),
-            refer::Verdict::Failed(cause) => self.failed(cx, facts, cause, None),
-            refer::Verdict::Unknown(_) if caller_gone => self.unknown_without_caller(cx, facts),
-            refer::Verdict::Unknown(sent) => self.failed(cx, facts, Cause::Unknown, Some(sent)),
-            refer::Verdict::LegOver => self.leg_over(cx, facts),
-        }
-    }
-
-    fn judge_call(
-        mut self: Box<Self>,
-        cx: &mut Context<'_>,
-        facts: &mut Facts,
-        verdict: calling::Verdict,
-    ) -> Phase {
-        match verdict {
-            calling::Verdict::NotMine | calling::Verdict::Wait => self.phase(),
-            calling::Verdict::Answered { leg, .. } if cx.stack.remote_sdp(leg).is_none() => {
-                // An answer without a session: nobody could be joined with it.
-                let_go(cx, leg, identity::reason(488, "No session description"));
-                self.attempt = Attempt::Held;
-                self.failed(cx, facts, Cause::Failed, None)
-            }
-            calling::Verdict::Answered { leg, .. } if self.handoff.course.method == Method::Attended => {
-                let caller = self.conversation.caller;
-                match attended::Attempt::begin(cx, facts, &mut self.handoff, caller, leg) {
-                    Ok(attempt) => {
-                        self.attempt = Attempt::Attended(attempt);
-                        self.phase()
-                    }
-                    Err(cause) => self.bridge(cx, cause, None, leg),
-                }
-            }
-            calling::Verdict::Answered { leg, .. } => {
-                self.handoff.progress(cx, HandoffState::Joining, None);
-                self.attempt = Attempt::Joining(Join::begin(cx, &self.conversation, leg));
-                self.phase()
-            }
-            calling::Verdict::Failed { status: Some(488 | 606), cause }
-                if self.handoff.total > cx.now.mono =>
-            {
-                let method = self.handoff.course.method.name();
-                self.handoff.attempt_failed(cx, cause, method);
-                self.attempt = Attempt::Fresh(Fresh::begin(cx, &self.handoff, self.conversation.caller));
-                self.phase()
-            }
-            calling::Verdict::Failed { cause, .. } => {
-                self.attempt = Attempt::Held;
-                self.failed(cx, facts, cause, None)
-            }
-        }
-    }
-
-    fn judge_fresh(
-        mut self: Box<Self>,
-        cx: &mut Context<'_>,
-        facts: &mut Facts,
-        verdict: fresh::Verdict,
-    ) -> Phase {
-        match verdict {
-            fresh::Verdict::NotMine | fresh::Verdict::Wait => self.phase(),
-            fresh::Verdict::Joined(leg) => self.joined(cx, facts, leg),
-            fresh::Verdict::Failed(cause) => {
-                self.take_back(cx, "No answer");
-                self.failed(cx, facts, cause, None)
-            }
-            fresh::Verdict::CallerLost { status, origin } => self.caller_lost(cx, facts, status, origin),
-        }
-    }
-
-    fn judge_attended(
-        mut self: Box<Self>,
-        cx: &mut Context<'_>,
-        facts: &mut Facts,
-        verdict: attended::Verdict,
-    ) -> Phase {
-        let caller_gone = self.conversation.caller_over;
-        match verdict {
-            attended::Verdict::NotMine | attended::Verdict::Wait => self.phase(),
-            attended::Verdict::Succeeded => {
-                self.handoff.attempt_over(cx);
-                self.over(cx, facts, HandoffState::Succeeded, Some(Proof::Proven), false, "handed off")
-            }
-            attended::Verdict::Bridge(Cause::Unknown, _) if caller_gone => {
-                self.unknown_without_caller(cx, facts)
-            }
-            attended::Verdict::Bridge(cause, _) if caller_gone => {
-                self.failed_without_caller(cx, facts, cause)
-            }
-            attended::Verdict::Bridge(cause, late) => match self.target() {
-                Some(leg) => self.bridge(cx, cause, late, leg),
-                None => self.failed(cx, facts, cause, late),
-            },
-            attended::Verdict::Failed(cause) if caller_gone => self.failed_without_caller(cx, facts, cause),
-            attended::Verdict::Failed(cause) => self.failed(cx, facts, cause, None),
-            attended::Verdict::Unknown(_) if caller_gone => self.unknown_without_caller(cx, facts),
-            attended::Verdict::Unknown(sent) => self.failed(cx, facts, Cause::Unknown, Some(sent)),
-            attended::Verdict::LegOver => self.leg_over(cx, facts),
-        }
-    }
-
-    /// The caller's side cannot take the target over, so the target, which has answered already, is joined with the
-    /// caller: nobody hears a second ring.
-    fn bridge(
-        mut self: Box<Self>,
-        cx: &mut Context<'_>,
-        cause: Cause,
-        late: Option<SentId>,
-        target: LegId,
-    ) -> Phase {
-        let answered = cx.stack.sip_call_id(target).map(|id| String::from_utf8_lossy(id).into_owned());
-        self.late.extend(late.map(|sent| self.handoff.give_up(sent)));
-        self.handoff.attempt_failed(cx, cause, Method::Invite.name());
-        self.handoff.attempt(cx, Method::Invite, HandoffState::Joining, answered);
-        self.handoff.answered(200, "OK", crate::sip::Origin::Remote);
-        self.attempt = Attempt::Joining(Join::begin(cx, &self.conversation, target));
-        self.phase()
-    }
-
-    fn judge_join(
-        mut self: Box<Self>,
-        cx: &mut Context<'_>,
-        facts: &mut Facts,
-        verdict: join::Verdict,
-    ) -> Phase {
-        match verdict {
-            join::Verdict::NotMine | join::Verdict::Wait => self.phase(),
-            join::Verdict::Joined => match self.target() {
-                Some(leg) => self.joined(cx, facts, leg),
-                None => self.failed(cx, facts, Cause::Failed, None),
-            },
-            join::Verdict::Failed => {
-                self.take_back(cx, "The caller could not be joined");
-                // The caller may have moved with what it has answered.
-                self.conversation.want_accord(cx);
-                self.failed(cx, facts, Cause::Failed, None)
-            }
-            join::Verdict::CallerLost { status, origin } => self.caller_lost(cx, facts, status, origin),
-        }
-    }
-
     /// By request, while nothing is irrevocable: caller and agent talk on.
     pub(crate) fn cancel(mut self: Box<Self>, cx: &mut Context<'_>, facts: &mut Facts) -> Phase {
         match &self.attempt {
-            Attempt::Held | Attempt::Calling(_) | Attempt::Fresh(_) => {}
+            Attempt::Held | Attempt::Calling(_) | Attempt::Fresh(_) | Attempt::Briefing(_) => {}
             Attempt::Refer(_)
             | Attempt::Attended(_)
             | Attempt::Joining(_)
@@ -575,5 +452,5 @@ fn speaks(event: Event, late: SentId) -> bool {
 
 /// Whether a NOTIFY says that the target has the caller.
 fn arrived(event: Event) -> bool {
-    matches!(event, Event::Notified { news, .. } if news.status.is_some_and(|s| (200..300).contains(&s)))
+    matches!(event, Event::Notified { news, .. } if news.is_success())
 }

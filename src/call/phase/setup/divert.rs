@@ -167,10 +167,10 @@ impl Setup {
         let name = handoff.name_of(&next);
         handoff.attempt_failed(cx, cause, &name);
         match next {
-            Next::Try(destination, method) => match handoff.turn_to(cx, facts, destination, method, false) {
-                Ok(()) => self.set_out(cx, facts, handoff),
-                Err(_) => self.exhausted(cx, facts, handoff, status),
-            },
+            Next::Try(destination, method) => {
+                handoff.turn_to(cx, facts, destination, method, false);
+                self.set_out(cx, facts, handoff)
+            }
             Next::Bye => self.hand_back(cx, handoff),
             Next::None | Next::Agent if handoff.fallback_is_left(facts) => {
                 handoff.end(cx, HandoffState::Failed, None, false);

@@ -1,0 +1,117 @@
+//! `attended` with `brief = true`: before the caller is moved, the agent speaks with the target, and the caller is held.
+//!
+//! Agent and target are a conversation of their own meanwhile: what one asks passes to the other, and re-INVITEs of ours
+//! bring them into accord. The agent's BYE, its REFER or a request by HTTP completes it; the target's farewell, or a
+//! request, gives the caller back to the agent.
+
+use crate::call::context::Context;
+use crate::call::conversation::{Conversation, Heard, Partner};
+use crate::call::record::Role;
+use crate::sip::leg::{Body, RequestId, SentId, Wish};
+use crate::sip::{Content, Event, LegId, Origin, Time};
+use crate::wire::Message;
+use crate::wire::sdp::on_hold;
+
+/// See the module.
+#[derive(Debug)]
+pub(crate) struct Brief {
+    caller: LegId,
+    pub(crate) target: LegId,
+    /// Agent and target.
+    side: Conversation,
+    /// The re-INVITE that holds the caller, until it is answered.
+    hold: Option<SentId>,
+}
+
+/// What came of it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Verdict {
+    /// Not about this.
+    NotMine,
+    /// It goes on.
+    Wait,
+    /// The agent has said what it had to say. `gone`: it has hung up, or its leg broke.
+    Complete { gone: bool },
+    /// The agent asks by REFER to complete it.
+    Referred(RequestId),
+    /// The target has gone.
+    Failed,
+    /// The caller's dialog is over.
+    CallerLost { status: u16, origin: Origin },
+}
+
+impl Brief {
+    /// Holds the caller; then agent and target are told of each other.
+    pub(crate) fn begin(
+        cx: &mut Context<'_>,
+        conversation: &Conversation,
+        agent: LegId,
+        target: LegId,
+        identity: bool,
+    ) -> Brief {
+        let caller = conversation.caller;
+        let held = cx.stack.local_sdp(caller).map(on_hold);
+        // A caller that is busy just now is not held, and hears nothing all the same: its partner's media goes elsewhere.
+        let hold = held.and_then(|sdp| {
+            let content = Content { body: Body::Sdp(&sdp), ..Content::default() };
+            cx.stack.reinvite(cx.now, caller, content).ok()
+        });
+        let mut side = Conversation::new(agent, Partner { leg: target, role: Role::Target }, identity, None);
+        side.confirmed = true;
+        let mut brief = Brief { caller, target, side, hold };
+        if hold.is_none() {
+            brief.introduce(cx);
+        }
+        brief
+    }
+
+    fn introduce(&mut self, cx: &mut Context<'_>) {
+        self.side.want_accord(cx);
+        self.side.tick(cx);
+    }
+
+    /// When something is due.
+    pub(crate) fn deadline(&self) -> Time {
+        self.side.deadline().unwrap_or(Time(u64::MAX))
+    }
+
+    /// A deadline may have come.
+    pub(crate) fn tick(&mut self, cx: &mut Context<'_>) {
+        self.side.tick(cx);
+    }
+
+    /// One event of any leg.
+    pub(crate) fn hear(
+        &mut self,
+        cx: &mut Context<'_>,
+        event: Event,
+        message: Option<&Message<'_>>,
+    ) -> Verdict {
+        match event {
+            Event::Response { sent, status, origin, .. } if Some(sent) == self.hold => {
+                self.hold = None;
+                if matches!(status, 408 | 481) {
+                    return Verdict::CallerLost { status, origin };
+                }
+                self.introduce(cx);
+                Verdict::Wait
+            }
+            // The caller is held: its session is not for the agent now.
+            Event::Request { leg, request, wish: Wish::Modify | Wish::Update } if leg == self.caller => {
+                let _ = cx.stack.respond(cx.now, request, 491, Content::default());
+                Verdict::Wait
+            }
+            event if event.leg() == self.caller => Verdict::NotMine,
+            event => match self.side.hear(cx, event, message) {
+                Heard::Nothing | Heard::Confirmed => Verdict::Wait,
+                Heard::CallerLeft | Heard::CallerLost { .. } => Verdict::Complete { gone: true },
+                Heard::PartnerLeft | Heard::PartnerLost { .. } | Heard::Unanswered => Verdict::Failed,
+                Heard::Referred { request, by: Role::Caller } => Verdict::Referred(request),
+                Heard::Referred { request, .. } => {
+                    let _ = cx.stack.respond(cx.now, request, 603, Content::default());
+                    Verdict::Wait
+                }
+            },
+        }
+    }
+}

@@ -1,0 +1,249 @@
+//! What follows from what an attempt has come to.
+
+use super::{Attempt, Moving};
+use crate::call::context::Context;
+use crate::call::conversation::let_go;
+use crate::call::facts::Facts;
+use crate::call::handoff::fresh::{self, Fresh};
+use crate::call::handoff::join::{self, Join};
+use crate::call::handoff::report::Referral;
+use crate::call::handoff::{attended, brief, calling, refer};
+use crate::call::phase::Phase;
+use crate::call::record::{HandoffState, Proof, Role};
+use crate::routing::explain::Cause;
+use crate::routing::table::Method;
+use crate::sip::leg::SentId;
+use crate::sip::{Content, LegId, Origin, identity};
+
+impl Moving {
+    pub(super) fn judge(
+        mut self: Box<Self>,
+        cx: &mut Context<'_>,
+        facts: &mut Facts,
+        verdict: refer::Verdict,
+    ) -> Phase {
+        let caller_gone = self.conversation.caller_over;
+        match verdict {
+            refer::Verdict::NotMine | refer::Verdict::Wait => self.phase(),
+            refer::Verdict::Succeeded => {
+                self.handoff.attempt_over(cx);
+                self.over(cx, facts, HandoffState::Succeeded, Some(Proof::Reported), false, "handed off")
+            }
+            refer::Verdict::Failed(cause) if caller_gone => self.failed_without_caller(cx, facts, cause),
+            refer::Verdict::Failed(cause) => self.failed(cx, facts, cause, None),
+            refer::Verdict::Unknown(_) if caller_gone => self.unknown_without_caller(cx, facts),
+            refer::Verdict::Unknown(sent) => self.failed(cx, facts, Cause::Unknown, Some(sent)),
+            refer::Verdict::LegOver => self.leg_over(cx, facts),
+        }
+    }
+
+    pub(super) fn judge_call(
+        mut self: Box<Self>,
+        cx: &mut Context<'_>,
+        facts: &mut Facts,
+        verdict: calling::Verdict,
+    ) -> Phase {
+        match verdict {
+            calling::Verdict::NotMine | calling::Verdict::Wait => self.phase(),
+            calling::Verdict::Answered { leg, .. } if !calling::is_joinable(cx, leg) => {
+                let_go(cx, leg, identity::reason(488, "No session description"));
+                self.attempt = Attempt::Held;
+                self.failed(cx, facts, Cause::Failed, None)
+            }
+            calling::Verdict::Answered { leg, .. } if self.handoff.course.method == Method::Attended => {
+                self.attended(cx, facts, leg)
+            }
+            calling::Verdict::Answered { leg, .. } => {
+                self.handoff.progress(cx, HandoffState::Joining, None);
+                self.attempt = Attempt::Joining(Join::begin(cx, &self.conversation, leg));
+                self.phase()
+            }
+            calling::Verdict::Failed { status: Some(488 | 606), cause }
+                if self.handoff.total > cx.now.mono =>
+            {
+                self.handoff.attempt_failed(cx, cause, Method::Invite.name());
+                self.handoff.turn_to_invite();
+                self.attempt = Attempt::Fresh(Fresh::begin(cx, &self.handoff, self.conversation.caller));
+                self.phase()
+            }
+            calling::Verdict::Failed { cause, .. } => {
+                self.attempt = Attempt::Held;
+                self.failed(cx, facts, cause, None)
+            }
+        }
+    }
+
+    pub(super) fn judge_fresh(
+        mut self: Box<Self>,
+        cx: &mut Context<'_>,
+        facts: &mut Facts,
+        verdict: fresh::Verdict,
+    ) -> Phase {
+        match verdict {
+            fresh::Verdict::NotMine | fresh::Verdict::Wait => self.phase(),
+            fresh::Verdict::Joined(leg) => self.joined(cx, facts, leg),
+            fresh::Verdict::Failed(cause) => {
+                self.take_back(cx, "No answer");
+                self.failed(cx, facts, cause, None)
+            }
+            fresh::Verdict::CallerLost { status, origin } => self.caller_lost(cx, facts, status, origin),
+        }
+    }
+
+    /// The target of `attended` has answered: it hears what it is about from the agent, or takes the call over at once.
+    pub(super) fn attended(
+        mut self: Box<Self>,
+        cx: &mut Context<'_>,
+        facts: &mut Facts,
+        target: LegId,
+    ) -> Phase {
+        match self.conversation.partner {
+            Some(agent) if self.handoff.course.destination.brief && agent.role == Role::Agent => {
+                let identity = facts.trunk.trusted;
+                self.conversation.part();
+                let brief = brief::Brief::begin(cx, &self.conversation, agent.leg, target, identity);
+                self.attempt = Attempt::Briefing(Box::new(brief));
+                self.phase()
+            }
+            _ => self.take_over(cx, facts, target),
+        }
+    }
+
+    /// REFER with Replaces.
+    pub(super) fn take_over(
+        mut self: Box<Self>,
+        cx: &mut Context<'_>,
+        facts: &mut Facts,
+        target: LegId,
+    ) -> Phase {
+        let caller = self.conversation.caller;
+        match attended::Attempt::begin(cx, facts, &mut self.handoff, caller, target) {
+            Ok(attempt) => {
+                self.attempt = Attempt::Attended(attempt);
+                self.phase()
+            }
+            Err(cause) => self.bridge(cx, cause, None, target),
+        }
+    }
+
+    pub(super) fn judge_brief(
+        mut self: Box<Self>,
+        cx: &mut Context<'_>,
+        facts: &mut Facts,
+        verdict: brief::Verdict,
+    ) -> Phase {
+        match verdict {
+            brief::Verdict::NotMine | brief::Verdict::Wait => self.phase(),
+            brief::Verdict::Complete { gone } => {
+                if gone {
+                    self.conversation.drop_partner(cx);
+                }
+                self.complete(cx, facts)
+            }
+            brief::Verdict::Referred(request) => {
+                // Who asked by REFER to begin with completes it by its BYE: one REFER has one result.
+                if self.handoff.referral.is_some() {
+                    let _ = cx.stack.respond(cx.now, request, 491, Content::default());
+                    return self.phase();
+                }
+                let agent = self.conversation.partner.map(|partner| partner.leg);
+                let subscription = cx.stack.accept_referral(cx.now, request).unwrap_or_default();
+                self.handoff.referral = agent.map(|leg| Referral::new(leg, subscription));
+                self.complete(cx, facts)
+            }
+            brief::Verdict::Failed => {
+                self.take_back(cx, "No caller");
+                self.failed(cx, facts, Cause::Failed, None)
+            }
+            brief::Verdict::CallerLost { status, origin } => self.caller_lost(cx, facts, status, origin),
+        }
+    }
+
+    /// Whether the agent is speaking with the target.
+    pub(crate) fn is_briefing(&self) -> bool {
+        matches!(self.attempt, Attempt::Briefing(_))
+    }
+
+    /// The agent has said what it had to say: the caller is moved.
+    pub(crate) fn complete(self: Box<Self>, cx: &mut Context<'_>, facts: &mut Facts) -> Phase {
+        match &self.attempt {
+            Attempt::Briefing(brief) => {
+                let target = brief.target;
+                self.take_over(cx, facts, target)
+            }
+            _ => self.phase(),
+        }
+    }
+
+    pub(super) fn judge_attended(
+        mut self: Box<Self>,
+        cx: &mut Context<'_>,
+        facts: &mut Facts,
+        verdict: attended::Verdict,
+    ) -> Phase {
+        let caller_gone = self.conversation.caller_over;
+        match verdict {
+            attended::Verdict::NotMine | attended::Verdict::Wait => self.phase(),
+            attended::Verdict::Succeeded => {
+                self.handoff.attempt_over(cx);
+                self.over(cx, facts, HandoffState::Succeeded, Some(Proof::Proven), false, "handed off")
+            }
+            attended::Verdict::Bridge(Cause::Unknown, _) if caller_gone => {
+                self.unknown_without_caller(cx, facts)
+            }
+            attended::Verdict::Bridge(cause, _) if caller_gone => {
+                self.failed_without_caller(cx, facts, cause)
+            }
+            attended::Verdict::Bridge(cause, late) => match self.target() {
+                Some(leg) => self.bridge(cx, cause, late, leg),
+                None => self.failed(cx, facts, cause, late),
+            },
+            attended::Verdict::Failed(cause) if caller_gone => self.failed_without_caller(cx, facts, cause),
+            attended::Verdict::Failed(cause) => self.failed(cx, facts, cause, None),
+            attended::Verdict::Unknown(_) if caller_gone => self.unknown_without_caller(cx, facts),
+            attended::Verdict::Unknown(sent) => self.failed(cx, facts, Cause::Unknown, Some(sent)),
+            attended::Verdict::LegOver => self.leg_over(cx, facts),
+        }
+    }
+
+    /// The caller's side cannot take the target over, so the target, which has answered already, is joined with the
+    /// caller: nobody hears a second ring.
+    pub(super) fn bridge(
+        mut self: Box<Self>,
+        cx: &mut Context<'_>,
+        cause: Cause,
+        late: Option<SentId>,
+        target: LegId,
+    ) -> Phase {
+        let answered = cx.stack.sip_call_id(target).map(|id| String::from_utf8_lossy(id).into_owned());
+        self.late.extend(late.map(|sent| self.handoff.give_up(sent)));
+        self.handoff.attempt_failed(cx, cause, Method::Invite.name());
+        self.handoff.turn_to_invite();
+        self.handoff.attempt(cx, Method::Invite, HandoffState::Joining, answered);
+        self.handoff.answered(200, "OK", Origin::Remote);
+        self.attempt = Attempt::Joining(Join::begin(cx, &self.conversation, target));
+        self.phase()
+    }
+
+    pub(super) fn judge_join(
+        mut self: Box<Self>,
+        cx: &mut Context<'_>,
+        facts: &mut Facts,
+        verdict: join::Verdict,
+    ) -> Phase {
+        match verdict {
+            join::Verdict::NotMine | join::Verdict::Wait => self.phase(),
+            join::Verdict::Joined => match self.target() {
+                Some(leg) => self.joined(cx, facts, leg),
+                None => self.failed(cx, facts, Cause::Failed, None),
+            },
+            join::Verdict::Failed => {
+                self.take_back(cx, "The caller could not be joined");
+                // The caller may have moved with what it has answered.
+                self.conversation.want_accord(cx);
+                self.failed(cx, facts, Cause::Failed, None)
+            }
+            join::Verdict::CallerLost { status, origin } => self.caller_lost(cx, facts, status, origin),
+        }
+    }
+}

@@ -1,0 +1,319 @@
+//! `attended` with `brief = true`: the agent speaks with the target before the caller is moved.
+
+use crate::common::config::Config;
+use crate::common::message::{Message, without_origin};
+use crate::common::peer::{Leg, Peer, Talking, sdp, sdp_with};
+use crate::common::{Command, Refusal, Reply, ms, s};
+use std::rc::Rc;
+
+const DESK: &str = "10.0.0.30:5060";
+const OK: &str = "SIP/2.0 200 OK\r\n";
+const TABLE: &str = r#"
+[destination.desk]
+method = "attended"
+brief = true
+route = "sip:desk@10.0.0.30"
+"#;
+
+struct Stage {
+    t: Talking,
+    target: Leg,
+    id: String,
+    _house: Peer,
+}
+
+/// The desk's session: another port than that of the others.
+fn desk(version: u64) -> String {
+    sdp_with(
+        "desk",
+        version,
+        "m=audio 4100 RTP/AVP 0 101\r\na=rtpmap:101 telephone-event/8000\r\na=sendrecv\r\n",
+    )
+}
+
+fn held(sdp: &str) -> String {
+    sdp.replace("a=sendrecv\r\n", "a=inactive\r\n")
+}
+
+/// Takes the next re-INVITE of a leg with the session that it shall have then.
+#[track_caller]
+fn takes(leg: &Leg, offered: &str, answer: &str) {
+    let offer = leg.expect_within("INVITE", s(1));
+    assert_eq!(without_origin(offer.sdp()), without_origin(offered), "{offer}");
+    leg.answer(&offer, answer);
+    leg.expect("ACK");
+}
+
+/// The target has answered: the caller is held, and agent and target have each other.
+fn briefing() -> Stage {
+    briefing_by(|t| t.world.handoff("desk").id)
+}
+
+fn briefing_by(decide: impl FnOnce(&Talking) -> String) -> Stage {
+    let t = Talking::with(&Config::default().destination(TABLE));
+    let house = t.world.peer("desk", DESK);
+    let id = decide(&t);
+    let target = house.expect_call();
+    target.answer(&target.invite(), &desk(1));
+    target.expect("ACK");
+    let hold = t.call.expect("INVITE");
+    assert_eq!(hold.sdp().matches("a=inactive").count(), 1, "{hold}");
+    t.call.answer(&hold, &held(&sdp("pbx", 2)));
+    t.call.expect("ACK");
+    takes(&t.leg, &desk(1), &sdp("agent", 2));
+    t.world.settle();
+    Stage { t, target, id, _house: house }
+}
+
+impl Stage {
+    /// The caller's side takes the target over.
+    fn taken_over(&self) {
+        let refer = self.t.call.expect("REFER");
+        assert!(refer.header("Refer-To").contains("?Replaces="));
+        self.t.call.reply(&refer, 202);
+        self.target.hang_up();
+        self.t.call.notify_ok(OK, "terminated");
+        self.t.call.expect_bye();
+    }
+
+    /// Caller and agent are told of each other again.
+    #[track_caller]
+    fn reunited(&self) {
+        takes(&self.t.call, &sdp("agent", 2), &sdp("pbx", 3));
+        takes(&self.t.leg, &sdp("pbx", 3), &sdp("agent", 2));
+    }
+
+    /// By request: the REFER that the caller's side gets.
+    fn completed(&self) -> Rc<Message> {
+        self.t.world.command(Command::CompleteHandoff { handoff: self.id.clone() });
+        self.t.call.expect("REFER")
+    }
+
+    /// Caller and agent stand, and hang up.
+    fn returned(&self) {
+        self.t.world.advance(ms(500));
+        self.t.world.assert_ended("returned");
+        self.t.caller_hangs_up();
+        self.t.world.assert_empty();
+    }
+}
+
+#[test]
+fn agent_and_target_speak_and_the_agents_bye_completes_it() {
+    let stage = briefing();
+    let Stage { t, target, .. } = &stage;
+    // What one of the two asks reaches the other, and not the caller.
+    t.leg.request("INFO", &[], "application/dtmf-relay", "Signal=1\r\n");
+    let info = target.expect("INFO");
+    target.reply(&info, 200);
+    t.leg.expect(200);
+    t.leg.hang_up();
+    stage.taken_over();
+    let handoff = t.world.assert_ended("succeeded");
+    assert_eq!(handoff.proof.map(|p| p.as_str()), Some("proven"));
+    t.world.assert_empty();
+}
+
+#[test]
+fn a_request_completes_it() {
+    let stage = briefing();
+    let reply = stage.t.world.command(Command::CompleteHandoff { handoff: stage.id.clone() });
+    assert!(matches!(reply, Reply::Handoff(view) if view.state.as_str() == "referring"));
+    stage.taken_over();
+    stage.t.leg.expect_bye();
+    stage.t.world.assert_ended("succeeded");
+    stage.t.world.assert_empty();
+}
+
+#[test]
+fn a_refer_of_the_agent_completes_it_and_hears_the_result() {
+    let stage = briefing();
+    stage.t.leg.refer("sip:desk@baton", &[]);
+    stage.t.leg.expect(202);
+    stage.t.leg.expect_notify("SIP/2.0 100 Trying", "active");
+    stage.taken_over();
+    stage.t.leg.expect_notify("SIP/2.0 200 OK", "terminated");
+    stage.t.leg.expect_bye();
+    stage.t.world.assert_ended("succeeded");
+    stage.t.world.assert_empty();
+}
+
+#[test]
+fn an_agent_that_asked_by_refer_completes_it_by_its_bye() {
+    let stage = briefing_by(|t| {
+        t.leg.refer("sip:desk@baton", &[]);
+        t.leg.expect(202);
+        t.leg.expect_notify("SIP/2.0 100 Trying", "active");
+        t.world.call().handoffs[0].clone()
+    });
+    stage.t.leg.refer("sip:desk@baton", &[]);
+    stage.t.leg.expect(491);
+    stage.t.leg.hang_up();
+    stage.taken_over();
+    stage.t.leg.expect_notify("SIP/2.0 200 OK", "terminated");
+    stage.t.world.assert_ended("succeeded");
+    stage.t.world.assert_empty();
+}
+
+#[test]
+fn where_the_callers_side_cannot_the_target_is_bridged() {
+    let stage = briefing();
+    let Stage { t, target, .. } = &stage;
+    t.leg.hang_up();
+    let refer = t.call.expect("REFER");
+    t.call.reply(&refer, 603);
+    takes(&t.call, &desk(1), &sdp("pbx", 3));
+    // The target had the agent's session last.
+    t.world.assert_ended("succeeded");
+    t.call.hang_up();
+    target.expect_bye();
+    t.world.assert_empty();
+}
+
+#[test]
+fn it_is_cancelled_and_caller_and_agent_have_each_other_again() {
+    let stage = briefing();
+    let Stage { t, target, .. } = &stage;
+    let reply = t.world.command(Command::CancelHandoff { handoff: stage.id.clone() });
+    assert!(matches!(reply, Reply::Handoff(view) if view.state.as_str() == "cancelled"));
+    target.expect_bye();
+    stage.reunited();
+    t.world.assert_ended("cancelled");
+    t.agent.expect_silence(ms(500));
+    t.caller_hangs_up();
+    t.world.assert_empty();
+}
+
+#[test]
+fn the_target_hangs_up_and_the_caller_is_back_with_the_agent() {
+    let stage = briefing();
+    let Stage { t, target, .. } = &stage;
+    target.hang_up();
+    stage.reunited();
+    t.world.advance(ms(500));
+    let handoff = t.world.assert_ended("returned");
+    assert_eq!(handoff.cause.as_deref(), Some("failed"));
+    t.caller_hangs_up();
+    t.world.assert_empty();
+}
+
+#[test]
+fn the_caller_hangs_up_while_the_two_speak() {
+    let stage = briefing();
+    let Stage { t, target, .. } = &stage;
+    t.call.hang_up();
+    t.leg.expect_bye();
+    target.expect_bye();
+    t.world.assert_ended("abandoned");
+    t.world.assert_empty();
+}
+
+#[test]
+fn a_held_caller_cannot_change_its_session() {
+    let stage = briefing();
+    let Stage { t, target, .. } = &stage;
+    t.call.reinvite(&sdp("pbx", 9));
+    t.call.expect(100);
+    t.call.expect(491);
+    t.call.hang_up();
+    t.leg.expect_bye();
+    target.expect_bye();
+    t.world.assert_empty();
+}
+
+#[test]
+fn the_time_is_up_while_the_two_speak() {
+    let stage = briefing();
+    let Stage { t, target, .. } = &stage;
+    t.world.advance(s(180));
+    target.expect_bye();
+    stage.reunited();
+    t.world.advance(ms(500));
+    t.world.assert_ended("returned");
+    t.caller_hangs_up();
+    t.world.assert_empty();
+}
+
+#[test]
+fn nothing_else_can_be_completed() {
+    let t = Talking::with(&Config::default().destination(TABLE));
+    let id = t.world.handoff("front-desk").id;
+    let refer = t.call.expect("REFER");
+    let refused = t.world.command(Command::CompleteHandoff { handoff: id });
+    assert!(matches!(refused, Reply::Refused(Refusal::NotBriefing(_))), "{refused:?}");
+    t.call.reply(&refer, 202);
+    t.call.notify_ok(OK, "terminated");
+    t.both_get_bye();
+    t.world.assert_empty();
+}
+
+/// The caller is still held then, and the agent knows where the target was.
+#[test]
+fn a_transfer_that_fails_gives_the_held_caller_back_to_the_agent() {
+    let stage = briefing();
+    let refer = stage.completed();
+    stage.target.hang_up();
+    stage.t.call.reply(&refer, 603);
+    stage.reunited();
+    stage.returned();
+}
+
+#[test]
+fn so_does_a_report_that_it_failed() {
+    let stage = briefing();
+    let refer = stage.completed();
+    stage.t.call.reply(&refer, 202);
+    stage.t.call.notify_ok("SIP/2.0 100 Trying\r\n", "active");
+    stage.target.hang_up();
+    stage.t.call.notify_ok("SIP/2.0 486 Busy Here\r\n", "terminated");
+    stage.reunited();
+    stage.returned();
+}
+
+#[test]
+fn so_does_a_caller_that_refuses_the_target() {
+    let stage = briefing();
+    let refer = stage.completed();
+    stage.t.call.reply(&refer, 603);
+    let offer = stage.t.call.expect("INVITE");
+    stage.t.call.reply(&offer, 488);
+    stage.t.call.expect("ACK");
+    stage.target.expect_bye();
+    stage.reunited();
+    stage.returned();
+}
+
+#[test]
+fn so_does_silence_after_a_target_has_gone() {
+    let stage = briefing();
+    stage.completed();
+    stage.target.hang_up();
+    stage.t.world.advance(s(8));
+    stage.reunited();
+    stage.t.world.assert_ended("unknown");
+    stage.t.caller_hangs_up();
+    stage.t.world.assert_empty();
+}
+
+/// What was under way between caller and agent when the target answered.
+#[test]
+fn a_request_that_waits_for_the_agent_is_answered() {
+    let t = Talking::with(&Config::default().destination(TABLE));
+    let house = t.world.peer("desk", DESK);
+    t.world.handoff("desk");
+    let target = house.expect_call();
+    t.call.reinvite(&sdp("pbx", 2));
+    t.call.expect(100);
+    let passed = t.leg.expect("INVITE");
+    target.answer(&target.invite(), &desk(1));
+    target.expect("ACK");
+    t.leg.answer(&passed, &sdp("agent", 2));
+    t.leg.expect("ACK");
+    let ok = t.call.expect(200);
+    t.call.ack(&ok);
+    takes(&t.leg, &desk(1), &sdp("agent", 3));
+    t.call.hang_up();
+    t.leg.expect_bye();
+    target.expect_bye();
+    t.world.assert_empty();
+}

@@ -356,3 +356,49 @@ fn a_prack_that_another_request_has_overtaken_counts() {
     leg.expect_bye();
     world.assert_empty();
 }
+
+#[test]
+fn an_update_waits_until_the_caller_has_the_answer_to_its_offer() {
+    let (world, _agent, call, leg) = calling(&[RELIABLE, ALLOW]);
+    leg.reply_with(&leg.invite(), 183, &[RELIABLE, ("RSeq", "1"), ALLOW], &sdp("agent", 1));
+    let asked = leg.expect("PRACK");
+    leg.reply(&asked, 200);
+    let early = call.expect(183);
+    // For all that is known the caller has not seen it.
+    let moved = sdp_with("agent", 2, "m=audio 4020 RTP/AVP 0 101\r\na=sendrecv\r\n");
+    leg.request("UPDATE", &[], SDP, &moved);
+    leg.expect(491);
+    prack(&call, &early, 2);
+    leg.request("UPDATE", &[], SDP, &moved);
+    let update = call.expect("UPDATE");
+    call.reply_with(&update, 200, &[], &sdp("pbx", 1));
+    leg.expect(200);
+    leg.reply(&leg.invite(), 200);
+    leg.expect("ACK");
+    call.ack(&call.expect(200));
+    world.settle();
+    call.request_numbered("BYE", 3, &[], "", "");
+    call.expect(200);
+    leg.expect_bye();
+    world.assert_empty();
+}
+
+#[test]
+fn an_answer_that_was_acknowledged_is_not_said_again() {
+    let (world, _agent, call, leg) = calling(&[RELIABLE]);
+    leg.reply_with(&leg.invite(), 183, &[], &sdp("agent", 1));
+    let early = call.expect(183);
+    assert!(early.has_sdp());
+    prack(&call, &early, 2);
+    leg.reply_with(&leg.invite(), 183, &[], &sdp("agent", 1));
+    let again = call.expect(183);
+    assert!(!again.has_sdp(), "RFC 6337 §3.1.1");
+    prack(&call, &again, 3);
+    leg.answer(&leg.invite(), &sdp("agent", 1));
+    leg.expect("ACK");
+    call.ack(&call.expect(200));
+    call.request_numbered("BYE", 4, &[], "", "");
+    call.expect(200);
+    leg.expect_bye();
+    world.assert_empty();
+}

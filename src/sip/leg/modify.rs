@@ -37,8 +37,8 @@ impl Stack {
         let idle = session.exchange() == Exchange::Idle;
         let (kind, free) = match message.method() {
             Method::Invite => (Kind::Modify, idle && !leg.invite_under_way()),
-            // An answer of ours that stands in a 2xx is sure to be known once that is acknowledged.
-            Method::Update => (Kind::Update, (idle && leg.unacked.is_none()) || !message.has_sdp()),
+            // An answer of ours is sure to be known once what it stands in is acknowledged (RFC 3311 §5.1).
+            Method::Update => (Kind::Update, (idle && !leg.is_answer_open()) || !message.has_sdp()),
             _ => (Kind::Info, true),
         };
         if !free {

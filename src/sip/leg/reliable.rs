@@ -76,6 +76,11 @@ impl Reliable {
     pub(crate) fn deadline(&self) -> Option<Time> {
         self.open.as_ref().map(|open| open.at.min(open.until))
     }
+
+    /// Our answer may not have been seen yet.
+    pub(crate) fn answers(&self) -> bool {
+        self.open.as_ref().is_some_and(|open| open.answers)
+    }
 }
 
 /// A branch of our INVITE that sent reliable provisional responses.
@@ -140,14 +145,18 @@ impl Stack {
         reliable.rseq += 1;
         let (server, rseq) = (*server, reliable.rseq);
         let party = offered.party(party, fresh, &leg.session);
-        let sdp = sdp_of(content);
-        if let Some(sdp) = sdp {
-            // One answer to one offer: what a later response says of the session is the business of a re-INVITE.
-            if !std::mem::replace(&mut party.answered, true) {
-                party.session.answer(sdp);
-            }
+        // One answer to one offer, and it is said once (RFC 6337 §3.1.1): what a later response says of the session is the
+        // business of a re-INVITE.
+        let answer = sdp_of(content).filter(|_| !party.answered);
+        if let Some(sdp) = answer {
+            party.answered = true;
+            party.session.answer(sdp);
         }
-        let (tag, body) = (party.tag, body_of(content, party.session.last_sent()));
+        let body = match sdp_of(content).is_some() && answer.is_none() {
+            true => None,
+            false => body_of(content, party.session.last_sent()),
+        };
+        let tag = party.tag;
         let (settings, flow) = (&self.settings, leg.flow);
         let write = |mut writer: Writer<'_>| {
             write_contact(&mut writer, &settings.listeners, flow);
@@ -160,7 +169,7 @@ impl Stack {
         if let Usage::Offered(offered) = &mut leg.usage
             && let Some(reliable) = &mut offered.reliable
         {
-            let open = Open { answers: sdp.is_some(), at: now + T1, interval: T1, until: now + T1X64 };
+            let open = Open { answers: answer.is_some(), at: now + T1, interval: T1, until: now + T1X64 };
             reliable.open = Some(open);
         }
         self.settle(now, id);
@@ -172,7 +181,7 @@ impl Stack {
         let Some(leg) = self.legs.get_mut(id.into()) else { return false };
         let Usage::Offered(offered) = &mut leg.usage else { return false };
         let Some(reliable) = &mut offered.reliable else { return false };
-        if !reliable.open.as_ref().is_some_and(|open| open.answers) {
+        if !reliable.answers() {
             return false;
         }
         reliable.accepting = Some(waiting(party, 200, content));

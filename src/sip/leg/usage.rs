@@ -351,6 +351,13 @@ impl Leg {
         self.sent.iter().any(open)
     }
 
+    /// Whether an answer of ours may not have been seen yet: in a 2xx, or in a reliable provisional response.
+    pub(crate) fn is_answer_open(&self) -> bool {
+        self.unacked.is_some()
+            || matches!(&self.usage, Usage::Offered(offered)
+                if offered.reliable.as_deref().is_some_and(Reliable::answers))
+    }
+
     /// Whether an INVITE of ours or of the peer's is under way (RFC 3261 §14.1).
     pub(crate) fn invite_under_way(&self) -> bool {
         self.unacked.is_some()

@@ -46,7 +46,7 @@ impl Moving {
         match verdict {
             calling::Verdict::NotMine | calling::Verdict::Wait => self.phase(),
             calling::Verdict::Answered { leg, .. } if !calling::is_joinable(cx, leg) => {
-                let_go(cx, leg, identity::reason(488, "No session description"));
+                let_go(cx, leg, identity::reason(488, calling::NO_SESSION));
                 self.attempt = Attempt::Held;
                 self.failed(cx, facts, Cause::Failed, None)
             }

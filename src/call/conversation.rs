@@ -5,7 +5,7 @@
 //! it does not pass on it tells as [`Heard`].
 
 use super::context::Context;
-use super::passing::Passing;
+use super::passing::{Pass, Passing};
 use super::record::Role;
 use crate::sip::leg::modify::is_glare;
 use crate::sip::leg::{Body, RequestId, SentId, Wish};
@@ -123,10 +123,11 @@ impl Conversation {
 
     /// When something is due.
     pub(crate) fn deadline(&self) -> Option<Time> {
-        match self.accord {
+        let accord = match self.accord {
             Accord::Wanted { at, .. } => Some(at),
             Accord::Reached | Accord::Telling { .. } => None,
-        }
+        };
+        [accord, self.passing.deadline()].into_iter().flatten().min()
     }
 
     fn other(&self, leg: LegId) -> Option<LegId> {
@@ -158,7 +159,7 @@ impl Conversation {
     /// Somebody else is the caller's partner from now on. Who was it before has been taken out.
     pub(crate) fn join(&mut self, cx: &mut Context<'_>, partner: Partner, identity: bool) {
         self.partner = Some(partner);
-        self.passing = Passing::new(identity);
+        self.passing.renew(identity);
         self.want_accord(cx);
     }
 
@@ -276,7 +277,12 @@ impl Conversation {
             self.accord = next.map_or(Accord::Reached, |(left, at)| Accord::Wanted { left, at });
             return if matches!(status, 408 | 481) { self.lost(leg, status, origin) } else { Heard::Nothing };
         }
-        let Some(pass) = self.passing.take(sent) else {
+        let pass = self.passing.take(sent);
+        if let Some(pass) = pass.filter(Pass::is_wanted) {
+            if self.passing.answer(cx, pass, status, message) && needs_answer {
+                self.awaiting = Some(pass.to);
+            }
+        } else {
             if needs_answer {
                 // It crossed the CANCEL: its offer is answered with what the other side has.
                 let other = self.other(leg).and_then(|other| cx.stack.remote_sdp(other));
@@ -289,12 +295,12 @@ impl Conversation {
                 // That, or a refresh of the stack's own: the session may have changed.
                 self.want_accord(cx);
             }
-            return Heard::Nothing;
-        };
-        if self.passing.answer(cx, pass, status, message) && needs_answer {
-            self.awaiting = Some(pass.to);
         }
-        if matches!(status, 408 | 481) { self.lost(pass.to, status, origin) } else { Heard::Nothing }
+        match pass {
+            // Its dialog is gone (RFC 3261 §12.2.1.2).
+            Some(pass) if matches!(status, 408 | 481) => self.lost(pass.to, status, origin),
+            _ => Heard::Nothing,
+        }
     }
 
     fn acknowledged(&mut self, cx: &mut Context<'_>, leg: LegId, message: Option<&Message<'_>>) -> Heard {
@@ -330,6 +336,14 @@ impl Conversation {
         (self.accord, self.parted) = (Accord::Reached, true);
     }
 
+    /// The caller is not going to be held after all, or only for what comes now: the answer to that re-INVITE is still to
+    /// come, and may be that its dialog is gone.
+    pub(crate) fn follow(&mut self, hold: Option<SentId>) {
+        if let Some(sent) = hold {
+            self.passing.follow(self.caller, sent);
+        }
+    }
+
     /// A caller that was held gets its partner back: it is asked first to take the hold off.
     pub(crate) fn reunite(&mut self, cx: &mut Context<'_>) {
         if std::mem::take(&mut self.parted) {
@@ -345,6 +359,7 @@ impl Conversation {
 
     /// What is due.
     pub(crate) fn tick(&mut self, cx: &mut Context<'_>) {
+        self.passing.tick(cx);
         let Accord::Wanted { left, at } = self.accord else { return };
         if at > cx.now.mono {
             return;
@@ -354,7 +369,7 @@ impl Conversation {
             self.accord = Accord::Reached;
             return;
         };
-        if !self.passing.is_empty() || self.awaiting.is_some() {
+        if self.passing.is_about_session() || self.awaiting.is_some() {
             // Its answer comes first, and may settle it.
             self.accord = Accord::Wanted { left, at: cx.now.mono + SOON };
             return;

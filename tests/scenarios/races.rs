@@ -1,7 +1,8 @@
 //! The races of a two-leg call: each ends with no leg and no timer.
 
 use crate::common::config::Config;
-use crate::common::peer::{AGENT, NUMBER, PBX, Talking, sdp};
+use crate::common::message::without_origin;
+use crate::common::peer::{AGENT, NUMBER, PBX, Talking, sdp, sdp_with};
 use crate::common::{Link, World, ms, s};
 
 /// PBX and agent with an INVITE on its way to the agent.
@@ -392,7 +393,7 @@ fn an_offer_while_our_answer_is_not_acknowledged_has_to_wait() {
     leg.request("UPDATE", &[], "application/sdp", &sdp("agent", 2));
     leg.expect(491);
     call.ack(&ok);
-    let moved = crate::common::peer::sdp_with("agent", 3, "m=audio 4010 RTP/AVP 0 101\r\na=sendrecv\r\n");
+    let moved = sdp_with("agent", 3, "m=audio 4010 RTP/AVP 0 101\r\na=sendrecv\r\n");
     leg.request("UPDATE", &[], "application/sdp", &moved);
     let update = call.expect("UPDATE");
     call.reply_with(&update, 200, &[], &sdp("pbx", 1));
@@ -417,4 +418,77 @@ fn an_offer_of_the_agent_is_declined_when_the_caller_never_acknowledges() {
     leg.expect_bye();
     call.expect_bye();
     world.assert_empty();
+}
+
+#[test]
+fn a_caller_without_a_dialog_is_lost_even_if_nobody_waits_for_its_answer_any_more() {
+    let t = Talking::new();
+    let asked = t.leg.reinvite(&sdp("agent", 2));
+    t.leg.expect(100);
+    let offer = t.call.expect("INVITE");
+    t.leg.cancel_of(&asked, &[]);
+    t.leg.expect(200);
+    let gone = t.leg.expect(487);
+    t.leg.ack(&gone);
+    // RFC 3261 §12.2.1.2.
+    t.call.reply(&offer, 481);
+    t.call.expect("ACK");
+    t.both_get_bye();
+    t.world.assert_empty();
+}
+
+#[test]
+fn a_caller_that_says_481_to_a_request_of_an_agent_that_has_left_is_lost() {
+    let t = Talking::new();
+    t.leg.request("INFO", &[], "application/dtmf-relay", "Signal=5\r\n");
+    let info = t.call.expect("INFO");
+    t.leg.bye_with(&[("Reason", "SIP;cause=503")]);
+    t.leg.expect(200);
+    t.leg.expect(487);
+    t.call.expect("REFER");
+    t.call.reply(&info, 481);
+    t.call.expect_bye();
+    t.world.assert_ended("failed");
+    t.world.assert_empty();
+}
+
+#[test]
+fn an_info_that_waits_for_its_answer_does_not_keep_the_two_from_accord() {
+    let t = Talking::new();
+    t.leg.request("INFO", &[], "application/dtmf-relay", "Signal=5\r\n");
+    let info = t.call.expect("INFO");
+    let asked = t.leg.reinvite(&sdp_with("agent", 2, "m=audio 4010 RTP/AVP 0 101\r\na=sendrecv\r\n"));
+    t.leg.expect(100);
+    let offer = t.call.expect("INVITE");
+    t.leg.cancel_of(&asked, &[]);
+    t.leg.expect(200);
+    let gone = t.leg.expect(487);
+    t.leg.ack(&gone);
+    t.call.answer(&offer, &sdp("pbx", 1));
+    t.call.expect("ACK");
+    // The caller has what the agent has taken back.
+    let told = t.call.expect_within("INVITE", s(1));
+    assert_eq!(without_origin(told.sdp()), without_origin(&sdp("agent", 1)));
+    t.call.answer(&told, &sdp("pbx", 1));
+    t.call.expect("ACK");
+    t.call.reply(&info, 200);
+    t.leg.expect(200);
+    t.caller_hangs_up();
+    t.world.assert_empty();
+}
+
+/// A request that is never answered ends its dialog: the caller would hang up because its agent is silent.
+#[test]
+fn a_caller_is_answered_before_it_gives_up_on_a_silent_agent() {
+    let t = Talking::new();
+    t.call.request("INFO", &[], "application/dtmf-relay", "Signal=5\r\n");
+    t.leg.expect("INFO");
+    t.call.expect_within(504, s(21));
+    // And the agent is lost in its own time.
+    t.call.expect_within("REFER", s(20));
+    t.call.hang_up();
+    t.leg.expect_bye();
+    t.world.settle();
+    t.world.advance(s(40));
+    t.world.assert_empty();
 }

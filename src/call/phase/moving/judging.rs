@@ -165,10 +165,11 @@ impl Moving {
     }
 
     /// The agent has said what it had to say: the caller is moved.
-    pub(crate) fn complete(self: Box<Self>, cx: &mut Context<'_>, facts: &mut Facts) -> Phase {
+    pub(crate) fn complete(mut self: Box<Self>, cx: &mut Context<'_>, facts: &mut Facts) -> Phase {
         match &self.attempt {
             Attempt::Briefing(brief) => {
                 let target = brief.target;
+                self.conversation.follow(brief.hold);
                 self.take_over(cx, facts, target)
             }
             _ => self.phase(),

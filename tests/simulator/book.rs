@@ -21,7 +21,6 @@ pub enum Role {
 #[derive(Clone, Debug)]
 pub struct Reinvite {
     pub cseq: u32,
-    pub left: Time,
     pub accepted: Option<Time>,
     pub acked: Option<Time>,
 }
@@ -201,9 +200,7 @@ pub struct Handoff {
     pub ended: Option<(Time, Arc<HandoffView>, bool)>,
     /// Nothing was sent for it yet.
     pub fresh: bool,
-    /// Whom the caller had when it began and when it ended.
-    pub partner: Option<String>,
-    /// Whether that one was there when it ended.
+    /// Whether the caller's partner was there when it ended.
     pub partner_at_end: bool,
     /// Whether the caller had gone by itself when it ended.
     pub caller_gone: bool,

@@ -121,14 +121,16 @@ impl Way<'_> {
             let before = &attempts[..failure.number];
             let called = |id: &String| before.iter().any(|one| one.sip_call_id.as_ref() == Some(id));
             if target.is_some_and(called) {
+                self.ladder.note(&failure.destination, "invite");
                 self.next = None;
                 return Ok(());
             }
         }
         let on = self.footing(failure);
-        let session = matches!(failure.status, Some(488 | 606)) && failure.next == failure.method;
+        let session = matches!(failure.status, Some(488 | 606)) && failure.next == "invite";
         if session && matches!(&*failure.method, "invite" | "attended") && failure.answered {
-            if same(&failure.method) {
+            self.ladder.note(&failure.destination, "invite");
+            if same("invite") {
                 self.next = None;
                 return Ok(());
             }
@@ -206,7 +208,10 @@ impl Way<'_> {
         let total = self.table.destinations.get(&view.destination).map_or(0, |d| d.total);
         let late = at.since(self.handoff.started) >= Duration::from_millis(total);
         let handed_back = view.attempts.last().is_some_and(|last| last.method == "bye");
-        let gone = self.handoff.caller_gone || self.call.hung_up;
+        // A 302 that nobody acknowledges: the caller is not there.
+        let silent =
+            view.attempts.last().is_some_and(|last| last.method == "redirect" && last.status == Some(408));
+        let gone = self.handoff.caller_gone || self.call.hung_up || silent;
         let excused = handed_back || gone || ended_from_outside(self.call) || late;
         if excused {
             return Ok(());

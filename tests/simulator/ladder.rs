@@ -94,6 +94,11 @@ impl<'a> Ladder<'a> {
         }
     }
 
+    /// Its target was joined by that method too, without a step.
+    pub fn note(&mut self, id: &str, method: &'static str) {
+        self.tried.push((id.to_owned(), method));
+    }
+
     /// The step is taken.
     pub fn take(&mut self, id: &str, cause: &str, on: Footing) {
         if let (Next::Try(next, method), from) = self.look(id, cause, on) {

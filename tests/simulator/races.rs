@@ -127,8 +127,8 @@ impl Races {
             let both = |one: &dyn Fn(&Message) -> bool, two: &dyn Fn(&Message) -> bool| {
                 one(m) && two(met) || one(met) && two(m)
             };
-            let (refer, bye): (&dyn Fn(&Message) -> bool, &dyn Fn(&Message) -> bool) =
-                (&|m| is(m, "REFER"), &|m| is(m, "BYE"));
+            let refer: &dyn Fn(&Message) -> bool = &|m| is(m, "REFER");
+            let bye: &dyn Fn(&Message) -> bool = &|m| is(m, "BYE");
             // Which of the two comes from Baton.
             let from_baton: &Message = if ours { m } else { met };
             if both(refer, bye) {

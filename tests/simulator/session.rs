@@ -180,6 +180,12 @@ impl Session {
         self.offer = Offer::None;
     }
 
+    /// Our offer had no answer at all: it is not known here whether it was taken.
+    pub fn unanswered(&mut self) {
+        self.refuse();
+        self.refused += 1;
+    }
+
     /// Whether we refused, so that Baton cannot have told us what it wanted.
     pub fn was_stubborn(&self) -> bool {
         self.refused > 0 || self.glares > 2

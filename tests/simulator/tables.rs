@@ -32,6 +32,8 @@ pub struct Destination {
     pub method: &'static str,
     route: Option<&'static str>,
     proven: bool,
+    /// The agent speaks with the target first.
+    brief: bool,
     /// Of all causes that have no list of their own, as far as it is written.
     pub default: Option<Vec<Step>>,
     pub by_cause: BTreeMap<&'static str, Vec<Step>>,
@@ -47,7 +49,6 @@ pub struct Destination {
 /// One state of the table.
 #[derive(Clone, Debug)]
 pub struct Table {
-    pub serial: u64,
     pub default: String,
     pub destinations: BTreeMap<String, Destination>,
 }
@@ -80,7 +81,7 @@ const STEPS: [&str; 3] = ["refer", "invite", "attended"];
 const COUNT: u64 = 9;
 
 impl Table {
-    pub fn draw(random: &mut Random, serial: u64) -> Table {
+    pub fn draw(random: &mut Random) -> Table {
         let mut destinations: BTreeMap<String, Destination> = BTreeMap::new();
         // From the last one on, so that a step leads only to what is there already.
         for number in (0..COUNT).rev() {
@@ -88,7 +89,7 @@ impl Table {
             destinations.insert(destination.id.clone(), destination);
         }
         let default = format!("d{}", random.below(COUNT));
-        Table { serial, default, destinations }
+        Table { default, destinations }
     }
 
     pub fn names(&self) -> Vec<String> {
@@ -115,6 +116,7 @@ impl Destination {
             method,
             route,
             proven,
+            brief: method == "attended" && random.chance(35),
             default: None,
             by_cause: BTreeMap::new(),
             total: 180_000,
@@ -205,6 +207,9 @@ impl Destination {
         }
         if self.proven {
             text.push_str("require = \"proven\"\n");
+        }
+        if self.brief {
+            text.push_str("brief = true\n");
         }
         if self.accepted_only {
             text.push_str("notify_200 = \"accepted\"\n");

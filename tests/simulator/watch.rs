@@ -26,6 +26,8 @@ pub struct Watch {
     pub races: Races,
     /// Pairs whose sessions were compared.
     pub compared: u64,
+    /// Callers that were held while the agent spoke with the target.
+    pub briefings: u64,
     ledger: Rc<RefCell<Ledger>>,
     /// Calls in which something changed at `now`.
     changed: Vec<String>,
@@ -67,6 +69,7 @@ impl Watch {
             book: Book::default(),
             races: Races::default(),
             compared: 0,
+            briefings: 0,
             ledger,
             changed: Vec::new(),
             now: Time(0),
@@ -169,7 +172,10 @@ impl Watch {
                 match method {
                     "INVITE" if !m.to_tag().is_empty() => {
                         let cseq = m.cseq().0;
-                        leg.reinvites.push(Reinvite { cseq, left: at, accepted: None, acked: None });
+                        // Nobody else holds both ways.
+                        self.briefings +=
+                            u64::from(leg.role == Role::Caller && m.body.contains("a=inactive"));
+                        leg.reinvites.push(Reinvite { cseq, accepted: None, acked: None });
                     }
                     "REFER" => leg.refers.push((m.cseq().0, None)),
                     "BYE" => {
@@ -218,10 +224,8 @@ impl Watch {
                 }
                 self.gone(m.call_id());
             }
-            "CANCEL" => {
-                if leg.role == Role::Caller && leg.accepted.is_none() {
-                    leg.left = leg.left.or(Some(at));
-                }
+            "CANCEL" if leg.role == Role::Caller && leg.accepted.is_none() => {
+                leg.left = leg.left.or(Some(at));
             }
             "PRACK" => {
                 let rseq = m.find("RAck").and_then(|value| value.split(' ').next()?.parse::<u32>().ok());
@@ -334,7 +338,6 @@ impl Watch {
                     failures: Vec::new(),
                     ended: None,
                     fresh: true,
-                    partner: call.partner.clone(),
                     partner_at_end: false,
                     caller_gone: false,
                 });
@@ -471,7 +474,15 @@ impl Watch {
     /// Caller and partner are together, and nothing was said for a while: each has the other's session.
     fn compare(&mut self, at: Time, caller: &str, when: &str) {
         let Some(call) = self.book.calls.get(caller) else { return };
-        let Some(partner) = call.partner.clone().filter(|_| !call.partner_gone) else { return };
+        // Where a target has answered, the partner may be speaking with it, and the caller is held until all is over.
+        let near = |(ended, _, _): &(Time, _, _)| at.since(*ended).as_secs() < QUIET;
+        let running = call.handoffs.last().is_some_and(|handoff| handoff.ended.as_ref().is_none_or(near));
+        let target = |id: &String| {
+            let leg = &self.book.legs[id];
+            leg.role == Role::Target && leg.answered.is_some() && call.partner.as_ref() != Some(id)
+        };
+        let apart = call.partner_gone || running && call.legs.iter().any(target);
+        let Some(partner) = call.partner.clone().filter(|_| !apart) else { return };
         let (Some(one), Some(two)) = (self.book.legs.get(caller), self.book.legs.get(&partner)) else {
             return;
         };

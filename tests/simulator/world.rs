@@ -26,6 +26,7 @@ pub struct Outcome {
     pub handoffs: u64,
     pub attempts: u64,
     pub compared: u64,
+    pub briefings: u64,
     pub races: Races,
     /// How the handoffs ended.
     pub ends: BTreeMap<&'static str, u64>,
@@ -36,6 +37,7 @@ impl Outcome {
         self.handoffs += other.handoffs;
         self.attempts += other.attempts;
         self.compared += other.compared;
+        self.briefings += other.briefings;
         self.races.add(&other.races);
         for (end, count) in &other.ends {
             *self.ends.entry(end).or_default() += count;
@@ -106,7 +108,7 @@ pub fn run(seed: u64, keep_log: bool) -> Result<Outcome, String> {
     let mut random = Random(seed);
     let tcp = random.chance(20);
     let (config, fallback) = config(&mut random, tcp);
-    let table = Table::draw(&mut random, 1);
+    let table = Table::draw(&mut random);
     let first = config.clone().table_text(&table.text());
     let world = World::seeded(&first, seed);
     world.keep_log(keep_log);
@@ -188,7 +190,7 @@ impl Desk {
             let from =
                 if talking.is_empty() || self.random.chance(20) { calls.iter().collect() } else { talking };
             let Some(call) = from.get(self.random.below(from.len().max(1) as u64) as usize) else { continue };
-            match self.random.below(60) {
+            match self.random.below(64) {
                 0 => {
                     world.command(Command::HangUp { call: call.id.clone() });
                 }
@@ -197,7 +199,12 @@ impl Desk {
                         world.command(Command::CancelHandoff { handoff: handoff.clone() });
                     }
                 }
-                5 => self.reload(world),
+                5..=8 => {
+                    if let Some(handoff) = call.handoffs.last() {
+                        world.command(Command::CompleteHandoff { handoff: handoff.clone() });
+                    }
+                }
+                9 => self.reload(world),
                 _ => {
                     let request = Box::new(self.request());
                     world.command(Command::Handoff { call: call.id.clone(), request });
@@ -235,7 +242,7 @@ impl Desk {
 
     fn reload(&mut self, world: &World) {
         self.serial += 1;
-        let table = Table::draw(&mut self.random, self.serial);
+        let table = Table::draw(&mut self.random);
         world.reload(&self.config.clone().table_text(&table.text()).serial(self.serial));
         *self.names.borrow_mut() = table.names();
         self.tables.insert(self.serial, table);
@@ -243,7 +250,12 @@ impl Desk {
 }
 
 fn outcome(world: &World, watch: &Watch) -> Outcome {
-    let mut outcome = Outcome { races: watch.races.clone(), compared: watch.compared, ..Outcome::default() };
+    let mut outcome = Outcome {
+        races: watch.races.clone(),
+        compared: watch.compared,
+        briefings: watch.briefings,
+        ..Outcome::default()
+    };
     for event in world.events() {
         match event {
             What::HandoffStarted(_) => outcome.handoffs += 1,

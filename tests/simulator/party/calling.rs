@@ -9,13 +9,15 @@ use std::rc::Rc;
 /// One early dialog of a call of ours (RFC 3261 §12.1.2). Each counts on from the INVITE by itself.
 #[derive(Clone, Debug)]
 pub(super) struct Early {
-    tag: String,
+    pub(super) tag: String,
     remote: String,
     target: String,
     cseq: u32,
     rseq: u32,
     /// The answer that came in it.
     answer: Option<String>,
+    /// An UPDATE of Baton changed it.
+    pub(super) updated: bool,
 }
 
 impl Party {
@@ -81,7 +83,18 @@ impl Party {
             // RFC 3261 §9.1: not before a provisional response.
             return self.ua.wake(ms(300), Later::Cancel(place), out);
         }
+        if std::mem::replace(&mut self.dialogs[place].cancelled, true) {
+            return;
+        }
         self.ua.request(cancel_text(&invite), out);
+        self.ua.wake(ms(32_000), Later::Cancelled(place), out);
+    }
+
+    /// RFC 3261 §9.1: what has no final response in 64*T1 is over all the same. Its stream may have broken.
+    pub(super) fn cancelled_in_vain(&mut self, place: Place) {
+        if self.dialogs[place].stage == Stage::Early {
+            self.end(place);
+        }
     }
 
     // -- responses to it
@@ -105,6 +118,7 @@ impl Party {
                 cseq: invite_cseq,
                 rseq: rseq - 1,
                 answer: None,
+                updated: false,
             });
             dialog.earlies.len() - 1
         });
@@ -182,9 +196,11 @@ impl Party {
         }
         let late = dialog.offered.is_none();
         let told = early.and_then(|at| dialog.earlies[at].answer.clone());
+        // What was agreed on in the branch since is what stands.
+        let updated = early.is_some_and(|at| dialog.earlies[at].updated);
         if late {
             self.session(place).take_offer(&m.body);
-        } else if early != Some(0) || told.is_none() {
+        } else if (early != Some(0) || told.is_none()) && !updated {
             // The answer of another branch than the one that the session was agreed on with, if it was.
             let offered = self.dialogs[place].offered.clone().unwrap_or_default();
             self.dialogs[place].updating = false;
@@ -225,6 +241,7 @@ impl Dialog {
             invite: None,
             ours: false,
             rang: false,
+            cancelled: false,
             earlies: Vec::new(),
             offered: None,
             asking: None,

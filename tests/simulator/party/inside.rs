@@ -126,7 +126,7 @@ impl Party {
         match request.method() {
             "INVITE" => {
                 let open = self.dialogs[place].asked.as_ref();
-                if !open.is_some_and(|open| open.branch() == request.branch()) {
+                if open.is_none_or(|open| open.branch() != request.branch()) {
                     return;
                 }
                 if status >= 300 {
@@ -142,6 +142,10 @@ impl Party {
                     return self.reply(Some(place), request, status, out);
                 }
                 let sdp = self.answer(self.dialogs[place].session);
+                let within = |early: &&mut super::calling::Early| early.tag == request.from_tag();
+                if let Some(early) = self.dialogs[place].earlies.iter_mut().find(within) {
+                    early.updated = true;
+                }
                 self.dress(place, request, status, &sdp, out);
             }
             _ if status < 300 => self.dress(place, request, status, "", out),
@@ -195,7 +199,9 @@ impl Party {
         if self.dialogs[place].unacked.take_if(|cseq| *cseq == m.cseq().0).is_none() {
             return;
         }
-        let ours = matches!(self.session(place).offer, super::super::session::Offer::Ours(_));
+        // The offer of an UPDATE waits for its own answer.
+        let ours = !self.dialogs[place].updating
+            && matches!(self.session(place).offer, super::super::session::Offer::Ours(_));
         if ours && m.has_sdp() {
             self.session(place).take_answer(&m.body);
         } else if ours {
@@ -220,7 +226,7 @@ impl Party {
             // Phones talk 1 ms after the ACK.
             let after = if self.chance(30) { ms(1) } else { self.pause(15_000) };
             let what = match self.ua.random.below(6) {
-                0 | 1 | 2 => Later::Offer(place, Way::Reinvite),
+                0..=2 => Later::Offer(place, Way::Reinvite),
                 3 => Later::Offer(place, Way::Update),
                 _ => Later::Info(place),
             };
@@ -423,11 +429,9 @@ impl Party {
                 }
                 self.forgotten(place, status);
             }
-            "CANCEL" if status == 481 => {
-                // There is no such call (any more).
-                if dialog.stage == Stage::Early && dialog.ours && !dialog.rang {
-                    self.end(place);
-                }
+            // There is no such call (any more).
+            "CANCEL" if status == 481 && dialog.stage == Stage::Early && dialog.ours && !dialog.rang => {
+                self.end(place);
             }
             "INFO" | "NOTIFY" | "REFER" if status >= 200 => self.forgotten(place, status),
             _ => {}

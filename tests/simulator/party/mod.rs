@@ -56,6 +56,8 @@ pub enum Later {
     /// The stream breaks.
     Break,
     Cancel(Place),
+    /// A CANCEL was sent 64*T1 ago.
+    Cancelled(Place),
     Bye(Place, String),
     /// More of our INVITE: ring, answer, refuse.
     Ring(Place),
@@ -124,6 +126,8 @@ pub struct Dialog {
     ours: bool,
     /// A provisional response came to our call.
     rang: bool,
+    /// We have taken it back.
+    cancelled: bool,
     /// Early dialogs of our call in which something can be said.
     earlies: Vec<Early>,
     /// What our call offered.
@@ -321,6 +325,7 @@ impl Party {
             Later::Call => self.call(out),
             Later::Break => out.push(Action::Break),
             Later::Cancel(place) => self.cancel(place, out),
+            Later::Cancelled(place) => self.cancelled_in_vain(place),
             Later::Bye(place, head) => self.hang_up(place, &head, out),
             Later::Ring(place) => self.ring(place, out),
             Later::Answer(place) => self.accept(place, out),
@@ -345,12 +350,12 @@ impl Party {
             "INVITE" if self.dialogs[place].stage == Stage::Early => self.end(place),
             "INVITE" => {
                 self.dialogs[place].asking = None;
-                self.session(place).refuse();
+                self.session(place).unanswered();
                 self.end(place);
             }
             "UPDATE" => {
                 self.dialogs[place].updating = false;
-                self.session(place).refuse();
+                self.session(place).unanswered();
                 self.end(place);
             }
             "BYE" => self.end(place),

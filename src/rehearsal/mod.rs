@@ -4,7 +4,12 @@
 //! They let a person see Baton work without a PBX, an agent or a configuration. They are no user agents for production
 //! and import nothing of the engine's SIP code, so that what they judge was not judged by its own author. Called by
 //! `cli::demo`.
+//!
+//! Two more live here: the agent inside the daemon that answers real calls and hands them over (`address =
+//! "rehearsal:…"`, [`Agents`]), and what a handoff would send ([`render`]).
 
+mod agent;
+mod dialog;
 mod fault;
 mod ladder;
 mod peer;
@@ -16,6 +21,7 @@ mod stage;
 mod tape;
 mod text;
 
+pub use agent::{Agents, Script, Scripts};
 pub use fault::{Fault, Received};
 pub use ladder::{Ink, Page};
 pub use peer::Peer;

@@ -10,6 +10,7 @@ mod house;
 mod http;
 mod life;
 mod phone;
+mod rehearsal;
 mod reload;
 mod render;
 mod stream;

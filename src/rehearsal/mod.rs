@@ -6,7 +6,7 @@
 //! `cli::demo`.
 //!
 //! Two more live here: the agent inside the daemon that answers real calls and hands them over (`address =
-//! "rehearsal:…"`, [`Agents`]), and what a handoff would send ([`render`]).
+//! "rehearsal:…"`, [`Agents`]), what a handoff would send ([`render`]), and what a test call means ([`Tested`]).
 
 mod agent;
 mod dialog;
@@ -20,6 +20,7 @@ mod scripts;
 mod stage;
 mod tape;
 mod text;
+mod trial;
 
 pub use agent::{Agents, Script, Scripts};
 pub use fault::{Fault, Received};
@@ -29,3 +30,4 @@ pub use play::{Played, play};
 pub use scenes::Scene;
 pub use tape::{Entry, Party, Tape};
 pub use text::Text;
+pub use trial::Tested;

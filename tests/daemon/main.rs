@@ -15,3 +15,4 @@ mod reload;
 mod render;
 mod stream;
 mod torture;
+mod trial;

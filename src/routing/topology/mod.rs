@@ -134,6 +134,8 @@ pub struct Environment {
     pub id: Id,
     /// The file of its table, as an absolute path or one relative to the working directory.
     pub table: PathBuf,
+    /// Whether its destinations may be called to try them, which rings real phones.
+    pub allow_test_calls: bool,
 }
 
 /// One address that SIP is served on.

@@ -477,12 +477,13 @@ fn environment(
 ) -> Option<(Environment, Range<usize>)> {
     check_id(report, id);
     let table = section.required(report, "table", "the path of a table, relative to this file");
-    section.refuse(report, "allow_test_calls", "remove it; test calls come with `baton test`");
+    let allow_test_calls = section.boolean(report, "allow_test_calls").unwrap_or(false);
     section.finish(report);
     let table = table?;
     if table.value.is_empty() || table.value.contains('\0') {
         report.error(table.span, "`table` is no path").expected("the path of a table, relative to this file");
         return None;
     }
-    Some((Environment { id: id.value.into(), table: base.join(PathBuf::from(table.value)) }, table.span))
+    let path = base.join(PathBuf::from(table.value));
+    Some((Environment { id: id.value.into(), table: path, allow_test_calls }, table.span))
 }

@@ -188,6 +188,20 @@ fn silence_to_the_question_says_nothing_of_the_destination() {
 }
 
 #[test]
+fn an_answer_to_the_question_counts_as_long_as_the_call_is_on() {
+    let mut bench = Bench::new();
+    bench.ask("desk", TrialRequest::default());
+    let options = bench.desk.expect("OPTIONS");
+    let leg = bench.desk.expect_call_within(s(4));
+    bench.desk.send(&reply_text(&options, 200, "o", &[("Allow", "INVITE")], ""));
+    bench.world.settle();
+    leg.reply(&leg.invite(), 486);
+    leg.expect("ACK");
+    let tested = bench.ends(Outcome::Refused(Cause::Busy));
+    assert_eq!(tested.found.options.and_then(|said| said.refer), Some(false));
+}
+
+#[test]
 fn what_it_does_not_say_of_itself_is_not_claimed() {
     for (headers, expected) in [
         (&[][..], (None, None)),

@@ -115,6 +115,7 @@ impl Trial {
             rings: RINGS.min(found.timeouts.ring),
             started: cx.now,
             state: State::Over,
+            asked: None,
             until: Time(u64::MAX),
             armed: None,
             view,

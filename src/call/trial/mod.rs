@@ -57,6 +57,8 @@ pub(crate) struct Trial {
     rings: Duration,
     started: Now,
     state: State,
+    /// The question, until it is answered: that may be while the call is on already.
+    asked: Option<LegId>,
     /// When the state has lasted long enough.
     until: Time,
     /// The deadline that is armed for it, if one is.
@@ -71,9 +73,8 @@ enum State {
     Finding {
         query: u64,
     },
-    /// It is asked what it can.
+    /// It is asked what it can, and is not called before it has answered, or had its time.
     Asking {
-        leg: LegId,
         flows: Box<[Flow]>,
     },
     /// It is called.
@@ -129,7 +130,9 @@ impl Trial {
         match cx.stack.inquire(cx.now, self.connect(flows, Body::None)) {
             Some(leg) => {
                 self.own(cx, leg);
-                self.state = State::Asking { leg, flows: flows.into() };
+                self.asked = Some(leg);
+                self.view.options = Some(Said::default());
+                self.state = State::Asking { flows: flows.into() };
                 self.until = cx.now.mono + ASKS;
             }
             None => self.conclude(cx, Outcome::Unresolved),
@@ -172,7 +175,7 @@ impl Trial {
 
     fn hear(&mut self, cx: &mut Context<'_>, event: Event, message: Option<&Message<'_>>) {
         match (&self.state, event) {
-            (State::Asking { leg, .. }, Event::Response { leg: of, status, origin, .. }) if *leg == of => {
+            (_, Event::Response { leg: of, status, origin, .. }) if self.asked == Some(of) => {
                 self.answered(cx, (status, origin), message);
             }
             (State::Calling { leg }, Event::Progress { leg: of, status }) if *leg == of => {
@@ -218,24 +221,30 @@ impl Trial {
 
     /// What it says of itself.
     fn answered(&mut self, cx: &mut Context<'_>, outcome: (u16, Origin), message: Option<&Message<'_>>) {
-        let State::Asking { leg, flows } = std::mem::replace(&mut self.state, State::Over) else { return };
-        cx.release(leg);
-        self.view.options = Some(match message {
-            Some(_) if outcome.1 == Origin::Remote => {
-                let abilities = message.map(Abilities::of).unwrap_or_default();
-                let Abilities { refer, replaces } = abilities;
-                Said { answer: Some(answer(outcome.0, outcome.1, message)), refer, replaces }
-            }
-            _ => Said::default(),
-        });
-        self.call(cx, &flows);
+        if let Some(leg) = self.asked.take() {
+            cx.release(leg);
+        }
+        if let (Some(message), (status, origin)) = (message, outcome) {
+            let Abilities { refer, replaces } = Abilities::of(message);
+            let answer = Some(answer(status, origin, Some(message)));
+            self.view.options = Some(Said { answer, refer, replaces });
+        }
+        self.asked_enough(cx);
+    }
+
+    /// Whether it has answered or not: it is called now.
+    fn asked_enough(&mut self, cx: &mut Context<'_>) {
+        if let State::Asking { flows } = &mut self.state {
+            let flows = std::mem::take(flows);
+            self.call(cx, &flows);
+        }
     }
 
     /// The state has lasted long enough.
     fn late(&mut self, cx: &mut Context<'_>) {
         match self.state {
             State::Finding { .. } => self.conclude(cx, Outcome::Unresolved),
-            State::Asking { .. } => self.answered(cx, (408, Origin::Local), None),
+            State::Asking { .. } => self.asked_enough(cx),
             State::Calling { leg } => {
                 let heard = self.tape.heard_of_call();
                 let outcome = match self.called().progress {
@@ -272,8 +281,7 @@ impl Trial {
     pub(crate) fn abort(&mut self, cx: &mut Context<'_>) {
         match self.state {
             State::Calling { leg } => self.end(cx, leg, Outcome::Aborted),
-            State::Asking { leg, .. } => self.give_up(cx, leg, Outcome::Aborted),
-            State::Finding { .. } => self.conclude(cx, Outcome::Aborted),
+            State::Finding { .. } | State::Asking { .. } => self.conclude(cx, Outcome::Aborted),
             State::Ending { .. } | State::Over => {}
         }
     }
@@ -288,6 +296,9 @@ impl Trial {
     }
 
     fn finish(&mut self, cx: &mut Context<'_>) {
+        if let Some(leg) = self.asked.take() {
+            cx.release(leg);
+        }
         self.view.ended_at = Stamp(cx.now.wall);
         self.view.duration_ms =
             u64::try_from(cx.now.mono.since(self.started.mono).as_millis()).unwrap_or(u64::MAX);

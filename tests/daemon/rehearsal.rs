@@ -3,6 +3,7 @@
 use crate::house::{House, Plan};
 use crate::phone::{Dialog, Phone, header};
 use std::fs;
+use std::net::UdpSocket;
 use std::path::Path;
 use std::sync::Arc;
 
@@ -24,10 +25,7 @@ fn dial(caller: &Phone, number: &str, id: &str) -> (Dialog, String) {
     caller.send(&invite);
     caller.receive("SIP/2.0 180");
     let ok = caller.receive("SIP/2.0 200");
-    let contact = header(&ok, "Contact");
-    let target = contact.trim_start_matches('<').split('>').next().unwrap().to_owned();
-    let dialog =
-        Dialog { call_id: id.to_owned(), local: header(&ok, "From"), remote: header(&ok, "To"), target };
+    let dialog = Dialog::answered(&ok);
     caller.send(&caller.inside(&dialog, "ACK", 1, "", ""));
     (dialog, ok)
 }
@@ -116,4 +114,19 @@ fn it_comes_goes_and_changes_with_a_reload() {
     caller.send(&caller.request("INVITE", "three").replace("+14155550100", "trial"));
     caller.receive("SIP/2.0 100");
     assert_eq!(house.get("/v1/calls")["data"][0]["agent"], "booking");
+}
+
+#[test]
+fn it_is_where_baton_can_call_it() {
+    if UdpSocket::bind("[::1]:0").is_err() {
+        return; // A machine without IPv6.
+    }
+    let agent = "[agent.trial]\naddress = \"rehearsal:goodbye?after=0s\"\nnumbers = [\"trial\"]\n";
+    let house = House::open(Plan { host: "[::1]", extra: agent.to_owned(), ..Plan::default() });
+    let caller = Phone::at("[::1]:0");
+    caller.towards(house.udp);
+    let (_, ok) = dial(&caller, "trial", "six");
+    assert!(ok.contains("c=IN IP6 ::1"), "{ok}");
+    bye(&caller);
+    house.await_metric("baton_calls", 0);
 }

@@ -246,3 +246,119 @@ fn line(told: &Told) -> Line {
 fn user(uri: &str) -> &str {
     uri.strip_prefix("sip:").and_then(|rest| rest.split_once('@')).map_or("", |(user, _)| user)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::sync::Arc;
+
+    const BATON: &str = "127.0.0.1:5060";
+
+    fn house(log: Sink) -> (House, watch::Sender<Scripts>) {
+        let script =
+            Script { destination: "front-desk".to_owned(), after: Duration::from_secs(2), brief: false };
+        let sender = watch::Sender::new(Scripts::from([("trial".to_owned(), script)]));
+        let (own, scripts) = ("127.0.0.1:5090".parse().unwrap(), sender.subscribe());
+        (House { own, scripts, calls: HashMap::new(), log }, sender)
+    }
+
+    fn request(method: &str, user: &str, id: &str) -> Text {
+        Text::new(format!("{method} sip:{user}@127.0.0.1:5090 SIP/2.0"))
+            .with("Via", format!("SIP/2.0/UDP {BATON};branch=z9hG4bK{id};rport"))
+            .with("From", "\"Dana\" <sip:+14155550142@baton>;tag=baton")
+            .with("To", "<sip:+14155550100@baton>")
+            .with("Call-ID", id)
+            .with("CSeq", format!("1 {method}"))
+            .with("Contact", format!("<sip:baton@{BATON}>"))
+    }
+
+    fn quiet() -> Sink {
+        Arc::new(|_| ())
+    }
+
+    impl House {
+        fn says(&mut self, bytes: &[u8]) -> Vec<String> {
+            let sent = self.hear(Instant::now(), bytes, BATON.parse().unwrap());
+            sent.into_iter().map(|(_, text)| text.start).collect()
+        }
+    }
+
+    #[test]
+    fn who_is_not_taken() {
+        let (mut house, scripts) = house(quiet());
+        let says = |house: &mut House, text: Text| house.says(&text.write());
+        assert_eq!(says(&mut house, request("INVITE", "nobody", "1")), ["SIP/2.0 404 Not Found"]);
+        let requires = request("INVITE", "trial", "2").with("Require", "100rel");
+        let refused = house.hear(Instant::now(), &requires.write(), BATON.parse().unwrap());
+        assert_eq!(refused[0].1.start, "SIP/2.0 420 Bad Extension");
+        assert_eq!(refused[0].1.header("Unsupported"), Some("100rel"));
+        assert_eq!(says(&mut house, request("OPTIONS", "trial", "3")), ["SIP/2.0 200 OK"]);
+        let gone = ["SIP/2.0 481 Call/Transaction Does Not Exist"];
+        assert_eq!(says(&mut house, request("BYE", "trial", "4")), gone);
+        assert_eq!(says(&mut house, request("ACK", "trial", "5")), [""; 0]);
+        assert!(house.says(b"INVITE\r\n\r\n").is_empty() && house.says(b"\xff").is_empty());
+        assert!(house.calls.is_empty() && house.deadline().is_none());
+        // One that went with a reload takes no more calls.
+        scripts.send_replace(Scripts::new());
+        assert_eq!(says(&mut house, request("INVITE", "trial", "6")), ["SIP/2.0 404 Not Found"]);
+    }
+
+    #[test]
+    fn only_so_many_at_a_time_and_each_by_itself() {
+        let (mut house, _scripts) = house(quiet());
+        for number in 0..MOST_CALLS {
+            let invite = request("INVITE", "trial", &format!("call-{number}"));
+            assert_eq!(house.says(&invite.write()), ["SIP/2.0 180 Ringing"]);
+        }
+        let invite = request("INVITE", "trial", "one-more").write();
+        assert_eq!(house.says(&invite), ["SIP/2.0 486 Busy Here"]);
+        let cancelled = house.says(&request("CANCEL", "trial", "call-7").write());
+        assert_eq!(cancelled.len(), 2, "{cancelled:?}");
+        assert_eq!(house.says(&request("ACK", "trial", "call-7").write()), [""; 0]);
+        assert_eq!(house.says(&invite), ["SIP/2.0 180 Ringing"], "there is room again");
+        let due = house.deadline().unwrap();
+        assert_eq!(house.tick(due + Duration::from_secs(9)).len(), MOST_CALLS, "all have rung and answer");
+    }
+
+    #[test]
+    fn a_name_that_is_no_utf8_is_nobodys_business() {
+        let (mut house, _scripts) = house(quiet());
+        let mut bytes = request("INVITE", "trial", "latin").write();
+        let name = bytes.windows(4).position(|window| window == b"Dana").unwrap();
+        bytes[name] = 0xe4;
+        assert_eq!(house.says(&bytes), ["SIP/2.0 180 Ringing"]);
+    }
+
+    #[test]
+    fn a_fault_costs_one_call() {
+        let (mut house, _scripts) = house(quiet());
+        for id in ["one", "two"] {
+            house.says(&request("INVITE", "trial", id).write());
+        }
+        let hook = std::panic::take_hook();
+        std::panic::set_hook(Box::new(|_| ()));
+        assert!(house.step("one", |_| panic!("a fault")).is_empty());
+        std::panic::set_hook(hook);
+        assert!(!house.calls.contains_key("one") && house.calls.contains_key("two"));
+    }
+
+    #[tokio::test]
+    async fn its_socket_is_opened_once_and_goes_with_it() {
+        let agents = Agents::new(true, quiet());
+        assert_eq!(agents.play(Scripts::new()), None, "nobody needs one");
+        let (house, _) = house(quiet());
+        let scripts = house.scripts.borrow().clone();
+        let at = agents.play(scripts.clone()).expect("a socket");
+        assert_eq!(agents.play(Scripts::new()), Some(at), "calls that stand keep it");
+        assert_eq!(agents.play(scripts), Some(at));
+        let phone = UdpSocket::bind("127.0.0.1:0").await.unwrap();
+        phone.send_to(&request("OPTIONS", "trial", "o").write(), at).await.unwrap();
+        let mut answer = [0; 2048];
+        let length = phone.recv(&mut answer).await.unwrap();
+        assert!(answer[..length].starts_with(b"SIP/2.0 200 OK"));
+        drop(agents);
+        while std::net::UdpSocket::bind(at).is_err() {
+            tokio::task::yield_now().await;
+        }
+    }
+}

@@ -260,6 +260,8 @@ impl Shard {
                     let id = self.next_command;
                     self.next_command += 1;
                     let at_once = command.is_replied_to_at_once();
+                    // Whoever has the reply may look at the pulse: it tells of all that this turn did before.
+                    self.pulse.lives(self.engine.live_calls());
                     self.replies.insert(id, reply);
                     self.step(now, Input::Command { id, command });
                     // Only a fault in the engine leaves such a command without its reply; whoever waits learns it thus.

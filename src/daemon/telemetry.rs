@@ -250,7 +250,7 @@ pub fn line_of(event: &Event) -> Line {
             .text("environment", &found.environment)
             .text("destination", &found.destination)
             .text("outcome", found.outcome.as_str())
-            .text("route", &found.route)
+            .phone("route", Some(&found.route))
             .some("address", found.addresses.first().map(String::as_str))
             .number("duration_ms", found.duration_ms),
         What::Fault { call, message } => Line::error("call.fault")

@@ -7,9 +7,9 @@ use crate::assert_fields;
 use crate::house::{House, Plan};
 use crate::peers::baresip;
 
-/// A house whose destinations may be tested.
+/// A house whose destinations may be tested; what comes back has to find the worker that tests.
 fn house() -> House {
-    House::built(Plan { environment: "allow_test_calls = true", ..Plan::default() })
+    House::built(Plan { environment: "allow_test_calls = true", sip: "workers = 3", ..Plan::default() })
 }
 
 fn test(house: &House, request: &Value) -> Value {

@@ -373,12 +373,23 @@ impl World {
     /// One command and its reply.
     #[track_caller]
     pub fn command(&self, command: Command) -> Reply {
+        let id = self.ask(command);
+        self.reply(id).expect("a command is replied to at once")
+    }
+
+    /// A command whose reply may take its time.
+    pub fn ask(&self, command: Command) -> u64 {
         self.settle();
         let mut inner = self.0.borrow_mut();
         let id = inner.next_command;
         inner.next_command += 1;
         inner.handle(Input::Command { id, command });
-        inner.replies.remove(&id).expect("a command is replied to at once")
+        id
+    }
+
+    /// The reply to a command, once it is there.
+    pub fn reply(&self, id: u64) -> Option<Reply> {
+        self.0.borrow_mut().replies.remove(&id)
     }
 
     /// `POST /v1/calls/{id}/handoff` for the latest call.

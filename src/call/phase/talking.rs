@@ -288,6 +288,9 @@ fn refusal_status(refusal: &crate::call::command::Refusal) -> u16 {
         | Refusal::TooLate(_)
         | Refusal::NotBriefing(_)
         | Refusal::Ending
+        | Refusal::TestsNotAllowed(_)
+        | Refusal::TestRunning(_)
+        | Refusal::TooManyTests(_)
         | Refusal::Closing => 480,
     }
 }

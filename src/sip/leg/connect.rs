@@ -38,21 +38,8 @@ fn from(connect: &Connect<'_>, host: &str) -> Vec<u8> {
 impl Stack {
     /// INVITE to a new leg. What comes of it: [`Event::Progress`], then `Answered` or `Refused`.
     pub fn connect(&mut self, now: Now, connect: Connect<'_>) -> LegId {
-        let (call_id, tag) = (self.ident.sip_call_id(connect.slot), self.ident.tag());
         let mut others: smallvec::SmallVec<[Flow; 2]> = connect.flows.iter().rev().copied().collect();
         let first = others.pop();
-        let flow = first.unwrap_or(NOWHERE);
-        let host = self.settings.listeners.get(usize::from(flow.listener));
-        let host = host.map_or("anonymous.invalid", |listener| &listener.advertised);
-        let dialog = Dialog::new(Parts {
-            call_id: call_id.as_bytes(),
-            local_tag: tag.as_bytes(),
-            remote_tag: b"",
-            local: &from(&connect, host),
-            remote: &[b"<", connect.to, b">"].concat(),
-            target: connect.uri,
-            routes: b"",
-        });
         let calling = Calling {
             others,
             provisional: false,
@@ -61,11 +48,7 @@ impl Stack {
             cancelled: None,
             quiet: false,
         };
-        let mut leg = Leg::new(dialog, flow, Usage::Calling(Box::new(calling)));
-        leg.outgoing = true;
-        leg.local_cseq = self.ident.cseq();
-        leg.credentials = connect.credentials;
-        let id = self.add_leg(leg);
+        let id = self.leg_of_ours(&connect, first.unwrap_or(NOWHERE), Usage::Calling(Box::new(calling)));
         let sent = self.next_sent();
         let Some(leg) = self.legs.get_mut(id.into()) else { return id };
         if first.is_none() {
@@ -85,6 +68,27 @@ impl Stack {
         };
         self.send_request(now.mono, id, &request, &|writer| carry::write(writer, &connect.content));
         id
+    }
+
+    /// A leg with identifiers of its own, in which nothing was sent yet.
+    pub(crate) fn leg_of_ours(&mut self, connect: &Connect<'_>, flow: Flow, usage: Usage) -> LegId {
+        let (call_id, tag) = (self.ident.sip_call_id(connect.slot), self.ident.tag());
+        let host = self.settings.listeners.get(usize::from(flow.listener));
+        let host = host.map_or("anonymous.invalid", |listener| &listener.advertised);
+        let dialog = Dialog::new(Parts {
+            call_id: call_id.as_bytes(),
+            local_tag: tag.as_bytes(),
+            remote_tag: b"",
+            local: &from(connect, host),
+            remote: &[b"<", connect.to, b">"].concat(),
+            target: connect.uri,
+            routes: b"",
+        });
+        let mut leg = Leg::new(dialog, flow, usage);
+        leg.outgoing = true;
+        leg.local_cseq = self.ident.cseq();
+        leg.credentials = connect.credentials;
+        self.add_leg(leg)
     }
 
     /// ACK for a 2xx that carried an offer (to our INVITE or re-INVITE): with the answer. Without one every stream is

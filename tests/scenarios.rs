@@ -40,3 +40,5 @@ mod refer;
 mod refer_races;
 #[path = "scenarios/rules.rs"]
 mod rules;
+#[path = "scenarios/trial.rs"]
+mod trial;

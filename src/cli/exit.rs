@@ -15,8 +15,7 @@ pub(super) enum Exit {
     Done,
     /// 1.
     Failed,
-    /// 2. Where the arguments themselves are wrong, clap ends with it.
-    #[allow(dead_code, reason = "the code is part of the legend, whoever says it")]
+    /// 2.
     Usage,
     /// 3.
     Unreachable,

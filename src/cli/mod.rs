@@ -16,6 +16,7 @@ mod page;
 mod reload;
 mod render;
 mod serve;
+mod trial;
 
 use clap::{Args, Parser, Subcommand};
 use exit::{Exit, Failure};
@@ -57,6 +58,8 @@ enum Verb {
     Destinations(destinations::Destinations),
     /// Shows what a handoff would send, and which rule makes each line
     Render(render::Render),
+    /// Tries a destination: looks its name up, asks it what it can, calls it and lets it go
+    Test(trial::Test),
     /// Has the daemon read its files again: all or nothing
     Reload(reload::Reload),
 }
@@ -73,6 +76,7 @@ pub fn run() -> ExitCode {
         Verb::Handoff(handoff) => handoff.run(&global),
         Verb::Destinations(destinations) => destinations.run(&global),
         Verb::Render(render) => render.run(&global),
+        Verb::Test(test) => test.run(&global),
         Verb::Reload(reload) => reload.run(&global),
     };
     match done {

@@ -177,6 +177,7 @@ pub fn load(path: &Path) -> Loaded {
             }
         }
     }
+    parties.check_listeners(&mut report, &sip.listen);
     parties.check(&mut report, &tables);
     if !report.has_errors() {
         parties.lint(&mut report, numbers::doubt);

@@ -32,7 +32,7 @@ pub struct Reloader {
 pub fn first(configuration: &mut Configuration, sources: &Sources) -> Arc<Tables> {
     number(&mut configuration.tables, &BTreeMap::new());
     let mut tables = configuration.tables(1);
-    tables.topology = sources.apply(&tables.topology);
+    sources.apply(&mut tables);
     Arc::new(tables)
 }
 
@@ -104,7 +104,7 @@ impl Reloader {
         self.sources.refresh(&next.topology).await;
         let serial = self.tables.borrow().serial + 1;
         let mut tables = next.tables(serial);
-        tables.topology = self.sources.apply(&tables.topology);
+        self.sources.apply(&mut tables);
         self.adopt(Arc::new(tables)).await?;
         let restart_required = Configuration::restart_needed(&self.started, &next);
         let state = |table: &Arc<Table>, changed: bool| TableState {
@@ -133,7 +133,7 @@ impl Reloader {
         if self.sources.refresh(&self.current.topology).await {
             let serial = self.tables.borrow().serial + 1;
             let mut tables = self.current.tables(serial);
-            tables.topology = self.sources.apply(&tables.topology);
+            self.sources.apply(&mut tables);
             match self.adopt(Arc::new(tables)).await {
                 Ok(()) => (self.log)(Line::info("sources.changed").number("serial", serial)),
                 Err(error) => (self.log)(Line::error("sources.stuck").text("reason", error.to_string())),

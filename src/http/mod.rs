@@ -15,6 +15,7 @@ mod probes;
 pub mod problem;
 pub mod reload;
 mod render;
+mod trial;
 
 use crate::net::connections::Connections;
 use crate::net::counts::{Counts, Lost};
@@ -99,6 +100,7 @@ pub fn router(api: Arc<Api>, guard: Arc<Guard>) -> Router {
         .route("/v1/environments/{environment}/destinations", get(destinations::list))
         .route("/v1/environments/{environment}/destinations/{id}", get(destinations::show))
         .route("/v1/environments/{environment}/destinations/{id}/render", post(render::create))
+        .route("/v1/environments/{environment}/destinations/{id}/test", post(trial::create))
         .route("/v1/reload", post(reload::reload))
         .route("/metrics", get(metrics::scrape))
         .route(guard::HEALTH, get(probes::health))

@@ -6,6 +6,7 @@ mod headers;
 mod lint;
 mod methods;
 mod parties;
+mod rehearsals;
 mod rules;
 mod schema;
 mod settings;

@@ -189,7 +189,9 @@ fn what_is_wrong_is_wrong_for_both() {
         "[agent.two]\naddress = []\nnumbers = [\"1\"]",
         "[agent.two]\naddress = \"sip:10.0.0.6\"\nnumbers = \"1\"",
         "[agent.two]\naddress = \"sip:10.0.0.6\"\nnumbers = [\"1\"]\nmax_calls = -1",
+        "[agent.two]\naddress = \"rehearsal:\"\nnumbers = [\"1\"]",
         "[environment.two]\ntabel = \"destinations.toml\"",
+        "[environment.two]\ntable = \"destinations.toml\"\nallow_test_calls = \"yes\"",
     ] {
         let baton = format!("{BATON}{line}\n");
         let (loaded, _) = read(&[("baton.toml", &baton), ("destinations.toml", TABLE)]);

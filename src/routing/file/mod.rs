@@ -271,7 +271,7 @@ impl<'a> Section<'a> {
 
     /// The place of a key's value.
     pub fn value_span(&self, key: &str) -> Range<usize> {
-        self.table.get(key).map_or_else(|| self.place(), |value| value.span())
+        self.table.get(key).map_or_else(|| self.place(), toml::Spanned::span)
     }
 
     fn wrong(&self, report: &mut Report<'_>, key: &str, found: &At<&DeValue<'_>>, expected: &str) {

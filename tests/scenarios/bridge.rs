@@ -937,3 +937,41 @@ fn a_caller_that_says_481_when_it_is_not_asked_for_an_offer_any_more_is_lost() {
     t.both_get_bye();
     t.world.assert_empty();
 }
+
+#[test]
+fn a_caller_that_had_nothing_fresh_to_offer_may_move_later() {
+    let t = Talking::with(&config());
+    let desk = t.world.peer("desk", DESK);
+    t.world.handoff("desk");
+    let target = desk.expect_call();
+    target.reply(&target.invite(), 488);
+    target.expect("ACK");
+    let asked = t.call.expect("INVITE");
+    t.call.reply(&asked, 500);
+    t.call.expect("ACK");
+    t.world.advance(ms(500));
+    t.world.assert_ended("returned");
+    // The caller moves, and the agent, which refuses the first time, is told.
+    let moved = sdp_with("pbx", 2, "m=audio 4010 RTP/AVP 0 101\r\na=sendrecv\r\n");
+    let handoff = t.world.handoff("desk").id;
+    let again = desk.expect_call();
+    again.reply(&again.invite(), 488);
+    again.expect("ACK");
+    let asked = t.call.expect("INVITE");
+    t.call.answer(&asked, &moved);
+    let third = desk.expect_call();
+    t.world.command(Command::CancelHandoff { handoff });
+    let ack = t.call.expect("ACK");
+    assert_eq!(without_origin(ack.sdp()), without_origin(&sdp("agent", 1)));
+    let told = t.leg.expect_within("INVITE", s(1));
+    assert_eq!(without_origin(told.sdp()), without_origin(&moved));
+    t.leg.answer(&told, &sdp("agent", 1));
+    t.leg.expect("ACK");
+    third.reply(&third.invite(), 180);
+    let cancel = third.expect("CANCEL");
+    third.reply(&cancel, 200);
+    third.reply(&third.invite(), 487);
+    third.expect("ACK");
+    t.caller_hangs_up();
+    t.world.assert_empty();
+}

@@ -107,23 +107,26 @@ impl Fresh {
     ) -> Verdict {
         match (&mut self.state, event) {
             (
-                State::Asking { sent: Some(ours), .. },
+                State::Asking { sent: ours, .. },
                 Event::Response { sent, status, origin, needs_answer, .. },
-            ) if *ours == sent => match status {
-                200..=299 if needs_answer => {
-                    let most = Some(cx.now.mono + RINGS);
-                    match Calling::begin(cx, facts, handoff, most) {
-                        Ok(calling) => {
-                            self.state = State::Calling(calling);
-                            Verdict::Wait
+            ) if *ours == Some(sent) => {
+                *ours = None;
+                match status {
+                    200..=299 if needs_answer => {
+                        let most = Some(cx.now.mono + RINGS);
+                        match Calling::begin(cx, facts, handoff, most) {
+                            Ok(calling) => {
+                                self.state = State::Calling(calling);
+                                Verdict::Wait
+                            }
+                            Err(cause) => Verdict::Failed(cause),
                         }
-                        Err(cause) => Verdict::Failed(cause),
                     }
+                    408 | 481 => Verdict::CallerLost { status, origin },
+                    // It has nothing else to offer, and the session is as it was.
+                    _ => Verdict::Failed(Cause::Refused),
                 }
-                408 | 481 => Verdict::CallerLost { status, origin },
-                // It has nothing else to offer, and the session is as it was.
-                _ => Verdict::Failed(Cause::Refused),
-            },
+            }
             (State::Asking { .. }, _) => Verdict::NotMine,
             (State::Calling(calling), event) => {
                 let verdict = calling.hear(cx, facts, handoff, event, message);
@@ -172,17 +175,22 @@ impl Fresh {
                 cx.stack.withdraw(cx.now, self.caller, sent);
                 conversation.follow(sent);
             }
-            State::Asking { sent: None, .. } => {}
+            State::Asking { sent: None, .. } => answer(cx, conversation),
             State::Calling(calling) => {
                 calling.give_up(cx, why);
-                let agent = conversation.partner.and_then(|partner| cx.stack.remote_sdp(partner.leg));
-                let like = cx.stack.proposed_sdp(self.caller);
-                let answer = agent.zip(like).map(|(agent, like)| padded(agent, like));
-                let body = answer.as_deref().map_or(Body::None, Body::Sdp);
-                let _ = cx.stack.acknowledge(cx.now, self.caller, Content { body, ..Content::default() });
+                answer(cx, conversation);
             }
         }
         // The fresh session may not be the one that the agent knows.
         conversation.want_accord(cx);
     }
+}
+
+/// The caller's offer, if it has made one, is answered with the agent's session.
+fn answer(cx: &mut Context<'_>, conversation: &Conversation) {
+    let Some(offer) = cx.stack.proposed_sdp(conversation.caller) else { return };
+    let agent = conversation.partner.and_then(|partner| cx.stack.remote_sdp(partner.leg));
+    let answer = agent.map(|agent| padded(agent, offer));
+    let body = answer.as_deref().map_or(Body::None, Body::Sdp);
+    let _ = cx.stack.acknowledge(cx.now, conversation.caller, Content { body, ..Content::default() });
 }

@@ -5,7 +5,7 @@ mod ladder;
 mod read;
 
 pub use ladder::{Ladder, Step};
-pub use read::{MAX_DESTINATIONS, MAX_ID, is_id, read};
+pub use read::{MAX_DESTINATIONS, MAX_ID, hash, is_id, read};
 pub(crate) use read::{check_id, expected_ids};
 
 use std::collections::BTreeMap;
@@ -31,10 +31,12 @@ pub const OUTCOME_CAP: Duration = Duration::from_secs(180);
 pub struct Table {
     /// The environment that it belongs to.
     pub environment: Id,
-    /// Number of this state; the daemon counts, 0 until it did.
+    /// Number of this state, by which it can be looked up. The daemon counts; 0 until it did, and where it could not.
     pub version: u64,
     /// SHA-256 of the file's text, in hexadecimal: tells whether a reload changed anything.
     pub hash: Box<str>,
+    /// The file's text.
+    pub text: Arc<str>,
     /// The destination that is meant where none is named. Always in `destinations`.
     pub default: Id,
     /// All destinations by their id.

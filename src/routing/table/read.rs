@@ -98,14 +98,15 @@ pub fn read(
         environment: Arc::clone(environment),
         version: 0,
         hash: hash(source.text()),
+        text: source.shared(),
         default: default.value.into(),
         destinations,
     });
     (table, report.finish())
 }
 
-/// SHA-256 in hexadecimal.
-fn hash(text: &str) -> Box<str> {
+/// SHA-256 in hexadecimal: what tells the text of one version from that of another.
+pub fn hash(text: &str) -> Box<str> {
     Sha256::digest(text.as_bytes())
         .iter()
         .fold(String::with_capacity(64), |mut hex, byte| {

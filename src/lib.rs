@@ -32,9 +32,10 @@
 //! | 4 | [`call`] | the product: calls, handoffs, the engine |
 //! | 5 | `net`, `store` | sockets and files; tokio starts here |
 //! | 6 | `shard` | one engine with its sockets, inbox and loop |
-//! | 7 | `http`, `rehearsal` | the API; the scripted peers of the demo |
-//! | 8 | `daemon` | configuration, start, reload, shutdown, telemetry |
-//! | 9 | `cli` | one file for each verb |
+//! | 7 | `rehearsal` | the scripted peers of the demo; what a handoff would send |
+//! | 8 | `http` | the API |
+//! | 9 | `daemon` | configuration, start, reload, shutdown, telemetry |
+//! | 10 | `cli` | one file for each verb |
 //!
 //! Layers 0 to 4 are the engine, and build without the feature `daemon`: no clock, socket, task, lock or file. Above
 //! them everything is under it.

@@ -20,10 +20,10 @@ const LAYERS: &[(&str, u8)] = &[
     ("net", 5),
     ("store", 5),
     ("shard", 6),
-    ("http", 7),
     ("rehearsal", 7),
-    ("daemon", 8),
-    ("cli", 9),
+    ("http", 8),
+    ("daemon", 9),
+    ("cli", 10),
 ];
 
 /// The highest layer that is pure: no clock, socket, task, lock or file up to here.

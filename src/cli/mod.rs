@@ -14,6 +14,7 @@ mod exit;
 mod handoff;
 mod page;
 mod reload;
+mod render;
 mod serve;
 
 use clap::{Args, Parser, Subcommand};
@@ -44,7 +45,7 @@ enum Verb {
     Serve,
     /// Checks the configuration and its tables: every fault at once, with its place
     Check(check::Check),
-    /// Plays four handoffs on loopback sockets, each as a ladder with its verdict
+    /// Plays handoffs by every method on loopback sockets, each as a ladder with its verdict
     Demo(demo::Demo),
     /// Lists the live calls
     Calls(calls::Calls),
@@ -54,6 +55,8 @@ enum Verb {
     Handoff(handoff::HandOff),
     /// Lists the destinations of an environment
     Destinations(destinations::Destinations),
+    /// Shows what a handoff would send, and which rule makes each line
+    Render(render::Render),
     /// Has the daemon read its files again: all or nothing
     Reload(reload::Reload),
 }
@@ -69,6 +72,7 @@ pub fn run() -> ExitCode {
         Verb::Call(show) => show.run(&global),
         Verb::Handoff(handoff) => handoff.run(&global),
         Verb::Destinations(destinations) => destinations.run(&global),
+        Verb::Render(render) => render.run(&global),
         Verb::Reload(reload) => reload.run(&global),
     };
     match done {

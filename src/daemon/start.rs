@@ -166,6 +166,8 @@ async fn run(parts: Parts<'_>, runtime: &Runtime) -> anyhow::Result<()> {
         counts,
         connections,
         lost,
+        listeners: bound.listeners.clone(),
+        session_timer: configuration.sip.session_timer.map(session_timer),
     };
     let (stop_api, api_stops) = oneshot::channel::<()>();
     let router = http::router(Arc::new(api), Arc::new(guard));
@@ -354,7 +356,7 @@ impl Engines<'_> {
                 listeners: self.bound.listeners.clone(),
                 credentials: Vec::new(),
                 seed: Seed(seed),
-                product: concat!("Baton/", env!("CARGO_PKG_VERSION")).into(),
+                product: sip::PRODUCT.into(),
             },
             slot_key: self.key,
             // Slots are spread evenly by a keyed hash, and so are the calls.

@@ -36,7 +36,8 @@ pub(super) async fn show(
 }
 
 impl Api {
-    fn table(&self, environment: &str) -> Result<Arc<Table>, Problem> {
+    /// The table in force of that environment.
+    pub(super) fn table(&self, environment: &str) -> Result<Arc<Table>, Problem> {
         self.tables.borrow().environments.get(environment).cloned().ok_or_else(|| {
             let detail = format!("there is no environment `{environment}`");
             Problem::new(StatusCode::NOT_FOUND, "no_environment", detail)

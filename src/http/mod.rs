@@ -14,11 +14,14 @@ mod metrics;
 mod probes;
 pub mod problem;
 pub mod reload;
+mod render;
 
 use crate::net::connections::Connections;
 use crate::net::counts::{Counts, Lost};
 use crate::routing::Tables;
 use crate::shard::Shards;
+use crate::sip::Listener;
+use crate::sip::leg::session_timer;
 use axum::Router;
 use axum::extract::DefaultBodyLimit;
 use axum::middleware::from_fn_with_state;
@@ -78,6 +81,10 @@ pub struct Api {
     pub connections: Arc<Connections>,
     /// Log lines and records that were dropped for want of room.
     pub lost: Arc<Lost>,
+    /// The sockets, as peers see them.
+    pub listeners: Vec<Listener>,
+    /// What is asked for and taken of session timers.
+    pub session_timer: Option<session_timer::Settings>,
 }
 
 /// All routes.
@@ -91,6 +98,7 @@ pub fn router(api: Arc<Api>, guard: Arc<Guard>) -> Router {
         .route("/v1/handoffs/{id}/complete", post(handoffs::complete))
         .route("/v1/environments/{environment}/destinations", get(destinations::list))
         .route("/v1/environments/{environment}/destinations/{id}", get(destinations::show))
+        .route("/v1/environments/{environment}/destinations/{id}/render", post(render::create))
         .route("/v1/reload", post(reload::reload))
         .route("/metrics", get(metrics::scrape))
         .route(guard::HEALTH, get(probes::health))

@@ -9,6 +9,7 @@ mod fault;
 mod ladder;
 mod peer;
 mod play;
+pub mod render;
 mod scenes;
 mod scripts;
 mod stage;

@@ -233,7 +233,7 @@ fn start(
             listeners: bound.listeners.clone(),
             credentials: Vec::new(),
             seed: Seed(random()?),
-            product: concat!("baton/", env!("CARGO_PKG_VERSION")).into(),
+            product: sip::PRODUCT.into(),
         },
         slot_key: key,
         max_calls: 10,

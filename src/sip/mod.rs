@@ -23,5 +23,5 @@ pub mod transaction;
 
 pub use flow::{Flow, Listener, Transport};
 pub use leg::{Body, Connect, Content, Event, Field, LegId, Origin, RequestId, SentId, Wish};
-pub use stack::{Counts, Credentials, Gone, LegState, NotSent, Settings, Stack};
+pub use stack::{Counts, Credentials, Gone, LegState, NotSent, PRODUCT, Settings, Stack};
 pub use timing::{Now, Time, UnixMillis};

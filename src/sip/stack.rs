@@ -49,6 +49,9 @@ pub struct Settings {
     pub session_timer: Option<session_timer::Settings>,
 }
 
+/// What Baton calls itself in `Server` and `User-Agent`.
+pub const PRODUCT: &str = concat!("Baton/", env!("CARGO_PKG_VERSION"));
+
 /// The leg is over or unknown: nothing was sent.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("the leg is over")]

@@ -11,5 +11,6 @@ mod http;
 mod life;
 mod phone;
 mod reload;
+mod render;
 mod stream;
 mod torture;

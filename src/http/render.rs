@@ -1,0 +1,35 @@
+//! `POST /v1/environments/{env}/destinations/{id}/render`: what a handoff would send, before any caller feels it.
+
+use super::Api;
+use super::body::Json;
+use super::problem::Problem;
+use crate::rehearsal::render::{Ground, Rendered, Wish, render};
+use crate::shard::clock::wall;
+use axum::extract::{Path, State};
+use axum::http::StatusCode;
+use std::sync::Arc;
+
+/// Plays it through beside the shards, and changes nothing.
+pub(super) async fn create(
+    State(api): State<Arc<Api>>,
+    Path((environment, id)): Path<(String, String)>,
+    Json(wish): Json<Wish>,
+) -> Result<axum::Json<Rendered>, Problem> {
+    let ground = Ground {
+        tables: Arc::clone(&api.tables.borrow()),
+        listeners: api.listeners.clone(),
+        session_timer: api.session_timer,
+    };
+    api.table(&environment)?;
+    let now = wall();
+    // A tenth of a millisecond; but the engine is not for threads that answer probes.
+    let rendered = tokio::task::spawn_blocking(move || render(&ground, &environment, &id, &wish, now)).await;
+    let rendered = rendered.map_err(|error| {
+        Problem::new(
+            StatusCode::INTERNAL_SERVER_ERROR,
+            "internal",
+            format!("it could not be played: {error}"),
+        )
+    })?;
+    Ok(axum::Json(rendered?))
+}

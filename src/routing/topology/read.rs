@@ -444,8 +444,7 @@ fn environment(
 ) -> Option<(Environment, Range<usize>)> {
     check_id(report, id);
     let table = section.required(report, "table", "the path of a table, relative to this file");
-    // What callers depend on is tried somewhere else first.
-    let editable = section.boolean(report, "editable").unwrap_or(id.value != PRODUCTION);
+    let editable = section.boolean(report, "editable").unwrap_or(true);
     section.refuse(report, "allow_test_calls", "remove it; test calls come with `baton test`");
     section.finish(report);
     let table = table?;

@@ -250,6 +250,11 @@ impl Versions {
         Ok(aside)
     }
 
+    /// Why a question got no answer, where the fault is not the database's.
+    pub fn unanswered(&self, reason: String) -> Unavailable {
+        Unavailable { path: self.folder.join(DATABASE), reason, in_use: false }
+    }
+
     /// Whether questions are answered.
     pub fn is_available(&self) -> bool {
         self.state().is_ok()

@@ -6,11 +6,8 @@ use crate::call::record::{HandoffView, Proof};
 use crate::rehearsal::{Entry, Ink, Page, Party, Played, Scene, play};
 use clap::Args;
 use serde_json::{Value, json};
-use std::io::{IsTerminal, stdout};
 use std::time::{Duration, Instant};
 
-/// Columns where the terminal does not say.
-const COLUMNS: usize = 80;
 /// Behind which the text of a scene stands.
 const INDENT: usize = 5;
 
@@ -43,7 +40,7 @@ impl Demo {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
         let runtime = runtime.map_err(|error| failed(format!("no runtime: {error}")))?;
         let began = Instant::now();
-        let sheet = sheet();
+        let sheet = page::sheet();
         let (mut played, mut printed) = (Vec::new(), Ok(()));
         let set_up = runtime.block_on(play(|scene| {
             if !self.json && printed.is_ok() {
@@ -80,17 +77,6 @@ fn next(sheet: &Page) -> String {
         out += &format!("  {}\n{}", sheet.ink(Ink::Request, command), sheet.paragraph(6, why));
     }
     out
-}
-
-/// As wide as the terminal; coloured on a terminal unless `NO_COLOR` (<https://no-color.org>) or a dumb one says no.
-fn sheet() -> Page {
-    let terminal = stdout().is_terminal();
-    let set = |name: &str| std::env::var_os(name).is_some_and(|value| !value.is_empty());
-    let dumb = std::env::var_os("TERM").is_some_and(|term| term == "dumb");
-    let columns = std::env::var("COLUMNS").ok().and_then(|columns| columns.parse().ok());
-    let measured = || terminal_size::terminal_size().map(|(width, _)| usize::from(width.0));
-    let width = columns.or_else(measured).unwrap_or(COLUMNS);
-    Page::new(width, terminal && !dumb && !set("NO_COLOR"))
 }
 
 fn show(sheet: &Page, number: usize, played: &Played) -> String {

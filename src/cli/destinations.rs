@@ -41,7 +41,7 @@ fn show(list: &Value) -> String {
             format!("{}{mark}", text("id")),
             method(destination),
             text("route"),
-            ladder(&destination["on_failure"]),
+            ladder(&destination["on_failure"]).unwrap_or_else(|| UNSAID.to_owned()),
             text("name"),
         ]);
     }
@@ -55,18 +55,22 @@ fn method(destination: &Value) -> String {
     or_dash(Some(&words.into_iter().flatten().collect::<Vec<_>>().join(", ")))
 }
 
-fn ladder(value: &Value) -> String {
+/// What `on_failure` is where it is not written.
+const UNSAID: &str = "agent";
+
+fn ladder(value: &Value) -> Option<String> {
     let steps = |list: &Value| -> String {
         let steps: Vec<&str> = list.as_array().into_iter().flatten().filter_map(Value::as_str).collect();
         steps.join(", ")
     };
-    match value.as_object() {
-        Some(table) => {
+    match value {
+        Value::Null => None,
+        Value::Object(table) => {
             let rows: Vec<String> =
                 table.iter().map(|(cause, list)| format!("{cause}: {}", steps(list))).collect();
-            rows.join("; ")
+            Some(rows.join("; "))
         }
-        None => steps(value),
+        list => Some(steps(list)),
     }
 }
 
@@ -84,8 +88,7 @@ mod tests {
                 "on_failure": { "busy": ["invite", "mobile", "hangup"], "default": ["bye"] },
             },
             {
-                "id": "menu", "default": false, "method": "bye", "brief": false, "require": null, "route": null,
-                "name": "Menu", "on_failure": ["agent"],
+                "id": "menu", "default": false, "method": "bye", "name": "Menu",
             },
         ] });
         assert_eq!(

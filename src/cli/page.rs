@@ -2,8 +2,12 @@
 //! characters, so that no caller can steer a terminal.
 
 use super::exit::{Exit, Failure};
+use crate::rehearsal::Page;
 use serde::Serialize;
-use std::io::{ErrorKind, Write};
+use std::io::{ErrorKind, IsTerminal, Write, stdout};
+
+/// Columns where nobody tells the terminal's.
+const COLUMNS: usize = 80;
 
 /// A table with a head.
 pub(super) struct Table {
@@ -54,6 +58,17 @@ pub(super) fn plain(text: &str) -> String {
 /// A value, or a dash where there is none.
 pub(super) fn or_dash(value: Option<&str>) -> String {
     value.filter(|value| !value.is_empty()).unwrap_or("-").to_owned()
+}
+
+/// As wide as the terminal; coloured on a terminal unless `NO_COLOR` (<https://no-color.org>) or a dumb one says no.
+pub(super) fn sheet() -> Page {
+    let terminal = stdout().is_terminal();
+    let set = |name: &str| std::env::var_os(name).is_some_and(|value| !value.is_empty());
+    let dumb = std::env::var_os("TERM").is_some_and(|term| term == "dumb");
+    let columns = std::env::var("COLUMNS").ok().and_then(|columns| columns.parse().ok());
+    let measured = || terminal_size::terminal_size().map(|(width, _)| usize::from(width.0));
+    let width = columns.or_else(measured).unwrap_or(COLUMNS);
+    Page::new(width, terminal && !dumb && !set("NO_COLOR"))
 }
 
 /// Prints text. Whoever closes the pipe early has seen enough.

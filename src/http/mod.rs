@@ -18,6 +18,8 @@ pub mod reload;
 mod render;
 pub mod versions;
 
+pub use calls::Page;
+
 use crate::net::connections::Connections;
 use crate::net::counts::{Counts, Lost};
 use crate::routing::Tables;

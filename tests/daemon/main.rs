@@ -5,6 +5,7 @@
 #![allow(clippy::unwrap_used)]
 
 mod api;
+mod change;
 mod cli;
 mod house;
 mod http;
@@ -14,3 +15,4 @@ mod reload;
 mod render;
 mod stream;
 mod torture;
+mod versions;

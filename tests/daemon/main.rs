@@ -9,6 +9,7 @@ mod change;
 mod cli;
 mod house;
 mod http;
+mod kill;
 mod life;
 mod phone;
 mod reload;

@@ -11,6 +11,7 @@ mod house;
 mod http;
 mod kill;
 mod life;
+mod load;
 mod phone;
 mod reload;
 mod render;

@@ -12,6 +12,7 @@ mod http;
 mod kill;
 mod life;
 mod load;
+mod mutants;
 mod phone;
 mod reload;
 mod render;

@@ -3,10 +3,12 @@
 
 mod ladder;
 mod read;
+mod routes;
 
 pub use ladder::{Ladder, Step};
 pub use read::{MAX_DESTINATIONS, MAX_ID, hash, is_id, read};
 pub(crate) use read::{check_id, expected_ids};
+pub(crate) use routes::Routes;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -41,6 +43,8 @@ pub struct Table {
     pub default: Id,
     /// All destinations by their id.
     pub destinations: BTreeMap<Id, Arc<Destination>>,
+    /// The same by their routes.
+    pub(crate) routes: Routes,
 }
 
 impl Table {

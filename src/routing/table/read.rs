@@ -13,7 +13,8 @@ use std::time::Duration;
 use sha2::{Digest, Sha256};
 
 use super::{
-    DEFAULT_REASON, Destination, HeaderTemplate, Id, Method, OUTCOME_CAP, Route, Table, Timeouts, Undefined,
+    DEFAULT_REASON, Destination, HeaderTemplate, Id, Method, OUTCOME_CAP, Route, Routes, Table, Timeouts,
+    Undefined,
 };
 use crate::routing::address::AddressError;
 use crate::routing::file::{At, Diagnostic, Report, Section, Source, nearest, quoted, with_article};
@@ -100,6 +101,7 @@ pub fn read(
         hash: hash(source.text()),
         text: source.shared(),
         default: default.value.into(),
+        routes: Routes::of(&destinations),
         destinations,
     });
     (table, report.finish())

@@ -6,13 +6,15 @@ use crate::wire::uri::{Uri, percent_decode};
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+type ByUser = BTreeMap<Box<[u8]>, Vec<Arc<Destination>>>;
+
 /// The destinations of one table by what their routes have as user part.
 #[derive(Debug, Clone, Default)]
-pub(crate) struct Routes(Arc<BTreeMap<Box<[u8]>, Vec<Arc<Destination>>>>);
+pub(crate) struct Routes(Arc<ByUser>);
 
 impl Routes {
     pub(super) fn of(destinations: &BTreeMap<Id, Arc<Destination>>) -> Routes {
-        let mut routes: BTreeMap<_, Vec<_>> = BTreeMap::new();
+        let mut routes = ByUser::new();
         for destination in destinations.values() {
             let key = match &destination.route {
                 None => continue,

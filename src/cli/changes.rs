@@ -1,15 +1,40 @@
 //! What `diff`, `promote` and `rollback` have in common: how a difference and a change of a table are shown.
 
+use super::Global;
+use super::api::{Ask, Client, segment};
+use super::exit::{Exit, Failure};
 use super::page::{self, plain};
 use crate::http::change::Changed;
 use crate::rehearsal::{Ink, Page};
 use crate::routing::diff::{Change, Diff, KeyChange};
+use clap::Args;
+use serde::Serialize;
 use std::fmt::Write as _;
 use std::time::Duration;
 use toml::Value;
 
 /// Names may have to be resolved before a new state is in force.
-pub(super) const WITHIN: Duration = Duration::from_secs(30);
+const WITHIN: Duration = Duration::from_secs(30);
+
+/// On what terms a table is replaced.
+#[derive(Debug, Args)]
+pub(super) struct Terms {
+    /// Whose table is replaced
+    #[arg(long = "env", value_name = "ENVIRONMENT", default_value = "production")]
+    pub(super) environment: String,
+    /// Why, for the list of versions
+    #[arg(short, long, required_unless_present = "dry_run")]
+    pub(super) message: Option<String>,
+    /// Refuse if another version than this is in force
+    #[arg(long, value_name = "VERSION")]
+    pub(super) expect_current: Option<u64>,
+    /// Only show what would change
+    #[arg(long)]
+    pub(super) dry_run: bool,
+    /// Print JSON
+    #[arg(long)]
+    pub(super) json: bool,
+}
 
 /// Who asks, for the list of versions: the person behind `sudo`, if there is one.
 pub(super) fn who() -> Option<String> {
@@ -58,7 +83,7 @@ fn written(value: &Value) -> String {
 }
 
 /// What a promotion or a rollback has come to.
-pub(super) fn changed(page: &Page, changed: &Changed) -> String {
+fn changed(page: &Page, changed: &Changed) -> String {
     let Changed { environment, version, previous, handoffs_by_older: older, .. } = changed;
     let mut out = String::new();
     for warning in &changed.warnings {
@@ -91,9 +116,23 @@ pub(super) fn changed(page: &Page, changed: &Changed) -> String {
     out
 }
 
-/// Prints it, as JSON or for people.
-pub(super) fn print(json: bool, change: &Changed) -> Result<(), super::exit::Failure> {
-    if json { page::json(change) } else { page::print(&changed(&page::sheet(), change)) }
+/// Asks for it, and prints what it has come to.
+pub(super) fn carry_out(
+    global: &Global,
+    environment: &str,
+    verb: &str,
+    body: &impl Serialize,
+    json: bool,
+) -> Result<Exit, Failure> {
+    let client = Client::new(global)?;
+    let path = format!("/v1/environments/{}/{verb}", segment(environment));
+    let done: Changed = client.ask(Ask::Post(&path, body), WITHIN)?;
+    if json {
+        page::json(&done)?;
+    } else {
+        page::print(&changed(&page::sheet(), &done))?;
+    }
+    Ok(Exit::Done)
 }
 
 #[cfg(test)]

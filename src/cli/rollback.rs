@@ -1,9 +1,9 @@
 //! `baton rollback`
 
-use super::api::{Ask, Client, segment};
+use super::Global;
+use super::changes::{self, Terms};
 use super::exit::{Exit, Failure};
-use super::{Global, changes};
-use crate::http::change::{self, Changed};
+use crate::http::change;
 use clap::Args;
 
 /// Puts an earlier version of a table in force again, as a new version.
@@ -11,31 +11,15 @@ use clap::Args;
 pub(super) struct Rollback {
     /// Which version [default: the one before that in force; twice in a row is there and back]
     version: Option<u64>,
-    /// Whose table
-    #[arg(long = "env", value_name = "ENVIRONMENT", default_value = "production")]
-    environment: String,
-    /// Why, for the list of versions
-    #[arg(short, long, required_unless_present = "dry_run")]
-    message: Option<String>,
-    /// Refuse if another version than this is in force
-    #[arg(long, value_name = "VERSION")]
-    expect_current: Option<u64>,
-    /// Only show what would change
-    #[arg(long)]
-    dry_run: bool,
-    /// Print JSON
-    #[arg(long)]
-    json: bool,
+    #[command(flatten)]
+    terms: Terms,
 }
 
 impl Rollback {
     pub(super) fn run(self, global: &Global) -> Result<Exit, Failure> {
-        let client = Client::new(global)?;
-        let Rollback { version, environment, message, expect_current, dry_run, json } = self;
-        let path = format!("/v1/environments/{}/rollback", segment(&environment));
+        let Rollback { version, terms } = self;
+        let Terms { environment, message, expect_current, dry_run, json } = terms;
         let body = change::Rollback { version, message, by: changes::who(), expect_current, dry_run };
-        let changed: Changed = client.ask(Ask::Post(&path, &body), changes::WITHIN)?;
-        changes::print(json, &changed)?;
-        Ok(Exit::Done)
+        changes::carry_out(global, &environment, "rollback", &body, json)
     }
 }

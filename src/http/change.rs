@@ -298,8 +298,7 @@ pub(super) async fn promote(
     let Promote { from, message, by, expect_current, dry_run } = body;
     let (by, message) = (who(by)?, why(message, dry_run)?);
     let what = What::Promote { from };
-    let change = Change { environment, what, by, message, expect_current, dry_run };
-    Ok(axum::Json(api.change(change).await?.changed))
+    api.changed(Change { environment, what, by, message, expect_current, dry_run }).await
 }
 
 /// `POST /v1/environments/{env}/rollback`
@@ -311,8 +310,7 @@ pub(super) async fn rollback(
     let Rollback { version, message, by, expect_current, dry_run } = body;
     let (by, message) = (who(by)?, why(message, dry_run)?);
     let what = What::Rollback { version };
-    let change = Change { environment, what, by, message, expect_current, dry_run };
-    Ok(axum::Json(api.change(change).await?.changed))
+    api.changed(Change { environment, what, by, message, expect_current, dry_run }).await
 }
 
 /// `PUT /v1/environments/{env}/destinations/{id}`: 201 where it is new.
@@ -349,7 +347,7 @@ pub(super) async fn delete(
     headers: HeaderMap,
 ) -> Result<axum::Json<Changed>, Problem> {
     let what = What::Delete { id, condition: Condition::of(&headers)? };
-    Ok(axum::Json(api.change(edit(environment, what)).await?.changed))
+    api.changed(edit(environment, what)).await
 }
 
 fn edit(environment: String, what: What) -> Change {
@@ -387,6 +385,11 @@ fn text(field: &str, text: String, most: usize) -> Result<String, Problem> {
 }
 
 impl Api {
+    /// The same, answered by what it has come to.
+    async fn changed(&self, change: Change) -> Result<axum::Json<Changed>, Problem> {
+        self.change(change).await.map(|done| axum::Json(done.changed))
+    }
+
     /// Has the daemon carry it out.
     async fn change(&self, change: Change) -> Result<Done, Problem> {
         let closing = || Problem::new(StatusCode::SERVICE_UNAVAILABLE, "draining", "the daemon is stopping");

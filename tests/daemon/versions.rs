@@ -1,11 +1,11 @@
 //! The list of versions over restarts, without its database, and on the command line.
 
 use crate::change::with_sandbox;
+use crate::cli::ends;
 use crate::house::{House, Plan, TABLE};
 use crate::phone::{Phone, Talk};
 use serde_json::{Value, json};
 use std::fs;
-use std::process::Output;
 
 fn again(house: House, extra: &str) -> House {
     let folder = std::sync::Arc::clone(&house.folder);
@@ -99,13 +99,6 @@ fn without_the_list_calls_are_served_and_it_is_told_once() {
     }
     assert_eq!(house.versions("production").len(), 2);
     assert_eq!(house.lines("ERROR versions.unavailable"), 1);
-}
-
-#[track_caller]
-fn ends(output: &Output, code: i32) -> String {
-    let (stdout, stderr) = (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
-    assert_eq!(output.status.code(), Some(code), "stdout: {stdout}\nstderr: {stderr}");
-    format!("{stdout}{stderr}")
 }
 
 #[test]

@@ -1,5 +1,5 @@
 //! Every state that a table was ever in: a number, when, by whom, why, where it came from, and the whole text of its file.
-//! Kept in one database below `state.dir`; see [`ledger`] for its tables.
+//! Kept in one database below `state.dir`; `ledger` says which tables it has.
 //!
 //! **The file of a table is what counts, this is what is known about it.** [`Versions::accept`] is asked whenever the text
 //! of a file is going to be in force, and says which version that is: the latest, the one that was

@@ -29,10 +29,10 @@
 //! | 1 | [`wire`] | bytes to messages and back; the only place that names `rsip` |
 //! | 2 | [`sip`] | the RFC 3261 core: transactions, dialogs, legs |
 //! | 3 | [`routing`] | the destination table, trunks and agents |
-//! | 4 | [`call`] | the product: calls, handoffs, the engine |
+//! | 4 | [`call`] | the product: calls, handoffs, tests of destinations, the engine |
 //! | 5 | `net`, `store` | sockets and files; tokio starts here |
 //! | 6 | `shard` | one engine with its sockets, inbox and loop |
-//! | 7 | `rehearsal` | the scripted peers of the demo; what a handoff would send |
+//! | 7 | `rehearsal` | the scripted peers of the demo; the agent inside the daemon; what a handoff would send |
 //! | 8 | `http` | the API |
 //! | 9 | `daemon` | configuration, start, reload, shutdown, telemetry |
 //! | 10 | `cli` | one file for each verb |

@@ -38,3 +38,5 @@ mod redirect;
 mod refer;
 #[path = "scenarios/refer_races.rs"]
 mod refer_races;
+#[path = "scenarios/trial.rs"]
+mod trial;

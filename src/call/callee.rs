@@ -32,7 +32,11 @@ impl Place {
     /// The same for another route, which a target's 3xx named.
     pub(crate) fn at(cx: &Context<'_>, facts: &Facts, course: &Course, route: &Route) -> Place {
         let named = course.destination.trunk.as_deref().and_then(|id| cx.tables.topology.trunk(id));
-        let trunk = named.unwrap_or(&facts.trunk);
+        Place::through(cx, named.unwrap_or(&facts.trunk), route)
+    }
+
+    /// A route that is reached by that trunk if it is a number.
+    pub(crate) fn through(cx: &Context<'_>, trunk: &Arc<Trunk>, route: &Route) -> Place {
         let (uri, address) = route.request_uri(trunk);
         let known = |trunk: &&Arc<Trunk>| trunk.address.host == address.host;
         let owner = [trunk].into_iter().chain(cx.tables.topology.trunks()).find(known);

@@ -1,7 +1,8 @@
-//! What the outside asks of the engine, and its answers. Each command gets exactly one reply, at once: waiting for a
-//! handoff's end is done by listening to the events.
+//! What the outside asks of the engine, and its answers. Each command gets exactly one reply, and all but a test of a
+//! destination at once: waiting for a handoff's end is done by listening to the events.
 
 use super::record::{CallView, HandoffState, HandoffView};
+use super::trial::{TrialRequest, TrialView};
 use crate::observe::counters::Counters;
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -82,8 +83,25 @@ pub enum Command {
         /// At most 100.
         limit: usize,
     },
+    /// Tests a destination: asks it what it can, calls it, and lets it go. Reply when that is over
+    /// ([`super::trial::LONGEST`] at most): `Tested`.
+    Test {
+        /// Whose table.
+        environment: String,
+        /// Destination id.
+        destination: String,
+        /// What is to be done.
+        request: Box<TrialRequest>,
+    },
     /// The counters. Reply: `Counters`.
     Count,
+}
+
+impl Command {
+    /// Whether its reply comes before the engine is idle again; if not, it comes when what was begun is over.
+    pub fn is_replied_to_at_once(&self) -> bool {
+        !matches!(self, Command::Test { .. })
+    }
 }
 
 /// The answer to a [`Command`].
@@ -97,6 +115,8 @@ pub enum Reply {
     Calls(Vec<CallView>),
     /// The counters.
     Counters(Box<Counters>),
+    /// What a test has found.
+    Tested(Arc<TrialView>),
     /// Nothing was done.
     Refused(Refusal),
 }
@@ -135,6 +155,17 @@ pub enum Refusal {
     /// 403: a route that the agent may not name.
     #[error("the route `{0}` is neither in the table nor allowed by the agent's may_route")]
     RouteNotAllowed(String),
+    /// 403: an environment whose destinations may not be called to try them.
+    #[error(
+        "the environment `{0}` allows no test calls, since they ring real phones: set `allow_test_calls = true` in [environment.{0}] of the configuration, and reload"
+    )]
+    TestsNotAllowed(String),
+    /// 409: the destination is being tested.
+    #[error("`{0}` is being tested; try again when that is over")]
+    TestRunning(String),
+    /// 409: too many tests at the same time.
+    #[error("{0} tests are running; try again when one is over")]
+    TooManyTests(usize),
     /// 422: fields of the request that cannot be carried out, all at once.
     #[error("{}", .0.iter().map(|f| format!("{}: {}", f.field, f.message)).collect::<Vec<_>>().join("; "))]
     Invalid(Vec<Invalid>),

@@ -140,8 +140,13 @@ pub(crate) struct Context<'a> {
 impl Context<'_> {
     /// Tells the outside.
     pub(crate) fn tell(&mut self, what: What) {
+        self.tell_at(self.queue.len(), what);
+    }
+
+    /// Tells it before what is in the queue from `position` on.
+    pub(crate) fn tell_at(&mut self, position: usize, what: What) {
         let at = Stamp(self.now.wall);
-        self.queue.push_back(Queued::Event(Box::new(Event { at, what })));
+        self.queue.insert(position, Queued::Event(Box::new(Event { at, what })));
     }
 
     /// Asks for the paths to a URI; the answer comes to this call.

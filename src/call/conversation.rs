@@ -5,8 +5,9 @@
 //! it does not pass on it tells as [`Heard`].
 
 use super::context::Context;
-use super::passing::Passing;
+use super::passing::{Pass, Passing};
 use super::record::Role;
+use crate::sip::leg::modify::is_glare;
 use crate::sip::leg::{Body, RequestId, SentId, Wish};
 use crate::sip::stack::NotSent;
 use crate::sip::{Content, Event, Field, LegId, Origin, Time};
@@ -23,22 +24,34 @@ pub(crate) struct Partner {
 }
 
 /// How often the two are told of each other in a row: each answer may change what the other side has to know.
-const ROUNDS: u8 = 3;
+const ROUNDS: u8 = 5;
+/// How often a side may be busy meanwhile. One that waits for a lost ACK is so until its 2xx has come again, which takes 4 s.
+const GLARES: u8 = 10;
+
+/// What may still be tried.
+#[derive(Clone, Copy, Debug)]
+struct Left {
+    rounds: u8,
+    glares: u8,
+    /// The caller is held, and that comes off first.
+    held: bool,
+}
+
+impl Left {
+    fn new(held: bool) -> Left {
+        Left { rounds: ROUNDS, glares: GLARES, held }
+    }
+}
 
 /// Bringing the two into accord.
 #[derive(Clone, Copy, Debug)]
 enum Accord {
     /// They know of each other what there is.
     Reached,
-    /// To be looked at, with so many rounds left, not before that time.
-    Wanted {
-        rounds: u8,
-        at: Time,
-        /// The caller is held, and that comes off first.
-        held: bool,
-    },
+    /// To be looked at, not before that time.
+    Wanted { left: Left, at: Time },
     /// A re-INVITE of ours is out.
-    Telling { rounds: u8, sent: SentId },
+    Telling { left: Left, sent: SentId },
 }
 
 /// See the module.
@@ -110,10 +123,11 @@ impl Conversation {
 
     /// When something is due.
     pub(crate) fn deadline(&self) -> Option<Time> {
-        match self.accord {
+        let accord = match self.accord {
             Accord::Wanted { at, .. } => Some(at),
             Accord::Reached | Accord::Telling { .. } => None,
-        }
+        };
+        [accord, self.passing.deadline()].into_iter().flatten().min()
     }
 
     fn other(&self, leg: LegId) -> Option<LegId> {
@@ -145,7 +159,7 @@ impl Conversation {
     /// Somebody else is the caller's partner from now on. Who was it before has been taken out.
     pub(crate) fn join(&mut self, cx: &mut Context<'_>, partner: Partner, identity: bool) {
         self.partner = Some(partner);
-        self.passing = Passing::new(identity);
+        self.passing.renew(identity);
         self.want_accord(cx);
     }
 
@@ -156,7 +170,9 @@ impl Conversation {
         event: Event,
         message: Option<&Message<'_>>,
     ) -> Heard {
-        let heard = self.settle(cx, event, message);
+        let own = event.leg() == self.caller || self.partner.is_some_and(|p| p.leg == event.leg());
+        // A target's leg that is not joined yet has no part in it, whoever may listen to that.
+        let heard = if own { self.settle(cx, event, message) } else { Heard::Nothing };
         self.tick(cx);
         heard
     }
@@ -187,7 +203,8 @@ impl Conversation {
                 self.answered(cx, leg, sent, (status, origin), needs_answer, message)
             }
             Event::Confirmed { leg } => self.acknowledged(cx, leg, message),
-            Event::Bye { leg } => match self.role_of(leg) {
+            // A CANCEL: our 2xx still waits for the PRACK of its answer.
+            Event::Bye { leg } | Event::Cancelled { leg } => match self.role_of(leg) {
                 Role::Caller => Heard::CallerLeft,
                 Role::Agent | Role::Target => Heard::PartnerLeft,
             },
@@ -195,7 +212,6 @@ impl Conversation {
             Event::Closed { leg, status, origin } => self.lost(leg, status, origin),
             Event::Unconfirmed { leg } => self.lost(leg, 408, Origin::Local),
             Event::Refused { leg, status, origin } => self.lost(leg, status, origin),
-            Event::Cancelled { leg } => self.lost(leg, 487, Origin::Remote),
             Event::Incoming { .. }
             | Event::Progress { .. }
             | Event::Answered { .. }
@@ -224,6 +240,12 @@ impl Conversation {
         }
         match (self.other(leg), message) {
             (Some(other), Some(message)) => self.passing.ask(cx, request, other, message),
+            // Nobody is there who could have a part in it, and the caller's session must not expire meanwhile.
+            (None, _) if cx.stack.repeats(leg) => {
+                let standing = cx.stack.local_sdp(leg).map(<[u8]>::to_vec);
+                let body = standing.as_deref().map_or(Body::None, Body::Sdp);
+                let _ = cx.stack.respond(cx.now, request, 200, Content { body, ..Content::default() });
+            }
             _ => {
                 let _ = cx.stack.respond(cx.now, request, 480, Content::default());
             }
@@ -240,22 +262,27 @@ impl Conversation {
         needs_answer: bool,
         message: Option<&Message<'_>>,
     ) -> Heard {
-        if let Accord::Telling { rounds, sent: ours } = self.accord
+        if let Accord::Telling { left, sent: ours } = self.accord
             && ours == sent
         {
-            let at = match status {
-                200..=299 => Some(cx.now.mono),
-                491 => Some(cx.now.mono + cx.stack.back_off(leg)),
+            let next = match status {
+                200..=299 => Some((Left { rounds: left.rounds - 1, held: false, ..left }, cx.now.mono)),
+                _ if is_glare(status, message) && left.glares > 0 => {
+                    Some((Left { glares: left.glares - 1, ..left }, cx.now.mono + cx.stack.back_off(leg)))
+                }
+                // A side that refuses is left as it is.
                 _ => None,
             };
-            self.accord = match at {
-                Some(at) if rounds > 0 => Accord::Wanted { rounds, at, held: false },
-                // A side that refuses is left as it is.
-                _ => Accord::Reached,
-            };
+            let next = next.filter(|(left, _)| left.rounds > 0);
+            self.accord = next.map_or(Accord::Reached, |(left, at)| Accord::Wanted { left, at });
             return if matches!(status, 408 | 481) { self.lost(leg, status, origin) } else { Heard::Nothing };
         }
-        let Some(pass) = self.passing.take(sent) else {
+        let pass = self.passing.take(sent);
+        if let Some(pass) = pass.filter(Pass::is_wanted) {
+            if self.passing.answer(cx, pass, status, message) && needs_answer {
+                self.awaiting = Some(pass.to);
+            }
+        } else {
             if needs_answer {
                 // It crossed the CANCEL: its offer is answered with what the other side has.
                 let other = self.other(leg).and_then(|other| cx.stack.remote_sdp(other));
@@ -268,12 +295,12 @@ impl Conversation {
                 // That, or a refresh of the stack's own: the session may have changed.
                 self.want_accord(cx);
             }
-            return Heard::Nothing;
-        };
-        if self.passing.answer(cx, pass, status, message) && needs_answer {
-            self.awaiting = Some(pass.to);
         }
-        if matches!(status, 408 | 481) { self.lost(pass.to, status, origin) } else { Heard::Nothing }
+        match pass {
+            // Its dialog is gone (RFC 3261 §12.2.1.2).
+            Some(pass) if matches!(status, 408 | 481) => self.lost(pass.to, status, origin),
+            _ => Heard::Nothing,
+        }
     }
 
     fn acknowledged(&mut self, cx: &mut Context<'_>, leg: LegId, message: Option<&Message<'_>>) -> Heard {
@@ -300,7 +327,7 @@ impl Conversation {
     /// The two may not know of each other what there is.
     pub(crate) fn want_accord(&mut self, cx: &Context<'_>) {
         if matches!(self.accord, Accord::Reached) {
-            self.accord = Accord::Wanted { rounds: ROUNDS, at: cx.now.mono, held: false };
+            self.accord = Accord::Wanted { left: Left::new(false), at: cx.now.mono };
         }
     }
 
@@ -309,10 +336,18 @@ impl Conversation {
         (self.accord, self.parted) = (Accord::Reached, true);
     }
 
+    /// The caller is not going to be held after all, or only for what comes now: the answer to that re-INVITE is still to
+    /// come, and may be that its dialog is gone.
+    pub(crate) fn follow(&mut self, hold: Option<SentId>) {
+        if let Some(sent) = hold {
+            self.passing.follow(self.caller, sent);
+        }
+    }
+
     /// A caller that was held gets its partner back: it is asked first to take the hold off.
     pub(crate) fn reunite(&mut self, cx: &mut Context<'_>) {
         if std::mem::take(&mut self.parted) {
-            self.accord = Accord::Wanted { rounds: ROUNDS, at: cx.now.mono, held: true };
+            self.accord = Accord::Wanted { left: Left::new(true), at: cx.now.mono };
             self.tick(cx);
         }
     }
@@ -324,7 +359,8 @@ impl Conversation {
 
     /// What is due.
     pub(crate) fn tick(&mut self, cx: &mut Context<'_>) {
-        let Accord::Wanted { rounds, at, held } = self.accord else { return };
+        self.passing.tick(cx);
+        let Accord::Wanted { left, at } = self.accord else { return };
         if at > cx.now.mono {
             return;
         }
@@ -333,12 +369,12 @@ impl Conversation {
             self.accord = Accord::Reached;
             return;
         };
-        if !self.passing.is_empty() || self.awaiting.is_some() {
+        if self.passing.is_about_session() || self.awaiting.is_some() {
             // Its answer comes first, and may settle it.
-            self.accord = Accord::Wanted { rounds, at: cx.now.mono + SOON, held };
+            self.accord = Accord::Wanted { left, at: cx.now.mono + SOON };
             return;
         }
-        let told = if held {
+        let told = if left.held {
             cx.stack.remote_sdp(partner.leg).map(|sdp| (self.caller, as_offer(sdp)))
         } else {
             [(partner.leg, self.caller), (self.caller, partner.leg)]
@@ -351,8 +387,8 @@ impl Conversation {
         };
         let content = Content { body: Body::Sdp(&now), ..Content::default() };
         self.accord = match cx.stack.reinvite(cx.now, leg, content) {
-            Ok(sent) => Accord::Telling { rounds: rounds - 1, sent },
-            Err(NotSent::Pending) => Accord::Wanted { rounds, at: cx.now.mono + SOON, held },
+            Ok(sent) => Accord::Telling { left, sent },
+            Err(NotSent::Pending) => Accord::Wanted { left, at: cx.now.mono + SOON },
             Err(NotSent::Gone) => Accord::Reached,
         };
     }

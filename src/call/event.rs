@@ -1,6 +1,7 @@
 //! What the engine tells of itself: the source of logs, records and `?wait=`.
 
 use super::record::{AttemptView, CallRecord, CallView, HandoffView, Role, Stamp};
+use super::trial::TrialView;
 use crate::sip::Origin;
 use std::sync::Arc;
 
@@ -132,6 +133,8 @@ pub enum What {
         /// `udp:192.0.2.1:5060`.
         peer: String,
     },
+    /// A test of a destination is over.
+    Tested(Arc<TrialView>),
     /// A fault in Baton itself cost this call.
     Fault {
         /// Call id.

@@ -100,8 +100,8 @@ impl Call {
         let mut refused = None;
         self.advance(cx, |phase, facts, cx| {
             let (phase, refusal) = match phase {
-                Phase::Talking(talking) => {
-                    let (late, farewell) = (talking.late, talking.farewell);
+                Phase::Talking(mut talking) => {
+                    let (late, farewell) = (std::mem::take(&mut talking.late), talking.farewell);
                     let conversation = talking.into_conversation(cx);
                     match Moving::decided(cx, facts, conversation, given, By::Client) {
                         Ok(start) => (Moving::begin(cx, facts, start), None),

@@ -12,6 +12,7 @@
 //! phase/        setup -> talking <-> moving -> ending; each owns exactly what is valid in it
 //! handoff/      one decision while it runs: a file for each way (refer, calling, join, attended, brief, fresh), and
 //!               what is common to all: course, ladder, outcome, report
+//! trial/        a test of a destination, beside the calls: asked what it can, called, and let go at once
 //! view          what is shown of all that
 //! ```
 
@@ -30,4 +31,5 @@ mod live;
 mod passing;
 mod phase;
 pub mod record;
+pub mod trial;
 mod view;

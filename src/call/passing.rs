@@ -3,18 +3,29 @@
 use super::context::Context;
 use crate::sip::leg::{Body, RequestId, SentId};
 use crate::sip::stack::NotSent;
-use crate::sip::{Content, LegId};
-use crate::wire::Message;
+use crate::sip::{Content, LegId, Time};
+use crate::wire::{Message, Method};
 use smallvec::SmallVec;
+use std::time::Duration;
 
 /// One of them.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Pass {
-    request: RequestId,
+    /// None: whoever asked took it back, or has been answered.
+    request: Option<RequestId>,
     /// The leg that it was passed to.
     pub(crate) to: LegId,
     sent: SentId,
+    /// It may change the session.
+    session: bool,
+    /// When whoever asked is told that there is no answer. None for an INVITE, which may take its time.
+    until: Option<Time>,
 }
+
+/// How long an answer to anything but an INVITE is waited for. Whoever asked waits for 64*T1, part of which may have passed
+/// on the way, and a request that is never answered ends its dialog (RFC 3261 §12.2.1.2, RFC 4320 §1.2): a silent agent
+/// would cost the caller.
+const PATIENCE: Duration = Duration::from_secs(20);
 
 /// See the module.
 #[derive(Debug)]
@@ -24,20 +35,32 @@ pub(crate) struct Passing {
     identity: bool,
 }
 
+impl Pass {
+    /// Somebody waits for the answer.
+    pub(crate) fn is_wanted(&self) -> bool {
+        self.request.is_some()
+    }
+}
+
 impl Passing {
     pub(crate) fn new(identity: bool) -> Passing {
         Passing { open: SmallVec::new(), identity }
     }
 
-    /// Nothing waits.
-    pub(crate) fn is_empty(&self) -> bool {
-        self.open.is_empty()
+    /// Something that may change the session is under way.
+    pub(crate) fn is_about_session(&self) -> bool {
+        self.open.iter().any(|pass| pass.session)
     }
 
     /// Passes a request, or answers it because it cannot be passed now.
     pub(crate) fn ask(&mut self, cx: &mut Context<'_>, request: RequestId, to: LegId, message: &Message<'_>) {
         match cx.stack.pass(cx.now, to, message, self.identity) {
-            Ok(sent) => self.open.push(Pass { request, to, sent }),
+            Ok(sent) => {
+                let method = message.method();
+                let session = matches!(method, Method::Invite | Method::Update);
+                let until = (method != Method::Invite).then(|| cx.now.mono + PATIENCE);
+                self.open.push(Pass { request: Some(request), to, sent, session, until });
+            }
             Err(NotSent::Pending) => {
                 let _ = cx.stack.respond(cx.now, request, 491, Content::default());
             }
@@ -47,10 +70,32 @@ impl Passing {
         }
     }
 
+    /// A request of ours about the session, whose answer nobody waits for any more.
+    pub(crate) fn follow(&mut self, to: LegId, sent: SentId) {
+        self.open.push(Pass { request: None, to, sent, session: true, until: None });
+    }
+
+    /// When something is due.
+    pub(crate) fn deadline(&self) -> Option<Time> {
+        self.open.iter().filter_map(|pass| pass.until).min()
+    }
+
+    /// What has waited too long is answered. What may come yet is nobody's answer.
+    pub(crate) fn tick(&mut self, cx: &mut Context<'_>) {
+        for pass in &mut self.open {
+            let over = pass.until.take_if(|until| *until <= cx.now.mono).is_some();
+            if let Some(request) = pass.request.take_if(|_| over) {
+                let _ = cx.stack.respond(cx.now, request, 504, Content::default());
+            }
+        }
+    }
+
     /// Whoever asked takes it back. True if it was passed.
     pub(crate) fn withdraw(&mut self, cx: &mut Context<'_>, request: RequestId) -> bool {
-        let Some(at) = self.open.iter().position(|pass| pass.request == request) else { return false };
-        let pass = self.open.remove(at);
+        let Some(pass) = self.open.iter_mut().find(|pass| pass.request == Some(request)) else {
+            return false;
+        };
+        pass.request = None;
         cx.stack.withdraw(cx.now, pass.to, pass.sent);
         true
     }
@@ -84,15 +129,23 @@ impl Passing {
             }
         };
         let passed = if broken { 480 } else { status };
-        cx.stack.respond(cx.now, pass.request, passed, content).is_ok()
+        pass.request.is_some_and(|request| cx.stack.respond(cx.now, request, passed, content).is_ok())
     }
 
-    /// A leg is gone: what waits for it is answered, and its own requests are forgotten.
+    /// A leg is gone: what waits for it is answered, and nobody waits for what it has asked.
     pub(crate) fn drop_leg(&mut self, cx: &mut Context<'_>, leg: LegId) {
-        let waiting: SmallVec<[Pass; 1]> = self.open.drain(..).collect();
-        for pass in waiting.iter().filter(|pass| pass.to == leg) {
-            // 480, not 481: the peer that asked keeps its dialog.
-            let _ = cx.stack.respond(cx.now, pass.request, 480, Content::default());
-        }
+        self.open.retain(|pass| {
+            let request = pass.request.take();
+            if let Some(request) = request.filter(|_| pass.to == leg) {
+                // 480, not 481: the peer that asked keeps its dialog.
+                let _ = cx.stack.respond(cx.now, request, 480, Content::default());
+            }
+            pass.to != leg
+        });
+    }
+
+    /// Somebody else is to be passed to from now on.
+    pub(crate) fn renew(&mut self, identity: bool) {
+        self.identity = identity;
     }
 }

@@ -162,5 +162,6 @@ fn word(party: Party) -> &'static str {
         Party::Baton => "baton",
         Party::Agent => "agent",
         Party::Desk => "desk",
+        Party::Target => "target",
     }
 }

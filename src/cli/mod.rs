@@ -20,6 +20,7 @@ mod reload;
 mod render;
 mod rollback;
 mod serve;
+mod trial;
 mod versions;
 
 use clap::{Args, Parser, Subcommand};
@@ -70,6 +71,8 @@ enum Verb {
     Promote(promote::Promote),
     /// Puts an earlier version of a table in force again
     Rollback(rollback::Rollback),
+    /// Tries a destination: looks its name up, asks it what it can, calls it and lets it go
+    Test(trial::Test),
     /// Has the daemon read its files again: all or nothing
     Reload(reload::Reload),
 }
@@ -90,6 +93,7 @@ pub fn run() -> ExitCode {
         Verb::Diff(compare) => compare.run(&global),
         Verb::Promote(promote) => promote.run(&global),
         Verb::Rollback(rollback) => rollback.run(&global),
+        Verb::Test(test) => test.run(&global),
         Verb::Reload(reload) => reload.run(&global),
     };
     match done {

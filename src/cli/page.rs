@@ -6,7 +6,7 @@ use crate::rehearsal::Page;
 use serde::Serialize;
 use std::io::{ErrorKind, IsTerminal, Write, stdout};
 
-/// Columns where nobody tells the terminal's.
+/// Columns where the terminal does not say.
 const COLUMNS: usize = 80;
 
 /// A table with a head.
@@ -73,7 +73,7 @@ pub(super) fn sheet() -> Page {
 
 /// Prints text. Whoever closes the pipe early has seen enough.
 pub(super) fn print(text: &str) -> Result<(), Failure> {
-    match std::io::stdout().lock().write_all(text.as_bytes()) {
+    match stdout().lock().write_all(text.as_bytes()) {
         Err(error) if error.kind() != ErrorKind::BrokenPipe => {
             Err(Failure::new(Exit::Failed, format!("cannot write: {error}")))
         }

@@ -179,6 +179,7 @@ pub fn load(path: &Path) -> Loaded {
             }
         }
     }
+    parties.check_listeners(&mut report, &sip.listen);
     parties.check(&mut report, &tables);
     let mut diagnostics = report.finish();
     diagnostics.extend(below);

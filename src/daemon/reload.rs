@@ -52,7 +52,7 @@ pub(super) async fn first(
     let numbered = numbering.number(&mut configuration.tables, &ByEnvironment::new()).await;
     numbering.tell_settled(&numbered);
     let mut tables = configuration.tables(1);
-    tables.topology = sources.apply(&tables.topology);
+    sources.apply(&mut tables);
     Arc::new(tables)
 }
 
@@ -162,7 +162,7 @@ impl Reloader {
     pub(super) async fn adopt(&mut self) -> Result<u64, ReloadError> {
         let serial = self.tables.borrow().serial + 1;
         let mut tables = self.current.tables(serial);
-        tables.topology = self.sources.apply(&tables.topology);
+        self.sources.apply(&mut tables);
         let tables = Arc::new(tables);
         let adopted = self.shards.adopt(&tables).await;
         // A shard that did not answer has the tables in its inbox all the same: what it will decide by is what is told.

@@ -1,26 +1,31 @@
-//! Who is a trunk or an agent where the configuration says so by a name: `accept_from` is then what `address` resolves
-//! to. Resolved at the start, on reload and again now and then; a name that does not resolve keeps its last answer.
+//! Who is a trunk or an agent where the configuration does not say it by an address. A name: `accept_from` is then what
+//! `address` resolves to, asked at the start, on reload and again now and then; a name that does not resolve keeps its
+//! last answer. A rehearsal agent: it is where this process opened a socket for it.
 
 use crate::net::resolve::addresses;
 use crate::observe::line::{Line, Sink};
+use crate::rehearsal::{Agents, Script, Scripts};
+use crate::routing::Tables;
 use crate::routing::address::Host;
 use crate::routing::topology::Topology;
 use hickory_resolver::TokioResolver;
 use std::collections::{BTreeSet, HashMap};
 use std::net::IpAddr;
+use std::sync::Arc;
 use tokio::task::JoinSet;
 
 /// The latest answers.
 pub struct Sources {
     dns: TokioResolver,
     known: HashMap<String, Vec<IpAddr>>,
+    rehearsals: Arc<Agents>,
     log: Sink,
 }
 
 impl Sources {
     /// Nothing is known yet.
-    pub fn new(dns: TokioResolver, log: Sink) -> Sources {
-        Sources { dns, known: HashMap::new(), log }
+    pub fn new(dns: TokioResolver, rehearsals: Arc<Agents>, log: Sink) -> Sources {
+        Sources { dns, known: HashMap::new(), rehearsals, log }
     }
 
     /// Asks for every name of `topology` that stands for sources; true if an answer differs from the one before.
@@ -61,9 +66,12 @@ impl Sources {
         changed
     }
 
-    /// The topology with the answers put in.
-    pub fn apply(&self, topology: &Topology) -> Topology {
-        let (resolved, overlaps) = topology.with_resolved(|address| match &address.host {
+    /// Puts the answers into the topology of these tables, and has the rehearsal agents do what they say.
+    pub fn apply(&self, tables: &mut Tables) {
+        if let Some(at) = self.rehearsals.play(scripts(tables)) {
+            tables.topology = tables.topology.with_rehearsals_at(at);
+        }
+        let (resolved, overlaps) = tables.topology.with_resolved(|address| match &address.host {
             Host::Name(name) => self.known.get(&**name).cloned().unwrap_or_default(),
             Host::Ip(_) => Vec::new(),
         });
@@ -76,6 +84,23 @@ impl Sources {
                     .text("hint", "two trunks resolve to the same address; tell them apart by accept_from"),
             );
         }
-        resolved
+        tables.topology = resolved;
     }
+}
+
+/// What each rehearsal agent does.
+fn scripts(tables: &Tables) -> Scripts {
+    let agents = tables.topology.agents().iter();
+    let scripts = agents.filter_map(|agent| {
+        let rehearsal = agent.rehearsal.as_ref()?;
+        let table = tables.environments.get(&*agent.environment);
+        let destination = table.and_then(|table| table.find(&rehearsal.destination));
+        let script = Script {
+            destination: rehearsal.destination.to_string(),
+            after: rehearsal.after,
+            brief: destination.is_some_and(|destination| destination.brief),
+        };
+        Some((agent.id.to_string(), script))
+    });
+    scripts.collect()
 }

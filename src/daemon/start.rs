@@ -21,6 +21,7 @@ use crate::net::resolve::{Resolver, system_dns};
 use crate::net::tcp::{self, Known, Limits};
 use crate::net::udp::Sockets;
 use crate::observe::line::{Line, Sink};
+use crate::rehearsal::Agents;
 use crate::routing::Tables;
 use crate::routing::file::Diagnostic;
 use crate::routing::topology::{Listener as Configured, SessionTimer};
@@ -143,7 +144,9 @@ async fn run(parts: Parts<'_>, runtime: &Runtime) -> anyhow::Result<()> {
     let (api_listener, guard) = bind_api(&configuration, &state).await?;
     let api_address = api_listener.local_addr().context("http.listen")?;
     let dns = system_dns().map_err(|error| anyhow!("cannot set up the resolver: {error}"))?;
-    let mut sources = Sources::new(dns.clone(), Arc::clone(&log));
+    // Kept until the last call is over: a drain's callers may be with one of them.
+    let rehearsals = Arc::new(rehearsals(&bound, &log));
+    let mut sources = Sources::new(dns.clone(), Arc::clone(&rehearsals), Arc::clone(&log));
     sources.refresh(&configuration.topology).await;
     configuration.topology.environments().iter().for_each(|known| replace::clean_up(&known.table));
     let versions = Arc::new(Versions::new(&state));
@@ -208,6 +211,7 @@ async fn run(parts: Parts<'_>, runtime: &Runtime) -> anyhow::Result<()> {
     }
     shards.stop();
     take_apart(threads, stop_api, serving, &log).await;
+    drop(rehearsals);
     log(Line::info("serve.stopped"));
     ended
 }
@@ -296,6 +300,13 @@ fn network(
         Resolver::new(paths, dns, runtime.handle().clone(), deliver, Arc::clone(counts), Arc::clone(log));
     let sockets = Sockets::new(bound.listeners.len(), &bound.udp, Arc::clone(counts));
     Network { sockets, connections, resolver, counts: Arc::clone(counts) }
+}
+
+/// The agents inside this process, in the family of addresses that Baton can call by UDP.
+fn rehearsals(bound: &Bound, log: &Sink) -> Agents {
+    let is_v4 =
+        |listener: &sip::Listener| listener.transport == sip::Transport::Udp && listener.local.is_ipv4();
+    Agents::new(bound.listeners.iter().any(is_v4), Arc::clone(log))
 }
 
 /// Takes connections from those who are trunk or agent by the tables in force.

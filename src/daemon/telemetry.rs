@@ -246,6 +246,13 @@ pub fn line_of(event: &Event) -> Line {
                 .quoted("sip_call_id", Some(sip_call_id))
                 .text("peer", peer)
         }
+        What::Tested(found) => Line::info("test.ended")
+            .text("environment", &found.environment)
+            .text("destination", &found.destination)
+            .text("outcome", found.outcome.as_str())
+            .phone("route", Some(&found.route))
+            .some("address", found.addresses.first().map(String::as_str))
+            .number("duration_ms", found.duration_ms),
         What::Fault { call, message } => Line::error("call.fault")
             .text("call", call)
             .quoted("message", Some(message))

@@ -87,7 +87,7 @@ fn call_of(reply: Reply) -> Result<CallView, Problem> {
     match reply {
         Reply::Call(call) => Ok(*call),
         Reply::Refused(refusal) => Err(refusal.into()),
-        Reply::Handoff(_) | Reply::Calls(_) | Reply::Counters(_) => Err(wrong_reply()),
+        Reply::Handoff(_) | Reply::Calls(_) | Reply::Counters(_) | Reply::Tested(_) => Err(wrong_reply()),
     }
 }
 

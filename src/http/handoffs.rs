@@ -118,7 +118,7 @@ fn handoff_of(reply: Reply) -> Result<HandoffView, Problem> {
     match reply {
         Reply::Handoff(handoff) => Ok(Arc::unwrap_or_clone(handoff)),
         Reply::Refused(refusal) => Err(refusal.into()),
-        Reply::Call(_) | Reply::Calls(_) | Reply::Counters(_) => Err(wrong_reply()),
+        Reply::Call(_) | Reply::Calls(_) | Reply::Counters(_) | Reply::Tested(_) => Err(wrong_reply()),
     }
 }
 

@@ -16,6 +16,7 @@ mod probes;
 pub mod problem;
 pub mod reload;
 mod render;
+mod trial;
 pub mod versions;
 
 pub use calls::Page;
@@ -111,6 +112,7 @@ pub fn router(api: Arc<Api>, guard: Arc<Guard>) -> Router {
             get(destinations::show).put(change::put).delete(change::delete),
         )
         .route("/v1/environments/{environment}/destinations/{id}/render", post(render::create))
+        .route("/v1/environments/{environment}/destinations/{id}/test", post(trial::create))
         .route("/v1/environments/{environment}/versions", get(versions::list))
         .route("/v1/environments/{environment}/versions/{version}", get(versions::show))
         .route("/v1/environments/{environment}/diff", get(versions::diff))

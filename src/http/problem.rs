@@ -124,6 +124,9 @@ impl From<Refusal> for Problem {
             Refusal::Ending => (StatusCode::CONFLICT, "call_ending"),
             Refusal::NoDestination { .. } => (StatusCode::NOT_FOUND, "no_destination"),
             Refusal::RouteNotAllowed(_) => (StatusCode::FORBIDDEN, "route_not_allowed"),
+            Refusal::TestsNotAllowed(_) => (StatusCode::FORBIDDEN, "tests_not_allowed"),
+            Refusal::TestRunning(_) => (StatusCode::CONFLICT, "test_running"),
+            Refusal::TooManyTests(_) => (StatusCode::CONFLICT, "too_many_tests"),
             Refusal::Invalid(_) => (StatusCode::UNPROCESSABLE_ENTITY, "invalid"),
             Refusal::Closing => (StatusCode::SERVICE_UNAVAILABLE, "draining"),
         };

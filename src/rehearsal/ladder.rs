@@ -76,9 +76,18 @@ impl Page {
         lines.iter().map(|line| format!("{:indent$}{line}\n", "")).collect()
     }
 
-    /// The whole ladder, with its heads; each line ends with a line feed.
+    /// The whole ladder of a scene, with its heads; each line ends with a line feed. PBX, Baton and agent always stand
+    /// there, the desk where it says something.
     pub fn ladder(&self, entries: &[Entry]) -> String {
-        let drawing = Drawing::new(self, entries);
+        let desk = |entry: &Entry| matches!(entry, Entry::Message { from, to, .. } if [*from, *to].contains(&Party::Desk));
+        let mut parties = vec![Party::Pbx, Party::Baton, Party::Agent];
+        parties.extend(entries.iter().any(desk).then_some(Party::Desk));
+        self.ladder_between(&parties, entries)
+    }
+
+    /// The ladder between these, from left to right; two at least.
+    pub fn ladder_between(&self, parties: &[Party], entries: &[Entry]) -> String {
+        let drawing = Drawing::new(self, parties);
         let mut out = drawing.heads();
         for entry in entries {
             let at = entry.at();
@@ -105,14 +114,10 @@ struct Drawing<'a> {
 }
 
 impl<'a> Drawing<'a> {
-    /// PBX, Baton and agent always, the desk where it says something.
-    fn new(page: &'a Page, entries: &[Entry]) -> Drawing<'a> {
-        let desk = |entry: &Entry| matches!(entry, Entry::Message { from, to, .. } if [*from, *to].contains(&Party::Desk));
-        let mut parties = vec![Party::Pbx, Party::Baton, Party::Agent];
-        parties.extend(entries.iter().any(desk).then_some(Party::Desk));
-        let gap = (page.width - TIME - MARGIN) / (parties.len() - 1);
-        let columns = (0..).map(|number| TIME + 1 + number * gap);
-        Drawing { page, lifelines: parties.into_iter().zip(columns).collect() }
+    fn new(page: &'a Page, parties: &[Party]) -> Drawing<'a> {
+        let gap = (page.width - TIME - MARGIN) / (parties.len() - 1).max(1);
+        let columns = (0..).map(|number| TIME + 1 + number * gap.min(WIDEST / 2));
+        Drawing { page, lifelines: parties.iter().copied().zip(columns).collect() }
     }
 
     /// The column of that party.

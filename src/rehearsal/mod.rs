@@ -4,7 +4,12 @@
 //! They let a person see Baton work without a PBX, an agent or a configuration. They are no user agents for production
 //! and import nothing of the engine's SIP code, so that what they judge was not judged by its own author. Called by
 //! `cli::demo`.
+//!
+//! Two more live here: the agent inside the daemon that answers real calls and hands them over (`address =
+//! "rehearsal:…"`, [`Agents`]), what a handoff would send ([`render`]), and what a test call means ([`Tested`]).
 
+mod agent;
+mod dialog;
 mod fault;
 mod ladder;
 mod peer;
@@ -15,7 +20,9 @@ mod scripts;
 mod stage;
 mod tape;
 mod text;
+mod trial;
 
+pub use agent::{Agents, Script, Scripts};
 pub use fault::{Fault, Received};
 pub use ladder::{Ink, Page};
 pub use peer::Peer;
@@ -23,3 +30,4 @@ pub use play::{Played, play};
 pub use scenes::Scene;
 pub use tape::{Entry, Party, Tape};
 pub use text::Text;
+pub use trial::Tested;

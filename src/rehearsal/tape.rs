@@ -8,7 +8,7 @@ use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-/// Who speaks. All but Baton are played by a rehearsal peer.
+/// Who speaks. All but Baton and a target are played by a rehearsal peer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Party {
     /// The PBX that calls, and that carries out a REFER.
@@ -19,6 +19,8 @@ pub enum Party {
     Agent,
     /// The phone of the person to whom a caller is moved.
     Desk,
+    /// A destination that is tested, which nobody here plays.
+    Target,
 }
 
 impl Party {
@@ -29,6 +31,7 @@ impl Party {
             Party::Baton => "Baton",
             Party::Agent => "agent",
             Party::Desk => "desk",
+            Party::Target => "target",
         }
     }
 }

@@ -1,4 +1,4 @@
-//! A SIP message as lines of text: what the rehearsal peers read and write.
+//! A SIP message as lines of text: what the rehearsal peers and the rehearsal agent read and write.
 //!
 //! It is not the engine's decoder and imports nothing of it, on purpose: a stack that is only tried against itself
 //! agrees with its own mistakes. It reads what Baton writes strictly and refuses the rest. Called by [`super::peer`].
@@ -35,6 +35,19 @@ impl Text {
         self.headers.push(("Content-Type".to_owned(), content_type.to_owned()));
         self.body = body.into();
         self
+    }
+
+    /// A response to this request, without Contact and body (RFC 3261 §8.2.6.2). `local` is To with the own tag, for a
+    /// request that has none yet.
+    pub fn answered(&self, status: u16, phrase: &str, local: Option<&str>) -> Text {
+        let mut response = Text::new(format!("SIP/2.0 {status} {phrase}"));
+        for name in ["Via", "From", "To", "Call-ID", "CSeq"] {
+            for value in self.all(name) {
+                let own = local.filter(|_| name == "To" && self.tag("To").is_none());
+                response = response.with(name, own.unwrap_or(value));
+            }
+        }
+        response
     }
 
     /// Reads one datagram.

@@ -2,7 +2,7 @@
 //! Messages' URIs are [`crate::wire`]'s; these outlive any message.
 
 use std::fmt;
-use std::net::IpAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 
 use crate::sip::Transport;
@@ -155,6 +155,17 @@ impl Address {
         })
     }
 
+    /// `sip:user@address` of a user agent whose socket is known. `user` must be able to stand in a URI as it is.
+    pub fn at(user: &str, address: SocketAddr) -> Self {
+        Self {
+            text: format!("sip:{user}@{address}").into(),
+            user: Some(user.into()),
+            host: Host::Ip(address.ip()),
+            port: Some(address.port()),
+            transport: None,
+        }
+    }
+
     /// Whether both are the same URI (RFC 3261 §19.1.4), however they are written.
     pub fn is_same(&self, other: &Self) -> bool {
         let both = (Uri::parse(self.text.as_bytes()), Uri::parse(other.text.as_bytes()));
@@ -190,6 +201,10 @@ mod tests {
         let same = |text: &str| address.is_same(&Address::parse(text).unwrap());
         assert!(same("SIP:%42ooking@pbx.example.com.:5070;lr;transport=tcp"));
         assert!(!same("sip:booking@pbx.example.com.:5070;lr;transport=tcp") && !same("sip:pbx.example.com"));
+        for at in ["127.0.0.1:5080", "[::1]:5080"] {
+            let address = Address::at("front-desk", at.parse().unwrap());
+            assert_eq!(Address::parse(&address.text), Ok(address));
+        }
         let v6 = Address::parse("sip:[2001:db8::1]").unwrap();
         assert_eq!(v6.host_port(), "[2001:db8::1]");
         assert_eq!(v6.transport, None);

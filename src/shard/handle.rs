@@ -5,6 +5,7 @@ use super::inbox::{Inbox, Item};
 use super::pulse::Pulse;
 use crate::call::command::{Command, Reply};
 use crate::call::record::CallView;
+use crate::call::trial;
 use crate::net::Deliver;
 use crate::net::counts::Counts;
 use crate::observe::counters::Counters;
@@ -115,6 +116,10 @@ impl Shards {
             Command::CancelHandoff { handoff }
             | Command::CompleteHandoff { handoff }
             | Command::ShowHandoff { handoff } => handoff,
+            Command::Test { environment, destination, .. } => {
+                let shard = self.owner(trial::name(environment, destination).as_bytes());
+                return self.ask_within(shard, command, trial::LONGEST + ANSWERS_WITHIN).await;
+            }
             Command::List { .. } | Command::Count => return self.ask(0, command).await,
         };
         let shard = self.owner(id.as_bytes());
@@ -122,11 +127,20 @@ impl Shards {
     }
 
     async fn ask(&self, shard: usize, command: Command) -> Result<Reply, Unavailable> {
+        self.ask_within(shard, command, ANSWERS_WITHIN).await
+    }
+
+    async fn ask_within(
+        &self,
+        shard: usize,
+        command: Command,
+        within: Duration,
+    ) -> Result<Reply, Unavailable> {
         let (sender, receiver) = oneshot::channel();
         if !self.inboxes[shard].push_command(command, sender) {
             return Err(Unavailable::Busy);
         }
-        match timeout(ANSWERS_WITHIN, receiver).await {
+        match timeout(within, receiver).await {
             Ok(Ok(reply)) => Ok(reply),
             Ok(Err(_)) | Err(_) => Err(Unavailable::Silent),
         }

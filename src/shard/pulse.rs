@@ -2,7 +2,7 @@
 
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 
-/// Written by one shard at the end of each turn, read by anybody.
+/// Written by one shard, read by anybody.
 #[derive(Debug, Default)]
 pub struct Pulse {
     turns: AtomicU64,
@@ -17,7 +17,7 @@ impl Pulse {
         self.turns.load(Ordering::Acquire)
     }
 
-    /// Calls that live, at the end of the latest turn.
+    /// Calls that live, at the end of the latest turn or at the latest command.
     pub fn live_calls(&self) -> usize {
         self.live_calls.load(Ordering::Acquire)
     }
@@ -32,8 +32,12 @@ impl Pulse {
         self.events_lost.load(Ordering::Relaxed)
     }
 
-    pub(super) fn turned(&self, live_calls: usize) {
+    pub(super) fn lives(&self, live_calls: usize) {
         self.live_calls.store(live_calls, Ordering::Release);
+    }
+
+    pub(super) fn turned(&self, live_calls: usize) {
+        self.lives(live_calls);
         self.turns.fetch_add(1, Ordering::Release);
     }
 

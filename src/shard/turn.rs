@@ -259,10 +259,15 @@ impl Shard {
                 Item::Command(command, reply) => {
                     let id = self.next_command;
                     self.next_command += 1;
+                    let at_once = command.is_replied_to_at_once();
+                    // Whoever has the reply may look at the pulse: it tells of all that this turn did before.
+                    self.pulse.lives(self.engine.live_calls());
                     self.replies.insert(id, reply);
                     self.step(now, Input::Command { id, command });
-                    // Only a fault in the engine leaves a command without its reply; whoever waits learns it thus.
-                    self.replies.remove(&id);
+                    // Only a fault in the engine leaves such a command without its reply; whoever waits learns it thus.
+                    if at_once {
+                        self.replies.remove(&id);
+                    }
                 }
                 Item::SendFailed(id) => self.step(now, Input::SendFailed { id }),
                 Item::FlowClosed(connection) => self.step(now, Input::FlowClosed { connection }),

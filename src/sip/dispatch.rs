@@ -26,6 +26,22 @@ impl Leg {
         };
         local && remote
     }
+
+    /// CSeq of the peer's last request in the dialog with these tags, ours and its (RFC 3261 §12.2.2).
+    fn last_heard(&mut self, (local_tag, remote_tag): (&[u8], &[u8])) -> &mut Option<u32> {
+        let own = &mut self.remote_cseq;
+        match &mut self.usage {
+            Usage::Offered(offered) => {
+                let party = offered.parties.iter_mut().find(|party| party.tag.as_bytes() == local_tag);
+                party.map_or(own, |party| &mut party.remote_cseq)
+            }
+            Usage::Calling(calling) => {
+                let early = calling.early.iter_mut().find(|early| early.dialog.remote_tag() == remote_tag);
+                early.map_or(own, |early| &mut early.remote_cseq)
+            }
+            Usage::Confirmed | Usage::Refusing | Usage::Closing | Usage::Over => own,
+        }
+    }
 }
 
 // Requests.
@@ -108,15 +124,20 @@ impl Stack {
     ) -> Option<Event> {
         let leg = self.legs.get_mut(id.into())?;
         let (method, number) = (message.method(), message.cseq().number);
-        if leg.remote_cseq.is_some_and(|last| number <= last) {
+        let tags = (message.to_tag().unwrap_or(b""), message.from_tag().unwrap_or(b""));
+        let last = leg.last_heard(tags);
+        if last.is_some_and(|last| number <= last) {
             // A BYE that another request has overtaken gets its 500 (RFC 3261 §12.2.2), and whoever sent it is gone all
-            // the same (§15.1.1).
+            // the same (§15.1.1). A PRACK says by itself what it acknowledges, and a NOTIFY is news unless another NOTIFY
+            // was the one that came first.
             return match method {
                 Method::Bye => self.on_bye(now, flow, id, message, 500),
+                Method::Prack => self.on_prack(now, flow, id, message, 500),
+                Method::Notify => self.on_notify(now, flow, id, message, 500),
                 _ => self.refuse(now, flow, message, 500, &|_| ()),
             };
         }
-        leg.remote_cseq = Some(number);
+        *last = Some(number);
         let released = leg.released;
         if let Some(event) = self.refuse_extension(now, flow, message) {
             return event;
@@ -131,12 +152,12 @@ impl Stack {
             Method::Update => self.on_update(now, flow, id, message),
             Method::Info => self.on_info(now, flow, id, message),
             Method::Refer => self.on_refer(now, flow, id, message),
-            Method::Notify => self.on_notify(now, flow, id, message),
+            Method::Notify => self.on_notify(now, flow, id, message, 200),
             Method::Options => {
                 let timer = self.settings.session_timer.is_some();
                 self.refuse(now, flow, message, 200, &|writer| write_capabilities(writer, timer))
             }
-            Method::Prack => self.on_prack(now, flow, id, message),
+            Method::Prack => self.on_prack(now, flow, id, message, 200),
             Method::Ack | Method::Cancel => self.refuse(now, flow, message, 481, &|_| ()),
             Method::Subscribe | Method::Register | Method::Message | Method::Publish | Method::Other => {
                 let status = unserved(method).unwrap_or(501);

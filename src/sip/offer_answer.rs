@@ -62,6 +62,11 @@ fn continued(before: &[u8], sdp: &[u8]) -> Option<Box<[u8]>> {
     Some(text.into_boxed_slice())
 }
 
+/// Whether `sdp` says anything else than `before`, whatever its `o=` line.
+pub(crate) fn differs(before: &[u8], sdp: &[u8]) -> bool {
+    continued(before, sdp).is_some()
+}
+
 /// The session of one dialog.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Session {
@@ -150,12 +155,6 @@ impl Session {
         if sdp != &*self.remote {
             self.remote = sdp.into();
         }
-    }
-
-    /// What was taken for the answer to our offer was that of another branch: it is outstanding still.
-    pub(crate) fn unanswered(&mut self) {
-        self.exchange = Exchange::Ours;
-        self.remote = Box::default();
     }
 
     /// Our offer was accepted without an answer (one that stood in a provisional response, say): it stands.

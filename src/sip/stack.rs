@@ -12,6 +12,7 @@ use super::flow::{Flow, Listener};
 use super::ident::{Ident, Seed};
 use super::leg::usage::{self, Leg, Sent, Usage};
 use super::leg::{Event, LegId, Origin, SentId, session_timer};
+use super::offer_answer::differs;
 use super::outbox::Outbox;
 use super::slab::{Slab, SlabId};
 use super::timing::{Now, Time};
@@ -216,10 +217,19 @@ impl Stack {
         self.drain_transactions(now.mono);
     }
 
-    /// A stream died: requests in flight on it fail as above.
+    /// A stream died: requests in flight on it are sent again over a new one to where their dialog says. A REFER is not, nor
+    /// what would go by another transport: those fail as above.
     pub fn handle_flow_closed(&mut self, now: Now, connection: u64) {
         self.drop_connection(connection);
-        self.table.flow_closed(connection);
+        let legs = &self.legs;
+        let other = |client: ClientId, owner: Owner, before: Flow| {
+            let leg = legs.get(owner?.into())?;
+            let sent = leg.sent.iter().find(|sent| sent.client == client)?;
+            let again = sent.kind != usage::Kind::Refer && sent.branch.is_none();
+            let same = (leg.flow.transport, leg.flow.listener) == (before.transport, before.listener);
+            (again && same).then_some(leg.flow)
+        };
+        self.table.reroute(now.mono, connection, &mut self.outbox, other);
         self.drain_transactions_of(now.mono, true);
     }
 
@@ -330,6 +340,12 @@ impl Stack {
         let session = self.legs.get(leg.into())?.session();
         let sdp = session.offered_now()?;
         (!sdp.is_empty()).then_some(sdp)
+    }
+
+    /// Whether the peer's offer that waits for our answer says what stands once more, but for its `o=` line.
+    pub fn repeats(&self, leg: LegId) -> bool {
+        let Some(session) = self.legs.get(leg.into()).map(Leg::session) else { return false };
+        session.offered_now().is_some_and(|offer| !differs(session.remote(), offer))
     }
 
     /// The leg with that Call-ID.

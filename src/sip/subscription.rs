@@ -75,14 +75,17 @@ pub(crate) struct Subscription {
     pub(crate) refer: SentId,
     /// Its CSeq, which is the id (RFC 3515 §2.4.6); that of the last try if it was challenged.
     pub(crate) cseq: u32,
+    /// CSeq of its last NOTIFY.
+    pub(crate) heard: Option<u32>,
 }
 
-/// The subscription that a NOTIFY belongs to: by id, or without one the only one there is.
+/// The subscription that a NOTIFY belongs to: by id, or without one the first, for only that may go without (RFC 3515
+/// §2.4.6).
 pub(crate) fn find(subscriptions: &[Subscription], package: Package) -> Option<usize> {
     match package {
         Package::Unknown => None,
         Package::Refer(Some(id)) => subscriptions.iter().position(|one| one.cseq == id),
-        Package::Refer(None) => (subscriptions.len() == 1).then_some(0),
+        Package::Refer(None) => (!subscriptions.is_empty()).then_some(0),
     }
 }
 
@@ -117,13 +120,15 @@ pub(crate) struct Referral {
 mod tests {
     use super::*;
 
-    const TWO: [Subscription; 2] =
-        [Subscription { refer: SentId(1), cseq: 7 }, Subscription { refer: SentId(2), cseq: 9 }];
+    const TWO: [Subscription; 2] = [
+        Subscription { refer: SentId(1), cseq: 7, heard: None },
+        Subscription { refer: SentId(2), cseq: 9, heard: None },
+    ];
 
     #[test]
-    fn a_notify_without_id_belongs_to_the_only_refer() {
+    fn a_notify_without_id_belongs_to_the_first_refer() {
         assert_eq!(find(&TWO[..1], Package::Refer(None)), Some(0));
-        assert_eq!(find(&TWO, Package::Refer(None)), None);
+        assert_eq!(find(&TWO, Package::Refer(None)), Some(0));
         assert_eq!(find(&TWO, Package::Refer(Some(9))), Some(1));
         assert_eq!(find(&TWO, Package::Refer(Some(8))), None);
         assert_eq!(find(&[], Package::Refer(None)), None);

@@ -14,11 +14,9 @@ use super::Way;
 use super::message::{Message, host_of, origin, parameter, uri_of, without_origin};
 use baton::call::record::{CallRecord, Role};
 use baton::sip::Time;
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, HashSet};
+use std::hash::{Hash, Hasher};
 use std::net::{IpAddr, SocketAddr};
-
-/// A side of a dialog: Call-ID and the tag of Baton.
-type Side = (String, String);
 
 /// A dialog: Call-ID, Baton's tag, the peer's tag.
 type Dialog = (String, String, String);
@@ -30,10 +28,12 @@ struct Known {
     candidates: Vec<String>,
     /// CSeqs of the peer's INVITEs that Baton answered 2xx and that are not acknowledged yet.
     unacknowledged: BTreeMap<u32, Time>,
-    last_notify: bool,
+    /// Events of the subscriptions that had their last NOTIFY.
+    last_notify: BTreeSet<String>,
     ended: bool,
 }
 
+#[derive(Clone)]
 struct Described {
     session: String,
     version: u64,
@@ -42,6 +42,9 @@ struct Described {
 
 struct Sent {
     method: String,
+    peer: SocketAddr,
+    /// The stream that it went by broke before there was a final response: what comes then is a stray.
+    broken: bool,
     at: Time,
     provisional: bool,
     final_status: Option<u16>,
@@ -62,7 +65,7 @@ pub struct Checker {
     learnt: BTreeSet<SocketAddr>,
     cseqs: BTreeMap<Dialog, u32>,
     dialogs: BTreeMap<Dialog, Known>,
-    described: BTreeMap<Side, Described>,
+    described: BTreeMap<Dialog, Described>,
     /// Requests of Baton by branch and method.
     sent: BTreeMap<(String, String), Sent>,
     /// Requests to Baton by Call-ID, CSeq, method, branch; the final status that it gave.
@@ -71,6 +74,8 @@ pub struct Checker {
     refers: BTreeMap<String, (usize, usize)>,
     /// Contact and Record-Route of INVITEs that came, by Call-ID and CSeq.
     incoming: BTreeMap<(String, u32), (String, Vec<String>)>,
+    /// What Baton said already, by hash: the same once more is a retransmission and says nothing new.
+    said: HashSet<u64>,
 }
 
 const KNOWN_METHODS: [&str; 12] = [
@@ -92,7 +97,15 @@ impl Checker {
             got: BTreeMap::new(),
             refers: BTreeMap::new(),
             incoming: BTreeMap::new(),
+            said: HashSet::new(),
         }
+    }
+
+    /// Whether it is said for the first time.
+    fn is_new(&mut self, m: &Message) -> bool {
+        let mut hasher = std::hash::DefaultHasher::new();
+        m.text.hash(&mut hasher);
+        self.said.insert(hasher.finish())
     }
 
     /// An address of the configuration.
@@ -103,6 +116,12 @@ impl Checker {
     /// What a name of the configuration resolves to.
     pub fn allow_host(&mut self, host: IpAddr) {
         self.hosts.insert(host);
+    }
+
+    /// The stream to that peer breaks.
+    pub fn broken(&mut self, peer: SocketAddr) {
+        let open = |sent: &&mut Sent| sent.peer == peer && sent.final_status.is_none();
+        self.sent.values_mut().filter(open).for_each(|sent| sent.broken = true);
     }
 
     /// What was wrong so far.
@@ -127,16 +146,21 @@ impl Checker {
                 return;
             }
         };
+        self.see_message(at, way, peer, &message);
+    }
+
+    /// The same of a message that was read already.
+    pub fn see_message(&mut self, at: Time, way: Way, peer: SocketAddr, message: &Message) {
         match (way, message.is_request()) {
-            (Way::In, true) => self.request_in(peer, &message),
-            (Way::In, false) => self.response_in(at, &message),
+            (Way::In, true) => self.request_in(peer, message),
+            (Way::In, false) => self.response_in(at, message),
             (Way::Out, true) => {
-                self.well_formed(at, &message);
-                self.request_out(at, peer, &message);
+                self.well_formed(at, message);
+                self.request_out(at, peer, message);
             }
             (Way::Out, false) => {
-                self.well_formed(at, &message);
-                self.response_out(at, peer, &message);
+                self.well_formed(at, message);
+                self.response_out(at, peer, message);
             }
         }
     }
@@ -260,6 +284,13 @@ impl Checker {
                 sent.acks.entry(m.to_tag().to_owned()).or_insert(false);
             }
         }
+        if sent.method == "NOTIFY" && status == 491 {
+            // It is said once more.
+            let dialog = (m.call_id().to_owned(), m.from_tag().to_owned(), m.to_tag().to_owned());
+            if let Some(known) = self.dialogs.get_mut(&dialog) {
+                known.last_notify.clear();
+            }
+        }
         if sent.method == "REFER" && (status == 401 || status == 407) && sent.final_at == at {
             self.refers.entry(m.call_id().to_owned()).or_default().1 += 1;
         }
@@ -304,7 +335,7 @@ impl Checker {
         }
         match method.as_str() {
             "ACK" => return self.ack_out(at, m),
-            "CANCEL" => return self.cancel_out(at, m),
+            "CANCEL" => return self.cancel_out(at, peer, m),
             _ => {}
         }
         let key = (m.branch().to_owned(), method.clone());
@@ -318,6 +349,8 @@ impl Checker {
             key,
             Sent {
                 method: method.clone(),
+                peer,
+                broken: false,
                 at,
                 provisional: false,
                 final_status: None,
@@ -343,9 +376,10 @@ impl Checker {
         let dialog = (m.call_id().to_owned(), m.from_tag().to_owned(), m.to_tag().to_owned());
         let Some(known) = self.dialogs.get_mut(&dialog) else { return };
         let early = known.unacknowledged.values().any(|since| at.since(*since) < super::T1X64);
-        let after_last = method == "NOTIFY" && known.last_notify;
+        let event = m.find("Event").unwrap_or_default();
+        let after_last = method == "NOTIFY" && known.last_notify.contains(event);
         if method == "NOTIFY" && m.find("Subscription-State").is_some_and(|v| v.starts_with("terminated")) {
-            known.last_notify = true;
+            known.last_notify.insert(event.to_owned());
         }
         if method == "BYE" && early {
             self.fault(at, "BYE before the ACK of Baton's 2xx, and before 64*T1 (§15)", m);
@@ -362,6 +396,8 @@ impl Checker {
         // Each fork of an INVITE is a dialog that counts on from it.
         let first = self.cseqs.get(&begun).copied();
         match self.cseqs.insert(dialog, number).or(first) {
+            // An INVITE once more (after a challenge, say), while branches of the first counted on by themselves.
+            Some(last) if m.to_tag().is_empty() && number > last => {}
             Some(last) if number != last + 1 => {
                 self.fault(at, &format!("CSeq {number} follows {last}"), m);
             }
@@ -415,13 +451,15 @@ impl Checker {
         let positive = sent.final_status.is_some_and(|s| s < 300);
         if positive {
             self.in_dialog(at, m);
-            self.description(at, m);
+            if self.is_new(m) {
+                self.description(at, m);
+            }
         } else if !self.sent.contains_key(&(m.branch().to_owned(), "INVITE".to_owned())) {
             self.fault(at, "ACK for a refusal must have the branch of its INVITE", m);
         }
     }
 
-    fn cancel_out(&mut self, at: Time, m: &Message) {
+    fn cancel_out(&mut self, at: Time, peer: SocketAddr, m: &Message) {
         match self.sent.get(&(m.branch().to_owned(), "INVITE".to_owned())) {
             None => self.fault(at, "CANCEL of nothing", m),
             Some(sent) if !sent.provisional => {
@@ -432,6 +470,8 @@ impl Checker {
         }
         self.sent.entry((m.branch().to_owned(), "CANCEL".to_owned())).or_insert(Sent {
             method: "CANCEL".to_owned(),
+            peer,
+            broken: false,
             at,
             provisional: false,
             final_status: None,
@@ -463,7 +503,7 @@ impl Checker {
             self.dialog_made(at, m);
         }
         let target_refresh = ["INVITE", "UPDATE"].contains(&m.method());
-        if target_refresh && (101..300).contains(&status) {
+        if target_refresh && (101..300).contains(&status) && self.is_new(m) {
             self.description(at, m);
         }
         if target_refresh && (200..300).contains(&status) {
@@ -507,8 +547,16 @@ impl Checker {
         if !m.has_sdp() {
             return;
         }
-        let tag = if m.is_request() { m.from_tag() } else { m.to_tag() };
-        let side = (m.call_id().to_owned(), tag.to_owned());
+        let (own, other) =
+            if m.is_request() { (m.from_tag(), m.to_tag()) } else { (m.to_tag(), m.from_tag()) };
+        let side = (m.call_id().to_owned(), own.to_owned(), other.to_owned());
+        // What was offered with the INVITE is the first that each branch of its fork has seen.
+        let begun = (side.0.clone(), side.1.clone(), String::new());
+        if !self.described.contains_key(&side)
+            && let Some(first) = self.described.get(&begun).cloned()
+        {
+            self.described.insert(side.clone(), first);
+        }
         let words = origin(&m.body);
         let (Some(session), Some(version)) = (words.get(1), words.get(2).and_then(|v| v.parse::<u64>().ok()))
         else {
@@ -543,7 +591,7 @@ impl Checker {
             // What arrives after the transaction's end (64*T1) is a stray and answered by nobody.
             let in_time = sent.final_at.since(sent.at) < super::T1X64;
             for (tag, acked) in &sent.acks {
-                if !acked && in_time {
+                if !acked && in_time && !sent.broken {
                     missing.push(format!("no ACK for {:?} (tag {tag}) of\n{}", sent.final_status, sent.text));
                 }
             }
@@ -581,6 +629,7 @@ impl Checker {
         self.got.clear();
         self.refers.clear();
         self.incoming.clear();
+        self.said.clear();
     }
 }
 
@@ -591,7 +640,7 @@ impl Known {
             target: target.to_owned(),
             candidates: Vec::new(),
             unacknowledged: BTreeMap::new(),
-            last_notify: false,
+            last_notify: BTreeSet::new(),
             ended: false,
         }
     }

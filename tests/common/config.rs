@@ -162,6 +162,14 @@ impl Config {
         self.replace("# agent", &format!("{line}\n# agent"))
     }
 
+    /// Destinations may be called to test them.
+    pub fn allow_test_calls(self) -> Self {
+        self.replace(
+            "table = \"destinations.toml\"",
+            "table = \"destinations.toml\"\nallow_test_calls = true",
+        )
+    }
+
     /// One more section in the configuration.
     pub fn section(mut self, text: &str) -> Self {
         self.baton.push_str(text);

@@ -171,6 +171,21 @@ impl Message {
         &self.body
     }
 
+    /// The streams of the SDP: port and direction of each.
+    fn streams(&self) -> String {
+        let mut streams: Vec<String> = Vec::new();
+        for line in self.body.lines() {
+            if let Some(media) = line.strip_prefix("m=") {
+                streams.push(media.split(' ').nth(1).unwrap_or_default().to_owned());
+            } else if let (Some(direction), Some(stream)) = (line.strip_prefix("a="), streams.last_mut())
+                && matches!(direction, "sendonly" | "recvonly" | "inactive")
+            {
+                stream.push_str(&format!(" {direction}"));
+            }
+        }
+        streams.join(", ")
+    }
+
     /// One line for the ladder.
     pub fn summary(&self) -> String {
         let (number, method) = self.cseq();
@@ -186,7 +201,7 @@ impl Message {
             }
         }
         if self.has_sdp() {
-            line.push_str("  [sdp]");
+            line.push_str(&format!("  [sdp {}]", self.streams()));
         } else if !self.body.is_empty() {
             line.push_str(&format!("  [{}]", self.body.lines().next().unwrap_or_default()));
         }

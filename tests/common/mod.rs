@@ -77,7 +77,37 @@ struct Entry {
     way: Way,
     peer: SocketAddr,
     fate: &'static str,
-    text: String,
+    /// As it reads, or why it does not.
+    message: Result<Rc<Message>, String>,
+}
+
+/// Where on its way a message was seen.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Point {
+    /// It leaves a peer.
+    PeerSends,
+    /// It reaches Baton.
+    Reaches,
+    /// It leaves Baton.
+    Leaves,
+    /// It reaches a peer.
+    PeerGets,
+    /// No copy of what a peer sent arrives.
+    LostToBaton,
+    /// No copy of what Baton sent arrives.
+    LostToPeer,
+}
+
+/// Who listens to all that happens, in the order of time.
+pub trait Tap {
+    /// A message at one point of its way.
+    fn see(&mut self, at: Time, point: Point, peer: SocketAddr, message: &Rc<Message>);
+    /// Something that Baton tells.
+    fn told(&mut self, at: Time, event: &Event);
+    /// Baton decides by these tables from now on.
+    fn adopted(&mut self, at: Time, serial: u64);
+    /// The stream to that peer breaks.
+    fn broken(&mut self, at: Time, peer: SocketAddr);
 }
 
 /// A peer that acts by itself (the simulator's), called when a message or one of its alarms reaches it.
@@ -94,6 +124,10 @@ pub enum Action {
     Send(String),
     /// Call `alarm` with this number later.
     Alarm(Duration, u64),
+    /// Call the `alarm` of another actor with this number later.
+    Poke(SocketAddr, Duration, u64),
+    /// Break the stream to Baton.
+    Break,
 }
 
 /// How a host name answers.
@@ -106,8 +140,8 @@ pub enum Name {
 }
 
 enum Due {
-    ToBaton { flow: Flow, bytes: Rc<[u8]> },
-    ToPeer { peer: (bool, SocketAddr), bytes: Rc<[u8]> },
+    ToBaton { flow: Flow, bytes: Rc<[u8]>, message: Result<Rc<Message>, String> },
+    ToPeer { peer: (bool, SocketAddr), connection: u64, message: Rc<Message> },
     Resolved { query: u64, flows: Vec<Flow> },
     SendFailed { id: u64 },
     Alarm { peer: (bool, SocketAddr), alarm: u64 },
@@ -173,6 +207,7 @@ pub(crate) struct Inner {
     next_connection: u64,
     adopted: Vec<u64>,
     checker: Checker,
+    tap: Option<Box<dyn Tap>>,
     finished: bool,
     lossy: bool,
     at_once: (Time, u32),
@@ -227,6 +262,7 @@ impl World {
             next_connection: 1,
             adopted: Vec::new(),
             checker,
+            tap: None,
             finished: false,
             lossy: false,
             at_once: (Time(0), 0),
@@ -275,6 +311,16 @@ impl World {
     /// Whether all messages are kept for the trace (they are, unless switched off for speed).
     pub fn keep_log(&self, keep: bool) {
         self.0.borrow_mut().keep_log = keep;
+    }
+
+    /// One more address that packets may go to.
+    pub fn allow(&self, address: &str) {
+        self.0.borrow_mut().checker.allow(address.parse().expect("a socket address"));
+    }
+
+    /// Somebody who listens.
+    pub fn tap(&self, tap: Box<dyn Tap>) {
+        self.0.borrow_mut().tap = Some(tap);
     }
 
     /// What a host name resolves to.
@@ -327,12 +373,23 @@ impl World {
     /// One command and its reply.
     #[track_caller]
     pub fn command(&self, command: Command) -> Reply {
+        let id = self.ask(command);
+        self.reply(id).expect("a command is replied to at once")
+    }
+
+    /// A command whose reply may take its time.
+    pub fn ask(&self, command: Command) -> u64 {
         self.settle();
         let mut inner = self.0.borrow_mut();
         let id = inner.next_command;
         inner.next_command += 1;
         inner.handle(Input::Command { id, command });
-        inner.replies.remove(&id).expect("a command is replied to at once")
+        id
+    }
+
+    /// The reply to a command, once it is there.
+    pub fn reply(&self, id: u64) -> Option<Reply> {
+        self.0.borrow_mut().replies.remove(&id)
     }
 
     /// `POST /v1/calls/{id}/handoff` for the latest call.
@@ -475,6 +532,11 @@ impl World {
         self.events().into_iter().filter_map(ended).collect()
     }
 
+    /// Packets to addresses that no peer has.
+    pub fn nowhere(&self) -> Vec<String> {
+        self.0.borrow().nowhere.clone()
+    }
+
     /// Whether the engine holds nothing any more.
     pub fn is_empty(&self) -> bool {
         self.0.borrow().engine.is_empty()
@@ -482,7 +544,12 @@ impl World {
 
     /// The ladder of all messages so far.
     pub fn trace(&self) -> String {
-        self.0.borrow().trace()
+        self.0.borrow().trace(|_| true)
+    }
+
+    /// The ladder of the dialogs with these Call-IDs.
+    pub fn trace_of(&self, call_ids: &BTreeSet<String>) -> String {
+        self.0.borrow().trace(|message| call_ids.contains(message.call_id()))
     }
 
     /// Lets all timers run out, and asserts that nothing is left: no message that was not expected, no call, leg,
@@ -593,6 +660,11 @@ impl Inner {
         self.next_connection
     }
 
+    /// The stream that a peer has open.
+    fn connection_of(&self, peer: SocketAddr) -> Option<u64> {
+        self.posts.get(&(true, peer)).map(|post| post.connection)
+    }
+
     fn set_time(&mut self, at: Time) {
         if at > self.now.mono {
             let passed = at - self.now.mono;
@@ -644,11 +716,15 @@ impl Inner {
 
     fn do_due(&mut self, due: Due) {
         match due {
-            Due::ToBaton { flow, bytes } => {
-                self.note(Way::In, flow, &bytes, "");
+            Due::ToBaton { flow, bytes, message } => {
+                if flow.connection != 0 && self.connection_of(flow.peer) != Some(flow.connection) {
+                    // It was on its way when the stream broke.
+                    return self.show(Point::LostToBaton, flow.peer, &message);
+                }
+                self.note(Way::In, flow, &message, "");
                 self.handle(Input::Message { flow, bytes: &bytes });
             }
-            Due::ToPeer { peer, bytes } => self.to_peer(peer, &bytes),
+            Due::ToPeer { peer, connection, message } => self.to_peer(peer, connection, &message),
             Due::Resolved { query, flows } => self.handle(Input::Resolved { query, flows: &flows }),
             Due::SendFailed { id } => self.handle(Input::SendFailed { id }),
             Due::Alarm { peer, alarm } => self.act(peer, |actor, at, out| actor.alarm(at, alarm, out)),
@@ -679,10 +755,16 @@ impl Inner {
                     Took::Other
                 }
                 Output::Event(event) => {
+                    if let Some(tap) = &mut self.tap {
+                        tap.told(self.now.mono, &event);
+                    }
                     self.events.push(event);
                     Took::Other
                 }
                 Output::Adopted { serial } => {
+                    if let Some(tap) = &mut self.tap {
+                        tap.adopted(self.now.mono, serial);
+                    }
                     self.adopted.push(serial);
                     Took::Other
                 }
@@ -731,9 +813,18 @@ impl Inner {
         );
         let key = (tcp, flow.peer);
         let fate = self.fate(self.from_baton, tcp);
+        let message = match Message::parse(&bytes) {
+            Ok(message) => Rc::new(message),
+            Err(why) => panic!("Baton sent something that is no message: {why}"),
+        };
         let note = if fate.is_empty() { "lost" } else { "" };
-        self.note(Way::Out, flow, &bytes, note);
+        self.note(Way::Out, flow, &Ok(Rc::clone(&message)), note);
         let Some(post) = self.posts.get(&key) else {
+            if tcp && id != 0 && self.posts.contains_key(&(false, flow.peer)) {
+                // It takes datagrams only.
+                let at = self.now.mono;
+                return self.schedule(at, Due::SendFailed { id });
+            }
             self.nowhere.push(format!("  {:?} to {}: {}", flow.transport, flow.peer, first_line(&bytes)));
             return;
         };
@@ -745,9 +836,10 @@ impl Inner {
             }
             return;
         }
+        let connection = flow.connection;
         for delay in fate {
             let at = self.now.mono + delay;
-            self.schedule(at, Due::ToPeer { peer: key, bytes: Rc::clone(&bytes) });
+            self.schedule(at, Due::ToPeer { peer: key, connection, message: Rc::clone(&message) });
         }
     }
 
@@ -772,18 +864,15 @@ impl Inner {
     /// A packet leaves a peer.
     pub(crate) fn to_baton(&mut self, flow: Flow, bytes: Rc<[u8]>) {
         let fate = self.fate(self.to_baton, flow.transport == Transport::Tcp);
-        if fate.is_empty() && self.keep_log {
-            self.log.push(Entry {
-                at: self.now.mono,
-                way: Way::In,
-                peer: flow.peer,
-                fate: "lost",
-                text: String::from_utf8_lossy(&bytes).into_owned(),
-            });
+        let message = Message::parse(&bytes).map(Rc::new);
+        self.show(Point::PeerSends, flow.peer, &message);
+        if fate.is_empty() {
+            self.show(Point::LostToBaton, flow.peer, &message);
+            self.keep(Way::In, flow.peer, &message, "lost");
         }
         for delay in fate {
             let at = self.now.mono + delay;
-            self.schedule(at, Due::ToBaton { flow, bytes: Rc::clone(&bytes) });
+            self.schedule(at, Due::ToBaton { flow, bytes: Rc::clone(&bytes), message: message.clone() });
         }
     }
 
@@ -796,27 +885,45 @@ impl Inner {
     }
 
     /// The tap: between the engine and the link, where the checker and the trace listen.
-    fn note(&mut self, way: Way, flow: Flow, bytes: &[u8], fate: &'static str) {
-        if self.keep_log {
-            self.log.push(Entry {
-                at: self.now.mono,
-                way,
-                peer: flow.peer,
-                fate,
-                text: String::from_utf8_lossy(bytes).into_owned(),
-            });
+    fn note(&mut self, way: Way, flow: Flow, message: &Result<Rc<Message>, String>, fate: &'static str) {
+        self.keep(way, flow.peer, message, fate);
+        if let Ok(message) = message {
+            self.checker.see_message(self.now.mono, way, flow.peer, message);
         }
-        self.checker.see(self.now.mono, way, flow.peer, bytes);
+        let point = if way == Way::In { Point::Reaches } else { Point::Leaves };
+        self.show(point, flow.peer, message);
+        if way == Way::Out && !fate.is_empty() {
+            self.show(Point::LostToPeer, flow.peer, message);
+        }
     }
 
-    fn to_peer(&mut self, key: (bool, SocketAddr), bytes: &[u8]) {
-        let message = match Message::parse(bytes) {
-            Ok(message) => Rc::new(message),
-            Err(why) => panic!("Baton sent something that is no message: {why}"),
-        };
+    fn keep(
+        &mut self,
+        way: Way,
+        peer: SocketAddr,
+        message: &Result<Rc<Message>, String>,
+        fate: &'static str,
+    ) {
+        if self.keep_log {
+            self.log.push(Entry { at: self.now.mono, way, peer, fate, message: message.clone() });
+        }
+    }
+
+    fn show(&mut self, point: Point, peer: SocketAddr, message: &Result<Rc<Message>, String>) {
+        if let (Some(tap), Ok(message)) = (&mut self.tap, message) {
+            tap.see(self.now.mono, point, peer, message);
+        }
+    }
+
+    fn to_peer(&mut self, key: (bool, SocketAddr), connection: u64, message: &Rc<Message>) {
         let Some(post) = self.posts.get_mut(&key) else { return };
+        if connection != 0 && connection != post.connection {
+            // It was on its way when the stream broke.
+            return self.show(Point::LostToPeer, key.1, &Ok(Rc::clone(message)));
+        }
         if post.actor.is_some() {
-            self.act(key, |actor, at, out| actor.message(at, &message, out));
+            self.show(Point::PeerGets, key.1, &Ok(Rc::clone(message)));
+            self.act(key, |actor, at, out| actor.message(at, message, out));
             return;
         }
         if !post.seen.insert(message.text.clone()) {
@@ -827,10 +934,10 @@ impl Inner {
             && message.is_request()
             && let Some(status) = post.options
         {
-            let reply = peer::reply_text(&message, status, "", &[], "");
+            let reply = peer::reply_text(message, status, "", &[], "");
             return self.send(key.0, key.1, &reply);
         }
-        post.inbox.push_back(message);
+        post.inbox.push_back(Rc::clone(message));
     }
 
     fn act(&mut self, key: (bool, SocketAddr), act: impl FnOnce(&mut dyn Actor, Time, &mut Vec<Action>)) {
@@ -842,11 +949,28 @@ impl Inner {
             match action {
                 Action::Send(text) => self.send(key.0, key.1, &text),
                 Action::Alarm(after, alarm) => self.schedule(now + after, Due::Alarm { peer: key, alarm }),
+                Action::Poke(other, after, alarm) => {
+                    let tcp = self.posts.contains_key(&(true, other));
+                    self.schedule(now + after, Due::Alarm { peer: (tcp, other), alarm });
+                }
+                Action::Break => self.break_stream(key),
             }
         }
     }
 
-    fn trace(&self) -> String {
+    /// The stream of a peer breaks, with what is on its way in it; the peer may come back by a new one.
+    pub(crate) fn break_stream(&mut self, key: (bool, SocketAddr)) {
+        let fresh = self.new_connection();
+        let Some(post) = self.posts.get_mut(&key) else { return };
+        let connection = std::mem::replace(&mut post.connection, fresh);
+        self.checker.broken(key.1);
+        if let Some(tap) = &mut self.tap {
+            tap.broken(self.now.mono, key.1);
+        }
+        self.handle(Input::FlowClosed { connection });
+    }
+
+    fn trace(&self, wanted: impl Fn(&Message) -> bool) -> String {
         let full = std::env::var("BATON_TRACE").is_ok_and(|v| v == "full");
         let name = |peer: &SocketAddr| {
             let known = [false, true].iter().find_map(|tcp| self.posts.get(&(*tcp, *peer)));
@@ -855,14 +979,21 @@ impl Inner {
         let mut calls: Vec<String> = Vec::new();
         let mut out = String::from("\n        ms  peer               dialog\n");
         for entry in &self.log {
-            let what = Message::parse(entry.text.as_bytes()).map_or_else(|e| e, |m| m.summary());
+            let message = match &entry.message {
+                Ok(message) if wanted(message) => message,
+                Ok(_) => continue,
+                Err(why) => {
+                    out.push_str(&format!("            {why}\n"));
+                    continue;
+                }
+            };
+            let what = message.summary();
             let at = (entry.at.0 - 1_000_000) as f64 / 1000.0;
             let arrow = match entry.way {
                 Way::In => "->  Baton",
                 Way::Out => "<-  Baton",
             };
-            let id =
-                Message::parse(entry.text.as_bytes()).map(|m| m.call_id().to_owned()).unwrap_or_default();
+            let id = message.call_id().to_owned();
             let call = calls.iter().position(|known| *known == id).unwrap_or_else(|| {
                 calls.push(id);
                 calls.len() - 1
@@ -870,7 +1001,7 @@ impl Inner {
             let (who, fate) = (name(&entry.peer), entry.fate);
             out.push_str(&format!("{at:>10.1}  {who:<8} {arrow} {call:>3}  {what} {fate}\n"));
             if full {
-                for line in entry.text.lines() {
+                for line in message.text.lines() {
                     out.push_str(&format!("                |  {line}\n"));
                 }
             }
@@ -897,7 +1028,7 @@ fn first_line(bytes: &[u8]) -> String {
 impl Drop for Inner {
     fn drop(&mut self) {
         if std::thread::panicking() {
-            eprintln!("{}", self.trace());
+            eprintln!("{}", self.trace(|_| true));
         } else {
             assert!(self.finished, "a scenario ends with assert_empty()");
         }

@@ -156,11 +156,7 @@ impl Peer {
 
     /// Its stream breaks; it may come back by a new one.
     pub fn closes_connection(&self) {
-        let mut inner = self.world.0.borrow_mut();
-        let fresh = inner.new_connection();
-        let Some(post) = inner.posts.get_mut(&self.key()) else { return };
-        let connection = std::mem::replace(&mut post.connection, fresh);
-        inner.handle(super::Input::FlowClosed { connection });
+        self.world.0.borrow_mut().break_stream(self.key());
     }
 
     /// A new identifier, different for each peer.
@@ -751,8 +747,14 @@ impl Talking {
     /// With an INVITE of one's own.
     #[track_caller]
     pub fn by(config: &super::Config, dress: impl FnOnce(Invite) -> Invite) -> Talking {
+        Talking::at(config, PBX, dress)
+    }
+
+    /// The PBX has this address.
+    #[track_caller]
+    pub fn at(config: &super::Config, pbx: &str, dress: impl FnOnce(Invite) -> Invite) -> Talking {
         let world = World::with(config);
-        let (pbx, agent) = (world.peer("pbx", PBX), world.peer("agent", AGENT));
+        let (pbx, agent) = (world.peer("pbx", pbx), world.peer("agent", AGENT));
         agent.answers_options(200);
         let call = dress(pbx.calling(NUMBER)).send();
         let leg = establish(&call, &agent);

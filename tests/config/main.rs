@@ -5,6 +5,7 @@ mod files;
 mod headers;
 mod methods;
 mod parties;
+mod rehearsals;
 mod settings;
 mod steps;
 mod valid;

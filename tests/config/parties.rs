@@ -367,7 +367,7 @@ address = "sip:10.0.0.5"
 address = "sip:127.0.0.1:5080"
 numbers = ["*"]
 [environment.production]
-allow_test_calls = true
+allow_test_calls = "yes"
 table = "destinations.toml"
 "#,
         r#"
@@ -376,11 +376,11 @@ baton.toml:1:8: error: `a b` cannot be an id
  1 | [trunk."a b"]
    |        ^^^^^
   expected: a letter or a digit, then letters, digits, `-`, `_` and `.`, at most 64 characters
-baton.toml:7:1: error: `allow_test_calls` is not carried out yet in [environment.production]
+baton.toml:7:20: error: `allow_test_calls` is a string in [environment.production]
    |
- 7 | allow_test_calls = true
-   | ^^^^^^^^^^^^^^^^
-  help: remove it; test calls come with `baton test`
+ 7 | allow_test_calls = "yes"
+   |                    ^^^^^
+  expected: `true` or `false`
 "#,
     );
 }

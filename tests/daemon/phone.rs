@@ -22,6 +22,16 @@ pub(crate) struct Dialog {
     pub(crate) target: String,
 }
 
+impl Dialog {
+    /// Of a call that was made, by its 200.
+    pub(crate) fn answered(ok: &str) -> Dialog {
+        let contact = header(ok, "Contact");
+        let target = contact.trim_start_matches('<').split('>').next().unwrap().to_owned();
+        let (local, remote) = (header(ok, "From"), header(ok, "To"));
+        Dialog { call_id: header(ok, "Call-ID"), local, remote, target }
+    }
+}
+
 impl Phone {
     pub(crate) fn new() -> Phone {
         Phone::at("127.0.0.1:0")
@@ -155,10 +165,7 @@ impl Talk {
         agent.send(&agent.answer(&invite, "180 Ringing"));
         agent.send(&agent.answer(&invite, "200 OK"));
         let ok = caller.receive("SIP/2.0 200");
-        let contact = header(&ok, "Contact");
-        let target = contact.trim_start_matches('<').split('>').next().unwrap().to_owned();
-        let dialog =
-            Dialog { call_id: id.to_owned(), local: header(&ok, "From"), remote: header(&ok, "To"), target };
+        let dialog = Dialog::answered(&ok);
         caller.send(&caller.inside(&dialog, "ACK", 1, "", ""));
         agent.receive("ACK ");
         let call = header(&invite, "X-Baton-Call-ID");

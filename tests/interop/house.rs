@@ -28,8 +28,10 @@ pub struct Plan {
     pub trunk_address: Option<SocketAddr>,
     /// The agent's address, or a list of them, with `{agent}` and `{stand_by}`.
     pub agent_address: &'static str,
-    /// More lines of `[agent.booking]`.
+    /// More lines of `[agent.booking]`, or more agents.
     pub agent: String,
+    /// More lines of `[environment.production]`.
+    pub environment: &'static str,
 }
 
 impl Default for Plan {
@@ -41,6 +43,7 @@ impl Default for Plan {
             trunk_address: None,
             agent_address: r#""sip:booking@{agent}""#,
             agent: String::new(),
+            environment: "",
         }
     }
 }
@@ -126,6 +129,7 @@ impl Places {
         let Places { sip, http, .. } = self;
         let more_sip = plan.sip;
         let trunk = plan.trunk_address.unwrap_or(self.pbx);
+        let more_environment = plan.environment;
         let (more_trunk, more_agent, agent) = (&plan.trunk, &plan.agent, self.fill(plan.agent_address));
         format!(
             r#"[sip]
@@ -148,6 +152,7 @@ fallback    = "front-desk"
 {more_agent}
 [environment.production]
 table = "destinations.toml"
+{more_environment}
 "#
         )
     }

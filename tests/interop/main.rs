@@ -25,4 +25,5 @@ mod proxy;
 mod refer;
 mod rehearsal;
 mod scenario;
+mod trial;
 mod wire;

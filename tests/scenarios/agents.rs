@@ -116,3 +116,26 @@ fn the_caller_hangs_up_between_two_of_them() {
     leg.expect("ACK");
     world.assert_empty();
 }
+
+/// What was offered needs an answer, and the caller would hear nothing.
+#[test]
+fn one_that_answers_without_a_session_is_passed_over() {
+    let world = World::with(&config());
+    let (pbx, first, second) = (world.peer("pbx", PBX), world.peer("one", AGENT), world.peer("two", SECOND));
+    second.answers_options(200);
+    let call = pbx.invite(NUMBER);
+    let leg = first.expect_call();
+    leg.reply(&leg.invite(), 200);
+    leg.expect("ACK");
+    assert!(leg.expect_bye().header("Reason").contains("cause=488"));
+    let leg = second.expect_call();
+    leg.answer(&leg.invite(), &sdp("agent", 1));
+    leg.expect("ACK");
+    let ok = call.expect(200);
+    call.ack(&ok);
+    call.hang_up();
+    leg.expect_bye();
+    let lost = |e: &What| matches!(e, What::LegLost { status: 488, .. });
+    assert_eq!(world.events().iter().filter(|e| lost(e)).count(), 1);
+    world.assert_empty();
+}

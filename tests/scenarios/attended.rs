@@ -328,7 +328,27 @@ fn glare_with_the_refer_is_waited_out() {
     t.both_get_bye();
     target.expect_bye();
     let handoff = t.world.assert_ended("succeeded");
-    assert_eq!(handoff.attempts.len(), 2);
+    let told: Vec<_> = handoff.attempts.iter().map(|a| (a.status, a.sip_call_id.clone())).collect();
+    // The first request of the second attempt is the REFER.
+    assert_eq!(told, [(Some(491), Some(target.call_id())), (Some(202), Some(t.call.call_id()))]);
+    t.world.assert_empty();
+}
+
+#[test]
+fn a_target_that_is_bridged_after_a_glare_is_named_by_its_own_dialog() {
+    let (t, _desk, target, refer) = referred();
+    t.call.reply(&refer, 491);
+    let again = t.call.expect_within("REFER", s(3));
+    t.call.reply(&again, 603);
+    let offer = t.call.expect("INVITE");
+    t.call.answer(&offer, &sdp("pbx", 1));
+    t.call.expect("ACK");
+    t.leg.expect_bye();
+    let handoff = t.world.assert_ended("succeeded");
+    let last = handoff.attempts.last().expect("an attempt");
+    assert_eq!((&*last.method, last.sip_call_id.clone()), ("invite", Some(target.call_id())));
+    t.call.hang_up();
+    target.expect_bye();
     t.world.assert_empty();
 }
 
@@ -450,5 +470,83 @@ fn a_target_that_was_bridged_in_vain_is_not_invited_again() {
     assert_eq!(handoff.attempts.len(), 2);
     desk.expect_silence(s(1));
     t.caller_hangs_up();
+    t.world.assert_empty();
+}
+
+/// The REFER gets 481, which is checked; the target hangs up before the check is answered.
+fn checked_while_the_target_leaves() -> (Talking, Rc<Message>) {
+    let (t, _desk, target, refer) = referred();
+    t.call.reply(&refer, 481);
+    let probe = t.call.expect("OPTIONS");
+    target.hang_up();
+    (t, probe)
+}
+
+#[test]
+fn a_target_that_leaves_while_a_481_is_checked_hides_nothing() {
+    let (t, probe) = checked_while_the_target_leaves();
+    t.world.advance(ms(600));
+    t.world.assert_running();
+    t.call.reply(&probe, 481);
+    t.both_get_bye();
+    let handoff = t.world.assert_ended("failed");
+    assert_eq!(handoff.cause.as_deref(), Some("lost_by_receiver"));
+    assert_eq!(t.world.complaints(), (1, 1));
+    t.world.assert_empty();
+}
+
+#[test]
+fn a_target_that_leaves_while_a_481_is_checked_and_the_caller_is_there() {
+    let (t, probe) = checked_while_the_target_leaves();
+    t.call.reply(&probe, 200);
+    t.world.advance(ms(500));
+    assert_eq!(t.world.assert_ended("returned").cause.as_deref(), Some("refused"));
+    t.caller_hangs_up();
+    t.world.assert_empty();
+}
+
+#[test]
+fn a_target_whose_session_expires_was_not_replaced() {
+    let t = Talking::with(&config());
+    let desk = t.world.peer("desk", DESK);
+    t.world.handoff("desk");
+    let target = desk.expect_call();
+    // It is to refresh within 90 s, and does not.
+    let timer = [("Require", "timer"), ("Session-Expires", "90;refresher=uas")];
+    target.reply_with(&target.invite(), 200, &timer, &sdp("desk", 1));
+    target.expect("ACK");
+    let refer = t.call.expect("REFER");
+    t.call.reply(&refer, 202);
+    t.world.advance(s(30));
+    t.call.notify_ok("SIP/2.0 183 Session Progress\r\n", "active");
+    target.expect_bye_within(s(31));
+    t.world.advance(s(3));
+    t.call.notify_ok("SIP/2.0 480 Temporarily Unavailable\r\n", "terminated");
+    t.world.advance(ms(500));
+    t.world.assert_ended("returned");
+    t.caller_hangs_up();
+    t.world.assert_empty();
+}
+
+#[test]
+fn a_targets_ack_is_not_taken_for_the_agents() {
+    let (t, _desk, target, refer) = referred();
+    // The agent asks for an offer: it answers in its ACK.
+    t.leg.request("INVITE", &[], "", "");
+    t.leg.expect(100);
+    let asked = t.call.expect("INVITE");
+    t.call.answer(&asked, &sdp("pbx", 1));
+    let offer = t.leg.expect(200);
+    // Meanwhile the target refreshes its own session.
+    target.reinvite(&sdp("desk", 1));
+    let ok = target.expect(200);
+    target.ack(&ok);
+    t.leg.ack_with(&offer, &sdp("agent", 1));
+    assert_eq!(without_origin(t.call.expect("ACK").sdp()), without_origin(&sdp("agent", 1)));
+    t.call.reply(&refer, 202);
+    t.call.notify_ok(OK, "terminated");
+    t.both_get_bye();
+    target.expect_bye();
+    proven(&t);
     t.world.assert_empty();
 }

@@ -812,3 +812,111 @@ fn a_reinvite_of_the_caller_that_is_cancelled_too_late_is_put_right() {
     t.caller_hangs_up();
     t.world.assert_empty();
 }
+
+#[test]
+fn a_caller_whose_earlier_request_is_not_done_is_asked_again() {
+    let (t, _desk, target) = ringing();
+    let offer = answered(&t, &target);
+    // RFC 3261 §14.2: a re-INVITE that overtakes the ACK before it gets 500 with Retry-After.
+    t.call.reply_with(&offer, 500, &[("Retry-After", "1")], "");
+    t.call.expect("ACK");
+    let offer = t.call.expect_within("INVITE", s(3));
+    accept(&t, &offer);
+    t.leg.expect_bye();
+    together(&t, &target);
+}
+
+#[test]
+fn a_target_that_is_told_before_it_has_its_ack_is_told_again() {
+    let (t, _desk, target) = ringing();
+    let offer = answered(&t, &target);
+    let moved = sdp_with("pbx", 2, "m=audio 4010 RTP/AVP 0 101\r\na=sendrecv\r\n");
+    t.call.answer(&offer, &moved);
+    t.call.expect("ACK");
+    t.leg.expect_bye();
+    let mut told = target.expect("INVITE");
+    // For as long as its 2xx may take to come again, and the ACK with it.
+    for _ in 0..5 {
+        target.reply_with(&told, 500, &[("Retry-After", "1")], "");
+        target.expect("ACK");
+        told = target.expect_within("INVITE", s(5));
+        assert_eq!(without_origin(told.sdp()), without_origin(&moved));
+    }
+    target.answer(&told, &sdp("desk", 1));
+    target.expect("ACK");
+    together(&t, &target);
+}
+
+#[test]
+fn a_caller_that_has_moved_when_it_gets_the_agent_back() {
+    let (t, _desk, target) = ringing();
+    let offer = answered(&t, &target);
+    target.hang_up();
+    // It answers the target, which has gone, from another port; the agent has to know where it is now.
+    let moved = sdp_with("pbx", 2, "m=audio 4010 RTP/AVP 0 101\r\na=sendrecv\r\n");
+    t.call.answer(&offer, &moved);
+    t.call.expect("ACK");
+    let back = t.call.expect("INVITE");
+    assert_eq!(without_origin(back.sdp()), without_origin(&sdp("agent", 1)));
+    t.call.answer(&back, &moved);
+    t.call.expect("ACK");
+    let told = t.leg.expect("INVITE");
+    assert_eq!(without_origin(told.sdp()), without_origin(&moved));
+    t.leg.answer(&told, &sdp("agent", 1));
+    t.leg.expect("ACK");
+    t.world.advance(ms(500));
+    t.world.assert_ended("returned");
+    still_together(&t);
+}
+
+#[test]
+fn a_reinvite_that_another_request_has_overtaken_is_sent_again() {
+    let (t, _desk, target) = ringing();
+    let offer = answered(&t, &target);
+    t.leg.request("INFO", &[], "application/dtmf-relay", "Signal=5\r\n");
+    let info = t.call.expect("INFO");
+    t.call.reply(&info, 200);
+    t.leg.expect(200);
+    // It comes after the INFO.
+    t.call.reply(&offer, 500);
+    t.call.expect("ACK");
+    let again = t.call.expect("INVITE");
+    assert_eq!(again.sdp(), offer.sdp());
+    assert!(again.cseq().0 > info.cseq().0);
+    accept(&t, &again);
+    t.leg.expect_bye();
+    together(&t, &target);
+}
+
+#[test]
+fn the_stream_to_the_caller_dies_while_it_is_offered_the_target() {
+    let config = config().pbx_address("sip:10.0.0.5:5060;transport=tcp");
+    let t = Talking::at(&config, "tcp:10.0.0.5:5060", |invite| invite);
+    let desk = t.world.peer("desk", DESK);
+    t.world.handoff("desk");
+    let target = desk.expect_call();
+    let offer = answered(&t, &target);
+    t.pbx.closes_connection();
+    t.world.settle();
+    assert_eq!(t.pbx.retransmissions(), 1);
+    accept(&t, &offer);
+    t.leg.expect_bye();
+    together(&t, &target);
+}
+
+#[test]
+fn a_caller_refreshes_its_session_while_nobody_is_with_it() {
+    let (t, _desk, target) = ringing();
+    t.leg.hang_up();
+    // What it has to say can be passed to nobody; but its session is not to expire. This is its third version then.
+    let moved = sdp_with("pbx", 2, "m=audio 4010 RTP/AVP 0 101\r\na=sendrecv\r\n");
+    for (offer, status) in [(moved, 480), (sdp("pbx", 3), 200)] {
+        t.call.reinvite(&offer);
+        t.call.expect(100);
+        let answer = t.call.expect(status);
+        t.call.ack(&answer);
+    }
+    let offer = answered(&t, &target);
+    accept(&t, &offer);
+    together(&t, &target);
+}

@@ -317,3 +317,20 @@ fn a_request_that_waits_for_the_agent_is_answered() {
     target.expect_bye();
     t.world.assert_empty();
 }
+
+#[test]
+fn a_caller_that_says_481_to_the_hold_after_the_target_has_left_is_lost() {
+    let t = Talking::with(&Config::default().destination(TABLE));
+    let house = t.world.peer("desk", DESK);
+    t.world.handoff("desk");
+    let target = house.expect_call();
+    target.answer(&target.invite(), &desk(1));
+    target.expect("ACK");
+    let hold = t.call.expect("INVITE");
+    target.hang_up();
+    t.call.reply(&hold, 481);
+    t.call.expect("ACK");
+    t.both_get_bye();
+    t.world.assert_ended("failed");
+    t.world.assert_empty();
+}

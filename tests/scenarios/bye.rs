@@ -1,7 +1,7 @@
 //! `bye`: the call is handed back to the PBX, which goes on by itself.
 
 use crate::common::config::Config;
-use crate::common::peer::Talking;
+use crate::common::peer::{Talking, sdp};
 use crate::common::{HandoffRequest, ms, s};
 
 #[test]
@@ -103,4 +103,23 @@ fn before_the_answer_it_is_480_with_the_headers() {
     assert_eq!(handoff.proof.map(|p| p.as_str()), Some("accepted"));
     world.advance(ms(10));
     world.assert_empty();
+}
+
+#[test]
+fn a_caller_that_hangs_up_while_our_bye_waits_for_its_ack_was_not_handed_back() {
+    let t = Talking::new();
+    t.call.reinvite(&sdp("pbx", 2));
+    let passed = t.leg.expect("INVITE");
+    t.leg.answer(&passed, &sdp("agent", 2));
+    t.leg.expect("ACK");
+    t.call.expect(200);
+    // Our BYE may not go before the ACK (RFC 3261 §15).
+    t.world.handoff("back");
+    t.world.advance(ms(100));
+    t.world.assert_expected();
+    t.call.hang_up();
+    t.leg.expect_bye();
+    let handoff = t.world.assert_ended("abandoned");
+    assert_eq!(handoff.proof, None);
+    t.world.assert_empty();
 }

@@ -26,6 +26,7 @@ fn end(world: &World, call: &Leg, leg: &Leg) {
 
 const ALLOW: (&str, &str) = ("Allow", "INVITE, ACK, BYE, CANCEL, UPDATE, PRACK");
 const RELIABLE: (&str, &str) = ("Require", "100rel");
+const SDP: &str = "application/sdp";
 
 #[test]
 fn the_caller_requires_it_and_the_agent_knows_nothing_of_it() {
@@ -166,5 +167,238 @@ fn a_caller_whose_session_expires_is_lost_and_the_agent_is_told() {
     let bye = leg.expect_within("BYE", std::time::Duration::from_secs(2));
     leg.reply(&bye, 200);
     call.expect_bye();
+    world.assert_empty();
+}
+
+#[test]
+fn each_branch_of_a_fork_counts_its_own_requests() {
+    let (world, _agent, call, leg) = calling(&[]);
+    let number = leg.invite().cseq().0;
+    let other = leg.fork();
+    for (branch, status) in [(&leg, 180), (&other, 181)] {
+        branch.reply_with(&branch.invite(), status, &[RELIABLE, ("RSeq", "1"), ALLOW], "");
+        let prack = branch.peer.expect("PRACK");
+        assert_eq!(prack.cseq().0, number + 1, "both count on from the INVITE");
+        branch.reply(&prack, 200);
+        call.expect(status);
+    }
+    leg.answer(&leg.invite(), &sdp("agent", 1));
+    leg.expect("ACK");
+    let ok = call.expect(200);
+    call.ack(&ok);
+    // The other one answers too, and goes on from its own PRACK.
+    other.answer(&other.invite(), &sdp("other", 1));
+    other.expect("ACK");
+    assert_eq!(other.expect_bye().cseq().0, number + 2);
+    call.hang_up();
+    assert_eq!(leg.expect_bye().cseq().0, number + 2);
+    world.assert_empty();
+}
+
+#[test]
+fn a_prack_in_the_second_early_dialog_counts_from_the_invite_too() {
+    let world = World::with(&Config::default());
+    let (pbx, agent) = (world.peer("pbx", PBX), world.peer("agent", AGENT));
+    let call = pbx.calling(NUMBER).header("Require", "100rel").send();
+    let leg = agent.expect_call();
+    leg.reply_with(&leg.invite(), 183, &[], &sdp("agent", 1));
+    prack(&call, &call.expect(183), 2);
+    leg.reply(&leg.invite(), 486);
+    leg.expect("ACK");
+    // The fallback is another dialog for the caller (RFC 3261 §12.1.2), in which it has said nothing yet.
+    let desk = pbx.expect_call();
+    desk.reply(&desk.invite(), 180);
+    prack(&call, &call.expect(180), 2);
+    desk.answer(&desk.invite(), &sdp("desk", 1));
+    desk.expect("ACK");
+    let ok = call.expect(200);
+    call.ack(&ok);
+    call.request_numbered("BYE", 3, &[], "", "");
+    call.expect(200);
+    desk.expect_bye();
+    world.assert_empty();
+}
+
+#[test]
+fn an_update_of_the_second_branch_counts_by_itself_too() {
+    let (world, _agent, call, leg) = calling(&[RELIABLE, ALLOW]);
+    let other = leg.fork();
+    let mut pracked = 1;
+    for (branch, status, cseq) in [(&leg, 183, 50), (&other, 183, 7)] {
+        branch.reply_with(
+            &branch.invite(),
+            status,
+            &[RELIABLE, ("RSeq", "1"), ALLOW],
+            &sdp(&branch.local_tag(), 1),
+        );
+        let asked = branch.peer.expect("PRACK");
+        branch.reply(&asked, 200);
+        pracked += 1;
+        prack(&call, &call.expect(status), pracked);
+        branch.request_numbered("UPDATE", cseq, &[], "", "");
+        branch.peer.expect(200);
+    }
+    other.reply(&other.invite(), 200);
+    other.expect("ACK");
+    let ok = call.expect(200);
+    call.ack(&ok);
+    other.request_numbered("BYE", 8, &[], "", "");
+    other.expect(200);
+    call.expect_bye();
+    world.assert_empty();
+}
+
+/// PRACK of `early` in its own dialog, with that CSeq, and its 200.
+fn prack(call: &Leg, early: &crate::common::message::Message, cseq: u32) {
+    call.learn(early);
+    let rack = format!("{} {} INVITE", early.header("RSeq"), early.cseq().0);
+    call.request_numbered("PRACK", cseq, &[("RAck", &rack)], "", "");
+    call.expect(200);
+}
+
+/// The agent's 183 and its PRACK, and the same to the caller, who has sent `pracked` requests by then.
+fn progressed(call: &Leg, leg: &Leg, pracked: u32) {
+    leg.reply_with(&leg.invite(), 183, &[RELIABLE, ("RSeq", "1"), ALLOW], &sdp("agent", 1));
+    let asked = leg.expect("PRACK");
+    leg.reply(&asked, 200);
+    prack(call, &call.expect(183), pracked);
+}
+
+#[test]
+fn an_early_dialog_ends_with_the_invite_that_made_it() {
+    let (world, agent, call, leg) = calling(&[RELIABLE, ALLOW]);
+    progressed(&call, &leg, 2);
+    leg.reply_with(&leg.invite(), 422, &[("Min-SE", "2400")], "");
+    leg.expect("ACK");
+    let second = agent.expect_call();
+    second.reply_with(&second.invite(), 183, &[], &sdp("agent", 1));
+    prack(&call, &call.expect(183), 3);
+    // Nothing can be asked in the first dialog any more, and in the second not yet.
+    let moved = sdp_with("pbx", 2, "m=audio 4010 RTP/AVP 0 101\r\na=sendrecv\r\n");
+    call.request_numbered("UPDATE", 4, &[], SDP, &moved);
+    call.expect(491);
+    second.answer(&second.invite(), &sdp("agent", 1));
+    second.expect("ACK");
+    let ok = call.expect(200);
+    call.ack(&ok);
+    call.request_numbered("BYE", 5, &[], "", "");
+    call.expect(200);
+    second.expect_bye();
+    world.assert_empty();
+}
+
+#[test]
+fn each_branch_of_a_fork_has_a_session_of_its_own() {
+    let (world, _agent, call, leg) = calling(&[RELIABLE, ALLOW]);
+    progressed(&call, &leg, 2);
+    let moved = sdp_with("pbx", 2, "m=audio 4010 RTP/AVP 0 101\r\na=sendrecv\r\n");
+    call.request_numbered("UPDATE", 3, &[], SDP, &moved);
+    let update = leg.expect("UPDATE");
+    leg.reply_with(&update, 200, &[], &sdp("agent", 1));
+    call.expect(200);
+    // Another branch answers; it has seen nothing of that.
+    let other = leg.fork();
+    let elsewhere = sdp_with("other", 1, "m=audio 4020 RTP/AVP 0 101\r\na=sendrecv\r\n");
+    other.answer(&other.invite(), &elsewhere);
+    other.expect("ACK");
+    let ok = call.expect(200);
+    call.ack(&ok);
+    let told = other.expect("INVITE");
+    assert_eq!(told.sdp(), moved, "the second version that it sees");
+    other.answer(&told, &elsewhere);
+    other.expect("ACK");
+    let told = call.expect("INVITE");
+    assert_eq!(without_origin(told.sdp()), without_origin(&elsewhere));
+    call.answer(&told, &moved);
+    call.expect("ACK");
+    call.request_numbered("BYE", 4, &[], "", "");
+    call.expect(200);
+    other.expect_bye();
+    world.assert_empty();
+}
+
+#[test]
+fn a_caller_that_cancels_while_the_answer_waits_for_its_prack_has_hung_up() {
+    let (world, _agent, call, leg) = calling(&[RELIABLE]);
+    leg.reply_with(&leg.invite(), 183, &[], &sdp("agent", 1));
+    call.expect(183);
+    leg.answer(&leg.invite(), &sdp("agent", 1));
+    leg.expect("ACK");
+    call.cancel();
+    call.expect(200);
+    let gone = call.expect(487);
+    call.ack(&gone);
+    leg.expect_bye();
+    world.settle();
+    let records = world.records();
+    assert_eq!(records[0].call.ended_by.as_deref(), Some("caller hung up"));
+    world.assert_empty();
+}
+
+#[test]
+fn a_prack_that_another_request_has_overtaken_counts() {
+    let (world, _agent, call, leg) = calling(&[RELIABLE, ALLOW]);
+    leg.reply_with(&leg.invite(), 183, &[ALLOW], &sdp("agent", 1));
+    let early = call.expect(183);
+    call.learn(&early);
+    call.request_numbered("OPTIONS", 3, &[], "", "");
+    call.expect(200);
+    let rack = format!("{} {} INVITE", early.header("RSeq"), early.cseq().0);
+    call.request_numbered("PRACK", 2, &[("RAck", &rack)], "", "");
+    call.expect(500);
+    // It is not sent again, and the answer need not wait any more.
+    leg.answer(&leg.invite(), &sdp("agent", 1));
+    leg.expect("ACK");
+    let ok = call.expect(200);
+    call.ack(&ok);
+    call.request_numbered("BYE", 4, &[], "", "");
+    call.expect(200);
+    leg.expect_bye();
+    world.assert_empty();
+}
+
+#[test]
+fn an_update_waits_until_the_caller_has_the_answer_to_its_offer() {
+    let (world, _agent, call, leg) = calling(&[RELIABLE, ALLOW]);
+    leg.reply_with(&leg.invite(), 183, &[RELIABLE, ("RSeq", "1"), ALLOW], &sdp("agent", 1));
+    let asked = leg.expect("PRACK");
+    leg.reply(&asked, 200);
+    let early = call.expect(183);
+    // For all that is known the caller has not seen it.
+    let moved = sdp_with("agent", 2, "m=audio 4020 RTP/AVP 0 101\r\na=sendrecv\r\n");
+    leg.request("UPDATE", &[], SDP, &moved);
+    leg.expect(491);
+    prack(&call, &early, 2);
+    leg.request("UPDATE", &[], SDP, &moved);
+    let update = call.expect("UPDATE");
+    call.reply_with(&update, 200, &[], &sdp("pbx", 1));
+    leg.expect(200);
+    leg.reply(&leg.invite(), 200);
+    leg.expect("ACK");
+    call.ack(&call.expect(200));
+    world.settle();
+    call.request_numbered("BYE", 3, &[], "", "");
+    call.expect(200);
+    leg.expect_bye();
+    world.assert_empty();
+}
+
+#[test]
+fn an_answer_that_was_acknowledged_is_not_said_again() {
+    let (world, _agent, call, leg) = calling(&[RELIABLE]);
+    leg.reply_with(&leg.invite(), 183, &[], &sdp("agent", 1));
+    let early = call.expect(183);
+    assert!(early.has_sdp());
+    prack(&call, &early, 2);
+    leg.reply_with(&leg.invite(), 183, &[], &sdp("agent", 1));
+    let again = call.expect(183);
+    assert!(!again.has_sdp(), "RFC 6337 §3.1.1");
+    prack(&call, &again, 3);
+    leg.answer(&leg.invite(), &sdp("agent", 1));
+    leg.expect("ACK");
+    call.ack(&call.expect(200));
+    call.request_numbered("BYE", 4, &[], "", "");
+    call.expect(200);
+    leg.expect_bye();
     world.assert_empty();
 }

@@ -430,3 +430,18 @@ fn a_caller_whose_call_is_hung_up_before_the_answer_gets_480() {
     leg.expect("ACK");
     world.assert_empty();
 }
+
+#[test]
+fn a_fallback_that_answers_without_a_session() {
+    let (world, pbx, call, leg) = calling(&Config::default());
+    leg.reply(&leg.invite(), 503);
+    leg.expect("ACK");
+    let desk = pbx.expect_call();
+    desk.reply(&desk.invite(), 200);
+    desk.expect("ACK");
+    desk.expect_bye();
+    let no = call.expect(480);
+    call.ack(&no);
+    assert_eq!(world.assert_ended("failed").cause.as_deref(), Some("failed"));
+    world.assert_empty();
+}

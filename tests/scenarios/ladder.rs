@@ -1,9 +1,10 @@
 //! `on_failure`: what follows a failed attempt, over methods and destinations, and what a late result changes.
 
 use crate::common::config::Config;
-use crate::common::message::without_origin;
+use crate::common::message::{Message, without_origin};
 use crate::common::peer::{Leg, Peer, Talking, sdp};
 use crate::common::{HandoffRequest, ms, s};
+use std::rc::Rc;
 
 const DESK: &str = "10.0.0.30:5060";
 const MOBILE: &str = "10.0.0.31:5060";
@@ -52,6 +53,11 @@ method = "invite"
 route = "sip:desk@10.0.0.30"
 on_failure = ["mobile", "bye"]
 timeouts = { ring = "30s", total = "10s" }
+
+[destination.nested-not]
+method = "invite"
+route = "sip:desk@10.0.0.30"
+on_failure = ["agent"]
 
 [destination.strict-step]
 route = "sip:desk@10.0.0.30"
@@ -483,4 +489,194 @@ fn before_the_answer_a_ladder_tries_destinations() {
     call.hang_up();
     next.expect_bye();
     world.assert_empty();
+}
+
+/// The fallback's target has answered in the agent's place, and hangs up before the caller's ACK.
+fn left_before_the_ack(fallback: &str) -> (crate::common::World, Leg, Peer, Rc<Message>) {
+    let world = crate::common::World::with(&config().agent_key(&format!("fallback = \"{fallback}\"")));
+    let (pbx, agent) =
+        (world.peer("pbx", crate::common::peer::PBX), world.peer("agent", crate::common::peer::AGENT));
+    let (desk, mobile) = (world.peer("desk", DESK), world.peer("mobile", MOBILE));
+    let call = pbx.invite(crate::common::peer::NUMBER);
+    let leg = agent.expect_call();
+    leg.reply(&leg.invite(), 503);
+    leg.expect("ACK");
+    let target = desk.expect_call();
+    target.answer(&target.invite(), &sdp("desk", 1));
+    target.expect("ACK");
+    let ok = call.expect(200);
+    target.hang_up();
+    (world, call, mobile, ok)
+}
+
+#[test]
+fn a_target_that_leaves_before_the_callers_ack_is_followed_by_the_next_step() {
+    let (world, call, mobile, ok) = left_before_the_ack("ladder");
+    // Nothing can be asked in the caller's dialog before its ACK.
+    world.advance(ms(300));
+    world.assert_expected();
+    call.ack(&ok);
+    let next = mobile.expect_call();
+    next.answer(&next.invite(), &sdp("mobile", 1));
+    next.expect("ACK");
+    let offer = call.expect("INVITE");
+    assert_eq!(without_origin(offer.sdp()), without_origin(&sdp("mobile", 1)));
+    call.answer(&offer, &sdp("pbx", 1));
+    call.expect("ACK");
+    let handoff = world.assert_ended("succeeded");
+    let told: Vec<_> = handoff.attempts.iter().map(|a| (&*a.destination, a.cause.as_deref())).collect();
+    assert_eq!(told, [("ladder", Some("failed")), ("mobile", None)]);
+    call.hang_up();
+    next.expect_bye();
+    world.assert_empty();
+}
+
+#[test]
+fn and_where_no_step_is_left_the_caller_is_told_after_its_ack() {
+    let (world, call, _mobile, ok) = left_before_the_ack("nested-not");
+    world.advance(ms(300));
+    call.ack(&ok);
+    call.expect_bye();
+    world.assert_ended("failed");
+    assert_eq!(world.complaints(), (1, 1));
+    world.assert_empty();
+}
+
+#[test]
+fn a_target_that_leaves_and_a_caller_that_never_acknowledges() {
+    let (world, call, _mobile, _ok) = left_before_the_ack("ladder");
+    call.expect_bye_within(s(33));
+    let handoff = world.assert_ended("failed");
+    assert_eq!(handoff.attempts.len(), 1);
+    world.assert_empty();
+}
+
+#[test]
+fn a_notify_without_an_id_belongs_to_the_first_of_two_refers() {
+    let stage = begin("brave-mobile");
+    let refer = stage.t.call.expect("REFER");
+    stage.t.call.reply(&refer, 202);
+    stage.t.world.advance(s(61));
+    let second = stage.t.call.expect("REFER");
+    stage.t.call.reply(&second, 202);
+    // RFC 3515 §2.4.6: all but the first have to be named.
+    stage.t.call.notify_ok(OK, "terminated");
+    stage.t.both_get_bye();
+    let handoff = stage.t.world.assert_ended("succeeded");
+    assert_eq!(handoff.attempts[0].cause, None);
+    assert_eq!(handoff.attempts[0].final_status, Some(200), "told by this one");
+    stage.t.world.assert_empty();
+}
+
+#[test]
+fn a_late_result_is_judged_by_the_profile_of_its_own_destination() {
+    let table = r#"
+[destination.liar]
+route = "sip:desk@10.0.0.30"
+notify_200 = "accepted"
+on_failure = { unknown = ["mobile-refer"], default = ["agent"] }
+[destination.liar-called]
+route = "sip:desk@10.0.0.30"
+notify_200 = "accepted"
+on_failure = { unknown = ["mobile"], default = ["agent"] }
+"#;
+    for second in ["refer", "invite"] {
+        let t = Talking::with(&config().destination(table));
+        let (desk, mobile) = (t.world.peer("desk", DESK), t.world.peer("mobile", MOBILE));
+        t.world.handoff(if second == "refer" { "liar" } else { "liar-called" });
+        let refer = t.call.expect("REFER");
+        t.call.reply(&refer, 202);
+        t.world.advance(s(61));
+        let event = format!("refer;id={}", refer.cseq().0);
+        if second == "refer" {
+            let other = t.call.expect("REFER");
+            t.call.reply(&other, 202);
+            t.call.notify_event(&event, OK, "terminated");
+            t.call.expect(200);
+            // The 200 of the first proves nothing; the second goes on.
+            t.world.assert_running();
+            let event = format!("refer;id={}", other.cseq().0);
+            t.call.notify_event(&event, "SIP/2.0 486 Busy Here\r\n", "terminated");
+            t.call.expect(200);
+            t.world.advance(ms(500));
+            t.world.assert_ended("returned");
+        } else {
+            let target = mobile.expect_call();
+            target.reply(&target.invite(), 180);
+            t.call.notify_event(&event, OK, "terminated");
+            t.call.expect(200);
+            let cancel = target.expect("CANCEL");
+            target.reply(&cancel, 200);
+            target.reply(&target.invite(), 487);
+            target.expect("ACK");
+            // It is alive, so that nobody is called meanwhile, and its 200 proves nothing: unknown.
+            t.world.advance(s(1));
+            t.world.assert_ended("unknown");
+        }
+        drop(desk);
+        t.caller_hangs_up();
+        t.world.assert_empty();
+    }
+}
+
+#[test]
+fn after_a_late_failure_the_steps_are_those_of_its_own_destination() {
+    let table = r#"
+[destination.late]
+route = "sip:desk@10.0.0.30"
+on_failure = { unknown = ["other"], busy = ["bye"], default = ["agent"] }
+[destination.other]
+method = "invite"
+route = "sip:me@10.0.0.31"
+on_failure = { busy = ["hangup"], default = ["agent"] }
+"#;
+    let t = Talking::with(&config().destination(table));
+    let mobile = t.world.peer("mobile", MOBILE);
+    t.world.handoff("late");
+    let refer = t.call.expect("REFER");
+    t.call.reply(&refer, 202);
+    t.world.advance(s(61));
+    let target = mobile.expect_call();
+    target.reply(&target.invite(), 180);
+    t.call.notify("SIP/2.0 486 Busy Here\r\n", "terminated");
+    assert_eq!(t.call.expect(200).method(), "NOTIFY");
+    let cancel = target.expect("CANCEL");
+    target.reply(&cancel, 200);
+    target.reply(&target.invite(), 487);
+    target.expect("ACK");
+    t.both_get_bye();
+    t.world.assert_ended("handed_back");
+    t.world.assert_empty();
+}
+
+#[test]
+fn of_two_refers_that_nobody_told_of_either_may_still_succeed() {
+    let stage = begin("brave-mobile");
+    let refer = stage.t.call.expect("REFER");
+    stage.t.call.reply(&refer, 202);
+    stage.t.world.advance(s(61));
+    let second = stage.t.call.expect("REFER");
+    stage.t.call.reply(&second, 202);
+    stage.t.world.advance(s(61));
+    stage.t.world.assert_ended("unknown");
+    stage.t.call.notify_event(&format!("refer;id={}", refer.cseq().0), OK, "terminated");
+    stage.t.call.expect(200);
+    stage.t.both_get_bye();
+    stage.t.world.assert_empty();
+}
+
+#[test]
+fn a_success_that_is_told_after_the_caller_was_returned_closes_the_legs() {
+    let stage = begin("brave");
+    let refer = stage.t.call.expect("REFER");
+    stage.t.call.reply(&refer, 202);
+    stage.t.world.advance(s(61));
+    let target = stage.desk.expect_call();
+    stage.refuse(&target, 486);
+    stage.t.world.advance(ms(500));
+    stage.t.world.assert_ended("returned");
+    // The caller is with the target; its side may wait for our BYE.
+    stage.t.call.notify_ok(OK, "terminated");
+    stage.t.both_get_bye();
+    stage.t.world.assert_empty();
 }

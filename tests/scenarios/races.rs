@@ -1,7 +1,8 @@
 //! The races of a two-leg call: each ends with no leg and no timer.
 
 use crate::common::config::Config;
-use crate::common::peer::{AGENT, NUMBER, PBX, Talking, sdp};
+use crate::common::message::without_origin;
+use crate::common::peer::{AGENT, NUMBER, PBX, Talking, sdp, sdp_with};
 use crate::common::{Link, World, ms, s};
 
 /// PBX and agent with an INVITE on its way to the agent.
@@ -85,6 +86,31 @@ fn two_forks_answer_and_the_second_gets_ack_and_bye() {
     assert_ne!(ack.to_tag(), "");
     let ok = call.expect(200);
     call.ack(&ok);
+    call.hang_up();
+    leg.expect_bye();
+    world.assert_empty();
+}
+
+#[test]
+fn a_second_fork_that_answers_again_and_again_gets_one_bye() {
+    let (world, call, leg) = ringing();
+    let other = leg.fork();
+    leg.answer(&leg.invite(), &sdp("agent", 1));
+    leg.expect("ACK");
+    let ok = call.expect(200);
+    call.ack(&ok);
+    let answer = other.answer(&other.invite(), &sdp("other", 1));
+    other.expect("ACK");
+    let bye = other.expect("BYE");
+    // Its ACK is lost, and so is the BYE at first.
+    other.again(&answer);
+    world.advance(ms(100));
+    assert_eq!(leg.peer.retransmissions(), 1, "the same ACK");
+    world.assert_expected();
+    other.reply(&bye, 200);
+    other.again(&answer);
+    world.advance(ms(600));
+    assert_eq!(leg.peer.retransmissions(), 2);
     call.hang_up();
     leg.expect_bye();
     world.assert_empty();
@@ -272,9 +298,36 @@ fn a_stream_that_dies_with_a_request_in_flight() {
     let call = pbx.invite(NUMBER);
     let leg = crate::common::peer::establish(&call, &agent);
     leg.hang_up();
-    call.expect("BYE");
+    let bye = call.expect("BYE");
     pbx.closes_connection();
+    // It may be lost, and the caller would wait for ever.
+    world.settle();
+    assert_eq!(pbx.retransmissions(), 1);
+    call.reply(&bye, 200);
     world.assert_empty();
+}
+
+#[test]
+fn a_stream_that_dies_while_a_reinvite_is_cancelled() {
+    let config = Config::default().pbx_address("sip:10.0.0.5:5060;transport=tcp");
+    let t = Talking::at(&config, "tcp:10.0.0.5:5060", |invite| invite);
+    let reinvite = t.leg.reinvite(&sdp("agent", 2));
+    t.leg.expect(100);
+    let passed = t.call.expect("INVITE");
+    t.call.reply(&passed, 180);
+    t.leg.cancel_of(&reinvite, &[]);
+    t.leg.expect(200);
+    let terminated = t.leg.expect(487);
+    t.leg.ack(&terminated);
+    t.call.expect("CANCEL");
+    t.pbx.closes_connection();
+    // Both again: the caller's side is at it, or has never heard of it.
+    t.world.settle();
+    assert_eq!(t.pbx.retransmissions(), 2);
+    t.call.reply(&passed, 487);
+    t.call.expect("ACK");
+    t.caller_hangs_up();
+    t.world.assert_empty();
 }
 
 #[test]
@@ -324,4 +377,118 @@ fn a_request_in_a_leg_that_nobody_listens_to_any_more_leaves_nothing() {
     leg.reply(&leg.invite(), 487);
     leg.expect("ACK");
     world.assert_empty();
+}
+
+#[test]
+fn an_offer_while_our_answer_is_not_acknowledged_has_to_wait() {
+    let world = World::new();
+    let (pbx, agent) = (world.peer("pbx", PBX), world.peer("agent", AGENT));
+    agent.answers_options(200);
+    let call = pbx.calling(NUMBER).header("Allow", "INVITE, ACK, BYE, CANCEL, UPDATE").send();
+    let leg = agent.expect_call();
+    leg.answer(&leg.invite(), &sdp("agent", 1));
+    leg.expect("ACK");
+    let ok = call.expect(200);
+    // For all that is known the caller has not seen the answer to its own offer yet.
+    leg.request("UPDATE", &[], "application/sdp", &sdp("agent", 2));
+    leg.expect(491);
+    call.ack(&ok);
+    let moved = sdp_with("agent", 3, "m=audio 4010 RTP/AVP 0 101\r\na=sendrecv\r\n");
+    leg.request("UPDATE", &[], "application/sdp", &moved);
+    let update = call.expect("UPDATE");
+    call.reply_with(&update, 200, &[], &sdp("pbx", 1));
+    leg.expect(200);
+    call.hang_up();
+    leg.expect_bye();
+    world.assert_empty();
+}
+
+#[test]
+fn an_offer_of_the_agent_is_declined_when_the_caller_never_acknowledges() {
+    let world = World::new();
+    let (pbx, agent) = (world.peer("pbx", PBX), world.peer("agent", AGENT));
+    agent.answers_options(200);
+    let call = pbx.calling(NUMBER).body(None).send();
+    let leg = agent.expect_call();
+    leg.answer(&leg.invite(), &sdp("agent", 1));
+    call.expect(200);
+    // Both 2xx are given up in the same moment, and the agent's gets its ACK all the same.
+    let ack = leg.expect_within("ACK", s(33));
+    assert!(ack.sdp().contains("m=audio 0 "), "{ack}");
+    leg.expect_bye();
+    call.expect_bye();
+    world.assert_empty();
+}
+
+#[test]
+fn a_caller_without_a_dialog_is_lost_even_if_nobody_waits_for_its_answer_any_more() {
+    let t = Talking::new();
+    let asked = t.leg.reinvite(&sdp("agent", 2));
+    t.leg.expect(100);
+    let offer = t.call.expect("INVITE");
+    t.leg.cancel_of(&asked, &[]);
+    t.leg.expect(200);
+    let gone = t.leg.expect(487);
+    t.leg.ack(&gone);
+    // RFC 3261 §12.2.1.2.
+    t.call.reply(&offer, 481);
+    t.call.expect("ACK");
+    t.both_get_bye();
+    t.world.assert_empty();
+}
+
+#[test]
+fn a_caller_that_says_481_to_a_request_of_an_agent_that_has_left_is_lost() {
+    let t = Talking::new();
+    t.leg.request("INFO", &[], "application/dtmf-relay", "Signal=5\r\n");
+    let info = t.call.expect("INFO");
+    t.leg.bye_with(&[("Reason", "SIP;cause=503")]);
+    t.leg.expect(200);
+    t.leg.expect(487);
+    t.call.expect("REFER");
+    t.call.reply(&info, 481);
+    t.call.expect_bye();
+    t.world.assert_ended("failed");
+    t.world.assert_empty();
+}
+
+#[test]
+fn an_info_that_waits_for_its_answer_does_not_keep_the_two_from_accord() {
+    let t = Talking::new();
+    t.leg.request("INFO", &[], "application/dtmf-relay", "Signal=5\r\n");
+    let info = t.call.expect("INFO");
+    let asked = t.leg.reinvite(&sdp_with("agent", 2, "m=audio 4010 RTP/AVP 0 101\r\na=sendrecv\r\n"));
+    t.leg.expect(100);
+    let offer = t.call.expect("INVITE");
+    t.leg.cancel_of(&asked, &[]);
+    t.leg.expect(200);
+    let gone = t.leg.expect(487);
+    t.leg.ack(&gone);
+    t.call.answer(&offer, &sdp("pbx", 1));
+    t.call.expect("ACK");
+    // The caller has what the agent has taken back.
+    let told = t.call.expect_within("INVITE", s(1));
+    assert_eq!(without_origin(told.sdp()), without_origin(&sdp("agent", 1)));
+    t.call.answer(&told, &sdp("pbx", 1));
+    t.call.expect("ACK");
+    t.call.reply(&info, 200);
+    t.leg.expect(200);
+    t.caller_hangs_up();
+    t.world.assert_empty();
+}
+
+/// A request that is never answered ends its dialog: the caller would hang up because its agent is silent.
+#[test]
+fn a_caller_is_answered_before_it_gives_up_on_a_silent_agent() {
+    let t = Talking::new();
+    t.call.request("INFO", &[], "application/dtmf-relay", "Signal=5\r\n");
+    t.leg.expect("INFO");
+    t.call.expect_within(504, s(21));
+    // And the agent is lost in its own time.
+    t.call.expect_within("REFER", s(20));
+    t.call.hang_up();
+    t.leg.expect_bye();
+    t.world.settle();
+    t.world.advance(s(40));
+    t.world.assert_empty();
 }

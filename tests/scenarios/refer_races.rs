@@ -136,6 +136,20 @@ fn notifies_out_of_order() {
 }
 
 #[test]
+fn a_notify_that_another_request_has_overtaken_is_news() {
+    let (t, refer) = referred();
+    t.call.reply(&refer, 202);
+    t.call.request_numbered("OPTIONS", 9, &[], "", "");
+    t.call.expect(200);
+    let event = [("Event", "refer"), ("Subscription-State", "terminated;reason=noresource")];
+    t.call.request_numbered("NOTIFY", 8, &event, "message/sipfrag", OK);
+    t.call.expect(500);
+    t.both_get_bye();
+    t.world.assert_ended("succeeded");
+    t.world.assert_empty();
+}
+
+#[test]
 fn the_refer_is_sent_again_until_it_is_answered() {
     let (t, refer) = referred();
     t.world.advance(ms(3600)); // at 0.5, 1.5 and 3.5 s

@@ -1,7 +1,7 @@
 //! A small user agent for the simulator's peers: it repeats what the network may lose, knows a repetition when it sees one,
 //! and leaves everything else to the party that it belongs to. Text only; nothing of the product.
 
-use super::common::message::{Message, parameter};
+use super::common::message::Message;
 use super::common::peer::reply_text;
 use super::common::random::Random;
 use super::common::{Action, ms};
@@ -28,8 +28,10 @@ pub enum News {
 pub enum Wake<T> {
     /// The party's own.
     Own(T),
-    /// A request of ours was never answered.
-    Timeout { method: String, call_id: String },
+    /// A request of ours was never answered. `tag` is ours.
+    Timeout { method: String, call_id: String, tag: String },
+    /// A 2xx of ours to an INVITE was never acknowledged. `tag` is ours.
+    Unacknowledged { call_id: String, tag: String },
     /// Nothing for the party.
     Nothing,
 }
@@ -37,24 +39,35 @@ pub enum Wake<T> {
 enum Alarm<T> {
     Own(T),
     Client(String, Duration, Duration),
-    Repeat((String, u32), Duration, Duration),
+    Repeat(Reply, Duration, Duration),
+}
+
+/// A response that is said again until somebody acknowledges it: Call-ID, CSeq of the INVITE, our tag, and RSeq for
+/// a provisional one (0: final).
+type Reply = (String, u32, String, u32);
+
+struct Client {
+    text: String,
+    heard: bool,
 }
 
 /// See the module.
 pub struct Ua<T> {
     pub name: &'static str,
     pub address: SocketAddr,
+    /// By stream: nothing is lost, and nothing said twice but what goes end to end.
+    pub tcp: bool,
     pub random: Random,
     count: u64,
     alarms: HashMap<u64, Alarm<T>>,
     /// Requests without a final response, by branch and method.
-    clients: HashMap<String, (String, bool)>,
+    clients: HashMap<String, Client>,
     /// Finished ones, with the ACK to be sent again.
     acks: HashMap<String, String>,
     /// Last response by branch and method.
     served: HashMap<String, String>,
-    /// Final responses to INVITEs that wait for their ACK, by Call-ID and CSeq.
-    repeats: HashMap<(String, u32), String>,
+    /// Responses that wait to be acknowledged.
+    repeats: HashMap<Reply, String>,
 }
 
 fn key(message: &Message) -> String {
@@ -62,10 +75,11 @@ fn key(message: &Message) -> String {
 }
 
 impl<T> Ua<T> {
-    pub fn new(name: &'static str, address: SocketAddr, seed: u64) -> Self {
+    pub fn new(name: &'static str, address: SocketAddr, tcp: bool, seed: u64) -> Self {
         Ua {
             name,
             address,
+            tcp,
             random: Random(seed),
             count: 0,
             alarms: HashMap::new(),
@@ -82,11 +96,13 @@ impl<T> Ua<T> {
 
     pub fn via(&mut self) -> String {
         let branch = self.fresh("z9hG4bK");
-        format!("SIP/2.0/UDP {};branch={branch};rport", self.address)
+        let word = if self.tcp { "TCP" } else { "UDP" };
+        format!("SIP/2.0/{word} {};branch={branch};rport", self.address)
     }
 
     pub fn contact(&self) -> String {
-        format!("<sip:{}@{}>", self.name, self.address)
+        let transport = if self.tcp { ";transport=tcp" } else { "" };
+        format!("<sip:{}@{}{transport}>", self.name, self.address)
     }
 
     fn alarm(&mut self, after: Duration, alarm: Alarm<T>, out: &mut Vec<Action>) {
@@ -104,8 +120,9 @@ impl<T> Ua<T> {
     pub fn request(&mut self, text: String, out: &mut Vec<Action>) {
         let Ok(message) = Message::parse(text.as_bytes()) else { return };
         let key = key(&message);
-        self.clients.insert(key.clone(), (text.clone(), message.method() == "INVITE"));
-        self.alarm(T1, Alarm::Client(key, T1, T1), out);
+        self.clients.insert(key.clone(), Client { text: text.clone(), heard: false });
+        let first = if self.tcp { LIFE } else { T1 };
+        self.alarm(first, Alarm::Client(key, first, first), out);
         out.push(Action::Send(text));
     }
 
@@ -121,12 +138,36 @@ impl<T> Ua<T> {
     ) {
         let text = reply_text(request, status, tag, headers, sdp);
         if request.method() == "INVITE" && status >= 200 {
-            let key = (request.call_id().to_owned(), request.cseq().0);
-            self.repeats.insert(key.clone(), text.clone());
-            self.alarm(T1, Alarm::Repeat(key, T1, T1), out);
+            self.repeat((request.call_id().to_owned(), request.cseq().0, tag.to_owned(), 0), &text, out);
         }
         self.served.insert(key(request), text.clone());
         out.push(Action::Send(text));
+    }
+
+    /// A provisional response that is repeated until its PRACK comes: its RSeq stands in `headers`.
+    pub fn respond_reliably(
+        &mut self,
+        request: &Message,
+        (status, rseq): (u16, u32),
+        tag: &str,
+        headers: &[(&str, &str)],
+        sdp: &str,
+        out: &mut Vec<Action>,
+    ) {
+        let text = reply_text(request, status, tag, headers, sdp);
+        self.repeat((request.call_id().to_owned(), request.cseq().0, tag.to_owned(), rseq), &text, out);
+        self.served.insert(key(request), text.clone());
+        out.push(Action::Send(text));
+    }
+
+    fn repeat(&mut self, reply: Reply, text: &str, out: &mut Vec<Action>) {
+        self.repeats.insert(reply.clone(), text.to_owned());
+        self.alarm(T1, Alarm::Repeat(reply, T1, T1), out);
+    }
+
+    /// The PRACK of a provisional response came, or nobody waits for it any more.
+    pub fn acknowledged(&mut self, call_id: &str, cseq: u32, tag: &str, rseq: u32) {
+        self.repeats.remove(&(call_id.to_owned(), cseq, tag.to_owned(), rseq));
     }
 
     /// Remembers and sends an ACK.
@@ -139,7 +180,7 @@ impl<T> Ua<T> {
         let key = key(message);
         if message.is_request() {
             if message.method() == "ACK" {
-                self.repeats.remove(&(message.call_id().to_owned(), message.cseq().0));
+                self.acknowledged(message.call_id(), message.cseq().0, message.to_tag(), 0);
                 return News::Request;
             }
             if let Some(before) = self.served.get(&key) {
@@ -151,8 +192,8 @@ impl<T> Ua<T> {
         }
         if message.status() < 200 {
             return match self.clients.get_mut(&key) {
-                Some((_, quiet)) => {
-                    *quiet = true;
+                Some(client) => {
+                    client.heard = true;
                     News::Response
                 }
                 None => News::Nothing,
@@ -162,100 +203,65 @@ impl<T> Ua<T> {
             out.push(Action::Send(ack.clone()));
             return News::Nothing;
         }
-        let forked = message.method() == "INVITE" && message.status() < 300;
-        if self.clients.remove(&key).is_some() || forked { News::Response } else { News::Nothing }
+        if self.clients.remove(&key).is_some() { News::Response } else { News::Nothing }
     }
 
     pub fn alarmed(&mut self, alarm: u64, out: &mut Vec<Action>) -> Wake<T> {
         match self.alarms.remove(&alarm) {
             None => Wake::Nothing,
             Some(Alarm::Own(what)) => Wake::Own(what),
-            Some(Alarm::Client(key, interval, passed)) => {
-                let Some((text, _)) = self.clients.get(&key).cloned() else { return Wake::Nothing };
-                if passed >= LIFE {
-                    self.clients.remove(&key);
-                    let Ok(message) = Message::parse(text.as_bytes()) else { return Wake::Nothing };
-                    return Wake::Timeout {
-                        method: message.method().to_owned(),
-                        call_id: message.call_id().to_owned(),
-                    };
-                }
-                let invite = key.ends_with(" INVITE");
-                let quiet = invite && self.clients.get(&key).is_some_and(|(_, heard)| *heard);
-                if quiet {
-                    return Wake::Nothing;
-                }
-                let next = if invite { interval * 2 } else { (interval * 2).min(T2) };
-                out.push(Action::Send(text));
-                self.alarm(next, Alarm::Client(key, next, passed + next), out);
-                Wake::Nothing
-            }
-            Some(Alarm::Repeat(key, interval, passed)) => {
-                let Some(text) = self.repeats.get(&key).cloned() else { return Wake::Nothing };
-                if passed >= LIFE {
-                    self.repeats.remove(&key);
-                    return Wake::Nothing;
-                }
-                let next = (interval * 2).min(T2);
-                out.push(Action::Send(text));
-                self.alarm(next, Alarm::Repeat(key, next, passed + next), out);
-                Wake::Nothing
-            }
-        }
-    }
-}
-
-/// One dialog of a party.
-pub struct Dialog {
-    pub call_id: String,
-    pub local: String,
-    pub remote: String,
-    pub target: String,
-    pub cseq: u32,
-    pub heard: u32,
-    pub up: bool,
-    pub over: bool,
-}
-
-impl Dialog {
-    /// From the INVITE that made it.
-    pub fn called(invite: &Message, tag: &str) -> Dialog {
-        Dialog {
-            call_id: invite.call_id().to_owned(),
-            local: format!("{};tag={tag}", invite.find("To").unwrap_or_default()),
-            remote: invite.find("From").unwrap_or_default().to_owned(),
-            target: invite.contact().unwrap_or_default().to_owned(),
-            cseq: 10,
-            heard: invite.cseq().0,
-            up: false,
-            over: false,
+            Some(Alarm::Client(key, interval, passed)) => self.client_due(key, interval, passed, out),
+            Some(Alarm::Repeat(reply, interval, passed)) => self.repeat_due(reply, interval, passed, out),
         }
     }
 
-    pub fn tag(&self) -> String {
-        parameter(&self.local, "tag").unwrap_or_default().to_owned()
+    fn client_due(
+        &mut self,
+        key: String,
+        interval: Duration,
+        passed: Duration,
+        out: &mut Vec<Action>,
+    ) -> Wake<T> {
+        let Some(client) = self.clients.get(&key) else { return Wake::Nothing };
+        let invite = key.ends_with(" INVITE");
+        if invite && client.heard {
+            return Wake::Nothing;
+        }
+        if passed >= LIFE {
+            let text = self.clients.remove(&key).map(|client| client.text).unwrap_or_default();
+            let Ok(message) = Message::parse(text.as_bytes()) else { return Wake::Nothing };
+            return Wake::Timeout {
+                method: message.method().to_owned(),
+                call_id: message.call_id().to_owned(),
+                tag: message.from_tag().to_owned(),
+            };
+        }
+        out.push(Action::Send(client.text.clone()));
+        let next = if invite { interval * 2 } else { (interval * 2).min(T2) };
+        self.alarm(next, Alarm::Client(key, next, passed + next), out);
+        Wake::Nothing
     }
 
-    /// A request as text; `head` are complete lines.
-    #[allow(clippy::too_many_arguments)]
-    pub fn write(
-        &self,
-        method: &str,
-        cseq: u32,
-        via: &str,
-        contact: &str,
-        head: &str,
-        kind: &str,
-        body: &str,
-    ) -> String {
-        let kind = if kind.is_empty() { String::new() } else { format!("Content-Type: {kind}\r\n") };
-        format!(
-            "{method} {} SIP/2.0\r\nVia: {via}\r\nMax-Forwards: 70\r\nFrom: {}\r\nTo: {}\r\nCall-ID: {}\r\nCSeq: {cseq} {method}\r\nContact: {contact}\r\n{head}{kind}Content-Length: {}\r\n\r\n{body}",
-            self.target,
-            self.local,
-            self.remote,
-            self.call_id,
-            body.len()
-        )
+    fn repeat_due(
+        &mut self,
+        reply: Reply,
+        interval: Duration,
+        passed: Duration,
+        out: &mut Vec<Action>,
+    ) -> Wake<T> {
+        let Some(text) = self.repeats.get(&reply).cloned() else { return Wake::Nothing };
+        if passed >= LIFE {
+            self.repeats.remove(&reply);
+            let (call_id, _, tag, rseq) = reply;
+            let accepted = text.starts_with("SIP/2.0 2") && rseq == 0;
+            return if accepted { Wake::Unacknowledged { call_id, tag } } else { Wake::Nothing };
+        }
+        // A refusal goes hop by hop; what is acknowledged end to end is repeated by stream as well.
+        if !self.tcp || text.starts_with("SIP/2.0 2") || reply.3 > 0 {
+            out.push(Action::Send(text));
+        }
+        let next = (interval * 2).min(T2);
+        self.alarm(next, Alarm::Repeat(reply, next, passed + next), out);
+        Wake::Nothing
     }
 }

@@ -12,8 +12,12 @@ use std::ops::Bound;
 const PAGE: usize = 100;
 
 impl Engine {
-    pub(super) fn command(&mut self, command: Command) -> Reply {
-        self.carry_out(command).unwrap_or_else(Reply::Refused)
+    /// None: the reply comes later.
+    pub(super) fn command(&mut self, id: u64, command: Command) -> Option<Reply> {
+        if let Command::Test { environment, destination, request } = command {
+            return self.begin_trial(id, (&environment, &destination), *request).err().map(Reply::Refused);
+        }
+        Some(self.carry_out(command).unwrap_or_else(Reply::Refused))
     }
 
     fn carry_out(&mut self, command: Command) -> Result<Reply, Refusal> {
@@ -58,6 +62,8 @@ impl Engine {
             }
             Command::List { after, limit } => Ok(Reply::Calls(self.list(after, limit))),
             Command::Count => Ok(Reply::Counters(Box::new(self.counters()))),
+            // It is begun, and replied to when it is over.
+            Command::Test { destination, .. } => Err(Refusal::TestRunning(destination)),
         }
     }
 

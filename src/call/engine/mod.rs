@@ -12,6 +12,7 @@
 mod commands;
 mod stepping;
 mod told;
+mod trials;
 
 use crate::call::admission::Keyring;
 use crate::call::context::{AgentCalls, CallKey, LegIndex, Queries, Queued};
@@ -20,6 +21,7 @@ pub use crate::call::io::{Input, Output, Settings};
 use crate::call::live::Call;
 use crate::call::phase::Stimulus;
 use crate::call::record::Stamp;
+use crate::call::trial::Trials;
 use crate::call::view;
 use crate::observe::counters::Counters;
 use crate::routing::Tables;
@@ -50,6 +52,7 @@ pub struct Engine {
     by_id: BTreeMap<Box<str>, CallKey>,
     by_handoff: hashbrown::HashMap<Box<str>, CallKey>,
     agents: AgentCalls,
+    trials: Trials,
     legs: LegIndex,
     queries: Queries,
     deadlines: Deadlines<CallKey>,
@@ -87,6 +90,7 @@ impl Engine {
             by_id: BTreeMap::new(),
             by_handoff: hashbrown::HashMap::new(),
             agents: AgentCalls::default(),
+            trials: Trials::default(),
             legs: LegIndex::default(),
             queries: Queries::default(),
             deadlines: Deadlines::default(),
@@ -111,12 +115,12 @@ impl Engine {
             }
             Input::FlowClosed { connection } => self.stack.handle_flow_closed(now, connection),
             Input::Resolved { query, flows } => match self.queries.take(query) {
-                Some(key) => self.step(key, Stimulus::Resolved { query, flows }),
+                Some(key) => self.step_any(key, Stimulus::Resolved { query, flows }),
                 None => self.stack.handle_resolved(now, query, flows),
             },
             Input::Command { id, command } => {
-                let reply = self.command(command);
-                self.queue.push_back(Queued::Reply { id, reply });
+                let reply = self.command(id, command);
+                self.queue.extend(reply.map(|reply| Queued::Reply { id, reply }));
             }
             Input::Tables(tables) => {
                 let credentials = self.keyring.adopt(&tables);
@@ -146,8 +150,12 @@ impl Engine {
             };
         }
         let until = [self.stack.deadline(), self.deadlines.next()].into_iter().flatten().min();
-        let Some(transmit) = self.stack.poll_transmit() else { return Output::Idle { until } };
+        let Some(transmit) = self.stack.poll_transmit() else {
+            let over = self.trials.conclude(self.now, &mut self.queue);
+            return over.map_or(Output::Idle { until }, |(id, reply)| Output::Reply { id, reply });
+        };
         self.counters.messages_out += 1;
+        self.trials.sent(self.now, transmit.bytes);
         if let Some(status) = wire::peek::status(transmit.bytes) {
             self.counters.responses_out[usize::from(status / 100 - 1).min(5)] += 1;
             if status >= 400
@@ -167,14 +175,15 @@ impl Engine {
             && self.by_handoff.is_empty()
             && self.agents.is_empty()
             && self.legs.is_empty()
+            && self.trials.is_empty()
             && self.queries.is_empty()
             && self.deadlines.is_empty()
             && self.stack.is_empty()
     }
 
-    /// A drain's progress: live calls.
+    /// A drain's progress: live calls, and destinations that are being called to test them.
     pub fn live_calls(&self) -> usize {
-        self.calls.len()
+        self.calls.len() + self.trials.len()
     }
 
     /// What was counted so far.
@@ -190,6 +199,7 @@ impl Engine {
         let mut index = std::mem::take(&mut self.index);
         match wire::identify(bytes, &mut index, framing) {
             Ok(message) => {
+                self.trials.received(self.now, message.call_id(), message.method().as_str(), bytes);
                 self.arrived(flow, &message, bytes, known);
                 match self.stack.handle_message(self.now, flow, &message, known) {
                     Ok(event) => {
@@ -250,6 +260,9 @@ impl Engine {
         self.stack.handle_tick(self.now, TICKS);
         for _ in 0..TICKS {
             let Some((at, key)) = self.deadlines.pop_due(self.now.mono) else { break };
+            if self.trials.due(at, key) {
+                self.step_trial(key, Stimulus::Tick);
+            }
             let Some(Some(call)) = self.calls.get_mut(&key) else { continue };
             if call.armed == Some(at) {
                 call.armed = None;
@@ -265,7 +278,7 @@ impl Engine {
         }
         let leg = event.leg();
         match self.legs.find(leg) {
-            Some((key, _)) => self.step(key, Stimulus::Leg(event, arrived.map(|(_, message)| message))),
+            Some((key, _)) => self.step_any(key, Stimulus::Leg(event, arrived.map(|(_, message)| message))),
             None => self.stack.release(self.now, leg),
         }
     }

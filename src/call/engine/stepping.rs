@@ -52,6 +52,7 @@ impl Engine {
         self.counters.calls_started += 1;
         self.with_call(key, |call, cx| {
             call.facts.own(cx, leg, Role::Caller);
+            let first = cx.queue.len();
             call.advance(cx, |_, facts, cx| {
                 if full {
                     Setup::begin_without_agent(cx, facts, leg, invite)
@@ -59,7 +60,8 @@ impl Engine {
                     Setup::begin(cx, facts, leg, invite)
                 }
             });
-            cx.tell(What::CallStarted(Box::new(view::call(call, cx.stack))));
+            // Told as it stands now, but before what has become of it already.
+            cx.tell_at(first, What::CallStarted(Box::new(view::call(call, cx.stack))));
         });
     }
 
@@ -90,21 +92,7 @@ impl Engine {
         f: impl FnOnce(&mut Call, &mut Context<'_>) -> R,
     ) -> Option<R> {
         let mut call = self.calls.get_mut(&key)?.take()?;
-        let mut cx = Context {
-            now: self.now,
-            call: key,
-            stack: &mut self.stack,
-            tables: &self.tables,
-            listeners: &self.listeners,
-            keyring: &self.keyring,
-            ident: &mut self.ident,
-            counters: &mut self.counters,
-            legs: &mut self.legs,
-            queries: &mut self.queries,
-            agents: &mut self.agents,
-            handoffs: &mut self.by_handoff,
-            queue: &mut self.queue,
-        };
+        let mut cx = self.context(key);
         let stepped = catch_unwind(AssertUnwindSafe(|| {
             let result = f(&mut call, &mut cx);
             if call.is_over() {
@@ -130,6 +118,25 @@ impl Engine {
         Some(result)
     }
 
+    /// What one step may touch.
+    pub(super) fn context(&mut self, call: CallKey) -> Context<'_> {
+        Context {
+            now: self.now,
+            call,
+            stack: &mut self.stack,
+            tables: &self.tables,
+            listeners: &self.listeners,
+            keyring: &self.keyring,
+            ident: &mut self.ident,
+            counters: &mut self.counters,
+            legs: &mut self.legs,
+            queries: &mut self.queries,
+            agents: &mut self.agents,
+            handoffs: &mut self.by_handoff,
+            queue: &mut self.queue,
+        }
+    }
+
     fn arm(&mut self, key: CallKey, call: &mut Call) {
         let at = call.deadline().min(self.now.mono + HORIZON);
         if call.armed.is_none_or(|armed| at < armed) {
@@ -151,10 +158,22 @@ impl Engine {
 
     /// A fault of ours cost this call: its legs get what can still be said, and its ids are taken out everywhere.
     fn purge(&mut self, key: CallKey, call: &Call, panic: &(dyn Any + Send)) {
+        self.counters.calls_ended += 1;
+        self.purge_legs(key);
+        self.by_handoff.retain(|_, owner| *owner != key);
+        self.forget(key, call);
+        self.tell_fault(&call.facts.id, panic);
+    }
+
+    pub(super) fn tell_fault(&mut self, call: &str, panic: &(dyn Any + Send)) {
         let text = panic.downcast_ref::<&str>().map(ToString::to_string);
         let message = text.or_else(|| panic.downcast_ref::<String>().cloned()).unwrap_or_default();
         self.counters.faults += 1;
-        self.counters.calls_ended += 1;
+        self.tell(What::Fault { call: call.to_owned(), message });
+    }
+
+    /// Its legs get what can still be said.
+    pub(super) fn purge_legs(&mut self, key: CallKey) {
         for leg in self.legs.of_call(key) {
             let fields = [identity::reason(500, "Internal fault")];
             let content = Content { fields: &fields, ..Content::default() };
@@ -167,9 +186,6 @@ impl Engine {
             self.legs.remove(leg);
         }
         self.queries.forget(key);
-        self.by_handoff.retain(|_, owner| *owner != key);
-        self.forget(key, call);
-        self.tell(What::Fault { call: call.facts.id.to_string(), message });
     }
 
     /// From now on no new calls; what lives at `by` is closed.
@@ -179,6 +195,9 @@ impl Engine {
         let keys: Vec<CallKey> = self.calls.keys().copied().collect();
         for key in keys {
             self.with_call(key, |call, cx| call.drain(cx.now.mono, by));
+        }
+        for key in self.trials.keys() {
+            self.step_trial(key, Stimulus::HangUp { why: "draining" });
         }
     }
 }

@@ -93,12 +93,16 @@ impl Attempt {
             {
                 self.target = None;
                 cx.release(leg);
+                // Only the target's own BYE says that. One that we lost, or ended ourselves, says nothing.
+                let replaced = matches!(event, Event::Bye { .. });
                 match self.report {
                     _ if self.refer.is_to_be_sent() => return Verdict::Failed(Cause::Failed),
-                    Report::Begun => return Verdict::Succeeded,
-                    Report::Silent if self.refer.is_accepted() => self.replaced = Some(cx.now.mono + GRACE),
+                    Report::Begun if replaced => return Verdict::Succeeded,
+                    Report::Silent if replaced && self.refer.is_accepted() => {
+                        self.replaced = Some(cx.now.mono + GRACE);
+                    }
                     // What is told will decide, and the response, if that is to come yet.
-                    Report::Silent | Report::Working => {}
+                    Report::Begun | Report::Silent | Report::Working => {}
                 }
                 Verdict::Wait
             }

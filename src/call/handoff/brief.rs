@@ -20,7 +20,7 @@ pub(crate) struct Brief {
     /// Agent and target.
     side: Conversation,
     /// The re-INVITE that holds the caller, until it is answered.
-    hold: Option<SentId>,
+    pub(crate) hold: Option<SentId>,
 }
 
 /// What came of it.

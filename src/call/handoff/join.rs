@@ -6,9 +6,11 @@
 
 use crate::call::context::Context;
 use crate::call::conversation::Conversation;
+use crate::sip::leg::modify::is_glare;
 use crate::sip::leg::{Body, SentId};
 use crate::sip::stack::NotSent;
 use crate::sip::{Content, Event, LegId, Origin, Time};
+use crate::wire::Message;
 use crate::wire::sdp::padded;
 use std::time::Duration;
 
@@ -147,12 +149,16 @@ impl Join {
         cx: &mut Context<'_>,
         conversation: &Conversation,
         event: Event,
+        message: Option<&Message<'_>>,
     ) -> Verdict {
         let Event::Response { sent: which, status, origin, .. } = event else { return Verdict::NotMine };
+        let glare = is_glare(status, message);
         match self.state {
-            State::Offering { sent } if sent == which => self.offered(cx, conversation, status, origin),
+            State::Offering { sent } if sent == which => {
+                self.offered(cx, conversation, (status, origin), glare)
+            }
             State::Restoring { sent: Some(sent), .. } if sent == which => {
-                self.restored(cx, conversation, status, origin)
+                self.restored(cx, conversation, (status, origin), glare)
             }
             State::Waiting { .. } | State::Offering { .. } | State::Restoring { .. } => Verdict::NotMine,
         }
@@ -162,8 +168,8 @@ impl Join {
         &mut self,
         cx: &mut Context<'_>,
         conversation: &Conversation,
-        status: u16,
-        origin: Origin,
+        (status, origin): (u16, Origin),
+        glare: bool,
     ) -> Verdict {
         match status {
             200..=299 if self.target.is_some() => Verdict::Joined,
@@ -176,7 +182,7 @@ impl Join {
             }
             // Its dialog is gone (RFC 3261 §12.2.1.2).
             481 | 408 => Verdict::CallerLost { status, origin },
-            491 if self.target.is_some() && self.tries < TRIES => {
+            _ if glare && self.target.is_some() && self.tries < TRIES => {
                 self.tries += 1;
                 let wait = cx.stack.back_off(conversation.caller);
                 self.state = State::Waiting { at: cx.now.mono + wait };
@@ -190,12 +196,12 @@ impl Join {
         &mut self,
         cx: &mut Context<'_>,
         conversation: &Conversation,
-        status: u16,
-        origin: Origin,
+        (status, origin): (u16, Origin),
+        glare: bool,
     ) -> Verdict {
         match status {
             481 | 408 => Verdict::CallerLost { status, origin },
-            491 if self.tries < TRIES => {
+            _ if glare && self.tries < TRIES => {
                 self.tries += 1;
                 let wait = cx.stack.back_off(conversation.caller);
                 self.state = State::Restoring { at: cx.now.mono + wait, sent: None };

@@ -18,12 +18,31 @@ use crate::call::facts::Facts;
 use crate::call::record::{AttemptView, HandoffState, HandoffView, Proof, Stamp};
 use crate::observe::counters::{CAUSES, HANDOFF_ENDS, METHODS};
 use crate::routing::explain::{self, Cause};
+use crate::routing::profile::Notify200;
 use crate::routing::table::{Destination, Id, Method};
+use crate::sip::leg::SentId;
 use crate::sip::{Origin, Time};
 use course::{Course, Plan};
 use report::Referral;
 use smallvec::SmallVec;
 use std::sync::Arc;
+
+/// A REFER that was given up as `unknown` and may still be answered, while the ladder goes on: with what it was tried for.
+#[derive(Debug)]
+pub(crate) struct Late {
+    pub(crate) sent: SentId,
+    /// Which of the handoff's attempts it was.
+    place: usize,
+    course: Arc<Course>,
+    chain: SmallVec<[Arc<Destination>; 2]>,
+}
+
+impl Late {
+    /// Whether a 200 that is told of it says that the target has the caller.
+    pub(crate) fn is_believed(&self) -> bool {
+        self.course.profile.notify_200 == Notify200::Reported
+    }
+}
 
 /// See the module.
 #[derive(Debug)]
@@ -175,17 +194,18 @@ impl Handoff {
         self.edit().attempts.get_mut(running)
     }
 
-    /// The place of the running attempt, for [`Handoff::revive`].
-    pub(crate) fn place(&self) -> usize {
-        self.running
+    /// The running attempt's REFER is given up, but may still speak.
+    pub(crate) fn give_up(&self, sent: SentId) -> Late {
+        let (course, chain) = (Arc::clone(&self.course), self.chain.clone());
+        Late { sent, place: self.running, course, chain }
     }
 
     /// An attempt that was given up speaks after all: what was tried since is taken back, and it is the running one.
-    pub(crate) fn revive(&mut self, cx: &mut Context<'_>, place: usize) {
-        if place != self.running {
+    pub(crate) fn revive(&mut self, cx: &mut Context<'_>, late: Late) {
+        if late.place != self.running {
             self.attempt_over(cx);
         }
-        self.running = place;
+        (self.running, self.course, self.chain) = (late.place, late.course, late.chain);
         self.edit().cause = None;
         if let Some(attempt) = self.last() {
             (attempt.ended_at, attempt.cause) = (None, None);

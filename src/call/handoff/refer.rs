@@ -211,7 +211,7 @@ impl Attempt {
                 if which == sent =>
             {
                 // The first request of `attended` was the INVITE, and it was answered; a refusal is what there is to tell.
-                if self.replaces.is_none() || status >= 300 {
+                if self.replaces.is_none() || self.retries > 0 || status >= 300 {
                     handoff.answered(status, &phrase(message, status), origin);
                 }
                 self.responded(cx, handoff, caller, (sent, told), status, origin)

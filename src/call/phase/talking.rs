@@ -20,9 +20,9 @@ use crate::wire::Message;
 #[derive(Debug)]
 pub(crate) struct Talking {
     pub(crate) conversation: Conversation,
-    /// A REFER whose handoff ended `unknown`: if a late NOTIFY says that the target has the caller, the legs are
-    /// closed, for a receiver may wait for our BYE.
-    pub(crate) late: Option<SentId>,
+    /// REFERs that were given up as `unknown`: if a late NOTIFY says that the target has the caller, the legs are closed,
+    /// for a receiver may wait for our BYE.
+    pub(crate) late: Vec<SentId>,
     /// The last NOTIFY to the agent is out; its BYE, should it come to that, waits for the answer.
     pub(crate) farewell: Option<Farewell>,
     /// The agent, which has no part in the conversation any more.
@@ -60,7 +60,7 @@ const GOODBYE: &str = "Handoff";
 
 impl Talking {
     pub(crate) fn new(conversation: Conversation) -> Talking {
-        Talking { conversation, late: None, farewell: None, departing: None }
+        Talking { conversation, late: Vec::new(), farewell: None, departing: None }
     }
 
     /// The legs that are there.
@@ -113,7 +113,7 @@ impl Talking {
     pub(crate) fn step(mut self, cx: &mut Context<'_>, facts: &mut Facts, stimulus: Stimulus<'_>) -> Phase {
         match stimulus {
             Stimulus::Leg(Event::Notified { refer, news, .. }, _) => {
-                let arrived = Some(refer) == self.late && news.is_success();
+                let arrived = self.late.contains(&refer) && news.is_success();
                 if arrived {
                     self.end(cx, "moved: the result of the REFER came late")
                 } else {
@@ -231,7 +231,7 @@ impl Talking {
     }
 
     fn referred(
-        self,
+        mut self,
         cx: &mut Context<'_>,
         facts: &mut Facts,
         request: RequestId,
@@ -254,7 +254,7 @@ impl Talking {
             (Role::Caller, _) | (_, None) => self.conversation.caller,
         };
         let given = Given::by_agent(cx, facts, decision);
-        let (late, farewell) = (self.late, self.farewell);
+        let (late, farewell) = (std::mem::take(&mut self.late), self.farewell);
         let conversation = self.into_conversation(cx);
         match Moving::decided(cx, facts, conversation, given, By::Agent) {
             Ok(mut start) => {
@@ -288,6 +288,9 @@ fn refusal_status(refusal: &crate::call::command::Refusal) -> u16 {
         | Refusal::TooLate(_)
         | Refusal::NotBriefing(_)
         | Refusal::Ending
+        | Refusal::TestsNotAllowed(_)
+        | Refusal::TestRunning(_)
+        | Refusal::TooManyTests(_)
         | Refusal::Closing => 480,
     }
 }

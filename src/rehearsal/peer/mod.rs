@@ -5,12 +5,10 @@
 //! to a request that comes again, dialog matching) and leaves every decision to the script. It is no user agent for
 //! production: no media, no transfer of its own, UDP only. Called by [`super::scenes`].
 
-mod dialog;
-
+use super::dialog::Dialog;
 use super::fault::{Fault, Received};
 use super::tape::{Party, Tape};
 use super::text::Text;
-use dialog::Dialog;
 use std::collections::VecDeque;
 use std::io::ErrorKind::{ConnectionRefused, ConnectionReset};
 use std::net::{Ipv4Addr, SocketAddr};
@@ -324,16 +322,8 @@ impl Peer {
 
     /// A response with this peer's tag.
     fn response(&self, request: &Text, status: u16, phrase: &str) -> Text {
-        let mut response = Text::new(format!("SIP/2.0 {status} {phrase}"));
-        for name in ["Via", "From", "To", "Call-ID", "CSeq"] {
-            for value in request.all(name) {
-                let own_to = name == "To" && request.tag("To").is_none();
-                let local = self.dialog.as_ref().filter(|_| own_to).map(|dialog| dialog.local.clone());
-                let value = local.unwrap_or_else(|| value.to_owned());
-                response = response.with(name, value);
-            }
-        }
-        response.with("Contact", self.contact())
+        let local = self.dialog.as_ref().map(|dialog| dialog.local.as_str());
+        request.answered(status, phrase, local).with("Contact", self.contact())
     }
 
     /// ACK: a new transaction for a 2xx (RFC 3261 §13.2.2.4), the INVITE's for everything else (§17.1.1.3).

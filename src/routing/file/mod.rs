@@ -264,6 +264,11 @@ impl<'a> Section<'a> {
         self.table.get_key_value(key).map_or_else(|| self.place(), |(name, _)| name.span())
     }
 
+    /// The place of a key's value.
+    pub fn value_span(&self, key: &str) -> Range<usize> {
+        self.table.get(key).map_or_else(|| self.place(), toml::Spanned::span)
+    }
+
     fn wrong(&self, report: &mut Report<'_>, key: &str, found: &At<&DeValue<'_>>, expected: &str) {
         report
             .error(found.span.clone(), format!("`{key}` is {}{}", with_article(found.value), self.within()))

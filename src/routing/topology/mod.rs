@@ -80,6 +80,15 @@ pub struct KnownTrunks {
     pub hosts: Option<Vec<Host>>,
 }
 
+/// An agent inside Baton (`address = "rehearsal:front-desk?after=2s"`): it answers, and hands its callers over by itself.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Rehearsal {
+    /// The destination that it names.
+    pub destination: Id,
+    /// How long it talks with a caller before that.
+    pub after: Duration,
+}
+
 /// A SIP voice agent that takes calls.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Agent {
@@ -87,6 +96,9 @@ pub struct Agent {
     pub id: Id,
     /// Where INVITEs to it go: the next one where the one before did not take the call. Never empty, none twice.
     pub addresses: Vec<Address>,
+    /// It is an agent inside Baton. Its one address is nobody's until [`Topology::with_rehearsals_at`] told where that
+    /// listens.
+    pub rehearsal: Option<Rehearsal>,
     /// The sources that are this agent; `None`: what all of `addresses` resolve to.
     pub accept_from: Option<Vec<IpNet>>,
     /// The called numbers and user parts that reach it, normalised; the wildcard is not among them.
@@ -125,6 +137,8 @@ pub struct Environment {
     /// Whether single destinations may be changed through the API. Where not, its table changes by its file, by
     /// promotion and by rollback only.
     pub editable: bool,
+    /// Whether its destinations may be called to try them, which rings real phones.
+    pub allow_test_calls: bool,
 }
 
 /// One address that SIP is served on.
@@ -282,6 +296,18 @@ impl Topology {
             })
             .collect();
         (next, overlaps)
+    }
+
+    /// This topology with the agents inside Baton at that UDP address. Their sources are known once the topology is
+    /// [resolved](Topology::with_resolved) again.
+    #[must_use]
+    pub fn with_rehearsals_at(&self, at: SocketAddr) -> Self {
+        let mut next = self.clone();
+        for agent in next.agents.iter_mut().filter(|agent| agent.rehearsal.is_some()) {
+            let addresses = vec![Address::at(&agent.id, at)];
+            *agent = Arc::new(Agent { addresses, ..Agent::clone(agent) });
+        }
+        next
     }
 
     fn ordered(nets: impl Iterator<Item = Vec<IpNet>>) -> Vec<(IpNet, usize)> {

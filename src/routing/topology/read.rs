@@ -1,5 +1,6 @@
 //! Reads `[sip]`, `[trunk.*]`, `[agent.*]` and `[environment.*]`. Every key is carried out or refused by name.
 
+mod rehearsal;
 mod settings;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -9,7 +10,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::secret::{self, Secrets};
-use super::{Agent, Auth, CalledFrom, Environment, KnownTrunks, Topology, Trunk, Unanswered};
+use super::{Agent, Auth, CalledFrom, Environment, KnownTrunks, Listener, Topology, Trunk, Unanswered};
 use crate::routing::address::{Address, AddressError, Host};
 use crate::routing::country::{self, Country};
 use crate::routing::file::{At, Report, Section, quoted};
@@ -18,6 +19,7 @@ use crate::routing::number;
 use crate::routing::profile::Overrides;
 use crate::routing::select::Pattern;
 use crate::routing::table::{Id, Table, check_id, expected_ids};
+use crate::sip::Transport;
 pub use settings::settings;
 
 /// What a timeout may be at least: anything shorter is a slip of the pen.
@@ -43,7 +45,10 @@ pub struct Parties {
     /// The environments that could be read, with the place of their `table`.
     pub environments: Vec<(Environment, Range<usize>)>,
     trunk_ids: BTreeSet<Id>,
-    fallbacks: Vec<(Id, At<Id>)>,
+    /// Destinations that agents name, each with the environment whose table must have it.
+    named: Vec<(Id, At<Id>)>,
+    /// Where the agents inside Baton are written.
+    rehearsals: Vec<Range<usize>>,
 }
 
 impl Parties {
@@ -72,8 +77,14 @@ impl Parties {
                 .missing(0..0, "there is no environment")
                 .expected("[environment.production] with its `table`");
         }
-        let mut parties =
-            Self { trunks: vec![], agents: vec![], environments: vec![], trunk_ids, fallbacks: vec![] };
+        let mut parties = Self {
+            trunks: vec![],
+            agents: vec![],
+            environments: vec![],
+            trunk_ids,
+            named: vec![],
+            rehearsals: vec![],
+        };
         let mut sources = Sources::default();
         for (id, section) in trunk_sections {
             parties.trunks.extend(trunk(&id, section, report, secrets, &mut sources));
@@ -81,8 +92,9 @@ impl Parties {
         let mut numbers = BTreeMap::new();
         for (id, section) in agent_sections {
             let read = agent(&id, section, report, &environment_ids, &mut numbers);
-            if let Some((agent, fallback)) = read {
-                parties.fallbacks.extend(fallback.map(|at| (Arc::clone(&agent.environment), at)));
+            if let Some((agent, named)) = read {
+                parties.rehearsals.extend(agent.rehearsal.is_some().then(|| id.span.clone()));
+                parties.named.extend(named.into_iter().map(|at| (Arc::clone(&agent.environment), at)));
                 parties.agents.push(agent);
             }
         }
@@ -99,19 +111,32 @@ impl Parties {
         KnownTrunks { ids: self.trunk_ids.clone(), hosts }
     }
 
-    /// Checks what only the tables can tell: that the fallbacks exist in their environments' tables.
+    /// Checks what only `[sip] listen` can tell: an agent inside Baton is reached by UDP.
+    pub fn check_listeners(&self, report: &mut Report<'_>, listen: &[Listener]) {
+        // An empty list has been told of.
+        if listen.is_empty() || listen.iter().any(|listener| listener.transport == Transport::Udp) {
+            return;
+        }
+        for place in &self.rehearsals {
+            report
+                .error(place.clone(), "a rehearsal agent is called by UDP, and there is no `udp:` listener")
+                .help("add \"udp:127.0.0.1:5060\" to `listen` in [sip]");
+        }
+    }
+
+    /// Checks what only the tables can tell: that the destinations that agents name exist in their environments' tables.
     pub fn check(&self, report: &mut Report<'_>, tables: &BTreeMap<Id, Arc<Table>>) {
-        for (environment, fallback) in &self.fallbacks {
+        for (environment, named) in &self.named {
             let Some(table) = tables.get(environment) else { continue };
-            if table.find(&fallback.value).is_none() {
+            if table.find(&named.value).is_none() {
                 let ids: BTreeSet<&str> = table.destinations.keys().map(|id| &**id).collect();
                 report
                     .error(
-                        fallback.span.clone(),
-                        format!("`{}` is no destination of the environment `{environment}`", fallback.value),
+                        named.span.clone(),
+                        format!("`{}` is no destination of the environment `{environment}`", named.value),
                     )
                     .expected(expected_ids(&ids))
-                    .nearest(&fallback.value, ids.iter().copied());
+                    .nearest(&named.value, ids.iter().copied());
             }
         }
     }
@@ -264,6 +289,10 @@ fn parse_address(found: At<&str>, report: &mut Report<'_>, form: &str) -> Option
             let note = report.error(found.span, format!("`address`: {error}")).expected(form);
             match error {
                 AddressError::Tls => note.help("use udp or tcp"),
+                _ if found.value.starts_with(rehearsal::SCHEME) => note.help(
+                    "a rehearsal agent is the whole `address` of an [agent.NAME]: it always answers, so nobody after it is \
+                     ever called",
+                ),
                 AddressError::Malformed(_) if !found.value.starts_with("sip:") => {
                     note.help(format!("did you mean `sip:{}`?", found.value))
                 }
@@ -333,10 +362,15 @@ fn agent(
     report: &mut Report<'_>,
     environments: &BTreeSet<&str>,
     taken: &mut Numbers,
-) -> Option<(Agent, Option<At<Id>>)> {
+) -> Option<(Agent, Vec<At<Id>>)> {
     check_id(report, id);
     let name: Id = id.value.into();
-    let addresses = addresses(&mut section, report);
+    let rehearsed = rehearsal::written(&mut section);
+    let rehearsal = rehearsed.and_then(|written| rehearsal::read(written, &section, report));
+    let addresses = match (rehearsed, &rehearsal) {
+        (None, _) => addresses(&mut section, report),
+        (Some(_), read) => read.as_ref().map(|_| vec![rehearsal::nowhere(id.value)]),
+    };
     let accept = accept_from(&mut section, report);
     let (numbers, wildcard) = numbers(&name, &mut section, report, taken);
     let environment = environment_of(&mut section, report, environments);
@@ -355,6 +389,7 @@ fn agent(
     let agent = Agent {
         id: name,
         addresses: addresses?,
+        rehearsal: rehearsal.as_ref().map(|(rehearsal, _)| rehearsal.clone()),
         accept_from: accept.map(|nets| nets.into_iter().map(|net| net.value).collect()),
         numbers,
         wildcard,
@@ -365,7 +400,8 @@ fn agent(
         may_route,
         max_calls,
     };
-    Some((agent, fallback))
+    let destination = rehearsal.map(|(rehearsal, span)| At { value: rehearsal.destination, span });
+    Some((agent, fallback.into_iter().chain(destination).collect()))
 }
 
 fn numbers(
@@ -445,7 +481,7 @@ fn environment(
     check_id(report, id);
     let table = section.required(report, "table", "the path of a table, relative to this file");
     let editable = section.boolean(report, "editable").unwrap_or(true);
-    section.refuse(report, "allow_test_calls", "remove it; test calls come with `baton test`");
+    let allow_test_calls = section.boolean(report, "allow_test_calls").unwrap_or(false);
     section.finish(report);
     let table = table?;
     if table.value.is_empty() || table.value.contains('\0') {
@@ -453,5 +489,5 @@ fn environment(
         return None;
     }
     let path = base.join(PathBuf::from(table.value));
-    Some((Environment { id: id.value.into(), table: path, editable }, table.span))
+    Some((Environment { id: id.value.into(), table: path, editable, allow_test_calls }, table.span))
 }

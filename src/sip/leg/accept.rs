@@ -3,7 +3,7 @@
 use super::reliable::{Reliable, names};
 use super::send::{body_of, sdp_of, write_contact};
 use super::session_timer::{Demand, TooShort, demand, write_demand};
-use super::usage::{Leg, Offered, Party, Unacked, Usage};
+use super::usage::{Asked, Leg, Offered, Party, Unacked, Usage};
 use super::{Body, Content, Event, LegId, RequestId, carry};
 use crate::sip::dialog::{Dialog, Parts, route_set};
 use crate::sip::flow::Flow;
@@ -227,6 +227,7 @@ impl Stack {
         let (server, cseq, demand) = (offered.server, offered.cseq, offered.demand);
         let party = offered.party(party, fresh, &leg.session);
         let (tag, answered) = (party.tag, party.answered);
+        leg.remote_cseq = party.remote_cseq;
         leg.session = std::mem::take(&mut party.session);
         leg.dialog = Dialog::new(Parts { local_tag: tag.as_bytes(), ..leg.dialog.parts() });
         leg.usage = Usage::Confirmed;
@@ -270,11 +271,15 @@ impl Stack {
         let leg = self.legs.get_mut(id.into()).ok_or(Gone)?;
         leg.agree(now, demand);
         let offers = leg.session.exchange() != Exchange::Theirs;
+        // It may be the offer of an UPDATE, which gets its own answer.
+        let tag = leg.dialog.local_tag();
+        let asks = |asked: &Asked| asked.offered && asked.branch.as_deref() == Some(tag);
+        let updates = leg.asked.iter().any(asks);
         match sdp_of(content) {
             Some(sdp) if offers => _ = leg.session.offer(sdp),
             Some(sdp) => _ = leg.session.answer(sdp),
             // An answer may have stood in a 18x already.
-            None if !offers => leg.session.answered_before(),
+            None if !offers && !updates => leg.session.answered_before(),
             None => {}
         }
         let body = body_of(content, leg.session.last_sent());
@@ -365,7 +370,8 @@ impl Offered {
     ) -> &mut Party {
         let place = self.parties.iter().position(|party| party.number == number);
         let place = place.unwrap_or_else(|| {
-            self.parties.push(Party { number, tag, session: session.clone(), answered: false });
+            let (remote_cseq, session) = (Some(self.cseq), session.clone());
+            self.parties.push(Party { number, tag, remote_cseq, session, answered: false });
             self.parties.len() - 1
         });
         &mut self.parties[place]

@@ -127,14 +127,14 @@ impl Stack {
     /// Requests of the peer that nobody will answer: 487 (RFC 3261 §15.1.2).
     fn drop_asked(&mut self, now: Time, id: LegId) {
         let Some(leg) = self.legs.get_mut(id.into()) else { return };
-        let tag = Some(leg.dialog.local_tag());
-        for asked in leg.asked.drain(..) {
+        for asked in std::mem::take(&mut leg.asked) {
+            if let Some(session) = leg.session_in(asked.branch.as_deref()).filter(|_| asked.offered) {
+                session.refused();
+            }
+            let tag = Some(leg.dialog.local_tag());
             let finish = |writer: Writer<'_>| writer.finish(None);
             let status = if asked.wish == Wish::Refer { 480 } else { 487 };
             let _ = self.table.respond(now, asked.server, status, tag, &mut self.outbox, finish);
-            if asked.offered {
-                leg.session.refused();
-            }
         }
     }
 }
@@ -162,9 +162,10 @@ impl Stack {
             // Whoever ends the call has our 2xx.
             self.table.acknowledged(unacked.server);
             if unacked.bye.is_some() {
+                // Ours was never sent.
                 leg.usage = Usage::Over;
                 self.settle(now, id);
-                return self.told(id, Event::Closed { leg: id, status: 200, origin: Origin::Remote });
+                return self.told(id, Event::Bye { leg: id });
             }
         }
         match &leg.usage {

@@ -1,9 +1,9 @@
 //! A leg of ours before it is answered (RFC 3261 §13.2), and the ACK of every 2xx to an INVITE of ours.
 
 use super::accept::address;
-use super::reliable::Early;
+use super::reliable::{BRANCHES, Early};
 use super::send::{MAX_FORWARDS, Request, body_of, sdp_of};
-use super::usage::{Accepted, Calling, Kind, Leg, Sent, Usage};
+use super::usage::{Accepted, Branch, Calling, Kind, Leg, Sent, Usage};
 use super::{Connect, Content, Event, LegId, Origin, carry};
 use crate::sip::dialog::{Dialog, Parts, route_set};
 use crate::sip::flow::Flow;
@@ -38,21 +38,8 @@ fn from(connect: &Connect<'_>, host: &str) -> Vec<u8> {
 impl Stack {
     /// INVITE to a new leg. What comes of it: [`Event::Progress`], then `Answered` or `Refused`.
     pub fn connect(&mut self, now: Now, connect: Connect<'_>) -> LegId {
-        let (call_id, tag) = (self.ident.sip_call_id(connect.slot), self.ident.tag());
         let mut others: smallvec::SmallVec<[Flow; 2]> = connect.flows.iter().rev().copied().collect();
         let first = others.pop();
-        let flow = first.unwrap_or(NOWHERE);
-        let host = self.settings.listeners.get(usize::from(flow.listener));
-        let host = host.map_or("anonymous.invalid", |listener| &listener.advertised);
-        let dialog = Dialog::new(Parts {
-            call_id: call_id.as_bytes(),
-            local_tag: tag.as_bytes(),
-            remote_tag: b"",
-            local: &from(&connect, host),
-            remote: &[b"<", connect.to, b">"].concat(),
-            target: connect.uri,
-            routes: b"",
-        });
         let calling = Calling {
             others,
             provisional: false,
@@ -61,11 +48,7 @@ impl Stack {
             cancelled: None,
             quiet: false,
         };
-        let mut leg = Leg::new(dialog, flow, Usage::Calling(Box::new(calling)));
-        leg.outgoing = true;
-        leg.local_cseq = self.ident.cseq();
-        leg.credentials = connect.credentials;
-        let id = self.add_leg(leg);
+        let id = self.leg_of_ours(&connect, first.unwrap_or(NOWHERE), Usage::Calling(Box::new(calling)));
         let sent = self.next_sent();
         let Some(leg) = self.legs.get_mut(id.into()) else { return id };
         if first.is_none() {
@@ -85,6 +68,27 @@ impl Stack {
         };
         self.send_request(now.mono, id, &request, &|writer| carry::write(writer, &connect.content));
         id
+    }
+
+    /// A leg with identifiers of its own, in which nothing was sent yet.
+    pub(crate) fn leg_of_ours(&mut self, connect: &Connect<'_>, flow: Flow, usage: Usage) -> LegId {
+        let (call_id, tag) = (self.ident.sip_call_id(connect.slot), self.ident.tag());
+        let host = self.settings.listeners.get(usize::from(flow.listener));
+        let host = host.map_or("anonymous.invalid", |listener| &listener.advertised);
+        let dialog = Dialog::new(Parts {
+            call_id: call_id.as_bytes(),
+            local_tag: tag.as_bytes(),
+            remote_tag: b"",
+            local: &from(connect, host),
+            remote: &[b"<", connect.to, b">"].concat(),
+            target: connect.uri,
+            routes: b"",
+        });
+        let mut leg = Leg::new(dialog, flow, usage);
+        leg.outgoing = true;
+        leg.local_cseq = self.ident.cseq();
+        leg.credentials = connect.credentials;
+        self.add_leg(leg)
     }
 
     /// ACK for a 2xx that carried an offer (to our INVITE or re-INVITE): with the answer. Without one every stream is
@@ -147,7 +151,9 @@ impl Stack {
                 self.table.cancel(now, sent.client, b"", &mut self.outbox);
             }
         }
-        leg.sent.retain(|sent| sent.accepted.as_ref().is_none_or(|accepted| now < accepted.until));
+        // One that waits for its answer stays: it is acknowledged in the end, however late.
+        let waits = |accepted: &Accepted| accepted.ack.is_none() || now < accepted.until;
+        leg.sent.retain(|sent| sent.accepted.as_deref().is_none_or(waits));
     }
 
     /// The INVITE failed for good.
@@ -181,20 +187,19 @@ impl Stack {
         leg.dialog = confirmed(&leg.dialog, message);
         leg.note_allow(message);
         leg.agreed(now, self.settings.session_timer, message);
-        // Of a branch that is not the one heard last, the session is that of its own provisional response.
         let answers = |early: &Early| early.dialog.remote_tag() == message.to_tag().unwrap_or(b"");
-        if let Some((current, others)) = calling.early.split_last()
-            && !answers(current)
-        {
-            match others.iter().find(|early| answers(early)).and_then(|early| early.answer.as_deref()) {
-                Some(answer) => leg.session.answered(answer),
-                // It was not heard before, and its answer stands in the 2xx.
-                None if current.answer.is_some() => leg.session.unanswered(),
-                None => {}
-            }
+        let (own, others): (Vec<Early>, Vec<Early>) = calling.early.into_iter().partition(answers);
+        leg.local_cseq = sent.cseq;
+        if let Some(early) = own.into_iter().next() {
+            leg.local_cseq = early.cseq;
+            leg.remote_cseq = early.remote_cseq;
+            leg.session = early.session;
         }
+        let branch =
+            |early: &Early| Branch { tag: early.dialog.remote_tag().into(), cseq: early.cseq, ack: None };
+        let others = others.iter().map(branch).collect();
         // What is kept for another try is needed no more.
-        let needs_answer = self.take_2xx(now, id, sent, message);
+        let needs_answer = self.take_2xx(now, id, sent, message, others);
         self.aim(id);
         if !needs_answer {
             let place = self.legs.get(id.into()).and_then(Leg::unanswered);
@@ -217,15 +222,28 @@ impl Stack {
 
     /// What a 2xx to an INVITE or re-INVITE of ours does to the session; the ACK is still to be sent. True if the 2xx
     /// carries an offer.
-    pub(crate) fn take_2xx(&mut self, now: Time, id: LegId, sent: Sent, message: &Message<'_>) -> bool {
+    pub(crate) fn take_2xx(
+        &mut self,
+        now: Time,
+        id: LegId,
+        sent: Sent,
+        message: &Message<'_>,
+        others: Vec<Branch>,
+    ) -> bool {
         let Some(leg) = self.legs.get_mut(id.into()) else { return false };
         if sent.offered {
-            if message.has_sdp() { leg.session.answered(message.body()) } else { leg.session.stands() }
+            // After an answer in a reliable provisional response the turn may be that of an UPDATE.
+            let settled = sent.kind == Kind::Invite && !leg.session.remote().is_empty();
+            match message.has_sdp() {
+                _ if settled && leg.session.exchange() != Exchange::Idle => {}
+                true => leg.session.answered(message.body()),
+                false => leg.session.stands(),
+            }
         } else if message.has_sdp() {
             leg.session.offered(message.body());
         }
         let accepted =
-            Accepted { tag: message.to_tag().unwrap_or(b"").into(), ack: None, until: now + T1X64 };
+            Accepted { tag: message.to_tag().unwrap_or(b"").into(), ack: None, others, until: now + T1X64 };
         leg.sent.reserve_exact(1);
         leg.sent.push(Sent { accepted: Some(Box::new(accepted)), request: None, expires: None, ..sent });
         !sent.offered && message.has_sdp()
@@ -258,24 +276,38 @@ impl Stack {
     }
 
     /// Another 2xx to an INVITE of ours: the same once more gets the same ACK, that of another branch of a fork is
-    /// acknowledged and ended (RFC 3261 §13.2.2.4).
+    /// acknowledged and ended, once (RFC 3261 §13.2.2.4).
     pub(crate) fn on_2xx_again(&mut self, now: Time, id: LegId, client: ClientId, message: &Message<'_>) {
         let Some(leg) = self.legs.get(id.into()) else { return };
-        let Some(sent) = leg.sent.iter().find(|sent| sent.client == client) else { return };
+        let Some(place) = leg.sent.iter().position(|sent| sent.client == client) else { return };
+        let sent = &leg.sent[place];
         let Some(accepted) = &sent.accepted else { return };
-        if message.to_tag().unwrap_or(b"") == &*accepted.tag {
-            if let Some((flow, ack)) = &accepted.ack {
-                self.outbox.copy(0, *flow, ack);
-            }
+        let tag = message.to_tag().unwrap_or(b"");
+        let counts = tag == &*accepted.tag;
+        let other = accepted.others.iter().find(|branch| &*branch.tag == tag);
+        let ack = if counts { accepted.ack.as_ref() } else { other.and_then(|branch| branch.ack.as_ref()) };
+        if let Some((flow, ack)) = ack {
+            self.outbox.copy(0, *flow, ack);
+        }
+        if counts || ack.is_some() {
             return;
         }
         let (cseq, flow) = (sent.cseq, leg.flow);
+        let last = other.map_or(cseq, |branch| branch.cseq);
         let dialog = confirmed(&leg.dialog, message);
         let flow = dialog.hop(flow, None, &self.settings.listeners).or(flow);
         let refusal = if sent.offered { Vec::new() } else { declined(message.body()) };
         let body = (!refusal.is_empty()).then_some((APPLICATION_SDP.as_bytes(), refusal.as_slice()));
-        self.send_ack(id, &dialog, flow, cseq, body, &|_| ());
-        self.send_stray_bye(now, &dialog, flow, cseq.wrapping_add(1));
+        let ack = self.send_ack(id, &dialog, flow, cseq, body, &|_| ());
+        self.send_stray_bye(now, &dialog, flow, last.wrapping_add(1));
+        let leg = self.legs.get_mut(id.into());
+        if let Some(accepted) = leg.and_then(|leg| leg.sent.get_mut(place)?.accepted.as_mut()) {
+            accepted.others.retain(|branch| &*branch.tag != tag);
+            if accepted.others.len() < BRANCHES {
+                let cseq = last.wrapping_add(1);
+                accepted.others.push(Branch { tag: tag.into(), cseq, ack: Some((flow, ack)) });
+            }
+        }
     }
 
     /// BYE in a dialog that is no leg's; nobody waits for its answer.

@@ -7,6 +7,7 @@ pub mod carry;
 pub mod close;
 pub mod connect;
 pub mod decision;
+pub mod inquire;
 pub mod keepalive;
 pub mod modify;
 mod outcome;

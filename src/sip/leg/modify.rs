@@ -19,7 +19,8 @@ impl Stack {
     /// [`Event::Response`].
     ///
     /// # Errors
-    /// [`NotSent::Pending`] while an offer or an INVITE is outstanding in this leg, or it is not yet answered.
+    /// [`NotSent::Pending`] while an offer or an INVITE is outstanding in this leg, our 2xx is not acknowledged, or it is not
+    /// yet answered.
     pub fn pass(
         &mut self,
         now: Now,
@@ -30,17 +31,22 @@ impl Stack {
         let (id, sent) = (leg, self.next_sent());
         let leg = self.legs.get_mut(id.into()).ok_or(NotSent::Gone)?;
         let within = leg.early_for(message.method())?;
-        let idle = leg.session().exchange() == Exchange::Idle;
+        let early: Option<Box<[u8]>> =
+            within.as_ref().map(|(dialog, _)| leg.branch_tag(dialog.local_tag(), dialog.remote_tag()).into());
+        let session = leg.session_in(early.as_deref()).ok_or(NotSent::Pending)?;
+        let idle = session.exchange() == Exchange::Idle;
         let (kind, free) = match message.method() {
             Method::Invite => (Kind::Modify, idle && !leg.invite_under_way()),
-            Method::Update => (Kind::Update, idle || !message.has_sdp()),
+            // An answer of ours is sure to be known once what it stands in is acknowledged (RFC 3311 §5.1).
+            Method::Update => (Kind::Update, (idle && !leg.is_answer_open()) || !message.has_sdp()),
             _ => (Kind::Info, true),
         };
         if !free {
             return Err(NotSent::Pending);
         }
         let offered = message.has_sdp() && kind != Kind::Info;
-        let offer = offered.then(|| leg.session_mut().offer(message.body()).to_vec());
+        let session = leg.session_in(early.as_deref()).filter(|_| offered);
+        let offer = session.map(|session| session.offer(message.body()).to_vec());
         let content = Content { copy: Some(message), identity, fields: &[], body: Body::Copied };
         let request = Request {
             method: message.method(),
@@ -84,9 +90,11 @@ impl Stack {
     /// Takes back a re-INVITE that was passed: CANCEL. Its [`Event::Response`] comes all the same, and may be a 2xx that
     /// crossed the CANCEL. Nothing happens for other requests, which cannot be cancelled (RFC 3261 §9.1).
     pub fn withdraw(&mut self, now: Now, leg: LegId, sent: SentId) {
-        let found = self.legs.get(leg.into()).and_then(|leg| leg.sent.iter().find(|one| one.id == sent));
-        if let Some(client) = found.filter(|one| one.kind == Kind::Modify).map(|one| one.client) {
-            let _ = self.table.cancel(now.mono, client, b"", &mut self.outbox);
+        let sent = |one: &&mut Sent| one.id == sent && one.kind == Kind::Modify;
+        if let Some(found) = self.legs.get_mut(leg.into()).and_then(|leg| leg.sent.iter_mut().find(sent)) {
+            // It is not sent again, whatever it is refused with.
+            found.request = None;
+            let _ = self.table.cancel(now.mono, found.client, b"", &mut self.outbox);
         }
     }
 
@@ -104,25 +112,27 @@ impl Stack {
         let id = self.table.owner(request.0).flatten().ok_or(Gone)?;
         let leg = self.legs.get_mut(id.into()).ok_or(Gone)?;
         let place = leg.asked.iter().position(|asked| asked.server == request.0).ok_or(Gone)?;
-        let asked = &leg.asked[place];
+        let asked = &mut leg.asked[place];
         let (wish, cseq, offered, demand) = (asked.wish, asked.cseq, asked.offered, asked.demand);
+        let branch = asked.branch.clone();
         if status >= 200 {
             leg.asked.remove(place);
         }
         if wish == Wish::Modify && (200..300).contains(&status) {
             return self.accept_invite(now.mono, id, (request.0, cseq, demand), &content);
         }
-        if offered && status >= 200 {
+        let mut dressed = Vec::new();
+        if let Some(session) = leg.session_in(branch.as_deref()).filter(|_| offered && status >= 200) {
             match sdp_of(&content).filter(|_| status < 300) {
-                Some(sdp) => _ = leg.session_mut().answer(sdp),
-                None => leg.session_mut().refused(),
+                Some(sdp) => dressed = session.answer(sdp).to_vec(),
+                None => session.refused(),
             }
         }
         let agrees = wish == Wish::Update && (200..300).contains(&status);
         if agrees && leg.is_answered() {
             leg.agree(now.mono, demand);
         }
-        let dressed = if offered { leg.session().last_sent() } else { sdp_of(&content).unwrap_or_default() };
+        let dressed = if offered { &dressed } else { sdp_of(&content).unwrap_or_default() };
         let (settings, flow, body) = (&self.settings, leg.flow, body_of(&content, dressed));
         let write = |mut writer: Writer<'_>| {
             if status < 300 && wish != Wish::Info {
@@ -236,7 +246,7 @@ impl Stack {
         id: LegId,
         message: &Message<'_>,
     ) -> Option<Event> {
-        let leg = self.legs.get(id.into())?;
+        let leg = self.legs.get_mut(id.into())?;
         match &leg.usage {
             Usage::Confirmed | Usage::Offered(_) | Usage::Calling(_) => {}
             Usage::Refusing | Usage::Closing | Usage::Over => {
@@ -246,10 +256,12 @@ impl Stack {
         if !carries(message) {
             return self.refuse(now, flow, message, 415, &write_acceptable);
         }
+        let branch = leg.branch(message);
+        let session = leg.session_in(branch.as_deref())?;
         // Before the first offer is answered there is nothing that could be changed.
-        let premature = message.has_sdp() && leg.session().remote().is_empty();
+        let premature = message.has_sdp() && session.remote().is_empty();
         // RFC 3311 §5.2.
-        match leg.session().exchange() {
+        match session.exchange() {
             Exchange::Idle if premature => return self.refuse_for_a_while(now, flow, message),
             Exchange::Ours if message.has_sdp() => return self.refuse(now, flow, message, 491, &|_| ()),
             Exchange::Theirs if message.has_sdp() => return self.refuse_for_a_while(now, flow, message),
@@ -321,8 +333,9 @@ impl Stack {
         let leg = self.legs.get_mut(id.into())?;
         let changes = matches!(wish, Wish::Modify | Wish::Update);
         let offered = changes && message.has_sdp();
-        if offered {
-            leg.session_mut().offered(message.body());
+        let branch = leg.branch(message);
+        if let Some(session) = leg.session_in(branch.as_deref()).filter(|_| offered) {
+            session.offered(message.body());
         }
         let refreshed = changes && leg.refresh(message);
         leg.asked.push(Asked {
@@ -330,6 +343,7 @@ impl Stack {
             wish,
             cseq: message.cseq().number,
             offered,
+            branch,
             no_subscription: super::decision::refuses_subscription(message),
             demand,
         });
@@ -349,6 +363,12 @@ impl Stack {
     }
 }
 
+/// Whether the final response to a re-INVITE of ours says that another request is under way, and it may be tried again soon:
+/// 491, or 500 with Retry-After from a peer whose last INVITE is not done yet (RFC 3261 §14.2).
+pub fn is_glare(status: u16, message: Option<&Message<'_>>) -> bool {
+    status == 491 || (status == 500 && message.is_some_and(|m| m.header(Name::RetryAfter).is_some()))
+}
+
 // Answers to ours.
 impl Stack {
     /// The 2xx to a re-INVITE of ours.
@@ -364,7 +384,7 @@ impl Stack {
         let leg = self.legs.get_mut(id.into())?;
         leg.agreed(now, self.settings.session_timer, message);
         let refreshed = leg.refresh(message);
-        let needs_answer = self.take_2xx(now, id, sent, message);
+        let needs_answer = self.take_2xx(now, id, sent, message, Vec::new());
         if refreshed {
             self.aim(id);
         }
@@ -389,10 +409,10 @@ impl Stack {
         let refreshed = self.on_refreshed(now, id, sent.id, status);
         let leg = self.legs.get_mut(id.into())?;
         let accepted = response.filter(|_| (200..300).contains(&status));
-        if sent.offered {
+        if let Some(session) = leg.session_in(sent.branch.as_deref()).filter(|_| sent.offered) {
             match accepted.filter(|message| message.has_sdp()) {
-                Some(message) => leg.session_mut().answered(message.body()),
-                None => leg.session_mut().refused(),
+                Some(message) => session.answered(message.body()),
+                None => session.refused(),
             }
         }
         if let Some(message) = accepted.filter(|_| sent.kind == Kind::Update) {

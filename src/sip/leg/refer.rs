@@ -62,7 +62,7 @@ impl Stack {
         let sent = self.send_request(now.mono, leg, &request, &fill).ok_or(NotSent::Gone)?;
         if let Some(leg) = self.legs.get_mut(leg.into()) {
             leg.subscriptions.reserve_exact(1);
-            leg.subscriptions.push(Subscription { refer: sent, cseq: leg.local_cseq });
+            leg.subscriptions.push(Subscription { refer: sent, cseq: leg.local_cseq, heard: None });
         }
         Ok(sent)
     }
@@ -88,12 +88,14 @@ impl Stack {
         self.told(id, Event::Response { leg: id, sent: sent.id, status, origin, needs_answer: false })
     }
 
+    /// `status`: what it is answered with if it is right.
     pub(crate) fn on_notify(
         &mut self,
         now: Time,
         flow: Flow,
         id: LegId,
         message: &Message<'_>,
+        status: u16,
     ) -> Option<Event> {
         let package = Package::of(message);
         if package == Package::Unknown {
@@ -103,13 +105,21 @@ impl Stack {
         }
         let leg = self.legs.get_mut(id.into())?;
         let Some(place) = subscription::find(&leg.subscriptions, package).filter(|_| !leg.released) else {
-            return self.refuse(now, flow, message, 481, &|_| ());
+            let refusal = if status < 300 { 481 } else { status };
+            return self.refuse(now, flow, message, refusal, &|_| ());
         };
-        let (refer, news) = (leg.subscriptions[place].refer, News::of(message));
+        let number = message.cseq().number;
+        let subscription = &mut leg.subscriptions[place];
+        if subscription.heard.is_some_and(|heard| number <= heard) {
+            // A later one has come before it.
+            return self.refuse(now, flow, message, 500, &|_| ());
+        }
+        subscription.heard = Some(number);
+        let (refer, news) = (subscription.refer, News::of(message));
         if news.terminated {
             leg.subscriptions.remove(place);
         }
-        self.refuse(now, flow, message, 200, &|_| ());
+        self.refuse(now, flow, message, status, &|_| ());
         self.told(id, Event::Notified { leg: id, refer, news })
     }
 }

@@ -11,6 +11,7 @@ use super::usage::{Kind, Leg, Offered, Usage};
 use super::{Body, Content, Event, Field, LegId, Origin, carry, connect};
 use crate::sip::dialog::Dialog;
 use crate::sip::flow::Flow;
+use crate::sip::offer_answer::Session;
 use crate::sip::stack::{Gone, Stack};
 use crate::sip::timing::{T1, T1X64, Time};
 use crate::wire::grammar::{self, Commas};
@@ -75,6 +76,11 @@ impl Reliable {
     pub(crate) fn deadline(&self) -> Option<Time> {
         self.open.as_ref().map(|open| open.at.min(open.until))
     }
+
+    /// Our answer may not have been seen yet.
+    pub(crate) fn answers(&self) -> bool {
+        self.open.as_ref().is_some_and(|open| open.answers)
+    }
 }
 
 /// A branch of our INVITE that sent reliable provisional responses.
@@ -82,10 +88,14 @@ impl Reliable {
 pub(crate) struct Early {
     pub(crate) dialog: Dialog,
     pub(crate) flow: Flow,
+    /// CSeq of our last request in it, the INVITE at first (RFC 3261 §12.1.2).
+    pub(crate) cseq: u32,
+    /// CSeq of the peer's last request in it.
+    pub(crate) remote_cseq: Option<u32>,
     /// RSeq of the last one acknowledged.
     rseq: u32,
-    /// The answer that one of them carried.
-    pub(crate) answer: Option<Box<[u8]>>,
+    /// Offer and answer in it.
+    pub(crate) session: Session,
 }
 
 /// Whether a message names an extension in that header.
@@ -135,14 +145,18 @@ impl Stack {
         reliable.rseq += 1;
         let (server, rseq) = (*server, reliable.rseq);
         let party = offered.party(party, fresh, &leg.session);
-        let sdp = sdp_of(content);
-        if let Some(sdp) = sdp {
-            // One answer to one offer: what a later response says of the session is the business of a re-INVITE.
-            if !std::mem::replace(&mut party.answered, true) {
-                party.session.answer(sdp);
-            }
+        // One answer to one offer, and it is said once (RFC 6337 §3.1.1): what a later response says of the session is the
+        // business of a re-INVITE.
+        let answer = sdp_of(content).filter(|_| !party.answered);
+        if let Some(sdp) = answer {
+            party.answered = true;
+            party.session.answer(sdp);
         }
-        let (tag, body) = (party.tag, body_of(content, party.session.last_sent()));
+        let body = match sdp_of(content).is_some() && answer.is_none() {
+            true => None,
+            false => body_of(content, party.session.last_sent()),
+        };
+        let tag = party.tag;
         let (settings, flow) = (&self.settings, leg.flow);
         let write = |mut writer: Writer<'_>| {
             write_contact(&mut writer, &settings.listeners, flow);
@@ -155,7 +169,7 @@ impl Stack {
         if let Usage::Offered(offered) = &mut leg.usage
             && let Some(reliable) = &mut offered.reliable
         {
-            let open = Open { answers: sdp.is_some(), at: now + T1, interval: T1, until: now + T1X64 };
+            let open = Open { answers: answer.is_some(), at: now + T1, interval: T1, until: now + T1X64 };
             reliable.open = Some(open);
         }
         self.settle(now, id);
@@ -167,20 +181,21 @@ impl Stack {
         let Some(leg) = self.legs.get_mut(id.into()) else { return false };
         let Usage::Offered(offered) = &mut leg.usage else { return false };
         let Some(reliable) = &mut offered.reliable else { return false };
-        if !reliable.open.as_ref().is_some_and(|open| open.answers) {
+        if !reliable.answers() {
             return false;
         }
         reliable.accepting = Some(waiting(party, 200, content));
         true
     }
 
-    /// A PRACK of the caller's.
+    /// A PRACK of the caller's. `status`: what it is answered with if it is right.
     pub(crate) fn on_prack(
         &mut self,
         now: Time,
         flow: Flow,
         id: LegId,
         message: &Message<'_>,
+        status: u16,
     ) -> Option<Event> {
         let leg = self.legs.get_mut(id.into())?;
         let meant = message.header(Name::RAck).and_then(rack);
@@ -192,12 +207,13 @@ impl Stack {
             _ => None,
         };
         let Some(reliable) = reliable.filter(|reliable| reliable.open.is_some()) else {
-            return self.refuse(now, flow, message, 481, &|_| ());
+            let refusal = if status < 300 { 481 } else { status };
+            return self.refuse(now, flow, message, refusal, &|_| ());
         };
         reliable.open = None;
         let (next, accepting) = (reliable.waiting.pop_front(), reliable.accepting.take());
         // Nobody here can answer an offer before the call is answered; the acknowledgement counts all the same.
-        let status = if message.has_sdp() { 488 } else { 200 };
+        let status = if message.has_sdp() { 488 } else { status };
         let tag = tag_of(leg).to_vec();
         let product = &self.settings.product;
         self.table.answer(now, flow, message, None, (status, &tag), &mut self.outbox, |mut writer| {
@@ -272,16 +288,16 @@ impl Stack {
             None => {
                 let dialog = connect::confirmed(&leg.dialog, message);
                 let flow = dialog.hop(leg.flow, None, &self.settings.listeners).or(leg.flow);
-                calling.early.push(Early { dialog, flow, rseq, answer: None });
+                let (cseq, session) = (message.cseq().number, leg.session.clone());
+                calling.early.push(Early { dialog, flow, cseq, remote_cseq: None, rseq, session });
                 calling.early.len() - 1
             }
         };
         let mut early = calling.early.remove(place);
         early.rseq = rseq;
         // Our INVITE asks for this only if it carries an offer, so SDP here is the answer.
-        if message.has_sdp() && early.answer.is_none() {
-            early.answer = Some(message.body().into());
-            leg.session.answered(message.body());
+        if message.has_sdp() && early.session.remote().is_empty() {
+            early.session.answered(message.body());
         }
         let within = (early.dialog.clone(), early.flow);
         calling.early.push(early);
@@ -305,7 +321,7 @@ impl Stack {
 }
 
 /// Branches of one INVITE that are listened to.
-const BRANCHES: usize = 8;
+pub(crate) const BRANCHES: usize = 8;
 
 fn offered_server(
     legs: &crate::sip::slab::Slab<Leg>,

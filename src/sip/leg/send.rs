@@ -2,6 +2,7 @@
 //!
 //! Not here: what a request is for. Called by everything in `leg/` that sends a request.
 
+use super::modify::is_glare;
 use super::session_timer::wanted;
 use super::usage::{Kind, Leg, Sent, Usage};
 use super::{Body, Content, Field, LegId, Origin, SentId, carry};
@@ -109,8 +110,9 @@ impl Stack {
     ) -> Option<SentId> {
         let branch = self.ident.branch();
         let leg = self.legs.get_mut(id.into())?;
-        leg.local_cseq = leg.local_cseq.wrapping_add(1) & 0x7fff_ffff;
-        let cseq = leg.local_cseq;
+        let within = request.within.as_ref();
+        let cseq = leg.next_cseq(within.map(|(dialog, _)| dialog.remote_tag()));
+        let early = within.map(|(dialog, _)| leg.branch_tag(dialog.local_tag(), dialog.remote_tag()).into());
         let settings = &self.settings;
         let listeners = &settings.listeners;
         let (dialog, mut flow) = match &request.within {
@@ -139,8 +141,9 @@ impl Stack {
             write(stream);
             (fallback, flow) = (Some(flow), stream);
         }
-        let timed = settings.session_timer.is_some() && matches!(request.kind, Kind::Invite | Kind::Modify);
-        let again = leg.credentials.is_some() || fallback.is_some() || leg.has_other_flows() || timed;
+        let timed = settings.session_timer.is_some() && request.kind == Kind::Invite;
+        let bound = leg.credentials.is_some() || fallback.is_some() || leg.has_other_flows();
+        let again = bound || timed || request.kind == Kind::Modify;
         let (scratch, outbox) = (&self.scratch, &mut self.outbox);
         let outgoing =
             Outgoing { method: request.method.as_str().as_bytes(), branch: &branch, owner: Some(id) };
@@ -152,8 +155,10 @@ impl Stack {
             cseq,
             kind: request.kind,
             offered: request.offered,
+            branch: early,
             challenged: None,
             widened: false,
+            overtaken: false,
             request: again.then(|| scratch.as_slice().into()),
             fallback,
             expires: None,
@@ -198,8 +203,12 @@ impl Stack {
         let Some(leg) = self.legs.get_mut(id.into()) else { return Some(sent) };
         let kept = sent.request.as_deref().unwrap_or_default();
         let Ok(message) = identify(kept, &mut self.index, Framing::Datagram) else { return Some(sent) };
-        leg.local_cseq = leg.local_cseq.wrapping_add(1) & 0x7fff_ffff;
-        let mut again = Again { branch, cseq: leg.local_cseq, via: flow, contact: leg.flow, changes };
+        if let (Kind::Invite, Usage::Calling(calling)) = (sent.kind, &mut leg.usage) {
+            // They ended with the final response (RFC 3261 §13.2.2.3).
+            calling.early.clear();
+        }
+        let cseq = leg.next_cseq(message.to_tag());
+        let mut again = Again { branch, cseq, via: flow, contact: leg.flow, changes };
         let mut fallback = None;
         let length = rewrite(&mut self.scratch, &message, &self.settings.listeners, &again);
         let long = !changes.is_empty() && length > UDP_LIMIT && flow.transport == Transport::Udp;
@@ -222,7 +231,7 @@ impl Stack {
     }
 
     /// Sends a refused request again if that can help: answers a challenge (once, or again if only the nonce was
-    /// stale), falls back to UDP, or tries the next flow.
+    /// stale), repeats a re-INVITE that came too late, falls back to UDP, or tries the next flow.
     /// It comes back if it failed for good.
     pub(crate) fn retry(
         &mut self,
@@ -241,6 +250,11 @@ impl Stack {
         }
         if let (422, Some(response)) = (outcome.0, response) {
             return self.widen(now, id, sent, response);
+        }
+        if outcome == (500, Origin::Remote) && !is_glare(500, response) && leg.was_overtaken(&sent) {
+            sent.overtaken = true;
+            let flow = leg.flow;
+            return self.send_again(now, id, sent, flow, &[]);
         }
         if let (Some(flow), (503, Origin::Local)) = (sent.fallback.take(), outcome) {
             return self.send_again(now, id, sent, flow, &[]);
@@ -452,6 +466,25 @@ pub(crate) fn keep_fields(content: &Content<'_>) -> Box<[Field]> {
 }
 
 impl Leg {
+    /// CSeq of the next request to the peer with that tag.
+    fn next_cseq(&mut self, remote_tag: Option<&[u8]>) -> u32 {
+        let early = match (&mut self.usage, remote_tag) {
+            (Usage::Calling(calling), Some(tag)) => {
+                calling.early.iter_mut().find(|early| early.dialog.remote_tag() == tag)
+            }
+            _ => None,
+        };
+        let last = early.map_or(&mut self.local_cseq, |early| &mut early.cseq);
+        *last = last.wrapping_add(1) & 0x7fff_ffff;
+        *last
+    }
+
+    /// A re-INVITE that another request of ours arrived before gets 500 (RFC 3261 §12.2.2), and has not been looked at.
+    fn was_overtaken(&self, sent: &Sent) -> bool {
+        let later = sent.kind == Kind::Modify && sent.cseq != self.local_cseq;
+        later && !sent.overtaken && self.is_answered()
+    }
+
     fn has_other_flows(&self) -> bool {
         match &self.usage {
             Usage::Calling(calling) => !calling.others.is_empty(),

@@ -227,8 +227,11 @@ impl Stack {
                 leg.updates = false;
                 timer.refresh_at = Some(now);
             }
-            // What stands, stands until it expires (RFC 4028 §10).
-            _ => {}
+            // What stands, stands until it expires (RFC 4028 §10). Who refuses is there, and may be only busy.
+            _ => {
+                let left = timer.until.since(now) / 2;
+                timer.refresh_at = (left >= PENDING).then(|| now + left);
+            }
         }
         true
     }

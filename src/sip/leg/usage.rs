@@ -14,6 +14,7 @@ use crate::sip::stack::LegState;
 use crate::sip::subscription::{NotifyId, Referral, Subscription};
 use crate::sip::timing::Time;
 use crate::sip::transaction::{ClientId, ServerId};
+use crate::wire::Message;
 use smallvec::SmallVec;
 use std::time::Duration;
 
@@ -28,9 +29,10 @@ pub(crate) struct Leg {
     pub(crate) usage: Usage,
     /// Where requests go and, for Contact, by which listener.
     pub(crate) flow: Flow,
-    /// CSeq of our last request.
+    /// CSeq of our last request; in the early dialogs of a call of ours each branch counts by itself.
     pub(crate) local_cseq: u32,
-    /// CSeq of the peer's last request, ACK and CANCEL apart.
+    /// CSeq of the peer's last request, ACK and CANCEL apart. Before the answer each early dialog counts by itself: see
+    /// [`Leg::last_heard`].
     pub(crate) remote_cseq: Option<u32>,
     /// Whether we called: then the Call-ID is ours.
     pub(crate) outgoing: bool,
@@ -102,6 +104,8 @@ pub(crate) struct Party {
     pub(crate) number: u8,
     /// Our To-tag.
     pub(crate) tag: Text,
+    /// CSeq of the peer's last request in it, the INVITE at first.
+    pub(crate) remote_cseq: Option<u32>,
     /// Offer and answer in it.
     pub(crate) session: Session,
     /// A reliable provisional response carried the answer to the INVITE's offer: the 2xx carries none.
@@ -138,10 +142,14 @@ pub(crate) struct Sent {
     pub(crate) kind: Kind,
     /// Whether it carries an offer.
     pub(crate) offered: bool,
+    /// The early dialog that it was sent in (see [`Leg::session_in`]).
+    pub(crate) branch: Option<Box<[u8]>>,
     /// The last challenge to it that was answered (401 or 407), and whether it was the first.
     pub(crate) challenged: Option<(u16, bool)>,
     /// It was sent again with a longer session expiry, which a 422 had asked for.
     pub(crate) widened: bool,
+    /// It was sent again because another request had overtaken it.
+    pub(crate) overtaken: bool,
     /// Its text, where it may have to be sent again in another transaction.
     pub(crate) request: Option<Box<[u8]>>,
     /// Where it goes if this flow fails: a request that went by TCP only because of its size (RFC 3261 §18.1.1).
@@ -159,8 +167,21 @@ pub(crate) struct Accepted {
     pub(crate) tag: Box<[u8]>,
     /// Its ACK, once sent.
     pub(crate) ack: Option<(Flow, Box<[u8]>)>,
+    /// Other branches of its fork.
+    pub(crate) others: Vec<Branch>,
     /// Until when: Timer M.
     pub(crate) until: Time,
+}
+
+/// A branch of a fork whose 2xx does not count.
+#[derive(Debug)]
+pub(crate) struct Branch {
+    /// Its To-tag.
+    pub(crate) tag: Box<[u8]>,
+    /// CSeq of our last request to it.
+    pub(crate) cseq: u32,
+    /// The ACK of its 2xx, after which its BYE was sent.
+    pub(crate) ack: Option<(Flow, Box<[u8]>)>,
 }
 
 /// What a request of ours is.
@@ -199,6 +220,8 @@ pub(crate) struct Asked {
     pub(crate) cseq: u32,
     /// Whether it carries an offer.
     pub(crate) offered: bool,
+    /// The early dialog that it came in (see [`Leg::session_in`]).
+    pub(crate) branch: Option<Box<[u8]>>,
     /// `Refer-Sub: false` stands on it.
     pub(crate) no_subscription: bool,
     /// What our 2xx says of the session's expiry.
@@ -240,22 +263,50 @@ impl Leg {
         }
     }
 
-    /// Offer and answer as they stand: of the early dialog that the caller hears now, if there is one.
+    /// Offer and answer as they stand: of the early dialog that is heard now, if there is one.
     pub(crate) fn session(&self) -> &Session {
-        match &self.usage {
-            Usage::Offered(offered) => offered.parties.last().map_or(&self.session, |party| &party.session),
-            _ => &self.session,
-        }
+        let early = match &self.usage {
+            Usage::Offered(offered) => offered.parties.last().map(|party| &party.session),
+            Usage::Calling(calling) => calling.early.last().map(|early| &early.session),
+            Usage::Confirmed | Usage::Refusing | Usage::Closing | Usage::Over => None,
+        };
+        early.unwrap_or(&self.session)
     }
 
-    /// The same, to be changed.
-    pub(crate) fn session_mut(&mut self) -> &mut Session {
+    /// What tells an early dialog of this leg from the others: the tag of the side that forks.
+    pub(crate) fn branch_tag<'a>(&self, local: &'a [u8], remote: &'a [u8]) -> &'a [u8] {
+        if self.outgoing { remote } else { local }
+    }
+
+    /// The early dialog that a request of the peer's belongs to. None: none that is known, or the leg is answered.
+    pub(crate) fn branch(&self, message: &Message<'_>) -> Option<Box<[u8]>> {
+        let (local, remote) = (message.to_tag().unwrap_or(b""), message.from_tag().unwrap_or(b""));
+        let tag = self.branch_tag(local, remote);
+        let known = match &self.usage {
+            Usage::Offered(offered) => offered.parties.iter().any(|party| party.tag.as_bytes() == tag),
+            Usage::Calling(calling) => calling.early.iter().any(|early| early.dialog.remote_tag() == tag),
+            Usage::Confirmed | Usage::Refusing | Usage::Closing | Usage::Over => false,
+        };
+        known.then(|| tag.into())
+    }
+
+    /// The session of an early dialog, which may be the leg's by now; `None`: the leg's own. None: it is gone, because the
+    /// leg was answered by another branch, or the INVITE was sent again.
+    pub(crate) fn session_in(&mut self, branch: Option<&[u8]>) -> Option<&mut Session> {
+        let Some(tag) = branch else { return Some(&mut self.session) };
+        let is_leg = self.branch_tag(self.dialog.local_tag(), self.dialog.remote_tag()) == tag;
         match &mut self.usage {
-            Usage::Offered(offered) => match offered.parties.last_mut() {
-                Some(party) => &mut party.session,
-                None => &mut self.session,
-            },
-            _ => &mut self.session,
+            Usage::Offered(offered) => {
+                let party = offered.parties.iter_mut().find(|party| party.tag.as_bytes() == tag);
+                party.map(|party| &mut party.session)
+            }
+            Usage::Calling(calling) => {
+                let early = calling.early.iter_mut().find(|early| early.dialog.remote_tag() == tag);
+                early.map(|early| &mut early.session)
+            }
+            Usage::Confirmed | Usage::Refusing | Usage::Closing | Usage::Over => {
+                is_leg.then_some(&mut self.session)
+            }
         }
     }
 
@@ -300,6 +351,13 @@ impl Leg {
         self.sent.iter().any(open)
     }
 
+    /// Whether an answer of ours may not have been seen yet: in a 2xx, or in a reliable provisional response.
+    pub(crate) fn is_answer_open(&self) -> bool {
+        self.unacked.is_some()
+            || matches!(&self.usage, Usage::Offered(offered)
+                if offered.reliable.as_deref().is_some_and(Reliable::answers))
+    }
+
     /// Whether an INVITE of ours or of the peer's is under way (RFC 3261 §14.1).
     pub(crate) fn invite_under_way(&self) -> bool {
         self.unacked.is_some()
@@ -318,7 +376,10 @@ impl Leg {
             }
             Usage::Calling(_) | Usage::Confirmed | Usage::Refusing | Usage::Closing | Usage::Over => None,
         };
-        let sent = |sent: &Sent| sent.accepted.as_ref().map(|accepted| accepted.until).or(sent.expires);
+        let sent = |sent: &Sent| match &sent.accepted {
+            Some(accepted) => accepted.ack.as_ref().map(|_| accepted.until),
+            None => sent.expires,
+        };
         let sent = self.sent.iter().filter_map(sent).min();
         let referral = self.referrals.iter().filter_map(|referral| referral.again_at).min();
         let keepalive = self.keepalive.as_ref().map(|keepalive| keepalive.at);

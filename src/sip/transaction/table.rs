@@ -6,6 +6,7 @@
 use super::key::Keys;
 use super::{ClientId, TransactionCounts, TransactionEvent};
 use crate::sip::deadline::Deadlines;
+use crate::sip::flow::Flow;
 use crate::sip::outbox::Outbox;
 use crate::sip::slab::{Slab, SlabId};
 use crate::sip::timing::Time;
@@ -140,18 +141,31 @@ impl<O: Copy> Table<O> {
 
     /// A stream died: the requests that wait for an answer over it fail.
     pub fn flow_closed(&mut self, connection: u64) {
+        self.reroute(Time::default(), connection, &mut Outbox::default(), |_, _, _| None);
+    }
+
+    /// The same, but `other` may name a flow for a request, which is sent once more by that: the peer may not have it, and
+    /// answers a copy as it answered the first (RFC 3261 §17.2). `CANCEL`s follow their INVITEs.
+    pub(crate) fn reroute(
+        &mut self,
+        now: Time,
+        connection: u64,
+        outbox: &mut Outbox,
+        mut other: impl FnMut(ClientId, O, Flow) -> Option<Flow>,
+    ) {
         if connection == 0 {
             return;
         }
-        let failed: Vec<SlabId> = self
-            .clients
-            .iter()
-            .filter(|(_, entry)| entry.flow.connection == connection)
-            .filter(|(_, entry)| entry.request().is_some())
-            .map(|(id, _)| id)
-            .collect();
-        for id in failed {
-            self.fail_client(id);
+        let waits = |entry: &ClientEntry<O>| entry.flow.connection == connection && entry.request().is_some();
+        let mut waiting: Vec<(SlabId, Option<O>, Flow)> =
+            self.clients.iter().filter(|(_, e)| waits(e)).map(|(id, e)| (id, e.owner, e.flow)).collect();
+        // Those of nobody come first.
+        waiting.sort_by_key(|(_, owner, _)| owner.is_some());
+        for (id, owner, flow) in waiting {
+            match owner.and_then(|owner| other(ClientId(id), owner, flow)) {
+                Some(flow) => self.repeat(now, id, flow, outbox),
+                None => self.fail_client(id),
+            }
         }
     }
 }

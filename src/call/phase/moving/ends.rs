@@ -1,6 +1,6 @@
 //! An attempt is over: the next step, or the end of the handoff.
 
-use super::{Attempt, Late, Moving};
+use super::{Attempt, Moving};
 use crate::call::context::Context;
 use crate::call::conversation::{Partner, let_go};
 use crate::call::decision::{By, Given};
@@ -12,7 +12,6 @@ use crate::call::phase::ending::{self, Ending};
 use crate::call::phase::talking::{Departing, Talking};
 use crate::call::record::{HandoffState, Proof, Role};
 use crate::routing::explain::{self, Cause, Where};
-use crate::routing::profile::Notify200;
 use crate::routing::table::Method;
 use crate::sip::leg::SentId;
 use crate::sip::{Content, Event, LegId, identity};
@@ -33,9 +32,7 @@ impl Moving {
     ) -> Phase {
         let agent = self.conversation.partner.is_some();
         self.conversation.reunite(cx);
-        if let Some(sent) = late {
-            self.late = Some(Late { sent, place: self.handoff.place() });
-        }
+        self.late.extend(late.map(|sent| self.handoff.give_up(sent)));
         let time = self.handoff.total > cx.now.mono;
         let next = self.handoff.next(cause, Footing { agent, answered: true, time });
         let settles = agent && next == Next::None && cause != Cause::Unknown;
@@ -63,26 +60,20 @@ impl Moving {
     /// Both legs stood: the caller is back with the agent, who never left.
     pub(super) fn settled(mut self: Box<Self>, cx: &mut Context<'_>, facts: &mut Facts) -> Phase {
         self.handoff.end(cx, HandoffState::Returned, None, false);
-        self.talk(cx, facts, None)
+        self.talk(cx, facts)
     }
 
     fn unknown(mut self: Box<Self>, cx: &mut Context<'_>, facts: &mut Facts) -> Phase {
         let accepted = self.handoff.last().and_then(|a| a.status).is_some_and(|s| s < 300);
         self.handoff.end(cx, HandoffState::Unknown, accepted.then_some(Proof::Accepted), false);
-        // Where a 200 proves nothing, a later one proves nothing either: it must not take the caller's leg away.
-        let believed = self.handoff.course.profile.notify_200 == Notify200::Reported;
-        let late = self.late.filter(|_| believed).map(|late| late.sent);
-        self.talk(cx, facts, late)
+        self.talk(cx, facts)
     }
 
-    pub(super) fn talk(
-        self: Box<Self>,
-        cx: &mut Context<'_>,
-        facts: &mut Facts,
-        late: Option<SentId>,
-    ) -> Phase {
+    pub(super) fn talk(self: Box<Self>, cx: &mut Context<'_>, facts: &mut Facts) -> Phase {
         let farewell = self.handoff.referral.and_then(|r| r.farewell);
         facts.keep(cx, self.handoff.view);
+        // Where a 200 proves nothing, a later one proves nothing either: it must not take the caller's leg away.
+        let late = self.late.iter().filter(|late| late.is_believed()).map(|late| late.sent).collect();
         Phase::Talking(Talking { late, farewell, ..Talking::new(self.conversation) })
     }
 
@@ -176,7 +167,7 @@ impl Moving {
         self.handoff.attempt_over(cx);
         self.handoff.end(cx, HandoffState::Succeeded, Some(Proof::Proven), false);
         facts.free_agent(cx);
-        self.talk(cx, facts, None)
+        self.talk(cx, facts)
     }
 
     /// The handoff and with it the call are over.

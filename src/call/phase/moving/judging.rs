@@ -1,6 +1,6 @@
 //! What follows from what an attempt has come to.
 
-use super::{Attempt, Late, Moving};
+use super::{Attempt, Moving};
 use crate::call::context::Context;
 use crate::call::conversation::let_go;
 use crate::call::facts::Facts;
@@ -46,7 +46,7 @@ impl Moving {
         match verdict {
             calling::Verdict::NotMine | calling::Verdict::Wait => self.phase(),
             calling::Verdict::Answered { leg, .. } if !calling::is_joinable(cx, leg) => {
-                let_go(cx, leg, identity::reason(488, "No session description"));
+                let_go(cx, leg, identity::reason(488, calling::NO_SESSION));
                 self.attempt = Attempt::Held;
                 self.failed(cx, facts, Cause::Failed, None)
             }
@@ -165,10 +165,11 @@ impl Moving {
     }
 
     /// The agent has said what it had to say: the caller is moved.
-    pub(crate) fn complete(self: Box<Self>, cx: &mut Context<'_>, facts: &mut Facts) -> Phase {
+    pub(crate) fn complete(mut self: Box<Self>, cx: &mut Context<'_>, facts: &mut Facts) -> Phase {
         match &self.attempt {
             Attempt::Briefing(brief) => {
                 let target = brief.target;
+                self.conversation.follow(brief.hold);
                 self.take_over(cx, facts, target)
             }
             _ => self.phase(),
@@ -215,11 +216,11 @@ impl Moving {
         late: Option<SentId>,
         target: LegId,
     ) -> Phase {
-        let answered = self.handoff.last().map(|attempt| attempt.sip_call_id.clone());
-        self.late = late.map(|sent| Late { sent, place: self.handoff.place() });
+        let answered = cx.stack.sip_call_id(target).map(|id| String::from_utf8_lossy(id).into_owned());
+        self.late.extend(late.map(|sent| self.handoff.give_up(sent)));
         self.handoff.attempt_failed(cx, cause, Method::Invite.name());
         self.handoff.turn_to_invite();
-        self.handoff.attempt(cx, Method::Invite, HandoffState::Joining, answered.flatten());
+        self.handoff.attempt(cx, Method::Invite, HandoffState::Joining, answered);
         self.handoff.answered(200, "OK", Origin::Remote);
         self.attempt = Attempt::Joining(Join::begin(cx, &self.conversation, target));
         self.phase()
@@ -239,6 +240,8 @@ impl Moving {
             },
             join::Verdict::Failed => {
                 self.take_back(cx, "The caller could not be joined");
+                // The caller may have moved with what it has answered.
+                self.conversation.want_accord(cx);
                 self.failed(cx, facts, Cause::Failed, None)
             }
             join::Verdict::CallerLost { status, origin } => self.caller_lost(cx, facts, status, origin),

@@ -42,7 +42,7 @@ impl Moving {
         self.over(cx, facts, HandoffState::Failed, None, true, "an offer was left without an answer")
     }
 
-    /// A BYE right after its REFER does not stop the handoff; a target's BYE before the join was sure ends it.
+    /// A BYE right after its REFER does not stop the handoff; a target's BYE before the join was sure is a failure.
     fn partner_gone(
         mut self: Box<Self>,
         cx: &mut Context<'_>,
@@ -56,9 +56,8 @@ impl Moving {
         }
         match (role, &self.attempt) {
             (Role::Target, Attempt::Confirming) => {
-                self.handoff.attempt_failed(cx, Cause::Failed, "none");
-                let why = "the target left before the join was sure";
-                self.over(cx, facts, HandoffState::Failed, None, true, why)
+                self.attempt = Attempt::Held;
+                self.failed(cx, facts, Cause::Failed, None)
             }
             (_, Attempt::Settling { .. }) => self.stranded(cx, facts),
             _ => self.phase(),

@@ -21,7 +21,7 @@ use crate::call::handoff::calling::{self, Calling};
 use crate::call::handoff::course::{Course, Plan};
 use crate::call::handoff::join::{self, Join};
 use crate::call::handoff::report::Referral;
-use crate::call::handoff::{Handoff, attended, brief, fresh, refer};
+use crate::call::handoff::{Handoff, Late, attended, brief, fresh, refer};
 use crate::call::record::{HandoffState, Role};
 use crate::routing::explain::Cause;
 use crate::routing::table::Method;
@@ -38,18 +38,10 @@ pub(crate) struct Moving {
     conversation: Conversation,
     pub(crate) handoff: Handoff,
     attempt: Attempt,
-    /// A REFER that was given up as `unknown` and may still be answered, while the ladder goes on.
-    late: Option<Late>,
+    /// REFERs that were given up as `unknown` and may still be answered, while the ladder goes on.
+    late: Vec<Late>,
     /// When the agent leg is closed, the caller's side having hung up in the middle of a transfer that it had accepted.
     close_agent: Option<Time>,
-}
-
-/// A REFER that was given up.
-#[derive(Clone, Copy, Debug)]
-struct Late {
-    sent: SentId,
-    /// Which of the handoff's attempts it was.
-    place: usize,
 }
 
 /// What is being tried. No return from `Bye` and `Confirming`, and from `Joining` only by another re-INVITE.
@@ -127,9 +119,7 @@ impl Moving {
     pub(crate) fn begin(cx: &mut Context<'_>, facts: &mut Facts, start: Start) -> Phase {
         let Start { conversation, plan, referral } = start;
         let handoff = Handoff::begin(cx, facts, plan, referral);
-        let held = !conversation.confirmed;
-        let moving = Self::new(conversation, handoff, Attempt::Held);
-        if held { moving.phase() } else { moving.set_out(cx, facts) }
+        Self::new(conversation, handoff, Attempt::Held).set_out(cx, facts)
     }
 
     /// The target of a handoff before the answer has answered, and so has the caller leg.
@@ -143,7 +133,7 @@ impl Moving {
     }
 
     fn new(conversation: Conversation, handoff: Handoff, attempt: Attempt) -> Box<Moving> {
-        Box::new(Moving { conversation, handoff, attempt, late: None, close_agent: None })
+        Box::new(Moving { conversation, handoff, attempt, late: Vec::new(), close_agent: None })
     }
 
     fn phase(self: Box<Self>) -> Phase {
@@ -208,8 +198,12 @@ impl Moving {
         }
     }
 
-    /// Begins the course that the handoff has turned to.
+    /// Begins the course that the handoff has turned to, once something can be asked in the caller's dialog.
     fn set_out(mut self: Box<Self>, cx: &mut Context<'_>, facts: &mut Facts) -> Phase {
+        if !self.conversation.confirmed {
+            self.attempt = Attempt::Held;
+            return self.phase();
+        }
         self.handoff.note_tried();
         let caller = self.conversation.caller;
         let begun = match self.handoff.course.method {
@@ -266,8 +260,8 @@ impl Moving {
         event: Event,
         message: Option<&Message<'_>>,
     ) -> Phase {
-        if self.late.is_some_and(|late| speaks(event, late.sent)) {
-            return self.hear_late(cx, facts, event, message);
+        if let Some(which) = self.late.iter().position(|late| speaks(event, late.sent)) {
+            return self.hear_late(cx, facts, which, event, message);
         }
         let caller = self.conversation.caller;
         match &mut self.attempt {
@@ -305,7 +299,7 @@ impl Moving {
                         let _ = cx.stack.respond(cx.now, request, 491, crate::sip::Content::default());
                         join::Verdict::Wait
                     }
-                    event => join.hear(cx, &self.conversation, event),
+                    event => join.hear(cx, &self.conversation, event, message),
                 };
                 match verdict {
                     join::Verdict::NotMine => {}
@@ -325,10 +319,10 @@ impl Moving {
         mut self: Box<Self>,
         cx: &mut Context<'_>,
         facts: &mut Facts,
+        which: usize,
         event: Event,
         message: Option<&Message<'_>>,
     ) -> Phase {
-        let Some(late) = self.late else { return self.phase() };
         let irrevocable = match &self.attempt {
             Attempt::Refer(_) | Attempt::Joining(_) | Attempt::Bye | Attempt::Confirming => true,
             Attempt::Attended(attempt) => attempt.refer.is_accepted(),
@@ -338,20 +332,17 @@ impl Moving {
             | Attempt::Briefing(_)
             | Attempt::Settling { .. } => false,
         };
-        if irrevocable {
-            // Another REFER cannot be taken back, and only a success of this one is news.
-            return if matches!(&self.attempt, Attempt::Refer(_)) && arrived(event) {
-                self.late = None;
-                self.handoff.revive(cx, late.place);
-                self.judge(cx, facts, refer::Verdict::Succeeded)
-            } else {
-                self.phase()
-            };
+        // Another REFER cannot be taken back, and only a success of this one is news.
+        let news =
+            matches!(&self.attempt, Attempt::Refer(_)) && arrived(event) && self.late[which].is_believed();
+        if irrevocable && !news {
+            return self.phase();
         }
-        self.late = None;
+        let late = self.late.remove(which);
+        let sent = late.sent;
         self.take_back(cx, "A transfer is under way");
-        self.handoff.revive(cx, late.place);
-        let mut attempt = refer::Attempt::resumed(late.sent, cx.now.mono, &mut self.handoff);
+        self.handoff.revive(cx, late);
+        let mut attempt = refer::Attempt::resumed(sent, cx.now.mono, &mut self.handoff);
         let verdict = attempt.hear(cx, &mut self.handoff, self.conversation.caller, event, message);
         self.attempt = Attempt::Refer(attempt);
         self.handoff.progress(cx, HandoffState::Referring, None);
@@ -365,6 +356,7 @@ impl Moving {
             Attempt::Fresh(fresh) => fresh.give_up(cx, &mut self.conversation, why),
             Attempt::Briefing(brief) => {
                 let_go(cx, brief.target, identity::reason(487, why));
+                self.conversation.follow(brief.hold);
                 self.conversation.reunite(cx);
             }
             Attempt::Attended(attended::Attempt { target: Some(leg), .. })
@@ -442,7 +434,7 @@ impl Moving {
         self.handoff.attempt_over(cx);
         self.handoff.end(cx, HandoffState::Cancelled, None, false);
         if self.conversation.partner.is_some() {
-            return self.talk(cx, facts, None);
+            return self.talk(cx, facts);
         }
         facts.keep(cx, self.handoff.view);
         let given = Given::fallback(facts, "agent_lost");

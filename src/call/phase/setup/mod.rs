@@ -16,7 +16,7 @@ use crate::call::decision::{By, Given};
 use crate::call::event::What;
 use crate::call::facts::Facts;
 use crate::call::handoff::Handoff;
-use crate::call::handoff::calling::{self, Calling};
+use crate::call::handoff::calling::{self, Calling, NO_SESSION};
 use crate::call::passing::Passing;
 use crate::call::record::{HandoffState, Role};
 use crate::routing::explain::Cause;
@@ -197,6 +197,10 @@ impl Setup {
             return self.judge(cx, facts, verdict, message);
         }
         match event {
+            Event::Answered { leg, .. } if !calling::answers(cx, leg) => {
+                let_go(cx, leg, identity::reason(488, NO_SESSION));
+                self.refused(cx, facts, leg, (488, Origin::Local), None)
+            }
             Event::Answered { leg, needs_answer, .. } => self.answered(cx, facts, leg, needs_answer, message),
             Event::Refused { leg, status, origin } => self.refused(cx, facts, leg, (status, origin), message),
             Event::Bye { leg } | Event::Lost { leg, .. } | Event::Closed { leg, .. } => {
@@ -292,7 +296,7 @@ impl Setup {
     }
 
     fn judge(
-        mut self: Box<Self>,
+        self: Box<Self>,
         cx: &mut Context<'_>,
         facts: &mut Facts,
         verdict: calling::Verdict,
@@ -300,17 +304,30 @@ impl Setup {
     ) -> Phase {
         match verdict {
             calling::Verdict::NotMine | calling::Verdict::Wait => self.phase(),
+            calling::Verdict::Answered { leg, .. } if !calling::answers(cx, leg) => {
+                let_go(cx, leg, identity::reason(488, NO_SESSION));
+                self.failed(cx, facts, Cause::Failed, None)
+            }
             calling::Verdict::Answered { leg, needs_answer } => {
                 self.answered(cx, facts, leg, needs_answer, message)
             }
-            calling::Verdict::Failed { cause, status } => {
-                match std::mem::replace(&mut self.trying, Trying::Nobody) {
-                    Trying::Target { handoff, .. } => self.target_failed(cx, facts, handoff, cause, status),
-                    trying => {
-                        self.trying = trying;
-                        self.phase()
-                    }
-                }
+            calling::Verdict::Failed { cause, status } => self.failed(cx, facts, cause, status),
+        }
+    }
+
+    /// The target that was called will not do.
+    fn failed(
+        mut self: Box<Self>,
+        cx: &mut Context<'_>,
+        facts: &mut Facts,
+        cause: Cause,
+        status: Option<u16>,
+    ) -> Phase {
+        match std::mem::replace(&mut self.trying, Trying::Nobody) {
+            Trying::Target { handoff, .. } => self.target_failed(cx, facts, handoff, cause, status),
+            trying => {
+                self.trying = trying;
+                self.phase()
             }
         }
     }

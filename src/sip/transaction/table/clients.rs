@@ -21,7 +21,7 @@ pub(super) enum ClientMachine {
 pub(super) struct ClientEntry<O> {
     key: Key,
     /// `None`: a CANCEL, whose fate interests nobody.
-    owner: Option<O>,
+    pub(super) owner: Option<O>,
     pub(super) flow: Flow,
     machine: ClientMachine,
     /// The deadline that is valid; others that pop are stale.
@@ -212,6 +212,18 @@ impl<O: Copy> Table<O> {
         }
     }
 
+    /// Sends the request again by another flow.
+    pub(super) fn repeat(&mut self, now: Time, id: SlabId, flow: Flow, outbox: &mut Outbox) {
+        let Some(entry) = self.clients.get_mut(id) else { return };
+        entry.flow = flow;
+        let Some(request) = entry.request() else { return };
+        outbox.copy(ClientId(id).transmit_id(), flow, request);
+        if entry.is_cancelled() {
+            let cancel = follow_up(request, Method::Cancel, None, b"", &mut self.scratch, &mut self.index);
+            self.send_cancel(now, id, cancel, outbox);
+        }
+    }
+
     pub(super) fn fail_client(&mut self, id: SlabId) {
         let Some(entry) = self.clients.get(id) else { return };
         if let (Some(owner), Some(_)) = (entry.owner, entry.request()) {
@@ -244,6 +256,11 @@ impl<O> ClientEntry<O> {
             self.machine,
             ClientMachine::Invite(InviteClient::Terminated) | ClientMachine::Other(Client::Terminated)
         )
+    }
+
+    /// Whether its CANCEL is out.
+    fn is_cancelled(&self) -> bool {
+        matches!(self.machine, ClientMachine::Invite(InviteClient::Proceeding { give_up: Some(_), .. }))
     }
 
     fn is_accepted(&self) -> bool {

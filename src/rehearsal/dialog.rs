@@ -1,6 +1,7 @@
-//! The peer's side of one dialog: what its requests carry, and what it asks of Baton's (RFC 3261 §12.2).
+//! A peer's side of one dialog: what its requests carry, and what it asks of Baton's (RFC 3261 §12.2). Used by the
+//! scripted [`super::peer`] and by the agent of [`super::agent`].
 
-use super::super::text::Text;
+use super::text::Text;
 use std::net::SocketAddr;
 
 /// One dialog.

@@ -1,0 +1,60 @@
+//! How tests of destinations begin and are stepped. They share keys, legs, queries and deadlines with the calls.
+
+use super::Engine;
+use crate::call::command::Refusal;
+use crate::call::context::CallKey;
+use crate::call::phase::Stimulus;
+use crate::call::trial::{Trial, TrialRequest, name};
+use crate::sip::ident::slot;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+
+impl Engine {
+    /// The reply comes when it is over.
+    pub(super) fn begin_trial(
+        &mut self,
+        id: u64,
+        (environment, destination): (&str, &str),
+        request: TrialRequest,
+    ) -> Result<(), Refusal> {
+        if self.draining.is_some() {
+            return Err(Refusal::Closing);
+        }
+        self.last_key += 1;
+        let key = CallKey(self.last_key);
+        let slot = slot(&self.slot_key, name(environment, destination).as_bytes());
+        let mut cx = self.context(key);
+        let mut trial = Trial::begin(&mut cx, id, (environment, destination), request, slot)?;
+        // After all else was checked: whoever asks wrongly is told so, whatever runs.
+        self.trials.admit(environment, destination)?;
+        trial.find(&mut self.context(key));
+        self.settle_trial(key, Box::new(trial));
+        Ok(())
+    }
+
+    /// A call or a test: whoever has that key.
+    pub(super) fn step_any(&mut self, key: CallKey, stimulus: Stimulus<'_>) {
+        if self.trials.has(key) { self.step_trial(key, stimulus) } else { self.step(key, stimulus) }
+    }
+
+    /// Takes a test out, steps it and puts it back. A panic costs this test.
+    pub(super) fn step_trial(&mut self, key: CallKey, stimulus: Stimulus<'_>) {
+        let Some(mut trial) = self.trials.take(key) else { return };
+        let mut cx = self.context(key);
+        if let Err(panic) = catch_unwind(AssertUnwindSafe(|| trial.step(&mut cx, stimulus))) {
+            trial.break_off();
+            self.purge_legs(key);
+            self.tell_fault("", &*panic);
+        }
+        self.settle_trial(key, trial);
+    }
+
+    fn settle_trial(&mut self, key: CallKey, mut trial: Box<Trial>) {
+        if trial.is_over() {
+            self.queries.forget(key);
+        } else if trial.armed.is_none_or(|armed| trial.deadline() < armed) {
+            let wait = trial.deadline().since(self.now.mono);
+            trial.armed = Some(self.deadlines.arm(self.now.mono, wait, key));
+        }
+        self.trials.put(key, trial);
+    }
+}

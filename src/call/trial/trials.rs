@@ -1,0 +1,114 @@
+//! The tests that run in one engine.
+
+use super::view::{Spoken, TrialView};
+use super::{Trial, name};
+use crate::call::command::{Refusal, Reply};
+use crate::call::context::{CallKey, Queued};
+use crate::call::event::{Event, What};
+use crate::call::record::Stamp;
+use crate::sip::Now;
+use crate::wire::peek;
+use std::collections::{BTreeMap, VecDeque};
+use std::sync::Arc;
+
+/// Tests at the same time: each may ring a phone.
+const MOST: usize = 8;
+
+/// See the module.
+#[derive(Debug, Default)]
+pub(crate) struct Trials(BTreeMap<CallKey, Box<Trial>>);
+
+impl Trials {
+    pub(crate) fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    pub(crate) fn len(&self) -> usize {
+        self.0.len()
+    }
+
+    pub(crate) fn has(&self, key: CallKey) -> bool {
+        self.0.contains_key(&key)
+    }
+
+    pub(crate) fn keys(&self) -> Vec<CallKey> {
+        self.0.keys().copied().collect()
+    }
+
+    /// Takes it out, to be stepped.
+    pub(crate) fn take(&mut self, key: CallKey) -> Option<Box<Trial>> {
+        self.0.remove(&key)
+    }
+
+    /// Puts it back.
+    pub(crate) fn put(&mut self, key: CallKey, trial: Box<Trial>) {
+        self.0.insert(key, trial);
+    }
+
+    /// The test whose deadline this was.
+    pub(crate) fn due(&mut self, at: crate::sip::Time, key: CallKey) -> bool {
+        let due = self.0.get_mut(&key).filter(|trial| trial.armed == Some(at));
+        due.map(|trial| trial.armed = None).is_some()
+    }
+
+    /// Whether one more may begin.
+    pub(crate) fn admit(&self, environment: &str, destination: &str) -> Result<(), Refusal> {
+        let wanted = name(environment, destination);
+        let same = |trial: &Trial| name(&trial.view.environment, &trial.view.destination) == wanted;
+        if self.0.values().any(|trial| same(trial)) {
+            return Err(Refusal::TestRunning(destination.to_owned()));
+        }
+        if self.0.len() >= MOST { Err(Refusal::TooManyTests(MOST)) } else { Ok(()) }
+    }
+
+    /// A message that came. Costs nothing while there is no test.
+    pub(crate) fn received(&mut self, now: Now, call_id: &[u8], method: &'static str, bytes: &[u8]) {
+        for trial in self.0.values_mut() {
+            trial.tape.hear(now.mono, false, call_id, method, bytes);
+        }
+    }
+
+    /// A message that is sent.
+    pub(crate) fn sent(&mut self, now: Now, bytes: &[u8]) {
+        if self.0.is_empty() {
+            return;
+        }
+        let Some(peeked) = peek::peek(bytes) else { return };
+        let method = peek::cseq_method(bytes).as_str();
+        for trial in self.0.values_mut() {
+            trial.tape.hear(now.mono, true, peeked.call_id, method, bytes);
+        }
+    }
+
+    /// A test that is over: its reply, and its news. To be asked when all that it had to say is sent.
+    pub(crate) fn conclude(&mut self, now: Now, queue: &mut VecDeque<Queued>) -> Option<(u64, Reply)> {
+        let key = *self.0.iter().find(|(_, trial)| trial.is_over())?.0;
+        let trial = self.0.remove(&key)?;
+        let command = trial.command;
+        let view = Arc::new(trial.into_view());
+        let what = What::Tested(Arc::clone(&view));
+        queue.push_back(Queued::Event(Box::new(Event { at: Stamp(now.wall), what })));
+        Some((command, Reply::Tested(view)))
+    }
+}
+
+impl Trial {
+    fn into_view(self) -> TrialView {
+        let Trial { mut view, tape, .. } = self;
+        if let Some(call) = &mut view.call {
+            call.taken = tape.taken();
+        }
+        view.messages = tape
+            .messages
+            .iter()
+            .map(|message| Spoken {
+                at_us: u64::try_from(message.after.as_micros()).unwrap_or(u64::MAX),
+                from: if message.sent { "baton" } else { "target" }.to_owned(),
+                start: message.start(),
+                method: message.method.to_owned(),
+                retransmission: message.again,
+            })
+            .collect();
+        view
+    }
+}

@@ -1,0 +1,254 @@
+//! What an observer at Baton's door knows: the legs of every call and what was said in them, from the wire alone, and
+//! what Baton told meanwhile. In the order of time.
+
+use super::common::message::Message;
+use baton::call::record::HandoffView;
+use baton::sip::Time;
+use std::collections::{BTreeMap, HashMap, HashSet};
+use std::net::SocketAddr;
+use std::rc::Rc;
+use std::sync::Arc;
+
+/// Whose leg.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Role {
+    Caller,
+    Agent,
+    Target,
+}
+
+/// A re-INVITE of Baton.
+#[derive(Clone, Debug)]
+pub struct Reinvite {
+    pub cseq: u32,
+    pub accepted: Option<Time>,
+    pub acked: Option<Time>,
+}
+
+/// A session timer (RFC 4028).
+#[derive(Clone, Copy, Debug)]
+pub struct Expiry {
+    /// Whether Baton answered, and the CSeq.
+    pub of: (bool, u32),
+    pub at: Time,
+    pub seconds: u64,
+    /// Baton is to refresh it.
+    pub by_baton: bool,
+}
+
+impl Expiry {
+    /// Whether it is over by then (RFC 4028 §10).
+    pub fn is_over(&self, now: Time) -> bool {
+        let early = (self.seconds / 3).min(32);
+        now.since(self.at).as_secs() + 1 >= self.seconds - early
+    }
+}
+
+/// One who answered an INVITE of Baton: of a fork there may be several.
+#[derive(Clone, Debug)]
+pub struct Branch {
+    pub tag: String,
+    pub acked: bool,
+    pub ended: bool,
+}
+
+/// One leg: a Call-ID.
+#[derive(Debug)]
+pub struct Leg {
+    pub role: Role,
+    /// Call-ID of its call's caller.
+    pub caller: String,
+    pub peer: SocketAddr,
+    /// On the way: to Baton, and from it.
+    pub flying: [Vec<Rc<Message>>; 2],
+    /// When something was said about the session for the last time.
+    pub session_at: Time,
+    /// Requests of Baton without a final response, by branch and method.
+    pub open: HashSet<String>,
+    /// Those that had one.
+    pub finals: HashSet<String>,
+    /// Those who answered Baton's INVITE.
+    pub branches: Vec<Branch>,
+    /// When the first of them did.
+    pub answered: Option<Time>,
+    /// When its 2xx was acknowledged.
+    pub acked: Option<Time>,
+    /// The first BYE in it, or its refusal.
+    pub over: Option<Time>,
+    /// A BYE of the peer reached Baton; its refusal to go on did.
+    pub left: Option<Time>,
+    /// 481, 408 or nothing to a request of Baton: the other side knows nothing of the dialog.
+    pub forgotten: bool,
+    /// It rings.
+    pub rings: bool,
+    /// Baton has given it up, for it rang too long.
+    pub timed_out: bool,
+    /// REFERs of Baton: CSeq, and the final response.
+    pub refers: Vec<(u32, Option<u16>)>,
+    /// The highest CSeq of a NOTIFY.
+    pub notified: u32,
+    /// When a final 2xx NOTIFY came, and a BYE of the peer.
+    pub reported: Option<Time>,
+    /// CSeq, if it was named, and time of REFERs that were told 2xx by NOTIFY.
+    pub successes: Vec<(Option<u32>, Time)>,
+    /// What was agreed last about the session's end.
+    pub expiry: Option<Expiry>,
+    /// When Baton's 2xx to the first INVITE left, and the CSeq of that.
+    pub accepted: Option<(Time, u32)>,
+    /// When the caller's first ACK came.
+    pub confirmed: Option<Time>,
+    /// CSeq of a 2xx of Baton to an INVITE that was not acknowledged yet, and since when.
+    pub unacked: Option<(u32, Time)>,
+    /// RSeq of Baton's reliable responses without a PRACK.
+    pub unpracked: Vec<u32>,
+    pub reinvites: Vec<Reinvite>,
+    /// Baton's BYE was answered so.
+    pub bye_answer: Option<u16>,
+    /// Baton's final refusal of the caller's INVITE, and whether it was acknowledged.
+    pub refused: Option<(u16, bool)>,
+}
+
+impl Leg {
+    /// A 2xx to an INVITE or UPDATE says when the session ends.
+    pub fn agree(&mut self, at: Time, m: &Message, baton_answers: bool) {
+        let of = (baton_answers, m.cseq().0);
+        if !matches!(m.method(), "INVITE" | "UPDATE") || self.expiry.is_some_and(|last| last.of == of) {
+            return;
+        }
+        let value = m.find("Session-Expires");
+        self.expiry = value.and_then(|value| {
+            let seconds = value.split(';').next()?.trim().parse().ok()?;
+            let by_baton = value.ends_with("uas") == baton_answers;
+            Some(Expiry { of, at, seconds, by_baton })
+        });
+    }
+
+    pub fn new(role: Role, caller: &str, peer: SocketAddr) -> Leg {
+        Leg {
+            role,
+            caller: caller.to_owned(),
+            peer,
+            flying: [Vec::new(), Vec::new()],
+            session_at: Time(0),
+            open: HashSet::new(),
+            finals: HashSet::new(),
+            branches: Vec::new(),
+            answered: None,
+            acked: None,
+            over: None,
+            left: None,
+            forgotten: false,
+            rings: false,
+            timed_out: false,
+            refers: Vec::new(),
+            notified: 0,
+            reported: None,
+            successes: Vec::new(),
+            expiry: None,
+            accepted: None,
+            confirmed: None,
+            unacked: None,
+            unpracked: Vec::new(),
+            reinvites: Vec::new(),
+            bye_answer: None,
+            refused: None,
+        }
+    }
+
+    /// A BYE went through the dialog with that one.
+    pub fn end(&mut self, tag: &str) {
+        self.branches.iter_mut().filter(|one| one.tag == tag).for_each(|one| one.ended = true);
+    }
+
+    /// Whether somebody has answered it and is still there.
+    pub fn is_up(&self) -> bool {
+        self.branches.iter().any(|branch| !branch.ended)
+    }
+
+    /// And knows that it was heard.
+    pub fn is_acknowledged(&self) -> bool {
+        self.branches.iter().any(|branch| branch.acked && !branch.ended)
+    }
+
+    /// Whether nothing was said about the session for so many seconds.
+    pub fn is_quiet(&self, now: Time, seconds: u64) -> bool {
+        now.since(self.session_at).as_secs() >= seconds
+    }
+}
+
+/// A failed attempt as it was told, and what stood then.
+#[derive(Clone, Debug)]
+pub struct Failure {
+    pub at: Time,
+    pub number: usize,
+    pub destination: String,
+    pub method: String,
+    pub cause: String,
+    pub status: Option<u16>,
+    pub next: String,
+    /// Somebody was there to return to.
+    pub partner: bool,
+    pub answered: bool,
+}
+
+/// A handoff as it was told.
+#[derive(Clone, Debug)]
+pub struct Handoff {
+    pub started: Time,
+    pub first: Arc<HandoffView>,
+    pub failures: Vec<Failure>,
+    pub ended: Option<(Time, Arc<HandoffView>, bool)>,
+    /// Nothing was sent for it yet.
+    pub fresh: bool,
+    /// Whether the caller's partner was there when it ended.
+    pub partner_at_end: bool,
+    /// Whether the caller had gone by itself when it ended.
+    pub caller_gone: bool,
+}
+
+/// One call: by the Call-ID of its caller.
+#[derive(Debug, Default)]
+pub struct Call {
+    pub baton_id: String,
+    /// All its legs, in the order of their INVITEs.
+    pub legs: Vec<String>,
+    pub answered: bool,
+    /// Whom the caller has; it stays when that one goes.
+    pub partner: Option<String>,
+    /// And whether it has gone.
+    pub partner_gone: bool,
+    pub handoffs: Vec<Handoff>,
+    /// Ended by request.
+    pub hung_up: bool,
+    pub ended: Option<(Time, String)>,
+}
+
+/// See the module.
+#[derive(Default)]
+pub struct Book {
+    pub legs: HashMap<String, Leg>,
+    pub calls: BTreeMap<String, Call>,
+    /// Call-ID of the caller by Baton's id.
+    pub by_baton: HashMap<String, String>,
+    /// What was wrong: the call and why.
+    pub faults: Vec<(String, String)>,
+}
+
+impl Book {
+    pub fn fault(&mut self, call: &str, what: String) {
+        if self.faults.len() < 10 {
+            self.faults.push((call.to_owned(), what));
+        }
+    }
+
+    /// The call of a leg.
+    pub fn call_of(&mut self, call_id: &str) -> Option<&mut Call> {
+        let caller = &self.legs.get(call_id)?.caller;
+        self.calls.get_mut(caller)
+    }
+
+    /// The running handoff of a call.
+    pub fn running(&mut self, caller: &str) -> Option<&mut Handoff> {
+        self.calls.get_mut(caller)?.handoffs.last_mut().filter(|handoff| handoff.ended.is_none())
+    }
+}

@@ -1,0 +1,559 @@
+//! Listens on the tap, keeps the [`Book`] and counts the [`Races`]; and says at once what may never be at any time: two
+//! targets that are answered and left, two who are together and have not each other's session.
+
+use super::book::{Book, Branch, Call, Failure, Handoff, Leg, Reinvite, Role};
+use super::common::message::Message;
+use super::common::{Point, Tap};
+use super::ledger::Ledger;
+use super::races::Races;
+use super::session::{Session, discord};
+use baton::call::event::{Event, What};
+use baton::call::record::HandoffState;
+use baton::sip::Time;
+use std::cell::RefCell;
+use std::cmp::Reverse;
+use std::collections::BinaryHeap;
+use std::net::SocketAddr;
+use std::rc::Rc;
+use std::time::Duration;
+
+/// How long two must have been quiet before they have each other's session for certain.
+const QUIET: u64 = 15;
+
+/// See the module.
+pub struct Watch {
+    pub book: Book,
+    pub races: Races,
+    /// Pairs whose sessions were compared.
+    pub compared: u64,
+    /// Callers that were held while the agent spoke with the target.
+    pub briefings: u64,
+    ledger: Rc<RefCell<Ledger>>,
+    /// Calls in which something changed at `now`.
+    changed: Vec<String>,
+    now: Time,
+    /// When a pair is to be looked at.
+    due: BinaryHeap<Reverse<(Time, String)>>,
+}
+
+/// The watch that a world holds.
+pub struct Door(pub Rc<RefCell<Watch>>);
+
+impl Tap for Door {
+    fn see(&mut self, at: Time, point: Point, peer: SocketAddr, message: &Rc<Message>) {
+        self.0.borrow_mut().see(at, point, peer, message);
+    }
+
+    fn told(&mut self, at: Time, event: &Event) {
+        self.0.borrow_mut().told(at, event);
+    }
+
+    fn adopted(&mut self, _at: Time, _serial: u64) {
+        let watch = &mut *self.0.borrow_mut();
+        watch.races.adopted(&watch.book);
+    }
+
+    fn broken(&mut self, _at: Time, peer: SocketAddr) {
+        let watch = &mut *self.0.borrow_mut();
+        watch.races.broken(&watch.book, peer);
+    }
+}
+
+fn key(m: &Message) -> String {
+    format!("{} {}", m.branch(), m.method())
+}
+
+impl Watch {
+    pub fn new(ledger: Rc<RefCell<Ledger>>) -> Watch {
+        Watch {
+            book: Book::default(),
+            races: Races::default(),
+            compared: 0,
+            briefings: 0,
+            ledger,
+            changed: Vec::new(),
+            now: Time(0),
+            due: BinaryHeap::new(),
+        }
+    }
+
+    /// All that was done at one instant is done: what holds at any time has to hold now.
+    fn moved_on(&mut self, at: Time) {
+        if at == self.now {
+            return;
+        }
+        for caller in std::mem::take(&mut self.changed) {
+            self.count_targets(&caller);
+        }
+        while self.due.peek().is_some_and(|Reverse((due, _))| *due <= at) {
+            let Some(Reverse((due, caller))) = self.due.pop() else { break };
+            self.compare(due, &caller, "later");
+        }
+        self.now = at;
+    }
+
+    fn see(&mut self, at: Time, point: Point, peer: SocketAddr, m: &Rc<Message>) {
+        self.moved_on(at);
+        if point == Point::Leaves || point == Point::Reaches {
+            self.meet(point, peer, m);
+        }
+        self.races.see(&self.book, at, point, m);
+        if m.is_request() && m.method() == "BYE" && matches!(point, Point::PeerSends | Point::Leaves) {
+            let caller = self.book.legs.get(m.call_id()).map(|leg| leg.caller.clone());
+            if let Some(caller) = caller {
+                self.compare(at, &caller, "at the goodbye");
+            }
+        }
+        let Some(leg) = self.book.legs.get_mut(m.call_id()) else { return };
+        if matches!(m.method(), "INVITE" | "ACK" | "UPDATE" | "PRACK" | "CANCEL" | "BYE") {
+            leg.session_at = at;
+        }
+        fly(leg, point, m);
+        match point {
+            Point::Leaves => self.leaves(at, m),
+            Point::Reaches => self.reaches(at, m),
+            Point::PeerSends | Point::PeerGets | Point::LostToBaton | Point::LostToPeer => {}
+        }
+    }
+
+    /// A leg that is seen for the first time.
+    fn meet(&mut self, point: Point, peer: SocketAddr, m: &Message) {
+        if !m.is_request() || m.method() != "INVITE" || self.book.legs.contains_key(m.call_id()) {
+            return;
+        }
+        let Some(caller) = m.find("X-Sim-Call") else { return };
+        let role = match point {
+            Point::Reaches => Role::Caller,
+            _ if m.find("X-Baton-Call-ID").is_some() => Role::Agent,
+            _ => Role::Target,
+        };
+        self.book.legs.insert(m.call_id().to_owned(), Leg::new(role, caller, peer));
+        let call = self.book.calls.entry(caller.to_owned()).or_default();
+        call.legs.push(m.call_id().to_owned());
+    }
+
+    fn leaves(&mut self, at: Time, m: &Message) {
+        let Some(leg) = self.book.legs.get_mut(m.call_id()) else { return };
+        let caller = leg.caller.clone();
+        if !m.is_request() {
+            if (200..300).contains(&m.status()) {
+                leg.agree(at, m, true);
+            }
+            if m.method() == "INVITE" && (200..300).contains(&m.status()) {
+                let number = m.cseq().0;
+                if leg.unacked.is_none_or(|(cseq, _)| cseq != number) {
+                    leg.unacked = Some((number, at));
+                }
+            }
+            if leg.role == Role::Caller && m.method() == "INVITE" {
+                answers_caller(leg, at, m);
+                if m.status() >= 200 {
+                    self.acts(&caller);
+                }
+            }
+            return;
+        }
+        match m.method() {
+            "ACK" => {
+                if leg.answered.is_some() {
+                    leg.acked = leg.acked.or(Some(at));
+                }
+                leg.branches.iter_mut().filter(|one| one.tag == m.to_tag()).for_each(|one| one.acked = true);
+                let cseq = m.cseq().0;
+                if let Some(reinvite) = leg.reinvites.iter_mut().find(|one| one.cseq == cseq) {
+                    reinvite.acked = reinvite.acked.or(Some(at));
+                }
+            }
+            "CANCEL" => {}
+            method => {
+                if !leg.open.insert(key(m)) {
+                    return;
+                }
+                match method {
+                    "INVITE" if !m.to_tag().is_empty() => {
+                        let cseq = m.cseq().0;
+                        // Nobody else holds both ways.
+                        self.briefings +=
+                            u64::from(leg.role == Role::Caller && m.body.contains("a=inactive"));
+                        leg.reinvites.push(Reinvite { cseq, accepted: None, acked: None });
+                    }
+                    "REFER" => leg.refers.push((m.cseq().0, None)),
+                    "BYE" => {
+                        leg.end(m.to_tag());
+                        if !leg.is_up() {
+                            leg.over = leg.over.or(Some(at));
+                        }
+                        self.gone(m.call_id());
+                    }
+                    _ => {}
+                }
+                if matches!(method, "REFER" | "BYE") || method == "INVITE" && m.to_tag().is_empty() {
+                    self.acts(&caller);
+                }
+            }
+        }
+    }
+
+    /// Something was sent for the handoff that runs.
+    fn acts(&mut self, caller: &str) {
+        if let Some(handoff) = self.book.running(caller) {
+            handoff.fresh = false;
+        }
+    }
+
+    fn reaches(&mut self, at: Time, m: &Message) {
+        if m.is_request() { self.request(at, m) } else { self.response(at, m) }
+    }
+
+    fn request(&mut self, at: Time, m: &Message) {
+        let Some(leg) = self.book.legs.get_mut(m.call_id()) else { return };
+        match m.method() {
+            "ACK" => {
+                leg.unacked.take_if(|(cseq, _)| *cseq == m.cseq().0);
+                let first = leg.accepted.filter(|(_, cseq)| *cseq == m.cseq().0);
+                leg.confirmed = leg.confirmed.or(first.and(Some(at)));
+                if let Some((_, acknowledged)) = &mut leg.refused {
+                    *acknowledged = true;
+                }
+            }
+            "BYE" => {
+                leg.end(m.from_tag());
+                if !leg.is_up() {
+                    leg.over = leg.over.or(Some(at));
+                    leg.left = leg.left.or(Some(at));
+                }
+                self.gone(m.call_id());
+            }
+            "CANCEL" if leg.role == Role::Caller && leg.accepted.is_none() => {
+                leg.left = leg.left.or(Some(at));
+            }
+            "PRACK" => {
+                let rseq = m.find("RAck").and_then(|value| value.split(' ').next()?.parse::<u32>().ok());
+                leg.unpracked.retain(|open| Some(*open) != rseq);
+            }
+            "NOTIFY" => {
+                leg.notified = leg.notified.max(m.cseq().0);
+                if m.body.starts_with("SIP/2.0 2") {
+                    leg.reported = Some(at);
+                    let event = m.find("Event").unwrap_or_default();
+                    let id = event.split("id=").nth(1).and_then(|id| id.parse::<u32>().ok());
+                    leg.successes.push((id, at));
+                }
+            }
+            _ => {}
+        }
+    }
+
+    fn response(&mut self, at: Time, m: &Message) {
+        let status = m.status();
+        let Some(leg) = self.book.legs.get_mut(m.call_id()) else { return };
+        if status < 200 {
+            leg.rings |= status > 100 && m.method() == "INVITE";
+            return;
+        }
+        if status < 300 {
+            leg.agree(at, m, false);
+        }
+        leg.open.remove(&key(m));
+        let first = leg.finals.insert(key(m));
+        if status == 481 || status == 408 {
+            leg.forgotten |= !matches!(m.method(), "CANCEL" | "BYE" | "REFER");
+        }
+        let number = m.cseq().0;
+        match m.method() {
+            "REFER" => {
+                if let Some((_, answer)) = leg.refers.iter_mut().find(|(cseq, _)| *cseq == number) {
+                    *answer = Some(status);
+                }
+            }
+            "BYE" if first => leg.bye_answer = Some(status),
+            "INVITE" if status < 300 => {
+                if let Some(reinvite) = leg.reinvites.iter_mut().find(|one| one.cseq == number) {
+                    reinvite.accepted = reinvite.accepted.or(Some(at));
+                } else if leg.role != Role::Caller && leg.branches.iter().all(|one| one.tag != m.to_tag()) {
+                    leg.answered = leg.answered.or(Some(at));
+                    leg.branches.push(Branch { tag: m.to_tag().to_owned(), acked: false, ended: false });
+                    let caller = leg.caller.clone();
+                    self.changed.push(caller);
+                }
+            }
+            "INVITE" if first && leg.answered.is_none() && leg.role != Role::Caller => {
+                leg.over = leg.over.or((!matches!(status, 401 | 407 | 422)).then_some(at));
+            }
+            _ => {}
+        }
+    }
+
+    /// A BYE went through a leg: whoever was the caller's partner may be no more.
+    fn gone(&mut self, call_id: &str) {
+        let call_id = call_id.to_owned();
+        if self.book.legs.get(&call_id).is_some_and(Leg::is_up) {
+            // It was another branch of its fork.
+            return;
+        }
+        if let Some(call) = self.book.call_of(&call_id)
+            && call.partner.as_ref() == Some(&call_id)
+        {
+            call.partner_gone = true;
+        }
+    }
+
+    // -- what Baton tells
+
+    fn told(&mut self, at: Time, event: &Event) {
+        self.moved_on(at);
+        match &event.what {
+            What::CallStarted(view) => {
+                let Some(caller) = view.legs.iter().find(|leg| leg.role == baton::call::record::Role::Caller)
+                else {
+                    return;
+                };
+                self.book.by_baton.insert(view.id.clone(), caller.sip_call_id.clone());
+                let call = self.book.calls.entry(caller.sip_call_id.clone()).or_default();
+                call.baton_id.clone_from(&view.id);
+            }
+            What::CallAnswered { call, by } => {
+                let role = match by {
+                    baton::call::record::Role::Target => Role::Target,
+                    _ => Role::Agent,
+                };
+                self.answered(call, role);
+            }
+            What::LegLost { call, role, status, origin, .. } => {
+                if *role == baton::call::record::Role::Caller {
+                    self.caller_lost(at, call, (*status, *origin));
+                } else if let Some(call) = self.call(call)
+                    && call.answered
+                {
+                    call.partner_gone = true;
+                }
+            }
+            What::HandoffStarted(view) => {
+                let Some(caller) = self.book.by_baton.get(&view.call_id).cloned() else { return };
+                self.compare(at, &caller, "before the handoff");
+                let Some(call) = self.book.calls.get_mut(&caller) else { return };
+                call.handoffs.push(Handoff {
+                    started: at,
+                    first: std::sync::Arc::clone(view),
+                    failures: Vec::new(),
+                    ended: None,
+                    fresh: true,
+                    partner_at_end: false,
+                    caller_gone: false,
+                });
+            }
+            What::AttemptFailed { call, number, attempt, next, .. } => {
+                self.attempt_failed(at, call, (*number, attempt, next));
+            }
+            What::HandoffEnded { handoff, caller_hurt } => self.handoff_ended(at, handoff, *caller_hurt),
+            What::CallEnded(record) => {
+                let why = record.call.ended_by.as_deref().unwrap_or_default().to_owned();
+                if let Some(call) = self.call(&record.call.id) {
+                    call.ended = Some((at, why));
+                }
+            }
+            _ => {}
+        }
+    }
+
+    fn call(&mut self, baton_id: &str) -> Option<&mut Call> {
+        let caller = self.book.by_baton.get(baton_id)?;
+        self.book.calls.get_mut(caller)
+    }
+
+    /// Baton says that the caller's leg broke. It has to have a reason.
+    fn caller_lost(&mut self, at: Time, call: &str, (status, origin): (u16, baton::sip::Origin)) {
+        let Some(caller) = self.book.by_baton.get(call).cloned() else { return };
+        let Some(leg) = self.book.legs.get_mut(&caller) else { return };
+        let unacked = leg.unacked.is_some_and(|(_, since)| at.since(since).as_secs() >= 31);
+        let silent = !leg.open.is_empty() || !leg.unpracked.is_empty() || unacked || leg.is_quiet(at, 55);
+        let ledger = self.ledger.borrow();
+        let sessions = ledger.by_call_id.get(&caller).into_iter().flatten().map(|at| &ledger.sessions[*at]);
+        // It refused to have its session refreshed, again and again; or it was to refresh it, and did not.
+        let stubborn = sessions.map(|session| session.refused).max().is_some_and(|times| times > 2);
+        drop(ledger);
+        let over = |expiry: super::book::Expiry| expiry.is_over(at) && (stubborn || !expiry.by_baton);
+        let expired = leg.expiry.is_some_and(over);
+        let excused = origin == baton::sip::Origin::Remote && leg.forgotten || silent || expired;
+        leg.forgotten = true;
+        if !excused {
+            self.book.fault(&caller, format!("the caller is said to be lost ({status}), and it is there"));
+        }
+    }
+
+    fn answered(&mut self, call: &str, role: Role) {
+        let Some(caller) = self.book.by_baton.get(call).cloned() else { return };
+        let legs = &self.book.legs;
+        let Some(call) = self.book.calls.get_mut(&caller) else { return };
+        call.answered = true;
+        let up = |id: &&String| legs[*id].role == role && legs[*id].answered.is_some();
+        call.partner = call.legs.iter().rev().find(up).cloned();
+        call.partner_gone = false;
+        self.due.push(Reverse((self.now + Duration::from_secs(25), caller)));
+    }
+
+    fn attempt_failed(
+        &mut self,
+        at: Time,
+        call: &str,
+        (number, attempt, next): (usize, &baton::call::record::AttemptView, &str),
+    ) {
+        let late = attempt.status == Some(408)
+            && attempt.origin == Some(baton::sip::Origin::Local)
+            && attempt.method != "refer";
+        if let Some(leg) = attempt.sip_call_id.as_ref().filter(|_| late)
+            && let Some(leg) = self.book.legs.get_mut(leg)
+        {
+            leg.timed_out = true;
+        }
+        let Some(call) = self.call(call) else { return };
+        let failure = Failure {
+            at,
+            number,
+            destination: attempt.destination.clone(),
+            method: attempt.method.to_string(),
+            cause: attempt.cause.as_deref().unwrap_or_default().to_owned(),
+            status: attempt.status,
+            next: next.to_owned(),
+            partner: call.partner.is_some() && !call.partner_gone,
+            answered: call.answered,
+        };
+        if let Some(handoff) = call.handoffs.last_mut() {
+            handoff.failures.push(failure);
+        }
+    }
+
+    fn handoff_ended(
+        &mut self,
+        at: Time,
+        view: &std::sync::Arc<baton::call::record::HandoffView>,
+        hurt: bool,
+    ) {
+        let Some(caller) = self.book.by_baton.get(&view.call_id).cloned() else { return };
+        let gone = self.book.legs.get(&caller).is_some_and(|leg| leg.left.is_some() || leg.forgotten);
+        let Some(call) = self.book.calls.get_mut(&caller) else { return };
+        let last = view.attempts.last();
+        let joined = view.state == HandoffState::Succeeded
+            && last.is_some_and(|last| {
+                &*last.method == "invite" || &*last.method == "attended" && last.refer_to.is_none()
+            });
+        let there = call.partner.is_some() && !call.partner_gone;
+        let Some(handoff) = call.handoffs.iter_mut().find(|handoff| handoff.first.id == view.id) else {
+            return;
+        };
+        handoff.ended = Some((at, std::sync::Arc::clone(view), hurt));
+        (handoff.partner_at_end, handoff.caller_gone) = (there, gone);
+        if joined && let Some(target) = last.and_then(|last| last.sip_call_id.clone()) {
+            call.partner_gone = self.book.legs.get(&target).is_none_or(|leg| !leg.is_up());
+            call.partner = Some(target);
+        }
+        self.changed.push(caller.clone());
+        self.due.push(Reverse((at + Duration::from_secs(25), caller)));
+    }
+
+    // -- what holds at any time
+
+    /// At most one target is answered that is not the caller's partner.
+    fn count_targets(&mut self, caller: &str) {
+        let Some(call) = self.book.calls.get(caller) else { return };
+        let other = |id: &&String| {
+            let leg = &self.book.legs[*id];
+            leg.role == Role::Target && Some(*id) != call.partner.as_ref() && leg.is_acknowledged()
+                // A BYE waits for the ACK of Baton's own 2xx (RFC 3261 §15).
+                && leg.unacked.is_none()
+        };
+        let open: Vec<String> = call.legs.iter().filter(other).cloned().collect();
+        let running = call.handoffs.last().is_some_and(|handoff| handoff.ended.is_none());
+        let most = usize::from(running);
+        if open.len() > most {
+            let what = format!("{} targets are answered and left ({running}): {open:?}", open.len());
+            self.book.fault(caller, what);
+        }
+    }
+
+    /// Caller and partner are together, and nothing was said for a while: each has the other's session.
+    fn compare(&mut self, at: Time, caller: &str, when: &str) {
+        let Some(call) = self.book.calls.get(caller) else { return };
+        // Where a target has answered, the partner may be speaking with it, and the caller is held until all is over.
+        let near = |(ended, _, _): &(Time, _, _)| at.since(*ended).as_secs() < QUIET;
+        let running = call.handoffs.last().is_some_and(|handoff| handoff.ended.as_ref().is_none_or(near));
+        let target = |id: &String| {
+            let leg = &self.book.legs[id];
+            leg.role == Role::Target && leg.answered.is_some() && call.partner.as_ref() != Some(id)
+        };
+        let apart = call.partner_gone || running && call.legs.iter().any(target);
+        let Some(partner) = call.partner.clone().filter(|_| !apart) else { return };
+        let (Some(one), Some(two)) = (self.book.legs.get(caller), self.book.legs.get(&partner)) else {
+            return;
+        };
+        let stands = |leg: &Leg| {
+            let there = leg.over.is_none() && leg.left.is_none() && leg.is_quiet(at, QUIET);
+            // Who says nothing cannot be told either.
+            there && !leg.open.iter().any(|open| open.ends_with(" INVITE") || open.ends_with(" UPDATE"))
+        };
+        if !stands(one) || !stands(two) || one.confirmed.is_none() {
+            return;
+        }
+        let fault = {
+            let ledger = self.ledger.borrow();
+            let find = |id: &str| {
+                ledger.by_call_id.get(id).map(|places| places.iter().map(|at| &ledger.sessions[*at]))
+            };
+            let (Some(mut ours), Some(theirs)) = (find(caller), find(&partner)) else { return };
+            let tagged = |session: &&Session| session.local.is_some() && session.remote.is_some();
+            let theirs: Vec<&Session> = theirs.filter(tagged).collect();
+            // Of a fork it is not known here which branch is the one.
+            let (Some(ours), [theirs]) = (ours.next().filter(tagged), theirs.as_slice()) else { return };
+            if !ours.is_idle() || !theirs.is_idle() || ours.was_stubborn() || theirs.was_stubborn() {
+                return;
+            }
+            self.compared += 1;
+            between(ours, theirs)
+        };
+        if let Some(why) = fault {
+            self.book
+                .fault(caller, format!("{when}: caller and partner {partner} have not each other: {why}"));
+        }
+    }
+}
+
+fn between(one: &Session, two: &Session) -> Option<String> {
+    let way = |from: &Session, to: &Session| {
+        discord(from.remote.as_ref()?, from.local.as_ref()?, to.local.as_ref()?)
+    };
+    way(one, two)
+        .map(|why| format!("the caller: {why}"))
+        .or_else(|| way(two, one).map(|why| format!("the partner: {why}")))
+}
+
+/// What is on its way.
+fn fly(leg: &mut Leg, point: Point, m: &Rc<Message>) {
+    let [to_baton, from_baton] = &mut leg.flying;
+    let lands = |flying: &mut Vec<Rc<Message>>| {
+        if let Some(at) = flying.iter().position(|one| Rc::ptr_eq(one, m)) {
+            flying.swap_remove(at);
+        }
+    };
+    match point {
+        Point::PeerSends => to_baton.push(Rc::clone(m)),
+        Point::Reaches | Point::LostToBaton => lands(to_baton),
+        Point::Leaves => from_baton.push(Rc::clone(m)),
+        Point::PeerGets | Point::LostToPeer => lands(from_baton),
+    }
+}
+
+/// Baton's response to the caller's INVITE.
+fn answers_caller(leg: &mut Leg, at: Time, m: &Message) {
+    let status = m.status();
+    if m.find("RSeq").is_some() {
+        let rseq = m.find("RSeq").and_then(|value| value.parse().ok()).unwrap_or(0);
+        if !leg.unpracked.contains(&rseq) {
+            leg.unpracked.push(rseq);
+        }
+    } else if (200..300).contains(&status) {
+        leg.accepted = leg.accepted.or(Some((at, m.cseq().0)));
+    } else if status >= 300 && leg.accepted.is_none() && leg.refused.is_none() {
+        leg.refused = Some((status, false));
+        leg.over = leg.over.or(Some(at));
+    }
+}

@@ -359,6 +359,9 @@ fn a_file_that_may_not_be_written_says_so() {
     mode(&file, 0o444);
     let detail = refused();
     assert!(detail.contains("destinations.toml") && detail.contains("permission denied"), "{detail}");
+    mode(&file, 0o000);
+    let closed = house.rollback(json!({ "message": "m", "version": 1 })).problem(409, "file_not_in_force");
+    assert!(closed["detail"].as_str().unwrap().contains("cannot be read"), "{closed}");
     mode(&file, 0o640);
     mode(house.folder.path(), 0o555);
     refused();

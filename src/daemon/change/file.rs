@@ -81,14 +81,19 @@ impl OnDisk {
     /// Why this file keeps its environment from being edited, or from being promoted.
     pub(super) fn in_the_way(self, environment: &str) -> ChangeError {
         let path = self.path.display();
-        let what = match self.holds {
-            Holds::Nothing => "is not there",
-            _ => "holds something else than what is in force",
-        };
-        let detail = format!(
-            "{path} {what}: mend the file (`baton check` tells its faults), or roll `{environment}` back to the version in \
-             force, which writes the file anew and keeps this text aside"
+        let anew = format!(
+            "mend the file (`baton check` tells its faults), or roll `{environment}` back to the version in force, which writes \
+             the file anew and keeps this text aside"
         );
+        let detail = match self.holds {
+            Holds::Nothing => format!("{path} is not there: {anew}"),
+            Holds::Text(..) | Holds::Bytes(_) => {
+                format!("{path} holds something else than what is in force: {anew}")
+            }
+            Holds::Closed => format!(
+                "{path} cannot be read, so nobody can tell what would be lost: let the daemon's user read it, or move it away"
+            ),
+        };
         ChangeError::NotInForce { detail, faults: self.faults }
     }
 }

@@ -51,7 +51,7 @@ enum Accord {
     /// To be looked at, not before that time.
     Wanted { left: Left, at: Time },
     /// A re-INVITE of ours is out.
-    Telling { left: Left, sent: SentId },
+    Telling { left: Left, leg: LegId, sent: SentId },
 }
 
 /// See the module.
@@ -152,6 +152,11 @@ impl Conversation {
         let partner = self.partner.take()?;
         self.passing.drop_leg(cx, partner.leg);
         self.awaiting = self.awaiting.filter(|leg| *leg != partner.leg);
+        if let Accord::Telling { leg, sent, .. } = self.accord
+            && leg == self.caller
+        {
+            self.follow(sent);
+        }
         (self.accord, self.parted) = (Accord::Reached, false);
         Some(partner)
     }
@@ -262,7 +267,7 @@ impl Conversation {
         needs_answer: bool,
         message: Option<&Message<'_>>,
     ) -> Heard {
-        if let Accord::Telling { left, sent: ours } = self.accord
+        if let Accord::Telling { left, sent: ours, .. } = self.accord
             && ours == sent
         {
             let next = match status {
@@ -336,12 +341,10 @@ impl Conversation {
         (self.accord, self.parted) = (Accord::Reached, true);
     }
 
-    /// The caller is not going to be held after all, or only for what comes now: the answer to that re-INVITE is still to
-    /// come, and may be that its dialog is gone.
-    pub(crate) fn follow(&mut self, hold: Option<SentId>) {
-        if let Some(sent) = hold {
-            self.passing.follow(self.caller, sent);
-        }
+    /// Nobody waits for the answer to that re-INVITE of the caller any more. It is still to come, and may be that its dialog
+    /// is gone.
+    pub(crate) fn follow(&mut self, sent: SentId) {
+        self.passing.follow(self.caller, sent);
     }
 
     /// A caller that was held gets its partner back: it is asked first to take the hold off.
@@ -387,7 +390,7 @@ impl Conversation {
         };
         let content = Content { body: Body::Sdp(&now), ..Content::default() };
         self.accord = match cx.stack.reinvite(cx.now, leg, content) {
-            Ok(sent) => Accord::Telling { left, sent },
+            Ok(sent) => Accord::Telling { left, leg, sent },
             Err(NotSent::Pending) => Accord::Wanted { left, at: cx.now.mono + SOON },
             Err(NotSent::Gone) => Accord::Reached,
         };

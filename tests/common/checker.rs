@@ -280,7 +280,8 @@ impl Checker {
                 sent.final_status = Some(status);
                 sent.final_at = at;
             }
-            if sent.method == "INVITE" {
+            // What comes 64*T1 after the first is a stray (RFC 6026, Timer M).
+            if sent.method == "INVITE" && at.since(sent.final_at) < super::T1X64 {
                 sent.acks.entry(m.to_tag().to_owned()).or_insert(false);
             }
         }

@@ -920,3 +920,20 @@ fn a_caller_refreshes_its_session_while_nobody_is_with_it() {
     accept(&t, &offer);
     together(&t, &target);
 }
+
+#[test]
+fn a_caller_that_says_481_when_it_is_not_asked_for_an_offer_any_more_is_lost() {
+    let t = Talking::with(&config());
+    let desk = t.world.peer("desk", DESK);
+    let handoff = t.world.handoff("desk").id;
+    let target = desk.expect_call();
+    target.reply(&target.invite(), 488);
+    target.expect("ACK");
+    let asked = t.call.expect("INVITE");
+    t.world.command(Command::CancelHandoff { handoff });
+    t.world.assert_ended("cancelled");
+    t.call.reply(&asked, 481);
+    t.call.expect("ACK");
+    t.both_get_bye();
+    t.world.assert_empty();
+}

@@ -334,3 +334,19 @@ fn a_caller_that_says_481_to_the_hold_after_the_target_has_left_is_lost() {
     t.world.assert_ended("failed");
     t.world.assert_empty();
 }
+
+/// The caller is asked to take the hold off, and says nothing; the agent leaves meanwhile.
+#[test]
+fn a_caller_that_is_silent_to_what_its_former_partner_wanted_is_lost() {
+    let stage = briefing();
+    let t = &stage.t;
+    t.world.command(Command::CancelHandoff { handoff: stage.id.clone() });
+    stage.target.expect_bye();
+    t.call.expect("INVITE");
+    t.leg.bye_with(&[("Reason", "SIP;cause=503")]);
+    t.leg.expect(200);
+    t.call.expect("REFER");
+    t.call.expect_bye_within(s(33));
+    t.world.settle();
+    t.world.assert_empty();
+}

@@ -168,7 +168,10 @@ impl Fresh {
     /// It is not wanted any more: the target is let go, and the caller gets the agent's session.
     pub(crate) fn give_up(self, cx: &mut Context<'_>, conversation: &mut Conversation, why: &str) {
         match self.state {
-            State::Asking { sent: Some(sent), .. } => cx.stack.withdraw(cx.now, self.caller, sent),
+            State::Asking { sent: Some(sent), .. } => {
+                cx.stack.withdraw(cx.now, self.caller, sent);
+                conversation.follow(sent);
+            }
             State::Asking { sent: None, .. } => {}
             State::Calling(calling) => {
                 calling.give_up(cx, why);

@@ -419,6 +419,8 @@ impl Party {
             "INVITE" if status < 200 => {}
             "INVITE" if status < 300 => self.on_agreed(place, m, out),
             "INVITE" => self.on_declined(place, m, out),
+            // One of an early dialog that came to nothing.
+            "UPDATE" if dialog.stage == Stage::Up && !dialog.remote.contains(m.to_tag()) => {}
             "UPDATE" if status >= 200 => {
                 if std::mem::take(&mut dialog.updating) {
                     if status < 300 && m.has_sdp() {

@@ -169,7 +169,7 @@ impl Moving {
         match &self.attempt {
             Attempt::Briefing(brief) => {
                 let target = brief.target;
-                self.conversation.follow(brief.hold);
+                brief.hold.into_iter().for_each(|sent| self.conversation.follow(sent));
                 self.take_over(cx, facts, target)
             }
             _ => self.phase(),

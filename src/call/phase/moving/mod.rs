@@ -356,7 +356,7 @@ impl Moving {
             Attempt::Fresh(fresh) => fresh.give_up(cx, &mut self.conversation, why),
             Attempt::Briefing(brief) => {
                 let_go(cx, brief.target, identity::reason(487, why));
-                self.conversation.follow(brief.hold);
+                brief.hold.into_iter().for_each(|sent| self.conversation.follow(sent));
                 self.conversation.reunite(cx);
             }
             Attempt::Attended(attended::Attempt { target: Some(leg), .. })

@@ -74,6 +74,14 @@
 //! 5. An outcome, with its proof and cause, is shown, logged, counted and recorded; BYE to both legs where it succeeded;
 //!    and [`Engine::is_empty`] when the last call has gone, which every scenario asserts.
 //!
+//! # The life of a table
+//!
+//! 1. A file is read as a whole ([`routing::table::read()`](routing::table)), or a change through the API makes its new text
+//!    (`daemon::change`) and replaces the file (`store::replace`).
+//! 2. The versions say which number that text has (`store::versions`, by `daemon::numbering`).
+//! 3. Every shard is given the new tables and tells that it has adopted them (`daemon::reload`). What handoffs still hold of
+//!    the old ones is kept beside, and dropped on the daemon's thread when the last of them has ended.
+//!
 //! [`Engine`]: call::engine::Engine
 //! [`Engine::handle`]: call::engine::Engine::handle
 //! [`Engine::poll`]: call::engine::Engine::poll

@@ -129,14 +129,8 @@ fn read<T: DeserializeOwned>(mut answer: Response<Body>) -> Result<T, Failure> {
 }
 
 fn failure_of(problem: &Problem) -> Failure {
-    if &*problem.code == "configuration_invalid" {
-        let shown: Vec<&str> = problem.errors.iter().filter_map(|error| error.shown.as_deref()).collect();
-        return Failure {
-            exit: Exit::Configuration,
-            message: format!("{}\n\nbaton: {}", shown.join("\n\n"), problem.detail),
-        };
-    }
     let exit = match problem.status {
+        _ if &*problem.code == "configuration_invalid" => Exit::Configuration,
         404 => Exit::NotFound,
         409 => Exit::Conflict,
         _ => Exit::Failed,
@@ -145,7 +139,13 @@ fn failure_of(problem: &Problem) -> Failure {
         401 => "\n  the token of this configuration is not the one that the daemon was started with",
         _ => "",
     };
-    Failure::new(exit, format!("{}{hint}", problem.detail))
+    let shown: String = problem
+        .errors
+        .iter()
+        .filter_map(|error| error.shown.as_deref())
+        .map(|fault| format!("{fault}\n\n"))
+        .collect();
+    Failure { exit, message: format!("{shown}baton: {}{hint}", problem.detail) }
 }
 
 /// One segment of a path.

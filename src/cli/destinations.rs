@@ -41,7 +41,7 @@ fn show(list: &Value) -> String {
             format!("{}{mark}", text("id")),
             method(destination),
             route(destination),
-            ladder(&destination["on_failure"]),
+            ladder(&destination["on_failure"]).unwrap_or_else(|| UNSAID.to_owned()),
             text("name"),
         ]);
     }
@@ -58,25 +58,29 @@ fn method(destination: &Value) -> String {
 /// The route, and how many rules may lead elsewhere.
 fn route(destination: &Value) -> String {
     let route = or_dash(destination["route"].as_str());
-    match destination["rules"].as_array().map_or(0, Vec::len) {
+    match destination["rule"].as_array().map_or(0, Vec::len) {
         0 => route,
         1 => format!("{route}, 1 rule"),
         rules => format!("{route}, {rules} rules"),
     }
 }
 
-fn ladder(value: &Value) -> String {
+/// What `on_failure` is where it is not written.
+const UNSAID: &str = "agent";
+
+fn ladder(value: &Value) -> Option<String> {
     let steps = |list: &Value| -> String {
         let steps: Vec<&str> = list.as_array().into_iter().flatten().filter_map(Value::as_str).collect();
         steps.join(", ")
     };
-    match value.as_object() {
-        Some(table) => {
+    match value {
+        Value::Null => None,
+        Value::Object(table) => {
             let rows: Vec<String> =
                 table.iter().map(|(cause, list)| format!("{cause}: {}", steps(list))).collect();
-            rows.join("; ")
+            Some(rows.join("; "))
         }
-        None => steps(value),
+        list => Some(steps(list)),
     }
 }
 
@@ -90,12 +94,11 @@ mod tests {
         let list = json!({ "data": [
             {
                 "id": "front-desk", "default": true, "method": "attended", "brief": true, "require": "proven",
-                "route": "+14155550123", "name": "Front desk", "rules": [{ "use": "menu" }],
+                "route": "+14155550123", "name": "Front desk", "rule": [{ "use": "menu" }],
                 "on_failure": { "busy": ["invite", "mobile", "hangup"], "default": ["bye"] },
             },
             {
-                "id": "menu", "default": false, "method": "bye", "brief": false, "require": null, "route": null,
-                "name": "Menu", "on_failure": ["agent"],
+                "id": "menu", "default": false, "method": "bye", "name": "Menu",
             },
         ] });
         assert_eq!(

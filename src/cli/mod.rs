@@ -7,16 +7,21 @@
 mod api;
 mod call;
 mod calls;
+mod changes;
 mod check;
 mod demo;
 mod destinations;
+mod diff;
 mod exit;
 mod handoff;
 mod page;
+mod promote;
 mod reload;
 mod render;
+mod rollback;
 mod serve;
 mod trial;
+mod versions;
 
 use clap::{Args, Parser, Subcommand};
 use exit::{Exit, Failure};
@@ -58,6 +63,14 @@ enum Verb {
     Destinations(destinations::Destinations),
     /// Shows what a handoff would send, and which rule makes each line
     Render(render::Render),
+    /// Lists the versions of a table: who has changed it, when and why
+    Versions(versions::Versions),
+    /// Compares two versions of a table, or two environments
+    Diff(diff::Compare),
+    /// Puts the table of another environment in force, as a new version
+    Promote(promote::Promote),
+    /// Puts an earlier version of a table in force again
+    Rollback(rollback::Rollback),
     /// Tries a destination: looks its name up, asks it what it can, calls it and lets it go
     Test(trial::Test),
     /// Has the daemon read its files again: all or nothing
@@ -76,6 +89,10 @@ pub fn run() -> ExitCode {
         Verb::Handoff(handoff) => handoff.run(&global),
         Verb::Destinations(destinations) => destinations.run(&global),
         Verb::Render(render) => render.run(&global),
+        Verb::Versions(versions) => versions.run(&global),
+        Verb::Diff(compare) => compare.run(&global),
+        Verb::Promote(promote) => promote.run(&global),
+        Verb::Rollback(rollback) => rollback.run(&global),
         Verb::Test(test) => test.run(&global),
         Verb::Reload(reload) => reload.run(&global),
     };

@@ -3,6 +3,7 @@
 //! Called at the start, by `check`, and again for each reload: a reload that finds an error changes nothing. What it cannot
 //! change without a restart is told by [`Configuration::restart_needed`].
 
+mod candidate;
 mod secrets;
 
 use std::collections::BTreeMap;
@@ -22,7 +23,7 @@ use crate::routing::topology::read::{self, Parties};
 use crate::routing::topology::{Settings, Topology, secret};
 
 /// The largest file that is read, in bytes.
-const MAX_FILE: u64 = 16 * 1024 * 1024;
+pub const MAX_FILE: u64 = 16 * 1024 * 1024;
 
 /// The environment variable that names the configuration file.
 pub const VARIABLE: &str = "BATON_CONFIG";
@@ -35,6 +36,8 @@ pub const PLACES: [&str; 2] = ["config/baton.toml", "/etc/baton/baton.toml"];
 pub struct Configuration {
     /// The file it was read from.
     pub path: PathBuf,
+    /// Its text, for [`Configuration::candidate`].
+    source: Source,
     /// `[sip]`.
     pub sip: Settings,
     /// `[http]`.
@@ -187,6 +190,7 @@ pub fn load(path: &Path) -> Loaded {
     let sound = diagnostics.iter().all(|d| d.severity != Severity::Error);
     let configuration = sound.then(|| Configuration {
         path: path.to_owned(),
+        source: source.clone(),
         sip,
         http,
         log,
@@ -223,8 +227,11 @@ pub fn access(path: &Path) -> Result<Access, Vec<Diagnostic>> {
     if faults.is_empty() { Ok(Access { http, state_dir }) } else { Err(faults) }
 }
 
-/// A file's text, `MAX_FILE` at most.
-fn open(path: &Path) -> Result<Source, Box<Diagnostic>> {
+/// A file's text, [`MAX_FILE`] bytes at most.
+///
+/// # Errors
+/// It is no file, cannot be read, is too large or is no UTF-8.
+pub fn open(path: &Path) -> Result<Source, Box<Diagnostic>> {
     let name = path.display().to_string();
     let fail = |message: String| Box::new(Diagnostic::of_file(&name, message, None));
     let closed = |error| fail(format!("cannot be opened: {}", plain(&error)));

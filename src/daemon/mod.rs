@@ -1,9 +1,12 @@
 //! The process: configuration, start, reload, shutdown and telemetry.
 //!
 //! [`start`] puts everything together and runs it, [`reload`] replaces trunks, agents and tables while calls are up,
+//! `change` does so for one table that the API asks to change, `numbering` says which versions they are,
 //! [`telemetry`] is the one place where events become log lines and records.
 
+mod change;
 pub mod configuration;
+mod numbering;
 mod numbers;
 pub mod reload;
 pub mod sources;

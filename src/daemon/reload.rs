@@ -3,79 +3,72 @@
 //! shard's thread, where freeing ten thousand destinations would hold up calls.
 
 use super::configuration::{Configuration, load};
+use super::numbering::{ByEnvironment, Numbering, UNNUMBERED};
 use super::sources::Sources;
+use super::watch::FileWatch;
 use crate::http::reload::{ReloadError, Reloaded, TableState};
 use crate::observe::line::{Line, Sink};
 use crate::routing::Tables;
 use crate::routing::file::{Diagnostic, Severity};
-use crate::routing::table::Table;
+use crate::routing::table::{Id, Table};
 use crate::shard::Shards;
-use std::collections::BTreeMap;
+use crate::store::StateDir;
 use std::path::PathBuf;
 use std::sync::Arc;
 use tokio::sync::watch;
 
 /// What the daemon decides by, and what it decided by as long as a shard still holds it.
 pub struct Reloader {
-    /// As it was at the start: keys that need a restart are compared with it.
+    /// As it was at the start, without its tables: keys that need a restart are compared with it.
     started: Configuration,
     /// The latest that was good.
-    current: Configuration,
+    pub(super) current: Configuration,
     tables: watch::Sender<Arc<Tables>>,
     retired: Vec<Arc<Tables>>,
     shards: Arc<Shards>,
     sources: Sources,
-    log: Sink,
+    pub(super) numbering: Numbering,
+    /// Where files are kept that are replaced without ever having been in force.
+    pub(super) state: StateDir,
+    pub(super) log: Sink,
 }
 
-/// The first tables: each begins with version 1.
-pub fn first(configuration: &mut Configuration, sources: &Sources) -> Arc<Tables> {
-    number(&mut configuration.tables, &BTreeMap::new());
+/// What a reloader is made of, beside the configuration.
+pub(super) struct Parts {
+    pub(super) tables: watch::Sender<Arc<Tables>>,
+    pub(super) shards: Arc<Shards>,
+    pub(super) sources: Sources,
+    pub(super) numbering: Numbering,
+    pub(super) state: StateDir,
+    pub(super) log: Sink,
+}
+
+/// The first tables, with their numbers.
+pub(super) async fn first(
+    configuration: &mut Configuration,
+    sources: &Sources,
+    numbering: &mut Numbering,
+) -> Arc<Tables> {
+    let numbered = numbering.number(&mut configuration.tables, &ByEnvironment::new()).await;
+    numbering.tell_settled(&numbered);
     let mut tables = configuration.tables(1);
     sources.apply(&mut tables);
     Arc::new(tables)
 }
 
-/// Gives each table its version: that of the same text before, else the next. A table that did not change stays the same
-/// object. Tells which have changed.
-fn number<K: Ord + Clone>(
-    new: &mut BTreeMap<K, Arc<Table>>,
-    old: &BTreeMap<K, Arc<Table>>,
-) -> BTreeMap<K, bool> {
-    let mut changed = BTreeMap::new();
-    for (environment, table) in new {
-        let before = old.get(environment);
-        match before {
-            Some(before) if before.hash == table.hash => *table = Arc::clone(before),
-            _ => Arc::make_mut(table).version = before.map_or(0, |before| before.version) + 1,
-        }
-        changed.insert(environment.clone(), before.is_none_or(|before| !Arc::ptr_eq(before, table)));
-    }
-    changed
-}
-
 impl Reloader {
     /// With what the shards were started with.
-    pub fn new(
-        configuration: Configuration,
-        tables: watch::Sender<Arc<Tables>>,
-        shards: Arc<Shards>,
-        sources: Sources,
-        log: Sink,
-    ) -> Reloader {
-        Reloader {
-            started: configuration.clone(),
-            current: configuration,
-            tables,
-            retired: Vec::new(),
-            shards,
-            sources,
-            log,
-        }
+    pub(super) fn new(configuration: Configuration, parts: Parts) -> Reloader {
+        let Parts { tables, shards, sources, numbering, state, log } = parts;
+        let mut started = configuration.clone();
+        // Who holds a table is counted.
+        started.tables.clear();
+        let retired = Vec::new();
+        Reloader { started, current: configuration, tables, retired, shards, sources, numbering, state, log }
     }
 
     /// The files whose change is a reason to reload.
-    pub fn files(&self) -> Vec<PathBuf> {
+    fn files(&self) -> Vec<PathBuf> {
         self.current.files()
     }
 
@@ -84,7 +77,18 @@ impl Reloader {
     ///
     /// # Errors
     /// All faults of all files; nothing was changed.
-    pub async fn reload(&mut self, why: &'static str) -> Result<Reloaded, ReloadError> {
+    pub(super) async fn reload(
+        &mut self,
+        why: &'static str,
+        watch: &mut FileWatch,
+    ) -> Result<Reloaded, ReloadError> {
+        watch.seen();
+        let reloaded = self.read_again(why).await;
+        watch.follow(self.files());
+        reloaded
+    }
+
+    async fn read_again(&mut self, why: &'static str) -> Result<Reloaded, ReloadError> {
         let path = self.current.path.clone();
         let loaded = match tokio::task::spawn_blocking(move || load(&path)).await {
             Ok(loaded) => loaded,
@@ -100,72 +104,110 @@ impl Reloader {
             );
             return Err(ReloadError::Invalid(errors));
         };
-        let changed = number(&mut next.tables, &self.current.tables);
+        let numbered = self.numbering.number(&mut next.tables, &self.current.tables).await;
         self.sources.refresh(&next.topology).await;
-        let serial = self.tables.borrow().serial + 1;
-        let mut tables = next.tables(serial);
-        self.sources.apply(&mut tables);
-        self.adopt(Arc::new(tables)).await?;
         let restart_required = Configuration::restart_needed(&self.started, &next);
-        let state = |table: &Arc<Table>, changed: bool| TableState {
-            version: table.version,
-            hash: table.hash.to_string(),
-            destinations: table.destinations.len(),
-            changed,
+        let state = |(id, table): (&Id, &Arc<Table>)| {
+            let state = TableState {
+                version: table.version,
+                hash: table.hash.to_string(),
+                destinations: table.destinations.len(),
+                changed: numbered.changed.get(&**id).copied().unwrap_or_default(),
+            };
+            (id.to_string(), state)
         };
-        let environments = next
-            .tables
-            .iter()
-            .map(|(id, table)| (id.to_string(), state(table, changed.get(id).copied().unwrap_or_default())));
+        let environments = next.tables.iter().map(state).collect();
+        // What could not be given to a shard at once is in its inbox: it is what is decided by from now on.
+        self.current = next;
+        let serial = self.adopt().await?;
+        self.numbering.tell_settled(&numbered);
         let reloaded = Reloaded {
             serial,
-            environments: environments.collect(),
+            environments,
             restart_required: restart_required.iter().map(ToString::to_string).collect(),
             warnings: loaded.diagnostics.iter().map(ToString::to_string).collect(),
         };
-        self.current = next;
         self.tell(why, &reloaded);
         Ok(reloaded)
     }
 
     /// Asks again what the names of trunks and agents resolve to, and has the shards know it.
-    pub async fn refresh_sources(&mut self) {
+    pub(super) async fn refresh_sources(&mut self) {
         if self.sources.refresh(&self.current.topology).await {
-            let serial = self.tables.borrow().serial + 1;
-            let mut tables = self.current.tables(serial);
-            self.sources.apply(&mut tables);
-            match self.adopt(Arc::new(tables)).await {
-                Ok(()) => (self.log)(Line::info("sources.changed").number("serial", serial)),
+            match self.adopt().await {
+                Ok(serial) => (self.log)(Line::info("sources.changed").number("serial", serial)),
                 Err(error) => (self.log)(Line::error("sources.stuck").text("reason", error.to_string())),
             }
         }
     }
 
-    async fn adopt(&mut self, tables: Arc<Tables>) -> Result<(), ReloadError> {
+    /// Gives tables their numbers that could not be written down when they came into force.
+    pub(super) async fn mend(&mut self) {
+        let is_whole = self.current.tables.values().all(|table| table.version != UNNUMBERED);
+        if !self.numbering.reopen().await || is_whole {
+            return;
+        }
+        let old = self.current.tables.clone();
+        let numbered = self.numbering.number(&mut self.current.tables, &old).await;
+        drop(old);
+        if numbered.changed.values().any(|changed| *changed)
+            && let Err(error) = self.adopt().await
+        {
+            (self.log)(Line::error("config.stuck").text("reason", error.to_string()));
+        }
+        self.numbering.tell_settled(&numbered);
+    }
+
+    /// Has every shard decide by what is current. Gives the serial number of that.
+    pub(super) async fn adopt(&mut self) -> Result<u64, ReloadError> {
+        let serial = self.tables.borrow().serial + 1;
+        let mut tables = self.current.tables(serial);
+        self.sources.apply(&mut tables);
+        let tables = Arc::new(tables);
         let adopted = self.shards.adopt(&tables).await;
         // A shard that did not answer has the tables in its inbox all the same: what it will decide by is what is told.
         self.retired.push(self.tables.send_replace(tables));
         self.sweep();
-        adopted.map_err(|error| ReloadError::Stuck(error.to_string()))
+        adopted.map_err(|error| ReloadError::Stuck(error.to_string()))?;
+        Ok(serial)
     }
 
     /// Drops the old states that nobody holds any more.
-    pub fn sweep(&mut self) {
-        let current = Arc::clone(&self.tables.borrow());
-        let is_held = |table: &Arc<Table>, holders: usize| Arc::strong_count(table) > holders;
-        let mut kept = Vec::new();
-        for tables in std::mem::take(&mut self.retired) {
-            let in_use = Arc::strong_count(&tables) > 1
-                || tables.environments.iter().any(|(environment, table)| {
-                    let same =
-                        current.environments.get(environment).is_some_and(|now| Arc::ptr_eq(now, table));
-                    !same && is_held(table, 1)
-                });
-            if in_use {
-                kept.push(tables);
+    pub(super) fn sweep(&mut self) {
+        let held: Vec<bool> = self
+            .retired
+            .iter()
+            .map(|tables| {
+                let mut older = tables.environments.values().filter(|table| !self.is_current(table));
+                Arc::strong_count(tables) > 1 || older.any(|table| self.handoffs_by(table) > 0)
+            })
+            .collect();
+        let mut held = held.into_iter();
+        self.retired.retain(|_| held.next().unwrap_or_default());
+    }
+
+    fn is_current(&self, table: &Arc<Table>) -> bool {
+        self.current.tables.get(&table.environment).is_some_and(|current| Arc::ptr_eq(current, table))
+    }
+
+    /// How many handoffs run by a table that was retired. Each holds it once, and so does each retired state; nobody else
+    /// holds one for longer than a look.
+    fn handoffs_by(&self, table: &Arc<Table>) -> usize {
+        let of = |tables: &&Arc<Tables>| {
+            tables.table(&table.environment).is_some_and(|other| Arc::ptr_eq(other, table))
+        };
+        Arc::strong_count(table).saturating_sub(self.retired.iter().filter(of).count())
+    }
+
+    /// How many handoffs run that began with an older version of an environment's table.
+    pub(super) fn handoffs_by_older(&self, environment: &str) -> usize {
+        let mut older: Vec<&Arc<Table>> = Vec::new();
+        for table in self.retired.iter().filter_map(|tables| tables.table(environment)) {
+            if !self.is_current(table) && !older.iter().any(|other| Arc::ptr_eq(other, table)) {
+                older.push(table);
             }
         }
-        self.retired = kept;
+        older.into_iter().map(|table| self.handoffs_by(table)).sum()
     }
 
     fn tell(&self, why: &'static str, reloaded: &Reloaded) {

@@ -1,7 +1,8 @@
 //! Puts the daemon together, runs it until it is told to stop, and takes it apart again.
 
 use super::configuration::{Configuration, load};
-use super::reload::{Reloader, diagnostic_line, first};
+use super::numbering::Numbering;
+use super::reload::{self, Reloader, diagnostic_line, first};
 use super::sources::Sources;
 use super::telemetry::Telemetry;
 use super::watch::{self as files, FileWatch, Seen};
@@ -9,6 +10,7 @@ use super::{stop, systemd};
 use crate::call::engine::{Engine, Settings};
 use crate::http::guard::Guard;
 use crate::http::history::History;
+use crate::http::reload::Request;
 use crate::http::{self, Api, Readiness};
 use crate::net::Deliver;
 use crate::net::connections::{Around, Connections};
@@ -28,6 +30,8 @@ use crate::sip;
 use crate::sip::ident::{Seed, SlotKey};
 use crate::store::StateDir;
 use crate::store::records::Records;
+use crate::store::replace;
+use crate::store::versions::Versions;
 use anyhow::{Context, anyhow};
 use hickory_resolver::TokioResolver;
 use std::path::Path;
@@ -144,7 +148,10 @@ async fn run(parts: Parts<'_>, runtime: &Runtime) -> anyhow::Result<()> {
     let rehearsals = Arc::new(rehearsals(&bound, &log));
     let mut sources = Sources::new(dns.clone(), Arc::clone(&rehearsals), Arc::clone(&log));
     sources.refresh(&configuration.topology).await;
-    let tables = first(&mut configuration, &sources);
+    configuration.topology.environments().iter().for_each(|known| replace::clean_up(&known.table));
+    let versions = Arc::new(Versions::new(&state));
+    let mut numbering = Numbering::open(Arc::clone(&versions), Arc::clone(&log)).await;
+    let tables = first(&mut configuration, &sources, &mut numbering).await;
 
     let key = state.slot_key().context(STATE)?;
     let counts = Arc::<Counts>::default();
@@ -166,6 +173,8 @@ async fn run(parts: Parts<'_>, runtime: &Runtime) -> anyhow::Result<()> {
         tables,
         readiness: Arc::clone(&readiness),
         reload,
+        versions,
+        documents: Default::default(),
         counts,
         connections,
         lost,
@@ -181,7 +190,15 @@ async fn run(parts: Parts<'_>, runtime: &Runtime) -> anyhow::Result<()> {
     tokio::spawn(systemd::feed_watchdog(Arc::clone(&shards), Arc::clone(&log)));
 
     let grace = configuration.sip.drain;
-    let reloader = Reloader::new(configuration, publish, Arc::clone(&shards), sources, Arc::clone(&log));
+    let parts = reload::Parts {
+        tables: publish,
+        shards: Arc::clone(&shards),
+        sources,
+        numbering,
+        state,
+        log: Arc::clone(&log),
+    };
+    let reloader = Reloader::new(configuration, parts);
     let watch = FileWatch::new(seen, Arc::clone(&log));
     readiness.ready();
     tell_ready(&bound, api_address, shards.count(), &log);
@@ -421,7 +438,7 @@ async fn control(
     reloader: Reloader,
     watch: FileWatch,
     signals: &mut Signals,
-    asked: &mut mpsc::Receiver<http::reload::Request>,
+    asked: &mut mpsc::Receiver<Request>,
     broken: &mut mpsc::Receiver<String>,
     log: &Sink,
 ) -> anyhow::Result<()> {
@@ -439,7 +456,7 @@ async fn reload_when_asked(
     mut reloader: Reloader,
     mut watch: FileWatch,
     hang_up: &mut Signal,
-    asked: &mut mpsc::Receiver<http::reload::Request>,
+    asked: &mut mpsc::Receiver<Request>,
     log: &Sink,
 ) {
     let mut refresh = interval(REFRESH);
@@ -455,20 +472,26 @@ async fn reload_when_asked(
                 continue;
             }
             _ = sweep.tick() => {
+                reloader.mend().await;
                 reloader.sweep();
                 continue;
             }
             _ = hang_up.recv() => ("signal", None),
             () = watch.changed() => ("file", None),
-            Some(waiting) = asked.recv() => ("request", Some(waiting)),
+            Some(request) = asked.recv() => match request {
+                Request::Reload(waiting) => ("request", Some(waiting)),
+                Request::Change(change, waiting) => {
+                    // Whoever asked may have gone away; what they asked for is carried out all the same.
+                    let _ = waiting.send(reloader.change(*change, &mut watch).await);
+                    continue;
+                }
+            },
         };
-        watch.seen();
         systemd::reloading(log);
-        let reloaded = reloader.reload(why).await;
+        let reloaded = reloader.reload(why, &mut watch).await;
         let status =
             if reloaded.is_ok() { "taking calls" } else { "taking calls; the last reload was refused" };
         systemd::ready(log, status);
-        watch.follow(reloader.files());
         if let Some(waiting) = waiting {
             // Whoever asked may have gone away.
             let _ = waiting.send(reloaded);

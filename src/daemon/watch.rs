@@ -3,9 +3,9 @@
 //! system has no watch to give, looking now and then does alone.
 
 use crate::observe::line::{Line, Sink};
+use crate::store::replace::Print;
 use notify::{RecommendedWatcher, RecursiveMode, Watcher};
 use std::collections::BTreeSet;
-use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 use tokio::sync::mpsc;
@@ -18,11 +18,8 @@ const AT_MOST: Duration = Duration::from_secs(2);
 /// Without any event the files are looked at this often (network file systems send none).
 const LOOK: Duration = Duration::from_secs(5);
 
-/// What tells one state of a file from another: device, inode, length, and when it was last modified.
-type Print = Option<(u64, u64, u64, i64, i64)>;
-
-/// Files and how they looked.
-pub(super) type Seen = Vec<(PathBuf, Print)>;
+/// Files and how they looked; `None`: they were not there.
+pub(super) type Seen = Vec<(PathBuf, Option<Print>)>;
 
 /// Watches the files of one configuration.
 pub(super) struct FileWatch {
@@ -59,7 +56,16 @@ impl FileWatch {
     /// The files are going to be read as they are now, whatever the reason: that is no change any more.
     pub(super) fn seen(&mut self) {
         for (file, before) in &mut self.files {
-            *before = print(file);
+            *before = Print::of(file);
+        }
+    }
+
+    /// This file was replaced by the daemon itself, and looks so since: no change that anybody has to be told of. Where it
+    /// is the file of more than one environment, the others have to be.
+    pub(super) fn replaced(&mut self, file: &Path, print: Print) {
+        let mut of_it: Vec<_> = self.files.iter_mut().filter(|(other, _)| other == file).collect();
+        if let [(_, before)] = of_it.as_mut_slice() {
+            *before = Some(print);
         }
     }
 
@@ -108,7 +114,7 @@ impl FileWatch {
             }
             let mut differs = false;
             for (file, before) in &mut self.files {
-                let now = print(file);
+                let now = Print::of(file);
                 differs |= now != *before;
                 *before = now;
             }
@@ -137,10 +143,5 @@ fn folder_of(file: &Path) -> PathBuf {
 
 /// The files as they are now.
 pub(super) fn look(files: Vec<PathBuf>) -> Seen {
-    files.into_iter().map(|file| (file.clone(), print(&file))).collect()
-}
-
-fn print(file: &Path) -> Print {
-    let meta = std::fs::metadata(file).ok()?;
-    Some((meta.dev(), meta.ino(), meta.len(), meta.mtime(), meta.mtime_nsec()))
+    files.into_iter().map(|file| (file.clone(), Print::of(&file))).collect()
 }

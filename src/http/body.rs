@@ -51,6 +51,22 @@ impl<T: DeserializeOwned, S: Send + Sync> FromRequestParts<S> for Query<T> {
     }
 }
 
+/// Two segments of the path, percent-decoded.
+pub(super) struct Segments(pub(super) String, pub(super) String);
+
+impl<S: Send + Sync> FromRequestParts<S> for Segments {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Segments, Problem> {
+        axum::extract::Path::<(String, String)>::from_request_parts(parts, state)
+            .await
+            .map(|axum::extract::Path((first, second))| Segments(first, second))
+            .map_err(|rejection| {
+                Problem::new(StatusCode::BAD_REQUEST, "malformed_path", rejection.body_text())
+            })
+    }
+}
+
 /// One segment of the path, percent-decoded.
 pub(super) struct Segment(pub(super) String);
 

@@ -13,10 +13,12 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 /// A page of a list.
-#[derive(Debug, Serialize)]
-pub(super) struct Page<T> {
-    pub(super) data: Vec<T>,
-    pub(super) next_cursor: Option<String>,
+#[derive(Debug, Serialize, Deserialize)]
+pub struct Page<T> {
+    /// What stands on it.
+    pub data: Vec<T>,
+    /// What the next page is asked for with; `None`: this is the last.
+    pub next_cursor: Option<String>,
 }
 
 #[derive(Debug, Deserialize)]

@@ -82,6 +82,17 @@ fn process(text: &mut Exposition, api: &Api) {
     for (environment, table) in &tables.environments {
         text.sample("table_destinations", &[("environment", environment)], table.destinations.len() as u64);
     }
+    text.gauge(
+        "versions_available",
+        "1 while the versions of tables can be read and written.",
+        api.versions.is_available().into(),
+    );
+    text.counters(
+        "table_versions_total",
+        "Versions of tables accepted, by where they came from.",
+        "origin",
+        &api.versions.counts(),
+    );
     let pulses = api.shards.pulses();
     let turns = pulses.iter().map(|pulse| pulse.turns()).sum();
     text.counter("turns_total", "Turns of the shards' loops.", turns);

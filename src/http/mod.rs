@@ -5,7 +5,8 @@
 
 mod body;
 mod calls;
-mod destinations;
+pub mod change;
+pub mod destinations;
 pub mod guard;
 mod handoffs;
 pub mod history;
@@ -16,6 +17,9 @@ pub mod problem;
 pub mod reload;
 mod render;
 mod trial;
+pub mod versions;
+
+pub use calls::Page;
 
 use crate::net::connections::Connections;
 use crate::net::counts::{Counts, Lost};
@@ -23,6 +27,7 @@ use crate::routing::Tables;
 use crate::shard::Shards;
 use crate::sip::Listener;
 use crate::sip::leg::session_timer;
+use crate::store::versions::Versions;
 use axum::Router;
 use axum::extract::DefaultBodyLimit;
 use axum::middleware::from_fn_with_state;
@@ -74,8 +79,12 @@ pub struct Api {
     pub tables: watch::Receiver<Arc<Tables>>,
     /// Whether new calls are taken.
     pub readiness: Arc<Readiness>,
-    /// Where a reload is asked for.
+    /// Where a reload, or a change of a table, is asked for.
     pub reload: mpsc::Sender<reload::Request>,
+    /// The states that tables were in.
+    pub versions: Arc<Versions>,
+    /// The tables in force as they are written.
+    pub documents: destinations::Documents,
     /// What the network counts.
     pub counts: Arc<Counts>,
     /// The open stream connections, for their number.
@@ -98,9 +107,17 @@ pub fn router(api: Arc<Api>, guard: Arc<Guard>) -> Router {
         .route("/v1/handoffs/{id}", get(handoffs::show).delete(handoffs::cancel))
         .route("/v1/handoffs/{id}/complete", post(handoffs::complete))
         .route("/v1/environments/{environment}/destinations", get(destinations::list))
-        .route("/v1/environments/{environment}/destinations/{id}", get(destinations::show))
+        .route(
+            "/v1/environments/{environment}/destinations/{id}",
+            get(destinations::show).put(change::put).delete(change::delete),
+        )
         .route("/v1/environments/{environment}/destinations/{id}/render", post(render::create))
         .route("/v1/environments/{environment}/destinations/{id}/test", post(trial::create))
+        .route("/v1/environments/{environment}/versions", get(versions::list))
+        .route("/v1/environments/{environment}/versions/{version}", get(versions::show))
+        .route("/v1/environments/{environment}/diff", get(versions::diff))
+        .route("/v1/environments/{environment}/promote", post(change::promote))
+        .route("/v1/environments/{environment}/rollback", post(change::rollback))
         .route("/v1/reload", post(reload::reload))
         .route("/metrics", get(metrics::scrape))
         .route(guard::HEALTH, get(probes::health))

@@ -7,6 +7,7 @@ use crate::shard::Unavailable;
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use serde::{Deserialize, Serialize};
+use std::num::NonZeroU64;
 
 /// One error as it is answered.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -20,10 +21,13 @@ pub struct Problem {
     /// The word for programs: `no_call`, `handoff_running`.
     pub code: Box<str>,
     /// What happened, for people.
-    pub detail: String,
+    pub detail: Box<str>,
     /// The handoff that is in the way, for `handoff_running`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub handoff_id: Option<Box<str>>,
+    /// The version that is in force, for `version_conflict`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub current_version: Option<NonZeroU64>,
     /// Each field or place that is wrong.
     pub errors: Vec<FieldError>,
 }
@@ -60,8 +64,9 @@ impl Problem {
             title: status.canonical_reason().unwrap_or("Error").into(),
             status: status.as_u16(),
             code: code.into(),
-            detail: detail.into(),
+            detail: detail.into().into(),
             handoff_id: None,
+            current_version: None,
             errors: Vec::new(),
         }
     }

@@ -1,6 +1,8 @@
-//! `POST /v1/reload`: asks the daemon for a reload and tells what came of it. All or nothing.
+//! `POST /v1/reload`: asks the daemon for a reload and tells what came of it. All or nothing. And what else the daemon is
+//! asked for by the API.
 
 use super::Api;
+use super::change::{Change, ChangeError, Done};
 use super::problem::Problem;
 use crate::routing::file::Diagnostic;
 use axum::extract::State;
@@ -10,8 +12,13 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use tokio::sync::oneshot;
 
-/// A wish to reload, and who waits for the result.
-pub type Request = oneshot::Sender<Result<Reloaded, ReloadError>>;
+/// What the daemon is asked to do, one after the other, and who waits for the result.
+pub enum Request {
+    /// Read the files again.
+    Reload(oneshot::Sender<Result<Reloaded, ReloadError>>),
+    /// Change one table.
+    Change(Box<Change>, oneshot::Sender<Result<Done, ChangeError>>),
+}
 
 /// A reload that was carried out: every shard decides by the new tables.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -29,7 +36,7 @@ pub struct Reloaded {
 /// Which state of a table is in force.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct TableState {
-    /// Its number.
+    /// Its number; 0 where the versions cannot be written down.
     pub version: u64,
     /// SHA-256 of the file.
     pub hash: String,
@@ -54,7 +61,7 @@ pub enum ReloadError {
 pub(super) async fn reload(State(api): State<Arc<Api>>) -> Result<axum::Json<Reloaded>, Problem> {
     let closing = || Problem::new(StatusCode::SERVICE_UNAVAILABLE, "draining", "the daemon is stopping");
     let (sender, receiver) = oneshot::channel();
-    api.reload.send(sender).await.map_err(|_| closing())?;
+    api.reload.send(Request::Reload(sender)).await.map_err(|_| closing())?;
     match receiver.await.map_err(|_| closing())? {
         Ok(reloaded) => Ok(axum::Json(reloaded)),
         Err(ReloadError::Invalid(diagnostics)) => Err(Problem::diagnostics(&diagnostics)),

@@ -22,7 +22,7 @@ pub(super) async fn create(
         session_timer: api.session_timer,
         zone: TimeZone::system(),
     };
-    api.table(&environment)?;
+    api.with_table(&environment, |_, _| Ok(()))?;
     let now = wall();
     // A tenth of a millisecond; but the engine is not for threads that answer probes.
     let rendered = tokio::task::spawn_blocking(move || render(&ground, &environment, &id, &wish, now)).await;

@@ -16,7 +16,7 @@ pub(super) async fn create(
     Path((environment, destination)): Path<(String, String)>,
     Json(request): Json<TrialRequest>,
 ) -> Result<axum::Json<Tested>, Problem> {
-    api.table(&environment)?;
+    api.with_table(&environment, |_, _| Ok(()))?;
     let command = Command::Test { environment, destination, request: Box::new(request) };
     match api.shards.command(command).await? {
         Reply::Tested(found) => Ok(axum::Json(Tested::of(Arc::unwrap_or_clone(found)))),

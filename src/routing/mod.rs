@@ -8,6 +8,8 @@
 
 pub mod address;
 pub mod country;
+pub mod diff;
+pub mod document;
 pub mod duration;
 pub mod explain;
 pub mod file;

@@ -33,10 +33,23 @@ pub fn misspelt_built_in(name: &str) -> Option<&'static str> {
     if is_built_in(name) || name.len() > MAX_NAME {
         return None;
     }
-    let slips = |known: &str| strsim::damerau_levenshtein(name, known);
-    let near = BUILT_INS.into_iter().min_by_key(|known| slips(known))?;
+    let near = BUILT_INS.into_iter().filter(|known| is_alike(name, known));
+    let slips = near.map(|known| (strsim::damerau_levenshtein(name, known), known));
+    let (slips, near) = slips.min_by_key(|(slips, _)| *slips)?;
     // In a short name a second slip makes another word of it.
-    (slips(near) <= if near.len() < 8 { 1 } else { 2 }).then_some(near)
+    (slips <= if near.len() < 8 { 1 } else { SLIPS }).then_some(near)
+}
+
+/// As many slips as are taken for slips.
+const SLIPS: usize = 2;
+
+/// Whether no more than [`SLIPS`] may make one of the other: each changes the length by one at most, and brings or takes one
+/// letter. Counting them is dear, and in a large table there are many names.
+fn is_alike(one: &str, two: &str) -> bool {
+    let letters = |text: &str| text.bytes().fold(0_u64, |set, letter| set | 1 << (letter & 63));
+    let only_in = |a: u64, b: u64| (a & !b).count_ones() as usize;
+    let (a, b) = (letters(one), letters(two));
+    one.len().abs_diff(two.len()) <= SLIPS && only_in(a, b) <= SLIPS && only_in(b, a) <= SLIPS
 }
 
 /// The longest name of a variable, in bytes.

@@ -1,13 +1,19 @@
-//! What is kept on disk, below `state.dir`: the API's token, the key of the slots, where the API listens, and one record
-//! for each ended call. Blocking file access, so never called on a shard's thread.
+//! What is kept on disk. Below `state.dir`: the API's token, the key of the slots, where the API listens, the versions of
+//! the tables, and one record for each ended call. And how a table's own file is replaced. Blocking file access, so never
+//! called on a shard's thread.
 
 pub mod records;
+pub mod replace;
 pub mod secrets;
+pub mod versions;
 
+use crate::call::record::Stamp;
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 
+/// Where files of tables go that were replaced without ever having been in force.
+const SET_ASIDE: &str = "set-aside";
 /// Where the API listens, for a configuration that leaves the port to the system (`http.listen` with port 0).
 const HTTP_ADDRESS: &str = "http-address";
 
@@ -56,6 +62,20 @@ impl StateDir {
     /// The directory.
     pub fn path(&self) -> &Path {
         &self.path
+    }
+
+    /// Keeps the bytes of a table's file that is about to be replaced and was never in force, so that nobody's work is
+    /// lost. Gives where.
+    ///
+    /// # Errors
+    /// They cannot be written.
+    pub fn set_aside(&self, environment: &str, bytes: &[u8], at: Stamp) -> Result<PathBuf, StoreError> {
+        let folder = self.path.join(SET_ASIDE);
+        fs::create_dir_all(&folder).map_err(StoreError::at(&folder, "cannot be created"))?;
+        let stamp: String = at.to_string().chars().filter(char::is_ascii_alphanumeric).collect();
+        let path = folder.join(format!("{environment}-{stamp}.toml"));
+        fs::write(&path, bytes).map_err(StoreError::at(&path, "cannot be written"))?;
+        Ok(path)
     }
 
     /// Tells the command line where the API listens.

@@ -5,6 +5,8 @@ use serde_json::Value;
 use std::fs;
 use std::io::{BufRead, BufReader};
 use std::net::SocketAddr;
+use std::os::unix::fs::{MetadataExt, chown};
+use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Output, Stdio};
 use std::sync::{Arc, Condvar, Mutex};
@@ -36,6 +38,25 @@ pub(crate) fn baton() -> Command {
     command
 }
 
+/// The binary, run by a user who is not root, with a folder of his. Whoever is root is allowed everything.
+fn unprivileged(folder: &Path) -> Command {
+    const NOBODY: u32 = 65_534;
+    if fs::metadata(folder).unwrap().uid() != 0 {
+        return baton();
+    }
+    // The build's folder may be closed to others.
+    let copy = folder.join("baton");
+    fs::copy(env!("CARGO_BIN_EXE_baton"), &copy).unwrap();
+    for entry in fs::read_dir(folder).unwrap() {
+        chown(entry.unwrap().path(), Some(NOBODY), Some(NOBODY)).unwrap();
+    }
+    chown(folder, Some(NOBODY), Some(NOBODY)).unwrap();
+    let mut command = Command::new(copy);
+    command.env_remove("BATON_CONFIG").env_remove("NOTIFY_SOCKET").env_remove("WATCHDOG_USEC");
+    command.uid(NOBODY).gid(NOBODY);
+    command
+}
+
 #[derive(Default)]
 struct Log {
     lines: Mutex<Vec<String>>,
@@ -50,6 +71,8 @@ pub(crate) struct Plan {
     pub(crate) pbx: SocketAddr,
     pub(crate) drain: &'static str,
     pub(crate) extra: String,
+    /// The daemon is nobody in particular, and the folder is nobody's: permissions count.
+    pub(crate) as_nobody: bool,
     pub(crate) environment: Vec<(&'static str, String)>,
 }
 
@@ -61,6 +84,7 @@ impl Default for Plan {
             pbx: "127.0.0.1:9".parse().unwrap(),
             drain: "200ms",
             extra: String::new(),
+            as_nobody: false,
             environment: Vec::new(),
         }
     }
@@ -87,7 +111,11 @@ impl House {
 
     /// Starts a daemon in a folder that there is.
     pub(crate) fn again(folder: Arc<TempDir>, plan: Plan) -> House {
-        let mut child = baton()
+        let mut command = baton();
+        if plan.as_nobody {
+            command = unprivileged(folder.path());
+        }
+        let mut child = command
             .arg("serve")
             .arg("--config")
             .arg(folder.path().join("baton.toml"))
@@ -154,8 +182,14 @@ impl House {
 
     /// A request with the token.
     pub(crate) fn ask(&self, method: &str, path: &str, body: &str) -> Answer {
-        let bearer = format!("Bearer {}", self.token);
-        let mut headers = vec![("Host", self.http.to_string()), ("Authorization", bearer)];
+        self.ask_with(method, path, &[], body)
+    }
+
+    /// The same, with more headers.
+    pub(crate) fn ask_with(&self, method: &str, path: &str, more: &[(&str, &str)], body: &str) -> Answer {
+        let mut headers =
+            vec![("Host", self.http.to_string()), ("Authorization", format!("Bearer {}", self.token))];
+        headers.extend(more.iter().map(|(name, value)| (*name, (*value).to_owned())));
         if !body.is_empty() {
             headers.push(("Content-Type", "application/json".to_owned()));
         }
@@ -194,6 +228,12 @@ impl House {
     pub(crate) fn signal(&self, name: &str) {
         let sent = Command::new("kill").arg(format!("-{name}")).arg(self.pid()).status().unwrap();
         assert!(sent.success());
+    }
+
+    /// Ends it in the middle of whatever it does.
+    pub(crate) fn kill(&mut self) {
+        self.child.kill().unwrap();
+        self.child.wait().unwrap();
     }
 
     /// Waits for the end of the process.

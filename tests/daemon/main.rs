@@ -5,10 +5,14 @@
 #![allow(clippy::unwrap_used)]
 
 mod api;
+mod change;
 mod cli;
 mod house;
 mod http;
+mod kill;
 mod life;
+mod load;
+mod mutants;
 mod phone;
 mod rehearsal;
 mod reload;
@@ -16,3 +20,4 @@ mod render;
 mod stream;
 mod torture;
 mod trial;
+mod versions;

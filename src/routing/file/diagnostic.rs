@@ -150,6 +150,11 @@ impl Source {
         &self.text
     }
 
+    /// Its text, to be kept.
+    pub fn shared(&self) -> Arc<str> {
+        Arc::clone(&self.text)
+    }
+
     /// Line (from 1), column in characters (from 1) and the line's text.
     pub(super) fn place(&self, offset: usize) -> (usize, usize, &str) {
         let offset = offset.min(self.text.len());

@@ -3,10 +3,12 @@
 
 mod ladder;
 mod read;
+mod routes;
 
 pub use ladder::{Ladder, Step};
-pub use read::{MAX_DESTINATIONS, MAX_ID, is_id, read};
+pub use read::{MAX_DESTINATIONS, MAX_ID, hash, is_id, read};
 pub(crate) use read::{check_id, expected_ids};
+pub(crate) use routes::Routes;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -32,14 +34,18 @@ pub const OUTCOME_CAP: Duration = Duration::from_secs(180);
 pub struct Table {
     /// The environment that it belongs to.
     pub environment: Id,
-    /// Number of this state; the daemon counts, 0 until it did.
+    /// Number of this state, by which it can be looked up. The daemon counts; 0 until it did, and where it could not.
     pub version: u64,
     /// SHA-256 of the file's text, in hexadecimal: tells whether a reload changed anything.
     pub hash: Box<str>,
+    /// The file's text.
+    pub text: Arc<str>,
     /// The destination that is meant where none is named. Always in `destinations`.
     pub default: Id,
     /// All destinations by their id.
     pub destinations: BTreeMap<Id, Arc<Destination>>,
+    /// The same by their routes.
+    pub(crate) routes: Routes,
 }
 
 impl Table {

@@ -15,7 +15,8 @@ use std::time::Duration;
 use sha2::{Digest, Sha256};
 
 use super::{
-    DEFAULT_REASON, Destination, HeaderTemplate, Id, Method, OUTCOME_CAP, Route, Table, Timeouts, Undefined,
+    DEFAULT_REASON, Destination, HeaderTemplate, Id, Method, OUTCOME_CAP, Route, Routes, Table, Timeouts,
+    Undefined,
 };
 use crate::routing::address::AddressError;
 use crate::routing::file::{At, Diagnostic, Report, Section, Source, nearest, quoted, with_article};
@@ -112,14 +113,16 @@ pub fn read(
         environment: Arc::clone(environment),
         version: 0,
         hash: hash(source.text()),
+        text: source.shared(),
         default: default.value.into(),
+        routes: Routes::of(&destinations),
         destinations,
     });
     (table, report.finish())
 }
 
-/// SHA-256 in hexadecimal.
-fn hash(text: &str) -> Box<str> {
+/// SHA-256 in hexadecimal: what tells the text of one version from that of another.
+pub fn hash(text: &str) -> Box<str> {
     Sha256::digest(text.as_bytes())
         .iter()
         .fold(String::with_capacity(64), |mut hex, byte| {

@@ -147,6 +147,9 @@ pub struct Environment {
     pub id: Id,
     /// The file of its table, as an absolute path or one relative to the working directory.
     pub table: PathBuf,
+    /// Whether single destinations may be changed through the API. Where not, its table changes by its file, by
+    /// promotion and by rollback only.
+    pub editable: bool,
     /// Whether its destinations may be called to try them, which rings real phones.
     pub allow_test_calls: bool,
 }

@@ -31,6 +31,9 @@ const ADDRESS_FORM: &str = "a `sip:` URI like \"sip:10.0.0.5:5060;transport=udp\
 const ADDRESSES_FORM: &str =
     "a `sip:` URI like \"sip:booking@10.0.0.6:5080\", or a list of them in the order in which they are tried";
 
+/// The environment that is meant where none is named.
+const PRODUCTION: &str = "production";
+
 /// The most addresses of one agent: the caller waits while they are tried.
 const MAX_ADDRESSES: usize = 8;
 
@@ -495,8 +498,8 @@ fn environment_of(section: &mut Section<'_>, report: &mut Report<'_>, environmen
     let found = section.string(report, "environment", FORM);
     let (name, span) = match &found {
         Some(found) => (found.value, found.span.clone()),
-        None if section.contains("environment") => return "production".into(),
-        None => ("production", section.place()),
+        None if section.contains("environment") => return PRODUCTION.into(),
+        None => (PRODUCTION, section.place()),
     };
     if !environments.contains(name) && !environments.is_empty() {
         report
@@ -530,6 +533,7 @@ fn environment(
 ) -> Option<(Environment, Range<usize>)> {
     check_id(report, id);
     let table = section.required(report, "table", "the path of a table, relative to this file");
+    let editable = section.boolean(report, "editable").unwrap_or(true);
     let allow_test_calls = section.boolean(report, "allow_test_calls").unwrap_or(false);
     section.finish(report);
     let table = table?;
@@ -538,5 +542,5 @@ fn environment(
         return None;
     }
     let path = base.join(PathBuf::from(table.value));
-    Some((Environment { id: id.value.into(), table: path, allow_test_calls }, table.span))
+    Some((Environment { id: id.value.into(), table: path, editable, allow_test_calls }, table.span))
 }

@@ -975,3 +975,25 @@ fn a_caller_that_had_nothing_fresh_to_offer_may_move_later() {
     t.caller_hangs_up();
     t.world.assert_empty();
 }
+
+#[test]
+fn an_offer_that_is_under_way_between_the_two_is_theirs() {
+    let t = Talking::with(&config());
+    let desk = t.world.peer("desk", DESK);
+    // The agent asks the caller for an offer, and has it; its answer is still to come.
+    t.leg.request("INVITE", &[], "", "");
+    t.leg.expect(100);
+    let asked = t.call.expect("INVITE");
+    t.call.answer(&asked, &sdp("pbx", 1));
+    let offer = t.leg.expect(200);
+    t.world.handoff("desk");
+    let target = desk.expect_call();
+    target.reply(&target.invite(), 488);
+    target.expect("ACK");
+    t.leg.ack_with(&offer, &sdp("agent", 1));
+    assert_eq!(without_origin(t.call.expect("ACK").sdp()), without_origin(&sdp("agent", 1)));
+    t.world.advance(ms(500));
+    t.world.assert_ended("returned");
+    t.caller_hangs_up();
+    t.world.assert_empty();
+}

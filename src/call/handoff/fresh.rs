@@ -32,8 +32,10 @@ pub(crate) struct Fresh {
 
 #[derive(Debug)]
 enum State {
-    /// The caller is asked for an offer; None: its dialog is busy.
+    /// The caller is asked for an offer; None: its dialog is busy, or it has none.
     Asking { sent: Option<SentId>, until: Time },
+    /// It has made one, and nobody can be called with it.
+    Offered,
     /// The target is called with it.
     Calling(Calling),
 }
@@ -69,7 +71,7 @@ impl Fresh {
     /// The target's leg, if there is one.
     pub(crate) fn target(&self) -> Option<LegId> {
         match &self.state {
-            State::Asking { .. } => None,
+            State::Asking { .. } | State::Offered => None,
             State::Calling(calling) => calling.leg(),
         }
     }
@@ -78,6 +80,7 @@ impl Fresh {
     pub(crate) fn deadline(&self) -> Time {
         match &self.state {
             State::Asking { until, .. } => *until,
+            State::Offered => Time(u64::MAX),
             State::Calling(calling) => calling.deadline(),
         }
     }
@@ -113,6 +116,7 @@ impl Fresh {
                 *ours = None;
                 match status {
                     200..=299 if needs_answer => {
+                        self.state = State::Offered;
                         let most = Some(cx.now.mono + RINGS);
                         match Calling::begin(cx, facts, handoff, most) {
                             Ok(calling) => {
@@ -127,7 +131,7 @@ impl Fresh {
                     _ => Verdict::Failed(Cause::Refused),
                 }
             }
-            (State::Asking { .. }, _) => Verdict::NotMine,
+            (State::Asking { .. } | State::Offered, _) => Verdict::NotMine,
             (State::Calling(calling), event) => {
                 let verdict = calling.hear(cx, facts, handoff, event, message);
                 self.judge(cx, verdict)
@@ -139,7 +143,7 @@ impl Fresh {
     pub(crate) fn tick(&mut self, cx: &mut Context<'_>, handoff: &mut Handoff) -> Verdict {
         match &mut self.state {
             State::Asking { until, .. } if *until <= cx.now.mono => Verdict::Failed(Cause::Refused),
-            State::Asking { .. } => Verdict::Wait,
+            State::Asking { .. } | State::Offered => Verdict::Wait,
             State::Calling(calling) => {
                 let verdict = calling.tick(cx, handoff);
                 self.judge(cx, verdict)
@@ -175,7 +179,8 @@ impl Fresh {
                 cx.stack.withdraw(cx.now, self.caller, sent);
                 conversation.follow(sent);
             }
-            State::Asking { sent: None, .. } => answer(cx, conversation),
+            State::Asking { sent: None, .. } => {}
+            State::Offered => answer(cx, conversation),
             State::Calling(calling) => {
                 calling.give_up(cx, why);
                 answer(cx, conversation);
@@ -186,7 +191,7 @@ impl Fresh {
     }
 }
 
-/// The caller's offer, if it has made one, is answered with the agent's session.
+/// The caller's offer is answered with the agent's session.
 fn answer(cx: &mut Context<'_>, conversation: &Conversation) {
     let Some(offer) = cx.stack.proposed_sdp(conversation.caller) else { return };
     let agent = conversation.partner.and_then(|partner| cx.stack.remote_sdp(partner.leg));

@@ -1,0 +1,489 @@
+//! The network between the engine and the peers: what is on its way, the clock that takes it there, and the tap that the
+//! checker and the log listen on.
+
+use super::*;
+
+pub(super) struct Entry {
+    pub(super) at: Time,
+    pub(super) way: Way,
+    pub(super) peer: SocketAddr,
+    pub(super) fate: &'static str,
+    /// As it reads, or why it does not.
+    pub(super) message: Result<Rc<Message>, String>,
+}
+
+pub(super) enum Due {
+    ToBaton { flow: Flow, bytes: Rc<[u8]>, message: Result<Rc<Message>, String> },
+    ToPeer { peer: (bool, SocketAddr), connection: u64, message: Rc<Message> },
+    Resolved { query: u64, flows: Vec<Flow> },
+    SendFailed { id: u64 },
+    Alarm { peer: (bool, SocketAddr), alarm: u64 },
+}
+
+pub(super) struct Scheduled {
+    pub(super) at: Time,
+    pub(super) order: u64,
+    pub(super) due: Due,
+}
+
+impl PartialEq for Scheduled {
+    fn eq(&self, other: &Self) -> bool {
+        (self.at, self.order) == (other.at, other.order)
+    }
+}
+
+impl Eq for Scheduled {}
+
+impl PartialOrd for Scheduled {
+    fn partial_cmp(&self, other: &Self) -> Option<std::cmp::Ordering> {
+        Some(self.cmp(other))
+    }
+}
+
+impl Ord for Scheduled {
+    fn cmp(&self, other: &Self) -> std::cmp::Ordering {
+        (self.at, self.order).cmp(&(other.at, other.order))
+    }
+}
+
+/// What the world keeps of a peer.
+pub(super) struct Post {
+    pub(super) name: String,
+    /// Messages that nobody has expected yet.
+    pub(super) inbox: VecDeque<Rc<Message>>,
+    /// Texts seen, so that a retransmission is known as one.
+    pub(super) seen: BTreeSet<String>,
+    pub(super) retransmissions: usize,
+    /// Answers OPTIONS by itself with this status.
+    pub(super) options: Option<u16>,
+    pub(super) actor: Option<Box<dyn Actor>>,
+    /// Sends to it fail.
+    pub(super) dead: bool,
+    /// Of the open stream, if it is a stream peer.
+    pub(super) connection: u64,
+    pub(super) number: u64,
+}
+
+pub(crate) struct Inner {
+    pub(super) engine: Engine,
+    pub(super) now: Now,
+    pub(super) idle_until: Option<Time>,
+    pub(super) queue: BinaryHeap<Reverse<Scheduled>>,
+    pub(super) order: u64,
+    pub(crate) random: Random,
+    pub(super) to_baton: Link,
+    pub(super) from_baton: Link,
+    pub(super) posts: BTreeMap<(bool, SocketAddr), Post>,
+    pub(super) names: BTreeMap<String, Name>,
+    pub(super) log: Vec<Entry>,
+    pub(super) keep_log: bool,
+    pub(super) events: Vec<Event>,
+    pub(super) replies: BTreeMap<u64, Reply>,
+    pub(super) next_command: u64,
+    pub(super) next_connection: u64,
+    pub(super) adopted: Vec<u64>,
+    pub(super) checker: Checker,
+    pub(super) tap: Option<Box<dyn Tap>>,
+    pub(super) finished: bool,
+    pub(super) lossy: bool,
+    pub(super) at_once: (Time, u32),
+    /// Packets to addresses that no peer has.
+    pub(super) nowhere: Vec<String>,
+}
+
+impl Post {
+    pub(super) fn left(&self) -> Vec<String> {
+        self.inbox.iter().map(|m| format!("  {}: {}", self.name, m.summary())).collect()
+    }
+}
+
+impl Inner {
+    pub(super) fn new_connection(&mut self) -> u64 {
+        self.next_connection += 1;
+        self.next_connection
+    }
+
+    /// The stream that a peer has open.
+    pub(super) fn connection_of(&self, peer: SocketAddr) -> Option<u64> {
+        self.posts.get(&(true, peer)).map(|post| post.connection)
+    }
+
+    pub(super) fn set_time(&mut self, at: Time) {
+        if at > self.now.mono {
+            let passed = at - self.now.mono;
+            let total = self.now.mono.0 / 1000;
+            self.now.mono = self.now.mono + passed;
+            self.now.wall.0 += (self.now.mono.0 / 1000 - total) as i64;
+        }
+    }
+
+    pub(super) fn schedule(&mut self, at: Time, due: Due) {
+        self.order += 1;
+        let order = self.order;
+        self.queue.push(Reverse(Scheduled { at, order, due }));
+    }
+
+    /// The next thing that is due up to `end`.
+    pub(super) fn step_until(&mut self, end: Option<Time>) -> bool {
+        let packet = self.queue.peek().map(|Reverse(s)| s.at);
+        let tick = self.idle_until.map(|t| t.max(self.now.mono));
+        let tick_first = match (packet, tick) {
+            (None, None) => return false,
+            (Some(packet), Some(tick)) => tick < packet,
+            (None, Some(_)) => true,
+            (Some(_), None) => false,
+        };
+        let at = if tick_first { tick } else { packet }.unwrap_or_default();
+        if end.is_some_and(|end| at > end) {
+            return false;
+        }
+        self.guard(at, tick_first);
+        self.set_time(at);
+        if tick_first {
+            self.handle(Input::Tick);
+            return true;
+        }
+        let Some(Reverse(next)) = self.queue.pop() else { return false };
+        self.do_due(next.due);
+        true
+    }
+
+    /// A machine that asks for a Tick at the same instant over and over would spin a shard.
+    pub(super) fn guard(&mut self, at: Time, tick: bool) {
+        if self.at_once.0 != at || !tick {
+            self.at_once = (at, 0);
+        }
+        self.at_once.1 += 1;
+        assert!(self.at_once.1 < 10_000, "the engine asks for Ticks without end at {at:?}");
+    }
+
+    pub(super) fn do_due(&mut self, due: Due) {
+        match due {
+            Due::ToBaton { flow, bytes, message } => {
+                if flow.connection != 0 && self.connection_of(flow.peer) != Some(flow.connection) {
+                    // It was on its way when the stream broke.
+                    return self.show(Point::LostToBaton, flow.peer, &message);
+                }
+                self.note(Way::In, flow, &message, "");
+                self.handle(Input::Message { flow, bytes: &bytes });
+            }
+            Due::ToPeer { peer, connection, message } => self.to_peer(peer, connection, &message),
+            Due::Resolved { query, flows } => self.handle(Input::Resolved { query, flows: &flows }),
+            Due::SendFailed { id } => self.handle(Input::SendFailed { id }),
+            Due::Alarm { peer, alarm } => self.act(peer, |actor, at, out| actor.alarm(at, alarm, out)),
+        }
+    }
+
+    /// Feeds the engine one input and takes all its outputs.
+    pub(crate) fn handle(&mut self, input: Input<'_>) {
+        self.engine.handle(self.now, input);
+        self.drain();
+    }
+
+    pub(super) fn drain(&mut self) {
+        enum Took {
+            Transmit(u64, Flow, Rc<[u8]>),
+            Resolve(u64, String),
+            Other,
+        }
+        loop {
+            let took = match self.engine.poll() {
+                Output::Transmit { id, flow, bytes } => Took::Transmit(id, flow, bytes.into()),
+                Output::Resolve { query, uri } => {
+                    Took::Resolve(query, String::from_utf8_lossy(&uri).into_owned())
+                }
+                Output::Reply { id, reply } => {
+                    let twice = self.replies.insert(id, reply).is_some();
+                    assert!(!twice, "command {id} was replied to twice");
+                    Took::Other
+                }
+                Output::Event(event) => {
+                    if let Some(tap) = &mut self.tap {
+                        tap.told(self.now.mono, &event);
+                    }
+                    self.events.push(event);
+                    Took::Other
+                }
+                Output::Adopted { serial } => {
+                    if let Some(tap) = &mut self.tap {
+                        tap.adopted(self.now.mono, serial);
+                    }
+                    self.adopted.push(serial);
+                    Took::Other
+                }
+                Output::Idle { until } => {
+                    self.idle_until = until;
+                    return;
+                }
+            };
+            match took {
+                Took::Transmit(id, flow, bytes) => self.from_baton(id, flow, bytes),
+                Took::Resolve(query, uri) => self.resolve(query, &uri),
+                Took::Other => {}
+            }
+        }
+    }
+
+    pub(super) fn resolve(&mut self, query: u64, uri: &str) {
+        let (host, port, tcp) = message::host_of(uri);
+        let (ips, after) = match host.parse::<IpAddr>() {
+            Ok(ip) => (vec![ip], Duration::ZERO),
+            Err(_) => match self.names.get(&host) {
+                Some(Name::Known(ips, after)) => (ips.clone(), *after),
+                Some(Name::Failing(after)) => (Vec::new(), *after),
+                None => (Vec::new(), Duration::ZERO),
+            },
+        };
+        let transport = if tcp { Transport::Tcp } else { Transport::Udp };
+        let flows = ips
+            .into_iter()
+            .map(|ip| {
+                let peer = SocketAddr::new(ip, port.unwrap_or(5060));
+                Flow { transport, listener: listener_of(tcp, peer), peer, connection: 0 }
+            })
+            .collect();
+        let at = self.now.mono + after;
+        self.schedule(at, Due::Resolved { query, flows });
+    }
+
+    /// A packet leaves Baton.
+    pub(super) fn from_baton(&mut self, id: u64, flow: Flow, bytes: Rc<[u8]>) {
+        let tcp = flow.transport == Transport::Tcp;
+        assert_eq!(
+            flow.listener,
+            listener_of(tcp, flow.peer),
+            "the listener of the other family or transport"
+        );
+        let key = (tcp, flow.peer);
+        let fate = self.fate(self.from_baton, tcp);
+        let message = match Message::parse(&bytes) {
+            Ok(message) => Rc::new(message),
+            Err(why) => panic!("Baton sent something that is no message: {why}"),
+        };
+        let note = if fate.is_empty() { "lost" } else { "" };
+        self.note(Way::Out, flow, &Ok(Rc::clone(&message)), note);
+        let Some(post) = self.posts.get(&key) else {
+            if tcp && id != 0 && self.posts.contains_key(&(false, flow.peer)) {
+                // It takes datagrams only.
+                let at = self.now.mono;
+                return self.schedule(at, Due::SendFailed { id });
+            }
+            self.nowhere.push(format!("  {:?} to {}: {}", flow.transport, flow.peer, first_line(&bytes)));
+            return;
+        };
+        let gone = post.dead || (tcp && flow.connection != 0 && flow.connection != post.connection);
+        if gone {
+            if id != 0 {
+                let at = self.now.mono;
+                self.schedule(at, Due::SendFailed { id });
+            }
+            return;
+        }
+        let connection = flow.connection;
+        for delay in fate {
+            let at = self.now.mono + delay;
+            self.schedule(at, Due::ToPeer { peer: key, connection, message: Rc::clone(&message) });
+        }
+    }
+
+    /// When the copies of a packet arrive.
+    pub(super) fn fate(&mut self, link: Link, reliable: bool) -> Vec<Duration> {
+        if reliable {
+            return vec![link.delay];
+        }
+        if link.loss > 0 && self.random.chance(link.loss) {
+            return Vec::new();
+        }
+        let copies = if link.duplicates > 0 && self.random.chance(link.duplicates) { 2 } else { 1 };
+        (0..copies)
+            .map(|_| {
+                let most = link.jitter.as_micros() as u64;
+                let more = if most == 0 { 0 } else { self.random.below(most) };
+                link.delay + Duration::from_micros(more)
+            })
+            .collect()
+    }
+
+    /// A packet leaves a peer.
+    pub(crate) fn to_baton(&mut self, flow: Flow, bytes: Rc<[u8]>) {
+        let fate = self.fate(self.to_baton, flow.transport == Transport::Tcp);
+        let message = Message::parse(&bytes).map(Rc::new);
+        self.show(Point::PeerSends, flow.peer, &message);
+        if fate.is_empty() {
+            self.show(Point::LostToBaton, flow.peer, &message);
+            self.keep(Way::In, flow.peer, &message, "lost");
+        }
+        for delay in fate {
+            let at = self.now.mono + delay;
+            self.schedule(at, Due::ToBaton { flow, bytes: Rc::clone(&bytes), message: message.clone() });
+        }
+    }
+
+    /// A peer's own message.
+    pub(crate) fn send(&mut self, tcp: bool, peer: SocketAddr, text: &str) {
+        let connection = self.posts.get(&(tcp, peer)).map_or(0, |p| p.connection);
+        let transport = if tcp { Transport::Tcp } else { Transport::Udp };
+        let flow = Flow { transport, listener: listener_of(tcp, peer), peer, connection };
+        self.to_baton(flow, text.as_bytes().into());
+    }
+
+    /// The tap: between the engine and the link, where the checker and the trace listen.
+    pub(super) fn note(
+        &mut self,
+        way: Way,
+        flow: Flow,
+        message: &Result<Rc<Message>, String>,
+        fate: &'static str,
+    ) {
+        self.keep(way, flow.peer, message, fate);
+        if let Ok(message) = message {
+            self.checker.see_message(self.now.mono, way, flow.peer, message);
+        }
+        let point = if way == Way::In { Point::Reaches } else { Point::Leaves };
+        self.show(point, flow.peer, message);
+        if way == Way::Out && !fate.is_empty() {
+            self.show(Point::LostToPeer, flow.peer, message);
+        }
+    }
+
+    pub(super) fn keep(
+        &mut self,
+        way: Way,
+        peer: SocketAddr,
+        message: &Result<Rc<Message>, String>,
+        fate: &'static str,
+    ) {
+        if self.keep_log {
+            self.log.push(Entry { at: self.now.mono, way, peer, fate, message: message.clone() });
+        }
+    }
+
+    pub(super) fn show(&mut self, point: Point, peer: SocketAddr, message: &Result<Rc<Message>, String>) {
+        if let (Some(tap), Ok(message)) = (&mut self.tap, message) {
+            tap.see(self.now.mono, point, peer, message);
+        }
+    }
+
+    pub(super) fn to_peer(&mut self, key: (bool, SocketAddr), connection: u64, message: &Rc<Message>) {
+        let Some(post) = self.posts.get_mut(&key) else { return };
+        if connection != 0 && connection != post.connection {
+            // It was on its way when the stream broke.
+            return self.show(Point::LostToPeer, key.1, &Ok(Rc::clone(message)));
+        }
+        if post.actor.is_some() {
+            self.show(Point::PeerGets, key.1, &Ok(Rc::clone(message)));
+            self.act(key, |actor, at, out| actor.message(at, message, out));
+            return;
+        }
+        if !post.seen.insert(message.text.clone()) {
+            post.retransmissions += 1;
+            return;
+        }
+        if message.method() == "OPTIONS"
+            && message.is_request()
+            && let Some(status) = post.options
+        {
+            let reply = peer::reply_text(message, status, "", &[], "");
+            return self.send(key.0, key.1, &reply);
+        }
+        post.inbox.push_back(Rc::clone(message));
+    }
+
+    pub(super) fn act(
+        &mut self,
+        key: (bool, SocketAddr),
+        act: impl FnOnce(&mut dyn Actor, Time, &mut Vec<Action>),
+    ) {
+        let now = self.now.mono;
+        let mut out = Vec::new();
+        let Some(actor) = self.posts.get_mut(&key).and_then(|p| p.actor.as_mut()) else { return };
+        act(actor.as_mut(), now, &mut out);
+        for action in out {
+            match action {
+                Action::Send(text) => self.send(key.0, key.1, &text),
+                Action::Alarm(after, alarm) => self.schedule(now + after, Due::Alarm { peer: key, alarm }),
+                Action::Poke(other, after, alarm) => {
+                    let tcp = self.posts.contains_key(&(true, other));
+                    self.schedule(now + after, Due::Alarm { peer: (tcp, other), alarm });
+                }
+                Action::Break => self.break_stream(key),
+            }
+        }
+    }
+
+    /// The stream of a peer breaks, with what is on its way in it; the peer may come back by a new one.
+    pub(crate) fn break_stream(&mut self, key: (bool, SocketAddr)) {
+        let fresh = self.new_connection();
+        let Some(post) = self.posts.get_mut(&key) else { return };
+        let connection = std::mem::replace(&mut post.connection, fresh);
+        self.checker.broken(key.1);
+        if let Some(tap) = &mut self.tap {
+            tap.broken(self.now.mono, key.1);
+        }
+        self.handle(Input::FlowClosed { connection });
+    }
+
+    pub(super) fn trace(&self, wanted: impl Fn(&Message) -> bool) -> String {
+        let full = std::env::var("BATON_TRACE").is_ok_and(|v| v == "full");
+        let name = |peer: &SocketAddr| {
+            let known = [false, true].iter().find_map(|tcp| self.posts.get(&(*tcp, *peer)));
+            known.map_or_else(|| peer.to_string(), |p| p.name.clone())
+        };
+        let mut calls: Vec<String> = Vec::new();
+        let mut out = String::from("\n        ms  peer               dialog\n");
+        for entry in &self.log {
+            let message = match &entry.message {
+                Ok(message) if wanted(message) => message,
+                Ok(_) => continue,
+                Err(why) => {
+                    out.push_str(&format!("            {why}\n"));
+                    continue;
+                }
+            };
+            let what = message.summary();
+            let at = (entry.at.0 - 1_000_000) as f64 / 1000.0;
+            let arrow = match entry.way {
+                Way::In => "->  Baton",
+                Way::Out => "<-  Baton",
+            };
+            let id = message.call_id().to_owned();
+            let call = calls.iter().position(|known| *known == id).unwrap_or_else(|| {
+                calls.push(id);
+                calls.len() - 1
+            });
+            let (who, fate) = (name(&entry.peer), entry.fate);
+            out.push_str(&format!("{at:>10.1}  {who:<8} {arrow} {call:>3}  {what} {fate}\n"));
+            if full {
+                for line in message.text.lines() {
+                    out.push_str(&format!("                |  {line}\n"));
+                }
+            }
+        }
+        for event in &self.events {
+            if let What::HandoffEnded { handoff, .. } = &event.what {
+                out.push_str(&format!(
+                    "   handoff {} -> {} cause {:?} proof {:?}\n",
+                    handoff.destination,
+                    handoff.state.as_str(),
+                    handoff.cause,
+                    handoff.proof
+                ));
+            }
+        }
+        out
+    }
+}
+
+fn first_line(bytes: &[u8]) -> String {
+    String::from_utf8_lossy(bytes).lines().next().unwrap_or_default().to_owned()
+}
+
+impl Drop for Inner {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            eprintln!("{}", self.trace(|_| true));
+        } else {
+            assert!(self.finished, "a scenario ends with assert_empty()");
+        }
+    }
+}

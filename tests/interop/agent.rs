@@ -63,7 +63,10 @@ fn the_agent_hears_that_the_desk_is_busy_and_keeps_the_caller() {
 fn the_agent_may_leave_right_after_the_202() {
     let house = House::open();
     let agent = house.agent("agent_refers_and_leaves").key("refer_to", "front-desk@baton").start();
-    let caller = house.caller("caller_follows_refer").key("sipfrag", "200 OK").start();
+    let caller = house.caller("caller_follows_refer_on_cue").key("sipfrag", "200 OK").start();
+    caller.await_received("SIP/2.0 200", 2);
+    agent.await_received("SIP/2.0 200", 1);
+    caller.cue();
     bye_of(&caller.finish());
     let agent = agent.finish();
     assert_fields!(handoff_told_to(&agent, &house), { state: "succeeded", proof: "reported" });

@@ -51,7 +51,10 @@ pub fn handoff(
         match judged.and_then(|()| way.follow(failure, &view.attempts)) {
             Ok(()) => {}
             // Steps are compared up to where a late answer took some of them back.
-            Err(_) if revived => break,
+            Err(_) if revived => {
+                way.next = None;
+                break;
+            }
             Err(why) => return Err(why),
         }
     }

@@ -10,7 +10,7 @@ use crate::wire::Malformed;
 use crate::wire::uri::{self, Uri};
 
 /// The host of an address.
-#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Host {
     /// A literal address; needs no resolution.
     Ip(IpAddr),

@@ -8,7 +8,6 @@ use super::file::nearest;
 use super::number;
 use super::profile::Overrides;
 use super::route::{self, Route};
-use super::rules;
 use super::table::{DEFAULT_REASON, Destination, Ladder, Method, Table, Timeouts, Undefined};
 use super::topology::Topology;
 use crate::wire::uri::{self, Scheme, Uri};
@@ -265,12 +264,11 @@ pub fn by_redirection(
         return None;
     }
     if let Some(address) = callable(named) {
-        let routes = rules::routes(table).filter_map(|route| match route {
-            Route::Sip(address) => Some(address),
-            Route::E164(_) | Route::Tel { .. } => None,
-        });
-        let trunks = topology.trunks().iter().map(|trunk| &trunk.address);
-        if trunks.chain(routes).any(|known| is_at(&address, known)) {
+        // RFC 3261 §19.1.2.
+        let port = address.port.unwrap_or(5060);
+        let is_at = |known: &Address| known.host == address.host && known.port.is_none_or(|own| own == port);
+        let is_at_trunk = || topology.trunks().iter().any(|trunk| is_at(&trunk.address));
+        if table.routes.reach(&address.host, port) || is_at_trunk() {
             return Some(Route::Sip(address));
         }
     }
@@ -284,12 +282,6 @@ fn callable(named: &Uri<'_>) -> Option<Address> {
         return None;
     }
     Address::parse(std::str::from_utf8(named.bytes).ok()?).ok()
-}
-
-/// Whether an address is at the host of `known`, and at its port where it has one.
-fn is_at(address: &Address, known: &Address) -> bool {
-    const DEFAULT_PORT: u16 = 5060;
-    address.host == known.host && known.port.is_none_or(|port| address.port.unwrap_or(DEFAULT_PORT) == port)
 }
 
 /// The same URI, its embedded headers cut off.
@@ -390,6 +382,9 @@ mod tests {
             route = "sip:200@[2001:db8::1]:5080"
             [destination.c]
             route = "+14155550123"
+            rule = [{ when = "true", route = "sip:300@ruled:5090" }]
+            [destination.d]
+            route = "sip:400@ruled:5091"
         "#;
         let (table, _) = super::super::table::read(&Source::new("t", text), &"production".into(), None);
         let trunks = Source::new("b", "[trunk.carrier]\naddress = \"sip:10.0.0.5:5060\"\n");
@@ -423,6 +418,8 @@ mod tests {
             "sip:+14155559999@10.0.0.5",
             "SIP:voicemail@10.0.0.5:5060",
             "sip:201@[2001:db8:0::1]:5080",
+            "sip:999@ruled:5090",
+            "sip:999@Ruled:5091",
         ] {
             assert_eq!(redirected(uri, &[]).as_deref(), Some(uri), "{uri}");
         }
@@ -436,6 +433,8 @@ mod tests {
             "sip:100@10.0.0.5:5070",
             "sip:100@10.0.0.6",
             "sip:201@[2001:db8::1]",
+            "sip:300@ruled",
+            "sip:300@ruled:5060",
             "sip:201@[2001:db8::1]:5060",
             "sip:+14155550123@evil.example",
             "tel:+14155550123",

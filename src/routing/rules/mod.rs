@@ -17,7 +17,7 @@ use std::sync::Arc;
 
 use siphasher::sip::SipHasher13;
 
-use super::table::{Destination, Id, Route, Table};
+use super::table::{Destination, Id, Table};
 use super::template::Variables;
 use crate::sip::UnixMillis;
 pub use condition::Condition;
@@ -211,11 +211,6 @@ pub fn variants(destination: &Arc<Destination>) -> impl Iterator<Item = &Arc<Des
     std::iter::once(destination).chain(set)
 }
 
-/// Every route of a table, those that rules set among them.
-pub fn routes(table: &Table) -> impl Iterator<Item = &Route> {
-    table.destinations.values().flat_map(variants).filter_map(|destination| destination.route.as_ref())
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -314,6 +309,5 @@ mod tests {
         let question = Question { at: UnixMillis(0), handoff: "h", variables: &Language("") };
         let (_, taken) = choose(&table, table.find("desk").expect("the desk"), question);
         assert_eq!(taken[0].share, Some((10, 10)));
-        assert_eq!(routes(&table).count(), 3);
     }
 }

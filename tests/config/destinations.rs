@@ -165,6 +165,7 @@ destinations.toml:17:9: error: `route`: malformed host
  17 | route = "sip:"
     |         ^^^^^^
   expected: a number like "+14155550123", a `sip:` or a `tel:` URI
+  help: a user part stands before a host: sip:100@pbx.example.com
 destinations.toml:19:9: error: `route`: `+1415555012345678` is no E.164 number
     |
  19 | route = "+1415555012345678"

@@ -2,7 +2,7 @@
 
 use baton::daemon::configuration::load;
 
-use super::{BATON, TABLE, baton_prints, read};
+use super::{BATON, TABLE, baton_prints, read, table_prints};
 
 #[test]
 fn a_table_that_is_not_there() {
@@ -89,16 +89,16 @@ baton.toml:3:11: error: this is no value
  3 | workers = 2 3
    |           ^^^
   expected: a value: "text", 5, true, ["a", "b"] or { a = "b" }
-baton.toml:4:11: error: unclosed table
+baton.toml:4:11: error: this table's name does not end
    |
  4 | [trunk.pbx
    |           ^
   expected: `]`
-baton.toml:7:30: error: invalid basic string
+baton.toml:7:30: error: this text does not end on its line
    |
  7 | address = "sip:127.0.0.1:5080
    |                              ^
-  expected: `"`
+  expected: a `"` that closes it
 "#,
     );
 }
@@ -118,18 +118,16 @@ numbers = ["*"]
 table = "destinations.toml"
 "#,
         r#"
-baton.toml:3:1: error: duplicate key
+baton.toml:3:1: error: `address` is there twice
    |
  3 | address = "sip:10.0.0.6"
    | ^^^^^^^
-baton.toml:4:8: error: duplicate key
+  help: remove one of both
+baton.toml:4:8: error: `pbx` is there twice
    |
  4 | [trunk.pbx]
    |        ^^^
-baton.toml:5:1: error: duplicate key
-   |
- 5 | address = "sip:10.0.0.5"
-   | ^^^^^^^
+  help: give it another name, or remove one of both
 "#,
     );
 }
@@ -176,4 +174,112 @@ fn control_characters_of_a_file_do_not_reach_the_terminal() {
         ("destinations.toml", TABLE),
     ]);
     assert!(!printed.contains(|c: char| c.is_control() && c != '\n'), "{printed:?}");
+}
+
+/// What people who have never heard of TOML write, each once.
+#[test]
+fn slips_of_the_pen() {
+    let mut all = Vec::new();
+    for line in [
+        "route = \"+14155550123    # a number",
+        "route = '+14155550123",
+        "route = \u{201c}+14155550123\u{201d}",
+        "route: \"+14155550123\"",
+        "caller id = \"$caller_id\"",
+        "route = \"+14155550123\"\nroute = \"+14155550124\"",
+        "route = \"+14155550123\"\n[destination.the manager]",
+        "route = \"desk@10.0.0.5\"",
+        "route = \"sip:100\"",
+    ] {
+        let table = format!("default = \"a\"\n[destination.a]\n{line}\n");
+        let (loaded, printed) = read(&[("baton.toml", BATON), ("destinations.toml", &table)]);
+        assert!(loaded.configuration.is_none(), "{line}");
+        all.push(printed.replace("destinations.toml:", ""));
+    }
+    let expected = r#"
+3:36: error: this text does not end on its line
+   |
+ 3 | route = "+14155550123    # a number
+   |                                    ^
+  expected: a `"` that closes it
+3:22: error: this text does not end on its line
+   |
+ 3 | route = '+14155550123
+   |                      ^
+  expected: a `'` that closes it
+3:9: error: this is no value
+   |
+ 3 | route = “+14155550123”
+   |         ^^^^^^^^^^^^^^
+  expected: a value: "text", 5, true, ["a", "b"] or { a = "b" }
+  help: these are a word processor's quotes: write straight ones, "…"
+3:8: error: key with no value
+   |
+ 3 | route: "+14155550123"
+   |        ^
+  expected: `=`
+  help: between a key and its value stands `=`
+3:8: error: key with no value
+   |
+ 3 | caller id = "$caller_id"
+   |        ^
+  expected: `=`
+  help: a key is one word: did you mean `caller_id`?
+4:1: error: `route` is there twice
+   |
+ 4 | route = "+14155550124"
+   | ^^^^^
+  help: remove one of both
+4:17: error: this table's name does not end
+   |
+ 4 | [destination.the manager]
+   |                 ^
+  expected: `]`
+  help: an id is one word: did you mean `[destination.the-manager]`?
+3:9: error: `route`: `desk@10.0.0.5` is neither a number nor a URI
+   |
+ 3 | route = "desk@10.0.0.5"
+   |         ^^^^^^^^^^^^^^^
+  expected: a number like "+14155550123", a `sip:` or a `tel:` URI
+  help: did you mean `sip:desk@10.0.0.5`?
+3:9: error: `route`: malformed IPv4 address
+   |
+ 3 | route = "sip:100"
+   |         ^^^^^^^^^
+  expected: a number like "+14155550123", a `sip:` or a `tel:` URI
+  help: a user part stands before a host: sip:100@pbx.example.com
+"#;
+    let printed = all.join("\n");
+    assert!(printed == expected.trim(), "printed:\n{printed}\n\nexpected:\n{expected}\n");
+}
+
+/// The keys of a table that is there twice are not told one by one.
+#[test]
+fn a_destination_that_is_there_twice() {
+    table_prints(
+        r#"default = "a"
+[destination.a]
+name = "A"
+route = "+14155550123"
+
+[destination.a]
+name = "B"
+route = "+14155550124"
+[destination.b]
+route = "+14155550125"
+route = "+14155550126"
+"#,
+        r#"
+destinations.toml:6:14: error: `a` is there twice
+   |
+ 6 | [destination.a]
+   |              ^
+  help: give it another name, or remove one of both
+destinations.toml:11:1: error: `route` is there twice
+    |
+ 11 | route = "+14155550126"
+    | ^^^^^
+  help: remove one of both
+"#,
+    );
 }

@@ -171,3 +171,46 @@ destinations.toml:5:12: warning: `$caler_id` is not built in: a decision has to 
 "#;
     compare(&loaded, &printed, expected);
 }
+
+/// In TOML whatever follows `[destination.X.headers]` is a header: the slip that everybody makes once.
+#[test]
+fn keys_among_the_headers() {
+    table_prints(
+        r#"default = "a"
+[destination.a]
+route = "+14155550123"
+[destination.a.headers]
+X-Language = "en"
+trunk = "pbx"
+on_failure = ["agent"]
+response = "8s"
+ring = 30
+"#,
+        r#"
+destinations.toml:6:1: error: `trunk`: only headers that begin with X-, and User-to-User, Diversion and History-Info are carried
+   |
+ 6 | trunk = "pbx"
+   | ^^^^^
+  expected: a name like X-Account-ID, or `User-to-User`, `Diversion`, `History-Info`
+  help: `trunk` is a key of the destination: put it above [destination.a.headers]
+destinations.toml:7:14: error: the header `on_failure` is an array
+   |
+ 7 | on_failure = ["agent"]
+   |              ^^^^^^^^^
+  expected: a text, which may hold variables like $caller_id
+  help: `on_failure` is a key of the destination: put it above [destination.a.headers]
+destinations.toml:8:1: error: `response`: only headers that begin with X-, and User-to-User, Diversion and History-Info are carried
+   |
+ 8 | response = "8s"
+   | ^^^^^^^^
+  expected: a name like X-Account-ID, or `User-to-User`, `Diversion`, `History-Info`
+  help: `response` belongs under [destination.a.timeouts]
+destinations.toml:9:8: error: the header `ring` is an integer
+   |
+ 9 | ring = 30
+   |        ^^
+  expected: a text, which may hold variables like $caller_id
+  help: `ring` belongs under [destination.a.timeouts]
+"#,
+    );
+}

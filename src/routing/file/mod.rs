@@ -5,6 +5,7 @@
 //! for. Readers are [`super::table`], [`super::topology`] and the daemon's configuration; nothing here opens a file.
 
 mod diagnostic;
+mod syntax;
 
 use std::ops::Range;
 use std::time::Duration;
@@ -34,34 +35,27 @@ impl<'s> Report<'s> {
 
     /// Reads the text as TOML; syntax errors go into the report, and what could be read comes back.
     pub fn parse(&mut self) -> DeTable<'s> {
-        let (table, errors) = DeTable::parse_recoverable(self.source.text());
+        let text = self.source.text();
+        let (table, errors) = DeTable::parse_recoverable(text);
+        // The end of a table that is there twice: each of its keys is, too.
+        let mut told = 0;
         for error in errors {
             let span = error.span().unwrap_or(0..0);
-            let (message, expected) = match error.message() {
-                // The parser says this of anything that begins no value, also of nothing at all.
-                "string values must be quoted, expected literal string" => (
-                    if span.is_empty() { "no value" } else { "this is no value" },
-                    Some("a value: \"text\", 5, true, [\"a\", \"b\"] or { a = \"b\" }".to_owned()),
-                ),
-                other => Self::split(other),
-            };
-            let (line, ..) = self.source.place(span.start);
+            let (line, _, shown) = self.source.place(span.start);
             let first = !self.syntax.contains(&line);
             self.syntax.push(line);
             // One slip makes the parser stumble several times over a line; the first time says it.
-            if first {
-                self.push(Severity::Error, span, message.to_owned(), expected, None);
+            if !first || (error.message() == syntax::TWICE && span.start < told) {
+                continue;
             }
+            if error.message() == syntax::TWICE && shown.trim_start().starts_with('[') {
+                told = text[span.end..].find("\n[").map_or(text.len(), |next| span.end + next);
+            }
+            let what = text.get(span.clone()).unwrap_or_default();
+            let syntax::Fault { message, expected, help } = syntax::fault(error.message(), what, shown);
+            self.push(Severity::Error, span, message, expected, help);
         }
         table.into_inner()
-    }
-
-    /// The parser's message, apart from what it expected.
-    fn split(message: &str) -> (&str, Option<String>) {
-        match message.split_once(", expected ") {
-            Some((message, expected)) => (message, Some(expected.to_owned())),
-            None => (message, None),
-        }
     }
 
     /// Whether syntax errors have hidden parts of the file, so that a missing key means nothing.

@@ -167,7 +167,7 @@ impl<'a> Reader<'_, '_, '_> {
         let trunk = self.trunk(&mut section);
         let caller_id = self.template(&mut section, "caller_id");
         let mut places = Places::default();
-        let headers = self.headers(&mut section, &mut places);
+        let headers = self.headers(&mut section, id.value, &mut places);
         let rules = self.rules(&mut section, id.value, &mut places);
         places.route = section.contains("route").then(|| section.value_span("route"));
         places.caller_id = caller_id.as_ref().map(|found| found.span.clone());
@@ -317,17 +317,21 @@ impl<'a> Reader<'_, '_, '_> {
         Some(At { value, span: found.span })
     }
 
-    fn headers(&mut self, section: &mut Section<'a>, places: &mut Places) -> Vec<HeaderTemplate> {
+    fn headers(&mut self, section: &mut Section<'a>, own: &str, places: &mut Places) -> Vec<HeaderTemplate> {
         let Some(table) = section.section(self.report, "headers") else { return Vec::new() };
         let mut headers: Vec<HeaderTemplate> = Vec::new();
         for (name, value) in table.entries() {
             let Some(text) = value.value.as_str() else {
-                self.report
+                let note = self
+                    .report
                     .error(
                         value.span,
                         format!("the header `{}` is {}", name.value, with_article(value.value)),
                     )
                     .expected("a text, which may hold variables like $caller_id");
+                if let Some(help) = belongs(name.value, own) {
+                    note.help(help);
+                }
                 continue;
             };
             if headers.len() >= headers::MAX_HEADERS {
@@ -350,7 +354,9 @@ impl<'a> Reader<'_, '_, '_> {
                         .report
                         .error(name.span, format!("`{}`: {error}", name.value))
                         .expected("a name like X-Account-ID, or `User-to-User`, `Diversion`, `History-Info`");
-                    if error == NameError::NotCarried && name.value.len() > 2 {
+                    if let Some(help) = belongs(name.value, own) {
+                        note.help(help);
+                    } else if error == NameError::NotCarried && name.value.len() > 2 {
                         note.help(format!("did you mean `{}`?", headers::carried(name.value)));
                     }
                 }
@@ -410,6 +416,38 @@ impl<'a> Reader<'_, '_, '_> {
     }
 }
 
+/// Where a key belongs that stands among the headers: in TOML whatever follows `[destination.X.headers]` is one of them.
+fn belongs(key: &str, own: &str) -> Option<String> {
+    const KEYS: [&str; 18] = [
+        "name",
+        "description",
+        "method",
+        "brief",
+        "require",
+        "route",
+        "trunk",
+        "caller_id",
+        "rule",
+        "on_failure",
+        "undefined",
+        "reason",
+        "refer_to_host",
+        "header_placement",
+        "referred_by",
+        "notify_200",
+        "limits",
+        "timeouts",
+    ];
+    if KEYS.contains(&key) {
+        return Some(format!(
+            "`{key}` is a key of the destination: put it above [destination.{own}.headers]"
+        ));
+    }
+    ["response", "outcome", "ring", "total"]
+        .contains(&key)
+        .then(|| format!("`{key}` belongs under [destination.{own}.timeouts]"))
+}
+
 const ROUTE_FORM: &str = "a number like \"+14155550123\", a `sip:` or a `tel:` URI";
 
 fn route_help(error: &RouteError, text: &str) -> Option<String> {
@@ -422,9 +460,15 @@ fn route_help(error: &RouteError, text: &str) -> Option<String> {
         RouteError::Address(AddressError::Headers) => {
             "headers go into the destination's `headers` table; `header_placement` says where they stand".to_owned()
         }
+        RouteError::Address(AddressError::Malformed(_)) if text.starts_with("sip:") && !text.contains('@') => {
+            "a user part stands before a host: sip:100@pbx.example.com".to_owned()
+        }
         RouteError::Address(AddressError::Tls) => "use `sip:` with udp or tcp".to_owned(),
         RouteError::Address(AddressError::Password) => {
             "a REFER shows it to everyone on the way; credentials belong to the trunk's `auth`".to_owned()
+        }
+        RouteError::Unknown(name) if name.contains('@') && Route::parse(&format!("sip:{name}")).is_ok() => {
+            format!("did you mean `sip:{name}`?")
         }
         RouteError::Unknown(name) => format!("an extension is a URI like sip:{}@pbx.example.com", headers::user_part(name)),
         _ => return None,

@@ -329,3 +329,65 @@ destinations.toml:12:1: warning: 2 headers, and the receiver takes 1
 "#,
     );
 }
+
+#[test]
+fn a_weight_that_splits_nothing() {
+    table_prints(
+        r#"default = "a"
+[destination.a]
+route = "+14155550123"
+rule = [{ weight = 10, use = "b" }]
+[destination.b]
+route = "+14155550124"
+rule = [{ when = 'language == "es"', weight = 500, use = "c" }, { when = "true", use = "c" }]
+[destination.c]
+route = "+14155550125"
+rule = [{ weight = 90, use = "c" }, { weight = 10, use = "d" }]
+[destination.d]
+route = "+14155550126"
+"#,
+        r#"
+destinations.toml:4:9: warning: a `weight` alone splits nothing: this rule is taken whenever it matches
+   |
+ 4 | rule = [{ weight = 10, use = "b" }]
+   |         ^^^^^^^^^^^^^^^^^^^^^^^^^^
+  help: give the rest its share in a rule after it, like { weight = 90, use = "a" }, or remove `weight`
+destinations.toml:7:9: warning: a `weight` alone splits nothing: this rule is taken whenever it matches
+   |
+ 7 | rule = [{ when = 'language == "es"', weight = 500, use = "c" }, { when = "true", use = "c" }]
+   |         ^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^
+  help: give the rest its share in a rule after it, like { weight = 500, use = "b" }, or remove `weight`
+"#,
+    );
+}
+
+/// Two variables that nobody sets are equal: such a rule would always be taken.
+#[test]
+fn a_word_that_has_lost_its_quotes() {
+    table_prints(
+        r#"default = "a"
+[destination.a]
+route = "+14155550123"
+rule = [{ when = "language == es", use = "b" }, { when = 'tier in [gold, "silver"]', use = "b" }]
+[destination.b]
+route = "+14155550124"
+rule = [{ when = 'caller_id == called_number', use = "c" }, { when = 'language != wanted', use = "c" }]
+[destination.c]
+route = "+14155550125"
+[destination.c.headers]
+X-Wanted = "${wanted:-en}"
+"#,
+        r#"
+destinations.toml:4:18: warning: `es` is a variable here, empty unless a decision brings it
+   |
+ 4 | rule = [{ when = "language == es", use = "b" }, { when = 'tier in [gold, "silver"]', use = "b" }]
+   |                  ^^^^^^^^^^^^^^^^
+  help: if the word itself is meant, it stands in quotes: "es" in a `when` between '…'
+destinations.toml:4:58: warning: `gold` is a variable here, empty unless a decision brings it
+   |
+ 4 | rule = [{ when = "language == es", use = "b" }, { when = 'tier in [gold, "silver"]', use = "b" }]
+   |                                                          ^^^^^^^^^^^^^^^^^^^^^^^^^^
+  help: if the word itself is meant, it stands in quotes: "gold" in a `when` between '…'
+"#,
+    );
+}

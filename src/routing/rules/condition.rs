@@ -40,6 +40,7 @@ pub struct Condition {
     /// Headers stand in it as names, `header.X-Foo`, which no variable can have.
     expression: Arc<IdedExpr>,
     names: Box<[Box<str>]>,
+    words: Box<[Box<str>]>,
 }
 
 // No number with a fraction is in it, so that it is equal to itself.
@@ -93,7 +94,7 @@ impl Condition {
         let parser = Parser::new().max_recursion_depth(MAX_DEPTH).error_recovery_limit(1);
         let (mut expression, info) =
             parser.parse_with_source_info(text).map_err(|errors| syntax(text, &errors))?;
-        let mut checker = Checker { info: &info, nodes: 0, names: Vec::new() };
+        let mut checker = Checker { info: &info, nodes: 0, names: Vec::new(), words: Vec::new() };
         let found = checker.check(&mut expression)?;
         if found != Type::Truth {
             let message = format!("the condition is {}, and not true or false", found.name());
@@ -103,8 +104,8 @@ impl Condition {
                 help: Some("compare it: language == \"es\"".to_owned()),
             });
         }
-        let names = checker.names.into();
-        Ok(Self { text: text.into(), expression: Arc::new(expression), names })
+        let (names, words) = (checker.names.into(), checker.words.into());
+        Ok(Self { text: text.into(), expression: Arc::new(expression), names, words })
     }
 
     /// Whether it is met. What cannot be told is not met.
@@ -126,6 +127,11 @@ impl Condition {
     /// The variables that it names, headers not among them.
     pub fn names(&self) -> impl Iterator<Item = &str> {
         self.names.iter().map(|name| &**name)
+    }
+
+    /// Those of them that something is compared with, as `es` in `language == es`: words that may have lost their quotes.
+    pub fn words(&self) -> impl Iterator<Item = &str> {
+        self.words.iter().map(|name| &**name)
     }
 }
 
@@ -149,6 +155,9 @@ fn syntax(text: &str, errors: &cel::ParseErrors) -> ConditionError {
     let help = match () {
         () if text.contains('$') => Some("variables stand without `$`".to_owned()),
         () if rest.starts_with('=') => Some("equal is `==`".to_owned()),
+        () if rest.starts_with("and ") => Some("`and` is written `&&`".to_owned()),
+        () if rest.starts_with("or ") => Some("`or` is written `||`".to_owned()),
+        () if rest.starts_with("not ") => Some("`not` is written `!`, or `!=`".to_owned()),
         () => None,
     };
     ConditionError { at: offset, message, help }
@@ -159,6 +168,7 @@ struct Checker<'i> {
     info: &'i SourceInfo,
     nodes: usize,
     names: Vec<Box<str>>,
+    words: Vec<Box<str>>,
 }
 
 type Checked = Result<Type, ConditionError>;
@@ -235,6 +245,7 @@ impl Checker<'_> {
             (operators::NEGATE, [operand]) => self.expect(operand, Type::Number),
             (operators::EQUALS | operators::NOT_EQUALS, [left, right]) => {
                 self.alike(at, left, right)?;
+                self.word(right);
                 Ok(Type::Truth)
             }
             (
@@ -315,8 +326,18 @@ impl Checker<'_> {
         };
         for entry in &mut entries.elements {
             self.expect(entry, wanted)?;
+            self.word(entry);
         }
         Ok(Type::Truth)
+    }
+
+    /// Notes a name that something is compared with.
+    fn word(&mut self, part: &IdedExpr) {
+        if let Expr::Ident(name) = &part.expr
+            && !name.starts_with(HEADER)
+        {
+            self.words.push(name.as_str().into());
+        }
     }
 }
 
@@ -432,6 +453,10 @@ mod tests {
     fn names_for_the_lint() {
         let condition = Condition::parse("language == 'es' && header['X-A'] == tier").expect("a condition");
         assert_eq!(condition.names().collect::<Vec<_>>(), ["language", "tier"]);
+        let condition =
+            Condition::parse("'es' == es && language in [es, 'fr', header['X-A']] && int(a) == 5 && b != c")
+                .expect("a condition");
+        assert_eq!(condition.words().collect::<Vec<_>>(), ["es", "es", "c"]);
     }
 
     #[test]
@@ -440,6 +465,16 @@ mod tests {
             ("", None, "the condition cannot be read from here on"),
             ("language ==", Some(11), "the condition cannot be read from here on"),
             ("language = 'es'", Some(9), "the condition cannot be read from here on"),
+            (
+                "a == 'b' and c == 'd'",
+                Some(9),
+                "the condition cannot be read from here on; `and` is written `&&`",
+            ),
+            (
+                "a == 'b' or c == 'd'",
+                Some(9),
+                "the condition cannot be read from here on; `or` is written `||`",
+            ),
             ("$language == 'es'", Some(0), "the condition cannot be read from here on"),
             ("language", None, "the condition is text, and not true or false"),
             ("duration > 60", Some(0), "this is text, and should be a number"),
@@ -465,7 +500,8 @@ mod tests {
             ("{} == {}", None, "only text, numbers"),
         ] {
             let error = Condition::parse(text).expect_err(text);
-            assert!(error.message.starts_with(message), "{text}: {error:?}");
+            let told = format!("{}; {}", error.message, error.help.as_deref().unwrap_or_default());
+            assert!(told.starts_with(message), "{text}: {error:?}");
             assert!(at.is_none() || error.at == at, "{text}: {error:?}");
         }
         let long = format!("language == '{}'", "x".repeat(MAX_TEXT));

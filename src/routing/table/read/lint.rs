@@ -7,7 +7,7 @@ use std::ops::Range;
 use super::chains::Row;
 use crate::routing::file::Report;
 use crate::routing::profile::Limits;
-use crate::routing::rules::Then;
+use crate::routing::rules::{Condition, Then};
 use crate::routing::table::{Destination, Method, Route};
 use crate::routing::template::{Part, Source, Template, is_built_in};
 use crate::routing::topology::Surroundings;
@@ -22,8 +22,8 @@ pub(super) struct Places {
     pub(super) caller_id: Option<Range<usize>>,
     /// Name and value of each header, in the order of the destination's.
     pub(super) headers: Vec<(Range<usize>, Range<usize>)>,
-    /// Each `when`, with the variables that it names.
-    pub(super) conditions: Vec<(Range<usize>, Vec<Box<str>>)>,
+    /// Each `when`.
+    pub(super) conditions: Vec<(Range<usize>, Condition)>,
     /// The places of the rules that set a route, in the order of the rules.
     pub(super) routes_of_rules: Vec<Range<usize>>,
 }
@@ -48,11 +48,16 @@ pub(super) fn lint(report: &mut Report<'_>, rows: &[Row], around: &Surroundings)
         if let (Some(template), Some(place)) = (&destination.caller_id, &places.caller_id) {
             variables.note_template(template, place);
         }
-        for (place, named) in &places.conditions {
-            named.iter().filter(|name| !is_built_in(name)).for_each(|name| variables.note(name, place));
+        for (place, condition) in &places.conditions {
+            condition.names().filter(|name| !is_built_in(name)).for_each(|name| variables.note(name, place));
         }
         size(report, row, around);
         limits(report, row, around);
+    }
+    for row in rows {
+        for (place, condition) in &row.places.conditions {
+            unquoted(report, place, condition, &variables);
+        }
     }
     for slip in names.slips() {
         let message = format!("the header `{}` is written nowhere else", slip.name);
@@ -61,6 +66,17 @@ pub(super) fn lint(report: &mut Report<'_>, rows: &[Row], around: &Surroundings)
     for slip in variables.slips() {
         let message = format!("the variable `{}` is used nowhere else", slip.name);
         report.warn(slip.place, message).help(format!("did you mean `{}`, as in the others?", slip.meant));
+    }
+}
+
+/// A word that has lost its quotes: `language == es` asks whether two variables are equal, as they are where both are
+/// undefined. A variable that stands nowhere else is taken for one.
+fn unquoted(report: &mut Report<'_>, place: &Range<usize>, condition: &Condition, variables: &Names) {
+    if let Some(word) = condition.words().find(|word| !is_built_in(word) && variables.count(word) == 1) {
+        let message = format!("`{word}` is a variable here, empty unless a decision brings it");
+        let help =
+            format!("if the word itself is meant, it stands in quotes: \"{word}\" in a `when` between '…'");
+        report.warn(place.clone(), message).help(help);
     }
 }
 
@@ -226,6 +242,10 @@ impl Names {
     fn note(&mut self, name: &str, place: &Range<usize>) {
         let key = name.to_ascii_lowercase().into();
         self.0.entry(key).or_insert_with(|| (name.into(), 0, place.clone())).1 += 1;
+    }
+
+    fn count(&self, name: &str) -> usize {
+        self.0.get(&*name.to_ascii_lowercase()).map_or(0, |(_, count, _)| *count)
     }
 
     fn note_template(&mut self, template: &Template, place: &Range<usize>) {

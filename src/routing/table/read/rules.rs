@@ -201,7 +201,7 @@ impl<'a> Reader<'_, '_, '_> {
             written.rules.push(self.rule(section, own, places));
         }
         written.is_faulty = self.report.errors() > before;
-        self.never_reached(&written);
+        self.never_reached(&written, own);
         written
     }
 
@@ -209,8 +209,7 @@ impl<'a> Reader<'_, '_, '_> {
         let hours = self.hours(&mut section);
         let when = self.when(&mut section);
         if let Some(condition) = &when {
-            let names = condition.names().map(Into::into).collect();
-            places.conditions.push((section.value_span("when"), names));
+            places.conditions.push((section.value_span("when"), condition.clone()));
         }
         if section.contains("route") {
             places.routes_of_rules.push(section.value_span("route"));
@@ -377,8 +376,8 @@ impl<'a> Reader<'_, '_, '_> {
         }
     }
 
-    /// Warns of rules that can never be taken.
-    fn never_reached(&mut self, written: &WrittenRules) {
+    /// Warns of rules that can never be taken, and of a split that splits nothing.
+    fn never_reached(&mut self, written: &WrittenRules, own: &str) {
         if written.is_faulty {
             return;
         }
@@ -395,7 +394,9 @@ impl<'a> Reader<'_, '_, '_> {
             closed = always(first);
             if first.weight.is_some() {
                 let mut weights = first.weight.unwrap_or_default();
+                let mut is_alone = true;
                 while let Some(next) = rules.next_if(|rule| rule.weight.is_some()) {
+                    is_alone = false;
                     closed |= always(next);
                     weights += next.weight.unwrap_or_default();
                 }
@@ -403,6 +404,13 @@ impl<'a> Reader<'_, '_, '_> {
                     self.report
                         .warn(first.place.clone(), "a split whose weights are all 0 is never taken")
                         .help("give one of its rules a weight, or remove it");
+                } else if is_alone {
+                    self.report
+                        .warn(first.place.clone(), "a `weight` alone splits nothing: this rule is taken whenever it matches")
+                        .help(format!(
+                            "give the rest its share in a rule after it, like {{ weight = {}, use = \"{own}\" }}, or remove `weight`",
+                            100_u32.checked_sub(weights).filter(|rest| *rest > 0).unwrap_or(weights)
+                        ));
                 }
             }
         }

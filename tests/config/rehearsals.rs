@@ -31,6 +31,30 @@ fn its_destination_and_how_long_it_talks() {
     }
 }
 
+/// It answers its caller first, and a redirection comes before the answer or not at all.
+#[test]
+fn a_redirection_cannot_be_rehearsed() {
+    let table = r#"default = "front-desk"
+[destination.front-desk]
+method = "redirect"
+route = "+14155550123"
+"#;
+    let baton = with_address("\"rehearsal:front-desk\"")
+        .replace("[environment", "fallback = \"front-desk\"\n[environment");
+    let (loaded, printed) = read(&[("baton.toml", &baton), ("destinations.toml", table)]);
+    compare(
+        &loaded,
+        &printed,
+        r#"
+baton.toml:4:22: warning: `front-desk` is a `redirect`, and a rehearsal agent answers first
+   |
+ 4 | address = "rehearsal:front-desk"
+   |                      ^^^^^^^^^^
+  help: each of its handoffs will be refused: name a destination with another method
+"#,
+    );
+}
+
 #[test]
 fn what_cannot_be_rehearsed() {
     let text = with_address("\"rehearsal:front-desk?wait=2s\"")

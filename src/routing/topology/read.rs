@@ -20,7 +20,7 @@ use crate::routing::net::IpNet;
 use crate::routing::number;
 use crate::routing::profile::{Overrides, Placement};
 use crate::routing::select::Pattern;
-use crate::routing::table::{Id, Table, check_id, expected_ids};
+use crate::routing::table::{Id, Method, Table, check_id, expected_ids};
 use crate::sip::Transport;
 pub use settings::settings;
 
@@ -48,7 +48,7 @@ pub struct Parties {
     pub environments: Vec<(Environment, Range<usize>)>,
     trunk_ids: BTreeSet<Id>,
     /// Destinations that agents name, each with the environment whose table must have it.
-    named: Vec<(Id, At<Id>)>,
+    named: Vec<(Id, Named)>,
     /// Where the agents inside Baton are written.
     rehearsals: Vec<Range<usize>>,
     /// The numbers of the agents, with their places.
@@ -175,7 +175,21 @@ impl Parties {
     pub fn check(&self, report: &mut Report<'_>, tables: &BTreeMap<Id, Arc<Table>>) {
         for (environment, named) in &self.named {
             let Some(table) = tables.get(environment) else { continue };
-            if table.find(&named.value).is_none() {
+            let Named { at: named, rehearsed } = named;
+            let found = table.find(&named.value);
+            if let Some(destination) = found
+                && *rehearsed
+                && destination.method == Method::Redirect
+                && destination.rules.is_empty()
+            {
+                report
+                    .warn(
+                        named.span.clone(),
+                        format!("`{}` is a `redirect`, and a rehearsal agent answers first", named.value),
+                    )
+                    .help("each of its handoffs will be refused: name a destination with another method");
+            }
+            if found.is_none() {
                 let ids: BTreeSet<&str> = table.destinations.keys().map(|id| &**id).collect();
                 report
                     .error(
@@ -401,6 +415,14 @@ fn accept_from(section: &mut Section<'_>, report: &mut Report<'_>) -> Option<Vec
     Some(nets)
 }
 
+/// A destination that an agent names.
+#[derive(Debug)]
+struct Named {
+    at: At<Id>,
+    /// As the one that a rehearsal agent hands its callers to; else as its fallback.
+    rehearsed: bool,
+}
+
 /// The numbers that reach an agent already.
 #[derive(Default)]
 struct Numbers {
@@ -414,7 +436,7 @@ fn agent(
     report: &mut Report<'_>,
     environments: &BTreeSet<&str>,
     taken: &mut Numbers,
-) -> Option<(Agent, Vec<At<Id>>)> {
+) -> Option<(Agent, Vec<Named>)> {
     check_id(report, id);
     let name: Id = id.value.into();
     let rehearsed = rehearsal::written(&mut section);
@@ -453,6 +475,8 @@ fn agent(
         max_calls,
     };
     let destination = rehearsal.map(|(rehearsal, span)| At { value: rehearsal.destination, span });
+    let fallback = fallback.map(|at| Named { at, rehearsed: false });
+    let destination = destination.map(|at| Named { at, rehearsed: true });
     Some((agent, fallback.into_iter().chain(destination).collect()))
 }
 

@@ -104,6 +104,9 @@ fn show(rendered: &Rendered) -> String {
     for left_out in &rendered.left_out {
         let _ = writeln!(out, "\nLeft out: {}", plain(left_out));
     }
+    if !rendered.messages.is_empty() {
+        out += "\nLines without a ^ are Baton's own: the dialog, SIP, and an invented session.\n";
+    }
     out += "\nIf it fails:\n";
     let steps = |steps: &Vec<String>| match &steps[..] {
         [] => "nothing is tried".to_owned(),

@@ -260,6 +260,8 @@ fn agent(tables: &Tables, environment: &str, wish: &Wish) -> Result<Agent, Refus
 fn ladder(table: &Table, destination: &Destination) -> BTreeMap<String, Vec<String>> {
     let told = |step: &Step| match step {
         Step::Destination(id) => match table.find(id) {
+            // Where they lead is told where it is rendered itself.
+            Some(there) if !there.rules.is_empty() => format!("{id} (by its rules)"),
             Some(there) => match &there.route {
                 Some(route) => format!("{id} ({} {route})", there.method.name()),
                 None => format!("{id} ({})", there.method.name()),
@@ -305,6 +307,7 @@ caller_id = "+14155550000"
 [destination.manager]
 method = "attended"
 route = "sip:200@10.0.0.5"
+on_failure = ["reception"]
 [destination.menu]
 method = "bye"
 reason = 'SIP;cause=200;text="Bye now"'
@@ -442,6 +445,7 @@ rule = [
         let from = line(invite, "From");
         assert!(from.text.starts_with("From: <sip:+14155550000@203.0.113.10"), "{from:?}");
         assert_eq!((from.by, &*from.rule), (Origin::Table, "destination.voice.caller_id"));
+        says(invite, "To: <sip:+14155550100@203.0.113.10:5060>", Origin::Caller, "the called number");
         assert!(invite.body.contains("m=audio"), "{}", invite.body);
         assert!(invite.bytes > invite.body.len());
     }
@@ -452,6 +456,7 @@ rule = [
         let [invite, refer] = &manager.messages[..] else { panic!("{:#?}", manager.messages) };
         assert_eq!((&*invite.what, &*refer.what), ("INVITE", "REFER"));
         assert!(line(refer, "Refer-To").text.contains("?Replaces="), "{refer:#?}");
+        assert_eq!(manager.on_failure["busy"], ["reception (by its rules)"]);
     }
 
     #[test]

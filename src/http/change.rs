@@ -129,7 +129,7 @@ pub struct Put {
 /// Why nothing was changed; except for [`ChangeError::Stuck`] and [`ChangeError::Unrecorded`].
 #[derive(Clone, Debug, PartialEq)]
 pub enum ChangeError {
-    /// There is no environment of that name.
+    /// There is no environment of that name; which there are.
     NoEnvironment(String),
     /// The version was never there, or is not kept any more.
     NoVersion(String),
@@ -202,7 +202,7 @@ impl From<ChangeError> for Problem {
     fn from(error: ChangeError) -> Problem {
         let new = |status, code, detail| Problem::new(status, code, detail);
         match error {
-            ChangeError::NoEnvironment(name) => Problem::no_environment(&name),
+            ChangeError::NoEnvironment(detail) => Problem::no_environment(detail),
             ChangeError::NoVersion(detail) => new(StatusCode::NOT_FOUND, "no_version", detail),
             ChangeError::NoDestination { environment, id } => Problem::no_destination(&environment, &id),
             ChangeError::NotEditable(detail) => new(StatusCode::FORBIDDEN, "not_editable", detail),

@@ -77,7 +77,9 @@ impl Api {
         look: impl FnOnce(&Table, &Document) -> Result<T, Problem>,
     ) -> Result<T, Problem> {
         let tables = Arc::clone(&self.tables.borrow());
-        let table = tables.table(environment).ok_or_else(|| Problem::no_environment(environment))?;
+        let table = tables
+            .table(environment)
+            .ok_or_else(|| Problem::no_environment(tables.no_environment(environment)))?;
         let document = self.documents.of(table).map_err(|error| {
             Problem::new(StatusCode::INTERNAL_SERVER_ERROR, "fault", format!("the table in force: {error}"))
         })?;
@@ -203,8 +205,7 @@ impl Condition {
 
 impl Problem {
     /// 404.
-    pub(super) fn no_environment(environment: &str) -> Problem {
-        let detail = format!("there is no environment `{environment}`");
+    pub(super) fn no_environment(detail: String) -> Problem {
         Problem::new(StatusCode::NOT_FOUND, "no_environment", detail)
     }
 

@@ -188,7 +188,10 @@ impl Api {
     fn in_force(&self, environment: &str) -> Result<u64, Problem> {
         let tables = Arc::clone(&self.tables.borrow());
         let number = |table: &Arc<Table>| table.version;
-        tables.table(environment).map(number).ok_or_else(|| Problem::no_environment(environment))
+        tables
+            .table(environment)
+            .map(number)
+            .ok_or_else(|| Problem::no_environment(tables.no_environment(environment)))
     }
 
     /// What a side of a comparison means.

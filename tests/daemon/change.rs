@@ -294,7 +294,17 @@ fn what_cannot_be_promoted_or_rolled_back_is_told() {
     house.rollback(json!({ "message": "m", "version": 9 })).problem(404, "no_version");
     house.ask("GET", &format!("{PRODUCTION}/versions/9"), "").problem(404, "no_version");
     house.ask("GET", &format!("{PRODUCTION}/diff?from=9"), "").problem(404, "no_version");
-    house.ask("GET", &format!("{PRODUCTION}/diff?to=nowhere"), "").problem(404, "no_environment");
+    for (named, told) in
+        [("nowhere", ": name `production` or `sandbox`"), ("sandbx", "; did you mean `sandbox`?")]
+    {
+        let problem =
+            house.ask("GET", &format!("{PRODUCTION}/diff?to={named}"), "").problem(404, "no_environment");
+        assert_eq!(problem["detail"], format!("there is no environment `{named}`{told}"));
+        let from = json!({ "from": named, "message": "m" }).to_string();
+        let problem =
+            house.ask("POST", &format!("{PRODUCTION}/promote"), &from).problem(404, "no_environment");
+        assert_eq!(problem["detail"], format!("there is no environment `{named}`{told}"));
+    }
     house.ask("GET", &format!("{PRODUCTION}/diff"), "").problem(404, "no_version");
     house.ask("GET", &format!("{PRODUCTION}/versions?cursor=x"), "").problem(422, "invalid");
 

@@ -128,7 +128,7 @@ impl Reloader {
     async fn on_disk(&self, environment: &str) -> Result<OnDisk, ChangeError> {
         let named = self.current.topology.environments().iter().find(|known| &*known.id == environment);
         let path = named.map(|known| known.table.clone());
-        let path = path.ok_or_else(|| ChangeError::NoEnvironment(environment.to_owned()))?;
+        let path = path.ok_or_else(|| self.no_environment(environment))?;
         beside(move || OnDisk::look(&path)).await
     }
 

@@ -22,6 +22,7 @@ use crate::routing::diff::{self, Diff};
 use crate::routing::document::{Document, DocumentError};
 use crate::routing::file::{Diagnostic, Severity, Source};
 use crate::routing::table::{Id, Table};
+use crate::routing::tables::no_environment;
 use crate::store::replace::{ReplaceError, Replacement};
 use crate::store::versions::{Draft, Found, Origin, Version, Versions};
 use file::OnDisk;
@@ -109,7 +110,12 @@ impl Reloader {
 
     fn table(&self, environment: &str) -> Result<&Arc<Table>, ChangeError> {
         let table = self.current.tables.get(environment);
-        table.ok_or_else(|| ChangeError::NoEnvironment(environment.to_owned()))
+        table.ok_or_else(|| self.no_environment(environment))
+    }
+
+    fn no_environment(&self, wanted: &str) -> ChangeError {
+        let known = self.current.tables.keys().map(|id| &**id);
+        ChangeError::NoEnvironment(no_environment(wanted, known))
     }
 
     /// The version in force must be the one that the request names.

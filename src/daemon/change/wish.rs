@@ -86,7 +86,7 @@ impl Reloader {
     fn edit(&self, environment: &Id, what: &What) -> Result<Wish, ChangeError> {
         let table = self.table(environment)?;
         let known = self.current.topology.environments().iter().find(|known| known.id == *environment);
-        let named = known.ok_or_else(|| ChangeError::NoEnvironment(environment.to_string()))?;
+        let named = known.ok_or_else(|| self.no_environment(environment))?;
         if !named.editable {
             return Err(ChangeError::NotEditable(format!(
                 "[environment.{environment}] says `editable = false`: change it by promoting an environment where the \

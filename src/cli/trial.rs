@@ -94,6 +94,10 @@ fn show(sheet: &Page, tested: &Tested) -> String {
         [] => out += "no address\n\n",
         addresses => out += &format!("at {}\n\n", addresses.join(", then ")),
     }
+    if let Some(text) = tested.without_rules() {
+        out += &sheet.paragraph(INDENT + 2, &plain(&text));
+        out.push('\n');
+    }
     if !found.messages.is_empty() {
         out += &tested.ladder(sheet);
         out.push('\n');

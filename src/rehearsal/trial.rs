@@ -24,6 +24,22 @@ pub struct Tested {
 }
 
 impl Tested {
+    /// What the test leaves out, in words: whoever tries a destination may mean where it leads now.
+    pub fn without_rules(&self) -> Option<String> {
+        let found = &self.found;
+        let rules = match found.rules_not_asked {
+            0 => return None,
+            1 => "rule was not asked".to_owned(),
+            more => format!("{more} rules were not asked"),
+        };
+        let id = &found.destination;
+        Some(format!(
+            "Its {rules}, since a test has no call: this is the route of `{id}` itself. Where a decision for it goes now, `baton \
+             render {id} --env {}` tells; try that one, too.",
+            found.environment
+        ))
+    }
+
     /// Puts it into words.
     pub fn of(found: TrialView) -> Tested {
         let (verdict, next_step) = verdict(&found);

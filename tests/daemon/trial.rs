@@ -67,6 +67,26 @@ fn by_hand() {
         assert!(shown.contains(part), "`{part}` in\n{shown}");
     }
 
+    assert!(!shown.contains("Its rule"), "it has none:\n{shown}");
+
+    // It is the route of its own that is tried, and that is said.
+    let path = house.path("destinations.toml");
+    let rule = "[destination.front-desk]\nrule = [{ when = 'language == \"es\"', route = \"+14155550188\" }]";
+    let text = fs::read_to_string(&path).unwrap();
+    fs::write(&path, text.replace("[destination.front-desk]", rule)).unwrap();
+    assert_eq!(house.ask("POST", "/v1/reload", "").status, 200);
+    let tested = std::thread::scope(|scope| {
+        let asked = scope.spawn(|| house.cli(&["test", "front-desk", "--yes"]));
+        rings(&desk);
+        asked.join().unwrap()
+    });
+    let shown = String::from_utf8(tested.stdout).unwrap();
+    let words = shown.split_whitespace().collect::<Vec<_>>().join(" ");
+    assert!(
+        words.contains("Its rule was not asked") && words.contains("`baton render front-desk"),
+        "{shown}"
+    );
+
     // Busy: exit 1, and the JSON says why.
     let tested = std::thread::scope(|scope| {
         let asked =
@@ -87,6 +107,7 @@ fn by_hand() {
         "{shown}"
     );
     assert_eq!(shown["options"]["refer"], Value::Null, "it did not say");
+    assert_eq!(shown["rules_not_asked"], 1, "{shown}");
 
     // Nobody is there to be asked, and nothing is sent.
     let refused = house.cli(&["test", "front-desk"]);

@@ -74,7 +74,7 @@ impl Trial {
     ) -> Result<Trial, Refusal> {
         let settings = cx.tables.topology.environment(environment);
         let (Some(table), Some(settings)) = (cx.tables.table(environment), settings) else {
-            return Err(invalid("environment", format!("there is no environment `{environment}`")));
+            return Err(invalid("environment", cx.tables.no_environment(environment)));
         };
         if !settings.allow_test_calls {
             return Err(Refusal::TestsNotAllowed(environment.to_owned()));
@@ -95,6 +95,7 @@ impl Trial {
             destination: destination.to_owned(),
             method: found.method.name().to_owned(),
             route: route.to_string(),
+            rules_not_asked: found.rules.len(),
             trunk: by_number.then(|| trunk.id.to_string()),
             uri: place.request_uri.to_string(),
             addresses: Vec::new(),
@@ -142,11 +143,14 @@ fn check(
         return Err(invalid("caller", form.to_owned()));
     }
     let Some(route) = destination.route.clone() else {
-        let message = format!(
+        let mut message = format!(
             "`{}` has no route that could be called: `{}` leaves the rest to the caller's side",
             destination.id,
             destination.method.name()
         );
+        if !destination.rules.is_empty() {
+            message += "; a test does not go by its rules: try where they lead (`render` tells)";
+        }
         return Err(invalid("destination", message));
     };
     let trunks = cx.tables.topology.trunks();

@@ -137,8 +137,11 @@ pub struct TrialView {
     pub destination: String,
     /// How a caller would be moved there.
     pub method: String,
-    /// Its route.
+    /// Its own route.
     pub route: String,
+    /// How many rules it has: a test does not go by them, for it has no call that they could be asked about.
+    #[serde(default)]
+    pub rules_not_asked: usize,
     /// Through which trunk, if the route is a number.
     pub trunk: Option<String>,
     /// What was called: the Request-URI.

@@ -236,7 +236,13 @@ pub fn open(path: &Path) -> Result<Source, Box<Diagnostic>> {
     let fail = |message: String| Box::new(Diagnostic::of_file(&name, message, None));
     let closed = |error| fail(format!("cannot be opened: {}", plain(&error)));
     // Looked at before it is opened: opening a pipe waits until somebody writes to it.
-    if !std::fs::metadata(path).map_err(closed)?.is_file() {
+    let found = std::fs::metadata(path).map_err(|error| match std::fs::read_link(path) {
+        Ok(to) if error.kind() == std::io::ErrorKind::NotFound => {
+            fail(format!("is a link to {}, which is not there", to.display()))
+        }
+        _ => closed(error),
+    })?;
+    if !found.is_file() {
         return Err(fail("is no file".to_owned()));
     }
     let file = std::fs::File::open(path).map_err(closed)?;
@@ -274,7 +280,8 @@ fn sibling(missing: &Path) -> Option<String> {
         .ok()?
         .take(1000)
         .filter_map(|entry| entry.ok()?.file_name().into_string().ok())
-        .filter(|name| name.ends_with(".toml"))
+        // A link that leads nowhere is there, and is no suggestion.
+        .filter(|other| other.ends_with(".toml") && other != name)
         .collect();
     nearest(name, names.iter().map(String::as_str)).map(str::to_owned)
 }

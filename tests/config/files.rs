@@ -283,3 +283,15 @@ destinations.toml:11:1: error: `route` is there twice
 "#,
     );
 }
+
+#[test]
+fn a_link_that_leads_nowhere() {
+    let directory = tempfile::tempdir().expect("a temporary directory");
+    let path = |name: &str| directory.path().join(name);
+    std::fs::write(path("baton.toml"), BATON).expect("a temporary file");
+    std::os::unix::fs::symlink("of-tomorrow.toml", path("destinations.toml")).expect("a link");
+    let loaded = load(&path("baton.toml"));
+    let printed = loaded.diagnostics.iter().map(ToString::to_string).collect::<String>();
+    assert!(printed.contains("is a link to of-tomorrow.toml, which is not there"), "{printed}");
+    assert!(!printed.contains("did you mean"), "{printed}");
+}

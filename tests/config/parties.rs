@@ -472,3 +472,18 @@ baton.toml:15:8: error: `address` is missing in [agent.e]
 "#,
     );
 }
+
+/// Then the sandbox is none.
+#[test]
+fn two_environments_with_one_table() {
+    baton_prints(
+        &format!("{BATON}[environment.sandbox]\ntable = \"destinations.toml\"\n"),
+        r#"
+baton.toml:9:9: warning: `sandbox` has the same table as `production`
+   |
+ 9 | table = "destinations.toml"
+   |         ^^^^^^^^^^^^^^^^^^^
+  help: what is changed in one is in force in the other at once: give each a file of its own
+"#,
+    );
+}

@@ -105,7 +105,14 @@ impl Parties {
         }
         parties.numbers = numbers.places;
         for (id, section) in environment_sections {
-            parties.environments.extend(environment(&id, section, report, base));
+            let Some((read, place)) = environment(&id, section, report, base) else { continue };
+            if let Some((other, _)) = parties.environments.iter().find(|(other, _)| other.table == read.table)
+            {
+                report
+                    .warn(place.clone(), format!("`{}` has the same table as `{}`", read.id, other.id))
+                    .help("what is changed in one is in force in the other at once: give each a file of its own");
+            }
+            parties.environments.push((read, place));
         }
         parties
     }

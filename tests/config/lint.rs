@@ -391,3 +391,37 @@ destinations.toml:4:58: warning: `gold` is a variable here, empty unless a decis
 "#,
     );
 }
+
+/// A table with one of each: there are no others that it could be compared with.
+#[test]
+fn a_header_and_the_variable_that_it_carries() {
+    table_prints(
+        r#"default = "a"
+[destination.a]
+route = "+14155550123"
+[destination.a.headers]
+X-Caler-ID = "$caller_id"
+X-Called-Number = "$caller_id"
+X-Call = "{{call_id}} of {agent}"
+X-Json = '{"reason": "$reason"}'
+[destination.b]
+route = "+14155550124"
+[destination.b.headers]
+X-Caller-ID = "$caller_id"
+X-Agents = "$agent"
+X-Why = "$reason"
+"#,
+        r#"
+destinations.toml:5:1: warning: the header `X-Caler-ID` is named otherwise than what it carries, `$caller_id`
+   |
+ 5 | X-Caler-ID = "$caller_id"
+   | ^^^^^^^^^^
+  help: did you mean `X-Caller-ID`?
+destinations.toml:7:10: warning: `{call_id}` is sent as it stands
+   |
+ 7 | X-Call = "{{call_id}} of {agent}"
+   |          ^^^^^^^^^^^^^^^^^^^^^^^^
+  help: a variable is written $call_id, or ${call_id:-fallback}
+"#,
+    );
+}

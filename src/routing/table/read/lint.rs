@@ -44,6 +44,7 @@ pub(super) fn lint(report: &mut Report<'_>, rows: &[Row], around: &Surroundings)
             names.note(header.name(), name);
             variables.note_template(header.template(), value);
             charset(report, header.name(), header.template(), value);
+            braces(report, header.template(), value);
         }
         if let (Some(template), Some(place)) = (&destination.caller_id, &places.caller_id) {
             variables.note_template(template, place);
@@ -59,7 +60,15 @@ pub(super) fn lint(report: &mut Report<'_>, rows: &[Row], around: &Surroundings)
             unquoted(report, place, condition, &variables);
         }
     }
-    for slip in names.slips() {
+    let slips = names.slips();
+    for Row { destination, places, .. } in rows {
+        for (header, (name, _)) in destination.headers.iter().zip(&places.headers) {
+            if slips.iter().all(|slip| slip.place != *name) {
+                unlike_its_variable(report, header.name(), header.template(), name);
+            }
+        }
+    }
+    for slip in slips {
         let message = format!("the header `{}` is written nowhere else", slip.name);
         report.warn(slip.place, message).help(format!("did you mean `{}`, as in the others?", slip.meant));
     }
@@ -172,6 +181,44 @@ fn charset(report: &mut Report<'_>, name: &str, template: &Template, place: &Ran
         report
             .warn(place.clone(), format!("the header `{name}` holds letters that are not ASCII"))
             .help("many receivers drop or garble them: write them without accents, or as a code");
+    }
+}
+
+/// A header that is named like the variable that it carries but for a slip: `X-Caler-ID = "$caller_id"`.
+fn unlike_its_variable(report: &mut Report<'_>, name: &str, template: &Template, place: &Range<usize>) {
+    let [Part::Value { source: Source::Variable(variable), .. }] = template.parts() else { return };
+    let Some(bare) = name.get(2..).filter(|_| is_built_in(variable)) else { return };
+    let bare = bare.to_ascii_lowercase().replace('-', "_");
+    // More than one is another word.
+    if is_slip(&bare, variable) && bare.strip_suffix('s') != Some(variable) {
+        let message = format!("the header `{name}` is named otherwise than what it carries, `${variable}`");
+        report.warn(place.clone(), message).help(format!("did you mean `{}`?", header_of(variable)));
+    }
+}
+
+/// How a header is usually named that carries a variable: `X-Caller-ID`.
+fn header_of(variable: &str) -> String {
+    // Names of built-ins: ASCII, and no word of them is empty.
+    let word = |word: &str| match word {
+        "id" => "-ID".to_owned(),
+        other => format!("-{}{}", other[..1].to_ascii_uppercase(), &other[1..]),
+    };
+    variable.split('_').map(word).fold("X".to_owned(), |name, word| name + &word)
+}
+
+/// Other systems' way to write a variable.
+fn braces(report: &mut Report<'_>, template: &Template, place: &Range<usize>) {
+    let name = |part: &Part| match part {
+        Part::Literal(text) => text.split('{').skip(1).find_map(|rest| {
+            let name = rest.split_once('}')?.0.trim();
+            is_built_in(name).then(|| name.to_owned())
+        }),
+        Part::Value { .. } => None,
+    };
+    if let Some(name) = template.parts().iter().find_map(name) {
+        report
+            .warn(place.clone(), format!("`{{{name}}}` is sent as it stands"))
+            .help(format!("a variable is written ${name}, or ${{{name}:-fallback}}"));
     }
 }
 

@@ -466,6 +466,14 @@ rule = [
         assert_eq!((&*bye.what, &*bye.to), ("BYE", "caller"));
         says(bye, "Reason: SIP;cause=200;text=\"Bye now\"", Origin::Table, "destination.menu.reason");
         let early = Wish { before_answer: true, ..Wish::default() };
+        let menu = rendered("menu", &early);
+        assert_eq!(&*menu.messages[0].what, "480");
+        says(
+            &menu.messages[0],
+            "Reason: SIP;cause=200;text=\"Bye now\"",
+            Origin::Table,
+            "destination.menu.reason",
+        );
         let away = rendered("away", &early);
         let [moved] = &away.messages[..] else { panic!("{:#?}", away.messages) };
         assert_eq!((&*moved.what, &*moved.to), ("302", "caller"));

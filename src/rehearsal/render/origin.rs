@@ -149,7 +149,8 @@ fn header(name: &str, text: &Text, to: To, known: &Known<'_>) -> (Origin, String
             let (own, trunks) = (destination.overrides.referred_by, trunk.overrides.referred_by);
             profile(known, "referred_by", own.is_some(), trunks.is_some())
         }
-        ("reason", "BYE") => (Origin::Table, place(known, "reason")),
+        // On a BYE, and before the answer on the 480 in its place.
+        ("reason", _) if to == To::Caller => (Origin::Table, place(known, "reason")),
         ("from", "INVITE") if to == To::Target => match destination.caller_id {
             Some(_) => (Origin::Table, place(known, "caller_id")),
             None => (Origin::Caller, "From or P-Asserted-Identity".to_owned()),

@@ -13,7 +13,7 @@ use crate::call::record::{RuleView, Stamp};
 use crate::routing::Tables;
 use crate::routing::explain::Cause;
 use crate::routing::headers::{check_name, check_value};
-use crate::routing::table::{Destination, Step, Table};
+use crate::routing::table::{Destination, Method, Step, Table};
 use crate::routing::topology::{Agent, Trunk};
 use crate::sip::leg::session_timer;
 use crate::sip::{Listener, UnixMillis};
@@ -195,7 +195,7 @@ pub fn render(
         rules: rules.clone(),
         messages: messages.collect(),
         left_out: play.left_out.clone(),
-        on_failure: ladder(table, found),
+        on_failure: ladder(table, found, wish.before_answer),
     })
 }
 
@@ -256,15 +256,22 @@ fn agent(tables: &Tables, environment: &str, wish: &Wish) -> Result<Agent, Refus
     })
 }
 
-/// The steps by cause, each with where it goes.
-fn ladder(table: &Table, destination: &Destination) -> BTreeMap<String, Vec<String>> {
+/// The steps by cause, each with where it goes. `early`: the caller is not answered, and whatever is no `bye` or `redirect` is
+/// an INVITE, which no second step of the same destination repeats.
+fn ladder(table: &Table, destination: &Destination, early: bool) -> BTreeMap<String, Vec<String>> {
+    let called = |method: Method| matches!(method, Method::Refer | Method::Invite | Method::Attended);
+    let name = |method: Method| if early && called(method) { Method::Invite.name() } else { method.name() };
+    let again = |step: &&Step| match step {
+        Step::Method(method) => early && called(*method) && called(destination.method),
+        Step::Destination(_) | Step::Agent | Step::Bye | Step::Hangup => false,
+    };
     let told = |step: &Step| match step {
         Step::Destination(id) => match table.find(id) {
             // Where they lead is told where it is rendered itself.
             Some(there) if !there.rules.is_empty() => format!("{id} (by its rules)"),
             Some(there) => match &there.route {
-                Some(route) => format!("{id} ({} {route})", there.method.name()),
-                None => format!("{id} ({})", there.method.name()),
+                Some(route) => format!("{id} ({} {route})", name(there.method)),
+                None => format!("{id} ({})", name(there.method)),
             },
             None => id.to_string(),
         },
@@ -274,7 +281,8 @@ fn ladder(table: &Table, destination: &Destination) -> BTreeMap<String, Vec<Stri
         .into_iter()
         .filter(|cause| *cause != Cause::LostByReceiver)
         .map(|cause| {
-            let steps = destination.on_failure.steps(cause).iter().map(told).collect();
+            let steps =
+                destination.on_failure.steps(cause).iter().filter(|step| !again(step)).map(told).collect();
             (cause.name().to_owned(), steps)
         })
         .collect()
@@ -311,6 +319,7 @@ on_failure = ["reception"]
 [destination.menu]
 method = "bye"
 reason = 'SIP;cause=200;text="Bye now"'
+on_failure = ["desk"]
 [destination.away]
 method = "redirect"
 route = "+14155550199"
@@ -484,6 +493,10 @@ rule = [
             ("INVITE", "target"),
             "there is no REFER yet"
         );
+        let voice = "voice (invite sip:voice@10.0.0.9;transport=tcp)";
+        assert_eq!(desk.on_failure["refused"], [voice], "it was called already");
+        let menu = rendered("menu", &early);
+        assert_eq!(menu.on_failure["busy"], ["desk (invite +14155550123)"]);
     }
 
     #[test]

@@ -162,14 +162,14 @@ impl Party {
     pub(super) fn update_early(&mut self, place: Place, out: &mut Out) {
         let dialog = &self.dialogs[place];
         let agreed = dialog.earlies.len() == 1 && dialog.earlies[0].answer.is_some();
-        if !agreed || dialog.updating || !self.session(place).is_idle() {
+        if !agreed || dialog.updating.is_some() || !self.session(place).is_idle() {
             return;
         }
         let body = self.offer(self.dialogs[place].session, false);
         let (via, contact) = (self.ua.via(), self.ua.contact());
         let dialog = &mut self.dialogs[place];
-        dialog.updating = true;
         let text = dialog.within(0, "UPDATE", (&via, &contact), ALLOW, (SDP, &body));
+        dialog.updating = Some(dialog.earlies[0].cseq);
         self.ua.request(text, out);
     }
 
@@ -203,7 +203,7 @@ impl Party {
         } else if (early != Some(0) || told.is_none()) && !updated {
             // The answer of another branch than the one that the session was agreed on with, if it was.
             let offered = self.dialogs[place].offered.clone().unwrap_or_default();
-            self.dialogs[place].updating = false;
+            self.dialogs[place].updating = None;
             let answer = told.unwrap_or_else(|| m.body.clone());
             self.session(place).offer = Offer::Ours(offered);
             self.session(place).take_answer(&answer);
@@ -247,7 +247,7 @@ impl Dialog {
             asking: None,
             asked: None,
             unacked: None,
-            updating: false,
+            updating: None,
             session,
             rseq: 0,
             unpracked: None,

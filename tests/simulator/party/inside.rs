@@ -78,7 +78,7 @@ impl Party {
     fn reoffered(&mut self, place: Place, m: &Message, contrary: bool, out: &mut Out) {
         let dialog = &self.dialogs[place];
         if dialog.asking.is_some()
-            || dialog.updating
+            || dialog.updating.is_some()
             || dialog.unacked.is_some()
             || !self.session(place).is_idle()
         {
@@ -200,7 +200,7 @@ impl Party {
             return;
         }
         // The offer of an UPDATE waits for its own answer.
-        let ours = !self.dialogs[place].updating
+        let ours = self.dialogs[place].updating.is_none()
             && matches!(self.session(place).offer, super::super::session::Offer::Ours(_));
         if ours && m.has_sdp() {
             self.session(place).take_answer(&m.body);
@@ -299,7 +299,7 @@ impl Party {
             && dialog.asking.is_none()
             && dialog.asked.is_none()
             && dialog.unacked.is_none()
-            && !dialog.updating
+            && dialog.updating.is_none()
             && self.session(place).is_idle()
     }
 
@@ -329,7 +329,7 @@ impl Party {
         let cseq = self.inside(place, method, &head, (kind, &body), out);
         match way {
             Way::Reinvite => self.dialogs[place].asking = cseq,
-            Way::Update => self.dialogs[place].updating = cseq.is_some(),
+            Way::Update => self.dialogs[place].updating = cseq,
         }
         if way == Way::Reinvite
             && self.chance(6)
@@ -344,7 +344,7 @@ impl Party {
     /// UPDATE in the early dialog of a call to us (RFC 3311 §5.1): the offer of its INVITE is answered.
     fn update_as_callee(&mut self, place: Place, out: &mut Out) {
         let dialog = &self.dialogs[place];
-        if !dialog.reliably || dialog.unpracked.is_some() || dialog.updating {
+        if !dialog.reliably || dialog.unpracked.is_some() || dialog.updating.is_some() {
             return;
         }
         if !self.session(place).is_idle() {
@@ -353,8 +353,8 @@ impl Party {
         let body = self.offer(self.dialogs[place].session, false);
         let (via, contact) = (self.ua.via(), self.ua.contact());
         let dialog = &mut self.dialogs[place];
-        dialog.updating = true;
         dialog.cseq += 1;
+        dialog.updating = Some(dialog.cseq);
         let text = dialog.write("UPDATE", dialog.cseq, (&via, &contact), ALLOW, (SDP, &body));
         self.ua.request(text, out);
     }
@@ -422,7 +422,7 @@ impl Party {
             // One of an early dialog that came to nothing.
             "UPDATE" if dialog.stage == Stage::Up && !dialog.remote.contains(m.to_tag()) => {}
             "UPDATE" if status >= 200 => {
-                if std::mem::take(&mut dialog.updating) {
+                if dialog.updating.take_if(|cseq| *cseq == number).is_some() {
                     if status < 300 && m.has_sdp() {
                         self.session(place).take_answer(&m.body);
                     } else {

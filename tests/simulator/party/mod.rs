@@ -138,8 +138,8 @@ pub struct Dialog {
     asked: Option<Rc<Message>>,
     /// CSeq of the INVITE whose 2xx was not acknowledged yet.
     unacked: Option<u32>,
-    /// An UPDATE of ours with an offer is open.
-    updating: bool,
+    /// CSeq of an UPDATE of ours with an offer that has no final response.
+    updating: Option<u32>,
     /// Its place in [`Ledger::sessions`].
     session: usize,
     /// The last RSeq of ours.
@@ -354,7 +354,7 @@ impl Party {
                 self.end(place);
             }
             "UPDATE" => {
-                self.dialogs[place].updating = false;
+                self.dialogs[place].updating = None;
                 self.session(place).unanswered();
                 self.end(place);
             }

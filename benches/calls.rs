@@ -75,7 +75,11 @@ impl World {
                 credentials: Vec::new(),
                 seed: Seed([7; 32]),
                 product: "baton".into(),
-                session_timer: Some(sip::leg::session_timer::Settings::default()),
+                // No session of an idle call may expire while others are made.
+                session_timer: Some(sip::leg::session_timer::Settings {
+                    expires: 86_400,
+                    ..Default::default()
+                }),
             },
             slot_key: SlotKey([7; 16]),
             max_calls: 1_000_000,

@@ -289,12 +289,8 @@ impl Conversation {
             }
         } else {
             if needs_answer {
-                // It crossed the CANCEL: its offer is answered with what the other side has.
-                let other = self.other(leg).and_then(|other| cx.stack.remote_sdp(other));
-                let like = cx.stack.proposed_sdp(leg);
-                let answer = other.zip(like).map(|(other, like)| padded(other, like));
-                let body = answer.as_deref().map_or(Body::None, Body::Sdp);
-                let _ = cx.stack.acknowledge(cx.now, leg, Content { body, ..Content::default() });
+                // It crossed the CANCEL.
+                self.answer_offer(cx, leg);
             }
             if (200..300).contains(&status) {
                 // That, or a refresh of the stack's own: the session may have changed.
@@ -306,6 +302,15 @@ impl Conversation {
             Some(pass) if matches!(status, 408 | 481) => self.lost(pass.to, status, origin),
             _ => Heard::Nothing,
         }
+    }
+
+    /// The offer that a 2xx of this leg carried is answered with what the other side has.
+    pub(crate) fn answer_offer(&self, cx: &mut Context<'_>, leg: LegId) {
+        let other = self.other(leg).and_then(|other| cx.stack.remote_sdp(other));
+        let like = cx.stack.proposed_sdp(leg);
+        let answer = other.zip(like).map(|(other, like)| padded(other, like));
+        let body = answer.as_deref().map_or(Body::None, Body::Sdp);
+        let _ = cx.stack.acknowledge(cx.now, leg, Content { body, ..Content::default() });
     }
 
     fn acknowledged(&mut self, cx: &mut Context<'_>, leg: LegId, message: Option<&Message<'_>>) -> Heard {

@@ -180,22 +180,13 @@ impl Fresh {
                 conversation.follow(sent);
             }
             State::Asking { sent: None, .. } => {}
-            State::Offered => answer(cx, conversation),
+            State::Offered => conversation.answer_offer(cx, self.caller),
             State::Calling(calling) => {
                 calling.give_up(cx, why);
-                answer(cx, conversation);
+                conversation.answer_offer(cx, self.caller);
             }
         }
         // The fresh session may not be the one that the agent knows.
         conversation.want_accord(cx);
     }
-}
-
-/// The caller's offer is answered with the agent's session.
-fn answer(cx: &mut Context<'_>, conversation: &Conversation) {
-    let Some(offer) = cx.stack.proposed_sdp(conversation.caller) else { return };
-    let agent = conversation.partner.and_then(|partner| cx.stack.remote_sdp(partner.leg));
-    let answer = agent.map(|agent| padded(agent, offer));
-    let body = answer.as_deref().map_or(Body::None, Body::Sdp);
-    let _ = cx.stack.acknowledge(cx.now, conversation.caller, Content { body, ..Content::default() });
 }

@@ -94,6 +94,9 @@ impl Way<'_> {
         let cause = attempts.get(before.number - 1).and_then(|attempt| attempt.cause.clone());
         let Some(cause) = cause.filter(|_| !again) else { return Ok(()) };
         self.glares = 0;
+        if self.bridges(before, attempts) {
+            return Ok(());
+        }
         self.silently(before, &cause, following, self.footing(before))
     }
 
@@ -118,16 +121,8 @@ impl Way<'_> {
             return Ok(());
         }
         self.glares = 0;
-        if failure.method == "attended" && failure.next == "invite" && same("invite") && refers {
-            // The target that has answered already is named again.
-            let target = following.and_then(|next| next.sip_call_id.as_ref());
-            let before = &attempts[..failure.number];
-            let called = |id: &String| before.iter().any(|one| one.sip_call_id.as_ref() == Some(id));
-            if target.is_some_and(called) {
-                self.ladder.note(&failure.destination, "invite");
-                self.next = None;
-                return Ok(());
-            }
+        if failure.next == "invite" && self.bridges(failure, attempts) {
+            return Ok(());
         }
         let on = self.footing(failure);
         let session = matches!(failure.status, Some(488 | 606)) && failure.next == "invite";
@@ -155,6 +150,21 @@ impl Way<'_> {
         self.ladder.take(&failure.destination, &failure.cause, on);
         self.next = Some(expected);
         Ok(())
+    }
+
+    /// The REFER of `attended` failed, and the target that has answered already is joined: it is named again.
+    fn bridges(&mut self, failure: &Failure, attempts: &[AttemptView]) -> bool {
+        let Some(following) = attempts.get(failure.number) else { return false };
+        let here = following.destination == failure.destination && &*following.method == "invite";
+        let before = &attempts[..failure.number];
+        let called = |id: &String| before.iter().any(|one| one.sip_call_id.as_ref() == Some(id));
+        let bridges =
+            failure.method == "attended" && here && following.sip_call_id.as_ref().is_some_and(called);
+        if bridges {
+            self.ladder.note(&failure.destination, "invite");
+            self.next = None;
+        }
+        bridges
     }
 
     /// The attempt was broken off by something else than its failure: there is no ladder then.

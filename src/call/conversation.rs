@@ -5,7 +5,7 @@
 //! it does not pass on it tells as [`Heard`].
 
 use super::context::Context;
-use super::passing::{Pass, Passing};
+use super::passing::{LONG_PATIENCE, Pass, Passing};
 use super::record::Role;
 use crate::sip::leg::modify::is_glare;
 use crate::sip::leg::{Body, RequestId, SentId, Wish};
@@ -50,8 +50,8 @@ enum Accord {
     Reached,
     /// To be looked at, not before that time.
     Wanted { left: Left, at: Time },
-    /// A re-INVITE of ours is out.
-    Telling { left: Left, leg: LegId, sent: SentId },
+    /// A re-INVITE of ours is out, and is waited for until then.
+    Telling { left: Left, leg: LegId, sent: SentId, until: Time },
 }
 
 /// See the module.
@@ -124,8 +124,8 @@ impl Conversation {
     /// When something is due.
     pub(crate) fn deadline(&self) -> Option<Time> {
         let accord = match self.accord {
-            Accord::Wanted { at, .. } => Some(at),
-            Accord::Reached | Accord::Telling { .. } => None,
+            Accord::Wanted { at, .. } | Accord::Telling { until: at, .. } => Some(at),
+            Accord::Reached => None,
         };
         [accord, self.passing.deadline()].into_iter().flatten().min()
     }
@@ -244,7 +244,7 @@ impl Conversation {
             Wish::Modify | Wish::Update | Wish::Info => {}
         }
         match (self.other(leg), message) {
-            (Some(other), Some(message)) => self.passing.ask(cx, request, other, message),
+            (Some(other), Some(message)) => self.passing.ask(cx, (leg, request), other, message),
             // Nobody is there who could have a part in it, and the caller's session must not expire meanwhile.
             (None, _) if cx.stack.repeats(leg) => {
                 let standing = cx.stack.local_sdp(leg).map(<[u8]>::to_vec);
@@ -368,6 +368,14 @@ impl Conversation {
     /// What is due.
     pub(crate) fn tick(&mut self, cx: &mut Context<'_>) {
         self.passing.tick(cx);
+        if let Accord::Telling { leg, sent, until, .. } = self.accord
+            && until <= cx.now.mono
+        {
+            // Whoever never answers is left as it is, and keeps the other side from nothing.
+            cx.stack.withdraw(cx.now, leg, sent);
+            self.passing.follow(leg, sent);
+            self.accord = Accord::Reached;
+        }
         let Accord::Wanted { left, at } = self.accord else { return };
         if at > cx.now.mono {
             return;
@@ -395,7 +403,7 @@ impl Conversation {
         };
         let content = Content { body: Body::Sdp(&now), ..Content::default() };
         self.accord = match cx.stack.reinvite(cx.now, leg, content) {
-            Ok(sent) => Accord::Telling { left, leg, sent },
+            Ok(sent) => Accord::Telling { left, leg, sent, until: cx.now.mono + LONG_PATIENCE },
             Err(NotSent::Pending) => Accord::Wanted { left, at: cx.now.mono + SOON },
             Err(NotSent::Gone) => Accord::Reached,
         };

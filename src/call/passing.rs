@@ -18,7 +18,7 @@ pub(crate) struct Pass {
     sent: SentId,
     /// It may change the session.
     session: bool,
-    /// When whoever asked is told that there is no answer. None for an INVITE, which may take its time.
+    /// When whoever asked is told that there is no answer. None: nobody waits for it.
     until: Option<Time>,
 }
 
@@ -26,6 +26,23 @@ pub(crate) struct Pass {
 /// on the way, and a request that is never answered ends its dialog (RFC 3261 §12.2.1.2, RFC 4320 §1.2): a silent agent
 /// would cost the caller.
 const PATIENCE: Duration = Duration::from_secs(20);
+/// The same for a re-INVITE, which may take its time: somebody may be asked whether to take a video.
+pub(crate) const LONG_PATIENCE: Duration = Duration::from_secs(30);
+/// A session is not refreshed while a re-INVITE is under way. So much is left for that before it expires,
+const FOR_REFRESH: Duration = Duration::from_secs(8);
+/// and so much for an answer, however soon it does.
+const SHORT_PATIENCE: Duration = Duration::from_secs(6);
+
+/// How long an answer to that is waited for.
+fn patience(cx: &Context<'_>, method: Method, legs: [LegId; 2]) -> Time {
+    let now = cx.now.mono;
+    if method != Method::Invite {
+        return now + PATIENCE;
+    }
+    let expiry = legs.into_iter().filter_map(|leg| cx.stack.session_expiry(leg)).min();
+    let left = expiry.map_or(LONG_PATIENCE, |at| at.since(now).saturating_sub(FOR_REFRESH));
+    now + left.clamp(SHORT_PATIENCE, LONG_PATIENCE)
+}
 
 /// See the module.
 #[derive(Debug)]
@@ -53,12 +70,18 @@ impl Passing {
     }
 
     /// Passes a request, or answers it because it cannot be passed now.
-    pub(crate) fn ask(&mut self, cx: &mut Context<'_>, request: RequestId, to: LegId, message: &Message<'_>) {
+    pub(crate) fn ask(
+        &mut self,
+        cx: &mut Context<'_>,
+        (from, request): (LegId, RequestId),
+        to: LegId,
+        message: &Message<'_>,
+    ) {
         match cx.stack.pass(cx.now, to, message, self.identity) {
             Ok(sent) => {
                 let method = message.method();
                 let session = matches!(method, Method::Invite | Method::Update);
-                let until = (method != Method::Invite).then(|| cx.now.mono + PATIENCE);
+                let until = Some(patience(cx, method, [from, to]));
                 self.open.push(Pass { request: Some(request), to, sent, session, until });
             }
             Err(NotSent::Pending) => {
@@ -80,12 +103,13 @@ impl Passing {
         self.open.iter().filter_map(|pass| pass.until).min()
     }
 
-    /// What has waited too long is answered. What may come yet is nobody's answer.
+    /// What has waited too long is answered, and a re-INVITE taken back. What may come yet is nobody's answer.
     pub(crate) fn tick(&mut self, cx: &mut Context<'_>) {
         for pass in &mut self.open {
             let over = pass.until.take_if(|until| *until <= cx.now.mono).is_some();
             if let Some(request) = pass.request.take_if(|_| over) {
                 let _ = cx.stack.respond(cx.now, request, 504, Content::default());
+                cx.stack.withdraw(cx.now, pass.to, pass.sent);
             }
         }
     }

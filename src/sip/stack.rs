@@ -348,6 +348,11 @@ impl Stack {
         session.offered_now().is_some_and(|offer| !differs(session.remote(), offer))
     }
 
+    /// When the leg's session is over, unless it is refreshed (RFC 4028).
+    pub fn session_expiry(&self, leg: LegId) -> Option<Time> {
+        self.legs.get(leg.into())?.session_expiry()
+    }
+
     /// The leg with that Call-ID.
     pub fn find_leg_by_call_id(&self, call_id: &[u8]) -> Option<LegId> {
         self.find_leg(call_id, |_| true)

@@ -492,3 +492,86 @@ fn a_caller_is_answered_before_it_gives_up_on_a_silent_agent() {
     t.world.advance(s(40));
     t.world.assert_empty();
 }
+
+/// A caller whose session of 90 s Baton is to refresh, after 40 s of talk.
+fn refreshed_by_baton() -> Talking {
+    let dress = |invite: crate::common::peer::Invite| {
+        invite.header("Supported", "timer").header("Session-Expires", "90;refresher=uas")
+    };
+    let t = Talking::by(&Config::default(), dress);
+    t.world.advance(s(40));
+    t
+}
+
+/// Where a re-INVITE of the caller's waits for ever, nobody can refresh its session, and the call would end.
+#[test]
+fn an_agent_that_never_answers_a_reinvite_does_not_cost_the_callers_session() {
+    let t = refreshed_by_baton();
+    let hold = t.call.reinvite(&sdp_with("pbx", 2, "m=audio 4000 RTP/AVP 0 101\r\na=sendonly\r\n"));
+    t.call.expect(100);
+    let asked = t.leg.expect("INVITE");
+    t.leg.reply(&asked, 100);
+    let late = t.call.expect_within(504, s(13));
+    assert_eq!(late.cseq(), hold.cseq());
+    t.call.ack(&late);
+    t.leg.expect("CANCEL");
+    let refresh = t.call.expect_within("INVITE", s(3));
+    assert_eq!(refresh.header("Session-Expires"), "90;refresher=uac");
+    let timer = [("Require", "timer"), ("Session-Expires", "90;refresher=uac")];
+    t.call.reply_with(&refresh, 200, &timer, &sdp("pbx", 1));
+    t.call.expect("ACK");
+    // And the agent is lost in its own time.
+    t.call.expect_within("REFER", s(33));
+    t.call.hang_up();
+    t.leg.expect_bye();
+    t.world.settle();
+    t.world.advance(s(40));
+    t.world.assert_empty();
+}
+
+/// 504 was said, and it has the new session.
+#[test]
+fn an_agent_that_answers_a_reinvite_after_it_was_given_up_is_told_what_stands() {
+    let t = Talking::new();
+    t.call.reinvite(&sdp_with("pbx", 2, "m=audio 4000 RTP/AVP 0 101\r\na=sendonly\r\n"));
+    t.call.expect(100);
+    let asked = t.leg.expect("INVITE");
+    t.leg.reply(&asked, 100);
+    let late = t.call.expect_within(504, s(31));
+    t.call.ack(&late);
+    let cancel = t.leg.expect("CANCEL");
+    t.leg.answer(&asked, &sdp_with("agent", 2, "m=audio 4010 RTP/AVP 0 101\r\na=recvonly\r\n"));
+    t.leg.expect("ACK");
+    t.leg.reply(&cancel, 200);
+    let told = t.leg.expect_within("INVITE", s(1));
+    assert_eq!(without_origin(told.sdp()), without_origin(&sdp("pbx", 1)));
+    t.leg.answer(&told, &sdp("agent", 3));
+    t.leg.expect("ACK");
+    t.caller_hangs_up();
+    t.world.assert_empty();
+}
+
+#[test]
+fn an_agent_that_never_answers_what_baton_tells_it_is_lost() {
+    let t = Talking::new();
+    let asked = t.call.reinvite(&sdp_with("pbx", 2, "m=audio 4004 RTP/AVP 0 101\r\na=sendrecv\r\n"));
+    t.call.expect(100);
+    let offer = t.leg.expect("INVITE");
+    t.call.cancel_of(&asked, &[]);
+    t.call.expect(200);
+    let gone = t.call.expect(487);
+    t.call.ack(&gone);
+    t.leg.answer(&offer, &sdp("agent", 1));
+    t.leg.expect("ACK");
+    // The agent has what the caller has taken back.
+    let told = t.leg.expect_within("INVITE", s(1));
+    assert_eq!(without_origin(told.sdp()), without_origin(&sdp("pbx", 1)));
+    t.leg.reply(&told, 100);
+    t.leg.expect_within("CANCEL", s(31));
+    t.call.expect_within("REFER", s(33));
+    t.call.hang_up();
+    t.leg.expect_bye();
+    t.world.settle();
+    t.world.advance(s(40));
+    t.world.assert_empty();
+}

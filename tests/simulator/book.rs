@@ -99,8 +99,6 @@ pub struct Leg {
     pub confirmed: Option<Time>,
     /// CSeq of a 2xx of Baton to an INVITE that was not acknowledged yet, and since when.
     pub unacked: Option<(u32, Time)>,
-    /// CSeq of a re-INVITE of the peer without a final response: nothing else can be said of the session meanwhile.
-    pub asking: Option<u32>,
     /// RSeq of Baton's reliable responses without a PRACK.
     pub unpracked: Vec<u32>,
     pub reinvites: Vec<Reinvite>,
@@ -150,7 +148,6 @@ impl Leg {
             accepted: None,
             confirmed: None,
             unacked: None,
-            asking: None,
             unpracked: Vec::new(),
             reinvites: Vec::new(),
             bye_answer: None,

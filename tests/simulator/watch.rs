@@ -139,9 +139,6 @@ impl Watch {
             if (200..300).contains(&m.status()) {
                 leg.agree(at, m, true);
             }
-            if m.status() >= 200 && m.method() == "INVITE" {
-                leg.asking.take_if(|cseq| *cseq == m.cseq().0);
-            }
             if m.method() == "INVITE" && (200..300).contains(&m.status()) {
                 let number = m.cseq().0;
                 if leg.unacked.is_none_or(|(cseq, _)| cseq != number) {
@@ -230,7 +227,6 @@ impl Watch {
             "CANCEL" if leg.role == Role::Caller && leg.accepted.is_none() => {
                 leg.left = leg.left.or(Some(at));
             }
-            "INVITE" if !m.to_tag().is_empty() => leg.asking = Some(m.cseq().0),
             "PRACK" => {
                 let rseq = m.find("RAck").and_then(|value| value.split(' ').next()?.parse::<u32>().ok());
                 leg.unpracked.retain(|open| Some(*open) != rseq);
@@ -376,9 +372,7 @@ impl Watch {
         // It refused to have its session refreshed, again and again; or it was to refresh it, and did not.
         let stubborn = sessions.map(|session| session.refused).max().is_some_and(|times| times > 2);
         drop(ledger);
-        // Or its partner never answered what it had asked, so that nobody could.
-        let stuck = stubborn || leg.asking.is_some();
-        let over = |expiry: super::book::Expiry| expiry.is_over(at) && (stuck || !expiry.by_baton);
+        let over = |expiry: super::book::Expiry| expiry.is_over(at) && (stubborn || !expiry.by_baton);
         let expired = leg.expiry.is_some_and(over);
         let excused = origin == baton::sip::Origin::Remote && leg.forgotten || silent || expired;
         leg.forgotten = true;

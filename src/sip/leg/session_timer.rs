@@ -115,6 +115,11 @@ pub(crate) fn write_demand(writer: &mut Writer<'_>, demand: Option<Demand>) {
 }
 
 impl Leg {
+    /// When its session is over, unless it is refreshed.
+    pub(crate) fn session_expiry(&self) -> Option<Time> {
+        self.timer.as_ref().map(|timer| timer.until)
+    }
+
     /// What a request of ours asks for (RFC 4028 §7.1, §7.4): ours at first, later what stands, the roles kept.
     pub(crate) fn write_timer(&self, writer: &mut Writer<'_>, settings: Option<Settings>, kind: Kind) {
         let Some(settings) = settings else { return };

@@ -230,7 +230,9 @@ impl Setup {
         let called = self.called().map(|(leg, _)| leg);
         let other = if leg == self.caller { called } else { Some(self.caller) };
         match (wish, other, message) {
-            (Wish::Update, Some(other), Some(message)) => self.passing.ask(cx, request, other, message),
+            (Wish::Update, Some(other), Some(message)) => {
+                self.passing.ask(cx, (leg, request), other, message)
+            }
             _ => {
                 let _ = cx.stack.respond(cx.now, request, 500, Content::default());
             }

@@ -24,7 +24,7 @@ pub(crate) struct Partner {
 }
 
 /// How often the two are told of each other in a row: each answer may change what the other side has to know.
-const ROUNDS: u8 = 5;
+const ROUNDS: u8 = 8;
 /// How often a side may be busy meanwhile. One that waits for a lost ACK is so until its 2xx has come again, which takes 4 s.
 const GLARES: u8 = 10;
 

@@ -575,3 +575,33 @@ fn an_agent_that_never_answers_what_baton_tells_it_is_lost() {
     t.world.advance(s(40));
     t.world.assert_empty();
 }
+
+#[test]
+fn two_whose_ports_change_seven_times_are_told_of_each_other_each_time() {
+    let t = Talking::new();
+    let offer = sdp_with("pbx", 2, "m=audio 5000 RTP/AVP 0 101\r\na=sendrecv\r\n");
+    let asked = t.call.reinvite(&offer);
+    t.call.expect(100);
+    let passed = t.leg.expect("INVITE");
+    t.call.cancel_of(&asked, &[]);
+    t.call.expect(200);
+    let gone = t.call.expect(487);
+    t.call.ack(&gone);
+    t.leg.answer(&passed, &sdp("agent", 1));
+    t.leg.expect("ACK");
+    for round in 0..8_u64 {
+        let (leg, who) = if round % 2 == 0 { (&t.leg, "agent") } else { (&t.call, "pbx") };
+        let told = leg.expect_within("INVITE", s(1));
+        let media = format!(
+            "m=audio {} RTP/AVP 0 101\r\na=sendrecv\r\n",
+            6000 + 2 * if round == 7 { 5 } else { round }
+        );
+        let changed = sdp_with(who, 3 + round, &media);
+        leg.answer(&told, &changed);
+        leg.expect("ACK");
+    }
+    t.call.peer.expect_silence(s(1));
+    t.leg.peer.expect_silence(s(1));
+    t.caller_hangs_up();
+    t.world.assert_empty();
+}

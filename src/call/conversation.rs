@@ -25,6 +25,9 @@ pub(crate) struct Partner {
 
 /// How often the two are told of each other in a row: each answer may change what the other side has to know.
 const ROUNDS: u8 = 8;
+/// With so many left, one of them is asked for an offer, and its answer is what the other says to that (RFC 3725 §4.3):
+/// two that take new ports each time they are told would never be done.
+const ASKING: u8 = 5;
 /// How often a side may be busy meanwhile. One that waits for a lost ACK is so until its 2xx has come again, which takes 4 s.
 const GLARES: u8 = 10;
 
@@ -50,8 +53,9 @@ enum Accord {
     Reached,
     /// To be looked at, not before that time.
     Wanted { left: Left, at: Time },
-    /// A re-INVITE of ours is out, and is waited for until then.
-    Telling { left: Left, leg: LegId, sent: SentId, until: Time },
+    /// A re-INVITE of ours is out, and is waited for until then. What is answered to it is the answer to the offer in the
+    /// 2xx of the other leg.
+    Telling { left: Left, leg: LegId, sent: SentId, until: Time, answering: Option<LegId> },
 }
 
 /// See the module.
@@ -149,15 +153,12 @@ impl Conversation {
 
     /// The partner leaves the conversation; its leg stays as it is.
     pub(crate) fn take_partner(&mut self, cx: &mut Context<'_>) -> Option<Partner> {
-        let partner = self.partner.take()?;
+        let partner = self.partner?;
+        self.leave_accord(cx);
+        self.partner = None;
         self.passing.drop_leg(cx, partner.leg);
         self.awaiting = self.awaiting.filter(|leg| *leg != partner.leg);
-        if let Accord::Telling { leg, sent, .. } = self.accord
-            && leg == self.caller
-        {
-            self.follow(sent);
-        }
-        (self.accord, self.parted) = (Accord::Reached, false);
+        self.parted = false;
         Some(partner)
     }
 
@@ -267,19 +268,10 @@ impl Conversation {
         needs_answer: bool,
         message: Option<&Message<'_>>,
     ) -> Heard {
-        if let Accord::Telling { left, sent: ours, .. } = self.accord
+        if let Accord::Telling { left, sent: ours, answering, .. } = self.accord
             && ours == sent
         {
-            let next = match status {
-                200..=299 => Some((Left { rounds: left.rounds - 1, held: false, ..left }, cx.now.mono)),
-                _ if is_glare(status, message) && left.glares > 0 => {
-                    Some((Left { glares: left.glares - 1, ..left }, cx.now.mono + cx.stack.back_off(leg)))
-                }
-                // A side that refuses is left as it is.
-                _ => None,
-            };
-            let next = next.filter(|(left, _)| left.rounds > 0);
-            self.accord = next.map_or(Accord::Reached, |(left, at)| Accord::Wanted { left, at });
+            self.told(cx, leg, left, answering, (status, needs_answer, is_glare(status, message)));
             return if matches!(status, 408 | 481) { self.lost(leg, status, origin) } else { Heard::Nothing };
         }
         let pass = self.passing.take(sent);
@@ -341,9 +333,70 @@ impl Conversation {
         }
     }
 
+    /// A re-INVITE of ours has its answer.
+    fn told(
+        &mut self,
+        cx: &mut Context<'_>,
+        leg: LegId,
+        left: Left,
+        answering: Option<LegId>,
+        (status, needs_answer, glare): (u16, bool, bool),
+    ) {
+        let asking = left.rounds == ASKING && answering.is_none();
+        if needs_answer {
+            let offer = self.other(leg).and_then(|other| Some((other, proposed(cx, leg, other)?)));
+            if let Some((other, offer)) = offer
+                && self.tell(cx, left, other, Body::Sdp(&offer), Some(leg)).is_ok()
+            {
+                return;
+            }
+            self.answer_offer(cx, leg);
+        }
+        if let Some(asked) = answering {
+            self.answer_offer(cx, asked);
+        }
+        let next = match status {
+            _ if glare && left.glares > 0 => {
+                Some((Left { glares: left.glares - 1, ..left }, cx.now.mono + cx.stack.back_off(leg)))
+            }
+            200..=299 => Some((Left { rounds: left.rounds - 1, held: false, ..left }, cx.now.mono)),
+            _ if asking => Some((Left { rounds: left.rounds - 1, ..left }, cx.now.mono)),
+            // A side that refuses is left as it is.
+            _ => None,
+        };
+        let next = next.filter(|(left, _)| left.rounds > 0);
+        self.accord = next.map_or(Accord::Reached, |(left, at)| Accord::Wanted { left, at });
+    }
+
+    /// Sends a re-INVITE of ours.
+    fn tell(
+        &mut self,
+        cx: &mut Context<'_>,
+        left: Left,
+        leg: LegId,
+        body: Body<'_>,
+        answering: Option<LegId>,
+    ) -> Result<(), NotSent> {
+        let sent = cx.stack.reinvite(cx.now, leg, Content { body, ..Content::default() })?;
+        let until = cx.now.mono + LONG_PATIENCE;
+        self.accord = Accord::Telling { left, leg, sent, until, answering };
+        Ok(())
+    }
+
+    /// No accord is looked for any more: what was offered for it is answered, and nobody waits for what was told.
+    fn leave_accord(&mut self, cx: &mut Context<'_>) {
+        let accord = std::mem::replace(&mut self.accord, Accord::Reached);
+        let Accord::Telling { leg, sent, answering, .. } = accord else { return };
+        if let Some(asked) = answering {
+            self.answer_offer(cx, asked);
+        }
+        self.passing.follow(leg, sent);
+    }
+
     /// The caller is going to be held, while somebody else speaks with the partner.
-    pub(crate) fn part(&mut self) {
-        (self.accord, self.parted) = (Accord::Reached, true);
+    pub(crate) fn part(&mut self, cx: &mut Context<'_>) {
+        self.leave_accord(cx);
+        self.parted = true;
     }
 
     /// Nobody waits for the answer to that re-INVITE of the caller any more. It is still to come, and may be that its dialog
@@ -373,8 +426,7 @@ impl Conversation {
         {
             // Whoever never answers is left as it is, and keeps the other side from nothing.
             cx.stack.withdraw(cx.now, leg, sent);
-            self.passing.follow(leg, sent);
-            self.accord = Accord::Reached;
+            self.leave_accord(cx);
         }
         let Accord::Wanted { left, at } = self.accord else { return };
         if at > cx.now.mono {
@@ -401,12 +453,12 @@ impl Conversation {
             self.accord = Accord::Reached;
             return;
         };
-        let content = Content { body: Body::Sdp(&now), ..Content::default() };
-        self.accord = match cx.stack.reinvite(cx.now, leg, content) {
-            Ok(sent) => Accord::Telling { left, leg, sent, until: cx.now.mono + LONG_PATIENCE },
-            Err(NotSent::Pending) => Accord::Wanted { left, at: cx.now.mono + SOON },
-            Err(NotSent::Gone) => Accord::Reached,
-        };
+        let body = if left.rounds == ASKING { Body::None } else { Body::Sdp(&now) };
+        match self.tell(cx, left, leg, body, None) {
+            Ok(()) => {}
+            Err(NotSent::Pending) => self.accord = Accord::Wanted { left, at: cx.now.mono + SOON },
+            Err(NotSent::Gone) => self.accord = Accord::Reached,
+        }
     }
 }
 
@@ -418,6 +470,12 @@ fn differing(cx: &Context<'_>, leg: LegId, other: LegId) -> Option<Vec<u8>> {
     let (told, own) = (cx.stack.local_sdp(leg)?, cx.stack.remote_sdp(leg)?);
     let now = cx.stack.remote_sdp(other)?;
     (!accord(told, own, now)).then(|| padded(now, told))
+}
+
+/// What the offer of `leg` that waits for its answer is to `other`.
+fn proposed(cx: &Context<'_>, leg: LegId, other: LegId) -> Option<Vec<u8>> {
+    let (told, now) = (cx.stack.local_sdp(other)?, cx.stack.proposed_sdp(leg)?);
+    Some(padded(now, told))
 }
 
 /// Closes a leg with a Reason, quietly.

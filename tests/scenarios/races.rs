@@ -576,11 +576,10 @@ fn an_agent_that_never_answers_what_baton_tells_it_is_lost() {
     t.world.assert_empty();
 }
 
-#[test]
-fn two_whose_ports_change_seven_times_are_told_of_each_other_each_time() {
+/// The agent knows what the caller has taken back, and is told so; what else there is to be told is up to the test.
+fn apart() -> Talking {
     let t = Talking::new();
-    let offer = sdp_with("pbx", 2, "m=audio 5000 RTP/AVP 0 101\r\na=sendrecv\r\n");
-    let asked = t.call.reinvite(&offer);
+    let asked = t.call.reinvite(&sdp_with("pbx", 2, "m=audio 5000 RTP/AVP 0 101\r\na=sendrecv\r\n"));
     t.call.expect(100);
     let passed = t.leg.expect("INVITE");
     t.call.cancel_of(&asked, &[]);
@@ -589,19 +588,81 @@ fn two_whose_ports_change_seven_times_are_told_of_each_other_each_time() {
     t.call.ack(&gone);
     t.leg.answer(&passed, &sdp("agent", 1));
     t.leg.expect("ACK");
-    for round in 0..8_u64 {
+    t
+}
+
+/// Agent and caller by turns take a new port for each INVITE that they get, three times; and then one is asked for an offer.
+fn changing() -> (Talking, std::rc::Rc<crate::common::message::Message>) {
+    let t = apart();
+    for round in 0..3 {
         let (leg, who) = if round % 2 == 0 { (&t.leg, "agent") } else { (&t.call, "pbx") };
         let told = leg.expect_within("INVITE", s(1));
-        let media = format!(
-            "m=audio {} RTP/AVP 0 101\r\na=sendrecv\r\n",
-            6000 + 2 * if round == 7 { 5 } else { round }
-        );
-        let changed = sdp_with(who, 3 + round, &media);
-        leg.answer(&told, &changed);
+        leg.answer(&told, &on_port(who, round));
         leg.expect("ACK");
     }
+    let asked = t.call.expect_within("INVITE", s(1));
+    assert_eq!(asked.body, "");
+    (t, asked)
+}
+
+fn on_port(who: &str, round: u64) -> String {
+    sdp_with(who, 3 + round, &format!("m=audio {} RTP/AVP 0 101\r\na=sendrecv\r\n", 6000 + 2 * round))
+}
+
+fn are_left_alone(t: &Talking) {
     t.call.peer.expect_silence(s(1));
     t.leg.peer.expect_silence(s(1));
     t.caller_hangs_up();
+    t.world.assert_empty();
+}
+
+#[test]
+fn two_that_take_new_ports_each_time_end_with_each_others() {
+    let (t, asked) = changing();
+    t.call.answer(&asked, &on_port("pbx", 3));
+    let told = t.leg.expect("INVITE");
+    assert_eq!(without_origin(told.sdp()), without_origin(&on_port("pbx", 3)));
+    t.leg.answer(&told, &on_port("agent", 4));
+    t.leg.expect("ACK");
+    assert_eq!(without_origin(t.call.expect("ACK").sdp()), without_origin(&on_port("agent", 4)));
+    are_left_alone(&t);
+}
+
+#[test]
+fn a_side_that_offers_nothing_when_asked_is_told_all_the_same() {
+    let (t, asked) = changing();
+    let refused = t.call.reply(&asked, 488);
+    assert_eq!(refused.status(), 488);
+    t.call.expect("ACK");
+    let told = t.call.expect_within("INVITE", s(1));
+    assert_eq!(without_origin(told.sdp()), without_origin(&on_port("agent", 2)));
+    t.call.answer(&told, &on_port("pbx", 1));
+    t.call.expect("ACK");
+    are_left_alone(&t);
+}
+
+#[test]
+fn an_offer_that_was_asked_for_is_answered_with_what_stands_if_the_other_side_is_busy() {
+    let (t, asked) = changing();
+    t.call.answer(&asked, &on_port("pbx", 1));
+    let told = t.leg.expect("INVITE");
+    t.leg.reply(&told, 491);
+    t.leg.expect("ACK");
+    assert_eq!(without_origin(t.call.expect("ACK").sdp()), without_origin(&on_port("agent", 2)));
+    are_left_alone(&t);
+}
+
+#[test]
+fn an_offer_that_was_asked_for_is_answered_if_the_partner_leaves_meanwhile() {
+    let (t, asked) = changing();
+    t.call.answer(&asked, &on_port("pbx", 3));
+    t.leg.expect("INVITE");
+    t.leg.bye_with(&[("Reason", "SIP;cause=503")]);
+    t.leg.expect(200);
+    assert_eq!(without_origin(t.call.expect("ACK").sdp()), without_origin(&on_port("agent", 2)));
+    t.call.expect("REFER");
+    t.call.hang_up();
+    t.world.settle();
+    t.world.advance(s(40));
     t.world.assert_empty();
 }

@@ -100,7 +100,7 @@ impl Moving {
         match self.conversation.partner {
             Some(agent) if self.handoff.course.destination.brief && agent.role == Role::Agent => {
                 let identity = facts.trunk.trusted;
-                self.conversation.part();
+                self.conversation.part(cx);
                 let brief = brief::Brief::begin(cx, &self.conversation, agent.leg, target, identity);
                 self.attempt = Attempt::Briefing(Box::new(brief));
                 self.phase()

@@ -433,10 +433,13 @@ impl Watch {
         let gone = self.book.legs.get(&caller).is_some_and(|leg| leg.left.is_some() || leg.forgotten);
         let Some(call) = self.book.calls.get_mut(&caller) else { return };
         let last = view.attempts.last();
-        // An earlier attempt without a cause is a REFER that was given up and has spoken after all: that it was.
-        let revived = view.attempts.iter().rev().skip(1).any(|attempt| attempt.cause.is_none());
+        // A REFER that was given up and has spoken after all: that it was, whoever is tried since.
+        let late = |attempt: &baton::call::record::AttemptView| {
+            attempt.cause.is_none() && attempt.final_status.is_some_and(|status| (200..300).contains(&status))
+        };
         let joined = view.state == HandoffState::Succeeded
-            && !revived
+            && view.proof == Some(baton::call::record::Proof::Proven)
+            && !view.attempts.iter().rev().skip(1).any(late)
             && last.is_some_and(|last| {
                 &*last.method == "invite" || &*last.method == "attended" && last.refer_to.is_none()
             });

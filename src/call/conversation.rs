@@ -162,6 +162,16 @@ impl Conversation {
         Some(partner)
     }
 
+    /// The two part, and their legs stay: nothing of what they have asked each other is left to wait. What may be answered
+    /// all the same, for whoever has the legs then.
+    pub(crate) fn part_ways(mut self, cx: &mut Context<'_>) -> impl Iterator<Item = (LegId, SentId)> + use<> {
+        self.leave_accord(cx);
+        if let Some(leg) = self.awaiting {
+            self.answer_offer(cx, leg);
+        }
+        self.passing.dissolve(cx)
+    }
+
     /// Somebody else is the caller's partner from now on. Who was it before has been taken out.
     pub(crate) fn join(&mut self, cx: &mut Context<'_>, partner: Partner, identity: bool) {
         self.partner = Some(partner);
@@ -390,7 +400,7 @@ impl Conversation {
         if let Some(asked) = answering {
             self.answer_offer(cx, asked);
         }
-        self.passing.follow(leg, sent);
+        self.follow(leg, sent);
     }
 
     /// The caller is going to be held, while somebody else speaks with the partner.
@@ -399,10 +409,11 @@ impl Conversation {
         self.parted = true;
     }
 
-    /// Nobody waits for the answer to that re-INVITE of the caller any more. It is still to come, and may be that its dialog
-    /// is gone.
-    pub(crate) fn follow(&mut self, sent: SentId) {
-        self.passing.follow(self.caller, sent);
+    /// Nobody waits for the answer to that re-INVITE any more. It is still to come, and may be that the dialog is gone.
+    pub(crate) fn follow(&mut self, leg: LegId, sent: SentId) {
+        if leg == self.caller || self.partner.is_some_and(|partner| partner.leg == leg) {
+            self.passing.follow(leg, sent);
+        }
     }
 
     /// A caller that was held gets its partner back: it is asked first to take the hold off.

@@ -168,6 +168,20 @@ impl Passing {
         });
     }
 
+    /// The two part: whoever waits is answered, and what was asked about the session is taken back. What may be answered
+    /// all the same.
+    pub(crate) fn dissolve(self, cx: &mut Context<'_>) -> impl Iterator<Item = (LegId, SentId)> + use<> {
+        for pass in &self.open {
+            if let Some(request) = pass.request {
+                // With somebody else it may work, so it can be asked again.
+                let status = if pass.session { 491 } else { 480 };
+                let _ = cx.stack.respond(cx.now, request, status, Content::default());
+            }
+            cx.stack.withdraw(cx.now, pass.to, pass.sent);
+        }
+        self.open.into_iter().filter(|pass| pass.session).map(|pass| (pass.to, pass.sent))
+    }
+
     /// Somebody else is to be passed to from now on.
     pub(crate) fn renew(&mut self, identity: bool) {
         self.identity = identity;

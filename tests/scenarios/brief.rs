@@ -350,3 +350,88 @@ fn a_caller_that_is_silent_to_what_its_former_partner_wanted_is_lost() {
     t.world.settle();
     t.world.assert_empty();
 }
+
+#[test]
+fn what_the_target_asks_the_agent_is_answered_when_the_agent_has_said_all() {
+    let stage = briefing();
+    let Stage { t, target, .. } = &stage;
+    target.request("INVITE", &[], "", "");
+    target.expect(100);
+    let asked = t.leg.expect("INVITE");
+    t.leg.reply(&asked, 100);
+    let refer = stage.completed();
+    let busy = target.expect(491);
+    target.ack(&busy);
+    t.leg.expect("CANCEL");
+    // Its offer has crossed the CANCEL.
+    t.leg.answer(&asked, &sdp("agent", 3));
+    assert!(t.leg.expect("ACK").sdp().contains("m=audio"));
+    // And so the target can be told of the caller.
+    t.call.reply(&refer, 603);
+    takes(&t.call, &desk(1), &sdp_with("pbx", 3, "m=audio 4006 RTP/AVP 0 101\r\na=sendrecv\r\n"));
+    takes(target, &sdp_with("pbx", 3, "m=audio 4006 RTP/AVP 0 101\r\na=sendrecv\r\n"), &desk(2));
+    t.world.assert_ended("succeeded");
+    t.leg.expect_bye();
+    t.call.hang_up();
+    target.expect_bye();
+    t.world.assert_empty();
+}
+
+#[test]
+fn what_the_agent_asks_the_target_is_answered_when_it_has_said_all() {
+    let stage = briefing();
+    let Stage { t, target, .. } = &stage;
+    t.leg.request("INVITE", &[], "", "");
+    t.leg.expect(100);
+    let asked = target.expect("INVITE");
+    target.reply(&asked, 100);
+    let refer = stage.completed();
+    let busy = t.leg.expect(491);
+    t.leg.ack(&busy);
+    target.expect("CANCEL");
+    target.answer(&asked, &desk(2));
+    assert!(target.expect("ACK").sdp().contains("m=audio"));
+    t.call.reply(&refer, 202);
+    target.hang_up();
+    t.call.notify_ok(OK, "terminated");
+    t.call.expect_bye();
+    t.leg.expect_bye();
+    t.world.assert_ended("succeeded");
+    t.world.assert_empty();
+}
+
+#[test]
+fn what_the_agent_asks_the_target_is_answered_when_the_target_leaves() {
+    let stage = briefing();
+    let Stage { t, target, .. } = &stage;
+    t.leg.reinvite(&sdp_with("agent", 3, "m=audio 4012 RTP/AVP 0 101\r\na=sendrecv\r\n"));
+    t.leg.expect(100);
+    target.expect("INVITE");
+    target.hang_up();
+    let busy = t.leg.expect(491);
+    t.leg.ack(&busy);
+    takes(&t.call, &sdp("agent", 2), &sdp("pbx", 3));
+    takes(&t.leg, &sdp("pbx", 3), &sdp("agent", 2));
+    stage.returned();
+}
+
+#[test]
+fn an_offer_whose_answer_was_to_come_is_answered_when_the_agent_has_said_all() {
+    let stage = briefing();
+    let Stage { t, target, .. } = &stage;
+    target.request("INVITE", &[], "", "");
+    target.expect(100);
+    let asked = t.leg.expect("INVITE");
+    t.leg.answer(&asked, &sdp("agent", 2));
+    let offer = target.expect(200);
+    let refer = stage.completed();
+    assert_eq!(without_origin(t.leg.expect("ACK").sdp()), without_origin(&desk(1)));
+    target.ack_with(&offer, &desk(2));
+    t.call.reply(&refer, 202);
+    target.hang_up();
+    t.call.notify_ok(OK, "terminated");
+    t.call.expect_bye();
+    t.leg.expect_bye();
+    t.world.assert_ended("succeeded");
+    t.world.assert_empty();
+}

@@ -20,7 +20,7 @@ pub(crate) struct Brief {
     /// Agent and target.
     side: Conversation,
     /// The re-INVITE that holds the caller, until it is answered.
-    pub(crate) hold: Option<SentId>,
+    hold: Option<SentId>,
 }
 
 /// What came of it.
@@ -68,6 +68,12 @@ impl Brief {
     fn introduce(&mut self, cx: &mut Context<'_>) {
         self.side.want_accord(cx);
         self.side.tick(cx);
+    }
+
+    /// It is over, and whoever is not let go stays: what is still to be answered.
+    pub(crate) fn end(self, cx: &mut Context<'_>) -> impl Iterator<Item = (LegId, SentId)> + use<> {
+        let hold = self.hold.map(|sent| (self.caller, sent));
+        hold.into_iter().chain(self.side.part_ways(cx))
     }
 
     /// When something is due.

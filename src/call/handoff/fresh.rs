@@ -177,7 +177,7 @@ impl Fresh {
         match self.state {
             State::Asking { sent: Some(sent), .. } => {
                 cx.stack.withdraw(cx.now, self.caller, sent);
-                conversation.follow(sent);
+                conversation.follow(self.caller, sent);
             }
             State::Asking { sent: None, .. } => {}
             State::Offered => conversation.answer_offer(cx, self.caller),

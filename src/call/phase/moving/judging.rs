@@ -166,13 +166,16 @@ impl Moving {
 
     /// The agent has said what it had to say: the caller is moved.
     pub(crate) fn complete(mut self: Box<Self>, cx: &mut Context<'_>, facts: &mut Facts) -> Phase {
-        match &self.attempt {
+        match std::mem::replace(&mut self.attempt, Attempt::Held) {
             Attempt::Briefing(brief) => {
                 let target = brief.target;
-                brief.hold.into_iter().for_each(|sent| self.conversation.follow(sent));
+                brief.end(cx).for_each(|(leg, sent)| self.conversation.follow(leg, sent));
                 self.take_over(cx, facts, target)
             }
-            _ => self.phase(),
+            other => {
+                self.attempt = other;
+                self.phase()
+            }
         }
     }
 

@@ -283,6 +283,14 @@ impl Moving {
                 brief::Verdict::NotMine => {}
                 verdict => return self.judge_brief(cx, facts, verdict),
             },
+            // What the agent had asked the target for, and nobody else waits for.
+            Attempt::Attended(attended::Attempt { target: Some(target), .. })
+            | Attempt::Joining(Join { target: Some(target), .. })
+                if matches!(event, Event::Response { leg, needs_answer: true, .. } if leg == *target) =>
+            {
+                self.conversation.answer_offer(cx, *target);
+                return self.phase();
+            }
             Attempt::Attended(attempt) => match attempt.hear(cx, &mut self.handoff, caller, event, message) {
                 attended::Verdict::NotMine => {}
                 verdict => return self.judge_attended(cx, facts, verdict),
@@ -355,8 +363,9 @@ impl Moving {
             Attempt::Calling(calling) => calling.give_up(cx, why),
             Attempt::Fresh(fresh) => fresh.give_up(cx, &mut self.conversation, why),
             Attempt::Briefing(brief) => {
-                let_go(cx, brief.target, identity::reason(487, why));
-                brief.hold.into_iter().for_each(|sent| self.conversation.follow(sent));
+                let target = brief.target;
+                brief.end(cx).for_each(|(leg, sent)| self.conversation.follow(leg, sent));
+                let_go(cx, target, identity::reason(487, why));
                 self.conversation.reunite(cx);
             }
             Attempt::Attended(attended::Attempt { target: Some(leg), .. })

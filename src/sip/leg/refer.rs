@@ -76,11 +76,13 @@ impl Stack {
         response: Option<&Message<'_>>,
     ) -> Option<Event> {
         let leg = self.legs.get_mut(id.into())?;
-        let keeps = match (status, origin) {
-            (200..=299, _) => !response.is_some_and(refuses_subscription),
-            // Silence is no refusal: its NOTIFYs may still come.
-            (408, Origin::Local) => true,
-            _ => false,
+        let heard = |one: &Subscription| one.refer == sent.id && one.heard.is_some();
+        let keeps = match status {
+            200..=299 => !response.is_some_and(refuses_subscription),
+            // Silence is no refusal, who ever was met with it: its NOTIFYs may still come.
+            408 => true,
+            // They have come already, so that it was not the receiver who said that.
+            _ => leg.subscriptions.iter().any(heard),
         };
         if !keeps {
             leg.subscriptions.retain(|one| one.refer != sent.id);

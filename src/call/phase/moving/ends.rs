@@ -43,17 +43,17 @@ impl Moving {
                 self.handoff.turn_to(cx, facts, destination, method, true);
                 self.set_out(cx, facts)
             }
-            Next::Agent => self.settle(cx),
+            Next::Agent => self.settle(cx, cause),
             Next::Bye => self.hand_back(cx, facts),
             Next::Hangup => self.over(cx, facts, HandoffState::Failed, None, true, "hung up by `on_failure`"),
             Next::None if cause == Cause::Unknown => self.unknown(cx, facts),
-            Next::None if agent => self.settle(cx),
+            Next::None if agent => self.settle(cx, cause),
             Next::None => self.stranded(cx, facts),
         }
     }
 
-    fn settle(mut self: Box<Self>, cx: &mut Context<'_>) -> Phase {
-        self.attempt = Attempt::Settling { until: cx.now.mono + SETTLE };
+    fn settle(mut self: Box<Self>, cx: &mut Context<'_>, cause: Cause) -> Phase {
+        self.attempt = Attempt::Settling { until: cx.now.mono + SETTLE, cause };
         self.phase()
     }
 

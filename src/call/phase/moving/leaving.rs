@@ -59,7 +59,11 @@ impl Moving {
                 self.attempt = Attempt::Held;
                 self.failed(cx, facts, Cause::Failed, None)
             }
-            (_, Attempt::Settling { .. }) => self.stranded(cx, facts),
+            // There is nobody to return to any more: what would have followed without an agent.
+            (_, Attempt::Settling { cause, .. }) => {
+                let cause = *cause;
+                self.failed(cx, facts, cause, None)
+            }
             _ => self.phase(),
         }
     }

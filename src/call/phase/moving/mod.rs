@@ -61,8 +61,8 @@ enum Attempt {
     Attended(attended::Attempt),
     /// The target has answered, and the caller gets it.
     Joining(Join),
-    /// It failed, and both legs must stand until then.
-    Settling { until: Time },
+    /// It failed with that cause, and both legs must stand until then.
+    Settling { until: Time, cause: Cause },
     /// Our BYE to the caller leg is out.
     Bye,
     /// A target has answered in place of the agent, before the caller was answered; the caller's ACK makes it sure.
@@ -173,7 +173,7 @@ impl Moving {
             Attempt::Briefing(brief) => brief.deadline().min(total),
             Attempt::Attended(attempt) => attempt.deadline().min(total),
             Attempt::Joining(join) => join.deadline(),
-            Attempt::Settling { until } => *until,
+            Attempt::Settling { until, .. } => *until,
             // Bounded below: by the BYE's transaction, and by the wait for the ACK.
             Attempt::Bye | Attempt::Confirming => never,
         };
@@ -414,7 +414,7 @@ impl Moving {
                 let verdict = join.tick(cx, &self.conversation);
                 self.judge_join(cx, facts, verdict)
             }
-            Attempt::Settling { until } if *until <= now => self.settled(cx, facts),
+            Attempt::Settling { until, .. } if *until <= now => self.settled(cx, facts),
             Attempt::Held | Attempt::Settling { .. } | Attempt::Bye | Attempt::Confirming => self.phase(),
         }
     }

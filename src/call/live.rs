@@ -100,14 +100,14 @@ impl Call {
         let mut refused = None;
         self.advance(cx, |phase, facts, cx| {
             let (phase, refusal) = match phase {
-                Phase::Talking(mut talking) => {
-                    let (late, farewell) = (std::mem::take(&mut talking.late), talking.farewell);
+                Phase::Talking(talking) => {
+                    let farewell = talking.farewell;
                     let conversation = talking.into_conversation(cx);
                     match Moving::decided(cx, facts, conversation, given, By::Client) {
                         Ok(start) => (Moving::begin(cx, facts, start), None),
                         Err(refused) => {
                             let (conversation, refusal) = *refused;
-                            let talking = Talking { late, farewell, ..Talking::new(conversation) };
+                            let talking = Talking { farewell, ..Talking::new(conversation) };
                             (Phase::Talking(talking), Some(refusal))
                         }
                     }

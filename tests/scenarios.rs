@@ -20,6 +20,8 @@ mod calls;
 mod checks;
 #[path = "scenarios/decisions.rs"]
 mod decisions;
+#[path = "scenarios/doubt.rs"]
+mod doubt;
 #[path = "scenarios/early.rs"]
 mod early;
 #[path = "scenarios/fallback.rs"]

@@ -6,7 +6,8 @@ use super::record::{HandoffView, Role, Stamp};
 use crate::routing::table::Method;
 use crate::routing::template::Variables;
 use crate::routing::topology::{Agent, CalledFrom, Trunk};
-use crate::sip::{Flow, LegId, Now, UnixMillis, identity};
+use crate::sip::leg::SentId;
+use crate::sip::{Event, Flow, LegId, Now, UnixMillis, identity};
 use crate::wire::Message;
 use smallvec::SmallVec;
 use std::borrow::Cow;
@@ -37,6 +38,9 @@ pub(crate) struct Facts {
     pub(crate) answered: Option<UnixMillis>,
     /// Ended handoffs, oldest first; at most [`KEPT_HANDOFFS`].
     pub(crate) handoffs: Vec<Arc<HandoffView>>,
+    /// REFERs of ended handoffs that nothing was told of. If a NOTIFY still says that the target has the caller, the legs
+    /// are closed, for a receiver may wait for our BYE.
+    pub(crate) in_doubt: Vec<SentId>,
     /// Each leg that there was, for the record.
     pub(crate) legs: SmallVec<[Seen; 2]>,
     /// It counts as a call of its agent: until the agent is let go.
@@ -88,6 +92,7 @@ impl Facts {
             started: now,
             answered: None,
             handoffs: Vec::new(),
+            in_doubt: Vec::new(),
             legs: SmallVec::new(),
             holds_agent: true,
             trunk,
@@ -104,6 +109,11 @@ impl Facts {
         // Most calls have one, and it is large.
         self.handoffs.reserve_exact(1);
         self.handoffs.push(handoff);
+    }
+
+    /// Whether an event says that a transfer in doubt has worked after all.
+    pub(crate) fn has_arrived(&self, event: Event) -> bool {
+        matches!(event, Event::Notified { refer, news, .. } if news.is_success() && self.in_doubt.contains(&refer))
     }
 
     /// The agent has no part in the call any more: it may take another.

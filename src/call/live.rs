@@ -19,6 +19,9 @@ use std::time::Duration;
 /// How long before a drain ends callers are handed to their fallbacks, if the grace has twice that.
 const FAREWELL: Duration = Duration::from_secs(10);
 
+/// How soon is looked again for a caller who could not be handed over just then.
+const AGAIN: Duration = Duration::from_secs(1);
+
 /// See the module.
 #[derive(Debug)]
 pub(crate) struct Call {
@@ -100,14 +103,14 @@ impl Call {
         let mut refused = None;
         self.advance(cx, |phase, facts, cx| {
             let (phase, refusal) = match phase {
-                Phase::Talking(mut talking) => {
-                    let (late, farewell) = (std::mem::take(&mut talking.late), talking.farewell);
+                Phase::Talking(talking) => {
+                    let farewell = talking.farewell;
                     let conversation = talking.into_conversation(cx);
                     match Moving::decided(cx, facts, conversation, given, By::Client) {
                         Ok(start) => (Moving::begin(cx, facts, start), None),
                         Err(refused) => {
                             let (conversation, refusal) = *refused;
-                            let talking = Talking { late, farewell, ..Talking::new(conversation) };
+                            let talking = Talking { farewell, ..Talking::new(conversation) };
                             (Phase::Talking(talking), Some(refusal))
                         }
                     }
@@ -188,15 +191,26 @@ impl Call {
         }
     }
 
-    /// The fallback takes the caller, by a method that does not need us.
+    /// The fallback takes the caller, by a method that does not need us. Where a handoff runs, it is waited for: it may give
+    /// the caller back.
     fn leave_agent(&mut self, cx: &mut Context<'_>) {
+        let mut again = false;
         self.advance(cx, |phase, facts, cx| {
             let agent = |talking: &Talking| {
                 talking.conversation.partner.is_some_and(|partner| partner.role == Role::Agent)
             };
             let talking = match phase {
                 Phase::Talking(talking) if agent(&talking) => talking,
-                phase => return phase,
+                phase @ (Phase::Talking(_) | Phase::Ending(_) | Phase::Over { .. }) => return phase,
+                Phase::Setup(setup) => {
+                    again = true;
+                    return Phase::Setup(setup);
+                }
+                Phase::Moving(moving) => {
+                    again = true;
+                    // What agent and target have to say to each other ends with us.
+                    return Moving::complete(moving, cx, facts);
+                }
             };
             let given = Given::fallback(facts, "draining");
             let conversation = talking.into_conversation(cx);
@@ -210,6 +224,9 @@ impl Call {
                 }
             }
         });
+        if again {
+            self.leave = Some(cx.now.mono + AGAIN);
+        }
     }
 
     /// The last word: its record.

@@ -435,3 +435,36 @@ fn an_offer_whose_answer_was_to_come_is_answered_when_the_agent_has_said_all() {
     t.world.assert_ended("succeeded");
     t.world.assert_empty();
 }
+
+const DRAINING: &str = "fallback = \"desk\"";
+
+/// The agent has asked for nothing, and would neither know with whom it speaks nor complete it.
+#[test]
+fn a_fallback_at_the_end_of_a_drain_waits_for_no_agent() {
+    let t = Talking::with(&Config::default().destination(TABLE).agent_key(DRAINING));
+    let house = t.world.peer("desk", DESK);
+    t.world.drain(s(60));
+    t.world.advance(s(50));
+    let target = house.expect_call();
+    target.answer(&target.invite(), &desk(1));
+    target.expect("ACK");
+    let refer = t.call.expect("REFER");
+    t.call.reply(&refer, 202);
+    t.call.notify_ok(OK, "terminated");
+    t.both_get_bye();
+    target.expect_bye();
+    t.world.assert_ended("succeeded");
+    t.world.assert_empty();
+}
+
+#[test]
+fn the_end_of_a_drain_completes_it() {
+    let stage = briefing();
+    let t = &stage.t;
+    t.world.drain(s(30));
+    t.world.advance(s(20));
+    stage.taken_over();
+    t.leg.expect_bye();
+    t.world.assert_ended("succeeded");
+    t.world.assert_empty();
+}

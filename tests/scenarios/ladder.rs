@@ -38,6 +38,15 @@ on_failure = { busy = ["last"] }
 method = "invite"
 route = "sip:last@10.0.0.30"
 
+[destination.led]
+method = "invite"
+route = "sip:desk@10.0.0.30"
+on_failure = ["mine", "bye"]
+[destination.mine]
+method = "invite"
+route = "sip:me@10.0.0.31"
+on_failure = ["agent"]
+
 [destination.brave]
 route = "sip:desk@10.0.0.30"
 on_failure = { unknown = ["invite", "agent"], default = ["agent"] }
@@ -204,6 +213,21 @@ fn an_agent_that_has_gone_is_no_place_to_return_to() {
     let states: Vec<_> = stage.t.world.ended_handoffs().iter().map(|h| h.state.as_str()).collect();
     assert_eq!(states, ["failed", "succeeded"]);
     assert_eq!(stage.t.world.complaints().1, 0, "nobody was hurt");
+    stage.t.world.assert_empty();
+}
+
+#[test]
+fn an_agent_that_leaves_while_it_gets_the_caller_back_is_passed_over() {
+    let stage = begin("led");
+    let target = stage.desk.expect_call();
+    stage.refuse(&target, 486);
+    let mine = stage.mobile.expect_call();
+    stage.refuse(&mine, 486);
+    stage.t.world.advance(ms(100));
+    stage.t.leg.hang_up();
+    stage.t.call.expect_bye();
+    stage.t.world.assert_ended("handed_back");
+    assert_eq!(stage.told(), ["led invite busy -> mine", "mine invite busy -> agent"]);
     stage.t.world.assert_empty();
 }
 

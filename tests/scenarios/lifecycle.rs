@@ -72,6 +72,26 @@ fn a_fallback_takes_the_caller_before_the_drain_ends() {
 }
 
 #[test]
+fn a_caller_who_comes_back_while_the_drain_ends_is_handed_over_too() {
+    let t = Talking::new();
+    t.world.drain(s(60));
+    t.world.advance(s(49));
+    t.world.handoff("queue");
+    let refer = t.call.expect("REFER");
+    t.world.advance(s(3));
+    t.call.reply(&refer, 403);
+    let fallback = t.call.expect_within("REFER", s(3));
+    assert!(fallback.header("Refer-To").contains("+14155550123"), "{fallback}");
+    t.call.reply(&fallback, 202);
+    t.call.notify_event(&format!("refer;id={}", fallback.cseq().0), "SIP/2.0 200 OK\r\n", "terminated");
+    t.call.expect(200);
+    t.both_get_bye();
+    let states: Vec<_> = t.world.ended_handoffs().iter().map(|h| h.state.as_str()).collect();
+    assert_eq!(states, ["returned", "succeeded"]);
+    t.world.assert_empty();
+}
+
+#[test]
 fn a_handoff_within_the_grace_is_carried_out() {
     let t = Talking::new();
     t.world.drain(s(60));

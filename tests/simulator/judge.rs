@@ -147,8 +147,38 @@ impl Way<'_> {
         if name != failure.next {
             return Err(format!("{name} should have followed: {failure:?}"));
         }
+        if name == "agent" && on.partner {
+            return self.returns(failure, following, on);
+        }
         self.ladder.take(&failure.destination, &failure.cause, on);
         self.next = Some(expected);
+        Ok(())
+    }
+
+    /// The caller gets the agent back, who may leave just then: what would have followed without an agent does.
+    fn returns(
+        &mut self,
+        failure: &Failure,
+        following: Option<&AttemptView>,
+        on: Footing,
+    ) -> Result<(), String> {
+        let alone = Footing { partner: false, ..on };
+        let then = self.ladder.next(&failure.destination, &failure.cause, alone);
+        let left = self.handoff.ended.as_ref().is_some_and(|(_, view, _)| view.state == HandoffState::Failed);
+        if following.is_none() && !left {
+            self.next = Some(Next::Agent);
+            return Ok(());
+        }
+        let fits = following.is_none_or(|next| match &then {
+            Next::Try(id, method) => next.destination == *id && next.method == *method,
+            Next::Bye => next.method == "bye",
+            Next::Agent | Next::Hangup | Next::None => false,
+        });
+        if !fits {
+            return Err(format!("{then:?} should have followed when the agent left: {failure:?}"));
+        }
+        self.ladder.take(&failure.destination, &failure.cause, alone);
+        self.next = Some(then);
         Ok(())
     }
 

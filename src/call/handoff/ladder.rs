@@ -4,11 +4,11 @@
 //! order, and the first that was not tried yet is taken: each destination is tried by each method once. Where it has no
 //! steps of its own left, the destination that led to it is asked the same. So every ladder ends.
 
-use super::Handoff;
+use super::{Handoff, Tried};
 use crate::call::decision;
 use crate::call::facts::Facts;
 use crate::routing::explain::Cause;
-use crate::routing::table::{Destination, Id, Method, Step};
+use crate::routing::table::{Destination, Method, Step};
 use std::sync::Arc;
 
 /// What is done after an attempt failed.
@@ -48,8 +48,8 @@ impl Handoff {
             let steps = if place == 0 { ladder.steps(cause) } else { ladder.written_steps(cause) };
             for step in steps {
                 let next = match step {
-                    Step::Method(method) => self.untried(&at, *method, on),
-                    Step::Destination(id) => self.other(facts, id, on),
+                    Step::Method(method) => self.untried(&at, *method, cause, on),
+                    Step::Destination(id) => self.other(facts, id, cause, on),
                     Step::Agent => on.agent.then_some(Next::Agent),
                     Step::Bye => Some(Next::Bye),
                     Step::Hangup => Some(Next::Hangup),
@@ -68,21 +68,30 @@ impl Handoff {
     }
 
     /// Another destination, where it was not tried yet; the rules that lead there are told with it.
-    fn other(&mut self, facts: &Facts, id: &str, on: Footing) -> Option<Next> {
+    fn other(&mut self, facts: &Facts, id: &str, cause: Cause, on: Footing) -> Option<Next> {
         let (destination, taken) = decision::ruled(facts, &self.plan, self.plan.table.find(id)?);
-        let next = self.untried(&destination, destination.method, on)?;
+        let next = self.untried(&destination, destination.method, cause, on)?;
         if !taken.is_empty() {
             self.edit().rules.extend(taken);
         }
         Some(next)
     }
 
-    fn untried(&self, destination: &Arc<Destination>, method: Method, on: Footing) -> Option<Next> {
-        let same = |(id, tried): &(Id, Method)| {
+    /// What was taken back for a REFER that was heard of late may be tried again once that has failed, and not while nothing
+    /// is known of it.
+    fn untried(
+        &self,
+        destination: &Arc<Destination>,
+        method: Method,
+        cause: Cause,
+        on: Footing,
+    ) -> Option<Next> {
+        let same = |tried: &&Tried| {
             let alike = |method: Method| on.answered || method == Method::Bye;
-            *id == destination.id && (*tried == method || !(alike(*tried) || alike(method)))
+            tried.id == destination.id && (tried.method == method || !(alike(tried.method) || alike(method)))
         };
-        let free = on.time && !self.tried.iter().any(same);
+        let counts = |tried: &Tried| !tried.broken_off || cause == Cause::Unknown;
+        let free = on.time && !self.tried.iter().filter(same).any(counts);
         free.then(|| Next::Try(Arc::clone(destination), method))
     }
 

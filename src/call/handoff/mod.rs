@@ -44,6 +44,15 @@ impl Late {
     }
 }
 
+/// One destination by one method.
+#[derive(Debug)]
+struct Tried {
+    id: Id,
+    method: Method,
+    /// It was taken back before anybody had refused it.
+    broken_off: bool,
+}
+
 /// See the module.
 #[derive(Debug)]
 pub(crate) struct Handoff {
@@ -57,7 +66,7 @@ pub(crate) struct Handoff {
     /// The destinations that led to it by steps, the one that was decided first.
     chain: SmallVec<[Arc<Destination>; 2]>,
     /// What was tried so far.
-    tried: SmallVec<[(Id, Method); 2]>,
+    tried: SmallVec<[Tried; 2]>,
     /// Which of the attempts is the running one: the last, unless a late answer has revived another.
     running: usize,
     /// The end of `timeouts.total`.
@@ -131,7 +140,17 @@ impl Handoff {
 
     /// What is tried now counts as tried.
     pub(crate) fn note_tried(&mut self) {
-        self.tried.push((Arc::clone(&self.course.destination.id), self.course.method));
+        let id = Arc::clone(&self.course.destination.id);
+        self.tried.push(Tried { id, method: self.course.method, broken_off: false });
+    }
+
+    /// What is tried now is taken back, unless it has failed already.
+    fn break_off(&mut self) {
+        if self.last().is_some_and(|attempt| attempt.ended_at.is_none())
+            && let Some(last) = self.tried.last_mut()
+        {
+            last.broken_off = true;
+        }
     }
 
     /// Whoever was called for another method is joined with the caller by Baton: an `invite` from here on, which has been
@@ -203,9 +222,19 @@ impl Handoff {
         Late { sent, place: self.running, course, chain }
     }
 
+    /// Whether a REFER that was given up had its 2xx.
+    pub(crate) fn is_accepted(&self, late: &Late) -> bool {
+        self.view
+            .attempts
+            .get(late.place)
+            .and_then(|attempt| attempt.status)
+            .is_some_and(|status| status < 300)
+    }
+
     /// An attempt that was given up speaks after all: what was tried since is taken back, and it is the running one.
     pub(crate) fn revive(&mut self, cx: &mut Context<'_>, late: Late) {
         if late.place != self.running {
+            self.break_off();
             self.attempt_over(cx);
         }
         (self.running, self.course, self.chain) = (late.place, late.course, late.chain);

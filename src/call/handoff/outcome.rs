@@ -14,9 +14,11 @@ pub(crate) fn running() -> Explain {
     }
 }
 
-/// The failure that the last attempt met: what a NOTIFY told says more than the answer to the REFER.
+/// What the attempt met that has failed last, which need not be the last one that was begun: a REFER may have been heard of
+/// late. What a NOTIFY told says more than the answer to the REFER.
 fn failure(view: &HandoffView) -> Option<u16> {
-    let last = view.attempts.last()?;
+    let failed = view.attempts.iter().filter(|attempt| attempt.cause.is_some());
+    let last = failed.max_by_key(|attempt| attempt.ended_at)?;
     [last.final_status, last.status].into_iter().flatten().find(|status| *status >= 300)
 }
 

@@ -214,7 +214,7 @@ impl Attempt {
                 if self.replaces.is_none() || self.retries > 0 || status >= 300 {
                     handoff.answered(status, &phrase(message, status), origin);
                 }
-                self.responded(cx, handoff, caller, (sent, told), status, origin)
+                self.responded(cx, handoff, caller, (sent, told), (status, origin))
             }
             (State::Checking { probe }, Event::Response { sent, status, .. }) if sent == probe => {
                 if status == 481 { Verdict::LegOver } else { Verdict::Failed(Cause::Refused) }
@@ -233,8 +233,7 @@ impl Attempt {
         handoff: &mut Handoff,
         caller: LegId,
         (sent, told): (SentId, bool),
-        status: u16,
-        origin: Origin,
+        (status, origin): (u16, Origin),
     ) -> Verdict {
         match status {
             200..=299 => {
@@ -243,10 +242,10 @@ impl Attempt {
                 self.state = State::Accepted { sent, until: until.min(cap), cap };
                 Verdict::Wait
             }
-            // The transaction timed out: silence is no refusal.
-            408 if origin == Origin::Local => Verdict::Unknown(sent),
             // A NOTIFY has shown that the receiver works on it; what the response says then is not the result.
             _ if told => Verdict::Wait,
+            // The transaction timed out: silence is no refusal.
+            408 if origin == Origin::Local => Verdict::Unknown(sent),
             481 => match cx.stack.probe(cx.now, caller) {
                 Ok(probe) => {
                     self.state = State::Checking { probe };

@@ -11,7 +11,6 @@ use crate::call::facts::Facts;
 use crate::call::handoff::report::{Farewell, Referral};
 use crate::call::record::Role;
 use crate::sip::leg::RequestId;
-use crate::sip::leg::SentId;
 use crate::sip::leg::decision::{Decision, reason_cause};
 use crate::sip::{Content, Event, LegId, Origin, Time, identity};
 use crate::wire::Message;
@@ -20,9 +19,6 @@ use crate::wire::Message;
 #[derive(Debug)]
 pub(crate) struct Talking {
     pub(crate) conversation: Conversation,
-    /// REFERs that were given up as `unknown`: if a late NOTIFY says that the target has the caller, the legs are closed,
-    /// for a receiver may wait for our BYE.
-    pub(crate) late: Vec<SentId>,
     /// The last NOTIFY to the agent is out; its BYE, should it come to that, waits for the answer.
     pub(crate) farewell: Option<Farewell>,
     /// The agent, which has no part in the conversation any more.
@@ -55,12 +51,15 @@ impl Departing {
     }
 }
 
+/// Why a call ends whose caller has been moved by a REFER that nobody expected anything of any more.
+pub(crate) const MOVED: &str = "moved: the result of the REFER came late";
+
 /// Why an agent is let go.
 const GOODBYE: &str = "Handoff";
 
 impl Talking {
     pub(crate) fn new(conversation: Conversation) -> Talking {
-        Talking { conversation, late: Vec::new(), farewell: None, departing: None }
+        Talking { conversation, farewell: None, departing: None }
     }
 
     /// The legs that are there.
@@ -112,14 +111,10 @@ impl Talking {
 
     pub(crate) fn step(mut self, cx: &mut Context<'_>, facts: &mut Facts, stimulus: Stimulus<'_>) -> Phase {
         match stimulus {
-            Stimulus::Leg(Event::Notified { refer, news, .. }, _) => {
-                let arrived = self.late.contains(&refer) && news.is_success();
-                if arrived {
-                    self.end(cx, "moved: the result of the REFER came late")
-                } else {
-                    Phase::Talking(self)
-                }
-            }
+            Stimulus::Leg(event @ Event::Notified { .. }, _) => match facts.has_arrived(event) {
+                true => self.end(cx, MOVED),
+                false => Phase::Talking(self),
+            },
             Stimulus::Leg(event, message) => {
                 if self.hear_departing(cx, event) {
                     return Phase::Talking(self);
@@ -231,7 +226,7 @@ impl Talking {
     }
 
     fn referred(
-        mut self,
+        self,
         cx: &mut Context<'_>,
         facts: &mut Facts,
         request: RequestId,
@@ -254,7 +249,7 @@ impl Talking {
             (Role::Caller, _) | (_, None) => self.conversation.caller,
         };
         let given = Given::by_agent(cx, facts, decision);
-        let (late, farewell) = (std::mem::take(&mut self.late), self.farewell);
+        let farewell = self.farewell;
         let conversation = self.into_conversation(cx);
         match Moving::decided(cx, facts, conversation, given, By::Agent) {
             Ok(mut start) => {
@@ -270,7 +265,7 @@ impl Talking {
                     what: format!("the {}'s REFER: {refusal}", by.as_str()),
                 });
                 let _ = cx.stack.respond(cx.now, request, status, Content::default());
-                Phase::Talking(Talking { late, farewell, ..Talking::new(conversation) })
+                Phase::Talking(Talking { farewell, ..Talking::new(conversation) })
             }
         }
     }

@@ -76,11 +76,13 @@ impl Stack {
         response: Option<&Message<'_>>,
     ) -> Option<Event> {
         let leg = self.legs.get_mut(id.into())?;
+        let heard = |one: &Subscription| one.refer == sent.id && one.heard.is_some();
         let keeps = match (status, origin) {
             (200..=299, _) => !response.is_some_and(refuses_subscription),
             // Silence is no refusal: its NOTIFYs may still come.
             (408, Origin::Local) => true,
-            _ => false,
+            // They have come already, so that it was not the receiver who said that.
+            _ => leg.subscriptions.iter().any(heard),
         };
         if !keeps {
             leg.subscriptions.retain(|one| one.refer != sent.id);

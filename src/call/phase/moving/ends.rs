@@ -2,14 +2,14 @@
 
 use super::{Attempt, Moving};
 use crate::call::context::Context;
-use crate::call::conversation::{Partner, let_go};
+use crate::call::conversation::{Conversation, Partner, let_go};
 use crate::call::decision::{By, Given};
 use crate::call::facts::Facts;
 use crate::call::handoff::calling::phrase;
 use crate::call::handoff::ladder::{Footing, Next};
 use crate::call::phase::Phase;
 use crate::call::phase::ending::{self, Ending};
-use crate::call::phase::talking::{Departing, Talking};
+use crate::call::phase::talking::{self, Departing, Talking};
 use crate::call::record::{HandoffState, Proof, Role};
 use crate::routing::explain::{self, Cause, Where};
 use crate::routing::table::Method;
@@ -43,17 +43,17 @@ impl Moving {
                 self.handoff.turn_to(cx, facts, destination, method, true);
                 self.set_out(cx, facts)
             }
-            Next::Agent => self.settle(cx),
+            Next::Agent => self.settle(cx, cause),
             Next::Bye => self.hand_back(cx, facts),
             Next::Hangup => self.over(cx, facts, HandoffState::Failed, None, true, "hung up by `on_failure`"),
             Next::None if cause == Cause::Unknown => self.unknown(cx, facts),
-            Next::None if agent => self.settle(cx),
+            Next::None if agent => self.settle(cx, cause),
             Next::None => self.stranded(cx, facts),
         }
     }
 
-    fn settle(mut self: Box<Self>, cx: &mut Context<'_>) -> Phase {
-        self.attempt = Attempt::Settling { until: cx.now.mono + SETTLE };
+    fn settle(mut self: Box<Self>, cx: &mut Context<'_>, cause: Cause) -> Phase {
+        self.attempt = Attempt::Settling { until: cx.now.mono + SETTLE, cause };
         self.phase()
     }
 
@@ -71,10 +71,24 @@ impl Moving {
 
     pub(super) fn talk(self: Box<Self>, cx: &mut Context<'_>, facts: &mut Facts) -> Phase {
         let farewell = self.handoff.referral.and_then(|r| r.farewell);
-        facts.keep(cx, self.handoff.view);
+        let conversation = self.part(cx, facts);
+        Phase::Talking(Talking { farewell, ..Talking::new(conversation) })
+    }
+
+    /// The handoff is over, and the call is not.
+    pub(super) fn part(self: Box<Self>, cx: &mut Context<'_>, facts: &mut Facts) -> Conversation {
         // Where a 200 proves nothing, a later one proves nothing either: it must not take the caller's leg away.
-        let late = self.late.iter().filter(|late| late.is_believed()).map(|late| late.sent).collect();
-        Phase::Talking(Talking { late, farewell, ..Talking::new(self.conversation) })
+        let late = self.late.iter().filter(|late| late.is_believed());
+        facts.in_doubt.extend(late.map(|late| late.sent));
+        facts.keep(cx, self.handoff.view);
+        self.conversation
+    }
+
+    /// A transfer of an earlier handoff has worked after all, and the caller is where that has led.
+    pub(super) fn moved(mut self: Box<Self>, cx: &mut Context<'_>, facts: &mut Facts) -> Phase {
+        self.take_back(cx, "The caller is with somebody else");
+        self.handoff.attempt_over(cx);
+        self.over(cx, facts, HandoffState::Abandoned, None, false, talking::MOVED)
     }
 
     /// No step is left and nobody is with the caller: the agent's fallback, unless this was it.
@@ -84,9 +98,9 @@ impl Moving {
             return self.over(cx, facts, HandoffState::Failed, None, true, why);
         }
         self.handoff.end(cx, HandoffState::Failed, None, false);
-        facts.keep(cx, self.handoff.view);
+        let conversation = self.part(cx, facts);
         let given = Given::fallback(facts, "agent_lost");
-        Self::decided_by_absence(cx, facts, self.conversation, given, By::Loss)
+        Self::decided_by_absence(cx, facts, conversation, given, By::Loss)
     }
 
     /// BYE to the caller leg with the first destination's headers.
@@ -154,6 +168,7 @@ impl Moving {
         self.handoff.attempt_over(cx);
         self.handoff.end(cx, HandoffState::Succeeded, Some(Proof::Proven), false);
         facts.free_agent(cx);
+        facts.in_doubt.clear();
         let farewell = self.handoff.referral.and_then(|r| r.farewell);
         let departing = agent.and_then(|agent| Departing::of(cx, agent.leg, farewell));
         facts.keep(cx, self.handoff.view);

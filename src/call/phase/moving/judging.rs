@@ -98,7 +98,12 @@ impl Moving {
         target: LegId,
     ) -> Phase {
         match self.conversation.partner {
-            Some(agent) if self.handoff.course.destination.brief && agent.role == Role::Agent => {
+            // An agent that has asked for nothing would not know whom it speaks with, nor complete it.
+            Some(agent)
+                if self.handoff.course.destination.brief
+                    && agent.role == Role::Agent
+                    && !self.handoff.is_fallback() =>
+            {
                 let identity = facts.trunk.trusted;
                 self.conversation.part(cx);
                 let brief = brief::Brief::begin(cx, &self.conversation, agent.leg, target, identity);

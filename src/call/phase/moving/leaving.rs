@@ -4,6 +4,7 @@ use super::{Attempt, Moving};
 use crate::call::context::Context;
 use crate::call::conversation::Heard;
 use crate::call::facts::Facts;
+use crate::call::handoff::Late;
 use crate::call::phase::{Phase, talking};
 use crate::call::record::{HandoffState, Proof, Role};
 use crate::routing::explain::{self, Cause, Where};
@@ -59,7 +60,11 @@ impl Moving {
                 self.attempt = Attempt::Held;
                 self.failed(cx, facts, Cause::Failed, None)
             }
-            (_, Attempt::Settling { .. }) => self.stranded(cx, facts),
+            // There is nobody to return to any more: what would have followed without an agent.
+            (_, Attempt::Settling { cause, .. }) => {
+                let cause = *cause;
+                self.failed(cx, facts, cause, None)
+            }
             _ => self.phase(),
         }
     }
@@ -109,6 +114,15 @@ impl Moving {
             self.close_agent = Some(cx.now.mono + GRACE);
             return self.phase();
         }
+        if let Some(which) = self.accepted_before() {
+            // It may be that one which has taken the caller away.
+            let mut refer = self.resume(cx, which);
+            refer.left();
+            self.attempt = Attempt::Refer(refer);
+            self.handoff.progress(cx, HandoffState::Referring, None);
+            self.close_agent = Some(cx.now.mono + GRACE);
+            return self.phase();
+        }
         match self.attempt {
             // Only whom it was asked to take can a receiver have lost.
             Attempt::Settling { .. } if self.handoff.view.attempts.iter().any(|a| a.refer_to.is_some()) => {
@@ -121,6 +135,12 @@ impl Moving {
             }
             _ => self.abandoned(cx, facts),
         }
+    }
+
+    /// The latest REFER that the caller's side had accepted and that was given up, if something else is tried since.
+    fn accepted_before(&self) -> Option<usize> {
+        let accepted = |late: &Late| self.handoff.is_accepted(late);
+        self.late.iter().rposition(accepted).filter(|_| !self.attempt.is_final())
     }
 
     pub(super) fn abandoned(mut self: Box<Self>, cx: &mut Context<'_>, facts: &mut Facts) -> Phase {

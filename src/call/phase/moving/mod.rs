@@ -61,12 +61,28 @@ enum Attempt {
     Attended(attended::Attempt),
     /// The target has answered, and the caller gets it.
     Joining(Join),
-    /// It failed, and both legs must stand until then.
-    Settling { until: Time },
+    /// It failed with that cause, and both legs must stand until then.
+    Settling { until: Time, cause: Cause },
     /// Our BYE to the caller leg is out.
     Bye,
     /// A target has answered in place of the agent, before the caller was answered; the caller's ACK makes it sure.
     Confirming,
+}
+
+impl Attempt {
+    /// Whether it is not taken back for anything that is heard late.
+    fn is_final(&self) -> bool {
+        match self {
+            Attempt::Joining(_) | Attempt::Bye | Attempt::Confirming => true,
+            Attempt::Held
+            | Attempt::Refer(_)
+            | Attempt::Calling(_)
+            | Attempt::Fresh(_)
+            | Attempt::Briefing(_)
+            | Attempt::Attended(_)
+            | Attempt::Settling { .. } => false,
+        }
+    }
 }
 
 /// A decision that can be carried out.
@@ -173,7 +189,7 @@ impl Moving {
             Attempt::Briefing(brief) => brief.deadline().min(total),
             Attempt::Attended(attempt) => attempt.deadline().min(total),
             Attempt::Joining(join) => join.deadline(),
-            Attempt::Settling { until } => *until,
+            Attempt::Settling { until, .. } => *until,
             // Bounded below: by the BYE's transaction, and by the wait for the ACK.
             Attempt::Bye | Attempt::Confirming => never,
         };
@@ -263,6 +279,9 @@ impl Moving {
         if let Some(which) = self.late.iter().position(|late| speaks(event, late.sent)) {
             return self.hear_late(cx, facts, which, event, message);
         }
+        if facts.has_arrived(event) && !self.attempt.is_final() {
+            return self.moved(cx, facts);
+        }
         let caller = self.conversation.caller;
         match &mut self.attempt {
             Attempt::Refer(attempt) => match attempt.hear(cx, &mut self.handoff, caller, event, message) {
@@ -331,30 +350,37 @@ impl Moving {
         event: Event,
         message: Option<&Message<'_>>,
     ) -> Phase {
-        let irrevocable = match &self.attempt {
-            Attempt::Refer(_) | Attempt::Joining(_) | Attempt::Bye | Attempt::Confirming => true,
+        // Another REFER cannot be taken back, and only a success of this one is news.
+        let other = match &self.attempt {
+            Attempt::Refer(_) => true,
             Attempt::Attended(attempt) => attempt.refer.is_accepted(),
             Attempt::Held
             | Attempt::Calling(_)
             | Attempt::Fresh(_)
             | Attempt::Briefing(_)
-            | Attempt::Settling { .. } => false,
+            | Attempt::Joining(_)
+            | Attempt::Settling { .. }
+            | Attempt::Bye
+            | Attempt::Confirming => false,
         };
-        // Another REFER cannot be taken back, and only a success of this one is news.
-        let news =
-            matches!(&self.attempt, Attempt::Refer(_)) && arrived(event) && self.late[which].is_believed();
-        if irrevocable && !news {
+        let news = arrived(event) && self.late[which].is_believed();
+        if self.attempt.is_final() || (other && !news) {
             return self.phase();
         }
-        let late = self.late.remove(which);
-        let sent = late.sent;
-        self.take_back(cx, "A transfer is under way");
-        self.handoff.revive(cx, late);
-        let mut attempt = refer::Attempt::resumed(sent, cx.now.mono, &mut self.handoff);
+        let mut attempt = self.resume(cx, which);
         let verdict = attempt.hear(cx, &mut self.handoff, self.conversation.caller, event, message);
         self.attempt = Attempt::Refer(attempt);
         self.handoff.progress(cx, HandoffState::Referring, None);
         self.judge(cx, facts, verdict)
+    }
+
+    /// What is tried now is taken back for a REFER that was given up.
+    fn resume(&mut self, cx: &mut Context<'_>, which: usize) -> refer::Attempt {
+        let late = self.late.remove(which);
+        let sent = late.sent;
+        self.take_back(cx, "A transfer is under way");
+        self.handoff.revive(cx, late);
+        refer::Attempt::resumed(sent, cx.now.mono, &mut self.handoff)
     }
 
     /// What is being tried is not wanted any more: whoever was called is let go.
@@ -423,7 +449,7 @@ impl Moving {
                 let verdict = join.tick(cx, &self.conversation);
                 self.judge_join(cx, facts, verdict)
             }
-            Attempt::Settling { until } if *until <= now => self.settled(cx, facts),
+            Attempt::Settling { until, .. } if *until <= now => self.settled(cx, facts),
             Attempt::Held | Attempt::Settling { .. } | Attempt::Bye | Attempt::Confirming => self.phase(),
         }
     }
@@ -445,9 +471,9 @@ impl Moving {
         if self.conversation.partner.is_some() {
             return self.talk(cx, facts);
         }
-        facts.keep(cx, self.handoff.view);
+        let conversation = self.part(cx, facts);
         let given = Given::fallback(facts, "agent_lost");
-        Self::decided_by_absence(cx, facts, self.conversation, given, By::Loss)
+        Self::decided_by_absence(cx, facts, conversation, given, By::Loss)
     }
 }
 

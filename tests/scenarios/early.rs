@@ -402,3 +402,33 @@ fn an_answer_that_was_acknowledged_is_not_said_again() {
     leg.expect_bye();
     world.assert_empty();
 }
+
+/// 180 and 200 come in one breath, as of an agent that picks up by itself.
+#[test]
+fn a_prack_that_the_200_has_overtaken_counts() {
+    for late in [false, true] {
+        let (world, _agent, call, leg) = calling(&[RELIABLE]);
+        leg.reply(&leg.invite(), 180);
+        leg.answer(&leg.invite(), &sdp("agent", 1));
+        leg.expect("ACK");
+        let early = call.expect(180);
+        let ok = call.expect(200);
+        if late {
+            // It was lost at first.
+            call.ack(&ok);
+            world.advance(ms(500));
+        }
+        prack(&call, &early, 2);
+        if !late {
+            call.ack(&ok);
+        }
+        // Only once.
+        let rack = format!("{} {} INVITE", early.header("RSeq"), early.cseq().0);
+        call.request_numbered("PRACK", 3, &[("RAck", &rack)], "", "");
+        call.expect(481);
+        call.request_numbered("BYE", 4, &[], "", "");
+        call.expect(200);
+        leg.expect_bye();
+        world.assert_empty();
+    }
+}

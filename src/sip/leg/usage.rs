@@ -48,6 +48,8 @@ pub(crate) struct Leg {
     pub(crate) asked: Vec<Asked>,
     /// Our 2xx to an INVITE that waits for its ACK.
     pub(crate) unacked: Option<Box<Unacked>>,
+    /// RSeq and CSeq of a provisional response that our 2xx has overtaken: its PRACK may still come (RFC 3262 §3).
+    pub(crate) overtaken: Option<Box<(u32, u32)>>,
     /// Subscriptions that our REFERs made.
     pub(crate) subscriptions: Vec<Subscription>,
     /// Subscriptions that the peer's REFERs made.

@@ -14,7 +14,7 @@ use crate::sip::stack::LegState;
 use crate::sip::subscription::{NotifyId, Referral, Subscription};
 use crate::sip::timing::Time;
 use crate::sip::transaction::{ClientId, ServerId};
-use crate::wire::Message;
+use crate::wire::{Message, Name};
 use smallvec::SmallVec;
 use std::time::Duration;
 
@@ -169,6 +169,8 @@ pub(crate) struct Accepted {
     pub(crate) tag: Box<[u8]>,
     /// Its ACK, once sent.
     pub(crate) ack: Option<(Flow, Box<[u8]>)>,
+    /// What the INVITE answered its challenges with, which an ACK repeats (RFC 3261 §22.1).
+    pub(crate) credentials: Vec<(Name, Box<[u8]>)>,
     /// Other branches of its fork.
     pub(crate) others: Vec<Branch>,
     /// Until when: Timer M.

@@ -1024,3 +1024,25 @@ fn the_ack_of_a_challenged_invite_has_its_credentials() {
     t.leg.expect_bye();
     together(&t, &target);
 }
+
+/// The 18x would be sent again until the target gave up.
+#[test]
+fn a_challenged_prack_is_answered() {
+    let t = Talking::with(&config());
+    t.world.handoff("number");
+    let target = t.pbx.expect_call();
+    let reliable = [("Require", "100rel"), ("RSeq", "1")];
+    target.reply_with(&target.invite(), 183, &reliable, &sdp("desk", 1));
+    let prack = target.expect("PRACK");
+    target.reply_with(&prack, 407, &[CHALLENGE], "");
+    let again = target.expect("PRACK");
+    assert_eq!((again.header("RAck"), again.cseq().0), (prack.header("RAck"), prack.cseq().0 + 1));
+    assert!(again.find("Proxy-Authorization").is_some());
+    target.reply(&again, 200);
+    target.answer(&target.invite(), &sdp("desk", 1));
+    target.expect("ACK");
+    let offer = t.call.expect("INVITE");
+    accept(&t, &offer);
+    t.leg.expect_bye();
+    together(&t, &target);
+}

@@ -299,7 +299,7 @@ impl Stack {
         challenge.write(login, &mut value);
         sent.challenged = Some((status, sent.challenged.is_none()));
         let stream = sent.fallback.and_then(|flow| by_stream(flow, &self.settings.listeners));
-        let flow = stream.unwrap_or(leg.flow);
+        let flow = stream.unwrap_or(leg.flow_in(sent.branch.as_deref()));
         self.send_again(now, id, sent, flow, &[(challenge.answer, &value)])
     }
 
@@ -477,6 +477,17 @@ impl Leg {
         let last = early.map_or(&mut self.local_cseq, |early| &mut early.cseq);
         *last = last.wrapping_add(1) & 0x7fff_ffff;
         *last
+    }
+
+    /// Where requests in an early dialog go (see [`Leg::session_in`]).
+    fn flow_in(&self, branch: Option<&[u8]>) -> Flow {
+        let early = match (&self.usage, branch) {
+            (Usage::Calling(calling), Some(tag)) => {
+                calling.early.iter().find(|early| early.dialog.remote_tag() == tag)
+            }
+            _ => None,
+        };
+        early.map_or(self.flow, |early| early.flow)
     }
 
     /// A re-INVITE that another request of ours arrived before gets 500 (RFC 3261 §12.2.2), and has not been looked at.

@@ -141,7 +141,7 @@ impl Stack {
             write(stream);
             (fallback, flow) = (Some(flow), stream);
         }
-        let timed = settings.session_timer.is_some() && request.kind == Kind::Invite;
+        let timed = settings.session_timer.is_some() && matches!(request.kind, Kind::Invite | Kind::Update);
         let bound = leg.credentials.is_some() || fallback.is_some() || leg.has_other_flows();
         let again = bound || timed || request.kind == Kind::Modify;
         let (scratch, outbox) = (&self.scratch, &mut self.outbox);

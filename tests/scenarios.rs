@@ -26,6 +26,8 @@ mod early;
 mod fallback;
 #[path = "scenarios/headers.rs"]
 mod headers;
+#[path = "scenarios/identity.rs"]
+mod identity;
 #[path = "scenarios/ladder.rs"]
 mod ladder;
 #[path = "scenarios/lifecycle.rs"]

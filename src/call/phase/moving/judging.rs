@@ -99,7 +99,7 @@ impl Moving {
     ) -> Phase {
         match self.conversation.partner {
             Some(agent) if self.handoff.course.destination.brief && agent.role == Role::Agent => {
-                let identity = facts.trunk.trusted;
+                let identity = facts.identity_with(target);
                 self.conversation.part(cx);
                 let brief = brief::Brief::begin(cx, &self.conversation, agent.leg, target, identity);
                 self.attempt = Attempt::Briefing(Box::new(brief));

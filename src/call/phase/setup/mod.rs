@@ -148,7 +148,8 @@ impl Setup {
                 let Some(leg) = call_agent(cx, facts, flows, &uri, &self.invite) else {
                     return self.end(cx, facts, 500, "the INVITE cannot be read again");
                 };
-                facts.own(cx, leg, Role::Agent);
+                facts.own(cx, leg, Role::Agent, true);
+                self.passing.renew(facts.identity_with(leg));
                 let until = cx.now.mono + facts.agent.answer_timeout;
                 self.trying = Trying::Agent { leg, until, place };
                 self.phase()
@@ -156,6 +157,9 @@ impl Setup {
             Trying::Target { ref mut calling, ref mut handoff } => {
                 let offer = Offer::Invite(&self.invite);
                 let verdict = calling.resolved(cx, facts, handoff, (answer, flows), offer);
+                if let Some(leg) = calling.leg() {
+                    self.passing.renew(facts.identity_with(leg));
+                }
                 self.judge(cx, facts, verdict, None)
             }
             Trying::Nobody
@@ -179,7 +183,7 @@ impl Setup {
             Event::Closed { leg, status, origin } if leg == self.caller => {
                 return self.handed_back(cx, facts, status, origin);
             }
-            Event::Progress { status, .. } => self.pass_progress(cx, facts, status, message),
+            Event::Progress { leg, status } => self.pass_progress(cx, facts, (leg, status), message),
             Event::Request { leg, request, wish } => {
                 self.asked(cx, leg, request, wish, message);
                 return self.phase();
@@ -211,9 +215,16 @@ impl Setup {
     }
 
     /// 18x, with the early session if it carries one.
-    fn pass_progress(&self, cx: &mut Context<'_>, facts: &Facts, status: u16, message: Option<&Message<'_>>) {
+    fn pass_progress(
+        &self,
+        cx: &mut Context<'_>,
+        facts: &Facts,
+        (leg, status): (LegId, u16),
+        message: Option<&Message<'_>>,
+    ) {
         let body = if message.is_some_and(Message::has_sdp) { Body::Copied } else { Body::None };
-        let content = Content { copy: message, identity: facts.trunk.trusted, body, ..Content::default() };
+        let identity = facts.identity_with(leg);
+        let content = Content { copy: message, identity, body, ..Content::default() };
         // A caller that has gone meanwhile tells so itself.
         let _ = cx.stack.provisional(cx.now, self.caller, self.party, status, content);
     }
@@ -248,8 +259,7 @@ impl Setup {
         needs_answer: bool,
         message: Option<&Message<'_>>,
     ) -> Phase {
-        self.passing.drop_leg(cx, leg);
-        let identity = facts.trunk.trusted;
+        let identity = facts.identity_with(leg);
         // The answer may have stood in a provisional response that the callee has had acknowledged.
         let early = match message.is_some_and(Message::has_sdp) {
             true => None,

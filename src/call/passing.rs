@@ -158,13 +158,22 @@ impl Passing {
 
     /// A leg is gone: what waits for it is answered, and nobody waits for what it has asked.
     pub(crate) fn drop_leg(&mut self, cx: &mut Context<'_>, leg: LegId) {
+        self.drop_legs(cx, |to| to == leg);
+    }
+
+    /// The same with all legs but that one.
+    pub(crate) fn drop_others(&mut self, cx: &mut Context<'_>, stays: LegId) {
+        self.drop_legs(cx, |to| to != stays);
+    }
+
+    fn drop_legs(&mut self, cx: &mut Context<'_>, gone: impl Fn(LegId) -> bool) {
         self.open.retain(|pass| {
             let request = pass.request.take();
-            if let Some(request) = request.filter(|_| pass.to == leg) {
+            if let Some(request) = request.filter(|_| gone(pass.to)) {
                 // 480, not 481: the peer that asked keeps its dialog.
                 let _ = cx.stack.respond(cx.now, request, 480, Content::default());
             }
-            pass.to != leg
+            !gone(pass.to)
         });
     }
 

@@ -454,3 +454,75 @@ fn a_refresh_by_update_that_is_too_short_is_sent_again_longer() {
     world.advance(std::time::Duration::from_secs(120));
     end(&world, &call, &leg);
 }
+
+#[test]
+fn an_update_of_the_agent_is_answered_though_the_call_is_answered_meanwhile() {
+    let (world, _agent, call, leg) = calling(&[RELIABLE, ALLOW]);
+    progressed(&call, &leg, 2);
+    let moved = sdp_with("agent", 2, "m=audio 4020 RTP/AVP 0 101\r\na=sendrecv\r\n");
+    leg.request("UPDATE", &[], SDP, &moved);
+    let update = call.expect("UPDATE");
+    leg.reply(&leg.invite(), 200);
+    let ack = leg.expect("ACK");
+    assert_eq!(ack.body, "", "the 200 carried no offer, and the UPDATE's is not answered by an ACK");
+    call.ack(&call.expect(200));
+    world.settle();
+    call.reply_with(&update, 200, &[], &sdp("pbx", 1));
+    assert_eq!(without_origin(leg.expect(200).sdp()), without_origin(&sdp("pbx", 1)));
+    // And the session is free for the next change.
+    let hold = sdp_with("agent", 3, "m=audio 4020 RTP/AVP 0 101\r\na=sendonly\r\n");
+    leg.reinvite(&hold);
+    let held = call.expect("INVITE");
+    call.answer(&held, &sdp_with("pbx", 2, "m=audio 4000 RTP/AVP 0 101\r\na=recvonly\r\n"));
+    call.expect("ACK");
+    leg.ack(&leg.expect(200));
+    call.request_numbered("BYE", 3, &[], "", "");
+    call.expect(200);
+    leg.expect_bye();
+    world.assert_empty();
+}
+
+#[test]
+fn an_early_update_is_answered_though_the_agent_refuses_the_call() {
+    let (world, _agent, call, leg) = calling(&[RELIABLE, ALLOW]);
+    progressed(&call, &leg, 2);
+    let moved = sdp_with("pbx", 2, "m=audio 4010 RTP/AVP 0 101\r\na=sendrecv\r\n");
+    call.request_numbered("UPDATE", 3, &[], SDP, &moved);
+    let update = leg.expect("UPDATE");
+    leg.reply(&leg.invite(), 486);
+    leg.expect("ACK");
+    call.expect(480);
+    leg.reply(&update, 481);
+    let desk = call.peer.expect_call();
+    desk.answer(&desk.invite(), &sdp("desk", 1));
+    desk.expect("ACK");
+    let ok = call.expect(200);
+    call.ack(&ok);
+    call.request_numbered("BYE", 4, &[], "", "");
+    call.expect(200);
+    desk.expect_bye();
+    world.assert_empty();
+}
+
+#[test]
+fn an_early_update_that_is_never_answered_is_504() {
+    let world = World::with(&Config::default().agent_key("answer_timeout = \"60s\""));
+    let (pbx, agent) = (world.peer("pbx", PBX), world.peer("agent", AGENT));
+    agent.answers_options(200);
+    let call = pbx.calling(NUMBER).header(RELIABLE.0, RELIABLE.1).header(ALLOW.0, ALLOW.1).send();
+    let leg = agent.expect_call();
+    progressed(&call, &leg, 2);
+    let moved = sdp_with("pbx", 2, "m=audio 4010 RTP/AVP 0 101\r\na=sendrecv\r\n");
+    call.request_numbered("UPDATE", 3, &[], SDP, &moved);
+    leg.expect("UPDATE");
+    call.expect_within(504, std::time::Duration::from_secs(21));
+    // It comes all the same, and is nobody's.
+    call.cancel();
+    call.expect(200);
+    call.ack(&call.expect(487));
+    let cancel = leg.expect("CANCEL");
+    leg.reply(&cancel, 200);
+    leg.reply(&leg.invite(), 487);
+    leg.expect("ACK");
+    world.assert_empty();
+}

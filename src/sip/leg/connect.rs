@@ -258,7 +258,8 @@ impl Stack {
         let credentials =
             sent.accepted.as_mut().map(|it| std::mem::take(&mut it.credentials)).unwrap_or_default();
         let mut answer = Vec::new();
-        if leg.session.exchange() == Exchange::Theirs {
+        // It may be the offer of an UPDATE that waits, which gets its own answer.
+        if !sent.offered && leg.session.exchange() == Exchange::Theirs {
             let refusal;
             let sdp = match sdp_of(content) {
                 Some(sdp) => sdp,

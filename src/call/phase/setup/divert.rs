@@ -70,7 +70,7 @@ impl Setup {
         mut handoff: Box<Handoff>,
     ) -> Phase {
         handoff.note_tried();
-        self.party = self.party.saturating_add(1);
+        self.turn(cx);
         self.trying = Trying::Nobody;
         match handoff.course.method {
             // A course before the answer is never one of the others.

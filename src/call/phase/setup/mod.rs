@@ -86,6 +86,12 @@ impl Setup {
         Phase::Setup(self)
     }
 
+    /// Somebody else is called next.
+    fn turn(&mut self, cx: &mut Context<'_>) {
+        self.passing.drop_others(cx, self.caller);
+        self.party = self.party.saturating_add(1);
+    }
+
     /// The handoff that runs, if one does.
     pub(crate) fn handoff(&self) -> Option<&Handoff> {
         match &self.trying {
@@ -110,12 +116,13 @@ impl Setup {
 
     /// When something is due.
     pub(crate) fn deadline(&self) -> Option<Time> {
-        match &self.trying {
+        let trying = match &self.trying {
             Trying::Agent { until, .. } => Some(*until),
             Trying::Target { calling, .. } => Some(calling.deadline()),
             // A name that is looked up is answered by the network layer in bounded time.
             Trying::Nobody | Trying::FindingAgent { .. } | Trying::HandingBack { .. } => None,
-        }
+        };
+        [trying, self.passing.deadline()].into_iter().flatten().min()
     }
 
     pub(crate) fn step(
@@ -252,7 +259,7 @@ impl Setup {
 
     /// Agent or target has answered, and so does the caller leg.
     fn answered(
-        mut self,
+        self,
         cx: &mut Context<'_>,
         facts: &mut Facts,
         leg: LegId,
@@ -280,7 +287,7 @@ impl Setup {
         };
         cx.tell(What::CallAnswered { call: facts.id.to_string(), by: role });
         let awaiting = needs_answer.then_some(leg);
-        let conversation = Conversation::new(self.caller, Partner { leg, role }, identity, awaiting);
+        let conversation = Conversation::new(self.caller, Partner { leg, role }, self.passing, awaiting);
         match handoff {
             Some(handoff) => Moving::confirming(cx, conversation, *handoff),
             None => {
@@ -345,6 +352,7 @@ impl Setup {
     }
 
     fn tick(mut self: Box<Self>, cx: &mut Context<'_>, facts: &mut Facts) -> Phase {
+        self.passing.tick(cx);
         match &mut self.trying {
             Trying::Agent { leg, until, place } if *until <= cx.now.mono => {
                 let place = *place;
@@ -435,7 +443,7 @@ impl Setup {
         handoff.end(cx, HandoffState::Cancelled, None, false);
         facts.keep(cx, handoff.view);
         facts.hold_agent(cx);
-        self.party = self.party.saturating_add(1);
+        self.turn(cx);
         self.find_agent(cx, facts, 0)
     }
 

@@ -73,7 +73,7 @@ impl Setup {
         caller: LegId,
         invite: &Message<'_>,
     ) -> Phase {
-        Setup::new(facts, caller, invite).agent_failed(cx, facts, (486, Origin::Local), None)
+        Setup::new(facts, caller, invite).agent_failed(cx, facts, (486, Origin::Local))
     }
 
     fn find_agent(mut self: Box<Self>, cx: &mut Context<'_>, facts: &Facts, place: usize) -> Phase {
@@ -370,44 +370,51 @@ impl Setup {
         }
     }
 
-    /// The agent cannot be had at this address: its next one, unless its 3xx names where the caller goes.
+    /// The agent cannot be had at this address: its word (a 3xx that names where the caller goes), else its next address,
+    /// else its fallback.
     fn next_agent(
         mut self: Box<Self>,
         cx: &mut Context<'_>,
         facts: &mut Facts,
         place: usize,
-        (status, origin): (u16, Origin),
+        outcome: (u16, Origin),
         message: Option<&Message<'_>>,
     ) -> Phase {
         self.trying = Trying::Nobody;
-        let redirects = (300..400).contains(&status);
-        let next = facts.agent.addresses.get(place + 1).filter(|_| !redirects);
-        let Some(next) = next else {
-            return self.agent_failed(cx, facts, (status, origin), message);
+        let redirects = (300..400).contains(&outcome.0);
+        let mut setup = match message.filter(|_| redirects).map(Decision::of_redirect) {
+            Some(Ok(decision)) => {
+                let given = Given::by_agent(cx, facts, decision);
+                match self.divert(cx, facts, given, By::Agent) {
+                    Ok(phase) => return phase,
+                    Err((setup, refusal)) => {
+                        let what = format!("the agent's 3xx: {refusal}");
+                        cx.tell(What::Ignored { call: facts.id.to_string(), what });
+                        setup
+                    }
+                }
+            }
+            Some(Err(_)) | None => self,
+        };
+        let Some(next) = facts.agent.addresses.get(place + 1) else {
+            return setup.agent_failed(cx, facts, outcome);
         };
         let next = format!("agent {}", next.text);
-        talking::lost(cx, facts, Role::Agent, (status, origin), &next);
-        self.party = self.party.saturating_add(1);
-        self.find_agent(cx, facts, place + 1)
+        talking::lost(cx, facts, Role::Agent, outcome, &next);
+        setup.turn(cx);
+        setup.find_agent(cx, facts, place + 1)
     }
 
-    /// The agent refuses, is silent or cannot be reached: its word (a 3xx) or its fallback.
+    /// The agent refuses, is silent or cannot be reached: its fallback.
     fn agent_failed(
         self: Box<Self>,
         cx: &mut Context<'_>,
         facts: &mut Facts,
-        (status, origin): (u16, Origin),
-        message: Option<&Message<'_>>,
+        outcome: (u16, Origin),
     ) -> Phase {
-        talking::lost(cx, facts, Role::Agent, (status, origin), "fallback");
+        talking::lost(cx, facts, Role::Agent, outcome, "fallback");
         facts.free_agent(cx);
-        let named = message.filter(|_| (300..400).contains(&status)).map(Decision::of_redirect);
-        if let Some(Ok(decision)) = named {
-            let given = Given::by_agent(cx, facts, decision);
-            return self.divert_or_fall_back(cx, facts, given, By::Agent);
-        }
-        let given = Given::fallback(facts, "agent_unavailable");
-        self.divert_or_fall_back(cx, facts, given, By::Loss)
+        self.fall_back(cx, facts)
     }
 
     fn caller_left(self, cx: &mut Context<'_>, facts: &mut Facts, message: Option<&Message<'_>>) -> Phase {

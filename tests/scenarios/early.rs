@@ -526,3 +526,17 @@ fn an_early_update_that_is_never_answered_is_504() {
     leg.expect("ACK");
     world.assert_empty();
 }
+
+/// The first description that comes is the answer (RFC 3261 §13.2.1). Gateways leave it out of the 200 then.
+#[test]
+fn an_answer_that_only_an_unreliable_183_has_said_stands() {
+    let (world, _agent, call, leg) = calling(&[]);
+    leg.reply_with(&leg.invite(), 183, &[], &sdp("agent", 1));
+    call.expect(183);
+    leg.reply(&leg.invite(), 200);
+    leg.expect("ACK");
+    let ok = call.expect(200);
+    assert_eq!(without_origin(ok.sdp()), without_origin(&sdp("agent", 1)));
+    call.ack(&ok);
+    end(&world, &call, &leg);
+}

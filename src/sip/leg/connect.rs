@@ -3,7 +3,7 @@
 use super::accept::address;
 use super::reliable::{BRANCHES, Early};
 use super::send::{MAX_FORWARDS, Request, body_of, sdp_of};
-use super::usage::{Accepted, Branch, Calling, Kind, Leg, Sent, Usage};
+use super::usage::{Accepted, Branch, Calling, Kind, Leg, Said, Sent, Usage};
 use super::{Connect, Content, Event, LegId, Origin, carry};
 use crate::sip::dialog::{Dialog, Parts, route_set};
 use crate::sip::flow::Flow;
@@ -45,6 +45,7 @@ impl Stack {
             provisional: false,
             ringing: false,
             early: Vec::new(),
+            said: None,
             cancelled: None,
             quiet: false,
         };
@@ -136,6 +137,10 @@ impl Stack {
             return None;
         }
         calling.ringing = true;
+        if message.has_sdp() {
+            let tag = message.to_tag().unwrap_or(b"").into();
+            calling.said = Some(Said { tag, sdp: message.body().into() });
+        }
         let over = calling.cancelled.is_some() || calling.quiet;
         leg.note_allow(message);
         let new = self.take_reliable(now, id, message);
@@ -194,6 +199,12 @@ impl Stack {
             leg.local_cseq = early.cseq;
             leg.remote_cseq = early.remote_cseq;
             leg.session = early.session;
+        }
+        // The first SDP that it sends is the answer (RFC 3261 §13.2.1), though a 2xx should say it again.
+        let mute = sent.offered && !message.has_sdp() && leg.session.remote().is_empty();
+        if let Some(said) = calling.said.filter(|said| mute && *said.tag == *message.to_tag().unwrap_or(b""))
+        {
+            leg.session.answered(&said.sdp);
         }
         let branch =
             |early: &Early| Branch { tag: early.dialog.remote_tag().into(), cseq: early.cseq, ack: None };

@@ -206,6 +206,7 @@ impl Stack {
         if let (Kind::Invite, Usage::Calling(calling)) = (sent.kind, &mut leg.usage) {
             // They ended with the final response (RFC 3261 §13.2.2.3).
             calling.early.clear();
+            calling.said = None;
         }
         let cseq = leg.next_cseq(message.to_tag());
         let mut again = Again { branch, cseq, via: flow, contact: leg.flow, changes };

@@ -125,10 +125,21 @@ pub(crate) struct Calling {
     pub(crate) ringing: bool,
     /// Branches that sent reliable provisional responses, the latest last.
     pub(crate) early: Vec<Early>,
+    /// The last provisional response that carried an SDP.
+    pub(crate) said: Option<Said>,
     /// It is cancelled; the headers of a BYE, should a 2xx cross the CANCEL.
     pub(crate) cancelled: Option<Box<[Field]>>,
     /// The layer above has its last event: the peer's BYE was it.
     pub(crate) quiet: bool,
+}
+
+/// What a branch of our INVITE has said of its session.
+#[derive(Debug)]
+pub(crate) struct Said {
+    /// Its To-tag.
+    pub(crate) tag: Box<[u8]>,
+    /// The SDP.
+    pub(crate) sdp: Box<[u8]>,
 }
 
 /// A request of ours.

@@ -32,6 +32,8 @@ mod identity;
 mod ladder;
 #[path = "scenarios/lifecycle.rs"]
 mod lifecycle;
+#[path = "scenarios/passing.rs"]
+mod passing;
 #[path = "scenarios/races.rs"]
 mod races;
 #[path = "scenarios/redirect.rs"]

@@ -433,28 +433,6 @@ fn a_prack_that_the_200_has_overtaken_counts() {
     }
 }
 
-/// A caller that would not be refreshed was lost with its session.
-#[test]
-fn a_refresh_by_update_that_is_too_short_is_sent_again_longer() {
-    let (world, _agent, call, leg) = calling(&[]);
-    let timer = ("Require", "timer");
-    leg.reply_with(
-        &leg.invite(),
-        200,
-        &[ALLOW, timer, ("Session-Expires", "120;refresher=uac")],
-        &sdp("agent", 1),
-    );
-    leg.expect("ACK");
-    call.ack(&call.expect(200));
-    let update = leg.expect_within("UPDATE", std::time::Duration::from_secs(61));
-    leg.reply_with(&update, 422, &[("Min-SE", "600")], "");
-    let update = leg.expect("UPDATE");
-    assert_eq!((update.header("Session-Expires"), update.header("Min-SE")), ("1800", "600"));
-    leg.reply_with(&update, 200, &[timer, ("Session-Expires", "1800;refresher=uac")], "");
-    world.advance(std::time::Duration::from_secs(120));
-    end(&world, &call, &leg);
-}
-
 #[test]
 fn an_update_of_the_agent_is_answered_though_the_call_is_answered_meanwhile() {
     let (world, _agent, call, leg) = calling(&[RELIABLE, ALLOW]);
@@ -538,5 +516,27 @@ fn an_answer_that_only_an_unreliable_183_has_said_stands() {
     let ok = call.expect(200);
     assert_eq!(without_origin(ok.sdp()), without_origin(&sdp("agent", 1)));
     call.ack(&ok);
+    end(&world, &call, &leg);
+}
+
+/// A caller that would not be refreshed was lost with its session.
+#[test]
+fn a_refresh_by_update_that_is_too_short_is_sent_again_longer() {
+    let (world, _agent, call, leg) = calling(&[]);
+    let timer = ("Require", "timer");
+    leg.reply_with(
+        &leg.invite(),
+        200,
+        &[ALLOW, timer, ("Session-Expires", "120;refresher=uac")],
+        &sdp("agent", 1),
+    );
+    leg.expect("ACK");
+    call.ack(&call.expect(200));
+    let update = leg.expect_within("UPDATE", std::time::Duration::from_secs(61));
+    leg.reply_with(&update, 422, &[("Min-SE", "600")], "");
+    let update = leg.expect("UPDATE");
+    assert_eq!((update.header("Session-Expires"), update.header("Min-SE")), ("1800", "600"));
+    leg.reply_with(&update, 200, &[timer, ("Session-Expires", "1800;refresher=uac")], "");
+    world.advance(std::time::Duration::from_secs(120));
     end(&world, &call, &leg);
 }

@@ -28,10 +28,14 @@ mod early;
 mod fallback;
 #[path = "scenarios/headers.rs"]
 mod headers;
+#[path = "scenarios/identity.rs"]
+mod identity;
 #[path = "scenarios/ladder.rs"]
 mod ladder;
 #[path = "scenarios/lifecycle.rs"]
 mod lifecycle;
+#[path = "scenarios/passing.rs"]
+mod passing;
 #[path = "scenarios/races.rs"]
 mod races;
 #[path = "scenarios/redirect.rs"]

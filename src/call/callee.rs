@@ -112,7 +112,9 @@ pub(crate) fn call_target(
     if let Offer::Sdp(_) = offer {
         fields.extend(identity::carried(&facts.kept, callee.identity, &course.fields));
     }
-    if place.trusted && !callee.identity {
+    // What an untrusted caller says of itself is not ours to vouch for; what the destination says is.
+    let vouched = facts.trunk.trusted || course.caller_id.is_some();
+    if place.trusted && vouched && !callee.identity {
         let host = cx.advertised(flows.first().copied()).to_owned();
         fields.extend(identity::asserted(shown.user, shown.name, &host));
     }

@@ -98,13 +98,14 @@ pub(crate) enum Heard {
 }
 
 impl Conversation {
-    pub(crate) fn new(caller: LegId, partner: Partner, identity: bool, awaiting: Option<LegId>) -> Self {
+    /// `passing`: what the two have asked each other already. `awaiting`: whose 2xx carries an offer.
+    pub(crate) fn new(caller: LegId, partner: Partner, passing: Passing, awaiting: Option<LegId>) -> Self {
         Self {
             caller,
             partner: Some(partner),
             confirmed: false,
             caller_over: false,
-            passing: Passing::new(identity),
+            passing,
             awaiting,
             accord: Accord::Reached,
             parted: false,

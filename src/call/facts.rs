@@ -50,6 +50,9 @@ pub(crate) struct Facts {
 /// A leg that there was.
 #[derive(Debug)]
 pub(crate) struct Seen {
+    leg: LegId,
+    /// The caller's identity may be told to it, and its word about its own is believed (RFC 3325).
+    trusted: bool,
     pub(crate) role: Role,
     pub(crate) sip_call_id: Box<str>,
     pub(crate) peer: Option<Flow>,
@@ -130,12 +133,17 @@ impl Facts {
         }
     }
 
-    /// Takes a leg into the call.
-    pub(crate) fn own(&mut self, cx: &mut Context<'_>, leg: LegId, role: Role) {
+    /// Takes a leg into the call. `trusted`: see [`Seen`].
+    pub(crate) fn own(&mut self, cx: &mut Context<'_>, leg: LegId, role: Role, trusted: bool) {
         cx.legs.insert(leg, cx.call, role);
         let sip_call_id =
             cx.stack.sip_call_id(leg).map(|id| String::from_utf8_lossy(id).into()).unwrap_or_default();
-        self.legs.push(Seen { role, sip_call_id, peer: cx.stack.peer(leg) });
+        self.legs.push(Seen { leg, trusted, role, sip_call_id, peer: cx.stack.peer(leg) });
+    }
+
+    /// Whether P-Asserted-Identity and Privacy pass between the caller and that leg.
+    pub(crate) fn identity_with(&self, leg: LegId) -> bool {
+        self.trunk.trusted && self.legs.iter().any(|seen| seen.leg == leg && seen.trusted)
     }
 }
 

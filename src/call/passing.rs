@@ -44,6 +44,20 @@ fn patience(cx: &Context<'_>, method: Method, legs: [LegId; 2]) -> Time {
     now + left.clamp(SHORT_PATIENCE, LONG_PATIENCE)
 }
 
+/// What a status of the one dialog is in the other.
+fn passed_status(status: u16) -> u16 {
+    match status {
+        // They end the dialog that they come in, and only that one (RFC 3261 §12.2.1.2).
+        408 | 481 => 480,
+        // Whoever asked would take all of Baton for overloaded (RFC 3261 §16.7).
+        503 => 500,
+        // Where to go, what is asked for or what is missing stands in headers that are each leg's own: to whoever asked it
+        // is a plain no, and what stood stands.
+        300..=399 | 401 | 405 | 407 | 420..=422 => 488,
+        _ => status,
+    }
+}
+
 /// See the module.
 #[derive(Debug)]
 pub(crate) struct Passing {
@@ -135,8 +149,7 @@ impl Passing {
         Some(self.open.remove(at))
     }
 
-    /// Passes an answer back. 481 and 408 end the dialog that they come in, and only that one (RFC 3261 §12.2.1.2), so
-    /// whoever asked gets 480. True if it was sent.
+    /// Passes an answer back. True if it was sent.
     pub(crate) fn answer(
         &self,
         cx: &mut Context<'_>,
@@ -144,27 +157,32 @@ impl Passing {
         status: u16,
         message: Option<&Message<'_>>,
     ) -> bool {
-        let broken = matches!(status, 408 | 481);
-        let content = match broken {
-            true => Content::default(),
-            false => {
-                let identity = self.identity;
-                Content { copy: message, identity, fields: &[], body: Body::Copied }
-            }
+        let content = match status {
+            408 | 481 => Content::default(),
+            _ => Content { copy: message, identity: self.identity, fields: &[], body: Body::Copied },
         };
-        let passed = if broken { 480 } else { status };
+        let passed = passed_status(status);
         pass.request.is_some_and(|request| cx.stack.respond(cx.now, request, passed, content).is_ok())
     }
 
     /// A leg is gone: what waits for it is answered, and nobody waits for what it has asked.
     pub(crate) fn drop_leg(&mut self, cx: &mut Context<'_>, leg: LegId) {
+        self.drop_legs(cx, |to| to == leg);
+    }
+
+    /// The same with all legs but that one.
+    pub(crate) fn drop_others(&mut self, cx: &mut Context<'_>, stays: LegId) {
+        self.drop_legs(cx, |to| to != stays);
+    }
+
+    fn drop_legs(&mut self, cx: &mut Context<'_>, gone: impl Fn(LegId) -> bool) {
         self.open.retain(|pass| {
             let request = pass.request.take();
-            if let Some(request) = request.filter(|_| pass.to == leg) {
+            if let Some(request) = request.filter(|_| gone(pass.to)) {
                 // 480, not 481: the peer that asked keeps its dialog.
                 let _ = cx.stack.respond(cx.now, request, 480, Content::default());
             }
-            pass.to != leg
+            !gone(pass.to)
         });
     }
 

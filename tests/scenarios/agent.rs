@@ -2,7 +2,7 @@
 
 use crate::common::config::Config;
 use crate::common::message::Message;
-use crate::common::peer::Talking;
+use crate::common::peer::{AGENT, NUMBER, PBX, Talking, sdp};
 use crate::common::{World, ms, s};
 use baton::call::event::What;
 use std::rc::Rc;
@@ -123,6 +123,30 @@ fn a_refer_of_the_callers_side_is_603_while_a_handoff_runs_too() {
     t.leg.expect_notify_within("SIP/2.0 603 Decline", "terminated", s(2));
     t.caller_hangs_up();
     t.world.assert_empty();
+}
+
+/// A 481 would end the dialog of an agent that has answered, and with it the call.
+#[test]
+fn a_refer_that_has_overtaken_the_agents_200_is_491() {
+    let world = World::with(&Config::default());
+    let (pbx, agent) = (world.peer("pbx", PBX), world.peer("agent", AGENT));
+    agent.answers_options(200);
+    let call = pbx.invite(NUMBER);
+    let leg = agent.expect_call();
+    leg.refer(DESK, &[]);
+    leg.expect(491);
+    leg.answer(&leg.invite(), &sdp("agent", 1));
+    leg.expect("ACK");
+    call.ack(&call.expect(200));
+    leg.refer(DESK, &[("Refer-Sub", "false")]);
+    leg.expect(202);
+    let refer = call.expect("REFER");
+    call.reply(&refer, 202);
+    call.notify_ok(OK, "terminated");
+    call.expect_bye();
+    leg.expect_bye();
+    world.assert_ended("succeeded");
+    world.assert_empty();
 }
 
 #[test]

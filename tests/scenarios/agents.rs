@@ -139,3 +139,25 @@ fn one_that_answers_without_a_session_is_passed_over() {
     assert_eq!(world.events().iter().filter(|e| lost(e)).count(), 1);
     world.assert_empty();
 }
+
+/// A redirect server in front of several agents; where it points to is nobody that the table knows.
+#[test]
+fn one_that_names_no_destination_is_passed_over() {
+    let world = World::with(&config());
+    let (pbx, first, second) = (world.peer("pbx", PBX), world.peer("one", AGENT), world.peer("two", SECOND));
+    second.answers_options(200);
+    let call = pbx.invite(NUMBER);
+    let leg = first.expect_call();
+    leg.reply_with(&leg.invite(), 302, &[("Contact", "<sip:node7@10.0.0.99:5080>")], "");
+    leg.expect("ACK");
+    let leg = second.expect_call();
+    leg.answer(&leg.invite(), &sdp("agent", 1));
+    leg.expect("ACK");
+    let ok = call.expect(200);
+    call.ack(&ok);
+    call.hang_up();
+    leg.expect_bye();
+    let lost = |e: &What| matches!(e, What::LegLost { status: 302, next, .. } if next.contains("10.0.0.81"));
+    assert!(world.events().iter().any(lost));
+    world.assert_empty();
+}

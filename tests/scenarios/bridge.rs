@@ -997,3 +997,52 @@ fn an_offer_that_is_under_way_between_the_two_is_theirs() {
     t.caller_hangs_up();
     t.world.assert_empty();
 }
+
+const CHALLENGE: (&str, &str) =
+    ("Proxy-Authenticate", "Digest realm=\"pbx\", nonce=\"abc\", algorithm=MD5, qop=\"auth\"");
+
+/// RFC 3261 §22.1: an ACK cannot be challenged, so it says at once what its INVITE has said.
+#[test]
+fn the_ack_of_a_challenged_invite_has_its_credentials() {
+    let t = Talking::with(&config());
+    t.world.handoff("number");
+    let target = t.pbx.expect_call();
+    target.reply_with(&target.invite(), 407, &[CHALLENGE], "");
+    target.expect("ACK");
+    let target = t.pbx.expect_call();
+    let invite = target.invite();
+    target.answer(&invite, &sdp("desk", 1));
+    let ack = target.expect("ACK");
+    assert_eq!(ack.header("Proxy-Authorization"), invite.header("Proxy-Authorization"));
+    let offer = t.call.expect("INVITE");
+    t.call.reply_with(&offer, 407, &[CHALLENGE], "");
+    t.call.expect("ACK");
+    let again = t.call.expect("INVITE");
+    t.call.answer(&again, &sdp("pbx", 1));
+    let ack = t.call.expect("ACK");
+    assert_eq!(ack.header("Proxy-Authorization"), again.header("Proxy-Authorization"));
+    t.leg.expect_bye();
+    together(&t, &target);
+}
+
+/// The 18x would be sent again until the target gave up.
+#[test]
+fn a_challenged_prack_is_answered() {
+    let t = Talking::with(&config());
+    t.world.handoff("number");
+    let target = t.pbx.expect_call();
+    let reliable = [("Require", "100rel"), ("RSeq", "1")];
+    target.reply_with(&target.invite(), 183, &reliable, &sdp("desk", 1));
+    let prack = target.expect("PRACK");
+    target.reply_with(&prack, 407, &[CHALLENGE], "");
+    let again = target.expect("PRACK");
+    assert_eq!((again.header("RAck"), again.cseq().0), (prack.header("RAck"), prack.cseq().0 + 1));
+    assert!(again.find("Proxy-Authorization").is_some());
+    target.reply(&again, 200);
+    target.answer(&target.invite(), &sdp("desk", 1));
+    target.expect("ACK");
+    let offer = t.call.expect("INVITE");
+    accept(&t, &offer);
+    t.leg.expect_bye();
+    together(&t, &target);
+}

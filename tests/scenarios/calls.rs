@@ -273,7 +273,15 @@ fn a_reinvite_that_is_cancelled_is_taken_back_on_the_other_side() {
 
 #[test]
 fn an_update_passes_with_its_offer_and_answer() {
-    let t = Talking::new();
+    let world = World::with(&Config::default());
+    let (pbx, agent) = (world.peer("pbx", PBX), world.peer("agent", AGENT));
+    agent.answers_options(200);
+    let call = pbx.invite(NUMBER);
+    let leg = agent.expect_call();
+    leg.reply_with(&leg.invite(), 200, &[("Allow", "INVITE, ACK, BYE, CANCEL, UPDATE")], &sdp("agent", 1));
+    leg.expect("ACK");
+    call.ack(&call.expect(200));
+    let t = Talking { world, pbx, agent, call, leg };
     let hold = sdp_with("pbx", 2, "m=audio 4000 RTP/AVP 0\r\na=inactive\r\n");
     t.call.request("UPDATE", &[], "application/sdp", &hold);
     let update = t.leg.expect("UPDATE");

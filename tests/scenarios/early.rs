@@ -402,3 +402,141 @@ fn an_answer_that_was_acknowledged_is_not_said_again() {
     leg.expect_bye();
     world.assert_empty();
 }
+
+/// 180 and 200 come in one breath, as of an agent that picks up by itself.
+#[test]
+fn a_prack_that_the_200_has_overtaken_counts() {
+    for late in [false, true] {
+        let (world, _agent, call, leg) = calling(&[RELIABLE]);
+        leg.reply(&leg.invite(), 180);
+        leg.answer(&leg.invite(), &sdp("agent", 1));
+        leg.expect("ACK");
+        let early = call.expect(180);
+        let ok = call.expect(200);
+        if late {
+            // It was lost at first.
+            call.ack(&ok);
+            world.advance(ms(500));
+        }
+        prack(&call, &early, 2);
+        if !late {
+            call.ack(&ok);
+        }
+        // Only once.
+        let rack = format!("{} {} INVITE", early.header("RSeq"), early.cseq().0);
+        call.request_numbered("PRACK", 3, &[("RAck", &rack)], "", "");
+        call.expect(481);
+        call.request_numbered("BYE", 4, &[], "", "");
+        call.expect(200);
+        leg.expect_bye();
+        world.assert_empty();
+    }
+}
+
+#[test]
+fn an_update_of_the_agent_is_answered_though_the_call_is_answered_meanwhile() {
+    let (world, _agent, call, leg) = calling(&[RELIABLE, ALLOW]);
+    progressed(&call, &leg, 2);
+    let moved = sdp_with("agent", 2, "m=audio 4020 RTP/AVP 0 101\r\na=sendrecv\r\n");
+    leg.request("UPDATE", &[], SDP, &moved);
+    let update = call.expect("UPDATE");
+    leg.reply(&leg.invite(), 200);
+    let ack = leg.expect("ACK");
+    assert_eq!(ack.body, "", "the 200 carried no offer, and the UPDATE's is not answered by an ACK");
+    call.ack(&call.expect(200));
+    world.settle();
+    call.reply_with(&update, 200, &[], &sdp("pbx", 1));
+    assert_eq!(without_origin(leg.expect(200).sdp()), without_origin(&sdp("pbx", 1)));
+    // And the session is free for the next change.
+    let hold = sdp_with("agent", 3, "m=audio 4020 RTP/AVP 0 101\r\na=sendonly\r\n");
+    leg.reinvite(&hold);
+    let held = call.expect("INVITE");
+    call.answer(&held, &sdp_with("pbx", 2, "m=audio 4000 RTP/AVP 0 101\r\na=recvonly\r\n"));
+    call.expect("ACK");
+    leg.ack(&leg.expect(200));
+    call.request_numbered("BYE", 3, &[], "", "");
+    call.expect(200);
+    leg.expect_bye();
+    world.assert_empty();
+}
+
+#[test]
+fn an_early_update_is_answered_though_the_agent_refuses_the_call() {
+    let (world, _agent, call, leg) = calling(&[RELIABLE, ALLOW]);
+    progressed(&call, &leg, 2);
+    let moved = sdp_with("pbx", 2, "m=audio 4010 RTP/AVP 0 101\r\na=sendrecv\r\n");
+    call.request_numbered("UPDATE", 3, &[], SDP, &moved);
+    let update = leg.expect("UPDATE");
+    leg.reply(&leg.invite(), 486);
+    leg.expect("ACK");
+    call.expect(480);
+    leg.reply(&update, 481);
+    let desk = call.peer.expect_call();
+    desk.answer(&desk.invite(), &sdp("desk", 1));
+    desk.expect("ACK");
+    let ok = call.expect(200);
+    call.ack(&ok);
+    call.request_numbered("BYE", 4, &[], "", "");
+    call.expect(200);
+    desk.expect_bye();
+    world.assert_empty();
+}
+
+#[test]
+fn an_early_update_that_is_never_answered_is_504() {
+    let world = World::with(&Config::default().agent_key("answer_timeout = \"60s\""));
+    let (pbx, agent) = (world.peer("pbx", PBX), world.peer("agent", AGENT));
+    agent.answers_options(200);
+    let call = pbx.calling(NUMBER).header(RELIABLE.0, RELIABLE.1).header(ALLOW.0, ALLOW.1).send();
+    let leg = agent.expect_call();
+    progressed(&call, &leg, 2);
+    let moved = sdp_with("pbx", 2, "m=audio 4010 RTP/AVP 0 101\r\na=sendrecv\r\n");
+    call.request_numbered("UPDATE", 3, &[], SDP, &moved);
+    leg.expect("UPDATE");
+    call.expect_within(504, std::time::Duration::from_secs(21));
+    // It comes all the same, and is nobody's.
+    call.cancel();
+    call.expect(200);
+    call.ack(&call.expect(487));
+    let cancel = leg.expect("CANCEL");
+    leg.reply(&cancel, 200);
+    leg.reply(&leg.invite(), 487);
+    leg.expect("ACK");
+    world.assert_empty();
+}
+
+/// The first description that comes is the answer (RFC 3261 §13.2.1). Gateways leave it out of the 200 then.
+#[test]
+fn an_answer_that_only_an_unreliable_183_has_said_stands() {
+    let (world, _agent, call, leg) = calling(&[]);
+    leg.reply_with(&leg.invite(), 183, &[], &sdp("agent", 1));
+    call.expect(183);
+    leg.reply(&leg.invite(), 200);
+    leg.expect("ACK");
+    let ok = call.expect(200);
+    assert_eq!(without_origin(ok.sdp()), without_origin(&sdp("agent", 1)));
+    call.ack(&ok);
+    end(&world, &call, &leg);
+}
+
+/// A caller that would not be refreshed was lost with its session.
+#[test]
+fn a_refresh_by_update_that_is_too_short_is_sent_again_longer() {
+    let (world, _agent, call, leg) = calling(&[]);
+    let timer = ("Require", "timer");
+    leg.reply_with(
+        &leg.invite(),
+        200,
+        &[ALLOW, timer, ("Session-Expires", "120;refresher=uac")],
+        &sdp("agent", 1),
+    );
+    leg.expect("ACK");
+    call.ack(&call.expect(200));
+    let update = leg.expect_within("UPDATE", std::time::Duration::from_secs(61));
+    leg.reply_with(&update, 422, &[("Min-SE", "600")], "");
+    let update = leg.expect("UPDATE");
+    assert_eq!((update.header("Session-Expires"), update.header("Min-SE")), ("1800", "600"));
+    leg.reply_with(&update, 200, &[timer, ("Session-Expires", "1800;refresher=uac")], "");
+    world.advance(std::time::Duration::from_secs(120));
+    end(&world, &call, &leg);
+}

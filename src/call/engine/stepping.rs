@@ -51,7 +51,8 @@ impl Engine {
         self.by_id.insert(id, key);
         self.counters.calls_started += 1;
         self.with_call(key, |call, cx| {
-            call.facts.own(cx, leg, Role::Caller);
+            let trusted = call.facts.trunk.trusted;
+            call.facts.own(cx, leg, Role::Caller, trusted);
             let first = cx.queue.len();
             call.advance(cx, |_, facts, cx| {
                 if full {

@@ -6,6 +6,7 @@
 
 use crate::call::context::Context;
 use crate::call::conversation::{Conversation, Heard, Partner};
+use crate::call::passing::Passing;
 use crate::call::record::Role;
 use crate::sip::leg::{Body, RequestId, SentId, Wish};
 use crate::sip::{Content, Event, LegId, Origin, Time};
@@ -56,7 +57,8 @@ impl Brief {
             let content = Content { body: Body::Sdp(&sdp), ..Content::default() };
             cx.stack.reinvite(cx.now, caller, content).ok()
         });
-        let mut side = Conversation::new(agent, Partner { leg: target, role: Role::Target }, identity, None);
+        let partner = Partner { leg: target, role: Role::Target };
+        let mut side = Conversation::new(agent, partner, Passing::new(identity), None);
         side.confirmed = true;
         let mut brief = Brief { caller, target, side, hold };
         if hold.is_none() {

@@ -103,7 +103,7 @@ impl Calling {
         let Some(leg) = callee::call_target(cx, facts, flows, to, offer) else {
             return Verdict::Failed { cause: Cause::Failed, status: None };
         };
-        facts.own(cx, leg, Role::Target);
+        facts.own(cx, leg, Role::Target, self.place.trusted);
         let sip_call_id = cx.stack.sip_call_id(leg).map(|id| String::from_utf8_lossy(id).into_owned());
         if let Some(attempt) = handoff.last() {
             attempt.sip_call_id = sip_call_id;

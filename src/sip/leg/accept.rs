@@ -225,6 +225,8 @@ impl Stack {
         let leg = self.legs.get_mut(id.into()).ok_or(Gone)?;
         let Usage::Offered(offered) = &mut leg.usage else { return Err(Gone) };
         let (server, cseq, demand) = (offered.server, offered.cseq, offered.demand);
+        let waiting = offered.reliable.as_deref().and_then(Reliable::waits_for);
+        leg.overtaken = waiting.map(|rseq| Box::new((rseq, cseq)));
         let party = offered.party(party, fresh, &leg.session);
         let (tag, answered) = (party.tag, party.answered);
         leg.remote_cseq = party.remote_cseq;
@@ -402,6 +404,7 @@ impl Leg {
             sent: Vec::new(),
             asked: Vec::new(),
             unacked: None,
+            overtaken: None,
             subscriptions: Vec::new(),
             referrals: Vec::new(),
             keepalive: None,

@@ -3,7 +3,7 @@
 use super::accept::address;
 use super::reliable::{BRANCHES, Early};
 use super::send::{MAX_FORWARDS, Request, body_of, sdp_of};
-use super::usage::{Accepted, Branch, Calling, Kind, Leg, Sent, Usage};
+use super::usage::{Accepted, Branch, Calling, Kind, Leg, Said, Sent, Usage};
 use super::{Connect, Content, Event, LegId, Origin, carry};
 use crate::sip::dialog::{Dialog, Parts, route_set};
 use crate::sip::flow::Flow;
@@ -13,7 +13,7 @@ use crate::sip::timing::{Now, T1X64, TIMER_C, Time};
 use crate::sip::transaction::{ClientId, Outgoing};
 use crate::wire::headers::APPLICATION_SDP;
 use crate::wire::sdp::declined;
-use crate::wire::{Message, Method, Name, Writer, push_quoted, uri};
+use crate::wire::{Framing, Index, Message, Method, Name, Writer, identify, push_quoted, uri};
 
 /// From of a leg of ours.
 fn from(connect: &Connect<'_>, host: &str) -> Vec<u8> {
@@ -45,6 +45,7 @@ impl Stack {
             provisional: false,
             ringing: false,
             early: Vec::new(),
+            said: None,
             cancelled: None,
             quiet: false,
         };
@@ -136,6 +137,10 @@ impl Stack {
             return None;
         }
         calling.ringing = true;
+        if message.has_sdp() {
+            let tag = message.to_tag().unwrap_or(b"").into();
+            calling.said = Some(Said { tag, sdp: message.body().into() });
+        }
         let over = calling.cancelled.is_some() || calling.quiet;
         leg.note_allow(message);
         let new = self.take_reliable(now, id, message);
@@ -195,6 +200,12 @@ impl Stack {
             leg.remote_cseq = early.remote_cseq;
             leg.session = early.session;
         }
+        // The first SDP that it sends is the answer (RFC 3261 §13.2.1), though a 2xx should say it again.
+        let mute = sent.offered && !message.has_sdp() && leg.session.remote().is_empty();
+        if let Some(said) = calling.said.filter(|said| mute && *said.tag == *message.to_tag().unwrap_or(b""))
+        {
+            leg.session.answered(&said.sdp);
+        }
         let branch =
             |early: &Early| Branch { tag: early.dialog.remote_tag().into(), cseq: early.cseq, ack: None };
         let others = others.iter().map(branch).collect();
@@ -242,8 +253,9 @@ impl Stack {
         } else if message.has_sdp() {
             leg.session.offered(message.body());
         }
-        let accepted =
-            Accepted { tag: message.to_tag().unwrap_or(b"").into(), ack: None, others, until: now + T1X64 };
+        let credentials = sent.credentials(&mut self.index);
+        let tag = message.to_tag().unwrap_or(b"").into();
+        let accepted = Accepted { tag, ack: None, credentials, others, until: now + T1X64 };
         leg.sent.reserve_exact(1);
         leg.sent.push(Sent { accepted: Some(Box::new(accepted)), request: None, expires: None, ..sent });
         !sent.offered && message.has_sdp()
@@ -252,9 +264,13 @@ impl Stack {
     /// Sends the ACK of the 2xx to the request at `place`: with an answer if the 2xx carried an offer.
     pub(crate) fn acknowledge_sent(&mut self, id: LegId, place: usize, content: &Content<'_>) {
         let Some(leg) = self.legs.get_mut(id.into()) else { return };
-        let Some(cseq) = leg.sent.get(place).map(|sent| sent.cseq) else { return };
+        let Some(sent) = leg.sent.get_mut(place) else { return };
+        let cseq = sent.cseq;
+        let credentials =
+            sent.accepted.as_mut().map(|it| std::mem::take(&mut it.credentials)).unwrap_or_default();
         let mut answer = Vec::new();
-        if leg.session.exchange() == Exchange::Theirs {
+        // It may be the offer of an UPDATE that waits, which gets its own answer.
+        if !sent.offered && leg.session.exchange() == Exchange::Theirs {
             let refusal;
             let sdp = match sdp_of(content) {
                 Some(sdp) => sdp,
@@ -267,11 +283,14 @@ impl Stack {
         }
         let (dialog, flow) = (leg.dialog.clone(), leg.flow);
         let body = (!answer.is_empty()).then_some((APPLICATION_SDP.as_bytes(), answer.as_slice()));
-        let ack = self.send_ack(id, &dialog, flow, cseq, body, &|writer| carry::write(writer, content));
+        let ack = self.send_ack(id, &dialog, flow, cseq, body, &|writer| {
+            write_credentials(writer, &credentials);
+            carry::write(writer, content);
+        });
         let leg = self.legs.get_mut(id.into());
         let accepted = leg.and_then(|leg| leg.sent.get_mut(place)?.accepted.as_mut());
         if let Some(accepted) = accepted {
-            accepted.ack = Some((flow, ack));
+            (accepted.ack, accepted.credentials) = (Some((flow, ack)), credentials);
         }
     }
 
@@ -292,13 +311,14 @@ impl Stack {
         if counts || ack.is_some() {
             return;
         }
-        let (cseq, flow) = (sent.cseq, leg.flow);
+        let (cseq, flow, credentials) = (sent.cseq, leg.flow, accepted.credentials.clone());
         let last = other.map_or(cseq, |branch| branch.cseq);
         let dialog = confirmed(&leg.dialog, message);
         let flow = dialog.hop(flow, None, &self.settings.listeners).or(flow);
         let refusal = if sent.offered { Vec::new() } else { declined(message.body()) };
         let body = (!refusal.is_empty()).then_some((APPLICATION_SDP.as_bytes(), refusal.as_slice()));
-        let ack = self.send_ack(id, &dialog, flow, cseq, body, &|_| ());
+        let ack =
+            self.send_ack(id, &dialog, flow, cseq, body, &|writer| write_credentials(writer, &credentials));
         self.send_stray_bye(now, &dialog, flow, last.wrapping_add(1));
         let leg = self.legs.get_mut(id.into());
         if let Some(accepted) = leg.and_then(|leg| leg.sent.get_mut(place)?.accepted.as_mut()) {
@@ -332,6 +352,23 @@ pub(crate) fn confirmed(early: &Dialog, message: &Message<'_>) -> Dialog {
     // The URI of To as we wrote it: the peer may have changed only its display name.
     let remote = address(&message.to());
     Dialog::new(Parts { remote_tag, remote: &remote, target, routes: &routes, ..parts })
+}
+
+fn write_credentials(writer: &mut Writer<'_>, credentials: &[(Name, Box<[u8]>)]) {
+    for (name, value) in credentials {
+        writer.header(*name, value);
+    }
+}
+
+impl Sent {
+    /// What it answered its challenges with.
+    fn credentials(&self, index: &mut Index) -> Vec<(Name, Box<[u8]>)> {
+        let kept = self.request.as_deref().filter(|_| self.challenged.is_some()).unwrap_or_default();
+        let Ok(request) = identify(kept, index, Framing::Datagram) else { return Vec::new() };
+        let is_one = |name: Name| matches!(name, Name::Authorization | Name::ProxyAuthorization);
+        let all = request.all().filter(|header| is_one(header.name));
+        all.map(|header| (header.name, header.value.into())).collect()
+    }
 }
 
 /// The headers that `content` adds to a CANCEL, as whole lines.

@@ -35,7 +35,12 @@ impl Stack {
             within.as_ref().map(|(dialog, _)| leg.branch_tag(dialog.local_tag(), dialog.remote_tag()).into());
         let session = leg.session_in(early.as_deref()).ok_or(NotSent::Pending)?;
         let idle = session.exchange() == Exchange::Idle;
-        let (kind, free) = match message.method() {
+        // Each side by itself: who takes no UPDATE can be asked the same by a re-INVITE.
+        let method = match message.method() {
+            Method::Update if within.is_none() && !leg.updates => Method::Invite,
+            method => method,
+        };
+        let (kind, free) = match method {
             Method::Invite => (Kind::Modify, idle && !leg.invite_under_way()),
             // An answer of ours is sure to be known once what it stands in is acknowledged (RFC 3311 §5.1).
             Method::Update => (Kind::Update, (idle && !leg.is_answer_open()) || !message.has_sdp()),
@@ -49,7 +54,7 @@ impl Stack {
         let offer = session.map(|session| session.offer(message.body()).to_vec());
         let content = Content { copy: Some(message), identity, fields: &[], body: Body::Copied };
         let request = Request {
-            method: message.method(),
+            method,
             kind,
             id: sent,
             max_forwards: message.max_forwards().unwrap_or(MAX_FORWARDS).saturating_sub(1),
@@ -271,12 +276,15 @@ impl Stack {
             Ok(demand) => demand,
             Err(short) => return self.refuse_short(now, flow, message, short),
         };
+        let again = leg.is_answered() && message.has_sdp() && leg.is_refresh(message);
+        let standing = again.then(|| leg.session.local().to_vec());
         let event = self.ask(now, flow, id, message, Wish::Update, demand)?;
         let Event::Request { request, .. } = event else { return None };
-        if message.body().is_empty() {
+        if message.body().is_empty() || again {
             // It refreshes the session or the target, and both are each side's own.
             let now = Now { mono: now, ..Now::default() };
-            let _ = self.respond(now, request, 200, Content::default());
+            let body = standing.as_deref().map_or(Body::None, Body::Sdp);
+            let _ = self.respond(now, request, 200, Content { body, ..Content::default() });
             return None;
         }
         self.told(id, event)

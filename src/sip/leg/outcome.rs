@@ -20,8 +20,6 @@ impl Stack {
         let sent = match (accepted, sent.kind) {
             (Some(message), Kind::Invite) => return self.on_accepted(now, id, sent, message),
             (Some(message), Kind::Modify) => return self.on_modified(now, id, sent, message),
-            // Whatever comes of it: the INVITE's final response is what counts.
-            (_, Kind::Prack) => return None,
             (Some(_), _) => sent,
             (None, _) => self.retry(now, id, sent, outcome, response)?,
         };
@@ -33,6 +31,7 @@ impl Stack {
             Kind::Refer => self.on_refer_answer(id, &sent, outcome, response),
             Kind::Notify(subscription) => self.on_notify_answer(now, id, subscription, outcome),
             Kind::KeepAlive => self.on_keepalive_answer(id, outcome),
+            // Whatever comes of it: the INVITE's final response is what counts.
             Kind::Prack => None,
             Kind::Bye => self.on_bye_answer(id, outcome),
         }

@@ -135,8 +135,14 @@ impl Stack {
         id: LegId,
         message: &Message<'_>,
     ) -> Option<Event> {
-        if !matches!(self.legs.get(id.into())?.usage, Usage::Confirmed) {
-            return self.refuse(now, flow, message, 481, &|_| ());
+        let status = match self.legs.get(id.into())?.usage {
+            Usage::Confirmed => None,
+            // It may have overtaken the 200 of the call, and a 481 would end its dialog.
+            Usage::Offered(_) | Usage::Calling(_) => Some(491),
+            Usage::Refusing | Usage::Closing | Usage::Over => Some(481),
+        };
+        if let Some(status) = status {
+            return self.refuse(now, flow, message, status, &|_| ());
         }
         let event = self.ask(now, flow, id, message, Wish::Refer, None)?;
         self.told(id, event)

@@ -77,6 +77,11 @@ impl Reliable {
         self.open.as_ref().map(|open| open.at.min(open.until))
     }
 
+    /// RSeq of the one that is not acknowledged.
+    pub(crate) fn waits_for(&self) -> Option<u32> {
+        self.open.as_ref().map(|_| self.rseq)
+    }
+
     /// Our answer may not have been seen yet.
     pub(crate) fn answers(&self) -> bool {
         self.open.as_ref().is_some_and(|open| open.answers)
@@ -199,19 +204,10 @@ impl Stack {
     ) -> Option<Event> {
         let leg = self.legs.get_mut(id.into())?;
         let meant = message.header(Name::RAck).and_then(rack);
-        let reliable = match &mut leg.usage {
-            Usage::Offered(offered) => {
-                let cseq = offered.cseq;
-                offered.reliable.as_mut().filter(|reliable| meant == Some((reliable.rseq, cseq)))
-            }
-            _ => None,
-        };
-        let Some(reliable) = reliable.filter(|reliable| reliable.open.is_some()) else {
+        let Some((next, accepting)) = meant.and_then(|meant| leg.acknowledged(meant)) else {
             let refusal = if status < 300 { 481 } else { status };
             return self.refuse(now, flow, message, refusal, &|_| ());
         };
-        reliable.open = None;
-        let (next, accepting) = (reliable.waiting.pop_front(), reliable.accepting.take());
         // Nobody here can answer an offer before the call is answered; the acknowledgement counts all the same.
         let status = if message.has_sdp() { 488 } else { status };
         let tag = tag_of(leg).to_vec();
@@ -258,6 +254,20 @@ impl Stack {
             leg.usage = Usage::Refusing;
         }
         self.events.extend(event);
+    }
+}
+
+impl Leg {
+    /// The PRACK of a response that waits for it, by its RSeq and the CSeq of the INVITE: what may be sent next, and the 2xx
+    /// that has waited. None: nothing waits for that.
+    fn acknowledged(&mut self, meant: (u32, u32)) -> Option<(Option<Waiting>, Option<Waiting>)> {
+        let Usage::Offered(offered) = &mut self.usage else {
+            return self.overtaken.take_if(|overtaken| **overtaken == meant).map(|_| (None, None));
+        };
+        let cseq = offered.cseq;
+        let reliable = offered.reliable.as_mut()?;
+        reliable.open.take_if(|_| meant == (reliable.rseq, cseq))?;
+        Some((reliable.waiting.pop_front(), reliable.accepting.take()))
     }
 }
 

@@ -141,7 +141,7 @@ impl Stack {
             write(stream);
             (fallback, flow) = (Some(flow), stream);
         }
-        let timed = settings.session_timer.is_some() && request.kind == Kind::Invite;
+        let timed = settings.session_timer.is_some() && matches!(request.kind, Kind::Invite | Kind::Update);
         let bound = leg.credentials.is_some() || fallback.is_some() || leg.has_other_flows();
         let again = bound || timed || request.kind == Kind::Modify;
         let (scratch, outbox) = (&self.scratch, &mut self.outbox);
@@ -206,6 +206,7 @@ impl Stack {
         if let (Kind::Invite, Usage::Calling(calling)) = (sent.kind, &mut leg.usage) {
             // They ended with the final response (RFC 3261 §13.2.2.3).
             calling.early.clear();
+            calling.said = None;
         }
         let cseq = leg.next_cseq(message.to_tag());
         let mut again = Again { branch, cseq, via: flow, contact: leg.flow, changes };
@@ -299,7 +300,7 @@ impl Stack {
         challenge.write(login, &mut value);
         sent.challenged = Some((status, sent.challenged.is_none()));
         let stream = sent.fallback.and_then(|flow| by_stream(flow, &self.settings.listeners));
-        let flow = stream.unwrap_or(leg.flow);
+        let flow = stream.unwrap_or(leg.flow_in(sent.branch.as_deref()));
         self.send_again(now, id, sent, flow, &[(challenge.answer, &value)])
     }
 
@@ -477,6 +478,17 @@ impl Leg {
         let last = early.map_or(&mut self.local_cseq, |early| &mut early.cseq);
         *last = last.wrapping_add(1) & 0x7fff_ffff;
         *last
+    }
+
+    /// Where requests in an early dialog go (see [`Leg::session_in`]).
+    fn flow_in(&self, branch: Option<&[u8]>) -> Flow {
+        let early = match (&self.usage, branch) {
+            (Usage::Calling(calling), Some(tag)) => {
+                calling.early.iter().find(|early| early.dialog.remote_tag() == tag)
+            }
+            _ => None,
+        };
+        early.map_or(self.flow, |early| early.flow)
     }
 
     /// A re-INVITE that another request of ours arrived before gets 500 (RFC 3261 §12.2.2), and has not been looked at.

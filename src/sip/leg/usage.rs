@@ -14,7 +14,7 @@ use crate::sip::stack::LegState;
 use crate::sip::subscription::{NotifyId, Referral, Subscription};
 use crate::sip::timing::Time;
 use crate::sip::transaction::{ClientId, ServerId};
-use crate::wire::Message;
+use crate::wire::{Message, Name};
 use smallvec::SmallVec;
 use std::time::Duration;
 
@@ -48,6 +48,8 @@ pub(crate) struct Leg {
     pub(crate) asked: Vec<Asked>,
     /// Our 2xx to an INVITE that waits for its ACK.
     pub(crate) unacked: Option<Box<Unacked>>,
+    /// RSeq and CSeq of a provisional response that our 2xx has overtaken: its PRACK may still come (RFC 3262 §3).
+    pub(crate) overtaken: Option<Box<(u32, u32)>>,
     /// Subscriptions that our REFERs made.
     pub(crate) subscriptions: Vec<Subscription>,
     /// Subscriptions that the peer's REFERs made.
@@ -123,10 +125,21 @@ pub(crate) struct Calling {
     pub(crate) ringing: bool,
     /// Branches that sent reliable provisional responses, the latest last.
     pub(crate) early: Vec<Early>,
+    /// The last provisional response that carried an SDP.
+    pub(crate) said: Option<Said>,
     /// It is cancelled; the headers of a BYE, should a 2xx cross the CANCEL.
     pub(crate) cancelled: Option<Box<[Field]>>,
     /// The layer above has its last event: the peer's BYE was it.
     pub(crate) quiet: bool,
+}
+
+/// What a branch of our INVITE has said of its session.
+#[derive(Debug)]
+pub(crate) struct Said {
+    /// Its To-tag.
+    pub(crate) tag: Box<[u8]>,
+    /// The SDP.
+    pub(crate) sdp: Box<[u8]>,
 }
 
 /// A request of ours.
@@ -167,6 +180,8 @@ pub(crate) struct Accepted {
     pub(crate) tag: Box<[u8]>,
     /// Its ACK, once sent.
     pub(crate) ack: Option<(Flow, Box<[u8]>)>,
+    /// What the INVITE answered its challenges with, which an ACK repeats (RFC 3261 §22.1).
+    pub(crate) credentials: Vec<(Name, Box<[u8]>)>,
     /// Other branches of its fork.
     pub(crate) others: Vec<Branch>,
     /// Until when: Timer M.

@@ -164,7 +164,8 @@ impl Moving {
         target: LegId,
     ) -> Phase {
         let agent = self.conversation.take_partner(cx);
-        self.conversation.join(cx, Partner { leg: target, role: Role::Target }, facts.trunk.trusted);
+        let identity = facts.identity_with(target);
+        self.conversation.join(cx, Partner { leg: target, role: Role::Target }, identity);
         self.handoff.attempt_over(cx);
         self.handoff.end(cx, HandoffState::Succeeded, Some(Proof::Proven), false);
         facts.free_agent(cx);

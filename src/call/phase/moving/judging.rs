@@ -104,7 +104,7 @@ impl Moving {
                     && agent.role == Role::Agent
                     && !self.handoff.is_fallback() =>
             {
-                let identity = facts.trunk.trusted;
+                let identity = facts.identity_with(target);
                 self.conversation.part(cx);
                 let brief = brief::Brief::begin(cx, &self.conversation, agent.leg, target, identity);
                 self.attempt = Attempt::Briefing(Box::new(brief));

@@ -20,24 +20,15 @@ use crate::sip::{Content, Field, Origin, identity};
 use crate::wire::reason_phrase;
 
 impl Setup {
-    pub(super) fn divert_or_fall_back(
-        self: Box<Self>,
-        cx: &mut Context<'_>,
-        facts: &mut Facts,
-        given: Given,
-        by: By,
-    ) -> Phase {
-        let (setup, refusal) = match self.divert(cx, facts, given, by) {
+    /// Nobody is left of the agent: its fallback.
+    pub(super) fn fall_back(self: Box<Self>, cx: &mut Context<'_>, facts: &mut Facts) -> Phase {
+        let given = Given::fallback(facts, "agent_unavailable");
+        let (setup, refusal) = match self.divert(cx, facts, given, By::Loss) {
             Ok(phase) => return phase,
             Err(refused) => refused,
         };
-        let whose = if by == By::Loss { "the fallback" } else { "the agent's 3xx" };
-        cx.tell(What::Ignored { call: facts.id.to_string(), what: format!("{whose}: {refusal}") });
-        if by == By::Loss {
-            return setup.end(cx, facts, 480, "the agent failed and there is no fallback");
-        }
-        let given = Given::fallback(facts, "agent_unavailable");
-        setup.divert_or_fall_back(cx, facts, given, By::Loss)
+        cx.tell(What::Ignored { call: facts.id.to_string(), what: format!("the fallback: {refusal}") });
+        setup.end(cx, facts, 480, "the agent failed and there is no fallback")
     }
 
     /// A decision before the answer: the agent is let go and the call is connected to the destination, answered 302
@@ -70,7 +61,7 @@ impl Setup {
         mut handoff: Box<Handoff>,
     ) -> Phase {
         handoff.note_tried();
-        self.party = self.party.saturating_add(1);
+        self.turn(cx);
         self.trying = Trying::Nobody;
         match handoff.course.method {
             // A course before the answer is never one of the others.
@@ -175,8 +166,7 @@ impl Setup {
             Next::None | Next::Agent if handoff.fallback_is_left(facts) => {
                 handoff.end(cx, HandoffState::Failed, None, false);
                 facts.keep(cx, handoff.view);
-                let given = Given::fallback(facts, "agent_unavailable");
-                self.divert_or_fall_back(cx, facts, given, By::Loss)
+                self.fall_back(cx, facts)
             }
             Next::None | Next::Agent | Next::Hangup => self.exhausted(cx, facts, handoff, status),
         }

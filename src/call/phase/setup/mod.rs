@@ -73,7 +73,7 @@ impl Setup {
         caller: LegId,
         invite: &Message<'_>,
     ) -> Phase {
-        Setup::new(facts, caller, invite).agent_failed(cx, facts, (486, Origin::Local), None)
+        Setup::new(facts, caller, invite).agent_failed(cx, facts, (486, Origin::Local))
     }
 
     fn find_agent(mut self: Box<Self>, cx: &mut Context<'_>, facts: &Facts, place: usize) -> Phase {
@@ -84,6 +84,12 @@ impl Setup {
 
     fn phase(self: Box<Self>) -> Phase {
         Phase::Setup(self)
+    }
+
+    /// Somebody else is called next.
+    fn turn(&mut self, cx: &mut Context<'_>) {
+        self.passing.drop_others(cx, self.caller);
+        self.party = self.party.saturating_add(1);
     }
 
     /// The handoff that runs, if one does.
@@ -110,12 +116,13 @@ impl Setup {
 
     /// When something is due.
     pub(crate) fn deadline(&self) -> Option<Time> {
-        match &self.trying {
+        let trying = match &self.trying {
             Trying::Agent { until, .. } => Some(*until),
             Trying::Target { calling, .. } => Some(calling.deadline()),
             // A name that is looked up is answered by the network layer in bounded time.
             Trying::Nobody | Trying::FindingAgent { .. } | Trying::HandingBack { .. } => None,
-        }
+        };
+        [trying, self.passing.deadline()].into_iter().flatten().min()
     }
 
     pub(crate) fn step(
@@ -148,7 +155,8 @@ impl Setup {
                 let Some(leg) = call_agent(cx, facts, flows, &uri, &self.invite) else {
                     return self.end(cx, facts, 500, "the INVITE cannot be read again");
                 };
-                facts.own(cx, leg, Role::Agent);
+                facts.own(cx, leg, Role::Agent, true);
+                self.passing.renew(facts.identity_with(leg));
                 let until = cx.now.mono + facts.agent.answer_timeout;
                 self.trying = Trying::Agent { leg, until, place };
                 self.phase()
@@ -156,6 +164,9 @@ impl Setup {
             Trying::Target { ref mut calling, ref mut handoff } => {
                 let offer = Offer::Invite(&self.invite);
                 let verdict = calling.resolved(cx, facts, handoff, (answer, flows), offer);
+                if let Some(leg) = calling.leg() {
+                    self.passing.renew(facts.identity_with(leg));
+                }
                 self.judge(cx, facts, verdict, None)
             }
             Trying::Nobody
@@ -179,7 +190,7 @@ impl Setup {
             Event::Closed { leg, status, origin } if leg == self.caller => {
                 return self.handed_back(cx, facts, status, origin);
             }
-            Event::Progress { status, .. } => self.pass_progress(cx, facts, status, message),
+            Event::Progress { leg, status } => self.pass_progress(cx, facts, (leg, status), message),
             Event::Request { leg, request, wish } => {
                 self.asked(cx, leg, request, wish, message);
                 return self.phase();
@@ -211,9 +222,16 @@ impl Setup {
     }
 
     /// 18x, with the early session if it carries one.
-    fn pass_progress(&self, cx: &mut Context<'_>, facts: &Facts, status: u16, message: Option<&Message<'_>>) {
+    fn pass_progress(
+        &self,
+        cx: &mut Context<'_>,
+        facts: &Facts,
+        (leg, status): (LegId, u16),
+        message: Option<&Message<'_>>,
+    ) {
         let body = if message.is_some_and(Message::has_sdp) { Body::Copied } else { Body::None };
-        let content = Content { copy: message, identity: facts.trunk.trusted, body, ..Content::default() };
+        let identity = facts.identity_with(leg);
+        let content = Content { copy: message, identity, body, ..Content::default() };
         // A caller that has gone meanwhile tells so itself.
         let _ = cx.stack.provisional(cx.now, self.caller, self.party, status, content);
     }
@@ -241,15 +259,14 @@ impl Setup {
 
     /// Agent or target has answered, and so does the caller leg.
     fn answered(
-        mut self,
+        self,
         cx: &mut Context<'_>,
         facts: &mut Facts,
         leg: LegId,
         needs_answer: bool,
         message: Option<&Message<'_>>,
     ) -> Phase {
-        self.passing.drop_leg(cx, leg);
-        let identity = facts.trunk.trusted;
+        let identity = facts.identity_with(leg);
         // The answer may have stood in a provisional response that the callee has had acknowledged.
         let early = match message.is_some_and(Message::has_sdp) {
             true => None,
@@ -270,7 +287,7 @@ impl Setup {
         };
         cx.tell(What::CallAnswered { call: facts.id.to_string(), by: role });
         let awaiting = needs_answer.then_some(leg);
-        let conversation = Conversation::new(self.caller, Partner { leg, role }, identity, awaiting);
+        let conversation = Conversation::new(self.caller, Partner { leg, role }, self.passing, awaiting);
         match handoff {
             Some(handoff) => Moving::confirming(cx, conversation, *handoff),
             None => {
@@ -335,6 +352,7 @@ impl Setup {
     }
 
     fn tick(mut self: Box<Self>, cx: &mut Context<'_>, facts: &mut Facts) -> Phase {
+        self.passing.tick(cx);
         match &mut self.trying {
             Trying::Agent { leg, until, place } if *until <= cx.now.mono => {
                 let place = *place;
@@ -352,44 +370,51 @@ impl Setup {
         }
     }
 
-    /// The agent cannot be had at this address: its next one, unless its 3xx names where the caller goes.
+    /// The agent cannot be had at this address: its word (a 3xx that names where the caller goes), else its next address,
+    /// else its fallback.
     fn next_agent(
         mut self: Box<Self>,
         cx: &mut Context<'_>,
         facts: &mut Facts,
         place: usize,
-        (status, origin): (u16, Origin),
+        outcome: (u16, Origin),
         message: Option<&Message<'_>>,
     ) -> Phase {
         self.trying = Trying::Nobody;
-        let redirects = (300..400).contains(&status);
-        let next = facts.agent.addresses.get(place + 1).filter(|_| !redirects);
-        let Some(next) = next else {
-            return self.agent_failed(cx, facts, (status, origin), message);
+        let redirects = (300..400).contains(&outcome.0);
+        let mut setup = match message.filter(|_| redirects).map(Decision::of_redirect) {
+            Some(Ok(decision)) => {
+                let given = Given::by_agent(cx, facts, decision);
+                match self.divert(cx, facts, given, By::Agent) {
+                    Ok(phase) => return phase,
+                    Err((setup, refusal)) => {
+                        let what = format!("the agent's 3xx: {refusal}");
+                        cx.tell(What::Ignored { call: facts.id.to_string(), what });
+                        setup
+                    }
+                }
+            }
+            Some(Err(_)) | None => self,
+        };
+        let Some(next) = facts.agent.addresses.get(place + 1) else {
+            return setup.agent_failed(cx, facts, outcome);
         };
         let next = format!("agent {}", next.text);
-        talking::lost(cx, facts, Role::Agent, (status, origin), &next);
-        self.party = self.party.saturating_add(1);
-        self.find_agent(cx, facts, place + 1)
+        talking::lost(cx, facts, Role::Agent, outcome, &next);
+        setup.turn(cx);
+        setup.find_agent(cx, facts, place + 1)
     }
 
-    /// The agent refuses, is silent or cannot be reached: its word (a 3xx) or its fallback.
+    /// The agent refuses, is silent or cannot be reached: its fallback.
     fn agent_failed(
         self: Box<Self>,
         cx: &mut Context<'_>,
         facts: &mut Facts,
-        (status, origin): (u16, Origin),
-        message: Option<&Message<'_>>,
+        outcome: (u16, Origin),
     ) -> Phase {
-        talking::lost(cx, facts, Role::Agent, (status, origin), "fallback");
+        talking::lost(cx, facts, Role::Agent, outcome, "fallback");
         facts.free_agent(cx);
-        let named = message.filter(|_| (300..400).contains(&status)).map(Decision::of_redirect);
-        if let Some(Ok(decision)) = named {
-            let given = Given::by_agent(cx, facts, decision);
-            return self.divert_or_fall_back(cx, facts, given, By::Agent);
-        }
-        let given = Given::fallback(facts, "agent_unavailable");
-        self.divert_or_fall_back(cx, facts, given, By::Loss)
+        self.fall_back(cx, facts)
     }
 
     fn caller_left(self, cx: &mut Context<'_>, facts: &mut Facts, message: Option<&Message<'_>>) -> Phase {
@@ -425,7 +450,7 @@ impl Setup {
         handoff.end(cx, HandoffState::Cancelled, None, false);
         facts.keep(cx, handoff.view);
         facts.hold_agent(cx);
-        self.party = self.party.saturating_add(1);
+        self.turn(cx);
         self.find_agent(cx, facts, 0)
     }
 

@@ -52,7 +52,8 @@ pub fn handoff(
             Ok(()) => {}
             // Steps are compared up to where a late answer took some of them back.
             Err(_) if revived => {
-                way.next = None;
+                let hangs_up = handoff.failures.last().is_some_and(|last| last.next == "hangup");
+                way.next = hangs_up.then_some(Next::Hangup);
                 break;
             }
             Err(why) => return Err(why),

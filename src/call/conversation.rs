@@ -156,9 +156,12 @@ impl Conversation {
     pub(crate) fn take_partner(&mut self, cx: &mut Context<'_>) -> Option<Partner> {
         let partner = self.partner?;
         self.leave_accord(cx);
+        if self.awaiting.take() == Some(self.caller) {
+            // Its offer gets no other answer any more.
+            self.answer_offer(cx, self.caller);
+        }
         self.partner = None;
         self.passing.drop_leg(cx, partner.leg);
-        self.awaiting = self.awaiting.filter(|leg| *leg != partner.leg);
         self.parted = false;
         Some(partner)
     }
@@ -307,22 +310,27 @@ impl Conversation {
         }
     }
 
-    /// The offer that a 2xx of this leg carried is answered with what the other side has.
+    /// The offer that a 2xx of this leg carried is answered with what the other side has, or with what stands if it has gone.
     pub(crate) fn answer_offer(&self, cx: &mut Context<'_>, leg: LegId) {
         let other = self.other(leg).and_then(|other| cx.stack.remote_sdp(other));
+        let standing = other.or_else(|| cx.stack.local_sdp(leg));
         let like = cx.stack.proposed_sdp(leg);
-        let answer = other.zip(like).map(|(other, like)| padded(other, like));
+        let answer = standing.zip(like).map(|(standing, like)| padded(standing, like));
         let body = answer.as_deref().map_or(Body::None, Body::Sdp);
         let _ = cx.stack.acknowledge(cx.now, leg, Content { body, ..Content::default() });
     }
 
     fn acknowledged(&mut self, cx: &mut Context<'_>, leg: LegId, message: Option<&Message<'_>>) -> Heard {
         let first = leg == self.caller && !std::mem::replace(&mut self.confirmed, true);
-        if let Some(waiting) = self.awaiting.filter(|_| self.other(leg) == self.awaiting) {
-            self.awaiting = None;
+        let other = self.other(leg);
+        if let Some(waiting) = self.awaiting.take_if(|waiting| other == Some(*waiting)) {
             let answer = message.filter(|m| m.has_sdp());
             let content = Content { copy: answer, body: Body::Copied, ..Content::default() };
-            if answer.is_none() || cx.stack.acknowledge(cx.now, waiting, content).is_err() {
+            if answer.is_none() && !first {
+                // Whoever asked for an offer leaves it without an answer: what stood between the two goes on.
+                self.answer_offer(cx, waiting);
+                self.want_accord(cx);
+            } else if answer.is_none() || cx.stack.acknowledge(cx.now, waiting, content).is_err() {
                 return Heard::Unanswered;
             }
         }

@@ -1,0 +1,161 @@
+//! What real peers make of a session when Baton joins them, and afterwards: keys and ports that change with every
+//! answer, holds, media lines that come and go.
+
+use crate::common::config::Config;
+use crate::common::message::{Message, without_origin};
+use crate::common::peer::{Leg, Peer, Talking, sdp, sdp_with};
+use crate::common::s;
+use std::rc::Rc;
+
+const DESK: &str = "10.0.0.30:5060";
+
+fn config() -> Config {
+    super::bridge::config()
+}
+
+fn ringing_by(t: Talking) -> (Talking, Peer, Leg) {
+    let desk = t.world.peer("desk", DESK);
+    t.world.handoff("desk");
+    let target = desk.expect_call();
+    (t, desk, target)
+}
+
+fn ringing() -> (Talking, Peer, Leg) {
+    ringing_by(Talking::with(&config()))
+}
+
+/// The desk answers with this; the re-INVITE that the caller gets.
+fn answered(t: &Talking, target: &Leg, answer: &str) -> Rc<Message> {
+    target.answer(&target.invite(), answer);
+    target.expect("ACK");
+    t.call.expect("INVITE")
+}
+
+/// Caller and desk have each other, with the usual sessions.
+fn joined() -> (Talking, Peer, Leg) {
+    let (t, desk, target) = ringing();
+    let offer = answered(&t, &target, &sdp("desk", 1));
+    t.call.answer(&offer, &sdp("pbx", 1));
+    t.call.expect("ACK");
+    t.leg.expect_bye();
+    (t, desk, target)
+}
+
+fn apart(t: &Talking, target: &Leg) {
+    t.call.hang_up();
+    target.expect_bye();
+    t.world.assert_empty();
+}
+
+#[test]
+fn an_agent_that_leaves_before_it_has_answered_the_callers_offer() {
+    let t = Talking::with(&config());
+    let desk = t.world.peer("desk", DESK);
+    t.leg.request("INVITE", &[], "", "");
+    t.leg.expect(100);
+    let asked = t.call.expect("INVITE");
+    t.call.answer(&asked, &sdp("pbx", 1));
+    t.leg.expect(200);
+    t.leg.bye_with(&[("X-Handoff", "desk")]);
+    t.leg.expect(200);
+    let target = desk.expect_call();
+    let ack = t.call.expect("ACK");
+    assert_eq!(without_origin(ack.sdp()), without_origin(&sdp("agent", 1)));
+    let offer = answered(&t, &target, &sdp("desk", 1));
+    t.call.answer(&offer, &sdp("pbx", 1));
+    t.call.expect("ACK");
+    t.world.assert_ended("succeeded");
+    apart(&t, &target);
+}
+
+#[test]
+fn an_agent_that_leaves_before_the_caller_has_offered_what_it_was_asked_for() {
+    let t = Talking::with(&config());
+    let desk = t.world.peer("desk", DESK);
+    t.leg.request("INVITE", &[], "", "");
+    t.leg.expect(100);
+    let asked = t.call.expect("INVITE");
+    t.leg.bye_with(&[("X-Handoff", "desk")]);
+    t.leg.expect(200);
+    t.leg.expect(487);
+    let target = desk.expect_call();
+    // What stood goes on: a caller without any stream may take it for the end.
+    t.call.answer(&asked, &sdp("pbx", 1));
+    let ack = t.call.expect("ACK");
+    assert_eq!(without_origin(ack.sdp()), without_origin(&sdp("agent", 1)));
+    let offer = answered(&t, &target, &sdp("desk", 1));
+    t.call.answer(&offer, &sdp("pbx", 1));
+    t.call.expect("ACK");
+    t.world.assert_ended("succeeded");
+    apart(&t, &target);
+}
+
+#[test]
+fn an_agent_that_acknowledges_an_offer_without_an_answer_does_not_cost_the_caller() {
+    let t = Talking::with(&config());
+    t.leg.request("INVITE", &[], "", "");
+    t.leg.expect(100);
+    let asked = t.call.expect("INVITE");
+    t.call.answer(&asked, &sdp("pbx", 1));
+    let offer = t.leg.expect(200);
+    t.leg.ack(&offer);
+    let ack = t.call.expect("ACK");
+    assert_eq!(without_origin(ack.sdp()), without_origin(&sdp("agent", 1)));
+    t.pbx.expect_silence(s(2));
+    t.caller_hangs_up();
+    t.world.assert_empty();
+}
+
+#[test]
+fn hold_update_info_and_bye_pass_from_the_target_too() {
+    let (t, _desk, target) = joined();
+    let hold = sdp_with("desk", 2, "m=audio 4000 RTP/AVP 0 101\r\nc=IN IP4 0.0.0.0\r\n");
+    target.reinvite(&hold);
+    target.expect(100);
+    let passed = t.call.expect("INVITE");
+    assert_eq!(without_origin(passed.sdp()), without_origin(&hold));
+    t.call.answer(&passed, &sdp("pbx", 1));
+    t.call.expect("ACK");
+    let ok = target.expect(200);
+    target.ack(&ok);
+    target.request("UPDATE", &[], "application/sdp", &sdp("desk", 3));
+    let update = t.call.expect("UPDATE");
+    t.call.reply_with(&update, 200, &[], &sdp("pbx", 1));
+    target.expect(200);
+    target.request("INFO", &[], "application/dtmf-relay", "Signal=5\r\n");
+    let info = t.call.expect("INFO");
+    t.call.reply(&info, 200);
+    target.expect(200);
+    // An offerless re-INVITE, either way.
+    for (from, to, who, other) in [(&t.call, &target, "pbx", "desk"), (&target, &t.call, "desk", "pbx")] {
+        from.request("INVITE", &[], "", "");
+        from.expect(100);
+        let asked = to.expect("INVITE");
+        assert_eq!(asked.body, "");
+        to.answer(&asked, &sdp(other, 4));
+        let ok = from.expect(200);
+        from.ack_with(&ok, &sdp(who, 4));
+        let ack = to.expect("ACK");
+        assert_eq!(without_origin(ack.sdp()), without_origin(&sdp(who, 4)));
+    }
+    target.bye_with(&[("Reason", "Q.850;cause=16")]);
+    target.expect(200);
+    let bye = t.call.expect_bye();
+    assert_eq!(bye.header("Reason"), "Q.850;cause=16");
+    t.world.assert_empty();
+}
+
+#[test]
+fn a_caller_that_challenges_the_reinvite() {
+    let (t, _desk, target) = ringing();
+    let offer = answered(&t, &target, &sdp("desk", 1));
+    let challenge = "Digest realm=\"pbx\", nonce=\"n1\", algorithm=MD5";
+    t.call.reply_with(&offer, 407, &[("Proxy-Authenticate", challenge)], "");
+    t.call.expect("ACK");
+    let again = t.call.expect("INVITE");
+    assert!(again.find("Proxy-Authorization").is_some(), "{again}");
+    t.call.answer(&again, &sdp("pbx", 1));
+    t.call.expect("ACK");
+    t.leg.expect_bye();
+    apart(&t, &target);
+}

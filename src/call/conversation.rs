@@ -489,7 +489,7 @@ const SOON: Duration = Duration::from_millis(200);
 fn differing(cx: &Context<'_>, leg: LegId, other: LegId) -> Option<Vec<u8>> {
     let (told, own) = (cx.stack.local_sdp(leg)?, cx.stack.remote_sdp(leg)?);
     let now = cx.stack.remote_sdp(other)?;
-    (!accord(told, own, now)).then(|| padded(now, told))
+    (!accord(told, own, now)).then(|| now.to_vec())
 }
 
 /// What the offer of `leg` that waits for its answer is to `other`.

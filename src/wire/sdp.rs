@@ -124,6 +124,18 @@ pub fn padded(sdp: &[u8], like: &[u8]) -> Vec<u8> {
     padded
 }
 
+/// How many media lines a description has.
+pub fn streams(sdp: &[u8]) -> usize {
+    lines(sdp).filter(|line| line.starts_with(b"m=")).count()
+}
+
+/// The first `count` media lines of `sdp`, with what belongs to them: an answer has as many as its offer (RFC 3264
+/// section 6).
+pub fn cut(sdp: &[u8], count: usize) -> &[u8] {
+    let beyond = media(sdp).skip(count).map(|media| media.section.len()).sum::<usize>();
+    &sdp[..sdp.len() - beyond]
+}
+
 /// One media line with what belongs to it.
 #[derive(Clone, Copy)]
 struct Media<'a> {
@@ -305,6 +317,15 @@ mod tests {
         let padded_text = String::from_utf8(padded(one, PHONE.as_bytes())).unwrap();
         assert_eq!(padded_text, "v=0\r\nm=audio 9 RTP/AVP 0\r\nm=video 0 RTP/AVP 31\r\n");
         assert_eq!(padded(PHONE.as_bytes(), one), PHONE.as_bytes(), "more than enough");
+    }
+
+    #[test]
+    fn an_answer_is_cut_to_the_lines_of_its_offer() {
+        let one = &PHONE[..PHONE.find("m=video").unwrap()];
+        assert_eq!(cut(PHONE.as_bytes(), 1), one.as_bytes());
+        assert_eq!(cut(PHONE.as_bytes(), 2), PHONE.as_bytes());
+        assert_eq!(cut(PHONE.as_bytes(), 3), PHONE.as_bytes());
+        assert_eq!((streams(PHONE.as_bytes()), streams(one.as_bytes()), streams(b"")), (2, 1, 0));
     }
 
     #[test]

@@ -159,3 +159,37 @@ fn a_caller_that_challenges_the_reinvite() {
     t.leg.expect_bye();
     apart(&t, &target);
 }
+
+#[test]
+fn a_media_line_that_came_while_the_target_rang_never_goes_away() {
+    let (t, _desk, target) = ringing();
+    let audio = "m=audio 4000 RTP/AVP 0 101\r\na=rtpmap:101 telephone-event/8000\r\na=sendrecv\r\n";
+    let both = format!("{audio}m=video 4002 RTP/AVP 31\r\n");
+    t.call.reinvite(&sdp_with("pbx", 2, &both));
+    t.call.expect(100);
+    let passed = t.leg.expect("INVITE");
+    t.leg.answer(&passed, &sdp_with("agent", 2, &format!("{audio}m=video 0 RTP/AVP 31\r\n")));
+    t.leg.expect("ACK");
+    let ok = t.call.expect(200);
+    t.call.ack(&ok);
+    let offer = answered(&t, &target, &sdp("desk", 1));
+    assert!(offer.sdp().ends_with("m=video 0 RTP/AVP 31\r\n"), "{offer}");
+    t.call.answer(&offer, &sdp_with("pbx", 2, &format!("{audio}m=video 0 RTP/AVP 31\r\n")));
+    t.call.expect("ACK");
+    t.leg.expect_bye();
+    t.world.assert_ended("succeeded");
+    // The target holds; it has heard of one line only.
+    let hold = sdp_with("desk", 2, &audio.replace("sendrecv", "sendonly"));
+    target.reinvite(&hold);
+    target.expect(100);
+    let passed = t.call.expect("INVITE");
+    assert_eq!(passed.sdp().matches("m=").count(), 2, "{passed}");
+    let held = audio.replace("sendrecv", "recvonly");
+    t.call.answer(&passed, &sdp_with("pbx", 3, &format!("{held}m=video 0 RTP/AVP 31\r\n")));
+    t.call.expect("ACK");
+    let ok = target.expect(200);
+    assert_eq!(ok.sdp().matches("m=").count(), 1, "{ok}");
+    target.ack(&ok);
+    t.pbx.expect_silence(s(1));
+    apart(&t, &target);
+}

@@ -11,7 +11,6 @@ use crate::sip::leg::{Body, SentId};
 use crate::sip::stack::NotSent;
 use crate::sip::{Content, Event, LegId, Origin, Time};
 use crate::wire::Message;
-use crate::wire::sdp::padded;
 use std::time::Duration;
 
 /// How often a re-INVITE that meets another one is tried.
@@ -86,14 +85,13 @@ impl Join {
             State::Offering { .. } | State::Restoring { .. } => return,
         };
         let theirs = other.and_then(|leg| cx.stack.remote_sdp(leg));
-        let sent = match (theirs, cx.stack.local_sdp(caller)) {
-            (Some(theirs), Some(before)) => {
-                let offer = padded(theirs, before);
+        let sent = match theirs.map(<[u8]>::to_vec) {
+            Some(offer) => {
                 let content = Content { body: Body::Sdp(&offer), ..Content::default() };
                 cx.stack.reinvite(cx.now, caller, content)
             }
             // Nothing to offer: whoever should have it is gone, and that is heard elsewhere.
-            _ => Err(NotSent::Pending),
+            None => Err(NotSent::Pending),
         };
         match (sent, &mut self.state) {
             (Ok(sent), State::Waiting { .. }) => self.state = State::Offering { sent },

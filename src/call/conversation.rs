@@ -12,7 +12,7 @@ use crate::sip::leg::{Body, RequestId, SentId, Wish};
 use crate::sip::stack::NotSent;
 use crate::sip::{Content, Event, Field, LegId, Origin, Time};
 use crate::wire::Message;
-use crate::wire::sdp::{accord, as_offer, padded};
+use crate::wire::sdp::{accord, as_answer, as_offer, holds};
 use std::time::Duration;
 
 /// The other end of the caller.
@@ -176,11 +176,14 @@ impl Conversation {
         self.passing.dissolve(cx)
     }
 
-    /// Somebody else is the caller's partner from now on. Who was it before has been taken out.
-    pub(crate) fn join(&mut self, cx: &mut Context<'_>, partner: Partner, identity: bool) {
+    /// Somebody else is the caller's partner from now on. Who was it before has been taken out. `asked`: the caller was asked
+    /// for an offer, and has not been offered the partner's session.
+    pub(crate) fn join(&mut self, cx: &mut Context<'_>, partner: Partner, identity: bool, asked: bool) {
         self.partner = Some(partner);
         self.passing.renew(identity);
-        self.want_accord(cx);
+        // It may be held by whom it was with, and have said so.
+        let held = asked && cx.stack.remote_sdp(self.caller).is_some_and(holds);
+        self.accord = Accord::Wanted { left: Left::new(held), at: cx.now.mono };
     }
 
     /// One event of a leg of this conversation.
@@ -315,7 +318,7 @@ impl Conversation {
         let other = self.other(leg).and_then(|other| cx.stack.remote_sdp(other));
         let standing = other.or_else(|| cx.stack.local_sdp(leg));
         let like = cx.stack.proposed_sdp(leg);
-        let answer = standing.zip(like).map(|(standing, like)| padded(standing, like));
+        let answer = standing.zip(like).map(|(standing, like)| as_answer(standing, like));
         let body = answer.as_deref().map_or(Body::None, Body::Sdp);
         let _ = cx.stack.acknowledge(cx.now, leg, Content { body, ..Content::default() });
     }
@@ -363,7 +366,7 @@ impl Conversation {
     ) {
         let asking = left.rounds == ASKING && answering.is_none();
         if needs_answer {
-            let offer = self.other(leg).and_then(|other| Some((other, proposed(cx, leg, other)?)));
+            let offer = self.other(leg).zip(cx.stack.proposed_sdp(leg).map(<[u8]>::to_vec));
             if let Some((other, offer)) = offer
                 && self.tell(cx, left, other, Body::Sdp(&offer), Some(leg)).is_ok()
             {
@@ -490,12 +493,6 @@ fn differing(cx: &Context<'_>, leg: LegId, other: LegId) -> Option<Vec<u8>> {
     let (told, own) = (cx.stack.local_sdp(leg)?, cx.stack.remote_sdp(leg)?);
     let now = cx.stack.remote_sdp(other)?;
     (!accord(told, own, now)).then(|| now.to_vec())
-}
-
-/// What the offer of `leg` that waits for its answer is to `other`.
-fn proposed(cx: &Context<'_>, leg: LegId, other: LegId) -> Option<Vec<u8>> {
-    let (told, now) = (cx.stack.local_sdp(other)?, cx.stack.proposed_sdp(leg)?);
-    Some(padded(now, told))
 }
 
 /// Closes a leg with a Reason, quietly.

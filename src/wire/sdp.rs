@@ -53,8 +53,21 @@ fn text(line: &[u8]) -> &[u8] {
     line.trim_ascii_end()
 }
 
+const SENDRECV: &[u8] = b"a=sendrecv";
+const SENDONLY: &[u8] = b"a=sendonly";
+const RECVONLY: &[u8] = b"a=recvonly";
+const INACTIVE: &[u8] = b"a=inactive";
+
 fn is_direction(line: &[u8]) -> bool {
-    matches!(text(line), b"a=sendrecv" | b"a=sendonly" | b"a=recvonly" | b"a=inactive")
+    [SENDRECV, SENDONLY, RECVONLY, INACTIVE].contains(&text(line))
+}
+
+fn is_sending(direction: &[u8]) -> bool {
+    direction == SENDRECV || direction == SENDONLY
+}
+
+fn is_receiving(direction: &[u8]) -> bool {
+    direction == SENDRECV || direction == RECVONLY
 }
 
 /// The description of a party as an offer to somebody else (RFC 3725 section 4): every direction `sendrecv`, whoever
@@ -64,7 +77,7 @@ pub fn as_offer(sdp: &[u8]) -> Vec<u8> {
     for line in lines(sdp) {
         let end = &line[text(line).len()..];
         let instead: &[u8] = match line {
-            _ if is_direction(line) => b"a=sendrecv",
+            _ if is_direction(line) => SENDRECV,
             _ if line.starts_with(b"a=setup:") => b"a=setup:actpass",
             _ => text(line),
         };
@@ -76,15 +89,48 @@ pub fn as_offer(sdp: &[u8]) -> Vec<u8> {
 
 /// The description of a party as one that holds: nothing is sent and nothing is wanted.
 pub fn on_hold(sdp: &[u8]) -> Vec<u8> {
-    let mut held = Vec::with_capacity(sdp.len() + 32);
-    for line in lines(sdp).filter(|line| !is_direction(line)) {
-        held.extend_from_slice(text(line));
-        held.extend_from_slice(b"\r\n");
-        if line.starts_with(b"m=") {
-            held.extend_from_slice(b"a=inactive\r\n");
+    let mut held = media(sdp).next().map_or(sdp, |media| media.session).to_vec();
+    media(sdp).for_each(|media| media.push_directed(&mut held, INACTIVE));
+    held
+}
+
+/// The description of a party as an answer to an offer that was not made to it: as many media lines, each of the same kind,
+/// and nothing sent or wanted that the offer does not allow (RFC 3264 section 6).
+pub fn as_answer(sdp: &[u8], offer: &[u8]) -> Vec<u8> {
+    let mut answer = media(sdp).next().map_or(sdp, |media| media.session).to_vec();
+    if !answer.is_empty() && !answer.ends_with(b"\n") {
+        answer.extend_from_slice(b"\r\n");
+    }
+    let mut ours = media(sdp);
+    for offered in media(offer) {
+        let same = |own: &Media<'_>| own.fields().next() == offered.fields().next() && offered.port() != b"0";
+        match ours.next().filter(same) {
+            Some(own) => {
+                let (wanted, allowed) = (own.direction(), offered.direction());
+                let sends = is_sending(wanted) && is_receiving(allowed);
+                let receives = is_receiving(wanted) && is_sending(allowed);
+                match (sends, receives) {
+                    _ if (sends, receives) == (is_sending(wanted), is_receiving(wanted)) => {
+                        answer.extend_from_slice(own.section);
+                    }
+                    (true, true) => own.push_directed(&mut answer, SENDRECV),
+                    (true, false) => own.push_directed(&mut answer, SENDONLY),
+                    (false, true) => own.push_directed(&mut answer, RECVONLY),
+                    (false, false) => own.push_directed(&mut answer, INACTIVE),
+                }
+            }
+            None => push_declined(&mut answer, lines(offered.section).next().unwrap_or(b"")),
+        }
+        if !answer.ends_with(b"\n") {
+            answer.extend_from_slice(b"\r\n");
         }
     }
-    held
+    answer
+}
+
+/// Whether a party holds, or says that it is held: a stream of it does not go both ways.
+pub fn holds(sdp: &[u8]) -> bool {
+    media(sdp).any(|media| media.port() != b"0" && media.direction() != SENDRECV)
 }
 
 /// The answer that declines every stream of `offer`: its lines with all ports 0.
@@ -191,7 +237,17 @@ impl<'a> Media<'a> {
 
     /// `a=sendrecv` where nothing is said (RFC 8866 section 6.7).
     fn direction(self) -> &'a [u8] {
-        self.told(is_direction).last().unwrap_or(b"a=sendrecv")
+        self.told(is_direction).last().unwrap_or(SENDRECV)
+    }
+
+    /// Writes it with that direction, among its other attributes: they follow `c=` and `b=` (RFC 8866 section 9).
+    fn push_directed(self, out: &mut Vec<u8>, direction: &[u8]) {
+        for line in lines(self.section).filter(|line| !is_direction(line)) {
+            out.extend_from_slice(text(line));
+            out.extend_from_slice(b"\r\n");
+        }
+        out.extend_from_slice(direction);
+        out.extend_from_slice(b"\r\n");
     }
 }
 
@@ -292,7 +348,35 @@ mod tests {
         let held = String::from_utf8(on_hold(PHONE.as_bytes())).unwrap();
         assert_eq!(held.matches("a=inactive").count(), 2);
         assert!(!held.contains("a=sendonly"));
-        assert!(held.contains("m=audio 4000 RTP/AVP 0 8 101\r\na=inactive\r\n"), "{held}");
+        assert!(held.contains("telephone-event/8000\r\na=inactive\r\nm=video 0"), "{held}");
+        // RFC 8866 section 9: no attribute before `c=`.
+        let own_address = PHONE.replace("101\r\n", "101\r\nc=IN IP4 10.0.0.9\r\n");
+        let held = String::from_utf8(on_hold(own_address.as_bytes())).unwrap();
+        assert!(held.find("c=IN IP4 10.0.0.9") < held.find("a=inactive"), "{held}");
+    }
+
+    #[test]
+    fn an_answer_to_somebody_elses_offer_fits_it() {
+        let ours = "v=0\r\nm=audio 4 RTP/AVP 0\r\na=x\r\nm=video 6 RTP/AVP 31";
+        let answer = |offer: &str| String::from_utf8(as_answer(ours.as_bytes(), offer.as_bytes())).unwrap();
+        let audio = |direction: &str| format!("v=0\r\nm=audio 4 RTP/AVP 0\r\na=x\r\n{direction}");
+        assert_eq!(answer("m=audio 1 RTP/AVP 0\r\n"), audio(""));
+        assert_eq!(answer("m=audio 1 RTP/AVP 0\r\na=recvonly\r\n"), audio("a=sendonly\r\n"));
+        assert_eq!(answer("a=sendonly\r\nm=audio 1 RTP/AVP 0\r\n"), audio("a=recvonly\r\n"));
+        assert_eq!(answer("m=audio 1 RTP/AVP 0\r\na=inactive\r\n"), audio("a=inactive\r\n"));
+        // Other kinds, lines that are not wanted, and lines that we have not are declined.
+        let offer = "m=audio 1 RTP/AVP 0\r\nm=image 2 udptl t38\r\nm=video 3 RTP/AVP 31\r\n";
+        assert_eq!(answer(offer), audio("") + "m=image 0 udptl t38\r\nm=video 0 RTP/AVP 31\r\n");
+        assert_eq!(
+            answer("m=audio 0 RTP/AVP 0\r\nm=video 1 RTP/AVP 31\r\n"),
+            "v=0\r\nm=audio 0 RTP/AVP 0\r\nm=video 6 RTP/AVP 31\r\n"
+        );
+        let held = format!("{PHONE}a=sendonly\r\n").replacen("a=sendonly", "a=recvonly", 1);
+        assert_eq!(
+            String::from_utf8(as_answer(held.as_bytes(), PHONE.as_bytes())).unwrap(),
+            held.replace("a=sendonly\r\n", "")
+        );
+        assert!(holds(PHONE.as_bytes()) && !holds(ours.as_bytes()) && !holds(b""));
     }
 
     #[test]
@@ -357,8 +441,8 @@ mod tests {
     fn anything_can_be_compared() {
         for sdp in [&b""[..], b"m=", b"m=\nm=\n", b"m=audio", b"\n\n", b"a=x\r\nm=audio 0 x\r\n"] {
             for other in [&b""[..], b"m=", PHONE.as_bytes()] {
-                let _ =
-                    (accord(sdp, other, sdp), accord(other, sdp, other), padded(sdp, other), on_hold(sdp));
+                let _ = (accord(sdp, other, sdp), accord(other, sdp, other), padded(sdp, other));
+                let _ = (on_hold(sdp), as_answer(sdp, other), as_answer(other, sdp), cut(sdp, 1));
             }
         }
     }

@@ -4,7 +4,7 @@
 use crate::common::config::Config;
 use crate::common::message::{Message, without_origin};
 use crate::common::peer::{Leg, Peer, Talking, sdp, sdp_with};
-use crate::common::s;
+use crate::common::{ms, s};
 use std::rc::Rc;
 
 const DESK: &str = "10.0.0.30:5060";
@@ -192,4 +192,39 @@ fn a_media_line_that_came_while_the_target_rang_never_goes_away() {
     target.ack(&ok);
     t.pbx.expect_silence(s(1));
     apart(&t, &target);
+}
+
+#[test]
+fn a_held_caller_whose_fresh_offer_is_taken_is_not_held_any_more() {
+    let t = Talking::with(&config());
+    // The agent holds the caller, as agents do before they hand over.
+    let audio = "m=audio 4000 RTP/AVP 0 101\r\na=rtpmap:101 telephone-event/8000\r\n";
+    t.leg.reinvite(&sdp_with("agent", 2, &format!("{audio}a=sendonly\r\n")));
+    t.leg.expect(100);
+    let passed = t.call.expect("INVITE");
+    t.call.answer(&passed, &sdp_with("pbx", 2, &format!("{audio}a=recvonly\r\n")));
+    t.call.expect("ACK");
+    let ok = t.leg.expect(200);
+    t.leg.ack(&ok);
+    let (t, desk, target) = ringing_by(t);
+    assert!(target.invite().sdp().contains("a=sendrecv"));
+    target.reply(&target.invite(), 488);
+    target.expect("ACK");
+    let asked = t.call.expect("INVITE");
+    // It says how it stands.
+    t.call.answer(&asked, &sdp_with("pbx", 2, &format!("{audio}a=recvonly\r\n")));
+    let again = desk.expect_call();
+    assert!(again.invite().sdp().contains("a=sendrecv"));
+    again.answer(&again.invite(), &sdp("desk", 1));
+    again.expect("ACK");
+    let ack = t.call.expect("ACK");
+    assert!(ack.sdp().contains("a=sendonly"), "the answer to recvonly: {ack}");
+    t.leg.expect_bye();
+    let offer = t.call.expect("INVITE");
+    assert!(offer.sdp().contains("a=sendrecv"), "{offer}");
+    t.call.answer(&offer, &sdp_with("pbx", 3, &format!("{audio}a=sendrecv\r\n")));
+    t.call.expect("ACK");
+    t.world.advance(s(1));
+    desk.expect_silence(s(1));
+    apart(&t, &again);
 }

@@ -15,7 +15,7 @@ use crate::sip::leg::{Body, SentId};
 use crate::sip::stack::NotSent;
 use crate::sip::{Content, Event, Flow, LegId, Origin, Time};
 use crate::wire::Message;
-use crate::wire::sdp::{as_offer, padded};
+use crate::wire::sdp::{as_answer, as_offer};
 use std::time::Duration;
 
 /// How long the target may ring: a 2xx that is not acknowledged is given up after 32 s (RFC 3261 §13.3.1.4).
@@ -162,7 +162,7 @@ impl Fresh {
             calling::Verdict::Answered { leg, .. } => {
                 let Some(theirs) = cx.stack.remote_sdp(leg) else { return Verdict::Failed(Cause::Failed) };
                 let like = cx.stack.proposed_sdp(self.caller).unwrap_or_default();
-                let answer = padded(theirs, like);
+                let answer = as_answer(theirs, like);
                 let content = Content { body: Body::Sdp(&answer), ..Content::default() };
                 match cx.stack.acknowledge(cx.now, self.caller, content) {
                     Ok(()) => Verdict::Joined(leg),

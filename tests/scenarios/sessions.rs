@@ -228,3 +228,20 @@ fn a_held_caller_whose_fresh_offer_is_taken_is_not_held_any_more() {
     desk.expect_silence(s(1));
     apart(&t, &again);
 }
+
+#[test]
+fn a_caller_that_declines_every_stream_of_the_target_is_not_joined() {
+    let (t, _desk, target) = ringing();
+    let offer = answered(&t, &target, &sdp("desk", 1));
+    t.call.answer(&offer, &sdp_with("pbx", 2, "m=audio 0 RTP/AVP 0\r\n"));
+    t.call.expect("ACK");
+    target.expect_bye();
+    let back = t.call.expect("INVITE");
+    assert_eq!(without_origin(back.sdp()), without_origin(&sdp("agent", 1)));
+    t.call.answer(&back, &sdp("pbx", 3));
+    t.call.expect("ACK");
+    t.world.advance(ms(600));
+    t.world.assert_ended("returned");
+    t.caller_hangs_up();
+    t.world.assert_empty();
+}

@@ -206,7 +206,7 @@ impl Calling {
     }
 }
 
-/// Whether a target that has answered can be joined with somebody: its answer has a stream, unless none was wanted.
+/// Whether a side that has answered can be joined with somebody: its answer has a stream, unless none was wanted.
 pub(crate) fn is_joinable(cx: &Context<'_>, leg: LegId) -> bool {
     let wanted = cx.stack.local_sdp(leg).is_some_and(has_stream);
     cx.stack.remote_sdp(leg).is_some_and(|answer| !wanted || has_stream(answer))

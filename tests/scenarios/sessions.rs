@@ -245,3 +245,52 @@ fn a_caller_that_declines_every_stream_of_the_target_is_not_joined() {
     t.caller_hangs_up();
     t.world.assert_empty();
 }
+
+#[test]
+fn an_update_in_the_early_dialog_of_a_target_is_answered() {
+    let (t, _desk, target) = ringing();
+    let early = [("Require", "100rel"), ("RSeq", "7"), ("Allow", "INVITE, ACK, BYE, UPDATE, PRACK")];
+    target.reply_with(&target.invite(), 183, &early, &sdp("desk", 1));
+    let prack = target.expect("PRACK");
+    target.reply(&prack, 200);
+    // Its announcement ends, and what answers is elsewhere.
+    let moved = sdp_with("desk", 2, "m=audio 4020 RTP/AVP 0 101\r\na=sendrecv\r\n");
+    target.request("UPDATE", &[], "application/sdp", &moved);
+    let ok = target.expect(200);
+    assert_eq!(without_origin(ok.sdp()), without_origin(&sdp("pbx", 1)));
+    target.reply(&target.invite(), 200);
+    target.expect("ACK");
+    let offer = t.call.expect("INVITE");
+    assert_eq!(without_origin(offer.sdp()), without_origin(&moved));
+    t.call.answer(&offer, &sdp("pbx", 1));
+    t.call.expect("ACK");
+    t.leg.expect_bye();
+    apart(&t, &target);
+}
+
+const AUDIO: &str = "m=audio 4010 RTP/AVP 0 101\r\na=sendrecv\r\n";
+
+/// The target refuses what the caller has answered, and the caller is asked for something fresh.
+fn asked() -> (Talking, Leg, Rc<Message>) {
+    let (t, _desk, target) = ringing();
+    let offer = answered(&t, &target, &sdp("desk", 1));
+    t.call.answer(&offer, &sdp_with("pbx", 2, AUDIO));
+    t.call.expect("ACK");
+    t.leg.expect_bye();
+    let told = target.expect("INVITE");
+    target.reply(&told, 488);
+    target.expect("ACK");
+    let asked = t.call.expect("INVITE");
+    assert_eq!(asked.body, "");
+    (t, target, asked)
+}
+
+/// The caller has made an offer, and the target has it.
+fn relayed() -> (Talking, Leg, Rc<Message>) {
+    let (t, target, asked) = asked();
+    let fresh = sdp_with("pbx", 3, "m=audio 4010 RTP/AVP 0 8 9 101\r\na=sendrecv\r\n");
+    t.call.answer(&asked, &fresh);
+    let relayed = target.expect("INVITE");
+    assert_eq!(without_origin(relayed.sdp()), without_origin(&fresh));
+    (t, target, relayed)
+}

@@ -11,8 +11,9 @@ use crate::call::facts::Facts;
 use crate::call::record::{HandoffState, Role};
 use crate::routing::explain::{self, Cause, Where};
 use crate::routing::select;
-use crate::sip::{Event, Flow, LegId, Origin, Time, identity};
-use crate::wire::sdp::has_stream;
+use crate::sip::leg::{Body, Wish};
+use crate::sip::{Content, Event, Flow, LegId, Origin, Time, identity};
+use crate::wire::sdp::{as_answer, has_stream};
 use crate::wire::{Host, Message, Uri, reason_phrase};
 
 /// Redirections that are followed (3xx), all together.
@@ -146,9 +147,13 @@ impl Calling {
                 handoff.answered(480, reason_phrase(480), Origin::Remote);
                 Verdict::Failed { cause: Cause::NoAnswer, status: None }
             }
-            Event::Request { leg, request, .. } if leg == ours => {
-                // Nobody is joined with it yet.
-                let _ = cx.stack.respond(cx.now, request, 491, crate::sip::Content::default());
+            Event::Request { leg, request, wish } if leg == ours => {
+                // Nobody is joined with it yet, so what it was offered is all that there is to say (RFC 3311 §5.2).
+                let offer = cx.stack.proposed_sdp(leg).filter(|_| wish == Wish::Update);
+                let answer = offer.zip(cx.stack.local_sdp(leg)).map(|(offer, ours)| as_answer(ours, offer));
+                let status = if answer.is_some() { 200 } else { 491 };
+                let body = answer.as_deref().map_or(Body::None, Body::Sdp);
+                let _ = cx.stack.respond(cx.now, request, status, Content { body, ..Content::default() });
                 Verdict::Wait
             }
             _ => Verdict::NotMine,

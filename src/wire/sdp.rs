@@ -228,6 +228,27 @@ impl<'a> Media<'a> {
         self.fields().skip(3)
     }
 
+    /// What a dynamic format stands for: `telephone-event/8000`.
+    fn encoding(self, format: &[u8]) -> Option<&'a [u8]> {
+        let value =
+            |line: &'a [u8]| line.strip_prefix(b"a=rtpmap:")?.strip_prefix(format)?.strip_prefix(b" ");
+        lines(self.section).find_map(|line| value(text(line)).map(<[u8]>::trim_ascii))
+    }
+
+    /// Whether that format of another description is among its own, under whatever number.
+    fn knows(self, other: Media<'_>, format: &[u8]) -> bool {
+        let wanted = other.encoding(format);
+        let same =
+            |own: &[u8]| wanted.zip(self.encoding(own)).is_some_and(|(a, b)| a.eq_ignore_ascii_case(b));
+        self.formats().any(|own| own == format || same(own))
+    }
+
+    /// Whether that format of another description means the same here under the same number.
+    fn numbers(self, other: Media<'_>, format: &[u8]) -> bool {
+        let both = other.encoding(format).zip(self.encoding(format));
+        self.formats().any(|own| own == format) && both.is_none_or(|(a, b)| a.eq_ignore_ascii_case(b))
+    }
+
     /// The lines of that beginning, of the media line itself or, if it has none, of the session.
     fn told(self, fits: impl Fn(&[u8]) -> bool + Copy) -> impl Iterator<Item = &'a [u8]> {
         let own = move |part: &'a [u8]| lines(part).map(text).filter(move |line| fits(line));
@@ -283,10 +304,9 @@ pub fn accord(told: &[u8], own: &[u8], now: &[u8]) -> bool {
             continue;
         }
         let (Some(told), Some(now)) = (told, now) else { return false };
-        let has = |media: Media<'_>, format: &[u8]| media.formats().any(|other| other == format);
-        // It sends what both have named.
-        let mut sends = own.formats().filter(|format| has(told, format));
-        if !same(told, now) || !sends.all(|format| has(now, format)) {
+        // It sends what both have named, by the numbers that it was told; its own may be others (RFC 3264 section 6.1).
+        let mut sends = told.formats().filter(|format| own.knows(told, format));
+        if !same(told, now) || !sends.all(|format| now.numbers(told, format)) {
             return false;
         }
     }
@@ -435,6 +455,13 @@ mod tests {
             assert!(!holds(&told.replacen(from, to, 1)), "{from} -> {to}");
         }
         assert!(!holds("v=0\r\n"), "no stream any more");
+        // Its own number of an event is another one than it was told: that is the one that it sends.
+        let own = own.replace("101", "96") + "a=rtpmap:9 x\r\n";
+        let own = own.replacen("0 96\r\n", "0 96\r\na=rtpmap:96 Telephone-Event/8000\r\n", 1);
+        let goes_on = |now: &str| accord(told.as_bytes(), own.as_bytes(), now.as_bytes());
+        assert!(goes_on(told) && goes_on(&told.replace("0 8 101", "0 101")));
+        assert!(!goes_on(&told.replace("101", "96")), "nobody would understand it");
+        assert!(!goes_on(&told.replace("telephone-event", "opus")), "nor this");
     }
 
     #[test]

@@ -294,3 +294,23 @@ fn relayed() -> (Talking, Leg, Rc<Message>) {
     assert_eq!(without_origin(relayed.sdp()), without_origin(&fresh));
     (t, target, relayed)
 }
+
+#[test]
+fn a_target_that_numbers_telephone_events_otherwise_is_told_the_callers_number() {
+    let (t, _desk, target) = ringing();
+    let events = |number: u8| {
+        format!("m=audio 4000 RTP/AVP 0 {number}\r\na=rtpmap:{number} telephone-event/8000\r\na=sendrecv\r\n")
+    };
+    let offer = answered(&t, &target, &sdp_with("desk", 1, &events(96)));
+    // The caller takes over the number that it is offered, and would not know 101 any more.
+    let own = sdp_with("pbx", 2, &events(96));
+    t.call.answer(&offer, &own);
+    t.call.expect("ACK");
+    t.leg.expect_bye();
+    let told = target.expect("INVITE");
+    assert_eq!(without_origin(told.sdp()), without_origin(&own));
+    target.answer(&told, &sdp_with("desk", 1, &events(96)));
+    target.expect("ACK");
+    t.pbx.expect_silence(s(1));
+    apart(&t, &target);
+}

@@ -263,8 +263,12 @@ impl Conversation {
         }
         match (self.other(leg), message) {
             (Some(other), Some(message)) => self.passing.ask(cx, (leg, request), other, message),
-            // Nobody is there who could have a part in it, and the caller's session must not expire meanwhile.
-            (None, _) if cx.stack.repeats(leg) => {
+            // Nobody is there who could have a part in it, and the caller's session must not expire meanwhile. Some refresh
+            // it without an offer.
+            (None, _)
+                if cx.stack.repeats(leg)
+                    || (wish == Wish::Modify && cx.stack.proposed_sdp(leg).is_none()) =>
+            {
                 let standing = cx.stack.local_sdp(leg).map(<[u8]>::to_vec);
                 let body = standing.as_deref().map_or(Body::None, Body::Sdp);
                 let _ = cx.stack.respond(cx.now, request, 200, Content { body, ..Content::default() });

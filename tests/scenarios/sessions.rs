@@ -314,3 +314,19 @@ fn a_target_that_numbers_telephone_events_otherwise_is_told_the_callers_number()
     t.pbx.expect_silence(s(1));
     apart(&t, &target);
 }
+
+#[test]
+fn a_caller_refreshes_its_session_without_an_offer_while_nobody_is_with_it() {
+    let (t, _desk, target) = ringing();
+    t.leg.hang_up();
+    t.call.reinvite("");
+    t.call.expect(100);
+    let ok = t.call.expect(200);
+    assert_eq!(without_origin(ok.sdp()), without_origin(&sdp("agent", 1)), "what stands");
+    t.call.ack_with(&ok, &sdp("pbx", 1));
+    let offer = answered(&t, &target, &sdp("desk", 1));
+    t.call.answer(&offer, &sdp("pbx", 1));
+    t.call.expect("ACK");
+    t.world.assert_ended("succeeded");
+    apart(&t, &target);
+}

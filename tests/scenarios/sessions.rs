@@ -330,3 +330,45 @@ fn a_caller_refreshes_its_session_without_an_offer_while_nobody_is_with_it() {
     t.world.assert_ended("succeeded");
     apart(&t, &target);
 }
+
+#[test]
+fn a_caller_that_is_busy_when_it_is_asked_for_something_fresh_is_asked_again() {
+    let (t, desk, target) = ringing();
+    target.reply(&target.invite(), 488);
+    target.expect("ACK");
+    let asked = t.call.expect("INVITE");
+    t.call.reply(&asked, 491);
+    t.call.expect("ACK");
+    let asked = t.call.expect_within("INVITE", s(3));
+    assert_eq!(asked.body, "");
+    t.call.answer(&asked, &sdp("pbx", 1));
+    let again = desk.expect_call();
+    again.answer(&again.invite(), &sdp("desk", 1));
+    again.expect("ACK");
+    t.call.expect("ACK");
+    t.leg.expect_bye();
+    t.world.assert_ended("succeeded");
+    apart(&t, &again);
+}
+
+#[test]
+fn a_caller_that_is_busy_for_ever_stays_with_the_agent() {
+    let (t, _desk, target) = ringing();
+    target.reply(&target.invite(), 488);
+    target.expect("ACK");
+    let end = t.world.now() + s(11);
+    while t.world.now() < end {
+        let id = t.call.call_id();
+        let kind = crate::common::peer::Kind::Request("INVITE");
+        if let Some(asked) =
+            t.pbx.take(|m| m.call_id() == id && m.method() == "INVITE" && m.is_request(), kind)
+        {
+            t.call.reply(&asked, 491);
+            t.call.expect("ACK");
+        }
+        t.world.advance(ms(100));
+    }
+    t.world.assert_ended("returned");
+    t.caller_hangs_up();
+    t.world.assert_empty();
+}

@@ -387,6 +387,10 @@ impl Conversation {
             }
             200..=299 => Some((Left { rounds: left.rounds - 1, held: false, ..left }, cx.now.mono)),
             _ if asking => Some((Left { rounds: left.rounds - 1, ..left }, cx.now.mono)),
+            // What one has answered to somebody else may not do for the other, and something fresh may.
+            488 | 606 if left.rounds > ASKING && !left.held => {
+                Some((Left { rounds: ASKING, ..left }, cx.now.mono))
+            }
             // A side that refuses is left as it is.
             _ => None,
         };

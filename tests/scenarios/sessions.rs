@@ -633,3 +633,25 @@ fn a_target_that_wants_a_longer_session() {
     t.leg.expect_bye();
     apart(&t, &target);
 }
+
+#[test]
+fn a_number_that_is_shown_instead_of_the_callers_is_not_given_away_after_the_join() {
+    let t = Talking::with(&config());
+    // Its `caller_id` is another number.
+    t.world.handoff("number");
+    let target = t.pbx.expect_call();
+    let offer = answered(&t, &target, &sdp("desk", 1));
+    t.call.answer(&offer, &sdp("pbx", 1));
+    t.call.expect("ACK");
+    t.leg.expect_bye();
+    let asserted = [("P-Asserted-Identity", "<sip:+14155550188@pbx.example.com>")];
+    t.call.request("INVITE", &asserted, "application/sdp", &sdp_with("pbx", 2, AUDIO));
+    t.call.expect(100);
+    let passed = target.expect("INVITE");
+    assert_eq!(passed.find("P-Asserted-Identity"), None, "{passed}");
+    target.answer(&passed, &sdp("desk", 1));
+    target.expect("ACK");
+    let ok = t.call.expect(200);
+    t.call.ack(&ok);
+    apart(&t, &target);
+}

@@ -104,7 +104,9 @@ impl Calling {
         let Some(leg) = callee::call_target(cx, facts, flows, to, offer) else {
             return Verdict::Failed { cause: Cause::Failed, status: None };
         };
-        facts.own(cx, leg, Role::Target, self.place.trusted);
+        // Beside somebody else's number the caller's own is not shown, now or later.
+        let trusted = self.place.trusted && handoff.course.caller_id.is_none();
+        facts.own(cx, leg, Role::Target, trusted);
         let sip_call_id = cx.stack.sip_call_id(leg).map(|id| String::from_utf8_lossy(id).into_owned());
         if let Some(attempt) = handoff.last() {
             attempt.sip_call_id = sip_call_id;

@@ -46,5 +46,7 @@ mod refer;
 mod refer_races;
 #[path = "scenarios/rules.rs"]
 mod rules;
+#[path = "scenarios/sessions.rs"]
+mod sessions;
 #[path = "scenarios/trial.rs"]
 mod trial;

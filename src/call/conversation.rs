@@ -12,7 +12,7 @@ use crate::sip::leg::{Body, RequestId, SentId, Wish};
 use crate::sip::stack::NotSent;
 use crate::sip::{Content, Event, Field, LegId, Origin, Time};
 use crate::wire::Message;
-use crate::wire::sdp::{accord, as_offer, padded};
+use crate::wire::sdp::{accord, as_answer, as_offer, holds};
 use std::time::Duration;
 
 /// The other end of the caller.
@@ -156,9 +156,12 @@ impl Conversation {
     pub(crate) fn take_partner(&mut self, cx: &mut Context<'_>) -> Option<Partner> {
         let partner = self.partner?;
         self.leave_accord(cx);
+        if self.awaiting.take() == Some(self.caller) {
+            // Its offer gets no other answer any more.
+            self.answer_offer(cx, self.caller);
+        }
         self.partner = None;
         self.passing.drop_leg(cx, partner.leg);
-        self.awaiting = self.awaiting.filter(|leg| *leg != partner.leg);
         self.parted = false;
         Some(partner)
     }
@@ -173,11 +176,14 @@ impl Conversation {
         self.passing.dissolve(cx)
     }
 
-    /// Somebody else is the caller's partner from now on. Who was it before has been taken out.
-    pub(crate) fn join(&mut self, cx: &mut Context<'_>, partner: Partner, identity: bool) {
+    /// Somebody else is the caller's partner from now on. Who was it before has been taken out. `asked`: the caller was asked
+    /// for an offer, and has not been offered the partner's session.
+    pub(crate) fn join(&mut self, cx: &mut Context<'_>, partner: Partner, identity: bool, asked: bool) {
         self.partner = Some(partner);
         self.passing.renew(identity);
-        self.want_accord(cx);
+        // It may be held by whom it was with, and have said so.
+        let held = asked && cx.stack.remote_sdp(self.caller).is_some_and(holds);
+        self.accord = Accord::Wanted { left: Left::new(held), at: cx.now.mono };
     }
 
     /// One event of a leg of this conversation.
@@ -257,8 +263,12 @@ impl Conversation {
         }
         match (self.other(leg), message) {
             (Some(other), Some(message)) => self.passing.ask(cx, (leg, request), other, message),
-            // Nobody is there who could have a part in it, and the caller's session must not expire meanwhile.
-            (None, _) if cx.stack.repeats(leg) => {
+            // Nobody is there who could have a part in it, and the caller's session must not expire meanwhile. Some refresh
+            // it without an offer.
+            (None, _)
+                if cx.stack.repeats(leg)
+                    || (wish == Wish::Modify && cx.stack.proposed_sdp(leg).is_none()) =>
+            {
                 let standing = cx.stack.local_sdp(leg).map(<[u8]>::to_vec);
                 let body = standing.as_deref().map_or(Body::None, Body::Sdp);
                 let _ = cx.stack.respond(cx.now, request, 200, Content { body, ..Content::default() });
@@ -307,22 +317,27 @@ impl Conversation {
         }
     }
 
-    /// The offer that a 2xx of this leg carried is answered with what the other side has.
+    /// The offer that a 2xx of this leg carried is answered with what the other side has, or with what stands if it has gone.
     pub(crate) fn answer_offer(&self, cx: &mut Context<'_>, leg: LegId) {
         let other = self.other(leg).and_then(|other| cx.stack.remote_sdp(other));
+        let standing = other.or_else(|| cx.stack.local_sdp(leg));
         let like = cx.stack.proposed_sdp(leg);
-        let answer = other.zip(like).map(|(other, like)| padded(other, like));
+        let answer = standing.zip(like).map(|(standing, like)| as_answer(standing, like));
         let body = answer.as_deref().map_or(Body::None, Body::Sdp);
         let _ = cx.stack.acknowledge(cx.now, leg, Content { body, ..Content::default() });
     }
 
     fn acknowledged(&mut self, cx: &mut Context<'_>, leg: LegId, message: Option<&Message<'_>>) -> Heard {
         let first = leg == self.caller && !std::mem::replace(&mut self.confirmed, true);
-        if let Some(waiting) = self.awaiting.filter(|_| self.other(leg) == self.awaiting) {
-            self.awaiting = None;
+        let other = self.other(leg);
+        if let Some(waiting) = self.awaiting.take_if(|waiting| other == Some(*waiting)) {
             let answer = message.filter(|m| m.has_sdp());
             let content = Content { copy: answer, body: Body::Copied, ..Content::default() };
-            if answer.is_none() || cx.stack.acknowledge(cx.now, waiting, content).is_err() {
+            if answer.is_none() && !first {
+                // Whoever asked for an offer leaves it without an answer: what stood between the two goes on.
+                self.answer_offer(cx, waiting);
+                self.want_accord(cx);
+            } else if answer.is_none() || cx.stack.acknowledge(cx.now, waiting, content).is_err() {
                 return Heard::Unanswered;
             }
         }
@@ -355,7 +370,7 @@ impl Conversation {
     ) {
         let asking = left.rounds == ASKING && answering.is_none();
         if needs_answer {
-            let offer = self.other(leg).and_then(|other| Some((other, proposed(cx, leg, other)?)));
+            let offer = self.other(leg).zip(cx.stack.proposed_sdp(leg).map(<[u8]>::to_vec));
             if let Some((other, offer)) = offer
                 && self.tell(cx, left, other, Body::Sdp(&offer), Some(leg)).is_ok()
             {
@@ -372,6 +387,10 @@ impl Conversation {
             }
             200..=299 => Some((Left { rounds: left.rounds - 1, held: false, ..left }, cx.now.mono)),
             _ if asking => Some((Left { rounds: left.rounds - 1, ..left }, cx.now.mono)),
+            // What one has answered to somebody else may not do for the other, and something fresh may.
+            488 | 606 if left.rounds > ASKING && !left.held => {
+                Some((Left { rounds: ASKING, ..left }, cx.now.mono))
+            }
             // A side that refuses is left as it is.
             _ => None,
         };
@@ -481,13 +500,7 @@ const SOON: Duration = Duration::from_millis(200);
 fn differing(cx: &Context<'_>, leg: LegId, other: LegId) -> Option<Vec<u8>> {
     let (told, own) = (cx.stack.local_sdp(leg)?, cx.stack.remote_sdp(leg)?);
     let now = cx.stack.remote_sdp(other)?;
-    (!accord(told, own, now)).then(|| padded(now, told))
-}
-
-/// What the offer of `leg` that waits for its answer is to `other`.
-fn proposed(cx: &Context<'_>, leg: LegId, other: LegId) -> Option<Vec<u8>> {
-    let (told, now) = (cx.stack.local_sdp(other)?, cx.stack.proposed_sdp(leg)?);
-    Some(padded(now, told))
+    (!accord(told, own, now)).then(|| now.to_vec())
 }
 
 /// Closes a leg with a Reason, quietly.

@@ -1,10 +1,10 @@
-//! Offer and answer inside one dialog (RFC 3264, RFC 6337): whose turn it is, what stands, and an `o=` line that
-//! stays continuous whoever's SDP is sent.
+//! Offer and answer inside one dialog (RFC 3264, RFC 6337): whose turn it is, what stands, and an `o=` line and media
+//! lines that stay continuous whoever's SDP is sent.
 //!
-//! Not a media stack: bodies are carried as they are but for `o=`. Kept apart from the INVITE usage: an offer may
-//! stand in an INVITE, a 2xx, an ACK or an UPDATE. Called by `leg/` only.
+//! Not a media stack: bodies are carried as they are but for `o=`, and for lines that another dialog has more or less of.
+//! Kept apart from the INVITE usage: an offer may stand in an INVITE, a 2xx, an ACK or an UPDATE. Called by `leg/` only.
 
-use crate::wire::sdp::Origin;
+use crate::wire::sdp::{Origin, cut, padded, streams};
 
 /// Whose offer waits for its answer.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -123,8 +123,12 @@ impl Session {
         self.proposed.as_deref()
     }
 
-    /// We send an offer: the SDP as it is to be sent.
+    /// We send an offer: the SDP as it is to be sent. The lines of this dialog never go away (RFC 3264 §8), even if the
+    /// dialog that the SDP comes from never had them.
     pub(crate) fn offer(&mut self, sdp: &[u8]) -> &[u8] {
+        let most = if streams(self.local()) < streams(&self.remote) { &self.remote } else { self.local() };
+        let whole = (streams(sdp) < streams(most)).then(|| padded(sdp, most));
+        let sdp = whole.as_deref().unwrap_or(sdp);
         if self.agreed.is_none() && !self.local.sent().is_empty() {
             self.agreed = Some(self.local.sent().into());
         }
@@ -132,8 +136,9 @@ impl Session {
         self.local.next(sdp)
     }
 
-    /// We send an answer: the SDP as it is to be sent.
+    /// We send an answer: the SDP as it is to be sent. It has no line that was not offered.
     pub(crate) fn answer(&mut self, sdp: &[u8]) -> &[u8] {
+        let sdp = cut(sdp, self.offered_now().map_or(usize::MAX, streams));
         self.settle();
         self.agreed = None;
         if let Some(offer) = self.proposed.take() {
@@ -220,6 +225,22 @@ mod tests {
         assert_eq!(session.offer(&sdp("a 7 7 IN IP4 h", 1)), sdp("a 7 9 IN IP4 h", 1));
         session.answered(b"answer");
         assert_eq!(session.local(), sdp("a 7 9 IN IP4 h", 1));
+    }
+
+    #[test]
+    fn lines_that_another_dialog_has_not_are_declined_and_those_that_this_one_has_not_left_out() {
+        let (one, two) = (
+            sdp("a 7 7 IN IP4 h", 1),
+            [&sdp("a 7 7 IN IP4 h", 1), &b"m=video 0 RTP/AVP 31\r\n"[..]].concat(),
+        );
+        let mut session = Session::default();
+        session.offered(&two);
+        session.answer(&two);
+        assert_eq!(streams(session.offer(&one)), 2);
+        session.answered(&two);
+        let mut session = Session::default();
+        session.offered(&one);
+        assert_eq!(session.answer(&two), one);
     }
 
     #[test]

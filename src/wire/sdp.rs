@@ -53,8 +53,21 @@ fn text(line: &[u8]) -> &[u8] {
     line.trim_ascii_end()
 }
 
+const SENDRECV: &[u8] = b"a=sendrecv";
+const SENDONLY: &[u8] = b"a=sendonly";
+const RECVONLY: &[u8] = b"a=recvonly";
+const INACTIVE: &[u8] = b"a=inactive";
+
 fn is_direction(line: &[u8]) -> bool {
-    matches!(text(line), b"a=sendrecv" | b"a=sendonly" | b"a=recvonly" | b"a=inactive")
+    [SENDRECV, SENDONLY, RECVONLY, INACTIVE].contains(&text(line))
+}
+
+fn is_sending(direction: &[u8]) -> bool {
+    direction == SENDRECV || direction == SENDONLY
+}
+
+fn is_receiving(direction: &[u8]) -> bool {
+    direction == SENDRECV || direction == RECVONLY
 }
 
 /// The description of a party as an offer to somebody else (RFC 3725 section 4): every direction `sendrecv`, whoever
@@ -64,7 +77,7 @@ pub fn as_offer(sdp: &[u8]) -> Vec<u8> {
     for line in lines(sdp) {
         let end = &line[text(line).len()..];
         let instead: &[u8] = match line {
-            _ if is_direction(line) => b"a=sendrecv",
+            _ if is_direction(line) => SENDRECV,
             _ if line.starts_with(b"a=setup:") => b"a=setup:actpass",
             _ => text(line),
         };
@@ -76,15 +89,48 @@ pub fn as_offer(sdp: &[u8]) -> Vec<u8> {
 
 /// The description of a party as one that holds: nothing is sent and nothing is wanted.
 pub fn on_hold(sdp: &[u8]) -> Vec<u8> {
-    let mut held = Vec::with_capacity(sdp.len() + 32);
-    for line in lines(sdp).filter(|line| !is_direction(line)) {
-        held.extend_from_slice(text(line));
-        held.extend_from_slice(b"\r\n");
-        if line.starts_with(b"m=") {
-            held.extend_from_slice(b"a=inactive\r\n");
+    let mut held = media(sdp).next().map_or(sdp, |media| media.session).to_vec();
+    media(sdp).for_each(|media| media.push_directed(&mut held, INACTIVE));
+    held
+}
+
+/// The description of a party as an answer to an offer that was not made to it: as many media lines, each of the same kind,
+/// and nothing sent or wanted that the offer does not allow (RFC 3264 section 6).
+pub fn as_answer(sdp: &[u8], offer: &[u8]) -> Vec<u8> {
+    let mut answer = media(sdp).next().map_or(sdp, |media| media.session).to_vec();
+    if !answer.is_empty() && !answer.ends_with(b"\n") {
+        answer.extend_from_slice(b"\r\n");
+    }
+    let mut ours = media(sdp);
+    for offered in media(offer) {
+        let same = |own: &Media<'_>| own.fields().next() == offered.fields().next() && offered.port() != b"0";
+        match ours.next().filter(same) {
+            Some(own) => {
+                let (wanted, allowed) = (own.direction(), offered.direction());
+                let sends = is_sending(wanted) && is_receiving(allowed);
+                let receives = is_receiving(wanted) && is_sending(allowed);
+                match (sends, receives) {
+                    _ if (sends, receives) == (is_sending(wanted), is_receiving(wanted)) => {
+                        answer.extend_from_slice(own.section);
+                    }
+                    (true, true) => own.push_directed(&mut answer, SENDRECV),
+                    (true, false) => own.push_directed(&mut answer, SENDONLY),
+                    (false, true) => own.push_directed(&mut answer, RECVONLY),
+                    (false, false) => own.push_directed(&mut answer, INACTIVE),
+                }
+            }
+            None => push_declined(&mut answer, lines(offered.section).next().unwrap_or(b"")),
+        }
+        if !answer.ends_with(b"\n") {
+            answer.extend_from_slice(b"\r\n");
         }
     }
-    held
+    answer
+}
+
+/// Whether a party holds, or says that it is held: a stream of it does not go both ways.
+pub fn holds(sdp: &[u8]) -> bool {
+    media(sdp).any(|media| media.port() != b"0" && media.direction() != SENDRECV)
 }
 
 /// The answer that declines every stream of `offer`: its lines with all ports 0.
@@ -122,6 +168,18 @@ pub fn padded(sdp: &[u8], like: &[u8]) -> Vec<u8> {
     }
     missing.for_each(|line| push_declined(&mut padded, line));
     padded
+}
+
+/// How many media lines a description has.
+pub fn streams(sdp: &[u8]) -> usize {
+    lines(sdp).filter(|line| line.starts_with(b"m=")).count()
+}
+
+/// The first `count` media lines of `sdp`, with what belongs to them: an answer has as many as its offer (RFC 3264
+/// section 6).
+pub fn cut(sdp: &[u8], count: usize) -> &[u8] {
+    let beyond = media(sdp).skip(count).map(|media| media.section.len()).sum::<usize>();
+    &sdp[..sdp.len() - beyond]
 }
 
 /// One media line with what belongs to it.
@@ -170,6 +228,27 @@ impl<'a> Media<'a> {
         self.fields().skip(3)
     }
 
+    /// What a dynamic format stands for: `telephone-event/8000`.
+    fn encoding(self, format: &[u8]) -> Option<&'a [u8]> {
+        let value =
+            |line: &'a [u8]| line.strip_prefix(b"a=rtpmap:")?.strip_prefix(format)?.strip_prefix(b" ");
+        lines(self.section).find_map(|line| value(text(line)).map(<[u8]>::trim_ascii))
+    }
+
+    /// Whether that format of another description is among its own, under whatever number.
+    fn knows(self, other: Media<'_>, format: &[u8]) -> bool {
+        let wanted = other.encoding(format);
+        let same =
+            |own: &[u8]| wanted.zip(self.encoding(own)).is_some_and(|(a, b)| a.eq_ignore_ascii_case(b));
+        self.formats().any(|own| own == format || same(own))
+    }
+
+    /// Whether that format of another description means the same here under the same number.
+    fn numbers(self, other: Media<'_>, format: &[u8]) -> bool {
+        let both = other.encoding(format).zip(self.encoding(format));
+        self.formats().any(|own| own == format) && both.is_none_or(|(a, b)| a.eq_ignore_ascii_case(b))
+    }
+
     /// The lines of that beginning, of the media line itself or, if it has none, of the session.
     fn told(self, fits: impl Fn(&[u8]) -> bool + Copy) -> impl Iterator<Item = &'a [u8]> {
         let own = move |part: &'a [u8]| lines(part).map(text).filter(move |line| fits(line));
@@ -179,7 +258,17 @@ impl<'a> Media<'a> {
 
     /// `a=sendrecv` where nothing is said (RFC 8866 section 6.7).
     fn direction(self) -> &'a [u8] {
-        self.told(is_direction).last().unwrap_or(b"a=sendrecv")
+        self.told(is_direction).last().unwrap_or(SENDRECV)
+    }
+
+    /// Writes it with that direction, among its other attributes: they follow `c=` and `b=` (RFC 8866 section 9).
+    fn push_directed(self, out: &mut Vec<u8>, direction: &[u8]) {
+        for line in lines(self.section).filter(|line| !is_direction(line)) {
+            out.extend_from_slice(text(line));
+            out.extend_from_slice(b"\r\n");
+        }
+        out.extend_from_slice(direction);
+        out.extend_from_slice(b"\r\n");
     }
 }
 
@@ -215,10 +304,9 @@ pub fn accord(told: &[u8], own: &[u8], now: &[u8]) -> bool {
             continue;
         }
         let (Some(told), Some(now)) = (told, now) else { return false };
-        let has = |media: Media<'_>, format: &[u8]| media.formats().any(|other| other == format);
-        // It sends what both have named.
-        let mut sends = own.formats().filter(|format| has(told, format));
-        if !same(told, now) || !sends.all(|format| has(now, format)) {
+        // It sends what both have named, by the numbers that it was told; its own may be others (RFC 3264 section 6.1).
+        let mut sends = told.formats().filter(|format| own.knows(told, format));
+        if !same(told, now) || !sends.all(|format| now.numbers(told, format)) {
             return false;
         }
     }
@@ -280,7 +368,35 @@ mod tests {
         let held = String::from_utf8(on_hold(PHONE.as_bytes())).unwrap();
         assert_eq!(held.matches("a=inactive").count(), 2);
         assert!(!held.contains("a=sendonly"));
-        assert!(held.contains("m=audio 4000 RTP/AVP 0 8 101\r\na=inactive\r\n"), "{held}");
+        assert!(held.contains("telephone-event/8000\r\na=inactive\r\nm=video 0"), "{held}");
+        // RFC 8866 section 9: no attribute before `c=`.
+        let own_address = PHONE.replace("101\r\n", "101\r\nc=IN IP4 10.0.0.9\r\n");
+        let held = String::from_utf8(on_hold(own_address.as_bytes())).unwrap();
+        assert!(held.find("c=IN IP4 10.0.0.9") < held.find("a=inactive"), "{held}");
+    }
+
+    #[test]
+    fn an_answer_to_somebody_elses_offer_fits_it() {
+        let ours = "v=0\r\nm=audio 4 RTP/AVP 0\r\na=x\r\nm=video 6 RTP/AVP 31";
+        let answer = |offer: &str| String::from_utf8(as_answer(ours.as_bytes(), offer.as_bytes())).unwrap();
+        let audio = |direction: &str| format!("v=0\r\nm=audio 4 RTP/AVP 0\r\na=x\r\n{direction}");
+        assert_eq!(answer("m=audio 1 RTP/AVP 0\r\n"), audio(""));
+        assert_eq!(answer("m=audio 1 RTP/AVP 0\r\na=recvonly\r\n"), audio("a=sendonly\r\n"));
+        assert_eq!(answer("a=sendonly\r\nm=audio 1 RTP/AVP 0\r\n"), audio("a=recvonly\r\n"));
+        assert_eq!(answer("m=audio 1 RTP/AVP 0\r\na=inactive\r\n"), audio("a=inactive\r\n"));
+        // Other kinds, lines that are not wanted, and lines that we have not are declined.
+        let offer = "m=audio 1 RTP/AVP 0\r\nm=image 2 udptl t38\r\nm=video 3 RTP/AVP 31\r\n";
+        assert_eq!(answer(offer), audio("") + "m=image 0 udptl t38\r\nm=video 0 RTP/AVP 31\r\n");
+        assert_eq!(
+            answer("m=audio 0 RTP/AVP 0\r\nm=video 1 RTP/AVP 31\r\n"),
+            "v=0\r\nm=audio 0 RTP/AVP 0\r\nm=video 6 RTP/AVP 31\r\n"
+        );
+        let held = format!("{PHONE}a=sendonly\r\n").replacen("a=sendonly", "a=recvonly", 1);
+        assert_eq!(
+            String::from_utf8(as_answer(held.as_bytes(), PHONE.as_bytes())).unwrap(),
+            held.replace("a=sendonly\r\n", "")
+        );
+        assert!(holds(PHONE.as_bytes()) && !holds(ours.as_bytes()) && !holds(b""));
     }
 
     #[test]
@@ -308,6 +424,15 @@ mod tests {
     }
 
     #[test]
+    fn an_answer_is_cut_to_the_lines_of_its_offer() {
+        let one = &PHONE[..PHONE.find("m=video").unwrap()];
+        assert_eq!(cut(PHONE.as_bytes(), 1), one.as_bytes());
+        assert_eq!(cut(PHONE.as_bytes(), 2), PHONE.as_bytes());
+        assert_eq!(cut(PHONE.as_bytes(), 3), PHONE.as_bytes());
+        assert_eq!((streams(PHONE.as_bytes()), streams(one.as_bytes()), streams(b"")), (2, 1, 0));
+    }
+
+    #[test]
     fn what_a_partner_has_to_be_told() {
         let told = PHONE;
         let own = "v=0\r\nc=IN IP4 9.9.9.9\r\nm=audio 7 RTP/AVP 0 101\r\nm=video 0 RTP/AVP 31\r\n";
@@ -330,14 +455,21 @@ mod tests {
             assert!(!holds(&told.replacen(from, to, 1)), "{from} -> {to}");
         }
         assert!(!holds("v=0\r\n"), "no stream any more");
+        // Its own number of an event is another one than it was told: that is the one that it sends.
+        let own = own.replace("101", "96") + "a=rtpmap:9 x\r\n";
+        let own = own.replacen("0 96\r\n", "0 96\r\na=rtpmap:96 Telephone-Event/8000\r\n", 1);
+        let goes_on = |now: &str| accord(told.as_bytes(), own.as_bytes(), now.as_bytes());
+        assert!(goes_on(told) && goes_on(&told.replace("0 8 101", "0 101")));
+        assert!(!goes_on(&told.replace("101", "96")), "nobody would understand it");
+        assert!(!goes_on(&told.replace("telephone-event", "opus")), "nor this");
     }
 
     #[test]
     fn anything_can_be_compared() {
         for sdp in [&b""[..], b"m=", b"m=\nm=\n", b"m=audio", b"\n\n", b"a=x\r\nm=audio 0 x\r\n"] {
             for other in [&b""[..], b"m=", PHONE.as_bytes()] {
-                let _ =
-                    (accord(sdp, other, sdp), accord(other, sdp, other), padded(sdp, other), on_hold(sdp));
+                let _ = (accord(sdp, other, sdp), accord(other, sdp, other), padded(sdp, other));
+                let _ = (on_hold(sdp), as_answer(sdp, other), as_answer(other, sdp), cut(sdp, 1));
             }
         }
     }

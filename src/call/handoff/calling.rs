@@ -11,8 +11,9 @@ use crate::call::facts::Facts;
 use crate::call::record::{HandoffState, Role};
 use crate::routing::explain::{self, Cause, Where};
 use crate::routing::select;
-use crate::sip::{Event, Flow, LegId, Origin, Time, identity};
-use crate::wire::sdp::has_stream;
+use crate::sip::leg::{Body, Wish};
+use crate::sip::{Content, Event, Flow, LegId, Origin, Time, identity};
+use crate::wire::sdp::{as_answer, has_stream};
 use crate::wire::{Host, Message, Uri, reason_phrase};
 
 /// Redirections that are followed (3xx), all together.
@@ -103,7 +104,9 @@ impl Calling {
         let Some(leg) = callee::call_target(cx, facts, flows, to, offer) else {
             return Verdict::Failed { cause: Cause::Failed, status: None };
         };
-        facts.own(cx, leg, Role::Target, self.place.trusted);
+        // Beside somebody else's number the caller's own is not shown, now or later.
+        let trusted = self.place.trusted && handoff.course.caller_id.is_none();
+        facts.own(cx, leg, Role::Target, trusted);
         let sip_call_id = cx.stack.sip_call_id(leg).map(|id| String::from_utf8_lossy(id).into_owned());
         if let Some(attempt) = handoff.last() {
             attempt.sip_call_id = sip_call_id;
@@ -146,9 +149,13 @@ impl Calling {
                 handoff.answered(480, reason_phrase(480), Origin::Remote);
                 Verdict::Failed { cause: Cause::NoAnswer, status: None }
             }
-            Event::Request { leg, request, .. } if leg == ours => {
-                // Nobody is joined with it yet.
-                let _ = cx.stack.respond(cx.now, request, 491, crate::sip::Content::default());
+            Event::Request { leg, request, wish } if leg == ours => {
+                // Nobody is joined with it yet, so what it was offered is all that there is to say (RFC 3311 §5.2).
+                let offer = cx.stack.proposed_sdp(leg).filter(|_| wish == Wish::Update);
+                let answer = offer.zip(cx.stack.local_sdp(leg)).map(|(offer, ours)| as_answer(ours, offer));
+                let status = if answer.is_some() { 200 } else { 491 };
+                let body = answer.as_deref().map_or(Body::None, Body::Sdp);
+                let _ = cx.stack.respond(cx.now, request, status, Content { body, ..Content::default() });
                 Verdict::Wait
             }
             _ => Verdict::NotMine,
@@ -206,7 +213,7 @@ impl Calling {
     }
 }
 
-/// Whether a target that has answered can be joined with somebody: its answer has a stream, unless none was wanted.
+/// Whether a side that has answered can be joined with somebody: its answer has a stream, unless none was wanted.
 pub(crate) fn is_joinable(cx: &Context<'_>, leg: LegId) -> bool {
     let wanted = cx.stack.local_sdp(leg).is_some_and(has_stream);
     cx.stack.remote_sdp(leg).is_some_and(|answer| !wanted || has_stream(answer))

@@ -11,17 +11,20 @@ use crate::call::context::Context;
 use crate::call::conversation::Conversation;
 use crate::call::facts::Facts;
 use crate::routing::explain::Cause;
+use crate::sip::leg::modify::is_glare;
 use crate::sip::leg::{Body, SentId};
 use crate::sip::stack::NotSent;
 use crate::sip::{Content, Event, Flow, LegId, Origin, Time};
 use crate::wire::Message;
-use crate::wire::sdp::{as_offer, padded};
+use crate::wire::sdp::{as_answer, as_offer};
 use std::time::Duration;
 
 /// How long the target may ring: a 2xx that is not acknowledged is given up after 32 s (RFC 3261 §13.3.1.4).
 const RINGS: Duration = Duration::from_secs(20);
 /// How long the caller may take to offer something.
 const PATIENCE: Duration = Duration::from_secs(10);
+/// How soon a dialog that is busy is looked at again.
+const SOON: Duration = Duration::from_millis(50);
 
 /// See the module.
 #[derive(Debug)]
@@ -34,6 +37,8 @@ pub(crate) struct Fresh {
 enum State {
     /// The caller is asked for an offer; None: its dialog is busy, or it has none.
     Asking { sent: Option<SentId>, until: Time },
+    /// It met another request, and is asked again then.
+    Waiting { again: Time, until: Time },
     /// It has made one, and nobody can be called with it.
     Offered,
     /// The target is called with it.
@@ -71,7 +76,7 @@ impl Fresh {
     /// The target's leg, if there is one.
     pub(crate) fn target(&self) -> Option<LegId> {
         match &self.state {
-            State::Asking { .. } | State::Offered => None,
+            State::Asking { .. } | State::Waiting { .. } | State::Offered => None,
             State::Calling(calling) => calling.leg(),
         }
     }
@@ -80,6 +85,7 @@ impl Fresh {
     pub(crate) fn deadline(&self) -> Time {
         match &self.state {
             State::Asking { until, .. } => *until,
+            State::Waiting { again, until } => *again.min(until),
             State::Offered => Time(u64::MAX),
             State::Calling(calling) => calling.deadline(),
         }
@@ -110,10 +116,11 @@ impl Fresh {
     ) -> Verdict {
         match (&mut self.state, event) {
             (
-                State::Asking { sent: ours, .. },
+                State::Asking { sent: ours, until },
                 Event::Response { sent, status, origin, needs_answer, .. },
             ) if *ours == Some(sent) => {
                 *ours = None;
+                let until = *until;
                 match status {
                     200..=299 if needs_answer => {
                         self.state = State::Offered;
@@ -127,11 +134,16 @@ impl Fresh {
                         }
                     }
                     408 | 481 => Verdict::CallerLost { status, origin },
+                    _ if is_glare(status, message) => {
+                        let again = cx.now.mono + cx.stack.back_off(self.caller);
+                        self.state = State::Waiting { again, until };
+                        Verdict::Wait
+                    }
                     // It has nothing else to offer, and the session is as it was.
                     _ => Verdict::Failed(Cause::Refused),
                 }
             }
-            (State::Asking { .. } | State::Offered, _) => Verdict::NotMine,
+            (State::Asking { .. } | State::Waiting { .. } | State::Offered, _) => Verdict::NotMine,
             (State::Calling(calling), event) => {
                 let verdict = calling.hear(cx, facts, handoff, event, message);
                 self.judge(cx, verdict)
@@ -142,8 +154,18 @@ impl Fresh {
     /// A deadline may have come.
     pub(crate) fn tick(&mut self, cx: &mut Context<'_>, handoff: &mut Handoff) -> Verdict {
         match &mut self.state {
-            State::Asking { until, .. } if *until <= cx.now.mono => Verdict::Failed(Cause::Refused),
-            State::Asking { .. } | State::Offered => Verdict::Wait,
+            State::Asking { until, .. } | State::Waiting { until, .. } if *until <= cx.now.mono => {
+                Verdict::Failed(Cause::Refused)
+            }
+            State::Waiting { again, until } if *again <= cx.now.mono => {
+                let until = *until;
+                self.state = match cx.stack.reinvite(cx.now, self.caller, Content::default()) {
+                    Ok(sent) => State::Asking { sent: Some(sent), until },
+                    Err(_) => State::Waiting { again: cx.now.mono + SOON, until },
+                };
+                Verdict::Wait
+            }
+            State::Asking { .. } | State::Waiting { .. } | State::Offered => Verdict::Wait,
             State::Calling(calling) => {
                 let verdict = calling.tick(cx, handoff);
                 self.judge(cx, verdict)
@@ -162,7 +184,7 @@ impl Fresh {
             calling::Verdict::Answered { leg, .. } => {
                 let Some(theirs) = cx.stack.remote_sdp(leg) else { return Verdict::Failed(Cause::Failed) };
                 let like = cx.stack.proposed_sdp(self.caller).unwrap_or_default();
-                let answer = padded(theirs, like);
+                let answer = as_answer(theirs, like);
                 let content = Content { body: Body::Sdp(&answer), ..Content::default() };
                 match cx.stack.acknowledge(cx.now, self.caller, content) {
                     Ok(()) => Verdict::Joined(leg),
@@ -179,7 +201,7 @@ impl Fresh {
                 cx.stack.withdraw(cx.now, self.caller, sent);
                 conversation.follow(self.caller, sent);
             }
-            State::Asking { sent: None, .. } => {}
+            State::Asking { sent: None, .. } | State::Waiting { .. } => {}
             State::Offered => conversation.answer_offer(cx, self.caller),
             State::Calling(calling) => {
                 calling.give_up(cx, why);

@@ -2,16 +2,17 @@
 //! answered.
 //!
 //! Up to its 2xx the caller is still with the agent: a refusal leaves its session as it was. A target that goes while
-//! the re-INVITE is out is too late for that: the caller gets the agent's session back by another one.
+//! the re-INVITE is out is too late for that, and so is a caller that takes the re-INVITE and none of its streams: the
+//! caller gets the agent's session back by another one.
 
+use super::calling::is_joinable;
 use crate::call::context::Context;
-use crate::call::conversation::Conversation;
+use crate::call::conversation::{Conversation, let_go};
 use crate::sip::leg::modify::is_glare;
 use crate::sip::leg::{Body, SentId};
 use crate::sip::stack::NotSent;
-use crate::sip::{Content, Event, LegId, Origin, Time};
+use crate::sip::{Content, Event, LegId, Origin, Time, identity};
 use crate::wire::Message;
-use crate::wire::sdp::padded;
 use std::time::Duration;
 
 /// How often a re-INVITE that meets another one is tried.
@@ -86,14 +87,13 @@ impl Join {
             State::Offering { .. } | State::Restoring { .. } => return,
         };
         let theirs = other.and_then(|leg| cx.stack.remote_sdp(leg));
-        let sent = match (theirs, cx.stack.local_sdp(caller)) {
-            (Some(theirs), Some(before)) => {
-                let offer = padded(theirs, before);
+        let sent = match theirs.map(<[u8]>::to_vec) {
+            Some(offer) => {
                 let content = Content { body: Body::Sdp(&offer), ..Content::default() };
                 cx.stack.reinvite(cx.now, caller, content)
             }
             // Nothing to offer: whoever should have it is gone, and that is heard elsewhere.
-            _ => Err(NotSent::Pending),
+            None => Err(NotSent::Pending),
         };
         match (sent, &mut self.state) {
             (Ok(sent), State::Waiting { .. }) => self.state = State::Offering { sent },
@@ -171,6 +171,12 @@ impl Join {
         (status, origin): (u16, Origin),
         glare: bool,
     ) -> Verdict {
+        let caller = conversation.caller;
+        if (200..300).contains(&status) && !is_joinable(cx, caller) {
+            // Whoever declines every stream would hear nothing.
+            let reason = identity::reason(488, "The caller declined every stream");
+            self.target.take().into_iter().for_each(|target| let_go(cx, target, reason.clone()));
+        }
         match status {
             200..=299 if self.target.is_some() => Verdict::Joined,
             200..=299 if conversation.partner.is_none() => Verdict::Failed,
@@ -184,7 +190,7 @@ impl Join {
             481 | 408 => Verdict::CallerLost { status, origin },
             _ if glare && self.target.is_some() && self.tries < TRIES => {
                 self.tries += 1;
-                let wait = cx.stack.back_off(conversation.caller);
+                let wait = cx.stack.back_off(caller);
                 self.state = State::Waiting { at: cx.now.mono + wait };
                 Verdict::Wait
             }

@@ -156,16 +156,18 @@ impl Moving {
         }
     }
 
-    /// Caller and target have each other; the agent is let go, once it has heard how it ended.
+    /// Caller and target have each other; the agent is let go, once it has heard how it ended. `asked`: by an offer of the
+    /// caller's.
     pub(super) fn joined(
         mut self: Box<Self>,
         cx: &mut Context<'_>,
         facts: &mut Facts,
         target: LegId,
+        asked: bool,
     ) -> Phase {
         let agent = self.conversation.take_partner(cx);
-        let identity = facts.identity_with(target);
-        self.conversation.join(cx, Partner { leg: target, role: Role::Target }, identity);
+        let partner = Partner { leg: target, role: Role::Target };
+        self.conversation.join(cx, partner, facts.identity_with(target), asked);
         self.handoff.attempt_over(cx);
         self.handoff.end(cx, HandoffState::Succeeded, Some(Proof::Proven), false);
         facts.free_agent(cx);

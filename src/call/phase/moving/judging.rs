@@ -81,7 +81,7 @@ impl Moving {
     ) -> Phase {
         match verdict {
             fresh::Verdict::NotMine | fresh::Verdict::Wait => self.phase(),
-            fresh::Verdict::Joined(leg) => self.joined(cx, facts, leg),
+            fresh::Verdict::Joined(leg) => self.joined(cx, facts, leg, true),
             fresh::Verdict::Failed(cause) => {
                 self.take_back(cx, "No answer");
                 self.failed(cx, facts, cause, None)
@@ -243,7 +243,7 @@ impl Moving {
         match verdict {
             join::Verdict::NotMine | join::Verdict::Wait => self.phase(),
             join::Verdict::Joined => match self.target() {
-                Some(leg) => self.joined(cx, facts, leg),
+                Some(leg) => self.joined(cx, facts, leg, false),
                 None => self.failed(cx, facts, Cause::Failed, None),
             },
             join::Verdict::Failed => {

@@ -427,7 +427,7 @@ impl Setup {
         }
         let why = "caller hung up before the answer";
         let reason = message.and_then(identity::passed_reason).unwrap_or_else(|| identity::reason(487, why));
-        Ending::begin_with(cx, legs, None, reason, why)
+        Ending::begin_with(cx, legs, None, [reason].into(), why)
     }
 
     /// The handoff is cancelled by request: its target is let go, and the agent is called (again), for the caller must

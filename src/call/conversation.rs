@@ -10,7 +10,7 @@ use super::record::Role;
 use crate::sip::leg::modify::is_glare;
 use crate::sip::leg::{Body, RequestId, SentId, Wish};
 use crate::sip::stack::NotSent;
-use crate::sip::{Content, Event, Field, LegId, Origin, Time};
+use crate::sip::{Content, Event, Field, LegId, Origin, Time, identity};
 use crate::wire::Message;
 use crate::wire::sdp::{accord, as_answer, as_offer, holds};
 use std::time::Duration;
@@ -68,6 +68,8 @@ pub(crate) struct Conversation {
     pub(crate) confirmed: bool,
     /// The caller's leg is over; it is kept for the NOTIFYs that may still come.
     pub(crate) caller_over: bool,
+    /// What whoever left last has said, if it said goodbye.
+    pub(crate) goodbye: Box<[Field]>,
     passing: Passing,
     /// A 2xx on this leg carried an offer: it is acknowledged with the answer that the other leg's ACK brings.
     awaiting: Option<LegId>,
@@ -105,6 +107,7 @@ impl Conversation {
             partner: Some(partner),
             confirmed: false,
             caller_over: false,
+            goodbye: Box::default(),
             passing,
             awaiting,
             accord: Accord::Reached,
@@ -146,7 +149,7 @@ impl Conversation {
     /// The partner is gone: its leg is closed and forgotten, and what waits for it is answered.
     pub(crate) fn drop_partner(&mut self, cx: &mut Context<'_>) {
         if let Some(partner) = self.take_partner(cx) {
-            let fields = [crate::sip::identity::reason(200, "Call ended")];
+            let fields = [identity::reason(200, "Call ended")];
             cx.stack.close(cx.now, partner.leg, 480, Content { fields: &fields, ..Content::default() });
             cx.release(partner.leg);
         }
@@ -210,6 +213,15 @@ impl Conversation {
                 if leg == self.caller =>
             {
                 self.caller_over = true;
+            }
+            _ => {}
+        }
+        match event {
+            Event::Bye { .. } | Event::Cancelled { .. } => {
+                self.goodbye = message.map(identity::goodbye).unwrap_or_default();
+            }
+            Event::Lost { .. } | Event::Closed { .. } | Event::Refused { .. } => {
+                self.goodbye = Box::default()
             }
             _ => {}
         }

@@ -5,7 +5,7 @@ use super::leg::{Field, LegId};
 use super::stack::Stack;
 use crate::wire::headers::{X_BATON_CALL_ID, X_HANDOFF};
 use crate::wire::uri::encode_user;
-use crate::wire::{Message, Name, NameAddr, Scheme, Uri, push_quoted};
+use crate::wire::{Message, Method, Name, NameAddr, Scheme, Uri, push_quoted};
 use std::borrow::Cow;
 use std::fmt::Write as _;
 
@@ -218,6 +218,25 @@ pub fn passed_reason(message: &Message<'_>) -> Option<Field> {
         all.push_str(&text(value));
     }
     (!all.is_empty()).then(|| reason_field(&all))
+}
+
+/// What the BYE of a side says to the other: `X-*`, User-to-User (RFC 7433) and what else goes end to end. A CANCEL goes
+/// from hop to hop, and only its Reason is of interest beyond.
+pub fn goodbye(message: &Message<'_>) -> Box<[Field]> {
+    if message.method() != Method::Bye {
+        return passed_reason(message).into_iter().collect();
+    }
+    let passes = |name: &[u8]| super::leg::carry::passes_by_name(name, false);
+    let fields = message.all().filter(|header| passes(header.raw_name)).map(|header| {
+        let name = if header.name == Name::Other { header.raw_name } else { header.name.as_str().as_bytes() };
+        Field { name: text(name), value: text(header.value) }
+    });
+    fields.collect()
+}
+
+/// Whether a field is a Reason.
+pub fn is_reason(field: &Field) -> bool {
+    field.name.eq_ignore_ascii_case(Name::Reason.as_str())
 }
 
 /// Reason with a SIP cause and a text of ours.

@@ -424,7 +424,20 @@ fn a_stream_that_dies_is_left_for_the_contact() {
     let peer = bench.caller_of(&ok);
     let ack = bench.request_as(&peer, "ACK", 10, "", "");
     bench.recv(&ack);
+    // The ACK of a re-INVITE goes down with it: the copy of the 2xx comes by another one.
+    let content = || Content { body: baton::sip::leg::Body::Sdp(ANSWER.as_bytes()), ..Content::default() };
+    bench.act(|stack, now| stack.reinvite(now, leg, content())).unwrap();
+    let ours = bench.sent("INVITE");
+    let ok =
+        crate::bench::response(&ours, "200 OK", "", "Contact: <sip:ann@10.0.0.9:5062;transport=tcp>", SDP);
+    bench.recv(&ok);
+    bench.sent("ACK");
     bench.act(|stack, now| stack.handle_flow_closed(now, 12));
+    bench.flow = Flow { peer: "10.0.0.9:40999".parse().unwrap(), connection: 13, ..stream };
+    bench.recv(&ok);
+    let (flow, _) = bench.sent_by("ACK");
+    assert_eq!(flow, bench.flow);
+    bench.act(|stack, now| stack.handle_flow_closed(now, 13));
     bench.release(leg);
     let (flow, bye) = bench.sent_by("BYE");
     assert_eq!(flow, Flow { peer: "10.0.0.9:5062".parse().unwrap(), connection: 0, ..stream });

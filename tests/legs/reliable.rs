@@ -337,7 +337,8 @@ fn an_update_of_the_callee_before_its_answer() {
     bench.recv(&ringing);
     let prack = bench.sent("PRACK");
     bench.recv(&response(&prack, "200 OK", "", "", ""));
-    let update = bench.request(&mut peer, "UPDATE", "", &ANSWER.replace("5000", "5004"));
+    let moved = ANSWER.replace("5000", "5004");
+    let update = bench.request(&mut peer, "UPDATE", "Contact: <sip:bob@10.0.0.8:5081>", &moved);
     let Some(Event::Request { request, wish: Wish::Update, .. }) = bench.recv(&update) else { panic!() };
     bench.act(|stack, now| stack.respond(now, request, 200, sdp(SDP))).unwrap();
     bench.sent("200");

@@ -161,3 +161,24 @@ fn one_that_names_no_destination_is_passed_over() {
     assert!(world.events().iter().any(lost));
     world.assert_empty();
 }
+
+/// A 2xx to an INVITE without an offer makes one (RFC 3261 §13.3.1.4): the caller would have nothing to answer.
+#[test]
+fn one_that_makes_no_offer_when_asked_for_it_is_passed_over() {
+    let world = World::with(&config());
+    let (pbx, first, second) = (world.peer("pbx", PBX), world.peer("one", AGENT), world.peer("two", SECOND));
+    second.answers_options(200);
+    let call = pbx.calling(NUMBER).body(None).send();
+    let leg = first.expect_call();
+    leg.reply(&leg.invite(), 200);
+    leg.expect("ACK");
+    assert!(leg.expect_bye().header("Reason").contains("cause=488"));
+    let leg = second.expect_call();
+    leg.answer(&leg.invite(), &sdp("agent", 1));
+    let ok = call.expect(200);
+    call.ack_with(&ok, &sdp("pbx", 1));
+    leg.expect("ACK");
+    call.hang_up();
+    leg.expect_bye();
+    world.assert_empty();
+}

@@ -540,3 +540,24 @@ fn a_refresh_by_update_that_is_too_short_is_sent_again_longer() {
     world.advance(std::time::Duration::from_secs(120));
     end(&world, &call, &leg);
 }
+
+#[test]
+fn a_contact_that_an_early_update_has_changed_is_where_the_next_prack_goes() {
+    let (world, _agent, call, leg) = calling(&[]);
+    leg.reply_with(&leg.invite(), 183, &[RELIABLE, ("RSeq", "1"), ALLOW], &sdp("agent", 1));
+    let asked = leg.expect("PRACK");
+    leg.reply(&asked, 200);
+    call.expect(183);
+    leg.set_contact("<sip:moved@10.0.0.80:5080>");
+    leg.request("UPDATE", &[], "", "");
+    leg.expect(200);
+    leg.reply_with(&leg.invite(), 180, &[RELIABLE, ("RSeq", "2"), ALLOW], "");
+    let asked = leg.expect("PRACK");
+    assert_eq!(asked.uri(), "sip:moved@10.0.0.80:5080");
+    leg.reply(&asked, 200);
+    call.expect(180);
+    leg.answer(&leg.invite(), &sdp("agent", 1));
+    leg.expect("ACK");
+    call.ack(&call.expect(200));
+    end(&world, &call, &leg);
+}

@@ -77,3 +77,47 @@ fn a_refusal_that_means_the_one_dialog_is_another_one_in_the_other() {
     assert_eq!(refused(Some((302, ("Contact", "<sip:elsewhere@10.0.0.81>")))), 488);
     assert_eq!(refused(Some((603, ("X-Why", "no")))), 603);
 }
+
+const WORDS: [(&str, &str); 4] = [
+    ("Reason", "Q.850;cause=16"),
+    ("User-to-User", "56a390f3;encoding=hex"),
+    ("X-Disposition", "solved"),
+    ("Subscription-State", "active"),
+];
+
+/// RFC 7433 §4.2, RFC 3326.
+#[test]
+fn what_a_goodbye_says_reaches_the_other_side() {
+    let t = Talking::new();
+    t.leg.bye_with(&WORDS);
+    t.leg.expect(200);
+    let bye = t.call.expect_bye();
+    for (name, value) in &WORDS[..3] {
+        assert_eq!(bye.header(name), *value);
+    }
+    assert_eq!(bye.find("Subscription-State"), None);
+    t.world.assert_empty();
+}
+
+#[test]
+fn what_the_caller_says_as_it_leaves_during_a_handoff_reaches_the_agent() {
+    let t = Talking::with(
+        &Config::default()
+            .destination("\n[destination.bridge]\nmethod = \"invite\"\nroute = \"+14155550144\"\n"),
+    );
+    t.world.handoff("bridge");
+    let target = t.pbx.expect_call();
+    target.reply(&target.invite(), 180);
+    t.call.bye_with(&WORDS);
+    t.call.expect(200);
+    let cancel = target.expect("CANCEL");
+    target.reply(&cancel, 200);
+    target.reply(&target.invite(), 487);
+    target.expect("ACK");
+    let bye = t.leg.expect_bye();
+    for (name, value) in &WORDS[..3] {
+        assert_eq!(bye.header(name), *value);
+    }
+    t.world.assert_ended("abandoned");
+    t.world.assert_empty();
+}

@@ -222,11 +222,6 @@ pub(crate) fn is_joinable(cx: &Context<'_>, leg: LegId) -> bool {
 /// The word for a 2xx that cannot be joined with anybody.
 pub(crate) const NO_SESSION: &str = "No session description";
 
-/// Whether a 2xx answers what was offered to it. One that was asked for an offer may have none, if the caller has none.
-pub(crate) fn answers(cx: &Context<'_>, leg: LegId) -> bool {
-    cx.stack.local_sdp(leg).is_none() || is_joinable(cx, leg)
-}
-
 /// The phrase of a response, or the usual one.
 pub(crate) fn phrase(message: Option<&Message<'_>>, status: u16) -> String {
     message.map_or(reason_phrase(status).into(), |m| String::from_utf8_lossy(m.reason()).into_owned())

@@ -5,7 +5,6 @@ use crate::call::context::Context;
 use crate::call::handoff::report::Farewell;
 use crate::call::record::Role;
 use crate::sip::{Content, Event, Field, LegId, Time, identity};
-use crate::wire::Message;
 use smallvec::SmallVec;
 
 /// See the module.
@@ -14,7 +13,8 @@ pub(crate) struct Ending {
     legs: SmallVec<[(LegId, Role); 2]>,
     /// The agent's BYE waits for the answer to the last NOTIFY.
     farewell: Option<Farewell>,
-    reason: Field,
+    /// What each leg is told.
+    words: Box<[Field]>,
     /// For people: `caller hung up`.
     pub(crate) why: &'static str,
 }
@@ -29,18 +29,18 @@ impl Ending {
         cause: u16,
         why: &'static str,
     ) -> Phase {
-        Self::begin_with(cx, legs, farewell, identity::reason(cause, why), why)
+        Self::begin_with(cx, legs, farewell, [identity::reason(cause, why)].into(), why)
     }
 
-    /// The same with a Reason that came from the side that ended the call.
+    /// The same with what the side said that ended the call (see [`words`]).
     pub(crate) fn begin_with(
         cx: &mut Context<'_>,
         legs: impl IntoIterator<Item = (LegId, Role)>,
         farewell: Option<Farewell>,
-        reason: Field,
+        words: Box<[Field]>,
         why: &'static str,
     ) -> Phase {
-        let mut ending = Ending { legs: legs.into_iter().collect(), farewell, reason, why };
+        let mut ending = Ending { legs: legs.into_iter().collect(), farewell, words, why };
         let held = ending.farewell.map(|f| f.leg);
         for (leg, _) in ending.legs.iter().filter(|(leg, _)| Some(*leg) != held) {
             ending.close(cx, *leg);
@@ -52,8 +52,7 @@ impl Ending {
     }
 
     fn close(&self, cx: &mut Context<'_>, leg: LegId) {
-        let fields = std::slice::from_ref(&self.reason);
-        cx.stack.close(cx.now, leg, 480, Content { fields, ..Content::default() });
+        cx.stack.close(cx.now, leg, 480, Content { fields: &self.words, ..Content::default() });
     }
 
     fn phase(self) -> Phase {
@@ -113,9 +112,14 @@ impl Ending {
     }
 }
 
-/// The Reason of the message by which a side left, else an ordinary one.
-pub(crate) fn reason_of(message: Option<&Message<'_>>, why: &str) -> Field {
-    message.and_then(identity::passed_reason).unwrap_or_else(|| identity::reason(NORMAL, why))
+/// What a side said as it left ([`identity::goodbye`]), with an ordinary Reason if it gave none.
+pub(crate) fn words(goodbye: Box<[Field]>, why: &str) -> Box<[Field]> {
+    if goodbye.iter().any(identity::is_reason) {
+        return goodbye;
+    }
+    let mut words = goodbye.into_vec();
+    words.push(identity::reason(NORMAL, why));
+    words.into()
 }
 
 /// Reason cause of an ordinary end.

@@ -134,16 +134,18 @@ impl Talking {
         }
     }
 
-    fn end(self, cx: &mut Context<'_>, why: &'static str) -> Phase {
-        self.end_by(cx, None, why)
+    fn end(mut self, cx: &mut Context<'_>, why: &'static str) -> Phase {
+        self.conversation.goodbye = Box::default();
+        self.end_by_goodbye(cx, why)
     }
 
-    /// `message` is the goodbye, whose Reason is passed on.
-    fn end_by(self, cx: &mut Context<'_>, message: Option<&Message<'_>>, why: &'static str) -> Phase {
+    /// What was said is passed on.
+    fn end_by_goodbye(mut self, cx: &mut Context<'_>, why: &'static str) -> Phase {
         let departing = self.departing.map(|departing| (departing.leg(), Role::Agent));
         let farewell = self.farewell.or(self.departing.map(|departing| departing.0));
+        let words = ending::words(std::mem::take(&mut self.conversation.goodbye), why);
         let legs = self.conversation.dissolve(cx).chain(departing);
-        Ending::begin_with(cx, legs, farewell, ending::reason_of(message, why), why)
+        Ending::begin_with(cx, legs, farewell, words, why)
     }
 
     fn heard(
@@ -155,7 +157,7 @@ impl Talking {
     ) -> Phase {
         match heard {
             Heard::Nothing | Heard::Confirmed => Phase::Talking(self),
-            Heard::CallerLeft => self.end_by(cx, message, "caller hung up"),
+            Heard::CallerLeft => self.end_by_goodbye(cx, "caller hung up"),
             Heard::CallerLost { status, origin } => {
                 lost(cx, facts, Role::Caller, (status, origin), "end");
                 self.end(cx, "caller leg lost")
@@ -206,7 +208,7 @@ impl Talking {
             return self.partner_lost(cx, facts, status, Origin::Remote);
         }
         self.conversation.drop_partner(cx);
-        self.end_by(cx, message, if role == Role::Agent { "agent hung up" } else { "target hung up" })
+        self.end_by_goodbye(cx, if role == Role::Agent { "agent hung up" } else { "target hung up" })
     }
 
     /// The agent's leg broke: its fallback. A target's leg broke: there is nobody to go back to.

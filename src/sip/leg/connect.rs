@@ -306,7 +306,9 @@ impl Stack {
         let other = accepted.others.iter().find(|branch| &*branch.tag == tag);
         let ack = if counts { accepted.ack.as_ref() } else { other.and_then(|branch| branch.ack.as_ref()) };
         if let Some((flow, ack)) = ack {
-            self.outbox.copy(0, *flow, ack);
+            // A stream may have died with the first one; then the leg has another by now.
+            let streams = flow.transport.is_reliable() && flow.transport == leg.flow.transport;
+            self.outbox.copy(0, if streams && counts { leg.flow } else { *flow }, ack);
         }
         if counts || ack.is_some() {
             return;

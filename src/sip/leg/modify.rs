@@ -6,7 +6,7 @@ use super::session_timer::{Demand, demand, write_demand};
 use super::usage::{Asked, Kind, Leg, Sent, Usage};
 use super::{Body, Content, Event, LegId, Origin, RequestId, SentId, Wish, carry};
 use crate::sip::dialog::{Dialog, Parts};
-use crate::sip::flow::Flow;
+use crate::sip::flow::{Flow, Listener};
 use crate::sip::offer_answer::Exchange;
 use crate::sip::stack::{Gone, NotSent, Stack};
 use crate::sip::timing::{Now, Time};
@@ -187,10 +187,23 @@ impl Leg {
         }
     }
 
-    /// The Contact of a request or 2xx that refreshes the target, and the methods that the peer takes.
-    fn refresh(&mut self, message: &Message<'_>) -> bool {
+    /// The Contact of a request or 2xx that refreshes the target, and the methods that the peer takes. True: the leg's next
+    /// hop may be another.
+    fn refresh(&mut self, message: &Message<'_>, listeners: &[Listener]) -> bool {
         self.note_allow(message);
-        message.contact().is_some_and(|contact| self.dialog.refresh_target(contact.uri.bytes))
+        let Some(contact) = message.contact() else { return false };
+        let Usage::Calling(calling) = &mut self.usage else {
+            return self.dialog.refresh_target(contact.uri.bytes);
+        };
+        // It is the early dialog's; the leg's own target is where the INVITE goes.
+        let tag = if message.is_request() { message.from_tag() } else { message.to_tag() };
+        let early = calling.early.iter_mut().find(|early| Some(early.dialog.remote_tag()) == tag);
+        if let Some(early) = early
+            && early.dialog.refresh_target(contact.uri.bytes)
+        {
+            early.flow = early.dialog.hop(early.flow, None, listeners).or(early.flow);
+        }
+        false
     }
 
     /// Whether an offer of the peer's changes nothing: a refresh of the session (RFC 4028 §7.4).
@@ -303,7 +316,7 @@ impl Stack {
         let Some(leg) = self.legs.get_mut(id.into()) else { return };
         leg.session.offered(message.body());
         let local = leg.session.local().to_vec();
-        if leg.refresh(message) {
+        if leg.refresh(message, &self.settings.listeners) {
             self.aim(id);
         }
         let content = Content { body: Body::Sdp(&local), ..Content::default() };
@@ -345,7 +358,7 @@ impl Stack {
         if let Some(session) = leg.session_in(branch.as_deref()).filter(|_| offered) {
             session.offered(message.body());
         }
-        let refreshed = changes && leg.refresh(message);
+        let refreshed = changes && leg.refresh(message, &self.settings.listeners);
         leg.asked.push(Asked {
             server,
             wish,
@@ -391,7 +404,7 @@ impl Stack {
         self.on_refreshed(now, id, name, status);
         let leg = self.legs.get_mut(id.into())?;
         leg.agreed(now, self.settings.session_timer, message);
-        let refreshed = leg.refresh(message);
+        let refreshed = leg.refresh(message, &self.settings.listeners);
         let needs_answer = self.take_2xx(now, id, sent, message, Vec::new());
         if refreshed {
             self.aim(id);
@@ -427,7 +440,7 @@ impl Stack {
             if leg.is_answered() {
                 leg.agreed(now, self.settings.session_timer, message);
             }
-            if leg.refresh(message) {
+            if leg.refresh(message, &self.settings.listeners) {
                 self.aim(id);
             }
         }

@@ -204,7 +204,9 @@ impl Moving {
         self.handoff.end(cx, state, proof, caller_hurt);
         let farewell = self.handoff.referral.and_then(|r| r.farewell);
         facts.keep(cx, self.handoff.view);
+        let said = std::mem::take(&mut self.conversation.goodbye);
+        let words = ending::words(if state == HandoffState::Abandoned { said } else { Box::default() }, why);
         let legs = self.conversation.dissolve(cx);
-        Ending::begin(cx, legs, farewell, ending::NORMAL, why)
+        Ending::begin_with(cx, legs, farewell, words, why)
     }
 }

@@ -208,7 +208,7 @@ impl Setup {
             return self.judge(cx, facts, verdict, message);
         }
         match event {
-            Event::Answered { leg, .. } if !calling::answers(cx, leg) => {
+            Event::Answered { leg, .. } if !calling::is_joinable(cx, leg) => {
                 let_go(cx, leg, identity::reason(488, NO_SESSION));
                 self.refused(cx, facts, leg, (488, Origin::Local), None)
             }
@@ -323,7 +323,7 @@ impl Setup {
     ) -> Phase {
         match verdict {
             calling::Verdict::NotMine | calling::Verdict::Wait => self.phase(),
-            calling::Verdict::Answered { leg, .. } if !calling::answers(cx, leg) => {
+            calling::Verdict::Answered { leg, .. } if !calling::is_joinable(cx, leg) => {
                 let_go(cx, leg, identity::reason(488, NO_SESSION));
                 self.failed(cx, facts, Cause::Failed, None)
             }
@@ -427,7 +427,7 @@ impl Setup {
         }
         let why = "caller hung up before the answer";
         let reason = message.and_then(identity::passed_reason).unwrap_or_else(|| identity::reason(487, why));
-        Ending::begin_with(cx, legs, None, reason, why)
+        Ending::begin_with(cx, legs, None, [reason].into(), why)
     }
 
     /// The handoff is cancelled by request: its target is let go, and the agent is called (again), for the caller must

@@ -5,7 +5,7 @@
 //! it does not pass on it tells as [`Heard`].
 
 use super::context::Context;
-use super::passing::{LONG_PATIENCE, Pass, Passing};
+use super::passing::{Pass, Passing, patience};
 use super::record::Role;
 use crate::sip::leg::modify::is_glare;
 use crate::sip::leg::{Body, RequestId, SentId, Wish};
@@ -420,7 +420,7 @@ impl Conversation {
         answering: Option<LegId>,
     ) -> Result<(), NotSent> {
         let sent = cx.stack.reinvite(cx.now, leg, Content { body, ..Content::default() })?;
-        let until = cx.now.mono + LONG_PATIENCE;
+        let until = patience(cx, [leg]);
         self.accord = Accord::Telling { left, leg, sent, until, answering };
         Ok(())
     }

@@ -27,18 +27,15 @@ pub(crate) struct Pass {
 /// would cost the caller.
 const PATIENCE: Duration = Duration::from_secs(20);
 /// The same for a re-INVITE, which may take its time: somebody may be asked whether to take a video.
-pub(crate) const LONG_PATIENCE: Duration = Duration::from_secs(30);
+const LONG_PATIENCE: Duration = Duration::from_secs(30);
 /// A session is not refreshed while a re-INVITE is under way. So much is left for that before it expires,
 const FOR_REFRESH: Duration = Duration::from_secs(8);
 /// and so much for an answer, however soon it does.
 const SHORT_PATIENCE: Duration = Duration::from_secs(6);
 
-/// How long an answer to that is waited for.
-fn patience(cx: &Context<'_>, method: Method, legs: [LegId; 2]) -> Time {
+/// Until when an answer to a re-INVITE is waited for that goes out now, and that keeps those legs from being refreshed.
+pub(crate) fn patience<const N: usize>(cx: &Context<'_>, legs: [LegId; N]) -> Time {
     let now = cx.now.mono;
-    if method != Method::Invite {
-        return now + PATIENCE;
-    }
     let expiry = legs.into_iter().filter_map(|leg| cx.stack.session_expiry(leg)).min();
     let left = expiry.map_or(LONG_PATIENCE, |at| at.since(now).saturating_sub(FOR_REFRESH));
     now + left.clamp(SHORT_PATIENCE, LONG_PATIENCE)
@@ -95,8 +92,11 @@ impl Passing {
             Ok(sent) => {
                 let method = message.method();
                 let session = matches!(method, Method::Invite | Method::Update);
-                let until = Some(patience(cx, method, [from, to]));
-                self.open.push(Pass { request: Some(request), to, sent, session, until });
+                let until = match method {
+                    Method::Invite => patience(cx, [from, to]),
+                    _ => cx.now.mono + PATIENCE,
+                };
+                self.open.push(Pass { request: Some(request), to, sent, session, until: Some(until) });
             }
             Err(NotSent::Pending) => {
                 let _ = cx.stack.respond(cx.now, request, 491, Content::default());

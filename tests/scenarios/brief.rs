@@ -468,3 +468,28 @@ fn the_end_of_a_drain_completes_it() {
     t.world.assert_ended("succeeded");
     t.world.assert_empty();
 }
+
+#[test]
+fn a_caller_that_never_answers_the_hold_does_not_keep_the_two_from_speaking() {
+    let t = Talking::with(&Config::default().destination(TABLE));
+    let house = t.world.peer("desk", DESK);
+    let id = t.world.handoff("desk").id;
+    let target = house.expect_call();
+    target.answer(&target.invite(), &desk(1));
+    target.expect("ACK");
+    let hold = t.call.expect("INVITE");
+    t.call.reply(&hold, 100);
+    let cancel = t.call.expect_within("CANCEL", s(31));
+    t.call.reply(&cancel, 200);
+    takes(&t.leg, &desk(1), &sdp("agent", 2));
+    t.call.reply(&hold, 487);
+    t.call.expect("ACK");
+    let stage = Stage { t, target, id, _house: house };
+    stage.completed();
+    stage.t.call.hang_up();
+    stage.t.leg.expect_bye();
+    stage.target.expect_bye();
+    stage.t.world.settle();
+    stage.t.world.advance(s(40));
+    stage.t.world.assert_empty();
+}

@@ -494,11 +494,11 @@ fn a_caller_is_answered_before_it_gives_up_on_a_silent_agent() {
 }
 
 /// A caller whose session of 90 s Baton is to refresh, after 40 s of talk.
-fn refreshed_by_baton() -> Talking {
+fn refreshed_by_baton(config: &Config) -> Talking {
     let dress = |invite: crate::common::peer::Invite| {
         invite.header("Supported", "timer").header("Session-Expires", "90;refresher=uas")
     };
-    let t = Talking::by(&Config::default(), dress);
+    let t = Talking::by(config, dress);
     t.world.advance(s(40));
     t
 }
@@ -506,7 +506,7 @@ fn refreshed_by_baton() -> Talking {
 /// Where a re-INVITE of the caller's waits for ever, nobody can refresh its session, and the call would end.
 #[test]
 fn an_agent_that_never_answers_a_reinvite_does_not_cost_the_callers_session() {
-    let t = refreshed_by_baton();
+    let t = refreshed_by_baton(&Config::default());
     let hold = t.call.reinvite(&sdp_with("pbx", 2, "m=audio 4000 RTP/AVP 0 101\r\na=sendonly\r\n"));
     t.call.expect(100);
     let asked = t.leg.expect("INVITE");
@@ -526,6 +526,42 @@ fn an_agent_that_never_answers_a_reinvite_does_not_cost_the_callers_session() {
     t.leg.expect_bye();
     t.world.settle();
     t.world.advance(s(40));
+    t.world.assert_empty();
+}
+
+const DESK: &str = "10.0.0.30:5060";
+const BRIDGE: &str = r#"
+[destination.desk]
+method = "invite"
+route = "sip:desk@10.0.0.30"
+"#;
+
+/// Answers the refresh of [`refreshed_by_baton`]'s caller.
+fn refreshes(t: &Talking) {
+    let refresh = t.call.expect_within("INVITE", s(3));
+    let timer = [("Require", "timer"), ("Session-Expires", "90;refresher=uac")];
+    t.call.reply_with(&refresh, 200, &timer, &sdp("pbx", 1));
+    t.call.expect("ACK");
+}
+
+#[test]
+fn a_caller_that_never_answers_the_join_has_its_session_refreshed() {
+    let t = refreshed_by_baton(&Config::default().destination(BRIDGE));
+    let desk = t.world.peer("desk", DESK);
+    t.world.handoff("desk");
+    let target = desk.expect_call();
+    target.answer(&target.invite(), &sdp_with("desk", 1, "m=audio 4100 RTP/AVP 0 101\r\na=sendrecv\r\n"));
+    target.expect("ACK");
+    let offer = t.call.expect("INVITE");
+    t.call.reply(&offer, 100);
+    let cancel = t.call.expect_within("CANCEL", s(13));
+    t.call.reply(&cancel, 200);
+    t.call.reply(&offer, 487);
+    t.call.expect("ACK");
+    target.expect_bye();
+    refreshes(&t);
+    t.world.assert_ended("returned");
+    t.caller_hangs_up();
     t.world.assert_empty();
 }
 

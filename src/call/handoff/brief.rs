@@ -6,7 +6,7 @@
 
 use crate::call::context::Context;
 use crate::call::conversation::{Conversation, Heard, Partner};
-use crate::call::passing::Passing;
+use crate::call::passing::{Passing, patience};
 use crate::call::record::Role;
 use crate::sip::leg::{Body, RequestId, SentId, Wish};
 use crate::sip::{Content, Event, LegId, Origin, Time};
@@ -20,8 +20,8 @@ pub(crate) struct Brief {
     pub(crate) target: LegId,
     /// Agent and target.
     side: Conversation,
-    /// The re-INVITE that holds the caller, until it is answered.
-    hold: Option<SentId>,
+    /// The re-INVITE that holds the caller, until it is answered or that time has come.
+    hold: Option<(SentId, Time)>,
 }
 
 /// What came of it.
@@ -55,7 +55,7 @@ impl Brief {
         // A caller that is busy just now is not held, and hears nothing all the same: its partner's media goes elsewhere.
         let hold = held.and_then(|sdp| {
             let content = Content { body: Body::Sdp(&sdp), ..Content::default() };
-            cx.stack.reinvite(cx.now, caller, content).ok()
+            cx.stack.reinvite(cx.now, caller, content).ok().map(|sent| (sent, patience(cx, [caller])))
         });
         let partner = Partner { leg: target, role: Role::Target };
         let mut side = Conversation::new(agent, partner, Passing::new(identity), None);
@@ -74,18 +74,26 @@ impl Brief {
 
     /// It is over, and whoever is not let go stays: what is still to be answered.
     pub(crate) fn end(self, cx: &mut Context<'_>) -> impl Iterator<Item = (LegId, SentId)> + use<> {
-        let hold = self.hold.map(|sent| (self.caller, sent));
+        let hold = self.hold.map(|(sent, _)| (self.caller, sent));
         hold.into_iter().chain(self.side.part_ways(cx))
     }
 
     /// When something is due.
     pub(crate) fn deadline(&self) -> Time {
-        self.side.deadline().unwrap_or(Time(u64::MAX))
+        let hold = self.hold.map(|(_, until)| until);
+        [hold, self.side.deadline()].into_iter().flatten().min().unwrap_or(Time(u64::MAX))
     }
 
-    /// A deadline may have come.
-    pub(crate) fn tick(&mut self, cx: &mut Context<'_>) {
+    /// A deadline may have come. A hold that nobody waits for any more is told: it may be answered all the same.
+    pub(crate) fn tick(&mut self, cx: &mut Context<'_>) -> Option<SentId> {
+        let late = self.hold.take_if(|(_, until)| *until <= cx.now.mono).map(|(sent, _)| sent);
+        if let Some(sent) = late {
+            // Whoever does not even say no is as good as held.
+            cx.stack.withdraw(cx.now, self.caller, sent);
+            self.introduce(cx);
+        }
         self.side.tick(cx);
+        late
     }
 
     /// One event of any leg.
@@ -96,7 +104,9 @@ impl Brief {
         message: Option<&Message<'_>>,
     ) -> Verdict {
         match event {
-            Event::Response { sent, status, origin, .. } if Some(sent) == self.hold => {
+            Event::Response { sent, status, origin, .. }
+                if self.hold.is_some_and(|(hold, _)| hold == sent) =>
+            {
                 self.hold = None;
                 if matches!(status, 408 | 481) {
                     return Verdict::CallerLost { status, origin };

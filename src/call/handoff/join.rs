@@ -8,6 +8,7 @@
 use super::calling::is_joinable;
 use crate::call::context::Context;
 use crate::call::conversation::{Conversation, let_go};
+use crate::call::passing::patience;
 use crate::sip::leg::modify::is_glare;
 use crate::sip::leg::{Body, SentId};
 use crate::sip::stack::NotSent;
@@ -19,7 +20,7 @@ use std::time::Duration;
 const TRIES: u8 = 6;
 /// How soon a dialog that is busy is looked at again.
 const SOON: Duration = Duration::from_millis(50);
-/// How long the caller may take to answer.
+/// How long the caller may be busy, and how soon the re-INVITE that was taken back ends by itself.
 const PATIENCE: Duration = Duration::from_secs(32);
 
 /// See the module.
@@ -72,9 +73,7 @@ impl Join {
     pub(crate) fn deadline(&self) -> Time {
         match self.state {
             State::Waiting { at } | State::Restoring { at, sent: None } => at.min(self.until),
-            State::Offering { .. } => self.until,
-            // Its transaction ends by itself.
-            State::Restoring { sent: Some(_), .. } => Time(u64::MAX),
+            State::Offering { .. } | State::Restoring { sent: Some(_), .. } => self.until,
         }
     }
 
@@ -96,8 +95,14 @@ impl Join {
             None => Err(NotSent::Pending),
         };
         match (sent, &mut self.state) {
-            (Ok(sent), State::Waiting { .. }) => self.state = State::Offering { sent },
-            (Ok(sent), State::Restoring { sent: open, .. }) => *open = Some(sent),
+            (Ok(sent), State::Waiting { .. }) => {
+                self.state = State::Offering { sent };
+                self.until = patience(cx, [caller]);
+            }
+            (Ok(sent), State::Restoring { sent: open, .. }) => {
+                *open = Some(sent);
+                self.until = patience(cx, [caller]);
+            }
             (Err(NotSent::Pending | NotSent::Gone), State::Waiting { at } | State::Restoring { at, .. }) => {
                 *at = cx.now.mono + SOON;
             }
@@ -117,11 +122,11 @@ impl Join {
             {
                 Verdict::Failed
             }
-            State::Waiting { .. } | State::Restoring { .. } => {
+            State::Waiting { .. } | State::Restoring { sent: None, .. } => {
                 self.proceed(cx, conversation);
                 Verdict::Wait
             }
-            State::Offering { sent } => {
+            State::Offering { sent } | State::Restoring { sent: Some(sent), .. } => {
                 // Its 2xx may cross the CANCEL; then what stands is put right afterwards.
                 cx.stack.withdraw(cx.now, conversation.caller, sent);
                 self.until = cx.now.mono + PATIENCE;

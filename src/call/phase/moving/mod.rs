@@ -435,7 +435,9 @@ impl Moving {
             }
             Attempt::Briefing(_) if total => self.judge_brief(cx, facts, brief::Verdict::Failed),
             Attempt::Briefing(brief) => {
-                brief.tick(cx);
+                if let Some(sent) = brief.tick(cx) {
+                    self.conversation.follow(caller, sent);
+                }
                 self.phase()
             }
             Attempt::Attended(attempt) => {

@@ -71,10 +71,11 @@ fn is_receiving(direction: &[u8]) -> bool {
 }
 
 /// The description of a party as an offer to somebody else (RFC 3725 section 4): every direction `sendrecv`, whoever
-/// holds whom just now, and either DTLS role open (RFC 5763 section 5). Media lines keep number and order.
+/// holds whom just now, either DTLS role open (RFC 5763 section 5), and nothing said of the candidates of whom it was with
+/// (RFC 8839 section 5.2). Media lines keep number and order.
 pub fn as_offer(sdp: &[u8]) -> Vec<u8> {
     let mut offer = Vec::with_capacity(sdp.len() + 16);
-    for line in lines(sdp) {
+    for line in lines(sdp).filter(|line| !line.starts_with(b"a=remote-candidates:")) {
         let end = &line[text(line).len()..];
         let instead: &[u8] = match line {
             _ if is_direction(line) => SENDRECV,
@@ -361,6 +362,7 @@ mod tests {
                 .replace("a=inactive", "a=sendrecv")
         );
         assert_eq!(as_offer(b"v=0\na=recvonly\n"), b"v=0\na=sendrecv\n");
+        assert_eq!(as_offer(b"a=x\r\na=remote-candidates:1 10.0.0.9 4000\r\na=y\r\n"), b"a=x\r\na=y\r\n");
     }
 
     #[test]

@@ -512,7 +512,7 @@ fn two_sides_that_make_a_new_key_in_each_answer_come_to_know_each_other() {
 fn ice_passwords_of_two_streams_come_to_be_known() {
     let media = |n: u64| {
         format!(
-            "m=audio 4000 RTP/SAVPF 111 0\r\na=rtpmap:111 opus/48000/2\r\na=ice-ufrag:u{n}\r\na=ice-pwd:p{n}\r\na=fingerprint:sha-256 AA\r\na=setup:actpass\r\na=candidate:1 1 UDP 1 10.0.0.{n} 4000 typ host\r\na=sendrecv\r\nm=video 4002 RTP/SAVPF 96\r\na=rtpmap:96 VP8/90000\r\na=ice-ufrag:u{n}\r\na=ice-pwd:p{n}\r\na=sendrecv\r\n"
+            "m=audio 4000 RTP/SAVPF 111 0\r\na=rtpmap:111 opus/48000/2\r\na=ice-ufrag:u{n}\r\na=ice-pwd:p{n}\r\na=fingerprint:sha-256 AA\r\na=setup:active\r\na=candidate:1 1 UDP 1 10.0.0.{n} 4000 typ host\r\na=sendrecv\r\nm=video 4002 RTP/SAVPF 96\r\na=rtpmap:96 VP8/90000\r\na=ice-ufrag:u{n}\r\na=ice-pwd:p{n}\r\na=sendrecv\r\n"
         )
     };
     settle_with(&media, &media);
@@ -780,6 +780,36 @@ fn a_caller_that_will_not_have_the_agents_session_back_is_asked_for_its_own() {
     t.leg.expect("ACK");
     let ack = t.call.expect("ACK");
     assert_eq!(without_origin(ack.sdp()), without_origin(&sdp("agent", 2)));
+    t.world.advance(s(1));
+    t.world.assert_ended("returned");
+    t.caller_hangs_up();
+    t.world.assert_empty();
+}
+
+#[test]
+fn an_agent_that_left_the_role_open_has_one_in_the_answer_to_the_callers_offer() {
+    let dtls = |role: &str| {
+        format!("m=audio 4000 RTP/SAVP 0\r\na=setup:{role}\r\na=fingerprint:sha-256 AA\r\na=sendrecv\r\n")
+    };
+    let t = Talking::by(&config(), |i| i.body(Some(&sdp_with("pbx", 1, &dtls("actpass")))));
+    // The last offer was the agent's.
+    t.leg.reinvite(&sdp_with("agent", 2, &dtls("actpass")));
+    t.leg.expect(100);
+    let passed = t.call.expect("INVITE");
+    t.call.answer(&passed, &sdp_with("pbx", 2, &dtls("active")));
+    t.call.expect("ACK");
+    let ok = t.leg.expect(200);
+    t.leg.ack(&ok);
+    let (t, desk, target) = ringing_by(t);
+    target.reply(&target.invite(), 488);
+    target.expect("ACK");
+    let asked = t.call.expect("INVITE");
+    t.call.answer(&asked, &sdp_with("pbx", 3, &dtls("actpass")));
+    let again = desk.expect_call();
+    again.reply(&again.invite(), 486);
+    again.expect("ACK");
+    let ack = t.call.expect("ACK");
+    assert!(ack.sdp().contains("a=setup:passive"), "{ack}");
     t.world.advance(s(1));
     t.world.assert_ended("returned");
     t.caller_hangs_up();

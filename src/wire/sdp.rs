@@ -71,14 +71,15 @@ fn is_receiving(direction: &[u8]) -> bool {
 }
 
 /// The description of a party as an offer to somebody else (RFC 3725 section 4): every direction `sendrecv`, whoever
-/// holds whom just now, and either DTLS role open (RFC 5763 section 5). Media lines keep number and order.
+/// holds whom just now, either DTLS role open (RFC 5763 section 5), and nothing said of the candidates of whom it was with
+/// (RFC 8839 section 5.2). Media lines keep number and order.
 pub fn as_offer(sdp: &[u8]) -> Vec<u8> {
     let mut offer = Vec::with_capacity(sdp.len() + 16);
-    for line in lines(sdp) {
+    for line in lines(sdp).filter(|line| !line.starts_with(b"a=remote-candidates:")) {
         let end = &line[text(line).len()..];
         let instead: &[u8] = match line {
             _ if is_direction(line) => SENDRECV,
-            _ if line.starts_with(b"a=setup:") => b"a=setup:actpass",
+            _ if line.starts_with(b"a=setup:") => OPEN_ROLE,
             _ => text(line),
         };
         offer.extend_from_slice(instead);
@@ -95,8 +96,28 @@ pub fn on_hold(sdp: &[u8]) -> Vec<u8> {
 }
 
 /// The description of a party as an answer to an offer that was not made to it: as many media lines, each of the same kind,
-/// and nothing sent or wanted that the offer does not allow (RFC 3264 section 6).
+/// nothing sent or wanted that the offer does not allow (RFC 3264 section 6), and one DTLS role (RFC 5763 section 5).
 pub fn as_answer(sdp: &[u8], offer: &[u8]) -> Vec<u8> {
+    let open = |sdp: &[u8]| lines(sdp).any(|line| text(line) == OPEN_ROLE);
+    if !open(sdp) {
+        return fitting(sdp, offer);
+    }
+    // Whoever left it open has the role that an answer leaves: that is active as a rule.
+    let active = lines(offer).any(|line| text(line) == b"a=setup:passive");
+    let role: &[u8] = if active { b"a=setup:active" } else { b"a=setup:passive" };
+    let mut decided = Vec::with_capacity(sdp.len());
+    for line in lines(sdp) {
+        let (words, end) = line.split_at(text(line).len());
+        decided.extend_from_slice(if words == OPEN_ROLE { role } else { words });
+        decided.extend_from_slice(end);
+    }
+    fitting(&decided, offer)
+}
+
+const OPEN_ROLE: &[u8] = b"a=setup:actpass";
+
+/// See [`as_answer`]; the roles are as they were.
+fn fitting(sdp: &[u8], offer: &[u8]) -> Vec<u8> {
     let mut answer = media(sdp).next().map_or(sdp, |media| media.session).to_vec();
     if !answer.is_empty() && !answer.ends_with(b"\n") {
         answer.extend_from_slice(b"\r\n");
@@ -361,6 +382,7 @@ mod tests {
                 .replace("a=inactive", "a=sendrecv")
         );
         assert_eq!(as_offer(b"v=0\na=recvonly\n"), b"v=0\na=sendrecv\n");
+        assert_eq!(as_offer(b"a=x\r\na=remote-candidates:1 10.0.0.9 4000\r\na=y\r\n"), b"a=x\r\na=y\r\n");
     }
 
     #[test]
@@ -396,6 +418,14 @@ mod tests {
             String::from_utf8(as_answer(held.as_bytes(), PHONE.as_bytes())).unwrap(),
             held.replace("a=sendonly\r\n", "")
         );
+        let roles = |ours: &str, offer: &str| {
+            let [ours, offer] =
+                [ours, offer].map(|role| format!("m=audio 1 RTP/SAVP 0\r\na=setup:{role}\r\n"));
+            String::from_utf8(as_answer(ours.as_bytes(), offer.as_bytes())).unwrap()
+        };
+        assert!(roles("actpass", "actpass").ends_with("a=setup:passive\r\n"));
+        assert!(roles("actpass", "passive").ends_with("a=setup:active\r\n"));
+        assert!(roles("active", "actpass").ends_with("a=setup:active\r\n"));
         assert!(holds(PHONE.as_bytes()) && !holds(ours.as_bytes()) && !holds(b""));
     }
 

@@ -512,7 +512,7 @@ fn two_sides_that_make_a_new_key_in_each_answer_come_to_know_each_other() {
 fn ice_passwords_of_two_streams_come_to_be_known() {
     let media = |n: u64| {
         format!(
-            "m=audio 4000 RTP/SAVPF 111 0\r\na=rtpmap:111 opus/48000/2\r\na=ice-ufrag:u{n}\r\na=ice-pwd:p{n}\r\na=fingerprint:sha-256 AA\r\na=setup:actpass\r\na=candidate:1 1 UDP 1 10.0.0.{n} 4000 typ host\r\na=sendrecv\r\nm=video 4002 RTP/SAVPF 96\r\na=rtpmap:96 VP8/90000\r\na=ice-ufrag:u{n}\r\na=ice-pwd:p{n}\r\na=sendrecv\r\n"
+            "m=audio 4000 RTP/SAVPF 111 0\r\na=rtpmap:111 opus/48000/2\r\na=ice-ufrag:u{n}\r\na=ice-pwd:p{n}\r\na=fingerprint:sha-256 AA\r\na=setup:active\r\na=candidate:1 1 UDP 1 10.0.0.{n} 4000 typ host\r\na=sendrecv\r\nm=video 4002 RTP/SAVPF 96\r\na=rtpmap:96 VP8/90000\r\na=ice-ufrag:u{n}\r\na=ice-pwd:p{n}\r\na=sendrecv\r\n"
         )
     };
     settle_with(&media, &media);
@@ -654,4 +654,164 @@ fn a_number_that_is_shown_instead_of_the_callers_is_not_given_away_after_the_joi
     let ok = t.call.expect(200);
     t.call.ack(&ok);
     apart(&t, &target);
+}
+
+#[test]
+fn a_caller_without_a_session_is_asked_for_one() {
+    let world = crate::common::World::with(&config());
+    let (pbx, agent) =
+        (world.peer("pbx", crate::common::peer::PBX), world.peer("agent", crate::common::peer::AGENT));
+    agent.answers_options(200);
+    let desk = world.peer("desk", DESK);
+    // It called without an offer, and the agent made none.
+    let call = pbx.calling(crate::common::peer::NUMBER).body(None).send();
+    let leg = agent.expect_call();
+    leg.reply(&leg.invite(), 200);
+    leg.expect("ACK");
+    let ok = call.expect(200);
+    call.ack(&ok);
+    let t = Talking { world, pbx, agent, call, leg };
+    t.world.handoff("desk");
+    let asked = t.call.expect("INVITE");
+    assert_eq!(asked.body, "");
+    t.call.answer(&asked, &sdp("pbx", 1));
+    let target = desk.expect_call();
+    assert_eq!(without_origin(target.invite().sdp()), without_origin(&sdp("pbx", 1)));
+    target.answer(&target.invite(), &sdp("desk", 1));
+    target.expect("ACK");
+    let ack = t.call.expect("ACK");
+    assert_eq!(without_origin(ack.sdp()), without_origin(&sdp("desk", 1)));
+    t.leg.expect_bye();
+    t.world.assert_ended("succeeded");
+    apart(&t, &target);
+}
+
+/// A call in which one side holds the other.
+fn held(by_agent: bool) -> Talking {
+    let t = Talking::with(&config());
+    let (holder, other) = if by_agent { (&t.leg, &t.call) } else { (&t.call, &t.leg) };
+    let (who, whom) = if by_agent { ("agent", "pbx") } else { ("pbx", "agent") };
+    holder.reinvite(&sdp_with(who, 2, "m=audio 4000 RTP/AVP 0 101\r\na=sendonly\r\n"));
+    holder.expect(100);
+    let passed = other.expect("INVITE");
+    other.answer(&passed, &sdp_with(whom, 2, "m=audio 4000 RTP/AVP 0 101\r\na=recvonly\r\n"));
+    other.expect("ACK");
+    let ok = holder.expect(200);
+    holder.ack(&ok);
+    t
+}
+
+#[test]
+fn a_failure_leaves_the_hold_as_it_was() {
+    for by_agent in [false, true] {
+        for failure in ["busy", "refused by the caller", "gone", "fresh and busy", "nothing fresh"] {
+            let (t, desk, target) = ringing_by(held(by_agent));
+            let (caller, agent) = if by_agent { ("recvonly", "sendonly") } else { ("sendonly", "recvonly") };
+            let described = |who: &str, direction: &str, version: u64| {
+                sdp_with(who, version, &format!("m=audio 4000 RTP/AVP 0 101\r\na={direction}\r\n"))
+            };
+            match failure {
+                "busy" => {
+                    target.reply(&target.invite(), 486);
+                    target.expect("ACK");
+                }
+                "refused by the caller" => {
+                    let offer = answered(&t, &target, &sdp("desk", 1));
+                    t.call.reply(&offer, 488);
+                    t.call.expect("ACK");
+                    target.expect_bye();
+                }
+                "gone" => {
+                    let offer = answered(&t, &target, &sdp("desk", 1));
+                    target.hang_up();
+                    let own = if by_agent { "sendrecv" } else { "sendonly" };
+                    t.call.answer(&offer, &described("pbx", own, 3));
+                    t.call.expect("ACK");
+                    let back = t.call.expect("INVITE");
+                    assert_eq!(without_origin(back.sdp()), without_origin(&described("agent", agent, 2)));
+                    t.call.answer(&back, &described("pbx", caller, 4));
+                    t.call.expect("ACK");
+                }
+                _ => {
+                    target.reply(&target.invite(), 488);
+                    target.expect("ACK");
+                    let asked = t.call.expect("INVITE");
+                    if failure == "nothing fresh" {
+                        t.call.reply(&asked, 488);
+                        t.call.expect("ACK");
+                    } else {
+                        t.call.answer(&asked, &described("pbx", caller, 2));
+                        let again = desk.expect_call();
+                        again.reply(&again.invite(), 486);
+                        again.expect("ACK");
+                        let ack = t.call.expect("ACK");
+                        assert_eq!(without_origin(ack.sdp()), without_origin(&described("agent", agent, 2)));
+                    }
+                }
+            }
+            t.agent.expect_silence(s(2));
+            t.pbx.expect_silence(s(2));
+            t.world.assert_ended("returned");
+            t.caller_hangs_up();
+            t.world.assert_empty();
+        }
+    }
+}
+
+#[test]
+fn a_caller_that_will_not_have_the_agents_session_back_is_asked_for_its_own() {
+    let (t, _desk, target) = ringing();
+    let offer = answered(&t, &target, &sdp_with("desk", 1, "m=audio 5000 RTP/AVP 0 101\r\n"));
+    target.hang_up();
+    t.call.answer(&offer, &sdp("pbx", 1));
+    t.call.expect("ACK");
+    for _ in 0..2 {
+        let back = t.call.expect("INVITE");
+        assert_eq!(without_origin(back.sdp()), without_origin(&sdp("agent", 1)));
+        t.call.reply(&back, 488);
+        t.call.expect("ACK");
+    }
+    let asked = t.call.expect("INVITE");
+    assert_eq!(asked.body, "");
+    t.call.answer(&asked, &sdp_with("pbx", 2, AUDIO));
+    let told = t.leg.expect("INVITE");
+    assert_eq!(without_origin(told.sdp()), without_origin(&sdp_with("pbx", 2, AUDIO)));
+    t.leg.answer(&told, &sdp("agent", 2));
+    t.leg.expect("ACK");
+    let ack = t.call.expect("ACK");
+    assert_eq!(without_origin(ack.sdp()), without_origin(&sdp("agent", 2)));
+    t.world.advance(s(1));
+    t.world.assert_ended("returned");
+    t.caller_hangs_up();
+    t.world.assert_empty();
+}
+
+#[test]
+fn an_agent_that_left_the_role_open_has_one_in_the_answer_to_the_callers_offer() {
+    let dtls = |role: &str| {
+        format!("m=audio 4000 RTP/SAVP 0\r\na=setup:{role}\r\na=fingerprint:sha-256 AA\r\na=sendrecv\r\n")
+    };
+    let t = Talking::by(&config(), |i| i.body(Some(&sdp_with("pbx", 1, &dtls("actpass")))));
+    // The last offer was the agent's.
+    t.leg.reinvite(&sdp_with("agent", 2, &dtls("actpass")));
+    t.leg.expect(100);
+    let passed = t.call.expect("INVITE");
+    t.call.answer(&passed, &sdp_with("pbx", 2, &dtls("active")));
+    t.call.expect("ACK");
+    let ok = t.leg.expect(200);
+    t.leg.ack(&ok);
+    let (t, desk, target) = ringing_by(t);
+    target.reply(&target.invite(), 488);
+    target.expect("ACK");
+    let asked = t.call.expect("INVITE");
+    t.call.answer(&asked, &sdp_with("pbx", 3, &dtls("actpass")));
+    let again = desk.expect_call();
+    again.reply(&again.invite(), 486);
+    again.expect("ACK");
+    let ack = t.call.expect("ACK");
+    assert!(ack.sdp().contains("a=setup:passive"), "{ack}");
+    t.world.advance(s(1));
+    t.world.assert_ended("returned");
+    t.caller_hangs_up();
+    t.world.assert_empty();
 }

@@ -250,6 +250,37 @@ fn the_step_is_that_of_the_latest_cause() {
     stage.t.world.assert_empty();
 }
 
+/// A gateway says 480 or 500 to many things, and its Reason tells which.
+#[test]
+fn the_cause_is_told_by_the_whole_answer() {
+    for (status, header, cause) in [
+        (480, ("Reason", "Q.850;cause=17;text=\"User busy\""), "busy"),
+        (500, ("Reason", "Q.850;cause=19"), "no_answer"),
+        (480, ("Reason", "Q.850;cause=1"), "unreachable"),
+        (503, ("Reason", "SIP;cause=486"), "busy"),
+        (500, ("Retry-After", "30"), "unreachable"),
+    ] {
+        let stage = begin("led");
+        let target = stage.desk.expect_call();
+        target.reply_with(&target.invite(), status, &[header], "");
+        target.expect("ACK");
+        let mine = stage.mobile.expect_call();
+        assert_eq!(stage.told(), [format!("led invite {cause} -> mine")], "{status} {header:?}");
+        stage.joined(&mine, true);
+    }
+}
+
+#[test]
+fn and_by_the_whole_sipfrag() {
+    let stage = begin("causes");
+    let refer = stage.t.call.expect("REFER");
+    stage.t.call.reply(&refer, 202);
+    stage.t.call.notify_ok("SIP/2.0 480 No\r\nReason: Q.850;cause=17\r\n", "terminated");
+    let mobile = stage.mobile.expect_call();
+    stage.joined(&mobile, true);
+    assert_eq!(stage.told(), ["causes refer busy -> mobile"]);
+}
+
 #[test]
 fn a_cause_that_hangs_up() {
     let stage = begin("causes");

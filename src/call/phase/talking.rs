@@ -11,7 +11,8 @@ use crate::call::facts::Facts;
 use crate::call::handoff::report::{Farewell, Referral};
 use crate::call::record::Role;
 use crate::sip::leg::RequestId;
-use crate::sip::leg::decision::{Decision, reason_cause};
+use crate::sip::leg::decision::Decision;
+use crate::sip::leg::remark::Remark;
 use crate::sip::{Content, Event, LegId, Origin, Time, identity};
 use crate::wire::Message;
 
@@ -192,8 +193,10 @@ impl Talking {
                 None
             }
         });
-        let broken =
-            message.filter(|_| role == Role::Agent).and_then(reason_cause).filter(|c| (500..600).contains(c));
+        let broken = message
+            .filter(|_| role == Role::Agent)
+            .and_then(|m| Remark::of(m).sip)
+            .filter(|c| (500..600).contains(c));
         self.farewell = None;
         if let Some(decision) = decision {
             self.conversation.drop_partner(cx);

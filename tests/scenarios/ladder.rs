@@ -133,6 +133,15 @@ impl Stage {
         self.t.world.assert_empty();
     }
 
+    /// The hint of the last WARN.
+    fn hint(&self) -> String {
+        let hints = self.t.world.events().into_iter().filter_map(|event| match event {
+            baton::call::event::What::AttemptFailed { hint, .. } => Some(hint),
+            _ => None,
+        });
+        hints.last().expect("a WARN")
+    }
+
     fn told(&self) -> Vec<String> {
         let events = self.t.world.events();
         events
@@ -430,6 +439,31 @@ fn when_the_time_is_up_only_what_ends_the_handoff_is_done() {
     stage.t.leg.expect_bye();
     stage.t.world.assert_ended("handed_back");
     assert_eq!(stage.told(), ["short invite no_answer -> bye"]);
+    assert!(stage.hint().contains("`timeouts.total` is over"), "{}", stage.hint());
+    stage.t.world.assert_empty();
+}
+
+/// Its status is the 200 of the target, which says nothing of why.
+#[test]
+fn whoever_is_on_call_is_told_why_a_target_that_answered_has_not_the_caller() {
+    let stage = begin("mobile");
+    let target = stage.mobile.expect_call();
+    target.answer(&target.invite(), &sdp("mobile", 1));
+    target.expect("ACK");
+    let offer = stage.t.call.expect("INVITE");
+    stage.t.call.reply(&offer, 488);
+    stage.t.call.expect("ACK");
+    target.expect_bye();
+    assert!(stage.hint().starts_with("The caller's side did not take"), "{}", stage.hint());
+    stage.t.caller_hangs_up();
+    stage.t.world.assert_empty();
+    let stage = begin("mobile");
+    let target = stage.mobile.expect_call();
+    target.answer(&target.invite(), "");
+    target.expect("ACK");
+    target.expect_bye();
+    assert!(stage.hint().starts_with("The target's 2xx has no session"), "{}", stage.hint());
+    stage.t.caller_hangs_up();
     stage.t.world.assert_empty();
 }
 

@@ -217,6 +217,9 @@ pub(crate) fn is_joinable(cx: &Context<'_>, leg: LegId) -> bool {
 /// The word for a 2xx that cannot be joined with anybody.
 pub(crate) const NO_SESSION: &str = "No session description";
 
+/// The same for whoever is on call.
+pub(crate) const NOTHING_TO_JOIN: &str = "The target's 2xx has no session that anybody could be joined with: no SDP, or every stream refused. Compare its codecs with the caller's.";
+
 /// Whether a 2xx answers what was offered to it. One that was asked for an offer may have none, if the caller has none.
 pub(crate) fn answers(cx: &Context<'_>, leg: LegId) -> bool {
     cx.stack.local_sdp(leg).is_none() || is_joinable(cx, leg)

@@ -31,6 +31,11 @@ impl News {
         self.status.is_some_and(|status| (200..300).contains(&status))
     }
 
+    /// Whether it tells a final failure.
+    pub(crate) fn is_failure(self) -> bool {
+        self.status.is_some_and(|status| status >= 300)
+    }
+
     /// Reads a NOTIFY.
     pub(crate) fn of(message: &Message<'_>) -> News {
         let is_sipfrag = message.content_type().is_none_or(sipfrag::is_sipfrag);

@@ -112,10 +112,17 @@ impl Talking {
 
     pub(crate) fn step(mut self, cx: &mut Context<'_>, facts: &mut Facts, stimulus: Stimulus<'_>) -> Phase {
         match stimulus {
-            Stimulus::Leg(event @ Event::Notified { .. }, _) => match facts.has_arrived(event) {
-                true => self.end(cx, MOVED),
-                false => Phase::Talking(self),
-            },
+            Stimulus::Leg(event @ Event::Notified { .. }, _) => {
+                if facts.has_arrived(event) {
+                    return self.end(cx, MOVED);
+                }
+                let failed = facts.has_failed(event);
+                if failed && self.conversation.partner.is_none() {
+                    // Nobody was with the caller who might have been with the target.
+                    return self.fall_back(cx, facts);
+                }
+                Phase::Talking(self)
+            }
             Stimulus::Leg(event, message) => {
                 if self.hear_departing(cx, event) {
                     return Phase::Talking(self);
@@ -223,6 +230,11 @@ impl Talking {
             return Ending::begin(cx, legs, None, status, "target leg lost");
         }
         lost(cx, facts, role, (status, origin), "fallback");
+        self.fall_back(cx, facts)
+    }
+
+    /// The agent is gone: its fallback.
+    fn fall_back(self, cx: &mut Context<'_>, facts: &mut Facts) -> Phase {
         let given = Given::fallback(facts, "agent_lost");
         let conversation = self.into_conversation(cx);
         Moving::decided_by_absence(cx, facts, conversation, given, By::Loss)

@@ -226,6 +226,27 @@ fn a_held_caller_cannot_change_its_session() {
     t.world.assert_empty();
 }
 
+/// A refresh that were refused again and again would cost the caller its session (RFC 4028).
+#[test]
+fn a_held_caller_may_refresh_its_session() {
+    let stage = briefing();
+    let Stage { t, target, .. } = &stage;
+    t.call.reinvite(&held(&sdp("pbx", 3)));
+    let ok = t.call.expect(200);
+    assert_eq!(ok.sdp().matches("a=inactive").count(), 1, "{ok}");
+    t.call.ack(&ok);
+    // Some ask for an offer.
+    t.call.reinvite("");
+    let ok = t.call.expect(200);
+    assert_eq!(ok.sdp().matches("a=inactive").count(), 1, "{ok}");
+    t.call.ack_with(&ok, &held(&sdp("pbx", 3)));
+    t.agent.expect_silence(ms(500));
+    target.hang_up();
+    takes(&t.call, &sdp("agent", 2), &sdp("pbx", 4));
+    takes(&t.leg, &sdp("pbx", 4), &sdp("agent", 2));
+    stage.returned();
+}
+
 #[test]
 fn the_time_is_up_while_the_two_speak() {
     let stage = briefing();

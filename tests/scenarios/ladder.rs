@@ -3,7 +3,7 @@
 use crate::common::config::Config;
 use crate::common::message::{Message, without_origin};
 use crate::common::peer::{Leg, Peer, Talking, sdp};
-use crate::common::{HandoffRequest, ms, s};
+use crate::common::{Command, HandoffRequest, Refusal, Reply, ms, s};
 use std::rc::Rc;
 
 const DESK: &str = "10.0.0.30:5060";
@@ -237,6 +237,20 @@ fn an_agent_that_leaves_while_it_gets_the_caller_back_is_passed_over() {
     stage.t.call.expect_bye();
     stage.t.world.assert_ended("handed_back");
     assert_eq!(stage.told(), ["led invite busy -> mine", "mine invite busy -> agent"]);
+    stage.t.world.assert_empty();
+}
+
+#[test]
+fn what_has_failed_cannot_be_cancelled() {
+    let stage = begin("nested-not");
+    let target = stage.desk.expect_call();
+    stage.refuse(&target, 486);
+    let handoff = stage.t.world.call().handoffs[0].clone();
+    let reply = stage.t.world.command(Command::CancelHandoff { handoff });
+    assert!(matches!(reply, Reply::Refused(Refusal::TooLate(_))), "{reply:?}");
+    stage.t.world.advance(ms(500));
+    stage.t.world.assert_ended("returned");
+    stage.t.caller_hangs_up();
     stage.t.world.assert_empty();
 }
 
@@ -537,7 +551,7 @@ X-Account = "$account"
     let target = desk.expect_call();
     let call = t.world.call_id();
     let variables = [("account".to_owned(), Some("2".to_owned()))].into();
-    t.world.command(crate::common::Command::SetVariables { call, variables });
+    t.world.command(Command::SetVariables { call, variables });
     target.reply(&target.invite(), 486);
     target.expect("ACK");
     let next = mobile.expect_call();

@@ -251,6 +251,12 @@ fn the_agent_is_told_what_the_late_word_said() {
     let handoff = t.world.assert_ended("returned");
     assert!(handoff.explain.cause.starts_with("486"), "{:?}", handoff.explain);
     t.leg.expect_notify("SIP/2.0 486 Busy Here", "terminated");
+    let resumed = t
+        .world
+        .events()
+        .into_iter()
+        .any(|event| matches!(event, baton::call::event::What::AttemptResumed { number: 1, .. }));
+    assert!(resumed, "the log says why the target was let go");
     t.caller_hangs_up();
     t.world.assert_empty();
 }

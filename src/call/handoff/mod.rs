@@ -258,6 +258,9 @@ impl Handoff {
         self.edit().cause = None;
         if let Some(attempt) = self.last() {
             (attempt.ended_at, attempt.cause) = (None, None);
+            let attempt = Box::new(attempt.clone());
+            let (call, handoff) = (self.view.call_id.clone(), self.view.id.clone());
+            cx.tell(What::AttemptResumed { call, handoff, number: self.running + 1, attempt });
         }
     }
 

@@ -134,7 +134,7 @@ pub enum Refusal {
     #[error("handoff {0} of this call is still running")]
     Busy(String),
     /// 409: a handoff that can no longer be cancelled.
-    #[error("the handoff cannot be cancelled in its state `{}`, only while it is `pending` or `ringing`", .0.as_str())]
+    #[error("the handoff cannot be cancelled in its state `{}`: only while it is `pending` or `ringing`, and something is still tried", .0.as_str())]
     TooLate(HandoffState),
     /// 409: a handoff in which nobody waits for a word.
     #[error("the handoff is `{}` and there is nothing to complete: its agent does not speak with the target", .0.as_str())]

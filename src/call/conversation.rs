@@ -275,16 +275,8 @@ impl Conversation {
         }
         match (self.other(leg), message) {
             (Some(other), Some(message)) => self.passing.ask(cx, (leg, request), other, message),
-            // Nobody is there who could have a part in it, and the caller's session must not expire meanwhile. Some refresh
-            // it without an offer.
-            (None, _)
-                if cx.stack.repeats(leg)
-                    || (wish == Wish::Modify && cx.stack.proposed_sdp(leg).is_none()) =>
-            {
-                let standing = cx.stack.local_sdp(leg).map(<[u8]>::to_vec);
-                let body = standing.as_deref().map_or(Body::None, Body::Sdp);
-                let _ = cx.stack.respond(cx.now, request, 200, Content { body, ..Content::default() });
-            }
+            // Nobody is there who could have a part in it.
+            (None, message) if refreshed(cx, leg, (request, wish), message) => {}
             _ => {
                 let _ = cx.stack.respond(cx.now, request, 480, Content::default());
             }
@@ -513,6 +505,24 @@ fn differing(cx: &Context<'_>, leg: LegId, other: LegId) -> Option<Vec<u8>> {
     let (told, own) = (cx.stack.local_sdp(leg)?, cx.stack.remote_sdp(leg)?);
     let now = cx.stack.remote_sdp(other)?;
     (!accord(told, own, now)).then(|| now.to_vec())
+}
+
+/// Answers a request that changes nothing with what stands, where nobody else has a part in the session just now:
+/// one that is refused each time expires (RFC 4028). It repeats the peer's session, or asks for ours. False: it does neither.
+pub(crate) fn refreshed(
+    cx: &mut Context<'_>,
+    leg: LegId,
+    (request, wish): (RequestId, Wish),
+    message: Option<&Message<'_>>,
+) -> bool {
+    let asks = wish == Wish::Modify && message.is_some_and(|m| !m.has_sdp());
+    if !asks && !cx.stack.repeats(leg) {
+        return false;
+    }
+    let standing = cx.stack.local_sdp(leg).map(<[u8]>::to_vec);
+    let body = standing.as_deref().map_or(Body::None, Body::Sdp);
+    let _ = cx.stack.respond(cx.now, request, 200, Content { body, ..Content::default() });
+    true
 }
 
 /// Closes a leg with a Reason, quietly.

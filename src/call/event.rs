@@ -89,6 +89,17 @@ pub enum What {
         /// What on-call staff should look at.
         hint: String,
     },
+    /// A REFER that was given up was heard of after all: what followed it is taken back.
+    AttemptResumed {
+        /// Call id.
+        call: String,
+        /// Handoff id.
+        handoff: String,
+        /// Counted from 1.
+        number: usize,
+        /// The attempt.
+        attempt: Box<AttemptView>,
+    },
     /// The handoff is over.
     HandoffEnded {
         /// The whole of it.

@@ -38,13 +38,21 @@ pub(crate) struct Facts {
     pub(crate) answered: Option<UnixMillis>,
     /// Ended handoffs, oldest first; at most [`KEPT_HANDOFFS`].
     pub(crate) handoffs: Vec<Arc<HandoffView>>,
-    /// REFERs of ended handoffs that nothing was told of. If a NOTIFY still says that the target has the caller, the legs
-    /// are closed, for a receiver may wait for our BYE.
-    pub(crate) in_doubt: Vec<SentId>,
+    /// REFERs of ended handoffs that nothing was told of.
+    pub(crate) in_doubt: Vec<Doubt>,
     /// Each leg that there was, for the record.
     pub(crate) legs: SmallVec<[Seen; 2]>,
     /// It counts as a call of its agent: until the agent is let go.
     pub(crate) holds_agent: bool,
+}
+
+/// A REFER whose handoff ended without a result. If a NOTIFY still says that the target has the caller, the legs are closed,
+/// for a receiver may wait for our BYE; if it says that it has not, somebody has to be with the caller.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Doubt {
+    pub(crate) sent: SentId,
+    /// A 200 proves it. Where it does not, a late one must not take the caller's leg away.
+    pub(crate) believed: bool,
 }
 
 /// A leg that there was.
@@ -116,7 +124,16 @@ impl Facts {
 
     /// Whether an event says that a transfer in doubt has worked after all.
     pub(crate) fn has_arrived(&self, event: Event) -> bool {
-        matches!(event, Event::Notified { refer, news, .. } if news.is_success() && self.in_doubt.contains(&refer))
+        let Event::Notified { refer, news, .. } = event else { return false };
+        news.is_success() && self.in_doubt.iter().any(|doubt| doubt.sent == refer && doubt.believed)
+    }
+
+    /// Whether an event says that the last transfer in doubt has failed; one that has is in doubt no more.
+    pub(crate) fn has_failed(&mut self, event: Event) -> bool {
+        let Event::Notified { refer, news, .. } = event else { return false };
+        let before = self.in_doubt.len();
+        self.in_doubt.retain(|doubt| !(doubt.sent == refer && news.is_failure()));
+        self.in_doubt.len() < before && self.in_doubt.is_empty()
     }
 
     /// The agent has no part in the call any more: it may take another.

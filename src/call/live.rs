@@ -144,7 +144,10 @@ impl Call {
             Phase::Moving(moving) => Moving::cancel(moving, cx, facts),
             phase @ (Phase::Talking(_) | Phase::Ending(_) | Phase::Over { .. }) => phase,
         });
-        view::handoff(self, id).cloned().ok_or_else(|| Refusal::NoHandoff(id.into()))
+        let view = view::handoff(self, id).ok_or_else(|| Refusal::NoHandoff(id.into()))?;
+        // What is tried may have failed already, and its end is only waited for.
+        let cancelled = view.state == HandoffState::Cancelled;
+        cancelled.then(|| view.clone()).ok_or(Refusal::TooLate(state))
     }
 
     /// Completes the running handoff, whose agent speaks with the target.

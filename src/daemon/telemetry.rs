@@ -223,6 +223,13 @@ pub fn line_of(event: &Event) -> Line {
             let line = Line::warn("handoff.attempt_failed").text("call", call).text("handoff", handoff);
             attempt_failed(line, *number, attempt, next, hint)
         }
+        What::AttemptResumed { call, handoff, number, attempt } => Line::info("handoff.attempt_resumed")
+            .text("call", call)
+            .text("handoff", handoff)
+            .text("destination", &attempt.destination)
+            .text("method", &*attempt.method)
+            .number("attempt", *number)
+            .quoted("reason", Some("its REFER was heard of late: what followed it is taken back")),
         What::HandoffEnded { handoff, caller_hurt } => handoff_ended(handoff, *caller_hurt),
         What::Undefined { call, handoff, header, why } => Line::warn("handoff.header_left_out")
             .text("call", call)

@@ -3,6 +3,7 @@
 //! A machine of its own: it outlives the INVITE usage of its dialog (RFC 5057 §4.2). Called by `leg/refer`.
 
 use super::leg::SentId;
+use super::leg::remark::Remark;
 use super::timing::Time;
 use crate::wire::grammar::{self, Params};
 use crate::wire::headers::{EVENT_REFER, TERMINATED};
@@ -14,6 +15,8 @@ use std::collections::VecDeque;
 pub struct News {
     /// The status in the sipfrag; None: no or no readable sipfrag.
     pub status: Option<u16>,
+    /// What the sipfrag says besides.
+    pub remark: Remark,
     /// Subscription-State: terminated.
     pub terminated: bool,
 }
@@ -28,12 +31,18 @@ impl News {
         self.status.is_some_and(|status| (200..300).contains(&status))
     }
 
+    /// Whether it tells a final failure.
+    pub(crate) fn is_failure(self) -> bool {
+        self.status.is_some_and(|status| status >= 300)
+    }
+
     /// Reads a NOTIFY.
     pub(crate) fn of(message: &Message<'_>) -> News {
         let is_sipfrag = message.content_type().is_none_or(sipfrag::is_sipfrag);
         let status = sipfrag::parse(message.body()).filter(|_| is_sipfrag).map(|sipfrag| sipfrag.status);
         let state = message.header(Name::SubscriptionState).unwrap_or(b"");
-        News { status, terminated: head(state).eq_ignore_ascii_case(TERMINATED.as_bytes()) }
+        let remark = status.map(|_| Remark::of_sipfrag(message.body())).unwrap_or_default();
+        News { status, remark, terminated: head(state).eq_ignore_ascii_case(TERMINATED.as_bytes()) }
     }
 }
 

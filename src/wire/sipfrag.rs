@@ -37,6 +37,15 @@ pub fn parse(body: &[u8]) -> Option<Sipfrag<'_>> {
     Some(Sipfrag { status: u16::try_from(status).ok()?, reason: grammar::trim(reason) })
 }
 
+/// The header lines after the status line, up to an empty one. A line without a colon is passed over.
+pub fn headers(body: &[u8]) -> impl Iterator<Item = (&[u8], &[u8])> {
+    let lines = grammar::trim_start(body).split(|&byte| byte == b'\n').skip(1).map(grammar::trim);
+    lines.take_while(|line| !line.is_empty()).filter_map(|line| {
+        let colon = memchr::memchr(b':', line)?;
+        Some((grammar::trim(&line[..colon]), grammar::trim(&line[colon + 1..])))
+    })
+}
+
 /// True if a Content-Type names a sipfrag, whatever its parameters.
 pub fn is_sipfrag(content_type: &[u8]) -> bool {
     media_type(content_type).eq_ignore_ascii_case(b"message/sipfrag")

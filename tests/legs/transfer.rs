@@ -3,6 +3,7 @@
 use crate::bench::{Bench, Peer, header, response};
 use baton::sip::leg::decision::{Decision, Target};
 use baton::sip::leg::refer::Refer;
+use baton::sip::leg::remark::Remark;
 use baton::sip::subscription::News;
 use baton::sip::{Content, Event, Field, LegId, NotSent, Origin, SentId, Wish};
 
@@ -43,7 +44,7 @@ fn a_notify_may_come_before_the_2xx() {
     assert_eq!(header(&text, "X-Caller"), "Ann");
     let id = format!("refer;id={}", cseq(&text));
     let first = notify(&mut bench, &mut peer, &id, "active;expires=60", "SIP/2.0 100 Trying\r\n");
-    let news = News { status: Some(100), terminated: false };
+    let news = News { status: Some(100), remark: Remark::default(), terminated: false };
     assert_eq!(bench.recv(&first), Some(Event::Notified { leg, refer: sent, news }));
     bench.sent("200");
     let origin = Origin::Remote;
@@ -51,7 +52,7 @@ fn a_notify_may_come_before_the_2xx() {
     assert_eq!(done, Some(Event::Response { leg, sent, status: 202, origin, needs_answer: false }));
     // Without an id it belongs to the only REFER; without CRLF it is a sipfrag too.
     let last = notify(&mut bench, &mut peer, "refer", "terminated;reason=noresource", "SIP/2.0 200 OK");
-    let news = News { status: Some(200), terminated: true };
+    let news = News { status: Some(200), remark: Remark::default(), terminated: true };
     assert_eq!(bench.recv(&last), Some(Event::Notified { leg, refer: sent, news }));
     bench.sent("200");
     // The subscription is over.
@@ -77,14 +78,14 @@ fn notifys_are_matched_by_id_once_there_are_two() {
     }
     let unnamed = notify(&mut bench, &mut peer, "refer", "active", "SIP/2.0 180 Ringing");
     // The first REFER in a dialog needs no id, however many follow (RFC 3515 §2.4.6).
-    let news = News { status: Some(180), terminated: false };
+    let news = News { status: Some(180), remark: Remark::default(), terminated: false };
     assert_eq!(bench.recv(&unnamed), Some(Event::Notified { leg, refer: one, news }));
     bench.sent("200");
     for (sent, text, status) in [(two, &second, 486), (one, &first, 200)] {
         let event = format!("refer;id={}", cseq(text));
         let fragment = format!("SIP/2.0 {status} x");
         let named = notify(&mut bench, &mut peer, &event, "terminated", &fragment);
-        let news = News { status: Some(status), terminated: true };
+        let news = News { status: Some(status), remark: Remark::default(), terminated: true };
         assert_eq!(bench.recv(&named), Some(Event::Notified { leg, refer: sent, news }));
         bench.sent("200");
     }
@@ -111,7 +112,7 @@ fn a_notify_after_the_bye_is_taken_until_the_leg_is_released() {
     assert_eq!(bench.recv(&bye), Some(Event::Bye { leg }));
     bench.sent("200");
     let late = notify(&mut bench, &mut peer, "refer", "active", "SIP/2.0 200 OK");
-    let news = News { status: Some(200), terminated: false };
+    let news = News { status: Some(200), remark: Remark::default(), terminated: false };
     assert_eq!(bench.recv(&late), Some(Event::Notified { leg, refer: sent, news }));
     bench.sent("200");
     bench.release(leg);

@@ -193,6 +193,11 @@ fn the_target_hangs_up_and_the_caller_is_back_with_the_agent() {
     t.world.advance(ms(500));
     let handoff = t.world.assert_ended("returned");
     assert_eq!(handoff.cause.as_deref(), Some("failed"));
+    let told = t.world.events().into_iter().find_map(|event| match event {
+        baton::call::event::What::AttemptFailed { hint, .. } => Some(hint),
+        _ => None,
+    });
+    assert!(told.is_some_and(|hint| hint.starts_with("The agent's conversation with the target ended")));
     t.caller_hangs_up();
     t.world.assert_empty();
 }
@@ -219,6 +224,27 @@ fn a_held_caller_cannot_change_its_session() {
     t.leg.expect_bye();
     target.expect_bye();
     t.world.assert_empty();
+}
+
+/// A refresh that were refused again and again would cost the caller its session (RFC 4028).
+#[test]
+fn a_held_caller_may_refresh_its_session() {
+    let stage = briefing();
+    let Stage { t, target, .. } = &stage;
+    t.call.reinvite(&held(&sdp("pbx", 3)));
+    let ok = t.call.expect(200);
+    assert_eq!(ok.sdp().matches("a=inactive").count(), 1, "{ok}");
+    t.call.ack(&ok);
+    // Some ask for an offer.
+    t.call.reinvite("");
+    let ok = t.call.expect(200);
+    assert_eq!(ok.sdp().matches("a=inactive").count(), 1, "{ok}");
+    t.call.ack_with(&ok, &held(&sdp("pbx", 3)));
+    t.agent.expect_silence(ms(500));
+    target.hang_up();
+    takes(&t.call, &sdp("agent", 2), &sdp("pbx", 4));
+    takes(&t.leg, &sdp("pbx", 4), &sdp("agent", 2));
+    stage.returned();
 }
 
 #[test]

@@ -238,6 +238,45 @@ fn the_agent_is_told_what_the_late_word_said() {
     let handoff = t.world.assert_ended("returned");
     assert!(handoff.explain.cause.starts_with("486"), "{:?}", handoff.explain);
     t.leg.expect_notify("SIP/2.0 486 Busy Here", "terminated");
+    let resumed = t
+        .world
+        .events()
+        .into_iter()
+        .any(|event| matches!(event, baton::call::event::What::AttemptResumed { number: 1, .. }));
+    assert!(resumed, "the log says why the target was let go");
+    t.caller_hangs_up();
+    t.world.assert_empty();
+}
+
+/// The agent has left with its decision, and nobody is with the caller who might have been with the target.
+#[test]
+fn a_failure_that_is_told_late_does_not_leave_the_caller_alone() {
+    for notify_200 in ["reported", "accepted"] {
+        let t = Talking::with(&config().trunk_key(&format!("notify_200 = \"{notify_200}\"")));
+        t.leg.bye_with(&[("X-Handoff", "queue")]);
+        t.leg.expect(200);
+        let refer = t.call.expect("REFER");
+        t.call.reply(&refer, 202);
+        t.world.advance(s(61));
+        t.world.assert_ended("unknown");
+        t.call.notify_ok("SIP/2.0 480 Temporarily Unavailable\r\n", "terminated");
+        let fallback = t.call.expect("REFER");
+        assert!(fallback.header("Refer-To").contains("+14155550123"), "{fallback}");
+        t.call.reply(&fallback, 403);
+        t.call.expect_bye();
+        t.world.assert_empty();
+    }
+}
+
+#[test]
+fn nor_does_it_disturb_an_agent() {
+    let t = Talking::new();
+    t.world.handoff("queue");
+    let refer = t.call.expect("REFER");
+    t.call.reply(&refer, 202);
+    t.world.advance(s(61));
+    t.call.notify_ok("SIP/2.0 480 Temporarily Unavailable\r\n", "terminated");
+    t.pbx.expect_silence(s(2));
     t.caller_hangs_up();
     t.world.assert_empty();
 }

@@ -3,7 +3,7 @@
 use crate::common::config::Config;
 use crate::common::message::{Message, without_origin};
 use crate::common::peer::{Leg, Peer, Talking, sdp};
-use crate::common::{HandoffRequest, ms, s};
+use crate::common::{Command, HandoffRequest, Refusal, Reply, ms, s};
 use std::rc::Rc;
 
 const DESK: &str = "10.0.0.30:5060";
@@ -133,6 +133,15 @@ impl Stage {
         self.t.world.assert_empty();
     }
 
+    /// The hint of the last WARN.
+    fn hint(&self) -> String {
+        let hints = self.t.world.events().into_iter().filter_map(|event| match event {
+            baton::call::event::What::AttemptFailed { hint, .. } => Some(hint),
+            _ => None,
+        });
+        hints.last().expect("a WARN")
+    }
+
     fn told(&self) -> Vec<String> {
         let events = self.t.world.events();
         events
@@ -232,6 +241,20 @@ fn an_agent_that_leaves_while_it_gets_the_caller_back_is_passed_over() {
 }
 
 #[test]
+fn what_has_failed_cannot_be_cancelled() {
+    let stage = begin("nested-not");
+    let target = stage.desk.expect_call();
+    stage.refuse(&target, 486);
+    let handoff = stage.t.world.call().handoffs[0].clone();
+    let reply = stage.t.world.command(Command::CancelHandoff { handoff });
+    assert!(matches!(reply, Reply::Refused(Refusal::TooLate(_))), "{reply:?}");
+    stage.t.world.advance(ms(500));
+    stage.t.world.assert_ended("returned");
+    stage.t.caller_hangs_up();
+    stage.t.world.assert_empty();
+}
+
+#[test]
 fn the_step_is_that_of_the_latest_cause() {
     let stage = begin("causes");
     stage.refuse_refer(403);
@@ -248,6 +271,37 @@ fn the_step_is_that_of_the_latest_cause() {
         ["causes refer refused -> invite", "causes invite busy -> mobile", "mobile invite busy -> bye"];
     assert_eq!(stage.told(), expected);
     stage.t.world.assert_empty();
+}
+
+/// A gateway says 480 or 500 to many things, and its Reason tells which.
+#[test]
+fn the_cause_is_told_by_the_whole_answer() {
+    for (status, header, cause) in [
+        (480, ("Reason", "Q.850;cause=17;text=\"User busy\""), "busy"),
+        (500, ("Reason", "Q.850;cause=19"), "no_answer"),
+        (480, ("Reason", "Q.850;cause=1"), "unreachable"),
+        (503, ("Reason", "SIP;cause=486"), "busy"),
+        (500, ("Retry-After", "30"), "unreachable"),
+    ] {
+        let stage = begin("led");
+        let target = stage.desk.expect_call();
+        target.reply_with(&target.invite(), status, &[header], "");
+        target.expect("ACK");
+        let mine = stage.mobile.expect_call();
+        assert_eq!(stage.told(), [format!("led invite {cause} -> mine")], "{status} {header:?}");
+        stage.joined(&mine, true);
+    }
+}
+
+#[test]
+fn and_by_the_whole_sipfrag() {
+    let stage = begin("causes");
+    let refer = stage.t.call.expect("REFER");
+    stage.t.call.reply(&refer, 202);
+    stage.t.call.notify_ok("SIP/2.0 480 No\r\nReason: Q.850;cause=17\r\n", "terminated");
+    let mobile = stage.mobile.expect_call();
+    stage.joined(&mobile, true);
+    assert_eq!(stage.told(), ["causes refer busy -> mobile"]);
 }
 
 #[test]
@@ -399,6 +453,31 @@ fn when_the_time_is_up_only_what_ends_the_handoff_is_done() {
     stage.t.leg.expect_bye();
     stage.t.world.assert_ended("handed_back");
     assert_eq!(stage.told(), ["short invite no_answer -> bye"]);
+    assert!(stage.hint().contains("`timeouts.total` is over"), "{}", stage.hint());
+    stage.t.world.assert_empty();
+}
+
+/// Its status is the 200 of the target, which says nothing of why.
+#[test]
+fn whoever_is_on_call_is_told_why_a_target_that_answered_has_not_the_caller() {
+    let stage = begin("mobile");
+    let target = stage.mobile.expect_call();
+    target.answer(&target.invite(), &sdp("mobile", 1));
+    target.expect("ACK");
+    let offer = stage.t.call.expect("INVITE");
+    stage.t.call.reply(&offer, 488);
+    stage.t.call.expect("ACK");
+    target.expect_bye();
+    assert!(stage.hint().starts_with("The caller's side did not take"), "{}", stage.hint());
+    stage.t.caller_hangs_up();
+    stage.t.world.assert_empty();
+    let stage = begin("mobile");
+    let target = stage.mobile.expect_call();
+    target.answer(&target.invite(), "");
+    target.expect("ACK");
+    target.expect_bye();
+    assert!(stage.hint().starts_with("The target's 2xx has no session"), "{}", stage.hint());
+    stage.t.caller_hangs_up();
     stage.t.world.assert_empty();
 }
 
@@ -472,7 +551,7 @@ X-Account = "$account"
     let target = desk.expect_call();
     let call = t.world.call_id();
     let variables = [("account".to_owned(), Some("2".to_owned()))].into();
-    t.world.command(crate::common::Command::SetVariables { call, variables });
+    t.world.command(Command::SetVariables { call, variables });
     target.reply(&target.invite(), 486);
     target.expect("ACK");
     let next = mobile.expect_call();

@@ -247,3 +247,22 @@ fn the_stream_to_the_pbx_dies_with_the_refer_in_flight() {
     leg.expect_bye();
     world.assert_empty();
 }
+
+/// Nobody has a part in the caller's session while the agent has gone, and it must not expire for that (RFC 4028).
+#[test]
+fn a_refresh_without_an_offer_while_the_agent_has_gone() {
+    let (t, refer) = referred();
+    t.leg.hang_up();
+    t.call.reinvite("");
+    let ok = t.call.expect(200);
+    assert_eq!(
+        crate::common::message::without_origin(ok.sdp()),
+        crate::common::message::without_origin(&sdp("agent", 1))
+    );
+    t.call.ack_with(&ok, &sdp("pbx", 1));
+    t.call.reply(&refer, 202);
+    t.call.notify_ok(OK, "terminated");
+    t.call.expect_bye();
+    t.world.assert_ended("succeeded");
+    t.world.assert_empty();
+}

@@ -656,36 +656,6 @@ fn a_number_that_is_shown_instead_of_the_callers_is_not_given_away_after_the_joi
     apart(&t, &target);
 }
 
-#[test]
-fn a_caller_without_a_session_is_asked_for_one() {
-    let world = crate::common::World::with(&config());
-    let (pbx, agent) =
-        (world.peer("pbx", crate::common::peer::PBX), world.peer("agent", crate::common::peer::AGENT));
-    agent.answers_options(200);
-    let desk = world.peer("desk", DESK);
-    // It called without an offer, and the agent made none.
-    let call = pbx.calling(crate::common::peer::NUMBER).body(None).send();
-    let leg = agent.expect_call();
-    leg.reply(&leg.invite(), 200);
-    leg.expect("ACK");
-    let ok = call.expect(200);
-    call.ack(&ok);
-    let t = Talking { world, pbx, agent, call, leg };
-    t.world.handoff("desk");
-    let asked = t.call.expect("INVITE");
-    assert_eq!(asked.body, "");
-    t.call.answer(&asked, &sdp("pbx", 1));
-    let target = desk.expect_call();
-    assert_eq!(without_origin(target.invite().sdp()), without_origin(&sdp("pbx", 1)));
-    target.answer(&target.invite(), &sdp("desk", 1));
-    target.expect("ACK");
-    let ack = t.call.expect("ACK");
-    assert_eq!(without_origin(ack.sdp()), without_origin(&sdp("desk", 1)));
-    t.leg.expect_bye();
-    t.world.assert_ended("succeeded");
-    apart(&t, &target);
-}
-
 /// A call in which one side holds the other.
 fn held(by_agent: bool) -> Talking {
     let t = Talking::with(&config());

@@ -11,6 +11,7 @@ use crate::call::facts::Facts;
 use crate::call::record::{HandoffState, Role};
 use crate::routing::explain::{self, Cause, Where};
 use crate::routing::select;
+use crate::sip::leg::remark::Remark;
 use crate::sip::leg::{Body, Wish};
 use crate::sip::{Content, Event, Flow, LegId, Origin, Time, identity};
 use crate::wire::sdp::{as_answer, has_stream};
@@ -141,7 +142,8 @@ impl Calling {
                     return Verdict::Wait;
                 }
                 handoff.answered(status, &phrase(message, status), origin);
-                let cause = explain::cause(status, Where::InviteResponse).unwrap_or(Cause::Failed);
+                let remark = message.map(Remark::of).unwrap_or_default();
+                let cause = explain::cause_by(status, Where::InviteResponse, remark).unwrap_or(Cause::Failed);
                 Verdict::Failed { cause, status: Some(status) }
             }
             Event::Bye { leg } | Event::Lost { leg, .. } | Event::Closed { leg, .. } if leg == ours => {
@@ -222,7 +224,16 @@ pub(crate) fn is_joinable(cx: &Context<'_>, leg: LegId) -> bool {
 /// The word for a 2xx that cannot be joined with anybody.
 pub(crate) const NO_SESSION: &str = "No session description";
 
-/// The phrase of a response, or the usual one.
+/// The same for whoever is on call.
+pub(crate) const NOTHING_TO_JOIN: &str = "The target's 2xx has no session that anybody could be joined with: no SDP, or every stream refused. Compare its codecs with the caller's.";
+
+/// The phrase of a response, or the usual one; and what the telephone network said, which may be why it was understood
+/// otherwise than its status.
 pub(crate) fn phrase(message: Option<&Message<'_>>, status: u16) -> String {
-    message.map_or(reason_phrase(status).into(), |m| String::from_utf8_lossy(m.reason()).into_owned())
+    let Some(message) = message else { return reason_phrase(status).into() };
+    let phrase = String::from_utf8_lossy(message.reason());
+    match Remark::of(message).q850 {
+        Some(cause) => format!("{phrase} (Q.850 cause {cause})"),
+        None => phrase.into_owned(),
+    }
 }

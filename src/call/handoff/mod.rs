@@ -44,6 +44,10 @@ impl Late {
     }
 }
 
+/// Why other steps are not taken.
+const TIME_IS_UP: &str =
+    " `timeouts.total` is over: of the steps only `agent`, `bye` and `hangup` are taken now.";
+
 /// One destination by one method.
 #[derive(Debug)]
 struct Tried {
@@ -71,6 +75,8 @@ pub(crate) struct Handoff {
     running: usize,
     /// The end of `timeouts.total`.
     pub(crate) total: Time,
+    /// Why the running attempt fails, where no status tells it.
+    why: Option<&'static str>,
     /// Who is to be told by NOTIFY.
     pub(crate) referral: Option<Referral>,
 }
@@ -110,7 +116,18 @@ impl Handoff {
         let chain = SmallVec::from_iter([Arc::clone(&first.destination)]);
         let first = Arc::new(first);
         let course = Arc::clone(&first);
-        Handoff { view, plan, first, course, chain, tried: SmallVec::new(), running: 0, total, referral }
+        Handoff {
+            view,
+            plan,
+            first,
+            course,
+            chain,
+            tried: SmallVec::new(),
+            running: 0,
+            total,
+            why: None,
+            referral,
+        }
     }
 
     /// Made by Baton itself because the agent is gone: another fallback after it would only go round.
@@ -241,6 +258,9 @@ impl Handoff {
         self.edit().cause = None;
         if let Some(attempt) = self.last() {
             (attempt.ended_at, attempt.cause) = (None, None);
+            let attempt = Box::new(attempt.clone());
+            let (call, handoff) = (self.view.call_id.clone(), self.view.id.clone());
+            cx.tell(What::AttemptResumed { call, handoff, number: self.running + 1, attempt });
         }
     }
 
@@ -274,9 +294,15 @@ impl Handoff {
         }
     }
 
+    /// Why the attempt that is about to fail does, where its status is the 2xx of a target that was called.
+    pub(crate) fn because(&mut self, why: &'static str) {
+        self.why = Some(why);
+    }
+
     /// The running attempt failed: the one WARN, with what is done next.
     pub(crate) fn attempt_failed(&mut self, cx: &mut Context<'_>, cause: Cause, next: &str) {
         let at = Stamp(cx.now.wall);
+        let (why, late) = (self.why.take(), self.total <= cx.now.mono);
         self.edit().cause = Some(cause.name().into());
         let Some(attempt) = self.last() else { return };
         attempt.cause = Some(cause.name().into());
@@ -291,13 +317,17 @@ impl Handoff {
             cx.counters.attempts_failed[way][kind] += 1;
         }
         let told = attempt.final_status.or(attempt.status);
+        let mut hint = why.unwrap_or_else(|| explain::hint(cause, told)).to_owned();
+        if late {
+            hint.push_str(TIME_IS_UP);
+        }
         let what = What::AttemptFailed {
             call: self.view.call_id.clone(),
             handoff: self.view.id.clone(),
             number: self.running + 1,
             attempt,
             next: next.into(),
-            hint: explain::hint(cause, told).into(),
+            hint,
         };
         cx.tell(what);
     }

@@ -16,6 +16,7 @@ use crate::routing::profile::{Notify200, Placement};
 use crate::routing::table::{OUTCOME_CAP, Route};
 use crate::sip::leg::SentId;
 use crate::sip::leg::refer::Refer;
+use crate::sip::leg::remark::Remark;
 use crate::sip::stack::NotSent;
 use crate::sip::subscription::News;
 use crate::sip::{Event, Field, LegId, Origin, Time};
@@ -214,7 +215,8 @@ impl Attempt {
                 if self.replaces.is_none() || self.retries > 0 || status >= 300 {
                     handoff.answered(status, &phrase(message, status), origin);
                 }
-                self.responded(cx, handoff, caller, (sent, told), (status, origin))
+                let remark = message.map(Remark::of).unwrap_or_default();
+                self.responded(cx, handoff, caller, (sent, told), (status, origin, remark))
             }
             (State::Checking { probe }, Event::Response { sent, status, .. }) if sent == probe => {
                 if status == 481 { Verdict::LegOver } else { Verdict::Failed(Cause::Refused) }
@@ -233,7 +235,7 @@ impl Attempt {
         handoff: &mut Handoff,
         caller: LegId,
         (sent, told): (SentId, bool),
-        (status, origin): (u16, Origin),
+        (status, origin, remark): (u16, Origin, Remark),
     ) -> Verdict {
         match status {
             200..=299 => {
@@ -258,10 +260,10 @@ impl Attempt {
                 self.state = State::Glare { at: cx.now.mono + cx.stack.back_off(caller) };
                 Verdict::Wait
             }
-            _ => match explain::cause(status, Where::ReferResponse) {
-                Some(cause) => Verdict::Failed(cause),
-                None => Verdict::Failed(Cause::Failed),
-            },
+            _ => {
+                let cause = explain::cause_by(status, Where::ReferResponse, remark);
+                Verdict::Failed(cause.unwrap_or(Cause::Failed))
+            }
         }
     }
 
@@ -274,7 +276,8 @@ impl Attempt {
             if let Some(attempt) = handoff.last() {
                 attempt.final_status = Some(status);
             }
-            return match (explain::cause(status, Where::Notify), handoff.course.profile.notify_200) {
+            let cause = explain::cause_by(status, Where::Notify, news.remark);
+            return match (cause, handoff.course.profile.notify_200) {
                 (Some(cause), _) => Verdict::Failed(cause),
                 (None, Notify200::Reported) => Verdict::Succeeded,
                 // Its 200 proves no more than that it has begun.

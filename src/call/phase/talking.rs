@@ -11,7 +11,8 @@ use crate::call::facts::Facts;
 use crate::call::handoff::report::{Farewell, Referral};
 use crate::call::record::Role;
 use crate::sip::leg::RequestId;
-use crate::sip::leg::decision::{Decision, reason_cause};
+use crate::sip::leg::decision::Decision;
+use crate::sip::leg::remark::Remark;
 use crate::sip::{Content, Event, LegId, Origin, Time, identity};
 use crate::wire::Message;
 
@@ -111,10 +112,17 @@ impl Talking {
 
     pub(crate) fn step(mut self, cx: &mut Context<'_>, facts: &mut Facts, stimulus: Stimulus<'_>) -> Phase {
         match stimulus {
-            Stimulus::Leg(event @ Event::Notified { .. }, _) => match facts.has_arrived(event) {
-                true => self.end(cx, MOVED),
-                false => Phase::Talking(self),
-            },
+            Stimulus::Leg(event @ Event::Notified { .. }, _) => {
+                if facts.has_arrived(event) {
+                    return self.end(cx, MOVED);
+                }
+                let failed = facts.has_failed(event);
+                if failed && self.conversation.partner.is_none() {
+                    // Nobody was with the caller who might have been with the target.
+                    return self.fall_back(cx, facts);
+                }
+                Phase::Talking(self)
+            }
             Stimulus::Leg(event, message) => {
                 if self.hear_departing(cx, event) {
                     return Phase::Talking(self);
@@ -194,8 +202,10 @@ impl Talking {
                 None
             }
         });
-        let broken =
-            message.filter(|_| role == Role::Agent).and_then(reason_cause).filter(|c| (500..600).contains(c));
+        let broken = message
+            .filter(|_| role == Role::Agent)
+            .and_then(|m| Remark::of(m).sip)
+            .filter(|c| (500..600).contains(c));
         self.farewell = None;
         if let Some(decision) = decision {
             self.conversation.drop_partner(cx);
@@ -222,6 +232,11 @@ impl Talking {
             return Ending::begin(cx, legs, None, status, "target leg lost");
         }
         lost(cx, facts, role, (status, origin), "fallback");
+        self.fall_back(cx, facts)
+    }
+
+    /// The agent is gone: its fallback.
+    fn fall_back(self, cx: &mut Context<'_>, facts: &mut Facts) -> Phase {
         let given = Given::fallback(facts, "agent_lost");
         let conversation = self.into_conversation(cx);
         Moving::decided_by_absence(cx, facts, conversation, given, By::Loss)

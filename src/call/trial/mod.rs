@@ -19,8 +19,9 @@ use super::context::Context;
 use super::handoff::calling::phrase;
 use super::phase::Stimulus;
 use super::record::{Role, Stamp};
-use crate::routing::explain::{Cause, Where, cause};
+use crate::routing::explain::{Cause, Where, cause_by};
 use crate::sip::leg::inquire::Abilities;
+use crate::sip::leg::remark::Remark;
 use crate::sip::leg::{Body, Connect};
 use crate::sip::{Content, Event, Flow, LegId, Now, Origin, Time, identity};
 use crate::wire::Message;
@@ -193,7 +194,8 @@ impl Trial {
                 // Nothing came, and nobody knows whether anything arrived.
                 let silent = origin == Origin::Local && status == 408;
                 self.called().answer = (!silent).then(|| answer(status, origin, message));
-                let outcome = match cause(status, Where::InviteResponse) {
+                let remark = message.map(Remark::of).unwrap_or_default();
+                let outcome = match cause_by(status, Where::InviteResponse, remark) {
                     Some(cause) if !silent => Outcome::Refused(cause),
                     _ => Outcome::Silent,
                 };

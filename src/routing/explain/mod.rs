@@ -5,6 +5,7 @@ mod statuses;
 
 use std::fmt;
 
+use crate::sip::leg::remark::Remark;
 use serde::{Deserialize, Serialize};
 
 use statuses::STATUSES;
@@ -72,6 +73,8 @@ pub enum Where {
     InviteResponse,
 }
 
+const SEEN: [Where; 3] = [Where::ReferResponse, Where::Notify, Where::InviteResponse];
+
 /// The cause that a final status means. `None` for statuses below 300 and for numbers that are no SIP status.
 pub fn cause(status: u16, seen: Where) -> Option<Cause> {
     Some(match (status, seen) {
@@ -81,6 +84,36 @@ pub fn cause(status: u16, seen: Where) -> Option<Cause> {
         (404 | 410 | 484 | 604 | 502..=504, _) => Cause::Unreachable,
         (603, Where::ReferResponse) | (400..=499 | 501, _) => Cause::Refused,
         (300..=399 | 500 | 505..=699, _) => Cause::Failed,
+    })
+}
+
+/// The same by all that the response says. A gateway's 480 is many things, and its Reason tells which; a 500 with
+/// Retry-After is a service that is not there just now (RFC 3261 §21.5.1).
+pub fn cause_by(status: u16, seen: Where, remark: Remark) -> Option<Cause> {
+    let plain = cause(status, seen)?;
+    let meant = remark
+        .q850
+        .and_then(status_of_q850)
+        .or(remark.sip)
+        .or((status == 500 && remark.retry_after).then_some(503));
+    Some(meant.and_then(|meant| cause(meant, seen)).unwrap_or(plain))
+}
+
+/// The status that a cause of the telephone network means (RFC 3398 §7.2.4.1), where it says how the target is.
+fn status_of_q850(cause: u16) -> Option<u16> {
+    Some(match cause {
+        // No such number, no way there.
+        1..=3 => 404,
+        // Busy.
+        17 => 486,
+        // Nobody responds, nobody answers, switched off.
+        18..=20 => 480,
+        22 => 410,
+        28 => 484,
+        // Out of order, no channel, a failure on the way.
+        27 | 34 | 38 | 41 | 42 | 44 | 47 | 58 => 503,
+        102 => 504,
+        _ => return None,
     })
 }
 
@@ -130,7 +163,7 @@ pub fn status(status: u16) -> Entry {
     Entry { status, title, cause, hint }
 }
 
-/// What to do about an attempt that ended with `cause`; the status decides where there is one.
+/// What to do about an attempt that ended with `cause`; the status decides where there is one, and it means that.
 pub fn hint(cause: Cause, told: Option<u16>) -> &'static str {
     match (cause, told) {
         (Cause::Unknown, _) => {
@@ -139,7 +172,9 @@ pub fn hint(cause: Cause, told: Option<u16>) -> &'static str {
         (Cause::LostByReceiver, _) => {
             "The receiver hangs up a caller whose transfer failed: report it to its maker, and see its log at this Call-ID."
         }
-        (_, Some(told)) if told >= 300 => status(told).hint,
+        (_, Some(told)) if SEEN.into_iter().any(|seen| self::cause(told, seen) == Some(cause)) => {
+            status(told).hint
+        }
         (Cause::NoAnswer, _) => "Nobody answered in time: check who is on duty, or raise `timeouts.ring`.",
         (Cause::Unreachable, _) => {
             "Check the name, the address and the network on the way to the destination."
@@ -189,6 +224,34 @@ mod tests {
         for status in [0, 100, 200, 202, 299, 700, u16::MAX] {
             assert_eq!(cause(status, R), None, "{status}");
         }
+    }
+
+    #[test]
+    fn a_reason_says_more_than_the_status() {
+        use Cause as C;
+        use Where::{InviteResponse as I, Notify as N, ReferResponse as R};
+        let q850 = |cause| Remark { q850: Some(cause), ..Remark::default() };
+        let sip = |cause| Remark { sip: Some(cause), ..Remark::default() };
+        let later = Remark { retry_after: true, ..Remark::default() };
+        for (status, seen, remark, expected) in [
+            (480, I, q850(17), C::Busy),
+            (500, N, q850(19), C::NoAnswer),
+            (480, I, q850(1), C::Unreachable),
+            (480, I, q850(34), C::Unreachable),
+            (503, R, q850(20), C::NoAnswer),
+            // Normal clearing, and what says nothing of the target.
+            (486, I, q850(16), C::Busy),
+            (403, R, q850(21), C::Refused),
+            (500, I, sip(486), C::Busy),
+            (603, R, sip(603), C::Refused),
+            (487, I, sip(200), C::NoAnswer),
+            (500, I, later, C::Unreachable),
+            (480, I, later, C::NoAnswer),
+            (500, I, Remark::default(), C::Failed),
+        ] {
+            assert_eq!(cause_by(status, seen, remark), Some(expected), "{status} {seen:?} {remark:?}");
+        }
+        assert_eq!(cause_by(200, I, q850(17)), None);
     }
 
     #[test]

@@ -4,7 +4,7 @@
 //! so names no header.
 
 use super::{Field, carry};
-use crate::wire::grammar::{self, Commas, Params};
+use crate::wire::grammar::{self, Commas};
 use crate::wire::headers::{X_HANDOFF, X_HANDOFF_REASON, X_HANDOFF_UTTERANCE};
 use crate::wire::uri::percent_decode;
 use crate::wire::{Message, Name, NameAddr, Uri};
@@ -211,19 +211,6 @@ pub(crate) fn refuses_subscription(message: &Message<'_>) -> bool {
     })
 }
 
-/// The SIP cause of a Reason header (RFC 3326): `SIP;cause=503` is 503. Of several the first for SIP counts.
-pub fn reason_cause(message: &Message<'_>) -> Option<u16> {
-    message.values(Name::Reason).find_map(|value| {
-        let end = value.iter().position(|&byte| byte == b';').unwrap_or(value.len());
-        let (protocol, params) = value.split_at(end);
-        if !grammar::trim(protocol).eq_ignore_ascii_case(b"SIP") {
-            return None;
-        }
-        let cause = Params::new(params).find(b"cause").flatten()?;
-        u16::try_from(grammar::decimal(cause)?).ok().filter(|cause| (100..700).contains(cause))
-    })
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -277,13 +264,5 @@ mod tests {
     #[test]
     fn a_refer_names_exactly_one_target() {
         read("Subject: none", |decision| assert_eq!(decision.unwrap_err(), Malformed::ReferTo));
-    }
-
-    #[test]
-    fn reasons_of_other_protocols_do_not_count() {
-        let bytes = refer("Refer-To: <sip:a@b>\nReason: Q.850;cause=16, SIP ;text=\"a,b\";cause=503");
-        let mut index = Index::default();
-        let message = decode(&bytes, &mut index, Framing::Datagram).expect("decodes");
-        assert_eq!(reason_cause(&message), Some(503));
     }
 }

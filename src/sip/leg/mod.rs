@@ -13,6 +13,7 @@ pub mod modify;
 mod outcome;
 pub mod refer;
 pub(crate) mod reliable;
+pub mod remark;
 mod replaces;
 pub(crate) mod send;
 pub mod session_timer;

@@ -4,7 +4,7 @@ use super::{Attempt, Moving};
 use crate::call::context::Context;
 use crate::call::conversation::{Conversation, Partner, let_go};
 use crate::call::decision::{By, Given};
-use crate::call::facts::Facts;
+use crate::call::facts::{Doubt, Facts};
 use crate::call::handoff::calling::phrase;
 use crate::call::handoff::ladder::{Footing, Next};
 use crate::call::phase::Phase;
@@ -77,9 +77,8 @@ impl Moving {
 
     /// The handoff is over, and the call is not.
     pub(super) fn part(self: Box<Self>, cx: &mut Context<'_>, facts: &mut Facts) -> Conversation {
-        // Where a 200 proves nothing, a later one proves nothing either: it must not take the caller's leg away.
-        let late = self.late.iter().filter(|late| late.is_believed());
-        facts.in_doubt.extend(late.map(|late| late.sent));
+        let late = self.late.iter().map(|late| Doubt { sent: late.sent, believed: late.is_believed() });
+        facts.in_doubt.extend(late);
         facts.keep(cx, self.handoff.view);
         self.conversation
     }

@@ -15,6 +15,14 @@ use crate::routing::table::Method;
 use crate::sip::leg::SentId;
 use crate::sip::{Content, LegId, Origin, identity};
 
+/// Why a join fails whose target is not there any more.
+const LEFT_EARLY: &str = "The target hung up before it had the caller.";
+/// Why it fails where the target waits for the caller.
+const NOT_TAKEN: &str = "The caller's side did not take the target's session: see its answer to the re-INVITE (`sip.status` of this call), and compare the codecs of both.";
+/// Why a briefing fails.
+const NOT_COMPLETED: &str =
+    "The agent's conversation with the target ended before the agent had completed it.";
+
 impl Moving {
     pub(super) fn judge(
         mut self: Box<Self>,
@@ -48,6 +56,7 @@ impl Moving {
             calling::Verdict::Answered { leg, .. } if !calling::is_joinable(cx, leg) => {
                 let_go(cx, leg, identity::reason(488, calling::NO_SESSION));
                 self.attempt = Attempt::Held;
+                self.handoff.because(calling::NOTHING_TO_JOIN);
                 self.failed(cx, facts, Cause::Failed, None)
             }
             calling::Verdict::Answered { leg, .. } if self.handoff.course.method == Method::Attended => {
@@ -157,6 +166,7 @@ impl Moving {
                 self.complete(cx, facts)
             }
             brief::Verdict::Failed => {
+                self.handoff.because(NOT_COMPLETED);
                 self.take_back(cx, "No caller");
                 self.failed(cx, facts, Cause::Failed, None)
             }
@@ -244,9 +254,16 @@ impl Moving {
             join::Verdict::NotMine | join::Verdict::Wait => self.phase(),
             join::Verdict::Joined => match self.target() {
                 Some(leg) => self.joined(cx, facts, leg, false),
-                None => self.failed(cx, facts, Cause::Failed, None),
+                None => {
+                    self.handoff.because(LEFT_EARLY);
+                    self.failed(cx, facts, Cause::Failed, None)
+                }
             },
             join::Verdict::Failed => {
+                self.handoff.because(match self.target() {
+                    Some(_) => NOT_TAKEN,
+                    None => LEFT_EARLY,
+                });
                 self.take_back(cx, "The caller could not be joined");
                 // The caller may have moved with what it has answered.
                 self.conversation.want_accord(cx);

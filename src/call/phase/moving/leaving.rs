@@ -57,6 +57,8 @@ impl Moving {
         }
         match (role, &self.attempt) {
             (Role::Target, Attempt::Confirming) => {
+                self.handoff
+                    .because("The target hung up before the caller's side had acknowledged its answer.");
                 self.attempt = Attempt::Held;
                 self.failed(cx, facts, Cause::Failed, None)
             }

@@ -224,11 +224,6 @@ impl Moving {
         let caller = self.conversation.caller;
         let begun = match self.handoff.course.method {
             Method::Refer => refer::Attempt::begin(cx, facts, &mut self.handoff, caller).map(Attempt::Refer),
-            Method::Invite | Method::Attended if cx.stack.remote_sdp(caller).is_none() => {
-                // There is nothing to call anybody with: the caller is asked for it.
-                self.handoff.turn_to_invite();
-                Ok(Attempt::Fresh(Fresh::begin(cx, &self.handoff, caller)))
-            }
             Method::Invite | Method::Attended => {
                 Calling::begin(cx, facts, &mut self.handoff, None).map(Attempt::Calling)
             }

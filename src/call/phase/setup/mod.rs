@@ -315,7 +315,7 @@ impl Setup {
     }
 
     fn judge(
-        self: Box<Self>,
+        mut self: Box<Self>,
         cx: &mut Context<'_>,
         facts: &mut Facts,
         verdict: calling::Verdict,
@@ -325,6 +325,9 @@ impl Setup {
             calling::Verdict::NotMine | calling::Verdict::Wait => self.phase(),
             calling::Verdict::Answered { leg, .. } if !calling::is_joinable(cx, leg) => {
                 let_go(cx, leg, identity::reason(488, NO_SESSION));
+                if let Trying::Target { handoff, .. } = &mut self.trying {
+                    handoff.because(calling::NOTHING_TO_JOIN);
+                }
                 self.failed(cx, facts, Cause::Failed, None)
             }
             calling::Verdict::Answered { leg, needs_answer } => {

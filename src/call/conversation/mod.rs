@@ -4,16 +4,17 @@
 //! while its answer was on the way, a re-INVITE of ours brings them into [`accord`]. It knows nothing of handoffs: what
 //! it does not pass on it tells as [`Heard`].
 
+mod accord;
+
+use self::accord::{Accord, Left};
 use super::context::Context;
-use super::passing::{Pass, Passing, patience};
+use super::passing::{Pass, Passing};
 use super::record::Role;
 use crate::sip::leg::modify::is_glare;
 use crate::sip::leg::{Body, RequestId, SentId, Wish};
-use crate::sip::stack::NotSent;
 use crate::sip::{Content, Event, Field, LegId, Origin, Time, identity};
 use crate::wire::Message;
-use crate::wire::sdp::{accord, as_answer, as_offer, holds};
-use std::time::Duration;
+use crate::wire::sdp::{as_answer, holds};
 
 /// The other end of the caller.
 #[derive(Clone, Copy, Debug)]
@@ -21,41 +22,6 @@ pub(crate) struct Partner {
     pub(crate) leg: LegId,
     /// Agent or target.
     pub(crate) role: Role,
-}
-
-/// How often the two are told of each other in a row: each answer may change what the other side has to know.
-const ROUNDS: u8 = 8;
-/// With so many left, one of them is asked for an offer, and its answer is what the other says to that (RFC 3725 §4.3):
-/// two that take new ports each time they are told would never be done.
-const ASKING: u8 = 5;
-/// How often a side may be busy meanwhile. One that waits for a lost ACK is so until its 2xx has come again, which takes 4 s.
-const GLARES: u8 = 10;
-
-/// What may still be tried.
-#[derive(Clone, Copy, Debug)]
-struct Left {
-    rounds: u8,
-    glares: u8,
-    /// The caller is held, and that comes off first.
-    held: bool,
-}
-
-impl Left {
-    fn new(held: bool) -> Left {
-        Left { rounds: ROUNDS, glares: GLARES, held }
-    }
-}
-
-/// Bringing the two into accord.
-#[derive(Clone, Copy, Debug)]
-enum Accord {
-    /// They know of each other what there is.
-    Reached,
-    /// To be looked at, not before that time.
-    Wanted { left: Left, at: Time },
-    /// A re-INVITE of ours is out, and is waited for until then. What is answered to it is the answer to the offer in the
-    /// 2xx of the other leg.
-    Telling { left: Left, leg: LegId, sent: SentId, until: Time, answering: Option<LegId> },
 }
 
 /// See the module.
@@ -352,159 +318,6 @@ impl Conversation {
         }
         Heard::Nothing
     }
-}
-
-// Accord.
-impl Conversation {
-    /// The two may not know of each other what there is.
-    pub(crate) fn want_accord(&mut self, cx: &Context<'_>) {
-        if matches!(self.accord, Accord::Reached) {
-            self.accord = Accord::Wanted { left: Left::new(false), at: cx.now.mono };
-        }
-    }
-
-    /// A re-INVITE of ours has its answer.
-    fn told(
-        &mut self,
-        cx: &mut Context<'_>,
-        leg: LegId,
-        left: Left,
-        answering: Option<LegId>,
-        (status, needs_answer, glare): (u16, bool, bool),
-    ) {
-        let asking = left.rounds == ASKING && answering.is_none();
-        if needs_answer {
-            let offer = self.other(leg).zip(cx.stack.proposed_sdp(leg).map(<[u8]>::to_vec));
-            if let Some((other, offer)) = offer
-                && self.tell(cx, left, other, Body::Sdp(&offer), Some(leg)).is_ok()
-            {
-                return;
-            }
-            self.answer_offer(cx, leg);
-        }
-        if let Some(asked) = answering {
-            self.answer_offer(cx, asked);
-        }
-        let next = match status {
-            _ if glare && left.glares > 0 => {
-                Some((Left { glares: left.glares - 1, ..left }, cx.now.mono + cx.stack.back_off(leg)))
-            }
-            200..=299 => Some((Left { rounds: left.rounds - 1, held: false, ..left }, cx.now.mono)),
-            _ if asking => Some((Left { rounds: left.rounds - 1, ..left }, cx.now.mono)),
-            // What one has answered to somebody else may not do for the other, and something fresh may.
-            488 | 606 if left.rounds > ASKING && !left.held => {
-                Some((Left { rounds: ASKING, ..left }, cx.now.mono))
-            }
-            // A side that refuses is left as it is.
-            _ => None,
-        };
-        let next = next.filter(|(left, _)| left.rounds > 0);
-        self.accord = next.map_or(Accord::Reached, |(left, at)| Accord::Wanted { left, at });
-    }
-
-    /// Sends a re-INVITE of ours.
-    fn tell(
-        &mut self,
-        cx: &mut Context<'_>,
-        left: Left,
-        leg: LegId,
-        body: Body<'_>,
-        answering: Option<LegId>,
-    ) -> Result<(), NotSent> {
-        let sent = cx.stack.reinvite(cx.now, leg, Content { body, ..Content::default() })?;
-        let until = patience(cx, [leg]);
-        self.accord = Accord::Telling { left, leg, sent, until, answering };
-        Ok(())
-    }
-
-    /// No accord is looked for any more: what was offered for it is answered, and nobody waits for what was told.
-    fn leave_accord(&mut self, cx: &mut Context<'_>) {
-        let accord = std::mem::replace(&mut self.accord, Accord::Reached);
-        let Accord::Telling { leg, sent, answering, .. } = accord else { return };
-        if let Some(asked) = answering {
-            self.answer_offer(cx, asked);
-        }
-        self.follow(leg, sent);
-    }
-
-    /// The caller is going to be held, while somebody else speaks with the partner.
-    pub(crate) fn part(&mut self, cx: &mut Context<'_>) {
-        self.leave_accord(cx);
-        self.parted = true;
-    }
-
-    /// Nobody waits for the answer to that re-INVITE any more. It is still to come, and may be that the dialog is gone.
-    pub(crate) fn follow(&mut self, leg: LegId, sent: SentId) {
-        if leg == self.caller || self.partner.is_some_and(|partner| partner.leg == leg) {
-            self.passing.follow(leg, sent);
-        }
-    }
-
-    /// A caller that was held gets its partner back: it is asked first to take the hold off.
-    pub(crate) fn reunite(&mut self, cx: &mut Context<'_>) {
-        if std::mem::take(&mut self.parted) {
-            self.accord = Accord::Wanted { left: Left::new(true), at: cx.now.mono };
-            self.tick(cx);
-        }
-    }
-
-    /// Whether an event is the response to a request that one of the two has asked the other.
-    pub(crate) fn passes(&self, event: Event) -> bool {
-        matches!(event, Event::Response { sent, .. } if self.passing.has(sent))
-    }
-
-    /// What is due.
-    pub(crate) fn tick(&mut self, cx: &mut Context<'_>) {
-        self.passing.tick(cx);
-        if let Accord::Telling { leg, sent, until, .. } = self.accord
-            && until <= cx.now.mono
-        {
-            // Whoever never answers is left as it is, and keeps the other side from nothing.
-            cx.stack.withdraw(cx.now, leg, sent);
-            self.leave_accord(cx);
-        }
-        let Accord::Wanted { left, at } = self.accord else { return };
-        if at > cx.now.mono {
-            return;
-        }
-        let together = self.confirmed && !self.caller_over && !self.parted;
-        let Some(partner) = self.partner.filter(|_| together) else {
-            self.accord = Accord::Reached;
-            return;
-        };
-        if self.passing.is_about_session() || self.awaiting.is_some() {
-            // Its answer comes first, and may settle it.
-            self.accord = Accord::Wanted { left, at: cx.now.mono + SOON };
-            return;
-        }
-        let told = if left.held {
-            cx.stack.remote_sdp(partner.leg).map(|sdp| (self.caller, as_offer(sdp)))
-        } else {
-            [(partner.leg, self.caller), (self.caller, partner.leg)]
-                .into_iter()
-                .find_map(|(leg, other)| differing(cx, leg, other).map(|now| (leg, now)))
-        };
-        let Some((leg, now)) = told else {
-            self.accord = Accord::Reached;
-            return;
-        };
-        let body = if left.rounds == ASKING { Body::None } else { Body::Sdp(&now) };
-        match self.tell(cx, left, leg, body, None) {
-            Ok(()) => {}
-            Err(NotSent::Pending) => self.accord = Accord::Wanted { left, at: cx.now.mono + SOON },
-            Err(NotSent::Gone) => self.accord = Accord::Reached,
-        }
-    }
-}
-
-/// When something is looked at again that cannot be done while a request is under way.
-const SOON: Duration = Duration::from_millis(200);
-
-/// What `leg` has to be told of `other`: None if they are in accord, or nothing is known of one of them.
-fn differing(cx: &Context<'_>, leg: LegId, other: LegId) -> Option<Vec<u8>> {
-    let (told, own) = (cx.stack.local_sdp(leg)?, cx.stack.remote_sdp(leg)?);
-    let now = cx.stack.remote_sdp(other)?;
-    (!accord(told, own, now)).then(|| now.to_vec())
 }
 
 /// Answers a request that changes nothing with what stands, where nobody else has a part in the session just now:

@@ -52,6 +52,15 @@ pub struct Branch {
     pub ended: bool,
 }
 
+/// A 2xx of Baton's that waits for its ACK.
+#[derive(Debug)]
+pub struct Unacked {
+    pub cseq: u32,
+    /// The peer's: another branch of a fork has the same CSeq.
+    pub tag: String,
+    pub since: Time,
+}
+
 /// One leg: a Call-ID.
 #[derive(Debug)]
 pub struct Leg {
@@ -97,8 +106,8 @@ pub struct Leg {
     pub accepted: Option<(Time, u32)>,
     /// When the caller's first ACK came.
     pub confirmed: Option<Time>,
-    /// CSeq of a 2xx of Baton to an INVITE that was not acknowledged yet, and since when.
-    pub unacked: Option<(u32, Time)>,
+    /// A 2xx of Baton to an INVITE that was not acknowledged yet.
+    pub unacked: Option<Unacked>,
     /// RSeq of Baton's reliable responses without a PRACK.
     pub unpracked: Vec<u32>,
     pub reinvites: Vec<Reinvite>,

@@ -1,7 +1,7 @@
 //! Listens on the tap, keeps the [`Book`] and counts the [`Races`]; and says at once what may never be at any time: two
 //! targets that are answered and left, two who are together and have not each other's session.
 
-use super::book::{Book, Branch, Call, Failure, Handoff, Leg, Reinvite, Role};
+use super::book::{Book, Branch, Call, Failure, Handoff, Leg, Reinvite, Role, Unacked};
 use super::common::message::Message;
 use super::common::{Point, Tap};
 use super::ledger::Ledger;
@@ -141,8 +141,9 @@ impl Watch {
             }
             if m.method() == "INVITE" && (200..300).contains(&m.status()) {
                 let number = m.cseq().0;
-                if leg.unacked.is_none_or(|(cseq, _)| cseq != number) {
-                    leg.unacked = Some((number, at));
+                if leg.unacked.as_ref().is_none_or(|open| open.cseq != number) {
+                    let tag = m.from_tag().to_owned();
+                    leg.unacked = Some(Unacked { cseq: number, tag, since: at });
                 }
             }
             if leg.role == Role::Caller && m.method() == "INVITE" {
@@ -209,7 +210,7 @@ impl Watch {
         let Some(leg) = self.book.legs.get_mut(m.call_id()) else { return };
         match m.method() {
             "ACK" => {
-                leg.unacked.take_if(|(cseq, _)| *cseq == m.cseq().0);
+                leg.unacked.take_if(|open| open.cseq == m.cseq().0 && open.tag == m.from_tag());
                 let first = leg.accepted.filter(|(_, cseq)| *cseq == m.cseq().0);
                 leg.confirmed = leg.confirmed.or(first.and(Some(at)));
                 if let Some((_, acknowledged)) = &mut leg.refused {
@@ -365,7 +366,7 @@ impl Watch {
     fn caller_lost(&mut self, at: Time, call: &str, (status, origin): (u16, baton::sip::Origin)) {
         let Some(caller) = self.book.by_baton.get(call).cloned() else { return };
         let Some(leg) = self.book.legs.get_mut(&caller) else { return };
-        let unacked = leg.unacked.is_some_and(|(_, since)| at.since(since).as_secs() >= 31);
+        let unacked = leg.unacked.as_ref().is_some_and(|open| at.since(open.since).as_secs() >= 31);
         let silent = !leg.open.is_empty() || !leg.unpracked.is_empty() || unacked || leg.is_quiet(at, 55);
         let ledger = self.ledger.borrow();
         let sessions = ledger.by_call_id.get(&caller).into_iter().flatten().map(|at| &ledger.sessions[*at]);

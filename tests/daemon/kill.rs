@@ -63,7 +63,8 @@ fn killed_at_any_moment_it_is_the_old_or_the_new_one() {
     let (mut was_old, mut was_new, mut seed) = (0, 0, 0x9e37_79b9_7f4a_7c15);
     // Found at the next start: noted and not in the file yet; in the file and not listed yet.
     let (mut was_noted, mut was_renamed) = (0, 0);
-    // How long one takes, in microseconds: kills are spread over that, and a little beyond.
+    // How long one takes, in microseconds: kills are spread over that, and a little beyond. What they find corrects it, since
+    // a busy machine takes its time.
     let mut takes = 20_000;
     for round in 0..ROUNDS {
         let message = format!("round {round}");
@@ -81,7 +82,9 @@ fn killed_at_any_moment_it_is_the_old_or_the_new_one() {
         if round % 8 == 0 {
             // Now and then to its end, to know how long that is.
             assert!(asked.join().unwrap(), "round {round}");
-            takes = u64::try_from(begun.elapsed().as_micros()).unwrap();
+            if round == 0 {
+                takes = u64::try_from(begun.elapsed().as_micros()).unwrap();
+            }
             house.kill();
         } else {
             let at = Duration::from_micros(random(&mut seed, takes * 5 / 4));
@@ -93,6 +96,8 @@ fn killed_at_any_moment_it_is_the_old_or_the_new_one() {
             let now = house.text("destinations.toml");
             assert!(now == before || now == wish.text, "round {round}: a mixture:\n{now}");
             assert!(!told || now == wish.text, "round {round}: what was told to be done is not there");
+            let late = before != wish.text && now == wish.text;
+            takes = if late { takes - takes / 16 } else { takes + takes / 16 };
         }
         let now = house.text("destinations.toml");
         if before != wish.text {

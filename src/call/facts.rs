@@ -38,7 +38,7 @@ pub(crate) struct Facts {
     pub(crate) answered: Option<UnixMillis>,
     /// Ended handoffs, oldest first; at most [`KEPT_HANDOFFS`].
     pub(crate) handoffs: Vec<Arc<HandoffView>>,
-    /// REFERs of ended handoffs that nothing was told of.
+    /// REFERs of ended handoffs that nothing was told of, oldest first; at most [`KEPT_HANDOFFS`].
     pub(crate) in_doubt: Vec<Doubt>,
     /// Each leg that there was, for the record.
     pub(crate) legs: SmallVec<[Seen; 2]>,
@@ -120,6 +120,14 @@ impl Facts {
         // Most calls have one, and it is large.
         self.handoffs.reserve_exact(1);
         self.handoffs.push(handoff);
+    }
+
+    /// A handoff has ended, and nothing was told of that REFER.
+    pub(crate) fn doubt(&mut self, doubt: Doubt) {
+        if self.in_doubt.len() == KEPT_HANDOFFS {
+            self.in_doubt.remove(0);
+        }
+        self.in_doubt.push(doubt);
     }
 
     /// Whether an event says that a transfer in doubt has worked after all.

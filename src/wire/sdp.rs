@@ -102,7 +102,7 @@ pub fn as_answer(sdp: &[u8], offer: &[u8]) -> Vec<u8> {
     if !open(sdp) {
         return fitting(sdp, offer);
     }
-    // Whoever left it open has the role that an answer leaves: that is active as a rule.
+    // Whoever left it open plays the role that the answer to that has left: as a rule the other one took the active one.
     let active = lines(offer).any(|line| text(line) == b"a=setup:passive");
     let role: &[u8] = if active { b"a=setup:active" } else { b"a=setup:passive" };
     let mut decided = Vec::with_capacity(sdp.len());

@@ -3,6 +3,11 @@
 use crate::common::config::Config;
 use crate::common::peer::{Leg, Peer, Talking, sdp};
 use crate::common::{ms, s};
+use baton::call::event::{Event, What};
+use baton::call::record::Stamp;
+use baton::daemon::telemetry::line_of;
+use baton::observe::line::Style;
+use baton::sip::UnixMillis;
 
 const DESK: &str = "10.0.0.30:5060";
 const MOBILE: &str = "10.0.0.31:5060";
@@ -238,12 +243,12 @@ fn the_agent_is_told_what_the_late_word_said() {
     let handoff = t.world.assert_ended("returned");
     assert!(handoff.explain.cause.starts_with("486"), "{:?}", handoff.explain);
     t.leg.expect_notify("SIP/2.0 486 Busy Here", "terminated");
-    let resumed = t
-        .world
-        .events()
-        .into_iter()
-        .any(|event| matches!(event, baton::call::event::What::AttemptResumed { number: 1, .. }));
-    assert!(resumed, "the log says why the target was let go");
+    let resumed = t.world.events().into_iter().find(|what| matches!(what, What::AttemptResumed { .. }));
+    let event =
+        Event { at: Stamp(UnixMillis(0)), what: resumed.expect("the log says why the target was let go") };
+    let line = line_of(&event).render(0, Style::default());
+    let told = "destination=careful method=refer attempt=1 reason=\"its REFER was heard of late";
+    assert!(line.contains(" INFO handoff.attempt_resumed call=") && line.contains(told), "{line}");
     t.caller_hangs_up();
     t.world.assert_empty();
 }

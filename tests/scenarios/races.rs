@@ -515,11 +515,7 @@ fn an_agent_that_never_answers_a_reinvite_does_not_cost_the_callers_session() {
     assert_eq!(late.cseq(), hold.cseq());
     t.call.ack(&late);
     t.leg.expect("CANCEL");
-    let refresh = t.call.expect_within("INVITE", s(3));
-    assert_eq!(refresh.header("Session-Expires"), "90;refresher=uac");
-    let timer = [("Require", "timer"), ("Session-Expires", "90;refresher=uac")];
-    t.call.reply_with(&refresh, 200, &timer, &sdp("pbx", 1));
-    t.call.expect("ACK");
+    refreshes(&t);
     // And the agent is lost in its own time.
     t.call.expect_within("REFER", s(33));
     t.call.hang_up();
@@ -539,6 +535,7 @@ route = "sip:desk@10.0.0.30"
 /// Answers the refresh of [`refreshed_by_baton`]'s caller.
 fn refreshes(t: &Talking) {
     let refresh = t.call.expect_within("INVITE", s(3));
+    assert_eq!(refresh.header("Session-Expires"), "90;refresher=uac");
     let timer = [("Require", "timer"), ("Session-Expires", "90;refresher=uac")];
     t.call.reply_with(&refresh, 200, &timer, &sdp("pbx", 1));
     t.call.expect("ACK");
@@ -589,16 +586,7 @@ fn an_agent_that_answers_a_reinvite_after_it_was_given_up_is_told_what_stands() 
 
 #[test]
 fn an_agent_that_never_answers_what_baton_tells_it_is_lost() {
-    let t = Talking::new();
-    let asked = t.call.reinvite(&sdp_with("pbx", 2, "m=audio 4004 RTP/AVP 0 101\r\na=sendrecv\r\n"));
-    t.call.expect(100);
-    let offer = t.leg.expect("INVITE");
-    t.call.cancel_of(&asked, &[]);
-    t.call.expect(200);
-    let gone = t.call.expect(487);
-    t.call.ack(&gone);
-    t.leg.answer(&offer, &sdp("agent", 1));
-    t.leg.expect("ACK");
+    let t = apart();
     // The agent has what the caller has taken back.
     let told = t.leg.expect_within("INVITE", s(1));
     assert_eq!(without_origin(told.sdp()), without_origin(&sdp("pbx", 1)));

@@ -270,16 +270,9 @@ fn a_media_line_that_came_while_the_target_rang_never_goes_away() {
 
 #[test]
 fn a_held_caller_whose_fresh_offer_is_taken_is_not_held_any_more() {
-    let t = Talking::with(&config());
     // The agent holds the caller, as agents do before they hand over.
-    let audio = "m=audio 4000 RTP/AVP 0 101\r\na=rtpmap:101 telephone-event/8000\r\n";
-    t.leg.reinvite(&sdp_with("agent", 2, &format!("{audio}a=sendonly\r\n")));
-    t.leg.expect(100);
-    let passed = t.call.expect("INVITE");
-    t.call.answer(&passed, &sdp_with("pbx", 2, &format!("{audio}a=recvonly\r\n")));
-    t.call.expect("ACK");
-    let ok = t.leg.expect(200);
-    t.leg.ack(&ok);
+    let t = held(true);
+    let audio = "m=audio 4000 RTP/AVP 0 101\r\n";
     let (t, desk, target) = ringing_by(t);
     assert!(target.invite().sdp().contains("a=sendrecv"));
     target.reply(&target.invite(), 488);
@@ -567,15 +560,8 @@ fn a_fax_passes_after_the_join_and_its_caller_can_be_moved_on() {
 
 #[test]
 fn a_caller_that_was_held_is_held_again_when_the_target_goes() {
-    let t = Talking::with(&config());
-    let audio = "m=audio 4000 RTP/AVP 0 101\r\na=rtpmap:101 telephone-event/8000\r\n";
-    t.leg.reinvite(&sdp_with("agent", 2, &format!("{audio}a=sendonly\r\n")));
-    t.leg.expect(100);
-    let passed = t.call.expect("INVITE");
-    t.call.answer(&passed, &sdp_with("pbx", 2, &format!("{audio}a=recvonly\r\n")));
-    t.call.expect("ACK");
-    let ok = t.leg.expect(200);
-    t.leg.ack(&ok);
+    let t = held(true);
+    let audio = "m=audio 4000 RTP/AVP 0 101\r\n";
     let (t, _desk, target) = ringing_by(t);
     let offer = answered(&t, &target, &sdp("desk", 1));
     target.hang_up();

@@ -29,12 +29,6 @@ pub(super) struct Left {
     held: bool,
 }
 
-impl Left {
-    pub(super) fn new(held: bool) -> Left {
-        Left { rounds: ROUNDS, glares: GLARES, held }
-    }
-}
-
 /// Bringing the two into accord.
 #[derive(Clone, Copy, Debug)]
 pub(super) enum Accord {
@@ -47,11 +41,26 @@ pub(super) enum Accord {
     Telling { left: Left, leg: LegId, sent: SentId, until: Time, answering: Option<LegId> },
 }
 
+impl Accord {
+    /// To be brought about from now on. `held`: the caller is held, and that comes off first.
+    pub(super) fn wanted(cx: &Context<'_>, held: bool) -> Accord {
+        Accord::Wanted { left: Left { rounds: ROUNDS, glares: GLARES, held }, at: cx.now.mono }
+    }
+
+    /// When something is due.
+    pub(super) fn deadline(&self) -> Option<Time> {
+        match *self {
+            Accord::Reached => None,
+            Accord::Wanted { at, .. } | Accord::Telling { until: at, .. } => Some(at),
+        }
+    }
+}
+
 impl Conversation {
     /// The two may not know of each other what there is.
     pub(crate) fn want_accord(&mut self, cx: &Context<'_>) {
         if matches!(self.accord, Accord::Reached) {
-            self.accord = Accord::Wanted { left: Left::new(false), at: cx.now.mono };
+            self.accord = Accord::wanted(cx, false);
         }
     }
 
@@ -135,7 +144,7 @@ impl Conversation {
     /// A caller that was held gets its partner back: it is asked first to take the hold off.
     pub(crate) fn reunite(&mut self, cx: &mut Context<'_>) {
         if std::mem::take(&mut self.parted) {
-            self.accord = Accord::Wanted { left: Left::new(true), at: cx.now.mono };
+            self.accord = Accord::wanted(cx, true);
             self.tick(cx);
         }
     }

@@ -6,7 +6,7 @@
 
 mod accord;
 
-use self::accord::{Accord, Left};
+use self::accord::Accord;
 use super::context::Context;
 use super::passing::{Pass, Passing};
 use super::record::Role;
@@ -97,11 +97,7 @@ impl Conversation {
 
     /// When something is due.
     pub(crate) fn deadline(&self) -> Option<Time> {
-        let accord = match self.accord {
-            Accord::Wanted { at, .. } | Accord::Telling { until: at, .. } => Some(at),
-            Accord::Reached => None,
-        };
-        [accord, self.passing.deadline()].into_iter().flatten().min()
+        [self.accord.deadline(), self.passing.deadline()].into_iter().flatten().min()
     }
 
     fn other(&self, leg: LegId) -> Option<LegId> {
@@ -152,7 +148,7 @@ impl Conversation {
         self.passing.renew(identity);
         // It may be held by whom it was with, and have said so.
         let held = asked && cx.stack.remote_sdp(self.caller).is_some_and(holds);
-        self.accord = Accord::Wanted { left: Left::new(held), at: cx.now.mono };
+        self.accord = Accord::wanted(cx, held);
     }
 
     /// One event of a leg of this conversation.

@@ -77,8 +77,9 @@ impl Moving {
 
     /// The handoff is over, and the call is not.
     pub(super) fn part(self: Box<Self>, cx: &mut Context<'_>, facts: &mut Facts) -> Conversation {
-        let late = self.late.iter().map(|late| Doubt { sent: late.sent, believed: late.is_believed() });
-        facts.in_doubt.extend(late);
+        for late in &self.late {
+            facts.doubt(Doubt { sent: late.sent, believed: late.is_believed() });
+        }
         facts.keep(cx, self.handoff.view);
         self.conversation
     }

@@ -185,7 +185,7 @@ LEAVES = [
 ATTENDED = [
     attended("attended", JOINED, story=stories.account_is_shown),
     attended("attended, the desk is busy", returned("busy"), desk=BUSY),
-    attended("attended, nobody answers", returned("no_answer"), desk=Rings()),
+    attended("attended, nobody answers in time", returned("no_answer"), desk=Rings(), limit="1s"),
     attended("attended, unknown extension", returned("unreachable"), route=NOWHERE),
     attended("attended with brief", JOINED, more="brief = true", story=stories.brief),
     attended("attended, phones with direct media", JOINED, **DIRECT_PHONES),
@@ -198,12 +198,14 @@ BRIDGE = [
     invite("bridge to a number in E.164", JOINED, route="+1415555{desk}"),
     invite("bridge, the desk is busy", returned("busy"), desk=BUSY),
     invite("bridge, the desk declines", returned("busy"), desk=Refuses(603)),
-    invite("bridge, nobody answers", returned("no_answer"), desk=Rings()),
+    invite("bridge, nobody answers in time", returned("no_answer"), desk=Rings(), limit="1s"),
+    invite("bridge, nobody answers, and the dial plan says so", returned("no_answer"), desk=Rings(), limit="4s"),
     invite(
         "bridge, nobody answers and the dial plan hangs up",
         returned("no_answer"),
         route="sip:39{number}@10.0.0.10",
         desk=Rings(),
+        limit="4s",
     ),
     invite("bridge to Busy()", returned("busy"), route="sip:3000@10.0.0.10"),
     invite("bridge to Congestion()", returned("unreachable"), route="sip:3001@10.0.0.10"),
@@ -236,6 +238,7 @@ LADDERS = [
     invite(
         "ladder: bridge unanswered, then the mobile is busy",
         returned("busy"),
+        limit="1s",
         desk=Rings(),
         mobile=BUSY,
         more=MOBILE_NEXT,

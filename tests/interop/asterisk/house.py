@@ -144,7 +144,10 @@ class Baton:
 
     def stop(self):
         """Ends it by SIGTERM; gives back what was not as it should be."""
-        calls = Api(self.folder, self.url).get("/v1/calls")["data"]
+        api = Api(self.folder, self.url)
+        end = time.monotonic() + 5
+        while (calls := api.get("/v1/calls")["data"]) and time.monotonic() < end:
+            time.sleep(0.05)
         self.process.send_signal(signal.SIGTERM)
         try:
             code = self.process.wait(45)

@@ -257,7 +257,7 @@ SLOW = [
         house="doomed",
         context="to-doomed",
         story=stories.asterisk_dies,
-        seconds=60,
+        seconds=90,
     ),
 ]
 
@@ -268,7 +268,7 @@ CROWD = [
         JOINED,
         story=stories.crowd,
         limit="10s",
-        seconds=60,
+        seconds=90,
     )
     for part in range(stories.CROWD_PARTS)
 ] + [
@@ -277,7 +277,7 @@ CROWD = [
         JOINED,
         story=stories.crowd,
         limit="10s",
-        seconds=60,
+        seconds=90,
         **DIRECT_PHONES,
     )
     for part in range(5)

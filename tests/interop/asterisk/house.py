@@ -104,13 +104,14 @@ class Baton:
         self.url = f"http://127.0.0.1:{house.port}"
         self.folder.mkdir()
         text = (SHIPPED / "baton.toml").read_text()
-        places = (("127.0.0.1:8060", f"127.0.0.1:{house.port}"), ("10.0.0.20", house.address))
+        asterisk = (ASTERISK, house.asterisk)
+        places = (asterisk, ("127.0.0.1:8060", f"127.0.0.1:{house.port}"), ("10.0.0.20", house.address))
         for old, new in (*house.changes, *places):
             assert old in text, f"not in the shipped baton.toml: {old}"
             text = text.replace(old, new)
         (self.folder / "baton.toml").write_text(text + agents)
         table = (SHIPPED / "destinations.toml").read_text() + destinations
-        (self.folder / "destinations.toml").write_text(table)
+        (self.folder / "destinations.toml").write_text(table.replace(*asterisk))
         self.log_file = self.folder / "baton.log"
         self.process = None
 

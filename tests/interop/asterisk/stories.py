@@ -157,9 +157,13 @@ async def refreshed(scene):
 
 
 async def asterisk_dies(scene):
+    """Its silence is noticed: Baton asks it every second, and it has answered."""
     await scene.connected()
+    await asyncio.sleep(2.5)
     scene.kill_asterisk()
-    await until("the agent is told", lambda: scene.agent_call.gone, 45)
+    killed = time.monotonic()
+    await until("the agent is told", lambda: scene.agent_call.gone, 80)
+    scene.note(f"the agent is told after {time.monotonic() - killed:.0f} s")
 
 
 # ---- Many ------------------------------------------------------------------------------------------------------------

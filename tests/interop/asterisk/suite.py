@@ -46,7 +46,7 @@ HOUSES = {
         ),
     ),
     "direct": House("10.0.0.22", 8062),
-    "doomed": House("10.0.0.23", 8063, DOOMED_ASTERISK, changes=((ASTERISK, DOOMED_ASTERISK),)),
+    "doomed": House("10.0.0.23", 8063, DOOMED_ASTERISK),
 }
 
 

@@ -50,3 +50,5 @@ mod rules;
 mod sessions;
 #[path = "scenarios/trial.rs"]
 mod trial;
+#[path = "scenarios/unanswered.rs"]
+mod unanswered;

@@ -266,6 +266,9 @@ impl Conversation {
             if self.passing.answer(cx, pass, status, message) && needs_answer {
                 self.awaiting = Some(pass.to);
             }
+            if pass.offered && (200..300).contains(&status) && !cx.stack.is_agreed(pass.to) {
+                self.ask_for_accord(cx, pass.to);
+            }
         } else {
             if needs_answer {
                 // It crossed the CANCEL.
@@ -306,6 +309,9 @@ impl Conversation {
             } else if answer.is_none() || cx.stack.acknowledge(cx.now, waiting, content).is_err() {
                 return Heard::Unanswered;
             }
+        } else if message.is_some_and(Message::has_sdp) {
+            // It was offered what stands, and its answer may be another one than the other side knows.
+            self.want_accord(cx);
         }
         if first {
             // A reliable provisional response may have carried another answer than the 2xx.

@@ -18,7 +18,7 @@ use crate::sip::{Content, LegId, Origin, identity};
 /// Why a join fails whose target is not there any more.
 const LEFT_EARLY: &str = "The target hung up before it had the caller.";
 /// Why it fails where the target waits for the caller.
-const NOT_TAKEN: &str = "The caller's side did not take the target's session: see its answer to the re-INVITE (`sip.status` of this call), and compare the codecs of both.";
+const NOT_TAKEN: &str = "The caller's side did not take the target's session: see its answer to the re-INVITE (`sip.status` of this call), and compare the codecs of both. A 2xx without a session, or with every port 0, takes nothing.";
 /// Why a briefing fails.
 const NOT_COMPLETED: &str =
     "The agent's conversation with the target ended before the agent had completed it.";
@@ -260,10 +260,9 @@ impl Moving {
                 }
             },
             join::Verdict::Failed => {
-                self.handoff.because(match self.target() {
-                    Some(_) => NOT_TAKEN,
-                    None => LEFT_EARLY,
-                });
+                let declined = matches!(&self.attempt, Attempt::Joining(join) if join.declined);
+                let there = declined || self.target().is_some();
+                self.handoff.because(if there { NOT_TAKEN } else { LEFT_EARLY });
                 self.take_back(cx, "The caller could not be joined");
                 // The caller may have moved with what it has answered.
                 self.conversation.want_accord(cx);

@@ -6,6 +6,8 @@ mod common;
 mod agent;
 #[path = "scenarios/agents.rs"]
 mod agents;
+#[path = "scenarios/alone.rs"]
+mod alone;
 #[path = "scenarios/attended.rs"]
 mod attended;
 #[path = "scenarios/bridge.rs"]

@@ -8,6 +8,7 @@
 //! conversation  two answered legs: what passes between them, and what brings them into accord
 //! callee        what an INVITE of ours to an agent or a target says
 //! passing       requests of one leg that wait for the answer of another
+//! alone         what a side is answered that is with nobody just now
 //! decision      who wants what -> a checked, expanded plan
 //! phase/        setup -> talking <-> moving -> ending; each owns exactly what is valid in it
 //! handoff/      one decision while it runs: a file for each way (refer, calling, join, attended, brief, fresh), and
@@ -17,6 +18,7 @@
 //! ```
 
 mod admission;
+mod alone;
 mod callee;
 pub mod command;
 mod context;

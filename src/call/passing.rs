@@ -1,5 +1,6 @@
 //! Requests of one leg that were passed to another, and wait for its answer.
 
+use super::alone::{Alone, answer_alone};
 use super::context::Context;
 use crate::sip::leg::{Body, RequestId, SentId};
 use crate::sip::stack::NotSent;
@@ -58,6 +59,11 @@ fn passed_status(status: u16) -> u16 {
         300..=399 | 401 | 405 | 407 | 420..=422 => 488,
         _ => status,
     }
+}
+
+/// Nobody can answer it any more. 480, not 481: the peer that asked keeps its dialog.
+fn give_up(cx: &mut Context<'_>, request: RequestId) {
+    let _ = cx.stack.respond(cx.now, request, 480, Content::default());
 }
 
 /// Whether a 2xx to that has the session that it should have: the answer, or the offer that was asked for.
@@ -124,9 +130,7 @@ impl Passing {
             Err(NotSent::Pending) => {
                 let _ = cx.stack.respond(cx.now, request, 491, Content::default());
             }
-            Err(NotSent::Gone) => {
-                let _ = cx.stack.respond(cx.now, request, 480, Content::default());
-            }
+            Err(NotSent::Gone) => give_up(cx, request),
         }
     }
 
@@ -195,24 +199,25 @@ impl Passing {
         cx.stack.respond(cx.now, request, status, content).is_ok()
     }
 
-    /// A leg is gone: what waits for it is answered, and nobody waits for what it has asked.
-    pub(crate) fn drop_leg(&mut self, cx: &mut Context<'_>, leg: LegId) {
-        self.drop_legs(cx, |to| to == leg);
-    }
-
-    /// The same with all legs but that one.
-    pub(crate) fn drop_others(&mut self, cx: &mut Context<'_>, stays: LegId) {
-        self.drop_legs(cx, |to| to != stays);
-    }
-
-    fn drop_legs(&mut self, cx: &mut Context<'_>, gone: impl Fn(LegId) -> bool) {
+    /// A leg is gone: what waits for it is answered as by one who is alone, and nobody waits for what it has asked.
+    pub(crate) fn drop_leg(&mut self, cx: &mut Context<'_>, leg: LegId, alone: Alone) {
         self.open.retain(|pass| {
-            let request = pass.request.take();
-            if let Some(request) = request.filter(|_| gone(pass.to)) {
-                // 480, not 481: the peer that asked keeps its dialog.
-                let _ = cx.stack.respond(cx.now, request, 480, Content::default());
+            match pass.request.take().filter(|_| pass.to == leg) {
+                Some(request) if pass.session => answer_alone(cx, (pass.from, request), alone),
+                Some(request) => give_up(cx, request),
+                None => {}
             }
-            !gone(pass.to)
+            pass.to != leg
+        });
+    }
+
+    /// All legs are gone but that one, whose session needs no answer: it is not settled yet, or ends as well.
+    pub(crate) fn drop_others(&mut self, cx: &mut Context<'_>, stays: LegId) {
+        self.open.retain(|pass| {
+            if let Some(request) = pass.request.take().filter(|_| pass.to != stays) {
+                give_up(cx, request);
+            }
+            pass.to == stays
         });
     }
 

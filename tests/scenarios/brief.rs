@@ -214,16 +214,20 @@ fn the_caller_hangs_up_while_the_two_speak() {
 }
 
 #[test]
-fn a_held_caller_cannot_change_its_session() {
+fn a_held_caller_that_changes_its_session_stays_held_and_the_agent_is_told_afterwards() {
     let stage = briefing();
     let Stage { t, target, .. } = &stage;
-    t.call.reinvite(&sdp("pbx", 9));
+    let moved = sdp_with("pbx", 9, "m=audio 4020 RTP/AVP 0 101\r\na=sendrecv\r\n");
+    t.call.reinvite(&moved);
     t.call.expect(100);
-    t.call.expect(491);
-    t.call.hang_up();
-    t.leg.expect_bye();
-    target.expect_bye();
-    t.world.assert_empty();
+    let ok = t.call.expect(200);
+    assert_eq!(ok.sdp().matches("a=inactive").count(), 1, "{ok}");
+    t.call.ack(&ok);
+    t.agent.expect_silence(ms(500));
+    target.hang_up();
+    takes(&t.call, &sdp("agent", 2), &moved);
+    takes(&t.leg, &moved, &sdp("agent", 2));
+    stage.returned();
 }
 
 /// A refresh that were refused again and again would cost the caller its session (RFC 4028).

@@ -6,6 +6,7 @@
 //! A 200 that by itself proves nothing (the profile says so) is proof together with the BYE, whichever comes first.
 
 use super::{Handoff, refer};
+use crate::call::alone::answer_waiting;
 use crate::call::context::Context;
 use crate::call::facts::Facts;
 use crate::call::record::HandoffState;
@@ -106,8 +107,8 @@ impl Attempt {
                 }
                 Verdict::Wait
             }
-            Event::Request { leg, request, .. } if Some(leg) == self.target => {
-                let _ = cx.stack.respond(cx.now, request, 491, crate::sip::Content::default());
+            Event::Request { leg, request, wish } if Some(leg) == self.target => {
+                answer_waiting(cx, leg, request, wish);
                 Verdict::Wait
             }
             event => {

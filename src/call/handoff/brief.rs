@@ -4,8 +4,9 @@
 //! bring them into accord. The agent's BYE, its REFER or a request by HTTP completes it; the target's farewell, or a
 //! request, gives the caller back to the agent.
 
+use crate::call::alone::{Alone, answer_alone};
 use crate::call::context::Context;
-use crate::call::conversation::{Conversation, Heard, Partner, refreshed};
+use crate::call::conversation::{Conversation, Heard, Partner};
 use crate::call::passing::{Passing, patience};
 use crate::call::record::Role;
 use crate::sip::leg::{Body, RequestId, SentId, Wish};
@@ -115,12 +116,8 @@ impl Brief {
                 Verdict::Wait
             }
             // The caller is held: its session is not for the agent now.
-            Event::Request { leg, request, wish: wish @ (Wish::Modify | Wish::Update) }
-                if leg == self.caller =>
-            {
-                if !refreshed(cx, leg, (request, wish), message) {
-                    let _ = cx.stack.respond(cx.now, request, 491, Content::default());
-                }
+            Event::Request { leg, request, wish: Wish::Modify | Wish::Update } if leg == self.caller => {
+                answer_alone(cx, (leg, request), Alone::Held);
                 Verdict::Wait
             }
             event if event.leg() == self.caller => Verdict::NotMine,

@@ -217,7 +217,7 @@ impl Talking {
         if let Some(status) = broken {
             return self.partner_lost(cx, facts, status, Origin::Remote);
         }
-        self.conversation.drop_partner(cx);
+        self.conversation.drop_last_partner(cx);
         self.end_by_goodbye(cx, if role == Role::Agent { "agent hung up" } else { "target hung up" })
     }
 
@@ -225,12 +225,13 @@ impl Talking {
     fn partner_lost(mut self, cx: &mut Context<'_>, facts: &mut Facts, status: u16, origin: Origin) -> Phase {
         let role = self.conversation.partner.map_or(Role::Agent, |p| p.role);
         self.farewell = None;
-        self.conversation.drop_partner(cx);
         if role == Role::Target {
+            self.conversation.drop_last_partner(cx);
             lost(cx, facts, role, (status, origin), "end");
             let legs = self.into_conversation(cx).dissolve(cx);
             return Ending::begin(cx, legs, None, status, "target leg lost");
         }
+        self.conversation.drop_partner(cx);
         lost(cx, facts, role, (status, origin), "fallback");
         self.fall_back(cx, facts)
     }

@@ -10,6 +10,7 @@ mod leaving;
 
 use super::ending::Ending;
 use super::{Phase, Stimulus};
+use crate::call::alone::answer_waiting;
 use crate::call::callee::Offer;
 use crate::call::command::Refusal;
 use crate::call::context::Context;
@@ -322,8 +323,8 @@ impl Moving {
                         cx.release(leg);
                         join.target_left(cx, &self.conversation)
                     }
-                    Event::Request { leg, request, .. } if Some(leg) == join.target => {
-                        let _ = cx.stack.respond(cx.now, request, 491, crate::sip::Content::default());
+                    Event::Request { leg, request, wish } if Some(leg) == join.target => {
+                        answer_waiting(cx, leg, request, wish);
                         join::Verdict::Wait
                     }
                     event => join.hear(cx, &self.conversation, event, message),

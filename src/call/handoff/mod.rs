@@ -317,7 +317,8 @@ impl Handoff {
             cx.counters.attempts_failed[way][kind] += 1;
         }
         let told = attempt.final_status.or(attempt.status);
-        let mut hint = why.unwrap_or_else(|| explain::hint(cause, told)).to_owned();
+        let seen = outcome::seen(&attempt);
+        let mut hint = why.unwrap_or_else(|| explain::hint(cause, told, seen)).to_owned();
         if late {
             hint.push_str(TIME_IS_UP);
         }

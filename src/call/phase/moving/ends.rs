@@ -132,7 +132,7 @@ impl Moving {
                     // The dialog was gone before our BYE came: the caller's side hung up.
                     return self.abandoned(cx, facts);
                 }
-                match explain::cause(status, Where::ReferResponse) {
+                match explain::cause(status, Where::ByeResponse) {
                     None => {
                         self.handoff.attempt_over(cx);
                         let proof = Some(Proof::Accepted);

@@ -9,6 +9,7 @@
 //! callee        what an INVITE of ours to an agent or a target says
 //! passing       requests of one leg that wait for the answer of another
 //! decision      who wants what -> a checked, expanded plan
+//! waiting       targets that have answered, and may still be taken over by a REFER in doubt
 //! phase/        setup -> talking <-> moving -> ending; each owns exactly what is valid in it
 //! handoff/      one decision while it runs: a file for each way (refer, calling, join, attended, brief, fresh), and
 //!               what is common to all: course, ladder, outcome, report
@@ -33,3 +34,4 @@ mod phase;
 pub mod record;
 pub mod trial;
 mod view;
+mod waiting;

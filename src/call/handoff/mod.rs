@@ -10,6 +10,7 @@ pub(crate) mod ladder;
 pub(crate) mod outcome;
 pub(crate) mod refer;
 pub(crate) mod report;
+pub(crate) mod swap;
 
 use crate::call::context::Context;
 use crate::call::decision::{self, Step};

@@ -19,6 +19,8 @@ use crate::wire::sdp::on_hold;
 pub(crate) struct Brief {
     caller: LegId,
     pub(crate) target: LegId,
+    /// When it has answered.
+    pub(crate) answered: Time,
     /// Agent and target.
     side: Conversation,
     /// The re-INVITE that holds the caller, until it is answered or that time has come.
@@ -61,7 +63,7 @@ impl Brief {
         let partner = Partner { leg: target, role: Role::Target };
         let mut side = Conversation::new(agent, partner, Passing::new(identity), None);
         side.confirmed = true;
-        let mut brief = Brief { caller, target, side, hold };
+        let mut brief = Brief { caller, target, answered: cx.now.mono, side, hold };
         if hold.is_none() {
             brief.introduce(cx);
         }

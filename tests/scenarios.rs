@@ -50,6 +50,8 @@ mod refer_races;
 mod rules;
 #[path = "scenarios/sessions.rs"]
 mod sessions;
+#[path = "scenarios/standstill.rs"]
+mod standstill;
 #[path = "scenarios/trial.rs"]
 mod trial;
 #[path = "scenarios/unanswered.rs"]

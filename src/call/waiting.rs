@@ -7,7 +7,7 @@
 use super::context::Context;
 use super::conversation::{let_go, refreshed};
 use super::handoff::swap::{Shown, Swap, WINDOW};
-use crate::sip::leg::{Body, SentId};
+use crate::sip::leg::{Body, RequestId, SentId, Wish};
 use crate::sip::{Content, Event, LegId, Time, identity};
 use crate::wire::Message;
 use crate::wire::sdp::as_answer;
@@ -114,11 +114,7 @@ impl Waiting {
                 }
                 return self.judge(cx, at);
             }
-            Event::Request { request, wish, .. } => {
-                if !refreshed(cx, leg, (request, wish), message) {
-                    let _ = cx.stack.respond(cx.now, request, 491, Content::default());
-                }
-            }
+            Event::Request { request, wish, .. } => answer_alone(cx, leg, (request, wish), message),
             // What it was asked while somebody spoke with it.
             Event::Response { needs_answer: true, .. } => {
                 let standing = cx.stack.local_sdp(leg).zip(cx.stack.proposed_sdp(leg));
@@ -160,6 +156,18 @@ impl Waiting {
     /// The call ends: their legs, each with the time until which it may still be taken over.
     pub(crate) fn leave(&mut self, now: Time) -> impl Iterator<Item = (LegId, Time)> + '_ {
         self.0.drain(..).filter_map(move |one| Some((one.target?, one.until.max(now + WINDOW))))
+    }
+}
+
+/// A request of a target that nobody speaks with.
+fn answer_alone(
+    cx: &mut Context<'_>,
+    leg: LegId,
+    (request, wish): (RequestId, Wish),
+    message: Option<&Message<'_>>,
+) {
+    if !refreshed(cx, leg, (request, wish), message) {
+        let _ = cx.stack.respond(cx.now, request, 491, Content::default());
     }
 }
 

@@ -32,16 +32,16 @@ def judge(expect, handoff, seen, faults, crowd):
     """The case's faults, and how often each of the two happened. `crowd`: (handoff, where) of each of many callers."""
     if crowd:
         outcomes = [((handoff or {}).get("state"), where) for handoff, where in crowd]
-        faults = [
-            *faults,
-            *(f"{where}, told as {state}" for state, where in outcomes if (state, where) != ("succeeded", "with desk")),
-        ]
+        arrived = [("succeeded", "with desk"), ("unknown", "with desk")]
+        lost = [outcome for outcome in outcomes if outcome not in arrived]
+        faults = [*faults, *(f"{where}, told as {state}" for state, where in lost)]
     else:
         outcomes = [((handoff or {}).get("state"), seen["where"])]
         faults = [*faults, *differences(expect, handoff or {}, seen)]
     return {
         "faults": faults,
         "crowd": len(crowd),
+        "unproven": sum(state == "unknown" for state, _ in outcomes) if crowd else 0,
         "false_successes": sum(false_success(*outcome) for outcome in outcomes),
         "lost_silently": sum(lost_silently(*outcome) for outcome in outcomes),
     }

@@ -181,7 +181,14 @@ async def crowd(scene):
         await asyncio.sleep(max(0, start + turn * CROWD_PARTS / CROWD_RATE - time.monotonic()))
         scene.handoff = None
         try:
-            await hand_over(scene)
+            try:
+                await scene.connected()
+            except Missed as missed:  # before anything was decided: once more
+                scene.note(str(missed))
+                await scene.over()
+                await scene.connected()
+            await scene.handed_over()
+            await scene.settled()
         except Missed as missed:
             scene.fault(str(missed))
         scene.crowd.append((scene.handoff, scene.where()))

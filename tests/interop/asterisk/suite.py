@@ -8,6 +8,7 @@
 import json
 import os
 import shutil
+import signal
 import subprocess
 import sys
 import tempfile
@@ -21,6 +22,7 @@ from house import ASTERISK, DOOMED_ASTERISK, Asterisk, Baton, add_address, sh
 
 HERE = Path(__file__).resolve().parent
 AT_A_TIME = 8  # cases; each is a process with up to four phones
+UNPROVEN = 0.05  # of a crowd: Baton waits 2 s for the BYE that proves it, and a machine may be busier than that
 CROWDS = 10 if os.environ.get("BATON_LONG") == "1" else 1  # how often the crowd comes
 
 
@@ -152,6 +154,9 @@ class Suite:
         command = [self.python, HERE / "case.py", number, self.folder]
         try:
             ran = subprocess.run(command, capture_output=True, text=True, check=False, timeout=case.seconds + 30)
+            if ran.returncode == -signal.SIGABRT:
+                print(f"PJSUA2 gave up, the case is played again: {number} {ran.stderr.splitlines()[-1:]}", flush=True)
+                ran = subprocess.run(command, capture_output=True, text=True, check=False, timeout=case.seconds + 30)
             report = json.loads(ran.stdout.splitlines()[-1])
         except (IndexError, ValueError):
             report = {"faults": [f"its phones ended: {' | '.join(ran.stderr.splitlines()[-3:])}"]}
@@ -197,16 +202,18 @@ def main():
 
     failed = sum(bool(report["faults"]) for report in reports)
     crowd = sum(report.get("crowd", 0) for report in reports)
+    unproven = sum(report.get("unproven", 0) for report in reports)
     false_successes = sum(report.get("false_successes", 0) for report in reports)
     lost = sum(report.get("lost_silently", 0) for report in reports)
-    faults = suite.stop(keep=failed or false_successes or lost)
+    wrong = failed or false_successes or lost or unproven > UNPROVEN * crowd
+    faults = suite.stop(keep=wrong)
     for fault in faults:
         print(f"FAILED {fault}")
     seconds = time.monotonic() - started
-    print(f"\n{len(reports)} cases, with a crowd of {crowd}, in {seconds:.0f} s")
+    print(f"\n{len(reports)} cases, with a crowd of {crowd} ({unproven} arrived unproven), in {seconds:.0f} s")
     print(f"{false_successes} false successes, {lost} callers lost silently")
     print(f"{len(reports) - failed} passed, {failed} failed")
-    sys.exit(bool(failed or faults or false_successes or lost))
+    sys.exit(bool(wrong or faults))
 
 
 main()

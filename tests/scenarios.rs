@@ -30,6 +30,8 @@ mod fallback;
 mod headers;
 #[path = "scenarios/identity.rs"]
 mod identity;
+#[path = "scenarios/keepalive.rs"]
+mod keepalive;
 #[path = "scenarios/ladder.rs"]
 mod ladder;
 #[path = "scenarios/lifecycle.rs"]
@@ -48,5 +50,7 @@ mod refer_races;
 mod rules;
 #[path = "scenarios/sessions.rs"]
 mod sessions;
+#[path = "scenarios/silence.rs"]
+mod silence;
 #[path = "scenarios/trial.rs"]
 mod trial;

@@ -18,6 +18,8 @@ pub(crate) struct Pass {
     sent: SentId,
     /// It may change the session.
     session: bool,
+    /// It is a request of one of the two, and not of ours.
+    passed: bool,
     /// When whoever asked is told that there is no answer. None: nobody waits for it.
     until: Option<Time>,
 }
@@ -68,6 +70,11 @@ impl Pass {
     pub(crate) fn is_wanted(&self) -> bool {
         self.request.is_some()
     }
+
+    /// It was passed from one of the two to the other, whoever waits for the answer now.
+    pub(crate) fn is_passed(&self) -> bool {
+        self.passed
+    }
 }
 
 impl Passing {
@@ -96,7 +103,14 @@ impl Passing {
                     Method::Invite => patience(cx, [from, to]),
                     _ => cx.now.mono + PATIENCE,
                 };
-                self.open.push(Pass { request: Some(request), to, sent, session, until: Some(until) });
+                self.open.push(Pass {
+                    request: Some(request),
+                    to,
+                    sent,
+                    session,
+                    passed: true,
+                    until: Some(until),
+                });
             }
             Err(NotSent::Pending) => {
                 let _ = cx.stack.respond(cx.now, request, 491, Content::default());
@@ -109,7 +123,7 @@ impl Passing {
 
     /// A request of ours about the session, whose answer nobody waits for any more.
     pub(crate) fn follow(&mut self, to: LegId, sent: SentId) {
-        self.open.push(Pass { request: None, to, sent, session: true, until: None });
+        self.open.push(Pass { request: None, to, sent, session: true, passed: false, until: None });
     }
 
     /// When something is due.

@@ -342,6 +342,12 @@ impl Stack {
         (!sdp.is_empty()).then_some(sdp)
     }
 
+    /// Whether the peer of a leg may have another SDP of ours than [`Stack::local_sdp`]: an offer was never answered, or by a
+    /// proxy that knew no better.
+    pub fn is_unsure(&self, leg: LegId) -> bool {
+        self.legs.get(leg.into()).is_some_and(|leg| leg.session().is_unsure())
+    }
+
     /// Whether the peer's offer that waits for our answer says what stands once more, but for its `o=` line.
     pub fn repeats(&self, leg: LegId) -> bool {
         let Some(session) = self.legs.get(leg.into()).map(Leg::session) else { return false };

@@ -1,11 +1,11 @@
-//! Keepalive: OPTIONS inside the dialogs of agents. Judged is only who has answered one, and nobody is lost
+//! Keepalive: OPTIONS inside the dialogs of agents and trunks. Judged is only who has answered one, and nobody is lost
 //! before a re-INVITE has confirmed it.
 
 use super::bridge;
 use crate::common::config::Config;
 use crate::common::message::{Message, without_origin};
-use crate::common::peer::{Kind, Leg, Talking, sdp};
-use crate::common::s;
+use crate::common::peer::{Kind, Leg, Talking, sdp, sdp_with};
+use crate::common::{ms, s};
 use std::rc::Rc;
 use std::time::Duration;
 
@@ -173,4 +173,80 @@ fn any_message_of_the_peer_counts_as_life() {
     t.world.finish();
 }
 
+#[test]
+fn a_pbx_that_died_in_a_call_is_noticed() {
+    for dead in [true, false] {
+        let t = Talking::with(&Config::default().trunk_keepalive("60s"));
+        answers(&t.call, 200);
+        // Its network gives back what is sent to it, or nobody does.
+        t.pbx.is_dead(dead);
+        t.leg.expect_bye_within(s(240 + 33));
+        // Our BYE is not answered either.
+        t.world.advance(s(33));
+        assert_eq!(told(&t, "LegLost"), 1);
+        t.world.finish();
+        assert_eq!(t.world.records()[0].call.ended_by.as_deref(), Some("caller leg lost"));
+    }
+}
+
+#[test]
+fn a_trunk_can_go_without_keepalive() {
+    let t = Talking::with(&Config::default().trunk_keepalive("0s"));
+    t.pbx.expect_silence(s(900));
+    t.caller_hangs_up();
+    t.world.assert_empty();
+}
+
 /// A side's description, and not the direction that only answered the caller's hold.
+#[test]
+fn a_suspicion_says_nothing_of_a_hold_that_is_the_peers_own() {
+    let t = Talking::with(&Config::default().trunk_keepalive("60s"));
+    answers(&t.call, 200);
+    let held = sdp_with("pbx", 2, "m=audio 4000 RTP/AVP 0 101\r\na=sendonly\r\n");
+    t.call.reinvite(&held);
+    t.call.expect(100);
+    let passed = t.leg.expect("INVITE");
+    t.leg.answer(&passed, &sdp("agent", 2).replace("a=sendrecv", "a=recvonly"));
+    t.leg.expect("ACK");
+    let ok = t.call.expect(200);
+    t.call.ack(&ok);
+    answers(&t.call, 481);
+    let invite = suspected(&t.call, &sdp("agent", 2), ms(10));
+    t.call.answer(&invite, &held);
+    t.call.expect("ACK");
+    // Nothing is new for the agent, and once more nothing for the caller.
+    t.agent.expect_silence(s(1));
+    answers(&t.call, 481);
+    let again = suspected(&t.call, &sdp("agent", 2), ms(10));
+    assert_eq!(again.sdp(), invite.sdp());
+    t.call.answer(&again, &held);
+    t.call.expect("ACK");
+    t.caller_hangs_up();
+    t.world.assert_empty();
+}
+
+#[test]
+fn a_target_that_died_after_the_join_is_noticed() {
+    let t = Talking::with(&bridge::config().trunk_keepalive("60s"));
+    t.world.handoff("number");
+    let target = t.pbx.expect_call();
+    target.answer(&target.invite(), &sdp("desk", 1));
+    target.expect("ACK");
+    let offer = t.call.expect("INVITE");
+    t.call.answer(&offer, &sdp("pbx", 1));
+    t.call.expect("ACK");
+    t.leg.expect_bye();
+    t.world.assert_ended("succeeded");
+    for _ in 0..2 {
+        answers(&t.call, 200);
+        answers(&target, 200);
+    }
+    answers(&t.call, 200);
+    answers(&target, 481);
+    let invite = target.expect("INVITE");
+    target.reply(&invite, 481);
+    target.expect("ACK");
+    target.expect_bye();
+    t.call.expect_bye();
+    t.world.assert_empty();
+}

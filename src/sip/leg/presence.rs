@@ -17,8 +17,6 @@ use crate::sip::timing::Time;
 /// What is known of the peer in this dialog.
 #[derive(Debug, Default)]
 pub(crate) struct Presence {
-    /// Counts what was heard of it, and begins again at zero: two equal numbers mean that nothing came in between.
-    heard: u16,
     /// It has answered an OPTIONS with 2xx: its silence to one means something.
     pub(crate) answers_options: bool,
     /// A re-INVITE had no final response, and nothing was heard since.
@@ -58,25 +56,11 @@ pub(crate) fn is_doubtful(status: u16) -> bool {
     matches!(status, 408 | 504)
 }
 
-impl Presence {
-    /// What a request that goes out now remembers: see [`Leg::heard_since`].
-    pub(crate) fn heard(&self) -> u16 {
-        self.heard
-    }
-}
-
-impl Leg {
-    /// Whether the peer was heard since that request went out.
-    fn heard_since(&self, sent: &Sent) -> bool {
-        self.presence.heard != sent.heard
-    }
-}
-
 impl Stack {
     /// The peer was heard in the dialog of a leg.
     pub(crate) fn hear(&mut self, id: LegId) {
         let Some(leg) = self.legs.get_mut(id.into()) else { return };
-        leg.presence.heard = leg.presence.heard.wrapping_add(1);
+        leg.sent.iter_mut().for_each(|sent| sent.heard = true);
         leg.presence.ignores_invite = false;
         if let Some(keepalive) = &mut leg.keepalive {
             keepalive.forgive();
@@ -91,7 +75,7 @@ impl Stack {
         if !leg.is_answered() || sent.branch.is_some() {
             return false;
         }
-        let silent = !leg.heard_since(sent);
+        let silent = !sent.heard;
         match (sent.kind, outcome) {
             (Kind::Modify, (_, Origin::Local)) if silent && sent.purpose == Purpose::Confirmation => {
                 self.lose(id, outcome);
@@ -125,7 +109,7 @@ impl Stack {
     /// The answer to a check.
     pub(crate) fn on_checked(&mut self, id: LegId, sent: &Sent, outcome: (u16, Origin)) {
         let Some(leg) = self.legs.get_mut(id.into()) else { return };
-        if !leg.is_answered() || leg.heard_since(sent) {
+        if !leg.is_answered() || sent.heard {
             return;
         }
         let judged = leg.presence.answers_options || leg.presence.ignores_invite;

@@ -156,7 +156,7 @@ impl Stack {
             cseq,
             kind: request.kind,
             purpose: Purpose::Itself,
-            heard: leg.presence.heard(),
+            heard: false,
             offered: request.offered,
             branch: early,
             challenged: None,
@@ -229,8 +229,7 @@ impl Stack {
             subscription.cseq = again.cseq;
         }
         let request = Some(scratch.as_slice().into());
-        let heard = leg.presence.heard();
-        leg.sent.push(Sent { client, cseq: again.cseq, heard, request, fallback, ..sent });
+        leg.sent.push(Sent { client, cseq: again.cseq, heard: false, request, fallback, ..sent });
         self.settle(now, id);
         None
     }

@@ -158,8 +158,8 @@ pub(crate) struct Sent {
     pub(crate) kind: Kind,
     /// What it is sent for.
     pub(crate) purpose: Purpose,
-    /// What had been heard of the peer when it went out ([`Presence::heard`]).
-    pub(crate) heard: u16,
+    /// The peer was heard since it went out.
+    pub(crate) heard: bool,
     /// Whether it carries an offer.
     pub(crate) offered: bool,
     /// The early dialog that it was sent in (see [`Leg::session_in`]).

@@ -476,10 +476,10 @@ fn main() {
     criterion.final_summary();
 }
 
-/// One trunk, one agent without keepalive (an idle call sends nothing), one table.
+/// One trunk and one agent, both without keepalive (an idle call sends nothing), one table.
 fn tables() -> Tables {
     let config = format!(
-        "[trunk.pbx]\naddress = \"sip:{PBX}\"\n[agent.booking]\naddress = \"sip:booking@{AGENT}\"\n\
+        "[trunk.pbx]\naddress = \"sip:{PBX}\"\nkeepalive = \"0s\"\n[agent.booking]\naddress = \"sip:booking@{AGENT}\"\n\
          numbers = [\"*\"]\nkeepalive = \"0s\"\n[environment.production]\ntable = \"destinations.toml\"\n"
     );
     let source = Source::new("baton.toml", &config);

@@ -32,6 +32,8 @@ mod fallback;
 mod headers;
 #[path = "scenarios/identity.rs"]
 mod identity;
+#[path = "scenarios/keepalive.rs"]
+mod keepalive;
 #[path = "scenarios/ladder.rs"]
 mod ladder;
 #[path = "scenarios/lifecycle.rs"]
@@ -50,6 +52,8 @@ mod refer_races;
 mod rules;
 #[path = "scenarios/sessions.rs"]
 mod sessions;
+#[path = "scenarios/silence.rs"]
+mod silence;
 #[path = "scenarios/standstill.rs"]
 mod standstill;
 #[path = "scenarios/trial.rs"]

@@ -10,6 +10,7 @@ use crate::sip::leg::Body;
 use crate::sip::{Connect, Content, Field, Flow, LegId, identity};
 use crate::wire::{Framing, Index, identify};
 use std::sync::Arc;
+use std::time::Duration;
 
 /// Where a target lies: what is called, and what is looked up for it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -21,6 +22,8 @@ pub(crate) struct Place {
     pub(crate) credentials: Option<u16>,
     /// It is a trunk that our assertions are sent to (RFC 3325).
     pub(crate) trusted: bool,
+    /// How often it is asked, once it has answered, whether it is there; None: never.
+    pub(crate) keepalive: Option<Duration>,
 }
 
 impl Place {
@@ -45,6 +48,7 @@ impl Place {
             address: address.text.as_ref().into(),
             credentials: owner.and_then(|trunk| cx.keyring.index(trunk)),
             trusted: owner.is_some_and(|trunk| trunk.trusted),
+            keepalive: owner.and_then(|trunk| trunk.keepalive),
         }
     }
 }

@@ -61,6 +61,26 @@ pub enum What {
         /// What Baton does now, for people: `fallback front-desk`.
         next: String,
     },
+    /// A request inside a leg and the OPTIONS that checked it were left without an answer, and nothing shows that the other
+    /// side is gone: the leg stays. One WARN for a leg.
+    LegSilent {
+        /// Call id.
+        call: String,
+        /// Whose leg.
+        role: Role,
+        /// Its Call-ID.
+        sip_call_id: String,
+    },
+    /// An agent or trunk answers no OPTIONS inside its dialogs, so that keepalive cannot tell whether it is there. One WARN for
+    /// each of them, until the configuration is loaded again.
+    KeepaliveIgnored {
+        /// Call id.
+        call: String,
+        /// Whose leg.
+        role: Role,
+        /// Id of the agent, if it is one's leg; else of the trunk.
+        party: String,
+    },
     /// A handoff was decided.
     HandoffStarted(Arc<HandoffView>),
     /// Its state changed, or a NOTIFY told of progress.

@@ -22,6 +22,8 @@ pub(crate) struct Pass {
     sent: SentId,
     /// It may change the session.
     session: bool,
+    /// It is a request of one of the two, and not of ours.
+    passed: bool,
     /// It carries an offer.
     pub(crate) offered: bool,
     /// When whoever asked is told that there is no answer. None: nobody waits for it.
@@ -95,6 +97,11 @@ impl Pass {
     pub(crate) fn is_wanted(&self) -> bool {
         self.request.is_some()
     }
+
+    /// It was passed from one of the two to the other, whoever waits for the answer now.
+    pub(crate) fn is_passed(&self) -> bool {
+        self.passed
+    }
 }
 
 impl Passing {
@@ -125,7 +132,16 @@ impl Passing {
                 };
                 let offered = session && message.has_sdp();
                 let until = Some(until);
-                self.open.push(Pass { request: Some(request), from, to, sent, session, offered, until });
+                self.open.push(Pass {
+                    request: Some(request),
+                    from,
+                    to,
+                    sent,
+                    session,
+                    passed: true,
+                    offered,
+                    until,
+                });
             }
             Err(NotSent::Pending) => {
                 let _ = cx.stack.respond(cx.now, request, 491, Content::default());
@@ -137,7 +153,7 @@ impl Passing {
     /// A request of ours about the session, whose answer nobody waits for any more.
     pub(crate) fn follow(&mut self, to: LegId, sent: SentId) {
         let (request, from, until) = (None, to, None);
-        self.open.push(Pass { request, from, to, sent, session: true, offered: false, until });
+        self.open.push(Pass { request, from, to, sent, session: true, passed: false, offered: false, until });
     }
 
     /// When something is due.

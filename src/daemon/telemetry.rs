@@ -4,7 +4,7 @@
 
 use super::configuration::Log;
 use crate::call::event::{Direction, Event, What};
-use crate::call::record::{AttemptView, CallRecord, CallView, HandoffView, Stamp};
+use crate::call::record::{AttemptView, CallRecord, CallView, HandoffView, Role, Stamp};
 use crate::http::history::History;
 use crate::net::counts::Lost;
 use crate::observe::line::{Level, Line, Sink};
@@ -207,6 +207,15 @@ pub fn line_of(event: &Event) -> Line {
             .number("status", *status)
             .text("origin", origin_word(*origin))
             .text("next", next),
+        What::LegSilent { call, role, sip_call_id } => Line::warn("leg.silent")
+            .text("call", call)
+            .text("leg", role.as_str())
+            .quoted("hint", Some("a request inside the dialog and the OPTIONS that checked it were not answered, which may only mean that the other side ignores both; the leg stays, until its session expires or something better is known"))
+            .quoted("sip_call_id", Some(sip_call_id)),
+        What::KeepaliveIgnored { call, role, party } => Line::warn("keepalive.ignored")
+            .text(if *role == Role::Agent { "agent" } else { "trunk" }, party)
+            .text("call", call)
+            .quoted("hint", Some("it answers no OPTIONS inside its calls, so that one that died there is not noticed; let it answer them, or set keepalive = \"0s\" for it")),
         What::HandoffStarted(handoff) => handoff_line(Line::info("handoff.started"), handoff)
             .quoted("reason", handoff.reason.as_deref())
             .number("table_version", handoff.table_version)

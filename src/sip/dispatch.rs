@@ -3,6 +3,7 @@
 //! Not here: what a leg makes of it (`leg/`). Called by [`Stack::handle_message`] alone.
 
 use super::flow::Flow;
+use super::leg::presence::Sign;
 use super::leg::send::write_supported;
 use super::leg::usage::{Leg, Usage};
 use super::leg::{Event, LegId, Origin, accept};
@@ -78,11 +79,17 @@ impl Stack {
             .to_tag()
             .and_then(|local_tag| self.find_leg(message.call_id(), |leg| leg.matches(local_tag, remote_tag)));
         match (message.method(), leg) {
-            (Method::Ack, Some(leg)) => self.on_ack(now, leg, message),
+            (Method::Ack, Some(leg)) => {
+                self.hear(leg);
+                self.on_ack(now, leg, message)
+            }
             (Method::Ack, None) => None,
             // Its INVITE is unknown (RFC 3261 §9.2).
             (Method::Cancel, Some(_)) => self.refuse(now, flow, message, 481, &|_| ()),
-            (_, Some(leg)) => self.on_dialog_request(now, flow, leg, message),
+            (_, Some(leg)) => {
+                self.hear(leg);
+                self.on_dialog_request(now, flow, leg, message)
+            }
             (_, None) if !known => None,
             (_, None) => self.on_stray_request(now, flow, message),
         }
@@ -264,6 +271,15 @@ impl Stack {
         let leg = answer.owner?;
         let status = message.status()?;
         self.adopt(leg, flow);
+        let life = match answer.kind {
+            // A 100 is of the next hop.
+            Kind::Provisional => status > 100,
+            Kind::Again => true,
+            Kind::Final => Sign::of((status, Origin::Remote)) == Sign::Life,
+        };
+        if life {
+            self.hear(leg);
+        }
         let event = match answer.kind {
             Kind::Provisional => self.on_provisional(now, leg, answer.client, message),
             Kind::Again => {

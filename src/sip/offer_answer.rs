@@ -4,7 +4,8 @@
 //! Not a media stack: bodies are carried as they are but for `o=`, and for lines that another dialog has more or less of.
 //! Kept apart from the INVITE usage: an offer may stand in an INVITE, a 2xx, an ACK or an UPDATE. Called by `leg/` only.
 
-use crate::wire::sdp::{Origin, cut, padded, streams};
+use crate::wire::sdp::{Origin, cut, own_wish, padded, streams};
+use std::borrow::Cow;
 
 /// Whose offer waits for its answer.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -78,6 +79,10 @@ pub(crate) struct Session {
     /// The peer's offer until we answer it.
     proposed: Option<Box<[u8]>>,
     exchange: Exchange,
+    /// What stands on our side is an answer.
+    answers: bool,
+    /// An offer of ours was never answered: the peer may have taken it.
+    unsure: bool,
 }
 
 impl Session {
@@ -89,6 +94,7 @@ impl Session {
     /// The peer's offer was answered by an SDP that was sent before.
     pub(crate) fn answered_before(&mut self) {
         self.settle();
+        self.agree(true);
         if let Some(offer) = self.proposed.take() {
             self.remote = offer;
         }
@@ -106,6 +112,17 @@ impl Session {
     /// Our SDP that stands, or that is the first offer; empty: none.
     pub(crate) fn local(&self) -> &[u8] {
         self.agreed.as_deref().unwrap_or(self.local.sent())
+    }
+
+    /// What our side wants of the session that stands, as an offer: without the directions that only answered the peer's (RFC
+    /// 6337 section 5.3). Empty: none stands.
+    pub(crate) fn own(&self) -> Cow<'_, [u8]> {
+        if self.answers { own_wish(self.local(), &self.remote) } else { self.local().into() }
+    }
+
+    /// Whether the peer may have another SDP of ours than the one that stands.
+    pub(crate) fn is_unsure(&self) -> bool {
+        self.unsure
     }
 
     /// Whether the peer has agreed to the last offer of ours: it was answered, and nothing that was refused or left without
@@ -152,6 +169,7 @@ impl Session {
         let sdp = cut(sdp, self.offered_now().map_or(usize::MAX, streams));
         self.settle();
         self.agreed = None;
+        self.agree(true);
         if let Some(offer) = self.proposed.take() {
             self.remote = offer;
         }
@@ -168,6 +186,7 @@ impl Session {
     pub(crate) fn answered(&mut self, sdp: &[u8]) {
         self.settle();
         self.agreed = None;
+        self.agree(false);
         self.restated(sdp);
     }
 
@@ -178,11 +197,22 @@ impl Session {
         }
     }
 
+    /// Nobody knows what became of our offer: what stood stands for us.
+    pub(crate) fn unanswered(&mut self) {
+        self.refused();
+        self.unsure = true;
+    }
+
     /// The outstanding offer was refused, by either side, or never answered, be it that a 2xx came without an answer: what
     /// stood stands.
     pub(crate) fn refused(&mut self) {
         self.settle();
         self.proposed = None;
+    }
+
+    /// Both know what stands; `answers`: our part of it is an answer.
+    fn agree(&mut self, answers: bool) {
+        (self.answers, self.unsure) = (answers, false);
     }
 
     fn settle(&mut self) {

@@ -342,6 +342,12 @@ impl Stack {
         (!sdp.is_empty()).then_some(sdp)
     }
 
+    /// Whether the peer of a leg may have another SDP of ours than [`Stack::local_sdp`]: an offer was never answered, or by a
+    /// proxy that knew no better.
+    pub fn is_unsure(&self, leg: LegId) -> bool {
+        self.legs.get(leg.into()).is_some_and(|leg| leg.session().is_unsure())
+    }
+
     /// Whether the peer has agreed to the last offer that we made in a leg: a 2xx without an answer agrees to nothing.
     pub fn is_agreed(&self, leg: LegId) -> bool {
         self.legs.get(leg.into()).is_some_and(|leg| leg.session().is_agreed())

@@ -4,6 +4,7 @@
 //! Lines end with CRLF or, from careless peers, LF alone. Not here: when which description is sent, and with which
 //! version; that is `sip::offer_answer`.
 
+use std::borrow::Cow;
 use std::ops::Range;
 
 /// Where the `o=` line of a description stands (RFC 8866 section 5.2).
@@ -117,6 +118,35 @@ pub fn as_answer(sdp: &[u8], offer: &[u8]) -> Vec<u8> {
     let role: &[u8] = if active { b"a=setup:active" } else { b"a=setup:passive" };
     let decided = changed(lines(sdp), |line| if line == OPEN_ROLE { role } else { line });
     fitting(&decided, offer)
+}
+
+/// What a party wants that gave this `answer` to that `offer`: where the offer did not let it send or receive, that says nothing
+/// of what it wants (RFC 6337 section 5.3).
+pub fn own_wish<'a>(answer: &'a [u8], offer: &[u8]) -> Cow<'a, [u8]> {
+    let wish = |(own, offered): (Media<'_>, Media<'_>)| {
+        let (given, allowed) = (own.direction(), offered.direction());
+        let sends = is_sending(given) || !is_receiving(allowed);
+        let receives = is_receiving(given) || !is_sending(allowed);
+        let held = (sends, receives) != (is_sending(given), is_receiving(given));
+        (held && own.port() != b"0" && offered.port() != b"0").then_some(match (sends, receives) {
+            (true, true) => SENDRECV,
+            (true, false) => SENDONLY,
+            (false, true) => RECVONLY,
+            (false, false) => INACTIVE,
+        })
+    };
+    if !media(answer).zip(media(offer)).any(|pair| wish(pair).is_some()) {
+        return answer.into();
+    }
+    let mut own = media(answer).next().map_or(answer, |media| media.session).to_vec();
+    let mut offered = media(offer);
+    for media in media(answer) {
+        match offered.next().and_then(|offered| wish((media, offered))) {
+            Some(direction) => media.push_directed(&mut own, direction),
+            None => own.extend_from_slice(media.section),
+        }
+    }
+    own.into()
 }
 
 const OPEN_ROLE: &[u8] = b"a=setup:actpass";
@@ -446,6 +476,27 @@ mod tests {
     }
 
     #[test]
+    fn what_only_answered_a_hold_is_nobodys_wish() {
+        let stream = |direction: &str| format!("v=0\r\nm=audio 4 RTP/AVP 0\r\na={direction}\r\n");
+        for (offered, answered, wanted) in [
+            ("sendonly", "recvonly", "sendrecv"),
+            ("sendonly", "inactive", "sendonly"),
+            ("inactive", "inactive", "sendrecv"),
+            ("recvonly", "sendonly", "sendrecv"),
+            ("recvonly", "inactive", "recvonly"),
+            ("sendrecv", "sendonly", "sendonly"),
+            ("sendrecv", "sendrecv", "sendrecv"),
+        ] {
+            let (offer, answer) = (stream(offered), stream(answered));
+            let own = String::from_utf8(own_wish(answer.as_bytes(), offer.as_bytes()).into_owned()).unwrap();
+            assert_eq!(own, stream(wanted), "{offered}, {answered}");
+        }
+        let declined = stream("inactive").replace("audio 4", "audio 0");
+        assert_eq!(&*own_wish(declined.as_bytes(), stream("inactive").as_bytes()), declined.as_bytes());
+        assert_eq!(&*own_wish(b"v=0\r\n", PHONE.as_bytes()), b"v=0\r\n");
+    }
+
+    #[test]
     fn a_declined_offer_keeps_its_streams_with_port_0() {
         let offer = b"v=0\r\no=a 1 1 IN IP4 h\r\ns=-\r\nt=0 0\r\nm=audio 4 RTP/AVP 0 8\r\na=x\r\nm=video 5 RTP/AVP 9\r\n";
         let expected =
@@ -536,7 +587,13 @@ mod tests {
         for sdp in [&b""[..], b"m=", b"m=\nm=\n", b"m=audio", b"\n\n", b"a=x\r\nm=audio 0 x\r\n"] {
             for other in [&b""[..], b"m=", PHONE.as_bytes()] {
                 let _ = (accord(sdp, other, sdp), accord(other, sdp, other), padded(sdp, other));
-                let _ = (on_hold(sdp), as_answer(sdp, other), as_answer(other, sdp), cut(sdp, 1));
+                let _ = (
+                    own_wish(sdp, other),
+                    on_hold(sdp),
+                    as_answer(sdp, other),
+                    as_answer(other, sdp),
+                    cut(sdp, 1),
+                );
             }
         }
     }

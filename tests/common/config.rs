@@ -34,11 +34,13 @@ accept_from = ["10.0.0.0/26"]
 trusted     = true
 country     = "US"
 auth        = { username = "baton", password = "env:PBX_PASSWORD" }
+keepalive   = "0s"
 # pbx
 
 [trunk.carrier]
 address     = "sip:203.0.113.7:5060"
 unanswered  = "redirect"
+keepalive   = "0s"
 
 [agent.booking]
 address        = "sip:booking@10.0.0.80:5080"
@@ -140,6 +142,11 @@ impl Config {
     /// One more line for the trunk `pbx`.
     pub fn trunk_key(self, line: &str) -> Self {
         self.replace("# pbx", &format!("{line}\n# pbx"))
+    }
+
+    /// How often the trunk `pbx` is asked inside its calls; scenarios go without unless they are about that.
+    pub fn trunk_keepalive(self, interval: &str) -> Self {
+        self.replace("keepalive   = \"0s\"\n# pbx", &format!("keepalive   = \"{interval}\"\n# pbx"))
     }
 
     /// Another address of the agent.

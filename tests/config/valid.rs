@@ -81,6 +81,7 @@ fn the_defaults_are_those_of_the_contract() {
     assert!(state_dir.ends_with("state"));
     let (trunk, agent) = (&topology.trunks()[0], &topology.agents()[0]);
     assert!(!trunk.refer_from_caller && trunk.auth.is_none() && trunk.accept_from.is_none());
+    assert_eq!(trunk.keepalive.map(|k| k.as_secs()), Some(60));
     assert_eq!((agent.answer_timeout.as_secs(), agent.keepalive.map(|k| k.as_secs())), (20, Some(20)));
     assert!(agent.wildcard && agent.may_route.is_empty() && agent.fallback.is_none());
     let destination = tables["production"].find("front-desk").expect("the default");

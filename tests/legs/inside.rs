@@ -237,7 +237,7 @@ fn what_is_challenged_inside_a_leg_is_answered_unseen() {
 }
 
 #[test]
-fn options_inside_is_answered_and_a_481_to_ours_means_lost() {
+fn options_inside_is_answered_and_a_481_to_ours_is_confirmed_by_a_reinvite() {
     let mut bench = Bench::new();
     let (leg, mut peer) = bench.answered();
     let options = bench.request(&mut peer, "OPTIONS", "", "");
@@ -246,11 +246,15 @@ fn options_inside_is_answered_and_a_481_to_ours_means_lost() {
     bench.act(|stack, now| stack.keep_alive(now, leg, Some(Duration::from_secs(20))));
     bench.ms(20_000);
     let alive = bench.sent("OPTIONS");
-    assert_eq!(bench.recv(&response(&alive, "405 No", "", "", "")), None);
+    assert_eq!(bench.recv(&response(&alive, "200 OK", "", "", "")), None);
     bench.ms(20_000);
     let alive = bench.sent("OPTIONS");
-    let lost = bench.recv(&response(&alive, "481 Gone", "", "", ""));
-    assert_eq!(lost, Some(Event::Lost { leg, status: 481, origin: Origin::Remote }));
+    assert_eq!(bench.recv(&response(&alive, "481 Gone", "", "", "")), None);
+    let reinvite = bench.sent("INVITE");
+    assert_eq!(body(&reinvite), ANSWER, "what stands");
+    assert_eq!(bench.recv(&response(&reinvite, "481 Gone", "", "", "")), None);
+    bench.sent("ACK");
+    assert_eq!(bench.event(), Event::Lost { leg, status: 481, origin: Origin::Remote });
     bench.release(leg);
     let bye = bench.sent("BYE");
     assert_eq!(bench.recv(&response(&bye, "481 Gone", "", "", "")), None);
@@ -259,11 +263,19 @@ fn options_inside_is_answered_and_a_481_to_ours_means_lost() {
 }
 
 #[test]
-fn two_missed_keepalives_mean_lost() {
+fn three_missed_keepalives_and_an_unanswered_reinvite_mean_lost() {
     let mut bench = Bench::new();
     let (leg, _) = bench.answered();
     bench.act(|stack, now| stack.keep_alive(now, leg, Some(Duration::from_secs(20))));
-    bench.ms(59_999);
+    bench.ms(20_000);
+    let alive = bench.sent("OPTIONS");
+    assert_eq!(bench.recv(&response(&alive, "200 OK", "", "", "")), None);
+    bench.ms(79_999);
+    assert!(bench.sent.iter().all(|(_, _, text)| text.starts_with("OPTIONS")));
+    bench.sent.clear();
+    bench.ms(1);
+    bench.sent("INVITE");
+    bench.ms(31_999);
     assert!(bench.events.is_empty());
     bench.ms(1);
     assert_eq!(bench.event(), Event::Lost { leg, status: 408, origin: Origin::Local });
@@ -285,6 +297,65 @@ fn a_probe_tells_what_the_peer_said_and_ends_nothing() {
     let told = bench.recv(&response(&options, "481 Gone", "", "", ""));
     let origin = Origin::Remote;
     assert_eq!(told, Some(Event::Response { leg, sent, status: 481, origin, needs_answer: false }));
+    close(&mut bench, leg);
+    bench.end();
+}
+
+/// Whoever asks so has a 481 confirmed by itself; a 408 is checked as any.
+#[test]
+fn a_session_that_is_stated_again_asks_and_ends_nothing() {
+    let mut bench = Bench::new();
+    let (leg, mut peer) = bench.answered();
+    for (status, checked) in [("481 Gone", false), ("408 Request Timeout", true)] {
+        let sent = bench.act(|stack, now| stack.restate(now, leg)).unwrap();
+        let invite = bench.sent("INVITE");
+        assert_eq!(body(&invite), ANSWER, "what stands, no version further");
+        assert_eq!(bench.act(|stack, now| stack.restate(now, leg)), Err(NotSent::Pending));
+        let told = bench.recv(&response(&invite, status, "", "", ""));
+        assert!(matches!(told, Some(Event::Response { sent: of, .. }) if of == sent), "{told:?}");
+        bench.sent("ACK");
+        if checked {
+            let options = bench.sent("OPTIONS");
+            bench.recv(&response(&options, "200 OK", "", "", ""));
+        }
+    }
+    // What only answers the peer's hold is not what our side wants; and it has the offers of before, so its version grows.
+    let hold = bench.request(&mut peer, "INVITE", "", HOLD);
+    let Some(Event::Request { request, .. }) = bench.recv(&hold) else { panic!() };
+    bench.sent("100");
+    let held = format!("{ANSWER}a=recvonly\r\n");
+    bench.act(|stack, now| stack.respond(now, request, 200, sdp(&held))).unwrap();
+    let ok = bench.sent("200");
+    assert!(body(&ok).ends_with("a=recvonly\r\n"));
+    let ack = bench.request_as(&peer, "ACK", peer.cseq, "", "");
+    bench.recv(&ack);
+    bench.act(|stack, now| stack.restate(now, leg)).unwrap();
+    let invite = bench.sent("INVITE");
+    assert_eq!(body(&invite), ANSWER.replace("99 1 IN", "99 3 IN") + "a=sendrecv\r\n");
+    let ok = response(&invite, "200 OK", "", "Contact: <sip:ann@10.0.0.9:5062>", HOLD);
+    assert!(matches!(bench.recv(&ok), Some(Event::Response { status: 200, .. })));
+    bench.sent("ACK");
+    close(&mut bench, leg);
+    bench.end();
+}
+
+/// 64 s of silence to a request and its check, and nothing that says that the peer answers OPTIONS.
+#[test]
+fn silence_to_an_info_and_its_check_is_told_once_and_ends_nothing() {
+    let mut bench = Bench::new();
+    let (leg, _) = bench.answered();
+    for round in 0..2 {
+        pass(&mut bench, leg, "INFO", "").unwrap();
+        bench.ms(32_000);
+        assert!(matches!(bench.event(), Event::Response { status: 408, .. }));
+        bench.ms(32_000);
+        if round == 0 {
+            assert_eq!(bench.event(), Event::Silent { leg });
+        }
+        assert!(bench.events.is_empty());
+        assert!(bench.sent.iter().any(|(_, _, text)| text.starts_with("OPTIONS")));
+        bench.sent.clear();
+    }
     close(&mut bench, leg);
     bench.end();
 }

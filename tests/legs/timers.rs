@@ -132,6 +132,38 @@ fn a_refresh_that_fails_otherwise_is_tried_until_the_session_runs_out() {
     bench.end();
 }
 
+/// RFC 4028 §10 would end the session at once; a proxy's word is checked, and the timer decides.
+#[test]
+fn a_408_to_a_refresh_is_checked_and_the_session_lives_until_it_runs_out() {
+    let mut bench = Bench::new();
+    let (leg, _, _) = answered(&mut bench, "Session-Expires: 300");
+    seconds(&mut bench, 150);
+    let invite = bench.sent("INVITE");
+    assert_eq!(bench.recv(&response(&invite, "408 Request Timeout", "", "", "")), None);
+    bench.sent("ACK");
+    let options = bench.sent("OPTIONS");
+    assert_eq!(bench.recv(&response(&options, "200 OK", "", "", "")), None);
+    // Half of what is left later.
+    seconds(&mut bench, 59);
+    let invite = bench.sent("INVITE");
+    assert_eq!(body(&invite), ANSWER, "what stands, no version further");
+    assert_eq!(bench.recv(&response(&invite, "504 Gateway Timeout", "", "", "")), None);
+    bench.sent("ACK");
+    let options = bench.sent("OPTIONS");
+    bench.recv(&response(&options, "200 OK", "", "", ""));
+    while bench.events.is_empty() {
+        if !bench.sent.is_empty() {
+            let invite = bench.sent("INVITE");
+            bench.recv(&response(&invite, "500 Oops", "", "", ""));
+            bench.sent("ACK");
+        }
+        bench.ms(100);
+    }
+    assert_eq!(bench.event(), Event::Lost { leg, status: 408, origin: Origin::Local });
+    close(&mut bench, leg);
+    bench.end();
+}
+
 #[test]
 fn a_422_is_answered_with_what_it_asks_for() {
     let mut bench = Bench::new();

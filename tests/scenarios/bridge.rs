@@ -7,7 +7,7 @@ use crate::common::{Command, HandoffRequest, Reply, ms, s};
 use std::rc::Rc;
 
 /// Where the desk is.
-const DESK: &str = "10.0.0.30:5060";
+pub(crate) const DESK: &str = "10.0.0.30:5060";
 const TABLE: &str = r#"
 [destination.desk]
 method = "invite"
@@ -30,7 +30,7 @@ pub(crate) fn config() -> Config {
 }
 
 /// A call whose handoff rings at the desk.
-fn ringing() -> (Talking, Peer, Leg) {
+pub(crate) fn ringing() -> (Talking, Peer, Leg) {
     ringing_with(&config(), "desk")
 }
 
@@ -43,7 +43,7 @@ fn ringing_with(config: &Config, destination: &str) -> (Talking, Peer, Leg) {
 }
 
 /// The desk answers; the re-INVITE that the caller gets.
-fn answered(t: &Talking, target: &Leg) -> Rc<Message> {
+pub(crate) fn answered(t: &Talking, target: &Leg) -> Rc<Message> {
     target.answer(&target.invite(), &sdp("desk", 1));
     target.expect("ACK");
     t.call.expect("INVITE")
@@ -67,7 +67,7 @@ fn together(t: &Talking, target: &Leg) {
 }
 
 /// Caller and agent still have each other: what one sends reaches the other.
-fn still_together(t: &Talking) {
+pub(crate) fn still_together(t: &Talking) {
     let info = t.call.request("INFO", &[], "application/dtmf-relay", "Signal=5\r\n");
     let passed = t.leg.expect("INFO");
     t.leg.reply(&passed, 200);

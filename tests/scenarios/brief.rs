@@ -6,9 +6,9 @@ use crate::common::peer::{Leg, Peer, Talking, sdp, sdp_with};
 use crate::common::{Command, Refusal, Reply, ms, s};
 use std::rc::Rc;
 
-const DESK: &str = "10.0.0.30:5060";
+pub(crate) const DESK: &str = "10.0.0.30:5060";
 const OK: &str = "SIP/2.0 200 OK\r\n";
-const TABLE: &str = r#"
+pub(crate) const TABLE: &str = r#"
 [destination.desk]
 method = "attended"
 brief = true
@@ -23,7 +23,7 @@ struct Stage {
 }
 
 /// The desk's session: another port than that of the others.
-fn desk(version: u64) -> String {
+pub(crate) fn desk(version: u64) -> String {
     sdp_with(
         "desk",
         version,
@@ -31,7 +31,7 @@ fn desk(version: u64) -> String {
     )
 }
 
-fn held(sdp: &str) -> String {
+pub(crate) fn held(sdp: &str) -> String {
     sdp.replace("a=sendrecv\r\n", "a=inactive\r\n")
 }
 
@@ -378,6 +378,7 @@ fn a_caller_that_is_silent_to_what_its_former_partner_wanted_is_lost() {
     t.leg.bye_with(&[("Reason", "SIP;cause=503")]);
     t.leg.expect(200);
     t.call.expect("REFER");
+    t.call.expect_within("OPTIONS", s(33));
     t.call.expect_bye_within(s(33));
     t.world.settle();
     t.world.assert_empty();

@@ -326,33 +326,43 @@ fn a_481_of_the_agent_in_the_dialog() {
     let t = Talking::new();
     t.call.request("INFO", &[], "application/dtmf-relay", "Signal=5\r\n");
     let info = t.leg.expect("INFO");
+    t.agent.is_silent_to_options();
     t.leg.reply(&info, 481);
     // The caller's own dialog stands, so it is not told 481.
     t.call.expect(480);
+    let check = t.leg.expect("OPTIONS");
+    t.leg.reply(&check, 481);
     t.leg.expect_bye();
     fallback_refer(&t);
 }
 
 #[test]
-fn two_keepalives_that_the_agent_misses() {
+fn three_keepalives_that_the_agent_misses_and_the_reinvite_that_follows() {
     let t = Talking::with(&Config::default().agent_key("keepalive = \"20s\""));
     t.world.advance(s(45));
     t.world.assert_expected();
     t.agent.is_silent_to_options();
     let first = t.leg.expect_within("OPTIONS", s(21));
     assert_ne!(first.to_tag(), "");
-    t.leg.expect_within("OPTIONS", s(60));
+    t.leg.expect_within("OPTIONS", s(21));
+    t.leg.expect_within("OPTIONS", s(21));
+    t.leg.expect_within("INVITE", s(21));
     // It may only be deaf to OPTIONS: a BYE ends what it takes for a call.
     t.leg.expect_bye_within(s(60));
     fallback_refer(&t);
 }
 
 #[test]
-fn a_keepalive_that_gets_481() {
+fn a_keepalive_that_gets_481_and_so_does_the_reinvite_that_follows() {
     let t = Talking::with(&Config::default().agent_key("keepalive = \"20s\""));
     t.agent.is_silent_to_options();
-    let options = t.leg.expect_within("OPTIONS", s(21));
-    t.leg.reply(&options, 481);
+    for status in [200, 481] {
+        let options = t.leg.expect_within("OPTIONS", s(21));
+        t.leg.reply(&options, status);
+    }
+    let confirmation = t.leg.expect("INVITE");
+    t.leg.reply(&confirmation, 481);
+    t.leg.expect("ACK");
     t.leg.expect_bye();
     fallback_refer(&t);
 }

@@ -258,11 +258,13 @@ fn a_request_in_no_dialog_is_481_and_an_old_cseq_500() {
 }
 
 #[test]
-fn a_481_to_an_info_ends_the_dialog_that_is_no_more() {
+fn a_481_to_an_info_and_to_its_check_ends_the_dialog_that_is_no_more() {
     let t = Talking::new();
     t.leg.request("INFO", &[], "application/dtmf-relay", "Signal=1\r\n");
     let info = t.call.expect("INFO");
     t.call.reply(&info, 481);
+    let check = t.call.expect("OPTIONS");
+    t.call.reply(&check, 481);
     // The agent's own dialog stood until now; the caller is gone, so it ends.
     t.leg.expect(480);
     t.leg.expect_bye();
@@ -447,6 +449,8 @@ fn a_caller_that_says_481_to_a_request_of_an_agent_that_has_left_is_lost() {
     t.leg.expect(487);
     t.call.expect("REFER");
     t.call.reply(&info, 481);
+    let check = t.call.expect("OPTIONS");
+    t.call.reply(&check, 481);
     t.call.expect_bye();
     t.world.assert_ended("failed");
     t.world.assert_empty();
@@ -477,19 +481,16 @@ fn an_info_that_waits_for_its_answer_does_not_keep_the_two_from_accord() {
     t.world.assert_empty();
 }
 
-/// A request that is never answered ends its dialog: the caller would hang up because its agent is silent.
+/// For many a side, a request that is never answered ends its dialog: the caller would hang up because its agent is silent.
 #[test]
 fn a_caller_is_answered_before_it_gives_up_on_a_silent_agent() {
     let t = Talking::new();
     t.call.request("INFO", &[], "application/dtmf-relay", "Signal=5\r\n");
     t.leg.expect("INFO");
     t.call.expect_within(504, s(21));
-    // And the agent is lost in its own time.
-    t.call.expect_within("REFER", s(20));
-    t.call.hang_up();
-    t.leg.expect_bye();
-    t.world.settle();
-    t.world.advance(s(40));
+    // And the agent, which answers OPTIONS, keeps its caller.
+    t.world.advance(s(60));
+    t.caller_hangs_up();
     t.world.assert_empty();
 }
 
@@ -516,12 +517,12 @@ fn an_agent_that_never_answers_a_reinvite_does_not_cost_the_callers_session() {
     t.call.ack(&late);
     t.leg.expect("CANCEL");
     refreshes(&t);
-    // And the agent is lost in its own time.
-    t.call.expect_within("REFER", s(33));
-    t.call.hang_up();
-    t.leg.expect_bye();
-    t.world.settle();
-    t.world.advance(s(40));
+    // It answers OPTIONS, so it keeps its caller, and is told what stands: it may have taken the hold.
+    let told = t.leg.expect_within("INVITE", s(33));
+    assert_eq!(without_origin(told.sdp()), without_origin(&sdp("pbx", 1)));
+    t.leg.answer(&told, &sdp("agent", 1));
+    t.leg.expect("ACK");
+    t.caller_hangs_up();
     t.world.assert_empty();
 }
 
@@ -585,18 +586,16 @@ fn an_agent_that_answers_a_reinvite_after_it_was_given_up_is_told_what_stands() 
 }
 
 #[test]
-fn an_agent_that_never_answers_what_baton_tells_it_is_lost() {
+fn an_agent_that_never_answers_what_baton_tells_it_keeps_its_caller_if_it_answers_options() {
     let t = apart();
     // The agent has what the caller has taken back.
     let told = t.leg.expect_within("INVITE", s(1));
     assert_eq!(without_origin(told.sdp()), without_origin(&sdp("pbx", 1)));
     t.leg.reply(&told, 100);
     t.leg.expect_within("CANCEL", s(31));
-    t.call.expect_within("REFER", s(33));
-    t.call.hang_up();
-    t.leg.expect_bye();
-    t.world.settle();
-    t.world.advance(s(40));
+    // It is told no more.
+    t.world.advance(s(90));
+    t.caller_hangs_up();
     t.world.assert_empty();
 }
 

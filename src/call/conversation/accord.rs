@@ -216,9 +216,10 @@ impl Conversation {
 /// When something is looked at again that cannot be done while a request is under way.
 const SOON: Duration = Duration::from_millis(200);
 
-/// What `leg` has to be told of `other`: None if they are in accord, or nothing is known of one of them.
+/// What `leg` has to be told of `other`: None if they are in accord, or nothing is known of one of them. A leg that may have
+/// what it was offered and never answered is told in any case.
 fn differing(cx: &Context<'_>, leg: LegId, other: LegId) -> Option<Vec<u8>> {
     let (told, own) = (cx.stack.local_sdp(leg)?, cx.stack.remote_sdp(leg)?);
     let now = cx.stack.remote_sdp(other)?;
-    (!accord(told, own, now)).then(|| now.to_vec())
+    (cx.stack.is_unsure(leg) || !accord(told, own, now)).then(|| now.to_vec())
 }

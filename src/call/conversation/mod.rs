@@ -210,8 +210,9 @@ impl Conversation {
                 }
                 Heard::Nothing
             }
-            Event::Response { leg, sent, status, origin, needs_answer } => {
-                self.answered(cx, leg, sent, (status, origin), needs_answer, message)
+            Event::Response { leg, sent, status, needs_answer, .. } => {
+                self.answered(cx, leg, sent, (status, needs_answer), message);
+                Heard::Nothing
             }
             Event::Confirmed { leg } => self.acknowledged(cx, leg, message),
             // A CANCEL: our 2xx still waits for the PRACK of its answer.
@@ -226,7 +227,9 @@ impl Conversation {
             Event::Incoming { .. }
             | Event::Progress { .. }
             | Event::Answered { .. }
-            | Event::Notified { .. } => Heard::Nothing,
+            | Event::Notified { .. }
+            | Event::Silent { .. }
+            | Event::KeepaliveIgnored { .. } => Heard::Nothing,
         }
     }
 
@@ -267,15 +270,14 @@ impl Conversation {
         cx: &mut Context<'_>,
         leg: LegId,
         sent: SentId,
-        (status, origin): (u16, Origin),
-        needs_answer: bool,
+        (status, needs_answer): (u16, bool),
         message: Option<&Message<'_>>,
-    ) -> Heard {
+    ) {
         if let Accord::Telling { left, sent: ours, answering, .. } = self.accord
             && ours == sent
         {
             self.told(cx, leg, left, answering, (status, needs_answer, is_glare(status, message)));
-            return if matches!(status, 408 | 481) { self.lost(leg, status, origin) } else { Heard::Nothing };
+            return;
         }
         let pass = self.passing.take(sent);
         if let Some(pass) = pass.filter(Pass::is_wanted) {
@@ -295,10 +297,9 @@ impl Conversation {
                 self.want_accord(cx);
             }
         }
-        match pass {
-            // Its dialog is gone (RFC 3261 §12.2.1.2).
-            Some(pass) if matches!(status, 408 | 481) => self.lost(pass.to, status, origin),
-            _ => Heard::Nothing,
+        if pass.is_some_and(|pass| pass.is_passed() && cx.stack.is_unsure(pass.to)) {
+            // It may have taken what it never answered. What we told by ourselves is not told again for that.
+            self.want_accord(cx);
         }
     }
 

@@ -29,7 +29,7 @@ use crate::sip::deadline::Deadlines;
 use crate::sip::ident::{Ident, Seed, SlotKey};
 use crate::sip::{self, Flow, Listener, Now, Origin, Stack, Time, Transport};
 use crate::wire::{self, Framing, Index, Message};
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
 use std::time::Duration;
 use told::{Told, left};
@@ -60,6 +60,8 @@ pub struct Engine {
     counters: Counters,
     index: Index,
     told: Told,
+    /// Agents and trunks that are known to ignore keepalives.
+    ignoring: BTreeSet<String>,
     draining: Option<Time>,
     /// The failure that is being handled: the same status on its way out passes, and is not of our making.
     passing: Option<u16>,
@@ -82,6 +84,7 @@ impl Engine {
             keyring,
             ident: Ident::new(Seed(seed)),
             told: Told::new(slot_key),
+            ignoring: BTreeSet::new(),
             slot_key,
             max_calls,
             max_duration,
@@ -127,6 +130,7 @@ impl Engine {
                 self.stack.set_credentials(credentials);
                 self.queue.push_back(Queued::Adopted { serial: tables.serial });
                 self.tables = tables;
+                self.ignoring.clear();
             }
             Input::Drain { by } => self.drain(by),
             Input::StoodStill(gap) => self.catch_up(gap),
@@ -276,6 +280,10 @@ impl Engine {
     fn leg_event(&mut self, event: sip::Event, arrived: Option<(Flow, &Message<'_>)>) {
         if let (sip::Event::Incoming { leg }, Some((flow, invite))) = (event, arrived) {
             return self.incoming(leg, flow, invite);
+        }
+        if let sip::Event::Silent { leg } | sip::Event::KeepaliveIgnored { leg } = event {
+            let what = self.unheard(leg, matches!(event, sip::Event::Silent { .. }));
+            return what.into_iter().for_each(|what| self.tell(what));
         }
         let leg = event.leg();
         match self.legs.find(leg) {

@@ -182,6 +182,25 @@ impl Engine {
         self.tell(What::Fault { call: call.to_owned(), message });
     }
 
+    /// What is told of a leg that is silent: once for it, or, if it ignores keepalives, once for all of its agent's or trunk's.
+    pub(super) fn unheard(&mut self, leg: LegId, silent: bool) -> Option<What> {
+        let (key, role) = self.legs.find(leg)?;
+        let facts = &self.calls.get(&key)?.as_ref()?.facts;
+        let call = facts.id.to_string();
+        if silent {
+            let sip_call_id = String::from_utf8_lossy(self.stack.sip_call_id(leg)?).into_owned();
+            return Some(What::LegSilent { call, role, sip_call_id });
+        }
+        let party = match role {
+            Role::Caller => facts.trunk.id.to_string(),
+            Role::Agent => facts.agent.id.to_string(),
+            Role::Target => self.tables.topology.trunk_at(self.stack.peer(leg)?.peer.ip())?.id.to_string(),
+        };
+        let name = if role == Role::Agent { "agent" } else { "trunk" };
+        let is_new = self.ignoring.insert(format!("{name}.{party}"));
+        is_new.then_some(What::KeepaliveIgnored { call, role, party })
+    }
+
     /// Its legs get what can still be said.
     pub(super) fn purge_legs(&mut self, key: CallKey) {
         for leg in self.legs.of_call(key) {

@@ -10,7 +10,7 @@ use crate::call::conversation::{Conversation, Heard, Partner};
 use crate::call::passing::{Passing, patience};
 use crate::call::record::Role;
 use crate::sip::leg::{Body, RequestId, SentId, Wish};
-use crate::sip::{Content, Event, LegId, Origin, Time};
+use crate::sip::{Content, Event, LegId, Time};
 use crate::wire::Message;
 use crate::wire::sdp::on_hold;
 
@@ -40,8 +40,6 @@ pub(crate) enum Verdict {
     Referred(RequestId),
     /// The target has gone.
     Failed,
-    /// The caller's dialog is over.
-    CallerLost { status: u16, origin: Origin },
 }
 
 impl Brief {
@@ -107,13 +105,8 @@ impl Brief {
         message: Option<&Message<'_>>,
     ) -> Verdict {
         match event {
-            Event::Response { sent, status, origin, .. }
-                if self.hold.is_some_and(|(hold, _)| hold == sent) =>
-            {
+            Event::Response { sent, .. } if self.hold.is_some_and(|(hold, _)| hold == sent) => {
                 self.hold = None;
-                if matches!(status, 408 | 481) {
-                    return Verdict::CallerLost { status, origin };
-                }
                 self.introduce(cx);
                 Verdict::Wait
             }

@@ -108,6 +108,7 @@ impl Calling {
         // Beside somebody else's number the caller's own is not shown, now or later.
         let trusted = self.place.trusted && handoff.course.caller_id.is_none();
         facts.own(cx, leg, Role::Target, trusted);
+        cx.stack.keep_alive(cx.now, leg, self.place.keepalive);
         let sip_call_id = cx.stack.sip_call_id(leg).map(|id| String::from_utf8_lossy(id).into_owned());
         if let Some(attempt) = handoff.last() {
             attempt.sip_call_id = sip_call_id;

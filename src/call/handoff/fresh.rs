@@ -14,7 +14,7 @@ use crate::routing::explain::Cause;
 use crate::sip::leg::modify::is_glare;
 use crate::sip::leg::{Body, SentId};
 use crate::sip::stack::NotSent;
-use crate::sip::{Content, Event, Flow, LegId, Origin, Time};
+use crate::sip::{Content, Event, Flow, LegId, Time};
 use crate::wire::Message;
 use crate::wire::sdp::{as_answer, as_offer, has_stream};
 use std::time::Duration;
@@ -56,8 +56,6 @@ pub(crate) enum Verdict {
     Joined(LegId),
     /// It failed; [`Fresh::give_up`] gives the caller the agent back.
     Failed(Cause),
-    /// The caller's dialog is over.
-    CallerLost { status: u16, origin: Origin },
 }
 
 impl Fresh {
@@ -115,10 +113,9 @@ impl Fresh {
         message: Option<&Message<'_>>,
     ) -> Verdict {
         match (&mut self.state, event) {
-            (
-                State::Asking { sent: ours, until },
-                Event::Response { sent, status, origin, needs_answer, .. },
-            ) if *ours == Some(sent) => {
+            (State::Asking { sent: ours, until }, Event::Response { sent, status, needs_answer, .. })
+                if *ours == Some(sent) =>
+            {
                 *ours = None;
                 let until = *until;
                 match status {
@@ -137,7 +134,6 @@ impl Fresh {
                             Err(cause) => Verdict::Failed(cause),
                         }
                     }
-                    408 | 481 => Verdict::CallerLost { status, origin },
                     _ if is_glare(status, message) => {
                         let again = cx.now.mono + cx.stack.back_off(self.caller);
                         self.state = State::Waiting { again, until };

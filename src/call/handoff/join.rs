@@ -1,7 +1,8 @@
 //! Caller and target are joined (RFC 3725, product section 7): the caller's leg is re-INVITEd with what the target
 //! answered.
 //!
-//! Up to its 2xx the caller is still with the agent: a refusal leaves its session as it was. A target that goes while
+//! Up to its 2xx the caller is still with the agent: a refusal leaves its session as it was, and where nobody answers, or a
+//! proxy does, the caller is given the agent's session again, for it may have taken the other. A target that goes while
 //! the re-INVITE is out is too late for that, and so is a caller that takes the re-INVITE and none of its streams, or says
 //! nothing of them in its 2xx: the caller gets the agent's session back by another one.
 
@@ -12,7 +13,7 @@ use crate::call::passing::patience;
 use crate::sip::leg::modify::is_glare;
 use crate::sip::leg::{Body, SentId};
 use crate::sip::stack::NotSent;
-use crate::sip::{Content, Event, LegId, Origin, Time, identity};
+use crate::sip::{Content, Event, LegId, Time, identity};
 use crate::wire::Message;
 use std::time::Duration;
 
@@ -57,8 +58,6 @@ pub(crate) enum Verdict {
     Joined,
     /// The caller is with the agent as before; the target has gone or is to be let go.
     Failed,
-    /// The caller's dialog is over.
-    CallerLost { status: u16, origin: Origin },
 }
 
 impl Join {
@@ -158,14 +157,12 @@ impl Join {
         event: Event,
         message: Option<&Message<'_>>,
     ) -> Verdict {
-        let Event::Response { sent: which, status, origin, .. } = event else { return Verdict::NotMine };
+        let Event::Response { sent: which, status, .. } = event else { return Verdict::NotMine };
         let glare = is_glare(status, message);
         match self.state {
-            State::Offering { sent } if sent == which => {
-                self.offered(cx, conversation, (status, origin), glare)
-            }
+            State::Offering { sent } if sent == which => self.offered(cx, conversation, status, glare),
             State::Restoring { sent: Some(sent), .. } if sent == which => {
-                self.restored(cx, conversation, (status, origin), glare)
+                self.restored(cx, conversation, status, glare)
             }
             State::Waiting { .. } | State::Offering { .. } | State::Restoring { .. } => Verdict::NotMine,
         }
@@ -175,7 +172,7 @@ impl Join {
         &mut self,
         cx: &mut Context<'_>,
         conversation: &Conversation,
-        (status, origin): (u16, Origin),
+        status: u16,
         glare: bool,
     ) -> Verdict {
         let caller = conversation.caller;
@@ -195,8 +192,6 @@ impl Join {
                 self.proceed(cx, conversation);
                 Verdict::Wait
             }
-            // Its dialog is gone (RFC 3261 §12.2.1.2).
-            481 | 408 => Verdict::CallerLost { status, origin },
             _ if glare && self.target.is_some() && self.tries < TRIES => {
                 self.tries += 1;
                 let wait = cx.stack.back_off(caller);
@@ -211,11 +206,10 @@ impl Join {
         &mut self,
         cx: &mut Context<'_>,
         conversation: &Conversation,
-        (status, origin): (u16, Origin),
+        status: u16,
         glare: bool,
     ) -> Verdict {
         match status {
-            481 | 408 => Verdict::CallerLost { status, origin },
             _ if glare && self.tries < TRIES => {
                 self.tries += 1;
                 let wait = cx.stack.back_off(conversation.caller);

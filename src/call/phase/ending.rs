@@ -131,6 +131,8 @@ impl Ending {
             | Event::Unconfirmed { .. }
             | Event::Notified { .. }
             | Event::Withdrawn { .. }
+            | Event::Silent { .. }
+            | Event::KeepaliveIgnored { .. }
             | Event::Incoming { .. } => {}
             Event::Bye { leg }
             | Event::Closed { leg, .. }

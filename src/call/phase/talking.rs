@@ -104,6 +104,8 @@ impl Talking {
             | Event::Confirmed { leg }
             | Event::Unconfirmed { leg }
             | Event::Withdrawn { leg, .. }
+            | Event::Silent { leg }
+            | Event::KeepaliveIgnored { leg }
             | Event::Notified { leg, .. }
                 if leg == ours => {}
             _ => return false,

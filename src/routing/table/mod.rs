@@ -243,6 +243,7 @@ mod tests {
             auth: None,
             unanswered: super::super::topology::Unanswered::Invite,
             refer_from_caller: false,
+            keepalive: None,
             overrides: Overrides { header_placement: Some(Placement::Both), ..Overrides::default() },
         };
         let destination = table.fallback().unwrap();

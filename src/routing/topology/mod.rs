@@ -67,6 +67,8 @@ pub struct Trunk {
     pub unanswered: Unanswered,
     /// Whether a REFER from the caller's side is served like an agent's (false: 603).
     pub refer_from_caller: bool,
+    /// Interval of OPTIONS inside the dialogs of its calls; `None`: none are sent.
+    pub keepalive: Option<Duration>,
     /// Keys of the profile that this trunk sets itself.
     pub overrides: Overrides,
 }

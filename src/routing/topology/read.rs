@@ -274,6 +274,7 @@ fn trunk(
         &[("invite", Unanswered::Invite), ("redirect", Unanswered::Redirect)],
     );
     let refer_from_caller = section.boolean(report, "refer_from_caller").unwrap_or(false);
+    let keepalive = keepalive(&mut section, report, Duration::from_secs(60));
     let overrides = Overrides::read(&mut section, report);
     profile(&mut section, report);
     section.refuse(report, "register", "remove it, and let the PBX send its calls to Baton's address");
@@ -289,8 +290,15 @@ fn trunk(
         auth,
         unanswered: unanswered.unwrap_or(Unanswered::Invite),
         refer_from_caller,
+        keepalive,
         overrides,
     })
+}
+
+/// `keepalive`: how often who has answered a call is asked whether it is there; "0s": never.
+fn keepalive(section: &mut Section<'_>, report: &mut Report<'_>, usual: Duration) -> Option<Duration> {
+    let interval = section.duration(report, "keepalive", Duration::ZERO, DAY).unwrap_or(usual);
+    (!interval.is_zero()).then(|| interval.max(SHORTEST))
 }
 
 fn country(section: &mut Section<'_>, report: &mut Report<'_>) -> Option<&'static Country> {
@@ -456,11 +464,7 @@ fn agent(
     let (numbers, wildcard) = numbers(&name, &mut section, report, taken);
     let environment = environment_of(&mut section, report, environments);
     let answer_timeout = section.duration(report, "answer_timeout", SHORTEST, Duration::from_secs(300));
-    let keepalive = match section.duration(report, "keepalive", Duration::ZERO, DAY) {
-        None => Some(Duration::from_secs(20)),
-        Some(off) if off.is_zero() => None,
-        Some(interval) => Some(interval.max(SHORTEST)),
-    };
+    let keepalive = keepalive(&mut section, report, Duration::from_secs(20));
     let fallback = section
         .string(report, "fallback", "the id of a destination")
         .map(|found| At { value: Id::from(found.value), span: found.span });

@@ -1,5 +1,6 @@
 //! The caller's leg before it is answered (RFC 3261 §13.3), and what every 2xx of ours to an INVITE needs.
 
+use super::presence::Presence;
 use super::reliable::{Reliable, names};
 use super::send::{body_of, sdp_of, write_contact};
 use super::session_timer::{Demand, TooShort, demand, write_demand};
@@ -411,6 +412,7 @@ impl Leg {
             subscriptions: Vec::new(),
             referrals: Vec::new(),
             keepalive: None,
+            presence: Presence::default(),
             timer: None,
             updates: false,
             armed: None,

@@ -1,27 +1,48 @@
-//! Is the peer still there? OPTIONS inside the dialog.
+//! OPTIONS inside the dialog, at an interval and when asked for.
+//!
+//! Judged is only who has answered one with 2xx in this dialog. Three misses, or a 481 or 408 after that 2xx, are a
+//! suspicion: one re-INVITE with the session as it stands follows, and only silence, a 481 or a BYE to that ends the leg.
+//! Who answers otherwise is not asked again; who never answers is told of once.
 
+use super::presence::{Purpose, Sign};
 use super::send::{MAX_FORWARDS, Request};
 use super::usage::{Kind, Usage};
 use super::{Event, LegId, Origin, SentId};
-use crate::sip::stack::{Gone, Stack};
+use crate::sip::stack::{Gone, NotSent, Stack};
 use crate::sip::timing::{Now, Time};
 use crate::wire::headers::APPLICATION_SDP;
 use crate::wire::{Method, Name};
 use std::time::Duration;
 
-/// How many unanswered OPTIONS mean that the peer is gone.
-const MISSES: u8 = 2;
+/// How many misses in a row are a suspicion, and how many OPTIONS without an answer are told of.
+const MISSES: u8 = 3;
+/// How soon a suspicion is followed up that could not be while another request was under way.
+const SOON: Duration = Duration::from_secs(1);
 
-/// OPTIONS at an interval.
+/// OPTIONS at an interval. Every idle leg has one: it is kept small.
 #[derive(Debug)]
 pub(crate) struct KeepAlive {
-    interval: Duration,
+    /// In milliseconds.
+    interval: u32,
     /// When the next one goes.
     pub(crate) at: Time,
-    /// How many in a row had no answer by the time of the next one.
+    /// How many in a row had no answer by the time of the next one, and nothing else was heard.
     missed: u8,
-    /// Whether the last one is still without an answer.
+    /// Nothing was heard since the last one.
     open: bool,
+    /// How many were sent before the first that was answered; counted to the one that is told of.
+    ignored: u8,
+}
+
+impl KeepAlive {
+    /// The peer was heard, or is not suspected any more.
+    pub(crate) fn forgive(&mut self) {
+        (self.open, self.missed) = (false, 0);
+    }
+
+    fn after(&self, now: Time) -> Time {
+        now + Duration::from_millis(self.interval.into())
+    }
 }
 
 impl Stack {
@@ -37,17 +58,19 @@ impl Stack {
         self.send_options(now.mono, leg, Kind::Probe).ok_or(Gone)
     }
 
-    /// OPTIONS inside the dialog at each interval, once the leg is answered; two unanswered ones or one 481/408 =
-    /// [`Event::Lost`]. None: off.
+    /// OPTIONS inside the dialog at each interval, from now on, once the leg is answered. None: off. The module says what
+    /// comes of it: [`Event::Lost`], or [`Event::KeepaliveIgnored`] once.
     pub fn keep_alive(&mut self, now: Now, leg: LegId, interval: Option<Duration>) {
         let Some(entry) = self.legs.get_mut(leg.into()) else { return };
         entry.keepalive = interval.filter(|interval| !interval.is_zero()).map(|interval| {
-            Box::new(KeepAlive { interval, at: now.mono + interval, missed: 0, open: false })
+            let millis = u32::try_from(interval.as_millis()).unwrap_or(u32::MAX).max(1);
+            let at = now.mono + Duration::from_millis(millis.into());
+            Box::new(KeepAlive { interval: millis, at, missed: 0, open: false, ignored: 0 })
         });
         self.settle(now.mono, leg);
     }
 
-    fn send_options(&mut self, now: Time, id: LegId, kind: Kind) -> Option<SentId> {
+    pub(crate) fn send_options(&mut self, now: Time, id: LegId, kind: Kind) -> Option<SentId> {
         let request = Request {
             method: Method::Options,
             kind,
@@ -65,44 +88,57 @@ impl Stack {
     /// The next OPTIONS is due.
     pub(crate) fn keepalive_due(&mut self, now: Time, id: LegId) {
         let Some(leg) = self.legs.get_mut(id.into()) else { return };
+        let (answers, confirming) = (leg.presence.answers_options, leg.is_being_confirmed());
         let Some(keepalive) = leg.keepalive.as_mut().filter(|keepalive| keepalive.at <= now) else { return };
-        keepalive.at = now + keepalive.interval;
-        if !matches!(leg.usage, Usage::Confirmed) {
+        keepalive.at = keepalive.after(now);
+        if !matches!(leg.usage, Usage::Confirmed) || confirming {
             return;
         }
         if std::mem::replace(&mut keepalive.open, true) {
-            keepalive.missed += 1;
+            keepalive.missed = keepalive.missed.saturating_add(1);
         }
-        if keepalive.missed >= MISSES {
-            let event = self.lose(id, (408, Origin::Local));
-            self.events.extend(event);
-        } else {
-            self.send_options(now, id, Kind::KeepAlive);
+        if answers && keepalive.missed >= MISSES {
+            return self.suspect(now, id);
+        }
+        let ignored = !answers && keepalive.ignored == MISSES;
+        keepalive.ignored = (keepalive.ignored + 1).min(MISSES + 1);
+        self.send_options(now, id, Kind::KeepAlive);
+        if ignored {
+            self.tell(id, Event::KeepaliveIgnored { leg: id });
         }
     }
 
-    /// The answer to a keepalive.
-    pub(crate) fn on_keepalive_answer(&mut self, id: LegId, outcome: (u16, Origin)) -> Option<Event> {
-        let leg = self.legs.get_mut(id.into())?;
-        match (outcome, &leg.usage) {
-            // RFC 5057 §5.1.
-            ((481 | 408, Origin::Remote), Usage::Confirmed) => self.lose(id, outcome),
-            // No answer: it counts when the next one is due.
-            ((_, Origin::Local), _) => None,
-            ((_, Origin::Remote), _) => {
-                if let Some(keepalive) = &mut leg.keepalive {
-                    (keepalive.open, keepalive.missed) = (false, 0);
-                }
-                None
+    /// The peer, which has answered OPTIONS before, may be gone.
+    fn suspect(&mut self, now: Time, id: LegId) {
+        let sent = self.restate_for(now, id, Purpose::Confirmation);
+        let Some(keepalive) = self.legs.get_mut(id.into()).and_then(|leg| leg.keepalive.as_mut()) else {
+            return;
+        };
+        match sent {
+            Ok(_) | Err(NotSent::Gone) => {}
+            Err(NotSent::Pending) => {
+                (keepalive.missed, keepalive.open) = (MISSES, false);
+                keepalive.at = keepalive.after(now).min(now + SOON);
             }
         }
     }
 
-    /// The leg stays up for us: whoever hears of the loss closes it, and its BYE tells a peer that only did not answer
-    /// (RFC 3261 §12.2.1.2).
-    pub(crate) fn lose(&mut self, id: LegId, (status, origin): (u16, Origin)) -> Option<Event> {
-        let leg = self.legs.get_mut(id.into())?;
-        leg.keepalive = None;
-        self.told(id, Event::Lost { leg: id, status, origin })
+    /// The answer to a keepalive.
+    pub(crate) fn on_keepalive_answer(&mut self, now: Time, id: LegId, outcome: (u16, Origin)) {
+        let Some(leg) = self.legs.get_mut(id.into()) else { return };
+        let answers = leg.presence.answers_options;
+        match (Sign::of(outcome), outcome) {
+            (Sign::Forgotten, _) | (_, (408, Origin::Remote)) if answers => self.suspect(now, id),
+            // It counts when the next one is due.
+            (Sign::Silence, _) => {}
+            // Its life was noted where it came in.
+            (Sign::Life, _) if answers => {}
+            (Sign::Neither, _) if answers => {
+                if let Some(keepalive) = &mut leg.keepalive {
+                    keepalive.open = false;
+                }
+            }
+            (Sign::Life | Sign::Neither | Sign::Forgotten, _) => leg.keepalive = None,
+        }
     }
 }

@@ -12,6 +12,7 @@ pub mod inquire;
 pub mod keepalive;
 pub mod modify;
 mod outcome;
+pub(crate) mod presence;
 pub mod refer;
 pub(crate) mod reliable;
 pub mod remark;
@@ -36,7 +37,8 @@ pub struct LegId {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct RequestId(pub(crate) super::transaction::ServerId);
 
-/// A request that we sent inside a leg. Answered by exactly one [`Event::Response`].
+/// A request that we sent inside a leg. Answered by exactly one [`Event::Response`], unless the leg is over before, or lost
+/// by the answer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct SentId(pub(crate) u64);
 
@@ -228,8 +230,8 @@ pub enum Event {
         /// Who made the status.
         origin: Origin,
     },
-    /// The peer is gone: two keepalives missed, or an in-dialog request of the stack's own got 481/408. The layer above
-    /// closes the leg.
+    /// The peer is gone: a 481, a silence or missed keepalives that were confirmed (see `leg/presence` and `leg/keepalive`),
+    /// or the end of its session. The layer above closes the leg.
     Lost {
         /// The leg.
         leg: LegId,
@@ -237,6 +239,18 @@ pub enum Event {
         status: u16,
         /// Who made the status.
         origin: Origin,
+    },
+    /// A request inside the leg and the OPTIONS that checked it were left without an answer, and that is no proof: the leg
+    /// stays. Told once.
+    Silent {
+        /// The leg.
+        leg: LegId,
+    },
+    /// The peer has answered none of the OPTIONS of [`crate::sip::Stack::keep_alive`], which so cannot tell whether it is
+    /// there. Told once.
+    KeepaliveIgnored {
+        /// The leg.
+        leg: LegId,
     },
 }
 
@@ -257,7 +271,9 @@ impl Event {
             | Event::Notified { leg, .. }
             | Event::Bye { leg }
             | Event::Closed { leg, .. }
-            | Event::Lost { leg, .. } => leg,
+            | Event::Lost { leg, .. }
+            | Event::Silent { leg }
+            | Event::KeepaliveIgnored { leg } => leg,
         }
     }
 }

@@ -1,16 +1,17 @@
 //! Requests that pass inside a leg: re-INVITE, UPDATE, INFO (RFC 3261 §14, RFC 3311, RFC 6086, RFC 6141).
 
 use super::accept::{carries, tag_of, write_acceptable};
+use super::presence::{Purpose, is_doubtful};
 use super::send::{MAX_FORWARDS, Request, body_of, sdp_of, write_contact};
 use super::session_timer::{Demand, demand, write_demand};
 use super::usage::{Asked, Kind, Leg, Sent, Usage};
 use super::{Body, Content, Event, LegId, Origin, RequestId, SentId, Wish, carry};
 use crate::sip::dialog::{Dialog, Parts};
 use crate::sip::flow::{Flow, Listener};
-use crate::sip::offer_answer::Exchange;
+use crate::sip::offer_answer::{Exchange, differs};
 use crate::sip::stack::{Gone, NotSent, Stack};
 use crate::sip::timing::{Now, Time};
-use crate::wire::headers::ALLOW;
+use crate::wire::headers::{ALLOW, APPLICATION_SDP};
 use crate::wire::{Message, Method, Name, Writer};
 
 // Verbs.
@@ -90,6 +91,41 @@ impl Stack {
         };
         self.send_request(now.mono, id, &request, &|writer| carry::write(writer, &content))
             .ok_or(NotSent::Gone)
+    }
+
+    /// A re-INVITE with the session as it stands: what our side wants of it, and never a direction that only answered the
+    /// peer's hold; the `o=` line is the last one if nothing has changed. It asks whether the peer is in the dialog, so that a
+    /// 481 to it is only told, and ends nothing. Answered by one [`Event::Response`].
+    ///
+    /// # Errors
+    /// As for [`Stack::pass`]; [`NotSent::Pending`] also where no session stands.
+    pub fn restate(&mut self, now: Now, leg: LegId) -> Result<SentId, NotSent> {
+        self.restate_for(now.mono, leg, Purpose::Question)
+    }
+
+    pub(crate) fn restate_for(&mut self, now: Time, id: LegId, purpose: Purpose) -> Result<SentId, NotSent> {
+        let sent = self.next_sent();
+        let leg = self.legs.get_mut(id.into()).ok_or(NotSent::Gone)?;
+        leg.may_ask()?;
+        let own = leg.session.own().into_owned();
+        if own.is_empty() || leg.session.exchange() != Exchange::Idle || leg.invite_under_way() {
+            return Err(NotSent::Pending);
+        }
+        let offer = leg.session.offer(&own).to_vec();
+        let request = Request {
+            method: Method::Invite,
+            kind: Kind::Modify,
+            id: sent,
+            max_forwards: MAX_FORWARDS,
+            offered: true,
+            body: Some((APPLICATION_SDP.as_bytes(), &offer)),
+            within: None,
+        };
+        let name = self.send_request(now, id, &request, &|_| ()).ok_or(NotSent::Gone)?;
+        if let Some(sent) = self.legs.get_mut(id.into()).and_then(|leg| leg.sent.last_mut()) {
+            sent.purpose = purpose;
+        }
+        Ok(name)
     }
 
     /// The offer of a request of the peer's that waits for our answer. None: it carries none, or has its answer.
@@ -417,6 +453,8 @@ impl Stack {
         let leg = self.legs.get_mut(id.into())?;
         leg.agreed(now, self.settings.session_timer, message);
         let refreshed = leg.refresh(message, &self.settings.listeners);
+        let before: Option<Box<[u8]>> =
+            (sent.purpose == Purpose::Confirmation).then(|| leg.session.remote().into());
         let needs_answer = self.take_2xx(now, id, sent, message, Vec::new());
         if refreshed {
             self.aim(id);
@@ -426,6 +464,11 @@ impl Stack {
         let place = self.legs.get(id.into()).and_then(Leg::unanswered);
         if let Some(place) = place.filter(|_| !needs_answer) {
             self.acknowledge_sent(id, place, &Content::default());
+        }
+        let session = self.legs.get(id.into()).map(Leg::session);
+        if before.zip(session).is_some_and(|(before, session)| !differs(&before, session.remote())) {
+            // Nobody but the stack has a part in it.
+            return None;
         }
         self.told(id, Event::Response { leg: id, sent: name, status, origin: Origin::Remote, needs_answer })
     }
@@ -445,9 +488,14 @@ impl Stack {
         if let Some(session) = leg.session_in(sent.branch.as_deref()).filter(|_| sent.offered) {
             match accepted.and_then(|message| session.answer_in(message)) {
                 Some(answer) => session.answered(answer),
+                None if is_doubtful(status) => session.unanswered(),
                 None => session.refused(),
             }
         }
+        if accepted.is_none() && self.weigh(now, id, sent, (status, origin)) {
+            return None;
+        }
+        let leg = self.legs.get_mut(id.into())?;
         if let Some(message) = accepted.filter(|_| sent.kind == Kind::Update) {
             if leg.is_answered() {
                 leg.agreed(now, self.settings.session_timer, message);
@@ -455,6 +503,13 @@ impl Stack {
             if leg.refresh(message, &self.settings.listeners) {
                 self.aim(id);
             }
+        }
+        if sent.purpose == Purpose::Confirmation {
+            // Only what ends the leg was waited for: it begins anew.
+            if let Some(keepalive) = self.legs.get_mut(id.into()).and_then(|leg| leg.keepalive.as_mut()) {
+                keepalive.forgive();
+            }
+            return None;
         }
         if refreshed {
             return None;

@@ -17,6 +17,12 @@ impl Stack {
         response: Option<&Message<'_>>,
     ) -> Option<Event> {
         let accepted = response.filter(|_| (200..300).contains(&outcome.0));
+        if accepted.is_some()
+            && matches!(sent.kind, Kind::Probe | Kind::KeepAlive | Kind::Check)
+            && let Some(leg) = self.legs.get_mut(id.into())
+        {
+            leg.presence.answers_options = true;
+        }
         let sent = match (accepted, sent.kind) {
             (Some(message), Kind::Invite) => return self.on_accepted(now, id, sent, message),
             (Some(message), Kind::Modify) => return self.on_modified(now, id, sent, message),
@@ -30,7 +36,14 @@ impl Stack {
             }
             Kind::Refer => self.on_refer_answer(id, &sent, outcome, response),
             Kind::Notify(subscription) => self.on_notify_answer(now, id, subscription, outcome),
-            Kind::KeepAlive => self.on_keepalive_answer(id, outcome),
+            Kind::KeepAlive => {
+                self.on_keepalive_answer(now, id, outcome);
+                None
+            }
+            Kind::Check => {
+                self.on_checked(id, &sent, outcome);
+                None
+            }
             // Whatever comes of it: the INVITE's final response is what counts.
             Kind::Prack => None,
             Kind::Bye => self.on_bye_answer(id, outcome),

@@ -3,6 +3,7 @@
 //! Not here: what a request is for. Called by everything in `leg/` that sends a request.
 
 use super::modify::is_glare;
+use super::presence::Purpose;
 use super::session_timer::wanted;
 use super::usage::{Kind, Leg, Sent, Usage};
 use super::{Body, Content, Field, LegId, Origin, SentId, carry};
@@ -129,7 +130,7 @@ impl Stack {
                     settings.write_supported(&mut writer, request.offered && request.kind == Kind::Invite);
                     leg.write_timer(&mut writer, settings.session_timer, request.kind);
                 }
-                Kind::Probe | Kind::KeepAlive => settings.write_supported(&mut writer, true),
+                Kind::Probe | Kind::KeepAlive | Kind::Check => settings.write_supported(&mut writer, true),
                 Kind::Info | Kind::Refer | Kind::Notify(_) | Kind::Prack | Kind::Bye => {}
             }
             fill(&mut writer);
@@ -154,6 +155,8 @@ impl Stack {
             client,
             cseq,
             kind: request.kind,
+            purpose: Purpose::Itself,
+            heard: false,
             offered: request.offered,
             branch: early,
             challenged: None,
@@ -226,7 +229,15 @@ impl Stack {
             subscription.cseq = again.cseq;
         }
         let request = Some(scratch.as_slice().into());
-        leg.sent.push(Sent { client, cseq: again.cseq, request, fallback, said: Vec::new(), ..sent });
+        leg.sent.push(Sent {
+            client,
+            cseq: again.cseq,
+            heard: false,
+            request,
+            fallback,
+            said: Vec::new(),
+            ..sent
+        });
         self.settle(now, id);
         None
     }

@@ -186,8 +186,7 @@ impl Stack {
         if timer.until <= now {
             leg.timer = None;
             if leg.is_answered() {
-                let event = self.lose(id, (408, Origin::Local));
-                self.events.extend(event);
+                self.lose(id, (408, Origin::Local));
             }
             return;
         }
@@ -226,19 +225,15 @@ impl Stack {
         match status {
             // `agreed` has made a new timer already, or none.
             200..=299 => {}
-            408 | 481 => {
-                leg.timer = None;
-                if leg.is_answered() {
-                    let event = self.lose(id, (status, Origin::Remote));
-                    self.events.extend(event);
-                }
-            }
+            // The leg is lost.
+            481 => leg.timer = None,
             491 => timer.refresh_at = Some(now + back_off),
             405 | 501 if leg.updates => {
                 leg.updates = false;
                 timer.refresh_at = Some(now);
             }
-            // What stands, stands until it expires (RFC 4028 §10). Who refuses is there, and may be only busy.
+            // What stands, stands until it expires (RFC 4028 §10). Who refuses is there, and may be only busy; who is silent is
+            // checked (`presence`).
             _ => {
                 let left = timer.until.since(now) / 2;
                 timer.refresh_at = (left >= PENDING).then(|| now + left);

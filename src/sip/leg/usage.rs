@@ -3,6 +3,7 @@
 //! Not here: what moves it from state to state; that is cut by verb in the files beside this one.
 
 use super::keepalive::KeepAlive;
+use super::presence::{Presence, Purpose};
 use super::reliable::{BRANCHES, Early, Reliable};
 use super::session_timer::{Demand, Timer};
 use super::{Field, SentId};
@@ -56,6 +57,8 @@ pub(crate) struct Leg {
     pub(crate) referrals: Vec<Referral>,
     /// OPTIONS inside the dialog.
     pub(crate) keepalive: Option<Box<KeepAlive>>,
+    /// What is known of the peer in the dialog.
+    pub(crate) presence: Presence,
     /// The session expires unless somebody refreshes it.
     pub(crate) timer: Option<Box<Timer>>,
     /// The peer takes UPDATE: its last Allow said so.
@@ -167,6 +170,10 @@ pub(crate) struct Sent {
     pub(crate) cseq: u32,
     /// What it is.
     pub(crate) kind: Kind,
+    /// What it is sent for.
+    pub(crate) purpose: Purpose,
+    /// The peer was heard since it went out.
+    pub(crate) heard: bool,
     /// Whether it carries an offer.
     pub(crate) offered: bool,
     /// The early dialog that it was sent in (see [`Leg::session_in`]).
@@ -232,8 +239,10 @@ pub(crate) enum Kind {
     Notify(NotifyId),
     /// OPTIONS that the layer above asked for.
     Probe,
-    /// OPTIONS of the stack's own.
+    /// OPTIONS of the stack's own, at an interval.
     KeepAlive,
+    /// OPTIONS of the stack's own, because something was left without an answer.
+    Check,
     /// PRACK of the stack's own.
     Prack,
     /// BYE.
@@ -380,6 +389,12 @@ impl Leg {
     pub(crate) fn asks_invite(&self) -> bool {
         let open = |sent: &Sent| matches!(sent.kind, Kind::Invite | Kind::Modify) && sent.accepted.is_none();
         self.sent.iter().any(open)
+    }
+
+    /// Whether a re-INVITE is out that confirms missed keepalives.
+    pub(crate) fn is_being_confirmed(&self) -> bool {
+        let confirms = |sent: &Sent| sent.purpose == Purpose::Confirmation && sent.accepted.is_none();
+        self.sent.iter().any(confirms)
     }
 
     /// Whether an answer of ours may not have been seen yet: in a 2xx, or in a reliable provisional response.

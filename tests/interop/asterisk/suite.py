@@ -48,7 +48,12 @@ HOUSES = {
         ),
     ),
     "direct": House("10.0.0.22", 8062),
-    "doomed": House("10.0.0.23", 8063, DOOMED_ASTERISK),
+    "doomed": House(
+        "10.0.0.23",
+        8063,
+        DOOMED_ASTERISK,
+        changes=(('notify_200 = "accepted"', 'notify_200 = "accepted"\nkeepalive = "1s"'),),
+    ),
 }
 
 

@@ -95,7 +95,6 @@ impl Moving {
                 self.take_back(cx, "No answer");
                 self.failed(cx, facts, cause, None)
             }
-            fresh::Verdict::CallerLost { status, origin } => self.caller_lost(cx, facts, status, origin),
         }
     }
 
@@ -166,7 +165,6 @@ impl Moving {
                 self.take_back(cx, "No caller");
                 self.failed(cx, facts, Cause::Failed, None)
             }
-            brief::Verdict::CallerLost { status, origin } => self.caller_lost(cx, facts, status, origin),
         }
     }
 
@@ -280,7 +278,6 @@ impl Moving {
                 self.conversation.want_accord(cx);
                 self.failed(cx, facts, Cause::Failed, None)
             }
-            join::Verdict::CallerLost { status, origin } => self.caller_lost(cx, facts, status, origin),
         }
     }
 }

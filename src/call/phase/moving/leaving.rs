@@ -98,8 +98,12 @@ impl Moving {
             return self.taken_over(cx, facts);
         }
         talking::lost(cx, facts, Role::Caller, (status, origin), "end");
+        let asked = self.handoff.view.attempts.iter().any(|attempt| attempt.refer_to.is_some());
         let cause = match self.attempt {
-            // Nobody was asked to take the caller yet, so nobody has lost them.
+            // Nobody was asked to take the caller, so nobody has lost them.
+            Attempt::Settling { .. } if !asked => {
+                explain::cause(status, Where::ReferResponse).unwrap_or(Cause::Unreachable)
+            }
             Attempt::Held
             | Attempt::Calling(_)
             | Attempt::Fresh(_)

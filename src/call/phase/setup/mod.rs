@@ -276,6 +276,7 @@ impl Setup {
         let content = Content { copy: message, identity, body, ..Content::default() };
         // A caller that has gone meanwhile tells so itself.
         let _ = cx.stack.answer(cx.now, self.caller, self.party, content);
+        cx.stack.keep_alive(cx.now, self.caller, facts.trunk.keepalive);
         facts.answered = Some(cx.now.wall);
         cx.counters.calls_answered += 1;
         let (role, handoff) = match self.trying {

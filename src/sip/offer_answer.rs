@@ -4,7 +4,8 @@
 //! Not a media stack: bodies are carried as they are but for `o=`, and for lines that another dialog has more or less of.
 //! Kept apart from the INVITE usage: an offer may stand in an INVITE, a 2xx, an ACK or an UPDATE. Called by `leg/` only.
 
-use crate::wire::sdp::{Origin, cut, padded, streams};
+use crate::wire::sdp::{Origin, cut, padded, streams, unheld};
+use std::borrow::Cow;
 
 /// Whose offer waits for its answer.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -78,6 +79,8 @@ pub(crate) struct Session {
     /// The peer's offer until we answer it.
     proposed: Option<Box<[u8]>>,
     exchange: Exchange,
+    /// What stands on our side was the answer to an offer of the peer's.
+    is_answer: bool,
 }
 
 impl Session {
@@ -89,6 +92,7 @@ impl Session {
     /// The peer's offer was answered by an SDP that was sent before.
     pub(crate) fn answered_before(&mut self) {
         self.settle();
+        self.is_answer = true;
         if let Some(offer) = self.proposed.take() {
             self.remote = offer;
         }
@@ -106,6 +110,12 @@ impl Session {
     /// Our SDP that stands, or that is the first offer; empty: none.
     pub(crate) fn local(&self) -> &[u8] {
         self.agreed.as_deref().unwrap_or(self.local.sent())
+    }
+
+    /// Our SDP that stands, as we would offer it by ourselves: without a direction that only answered the peer's hold. Empty:
+    /// none.
+    pub(crate) fn own(&self) -> Cow<'_, [u8]> {
+        if self.is_answer { unheld(self.local(), &self.remote) } else { Cow::Borrowed(self.local()) }
     }
 
     /// The peer's SDP that stands; empty: none.
@@ -140,7 +150,7 @@ impl Session {
     pub(crate) fn answer(&mut self, sdp: &[u8]) -> &[u8] {
         let sdp = cut(sdp, self.offered_now().map_or(usize::MAX, streams));
         self.settle();
-        self.agreed = None;
+        (self.agreed, self.is_answer) = (None, true);
         if let Some(offer) = self.proposed.take() {
             self.remote = offer;
         }
@@ -156,7 +166,7 @@ impl Session {
     /// The peer sent an answer to our offer.
     pub(crate) fn answered(&mut self, sdp: &[u8]) {
         self.settle();
-        self.agreed = None;
+        (self.agreed, self.is_answer) = (None, false);
         if sdp != &*self.remote {
             self.remote = sdp.into();
         }
@@ -165,7 +175,7 @@ impl Session {
     /// Our offer was accepted without an answer (one that stood in a provisional response, say): it stands.
     pub(crate) fn stands(&mut self) {
         self.settle();
-        self.agreed = None;
+        (self.agreed, self.is_answer) = (None, false);
     }
 
     /// The outstanding offer was refused, by either side, or never answered: what stood stands.
@@ -241,6 +251,21 @@ mod tests {
         let mut session = Session::default();
         session.offered(&one);
         assert_eq!(session.answer(&two), one);
+    }
+
+    #[test]
+    fn a_direction_that_answered_a_hold_is_not_our_own() {
+        let way =
+            |direction: &str| [&sdp("a 7 7 IN IP4 h", 1)[..], b"a=", direction.as_bytes(), b"\r\n"].concat();
+        let mut session = Session::default();
+        session.offered(&way("sendonly"));
+        session.answer(&way("recvonly"));
+        assert_eq!(*session.own(), way("sendrecv"));
+        // A wish of our own, which the peer has answered.
+        session.offer(&way("recvonly"));
+        session.answered(&way("sendonly"));
+        assert_eq!(*session.own(), *session.local());
+        assert!(session.own().ends_with(b"a=recvonly\r\n"));
     }
 
     #[test]

@@ -4,6 +4,7 @@
 //! Lines end with CRLF or, from careless peers, LF alone. Not here: when which description is sent, and with which
 //! version; that is `sip::offer_answer`.
 
+use std::borrow::Cow;
 use std::ops::Range;
 
 /// Where the `o=` line of a description stands (RFC 8866 section 5.2).
@@ -147,6 +148,26 @@ fn fitting(sdp: &[u8], offer: &[u8]) -> Vec<u8> {
         }
     }
     answer
+}
+
+/// The answer of a party as it would offer by itself: a stream that only answers the hold of its `peer` goes both ways
+/// (RFC 3264 section 8.4). Media lines keep number and order; where there is no such stream it is what it was, to the byte.
+pub fn unheld<'a>(sdp: &'a [u8], peer: &[u8]) -> Cow<'a, [u8]> {
+    let answers_hold = |(own, theirs): (Media<'_>, Media<'_>)| {
+        own.port() != b"0" && !is_sending(own.direction()) && !is_receiving(theirs.direction())
+    };
+    if !media(sdp).zip(media(peer)).any(answers_hold) {
+        return Cow::Borrowed(sdp);
+    }
+    let mut open = media(sdp).next().map_or(sdp, |media| media.session).to_vec();
+    let mut theirs = media(peer);
+    for own in media(sdp) {
+        match theirs.next() {
+            Some(theirs) if answers_hold((own, theirs)) => own.push_directed(&mut open, SENDRECV),
+            _ => open.extend_from_slice(own.section),
+        }
+    }
+    Cow::Owned(open)
 }
 
 /// Whether a party holds, or says that it is held: a stream of it does not go both ways.
@@ -395,6 +416,25 @@ mod tests {
         let own_address = PHONE.replace("101\r\n", "101\r\nc=IN IP4 10.0.0.9\r\n");
         let held = String::from_utf8(on_hold(own_address.as_bytes())).unwrap();
         assert!(held.find("c=IN IP4 10.0.0.9") < held.find("a=inactive"), "{held}");
+    }
+
+    #[test]
+    fn what_only_answered_a_hold_goes_both_ways() {
+        let text = |audio: &str, video: &str| {
+            format!("v=0\r\nm=audio 4 RTP/AVP 0\r\n{audio}m=video 6 RTP/AVP 31\r\n{video}").into_bytes()
+        };
+        let held = text("a=recvonly\r\n", "");
+        assert_eq!(*unheld(&held, &text("a=sendonly\r\n", "")), text("a=sendrecv\r\n", ""));
+        let nothing = text("a=inactive\r\n", "a=recvonly\r\n");
+        assert_eq!(*unheld(&nothing, &text("a=inactive\r\n", "")), text("a=sendrecv\r\n", "a=recvonly\r\n"));
+        for (own, peer) in [
+            (text("", ""), text("a=recvonly\r\n", "")),
+            (text("a=recvonly\r\n", ""), text("", "")),
+            (text("a=sendonly\r\n", ""), text("a=inactive\r\n", "")),
+            (b"m=audio 0 RTP/AVP 0\r\na=inactive\r\n".to_vec(), text("a=inactive\r\n", "")),
+        ] {
+            assert!(matches!(unheld(&own, &peer), Cow::Borrowed(same) if same == own));
+        }
     }
 
     #[test]

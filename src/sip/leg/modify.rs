@@ -92,6 +92,23 @@ impl Stack {
             .ok_or(NotSent::Gone)
     }
 
+    /// A re-INVITE with the session as it stands: is the dialog still there? It offers our own description once more, with the
+    /// same `o=` where nothing changes (RFC 3264 §8), and never a direction that only answered the peer's hold. Answered by
+    /// one [`Event::Response`].
+    ///
+    /// # Errors
+    /// As for [`Stack::pass`], and [`NotSent::Pending`] where there is no session.
+    pub fn restate(&mut self, now: Now, leg: LegId) -> Result<SentId, NotSent> {
+        let entry = self.legs.get(leg.into()).ok_or(NotSent::Gone)?;
+        entry.may_ask()?;
+        let own = entry.session.own();
+        if own.is_empty() {
+            return Err(NotSent::Pending);
+        }
+        let own = own.into_owned();
+        self.reinvite(now, leg, Content { body: Body::Sdp(&own), ..Content::default() })
+    }
+
     /// Takes back a re-INVITE that was passed: CANCEL. Its [`Event::Response`] comes all the same, and may be a 2xx that
     /// crossed the CANCEL. Nothing happens for other requests, which cannot be cancelled (RFC 3261 §9.1).
     pub fn withdraw(&mut self, now: Now, leg: LegId, sent: SentId) {

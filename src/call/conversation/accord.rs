@@ -64,6 +64,14 @@ impl Conversation {
         }
     }
 
+    /// The caller's side was offered what stands once more. If its answer is not the session that the partner was told of, the
+    /// two are brought into accord.
+    pub(crate) fn restated(&mut self, cx: &Context<'_>) {
+        if self.partner.is_some_and(|partner| differing(cx, partner.leg, self.caller).is_some()) {
+            self.want_accord(cx);
+        }
+    }
+
     /// A re-INVITE of ours has its answer.
     pub(super) fn told(
         &mut self,

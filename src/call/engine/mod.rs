@@ -25,11 +25,12 @@ use crate::call::trial::Trials;
 use crate::call::view;
 use crate::observe::counters::Counters;
 use crate::routing::Tables;
+use crate::routing::table::Id;
 use crate::sip::deadline::Deadlines;
 use crate::sip::ident::{Ident, Seed, SlotKey};
 use crate::sip::{self, Flow, Listener, Now, Origin, Stack, Time, Transport};
 use crate::wire::{self, Framing, Index, Message};
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
 use std::time::Duration;
 use told::{Told, left};
@@ -61,6 +62,8 @@ pub struct Engine {
     index: Index,
     told: Told,
     draining: Option<Time>,
+    /// Trunks whose blind REFERs were warned of.
+    warned: BTreeSet<Id>,
     /// The failure that is being handled: the same status on its way out passes, and is not of our making.
     passing: Option<u16>,
     now: Now,
@@ -98,6 +101,7 @@ impl Engine {
             counters: Counters::default(),
             index: Index::default(),
             draining: None,
+            warned: BTreeSet::new(),
             passing: None,
             now,
         }

@@ -1,6 +1,6 @@
 //! What follows from what an attempt has come to.
 
-use super::{Attempt, Moving};
+use super::{Attempt, Moving, Then};
 use crate::call::context::Context;
 use crate::call::conversation::let_go;
 use crate::call::facts::Facts;
@@ -38,8 +38,11 @@ impl Moving {
                 self.over(cx, facts, HandoffState::Succeeded, Some(Proof::Reported), false, "handed off")
             }
             refer::Verdict::Failed(cause) if caller_gone => self.failed_without_caller(cx, facts, cause),
-            refer::Verdict::Failed(cause) => self.failed(cx, facts, cause, None),
+            refer::Verdict::Failed(cause) => self.refer_failed(cx, facts, cause),
             refer::Verdict::Unknown(_) if caller_gone => self.unknown_without_caller(cx, facts),
+            refer::Verdict::Unknown(sent) if self.handoff.leaves_open() => {
+                self.ask(cx, Then::Unproven { sent })
+            }
             refer::Verdict::Unknown(sent) => self.failed(cx, facts, Cause::Unknown, Some(sent)),
             refer::Verdict::LegOver => self.leg_over(cx, facts),
         }
@@ -64,7 +67,8 @@ impl Moving {
             }
             calling::Verdict::Answered { leg, .. } => {
                 self.handoff.progress(cx, HandoffState::Joining, None);
-                self.attempt = Attempt::Joining(Join::begin(cx, &self.conversation, leg));
+                let join = Join::begin(cx, &self.conversation, leg);
+                self.attempt = Attempt::Joining(if self.is_away() { join.settling() } else { join });
                 self.phase()
             }
             calling::Verdict::Failed { status: Some(488 | 606), cause }
@@ -218,7 +222,7 @@ impl Moving {
                 None => self.failed(cx, facts, cause, late),
             },
             attended::Verdict::Failed(cause) if caller_gone => self.failed_without_caller(cx, facts, cause),
-            attended::Verdict::Failed(cause) => self.failed(cx, facts, cause, None),
+            attended::Verdict::Failed(cause) => self.refer_failed(cx, facts, cause),
             attended::Verdict::Unknown(_) if caller_gone => self.unknown_without_caller(cx, facts),
             attended::Verdict::Unknown(sent) => self.failed(cx, facts, Cause::Unknown, Some(sent)),
             attended::Verdict::LegOver => self.leg_over(cx, facts),
@@ -236,11 +240,13 @@ impl Moving {
     ) -> Phase {
         let answered = cx.stack.sip_call_id(target).map(|id| String::from_utf8_lossy(id).into_owned());
         self.late.extend(late.map(|sent| self.handoff.give_up(sent)));
+        self.note_failure();
         self.handoff.attempt_failed(cx, cause, Method::Invite.name());
         self.handoff.turn_to_invite();
         self.handoff.attempt(cx, Method::Invite, HandoffState::Joining, answered);
         self.handoff.answered(200, "OK", Origin::Remote);
-        self.attempt = Attempt::Joining(Join::begin(cx, &self.conversation, target));
+        let join = Join::begin(cx, &self.conversation, target);
+        self.attempt = Attempt::Joining(if self.is_away() { join.settling() } else { join });
         self.phase()
     }
 

@@ -1,10 +1,9 @@
 //! Somebody has gone while a handoff runs: the agent, who may; the caller, for whom it was made.
 
-use super::{Attempt, Moving};
+use super::{Attempt, Moving, Then, Whereabouts};
 use crate::call::context::Context;
 use crate::call::conversation::Heard;
 use crate::call::facts::Facts;
-use crate::call::handoff::Late;
 use crate::call::phase::{Phase, talking};
 use crate::call::record::{HandoffState, Proof, Role};
 use crate::routing::explain::{self, Cause, Where};
@@ -81,6 +80,8 @@ impl Moving {
     ) -> Phase {
         talking::lost(cx, facts, Role::Caller, (status, origin), "end");
         let cause = match self.attempt {
+            Attempt::Asking { .. } => return self.caller_gone(cx, facts),
+            _ if self.is_away() => Cause::LostByReceiver,
             // Nobody was asked to take the caller yet, so nobody has lost them.
             Attempt::Held
             | Attempt::Calling(_)
@@ -105,7 +106,12 @@ impl Moving {
         self.over(cx, facts, HandoffState::Failed, None, true, "caller leg lost")
     }
 
-    fn caller_left(mut self: Box<Self>, cx: &mut Context<'_>, facts: &mut Facts) -> Phase {
+    pub(super) fn caller_left(mut self: Box<Self>, cx: &mut Context<'_>, facts: &mut Facts) -> Phase {
+        match self.attempt {
+            Attempt::Asking { then: Then::Returned, .. } => {}
+            Attempt::Asking { .. } => return self.caller_gone(cx, facts),
+            _ => {}
+        }
         let accepted = match &mut self.attempt {
             Attempt::Refer(refer) if refer.is_accepted() => Some(refer),
             Attempt::Attended(attempt) if attempt.refer.is_accepted() => Some(&mut attempt.refer),
@@ -125,6 +131,9 @@ impl Moving {
             self.close_agent = Some(cx.now.mono + GRACE);
             return self.phase();
         }
+        if self.whereabouts != Whereabouts::Here && !matches!(self.attempt, Attempt::Settling { .. }) {
+            return self.lost_by_receiver(cx, facts);
+        }
         match self.attempt {
             // Only whom it was asked to take can a receiver have lost.
             Attempt::Settling { .. } if self.handoff.view.attempts.iter().any(|a| a.refer_to.is_some()) => {
@@ -139,10 +148,14 @@ impl Moving {
         }
     }
 
-    /// The latest REFER that the caller's side had accepted and that was given up, if something else is tried since.
-    fn accepted_before(&self) -> Option<usize> {
-        let accepted = |late: &Late| self.handoff.is_accepted(late);
-        self.late.iter().rposition(accepted).filter(|_| !self.attempt.is_final())
+    /// The latest REFER that the caller's side had accepted and whose result is open, if something else is tried since.
+    pub(super) fn accepted_before(&self) -> Option<usize> {
+        self.late.iter().rposition(|late| self.handoff.is_accepted(late))
+    }
+
+    /// Whether a REFER may have taken the caller out of our dialog.
+    pub(super) fn is_away(&self) -> bool {
+        self.whereabouts != Whereabouts::Here || self.accepted_before().is_some()
     }
 
     pub(super) fn abandoned(mut self: Box<Self>, cx: &mut Context<'_>, facts: &mut Facts) -> Phase {

@@ -576,6 +576,19 @@ fn nobody_is_returned_unasked_while_a_refer_is_open() {
     t.world.finish();
 }
 
+#[test]
+fn an_agent_that_leaves_meanwhile_is_nobody_to_return_to() {
+    let (t, question) = in_doubt();
+    t.leg.hang_up();
+    is_there(&t.call, &question);
+    let fallback = t.call.expect("REFER");
+    assert!(fallback.header("Refer-To").contains("+14155550123"), "{fallback}");
+    t.world.assert_ended("failed");
+    t.call.reply(&fallback, 403);
+    t.call.expect_bye();
+    t.world.assert_empty();
+}
+
 // A 200 that is not believed.
 
 fn beside(user_agent: &str) -> Talking {

@@ -62,18 +62,16 @@ impl Moving {
         match (verdict, then) {
             (Verdict::NotMine | Verdict::Wait, _) => self.phase(),
             (Verdict::Gone, _) => self.caller_gone(cx, facts),
-            (Verdict::Here, Then::Failed { cause, .. }) => {
+            // The agent may have left meanwhile.
+            (Verdict::Here, Then::Failed { cause, .. } | Then::Returned { cause }) => {
                 self.whereabouts = Whereabouts::Here;
                 self.conversation.restated(cx);
                 self.failed(cx, facts, cause, None)
             }
             (Verdict::Here, Then::Unproven { sent }) => {
+                self.whereabouts = Whereabouts::Here;
                 self.conversation.restated(cx);
                 self.failed(cx, facts, Cause::Unknown, Some(sent))
-            }
-            (Verdict::Here, Then::Returned) => {
-                self.conversation.restated(cx);
-                self.settled(cx, facts)
             }
             (Verdict::Unknown, Then::Failed { sent, .. }) => {
                 self.whereabouts = Whereabouts::Untold;
@@ -84,7 +82,7 @@ impl Moving {
                 self.whereabouts = Whereabouts::Untold;
                 self.failed(cx, facts, Cause::Unknown, Some(sent))
             }
-            (Verdict::Unknown, Then::Returned) => self.unknown(cx, facts),
+            (Verdict::Unknown, Then::Returned { .. }) => self.unknown(cx, facts),
             // Nobody is with the caller, who may be there.
             (Verdict::Here | Verdict::Unknown, Then::SetOut) => {
                 self.attempt = Attempt::Held;
@@ -99,7 +97,7 @@ impl Moving {
             // It is where the transfer has led, or lost: nobody tells.
             Attempt::Asking { then: Then::Unproven { .. }, .. } => self.unknown_without_caller(cx, facts),
             // The transfer whose result is open may have led somewhere.
-            Attempt::Asking { then: Then::Returned, .. } => self.caller_left(cx, facts),
+            Attempt::Asking { then: Then::Returned { .. }, .. } => self.caller_left(cx, facts),
             _ => self.lost_by_receiver(cx, facts),
         }
     }

@@ -60,7 +60,7 @@ impl Moving {
             (Whereabouts::Here | Whereabouts::Unasked, _) => {}
         }
         if self.is_away() && self.may_ask() {
-            return self.ask(cx, Then::Returned);
+            return self.ask(cx, Then::Returned { cause });
         }
         self.attempt = Attempt::Settling { until: cx.now.mono + SETTLE, cause };
         self.phase()

@@ -108,7 +108,7 @@ impl Moving {
 
     pub(super) fn caller_left(mut self: Box<Self>, cx: &mut Context<'_>, facts: &mut Facts) -> Phase {
         match self.attempt {
-            Attempt::Asking { then: Then::Returned, .. } => {}
+            Attempt::Asking { then: Then::Returned { .. }, .. } => {}
             Attempt::Asking { .. } => return self.caller_gone(cx, facts),
             _ => {}
         }

@@ -94,8 +94,8 @@ enum Then {
     Failed { cause: Cause, sent: SentId },
     /// A NOTIFY has told of a 2xx of that REFER, and it is not believed.
     Unproven { sent: SentId },
-    /// No step has worked, and the result of an earlier REFER is open: caller and agent are together.
-    Returned,
+    /// It failed with that cause, no step is left, and the result of an earlier REFER is open: caller and agent are together.
+    Returned { cause: Cause },
     /// The first step of this handoff, after a transfer of an earlier one had failed.
     SetOut,
 }

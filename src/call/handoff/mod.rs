@@ -11,6 +11,7 @@ pub(crate) mod outcome;
 pub(crate) mod refer;
 pub(crate) mod report;
 pub(crate) mod still_here;
+pub(crate) mod swap;
 
 use crate::call::context::Context;
 use crate::call::decision::{self, Step};
@@ -347,7 +348,7 @@ impl Handoff {
         let mut hint = match why {
             Some(why) => why.to_owned(),
             None if unproven => explain::unproven(self.course.profile.belief.receiver(self.seen)),
-            None => explain::hint(cause, told).to_owned(),
+            None => explain::hint(cause, told, outcome::seen(&attempt)).to_owned(),
         };
         if late {
             hint.push_str(TIME_IS_UP);

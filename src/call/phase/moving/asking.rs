@@ -22,7 +22,7 @@ impl Moving {
     ) -> Phase {
         let sent = match &self.attempt {
             Attempt::Refer(refer) => refer.sent(),
-            Attempt::Attended(attempt) => attempt.refer.sent(),
+            Attempt::Attended(attempt) => attempt.sent(),
             _ => None,
         };
         if let Some(sent) = sent.filter(|_| self.handoff.leaves_open()) {

@@ -52,6 +52,8 @@ mod returned;
 mod rules;
 #[path = "scenarios/sessions.rs"]
 mod sessions;
+#[path = "scenarios/standstill.rs"]
+mod standstill;
 #[path = "scenarios/trial.rs"]
 mod trial;
 #[path = "scenarios/unanswered.rs"]

@@ -117,7 +117,7 @@ impl Talking {
                 if let Some(message) = message {
                     facts.recognise(message);
                 }
-                match facts.waiting.hear(cx, event, message) {
+                match facts.waiting.hear(cx, event) {
                     waiting::Heard::NotMine => {}
                     waiting::Heard::Nothing => return Phase::Talking(self),
                     waiting::Heard::Arrived => return self.end(cx, MOVED),
@@ -141,7 +141,7 @@ impl Talking {
                 if self.hear_departing(cx, event) {
                     return Phase::Talking(self);
                 }
-                match facts.waiting.hear(cx, event, message) {
+                match facts.waiting.hear(cx, event) {
                     waiting::Heard::NotMine => {}
                     waiting::Heard::Nothing => return Phase::Talking(self),
                     waiting::Heard::Arrived => return self.end(cx, MOVED),

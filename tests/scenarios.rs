@@ -48,6 +48,8 @@ mod redirect;
 mod refer;
 #[path = "scenarios/refer_races.rs"]
 mod refer_races;
+#[path = "scenarios/returned.rs"]
+mod returned;
 #[path = "scenarios/rules.rs"]
 mod rules;
 #[path = "scenarios/sessions.rs"]

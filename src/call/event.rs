@@ -109,6 +109,31 @@ pub enum What {
         /// What on-call staff should look at.
         hint: String,
     },
+    /// In the place of [`What::AttemptFailed`]: a REFER ended with a 200 that proves nothing, because this receiver says it before
+    /// anybody answers.
+    Unproven {
+        /// Call id.
+        call: String,
+        /// Handoff id.
+        handoff: String,
+        /// Counted from 1.
+        number: usize,
+        /// The attempt.
+        attempt: Box<AttemptView>,
+        /// The step that follows.
+        next: String,
+        /// Why it proves nothing, and what would.
+        hint: String,
+    },
+    /// The first call of a trunk whose blind REFERs cannot be known to have worked, and whose table has some.
+    RefersUnproven {
+        /// Trunk id.
+        trunk: String,
+        /// Who the trunk is seen to be: `Asterisk`.
+        receiver: &'static str,
+        /// What to do.
+        hint: String,
+    },
     /// A REFER that was given up was heard of after all: what followed it is taken back.
     AttemptResumed {
         /// Call id.

@@ -4,6 +4,7 @@ use super::context::Context;
 use super::handoff::course::Basis;
 use super::record::{HandoffView, Role, Stamp};
 use super::waiting::Waiting;
+use crate::routing::profile::{Belief, Notify200, Receiver};
 use crate::routing::table::Method;
 use crate::routing::template::Variables;
 use crate::routing::topology::{Agent, CalledFrom, Trunk};
@@ -29,6 +30,8 @@ pub(crate) struct Facts {
     pub(crate) caller_name: Option<Box<str>>,
     /// As it stood in the INVITE, normalised by the trunk's country.
     pub(crate) called: Box<str>,
+    /// Who the other side of the caller leg is seen to be, by that dialog's own messages.
+    pub(crate) receiver: Receiver,
     /// Max-Forwards of its INVITE.
     pub(crate) hops: Option<u8>,
     /// See [`identity::keep`].
@@ -54,8 +57,8 @@ pub(crate) struct Facts {
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Doubt {
     pub(crate) sent: SentId,
-    /// A 200 proves it. Where it does not, a late one must not take the caller's leg away.
-    pub(crate) believed: bool,
+    /// Where a 200 proves nothing, a late one must not take the caller's leg away.
+    pub(crate) belief: Belief,
 }
 
 /// A leg that there was.
@@ -67,6 +70,15 @@ pub(crate) struct Seen {
     pub(crate) role: Role,
     pub(crate) sip_call_id: Box<str>,
     pub(crate) peer: Option<Flow>,
+}
+
+/// Whether a receiver that tells of a failure may have taken the caller out of our dialog before.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct MayBeGone(pub(crate) bool);
+
+/// Whoever sent a message, by its name.
+fn recognised(message: &Message<'_>) -> Receiver {
+    identity::product(message).map(Receiver::recognise).unwrap_or_default()
 }
 
 /// How many ended handoffs of one call are remembered.
@@ -100,6 +112,7 @@ impl Facts {
             caller_id: caller.user.as_deref().map(normal),
             caller_name: caller.name,
             called: normal(called),
+            receiver: recognised(message),
             hops: message.max_forwards(),
             kept: identity::keep(message),
             set: BTreeMap::new(),
@@ -112,6 +125,13 @@ impl Facts {
             holds_agent: true,
             trunk,
             agent,
+        }
+    }
+
+    /// Looks at the name of whoever sent a message in the caller's dialog, until it is known.
+    pub(crate) fn recognise(&mut self, message: &Message<'_>) {
+        if self.receiver == Receiver::Generic {
+            self.receiver = recognised(message);
         }
     }
 
@@ -137,15 +157,18 @@ impl Facts {
     /// Whether an event says that a transfer in doubt has worked after all.
     pub(crate) fn has_arrived(&self, event: Event) -> bool {
         let Event::Notified { refer, news, .. } = event else { return false };
-        news.is_success() && self.in_doubt.iter().any(|doubt| doubt.sent == refer && doubt.believed)
+        let is_proof = |doubt: &Doubt| doubt.belief.notify_200(self.receiver) == Notify200::Reported;
+        news.is_success() && self.in_doubt.iter().any(|doubt| doubt.sent == refer && is_proof(doubt))
     }
 
-    /// Whether an event says that the last transfer in doubt has failed; one that has is in doubt no more.
-    pub(crate) fn has_failed(&mut self, event: Event) -> bool {
-        let Event::Notified { refer, news, .. } = event else { return false };
-        let before = self.in_doubt.len();
-        self.in_doubt.retain(|doubt| !(doubt.sent == refer && news.is_failure()));
-        self.in_doubt.len() < before && self.in_doubt.is_empty()
+    /// Whether an event says that the last transfer in doubt has failed; one that has is in doubt no more. And whether the
+    /// caller may have gone with it: then its side is to be asked.
+    pub(crate) fn has_failed(&mut self, event: Event) -> Option<MayBeGone> {
+        let Event::Notified { refer, news, .. } = event else { return None };
+        let status = news.status.filter(|_| news.is_failure())?;
+        let place = self.in_doubt.iter().position(|doubt| doubt.sent == refer)?;
+        let doubt = self.in_doubt.remove(place);
+        self.in_doubt.is_empty().then(|| MayBeGone(doubt.belief.asks(self.receiver, status)))
     }
 
     /// The agent has no part in the call any more: it may take another.

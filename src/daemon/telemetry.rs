@@ -232,6 +232,14 @@ pub fn line_of(event: &Event) -> Line {
             let line = Line::warn("handoff.attempt_failed").text("call", call).text("handoff", handoff);
             attempt_failed(line, *number, attempt, next, hint)
         }
+        What::Unproven { call, handoff, number, attempt, next, hint } => {
+            let line = Line::warn("handoff.unproven").text("call", call).text("handoff", handoff);
+            attempt_failed(line, *number, attempt, next, hint)
+        }
+        What::RefersUnproven { trunk, receiver, hint } => Line::warn("trunk.refer_unproven")
+            .text("trunk", trunk)
+            .quoted("receiver", Some(receiver))
+            .quoted("hint", Some(hint)),
         What::AttemptResumed { call, handoff, number, attempt } => Line::info("handoff.attempt_resumed")
             .text("call", call)
             .text("handoff", handoff)

@@ -51,6 +51,11 @@ pub fn caller(message: &Message<'_>, trusted: bool) -> Caller {
     Caller { user: Some(user), name: Some(name).filter(|n| !n.is_empty()) }
 }
 
+/// What the sender of a message calls itself: User-Agent, or Server (RFC 3261 §20.35, §20.41).
+pub fn product<'a>(message: &Message<'a>) -> Option<&'a [u8]> {
+    message.header(Name::UserAgent).or_else(|| message.header(Name::Server))
+}
+
 /// The called number by the Request-URI's user part.
 pub fn called_by_request_uri(message: &Message<'_>) -> Option<Box<str>> {
     user_of(&message.uri().ok()?)

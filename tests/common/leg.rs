@@ -1,7 +1,7 @@
 //! One dialog of a peer, as far as it takes to write the next request.
 
 use super::message::{Message, parameter, uri_of};
-use super::peer::{Kind, Peer, SOON, close, reply_text};
+use super::peer::{Kind, Peer, SOON, close, reply_text, sdp};
 use super::{ms, s};
 use std::cell::{Ref, RefCell};
 use std::rc::Rc;
@@ -334,6 +334,15 @@ impl Leg {
     pub fn notify_ok(&self, sipfrag: &str, state: &str) {
         self.notify(sipfrag, state);
         self.expect(200);
+    }
+
+    /// Baton asks by a re-INVITE whether this side still has the caller. It has.
+    #[track_caller]
+    pub fn still_has_caller(&self) {
+        let question = self.expect("INVITE");
+        assert!(question.has_sdp(), "an offer of its own stands in it\n{question}");
+        self.answer(&question, &sdp(&self.peer.name, 1));
+        self.expect("ACK");
     }
 
     /// Expects a NOTIFY with this first line in its body and this word in Subscription-State, and answers it.

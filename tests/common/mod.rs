@@ -451,7 +451,8 @@ impl World {
     /// How often each of the two kinds of complaint was made: WARNs (attempts failed), ERRORs (callers hurt).
     pub fn complaints(&self) -> (usize, usize) {
         let events = self.events();
-        let warned = events.iter().filter(|e| matches!(e, What::AttemptFailed { .. })).count();
+        let is_warning = |e: &&What| matches!(e, What::AttemptFailed { .. } | What::Unproven { .. });
+        let warned = events.iter().filter(is_warning).count();
         let hurt =
             events.iter().filter(|e| matches!(e, What::HandoffEnded { caller_hurt: true, .. })).count();
         (warned, hurt)

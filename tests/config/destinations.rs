@@ -67,7 +67,7 @@ destinations.toml:4:1: error: unknown key `rout` in [destination.a]
    |
  4 | rout = "x"
    | ^^^^
-  expected: one of `name`, `description`, `method`, `brief`, `require`, `route`, `trunk`, `caller_id`, `headers`, `rule`, `on_failure`, `timeouts`, `undefined`, `reason`, `refer_to_host`, `header_placement`, `referred_by`, `notify_200` or `limits`
+  expected: one of `name`, `description`, `method`, `brief`, `require`, `route`, `trunk`, `caller_id`, `headers`, `rule`, `on_failure`, `timeouts`, `undefined`, `reason`, `refer_to_host`, `header_placement`, `referred_by`, `notify_200`, `ask_return` or `limits`
   help: did you mean `route`?
 destinations.toml:5:8: error: `name` is an integer in [destination.a]
    |
@@ -78,7 +78,7 @@ destinations.toml:6:1: error: unknown key `descripton` in [destination.a]
    |
  6 | descripton = ""
    | ^^^^^^^^^^
-  expected: one of `name`, `description`, `method`, `brief`, `require`, `route`, `trunk`, `caller_id`, `headers`, `rule`, `on_failure`, `timeouts`, `undefined`, `reason`, `refer_to_host`, `header_placement`, `referred_by`, `notify_200` or `limits`
+  expected: one of `name`, `description`, `method`, `brief`, `require`, `route`, `trunk`, `caller_id`, `headers`, `rule`, `on_failure`, `timeouts`, `undefined`, `reason`, `refer_to_host`, `header_placement`, `referred_by`, `notify_200`, `ask_return` or `limits`
   help: did you mean `description`?
 destinations.toml:7:13: error: `drop` is no `undefined`
    |

@@ -331,6 +331,49 @@ destinations.toml:12:1: warning: 2 headers, and the receiver takes 1
 }
 
 #[test]
+fn a_blind_refer_to_a_receiver_whose_200_proves_nothing() {
+    let table = r#"default = "called"
+[destination.called]
+method = "invite"
+route = "+14155550123"
+[destination.blind]
+route = "+14155550124"
+[destination.stepped]
+method = "invite"
+route = "+14155550125"
+on_failure = ["refer"]
+[destination.believed]
+route = "+14155550126"
+notify_200 = "reported"
+"#;
+    for (key, on) in [
+        ("profile = \"asterisk\"", "on Asterisk"),
+        ("profile = \"freeswitch\"", "on FreeSWITCH"),
+        ("notify_200 = \"accepted\"", "here"),
+    ] {
+        let baton = BATON.replace("[agent", &format!("{key}\n[agent"));
+        let (loaded, printed) = read(&[("baton.toml", &baton), ("destinations.toml", table)]);
+        let expected = format!(
+            r#"
+destinations.toml:6:9: warning: `blind`: blind REFER {on} cannot be known to have worked: use `invite` or `attended`; the same goes for 1 more
+   |
+ 6 | route = "+14155550124"
+   |         ^^^^^^^^^^^^^^
+  help: a NOTIFY 200 proves nothing there (by the trunk `pbx`, or by `notify_200`): a handoff by `refer` ends as `unknown`
+"#
+        );
+        compare(&loaded, &printed, &expected);
+    }
+    for key in
+        ["profile = \"auto\"", "profile = \"generic\"", "profile = \"asterisk\"\nnotify_200 = \"reported\""]
+    {
+        let baton = BATON.replace("[agent", &format!("{key}\n[agent"));
+        let (_, printed) = read(&[("baton.toml", &baton), ("destinations.toml", table)]);
+        assert_eq!(printed, "", "{key}");
+    }
+}
+
+#[test]
 fn a_weight_that_splits_nothing() {
     table_prints(
         r#"default = "a"

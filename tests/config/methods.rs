@@ -14,7 +14,8 @@ caller_id = "$caller_id"
 header_placement = "both"
 refer_to_host = "pbx.example.com"
 referred_by = false
-notify_200 = "accepted"
+notify_200 = "reported"
+ask_return = "none"
 timeouts = { response = "5s", outcome = "50s", ring = "20s", total = "100s" }
 [destination.call-it]
 method = "invite"
@@ -33,6 +34,7 @@ caller_id = "$caller_id"
 header_placement = "request"
 referred_by = false
 notify_200 = "accepted"
+ask_return = "reinvite"
 timeouts = { response = "5s", outcome = "50s", ring = "20s", total = "100s" }
 [destination.name-it]
 method = "redirect"
@@ -182,7 +184,7 @@ method = "invite"
 route = "+14155550123"
 header_placement = "both"
 referred_by = false
-notify_200 = "accepted"
+notify_200 = "reported"
 timeouts = { response = "5s", outcome = "50s" }
 on_failure = { busy = ["refer"] }
 [destination.b]

@@ -60,7 +60,7 @@ fn trunk_keys_that_are_not_carried_out_yet() {
 address = "sip:10.0.0.5"
 register = { aor = "sip:a@b", expires = "300s" }
 probe = { interval = "30s" }
-profile = "asterisk"
+profile = "twilio"
 [agent.booking]
 address = "sip:127.0.0.1:5080"
 numbers = ["*"]
@@ -78,12 +78,12 @@ baton.toml:4:1: error: `probe` is not carried out yet in [trunk.pbx]
  4 | probe = { interval = "30s" }
    | ^^^^^
   help: remove it; a trunk that is down is found out by the next call
-baton.toml:5:11: error: the profile "asterisk" is not carried out yet
+baton.toml:5:11: error: the profile "twilio" is not carried out yet
    |
- 5 | profile = "asterisk"
-   |           ^^^^^^^^^^
-  expected: "generic"
-  help: set what this receiver needs by key: header_placement, referred_by, notify_200, refer_to_host
+ 5 | profile = "twilio"
+   |           ^^^^^^^^
+  expected: one of `auto`, `generic`, `asterisk` or `freeswitch`
+  help: set what this receiver needs by key: header_placement, referred_by, notify_200, ask_return, refer_to_host
 "#,
     );
 }
@@ -100,6 +100,7 @@ country = "us"
 profile = "generc"
 header_placement = "refer_to"
 notify_200 = 200
+ask_return = "invite"
 [agent.booking]
 address = "sip:127.0.0.1:5080"
 numbers = ["*"]
@@ -133,7 +134,7 @@ baton.toml:7:11: error: `generc` is no profile
    |
  7 | profile = "generc"
    |           ^^^^^^^^
-  expected: "generic"
+  expected: one of `auto`, `generic`, `asterisk` or `freeswitch`
   help: did you mean `generic`?
 baton.toml:8:20: error: `refer_to` is no `header_placement`
    |
@@ -146,6 +147,12 @@ baton.toml:9:14: error: `notify_200` is an integer in [trunk.pbx]
  9 | notify_200 = 200
    |              ^^^
   expected: one of `reported` or `accepted`
+baton.toml:10:14: error: `invite` is no `ask_return`
+    |
+ 10 | ask_return = "invite"
+    |              ^^^^^^^^
+  expected: one of `reinvite` or `none`
+  help: did you mean `reinvite`?
 "#,
     );
 }

@@ -42,7 +42,7 @@ fn the_agent_refers_and_hears_the_true_result() {
 fn the_agent_hears_that_the_desk_is_busy_and_keeps_the_caller() {
     let house = House::open();
     let agent = house.agent("agent_refers").key("refer_to", "front-desk@baton").start();
-    let caller = house.caller("caller_follows_refer").key("sipfrag", "486 Busy Here").start();
+    let caller = house.caller("caller_follows_refer_in_vain").key("sipfrag", "486 Busy Here").start();
     let call = house.answered_call();
     assert_fields!(house.ended_handoff(&call), { state: "returned", cause: "busy" });
     eventually("the agent was told", || {

@@ -97,7 +97,7 @@ fn a_desk_that_hangs_up_while_it_is_still_called_is_no_success() {
     let house = house();
     let agent = house.agent("callee_answers").start();
     let desk = house.desk("callee_hangs_up_on_cue").start();
-    let caller = house.caller("caller_takes_over").key("sipfrag", "486 Busy Here").start();
+    let caller = house.caller("caller_takes_over_in_vain").key("sipfrag", "486 Busy Here").start();
     let call = house.begin_handoff();
     caller.await_received("SIP/2.0 200", 2);
     desk.cue();

@@ -97,7 +97,7 @@ fn a_refused_refer_returns_the_caller_to_the_agent() {
 #[test]
 fn a_busy_desk_returns_the_caller_to_the_agent() {
     let (handoff, _, log) =
-        decide(House::open(), "caller_follows_refer", &[("sipfrag", "486 Busy Here")], "");
+        decide(House::open(), "caller_follows_refer_in_vain", &[("sipfrag", "486 Busy Here")], "");
     assert_fields!(handoff, { state: "returned", cause: "busy" });
     assert_fields!(handoff["attempts"][0], { status: 202, final_status: 486, cause: "busy" });
     log.assert_one_failure(&["status=486", "cause=busy"]);

@@ -187,6 +187,7 @@ fn an_unknown_result_is_told_as_408() {
 fn a_failure_is_told_with_its_status() {
     let (t, refer) = asked(DESK, &[]);
     super::refer::conclude(&t.call, &refer, "SIP/2.0 486 Busy Here\r\n");
+    t.call.still_has_caller();
     t.leg.expect_notify_within("SIP/2.0 486 Busy Here", "terminated", s(1));
     t.world.assert_ended("returned");
     t.caller_hangs_up();

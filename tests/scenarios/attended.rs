@@ -216,6 +216,7 @@ fn a_report_of_failure_after_the_targets_bye_counts() {
     t.call.reply(&refer, 202);
     target.hang_up();
     t.call.notify_ok("SIP/2.0 481 Gone\r\n", "terminated");
+    t.call.still_has_caller();
     t.world.advance(ms(500));
     t.world.assert_ended("returned");
     t.caller_hangs_up();
@@ -557,6 +558,7 @@ fn the_targets_bye_is_no_proof_where_a_report_is_due() {
     t.world.advance(s(10));
     t.world.assert_running();
     t.call.notify_ok("SIP/2.0 486 Busy Here\r\n", "terminated");
+    t.call.still_has_caller();
     t.world.advance(ms(500));
     let handoff = t.world.assert_ended("returned");
     assert_eq!((handoff.attempts[0].final_status, handoff.cause.as_deref()), (Some(486), Some("busy")));
@@ -922,6 +924,7 @@ fn a_target_whose_session_expires_was_not_replaced() {
     target.expect_bye_within(s(31));
     t.world.advance(s(3));
     t.call.notify_ok("SIP/2.0 480 Temporarily Unavailable\r\n", "terminated");
+    t.call.still_has_caller();
     t.world.advance(ms(500));
     t.world.assert_ended("returned");
     t.caller_hangs_up();

@@ -298,6 +298,7 @@ fn so_does_a_report_that_it_failed() {
     stage.t.call.notify_ok("SIP/2.0 100 Trying\r\n", "active");
     stage.target.hang_up();
     stage.t.call.notify_ok("SIP/2.0 486 Busy Here\r\n", "terminated");
+    stage.t.call.still_has_caller();
     stage.reunited();
     stage.returned();
 }

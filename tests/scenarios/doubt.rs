@@ -95,6 +95,7 @@ fn a_target_that_was_let_go_for_a_late_answer_is_called_again() {
     taken_back(&target);
     stage.t.leg.hang_up();
     stage.t.call.notify_ok("SIP/2.0 503 Service Unavailable\r\n", "terminated");
+    stage.t.call.still_has_caller();
     let again = stage.desk.expect_call();
     again.answer(&again.invite(), &sdp("desk", 1));
     again.expect("ACK");
@@ -239,6 +240,7 @@ fn the_agent_is_told_what_the_late_word_said() {
     t.call.reply(&refer, 202);
     taken_back(&target);
     t.call.notify_ok("SIP/2.0 486 Busy Here\r\n", "terminated");
+    t.call.still_has_caller();
     t.world.advance(ms(500));
     let handoff = t.world.assert_ended("returned");
     assert!(handoff.explain.cause.starts_with("486"), "{:?}", handoff.explain);
@@ -265,6 +267,7 @@ fn a_failure_that_is_told_late_does_not_leave_the_caller_alone() {
         t.world.advance(s(61));
         t.world.assert_ended("unknown");
         t.call.notify_ok("SIP/2.0 480 Temporarily Unavailable\r\n", "terminated");
+        t.call.still_has_caller();
         let fallback = t.call.expect("REFER");
         assert!(fallback.header("Refer-To").contains("+14155550123"), "{fallback}");
         t.call.reply(&fallback, 403);

@@ -299,6 +299,7 @@ fn and_by_the_whole_sipfrag() {
     let refer = stage.t.call.expect("REFER");
     stage.t.call.reply(&refer, 202);
     stage.t.call.notify_ok("SIP/2.0 480 No\r\nReason: Q.850;cause=17\r\n", "terminated");
+    stage.t.call.still_has_caller();
     let mobile = stage.mobile.expect_call();
     stage.joined(&mobile, true);
     assert_eq!(stage.told(), ["causes refer busy -> mobile"]);
@@ -394,6 +395,7 @@ fn a_late_202_counts_as_well_and_its_refer_is_waited_for_again() {
     stage.t.world.assert_running();
     // It fails after all: the next step that was not tried yet, which is the agent.
     stage.t.call.notify_ok("SIP/2.0 486 Busy Here\r\n", "terminated");
+    stage.t.call.still_has_caller();
     stage.t.world.advance(ms(500));
     let handoff = stage.t.world.assert_ended("returned");
     assert_eq!(handoff.attempts[0].final_status, Some(486));
@@ -701,6 +703,7 @@ on_failure = { unknown = ["mobile"], default = ["agent"] }
             let event = format!("refer;id={}", other.cseq().0);
             t.call.notify_event(&event, "SIP/2.0 486 Busy Here\r\n", "terminated");
             t.call.expect(200);
+            t.call.still_has_caller();
             t.world.advance(ms(500));
             t.world.assert_ended("returned");
         } else {
@@ -713,6 +716,7 @@ on_failure = { unknown = ["mobile"], default = ["agent"] }
             target.reply(&target.invite(), 487);
             target.expect("ACK");
             // It is alive, so that nobody is called meanwhile, and its 200 proves nothing: unknown.
+            t.call.still_has_caller();
             t.world.advance(s(1));
             t.world.assert_ended("unknown");
         }
@@ -747,6 +751,7 @@ on_failure = { busy = ["hangup"], default = ["agent"] }
     target.reply(&cancel, 200);
     target.reply(&target.invite(), 487);
     target.expect("ACK");
+    t.call.still_has_caller();
     t.both_get_bye();
     t.world.assert_ended("handed_back");
     t.world.assert_empty();
@@ -776,9 +781,10 @@ fn a_success_that_is_told_after_the_caller_was_returned_closes_the_legs() {
     stage.t.world.advance(s(61));
     let target = stage.desk.expect_call();
     stage.refuse(&target, 486);
+    stage.t.call.still_has_caller();
     stage.t.world.advance(ms(500));
     stage.t.world.assert_ended("returned");
-    // The caller is with the target; its side may wait for our BYE.
+    // The caller is with the target now; its side may wait for our BYE.
     stage.t.call.notify_ok(OK, "terminated");
     stage.t.both_get_bye();
     stage.t.world.assert_empty();

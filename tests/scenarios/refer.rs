@@ -230,6 +230,8 @@ fn a_200_that_proves_nothing_is_unknown_however_often_it_comes() {
     let (t, refer) = referred_to(&Config::default().trunk_key("notify_200 = \"accepted\""), "front-desk");
     t.call.reply(&refer, 202);
     t.call.notify_ok(OK, "active;expires=60");
+    t.call.still_has_caller();
+    t.world.advance(ms(500));
     let handoff = t.world.assert_ended("unknown");
     assert_eq!(handoff.proof.map(|p| p.as_str()), Some("accepted"));
     // The receiver may say it again when it ends the subscription: the legs stay up all the same.
@@ -304,6 +306,7 @@ fn a_reported_failure_returns_the_caller() {
         let (t, refer) = referred();
         t.call.reply(&refer, 202);
         t.call.notify_ok(&format!("SIP/2.0 {status} Whatever\r\n"), "terminated;reason=noresource");
+        t.call.still_has_caller();
         t.world.assert_running();
         t.world.advance(ms(600));
         let handoff = t.world.assert_ended("returned");
@@ -319,11 +322,13 @@ fn a_second_handoff_after_a_failed_one() {
     let (t, refer) = referred();
     t.call.reply(&refer, 202);
     t.call.notify_ok("SIP/2.0 486 Busy Here\r\n", "terminated");
+    t.call.still_has_caller();
     t.world.advance(ms(600));
     t.world.assert_ended("returned");
     t.world.handoff("front-desk");
     let again = t.call.expect("REFER");
-    assert_eq!(again.cseq().0, refer.cseq().0 + 1);
+    // Between them stands the re-INVITE that asked.
+    assert_eq!(again.cseq().0, refer.cseq().0 + 2);
     t.call.reply(&again, 202);
     t.call.notify_event(&format!("refer;id={}", again.cseq().0), OK, "terminated");
     t.call.expect(200);
@@ -338,6 +343,7 @@ fn a_caller_put_through_and_lost_by_the_receiver() {
     let (t, refer) = referred();
     t.call.reply(&refer, 202);
     t.call.notify_ok("SIP/2.0 486 Busy Here\r\n", "terminated");
+    t.call.still_has_caller();
     t.world.advance(ms(300));
     t.call.hang_up();
     t.leg.expect_bye();
@@ -352,6 +358,7 @@ fn a_caller_that_stays_500_ms_is_returned() {
     let (t, refer) = referred();
     t.call.reply(&refer, 202);
     t.call.notify_ok("SIP/2.0 486 Busy Here\r\n", "terminated");
+    t.call.still_has_caller();
     t.world.advance(ms(499));
     t.world.assert_running();
     t.world.advance(ms(2));
@@ -532,6 +539,7 @@ fn steps_by_cause() {
     let (t, refer) = referred_to(&Config::default(), "by-cause");
     t.call.reply(&refer, 202);
     t.call.notify_ok("SIP/2.0 486 Busy Here\r\n", "terminated");
+    t.call.still_has_caller();
     t.call.expect_bye();
     t.leg.expect_bye();
     t.world.assert_ended("handed_back");
@@ -539,6 +547,7 @@ fn steps_by_cause() {
     let (t, refer) = referred_to(&Config::default(), "by-cause");
     t.call.reply(&refer, 202);
     t.call.notify_ok("SIP/2.0 404 Not Found\r\n", "terminated");
+    t.call.still_has_caller();
     t.world.advance(ms(600));
     t.world.assert_ended("returned");
     still_together(&t);
@@ -614,6 +623,7 @@ fn the_agent_says_goodbye_and_the_refer_fails() {
     t.call.reply(&refer, 202);
     t.leg.hang_up();
     t.call.notify_ok("SIP/2.0 486 Busy Here\r\n", "terminated");
+    t.call.still_has_caller();
     // Nobody is left to give the caller back to.
     t.call.expect_bye();
     t.world.assert_ended("failed");

@@ -166,6 +166,7 @@ fn a_second_final_notify_changes_nothing() {
     let (t, refer) = referred();
     t.call.reply(&refer, 202);
     t.call.notify_ok("SIP/2.0 486 Busy Here\r\n", "active");
+    t.call.still_has_caller();
     t.world.advance(ms(600));
     t.world.assert_ended("returned");
     t.call.notify("SIP/2.0 486 Busy Here\r\n", "terminated;reason=noresource");

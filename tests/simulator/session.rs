@@ -192,12 +192,22 @@ impl Session {
     }
 }
 
+/// Whether `own` suits the direction that there is. Told that both ways are open, it has chosen its own; else that may only be
+/// the answer to what it was told.
+fn fits(told: &Line, own: &Line, now: &Line) -> bool {
+    let sends = |line: &Line| matches!(line.direction, "sendrecv" | "sendonly");
+    let receives = |line: &Line| matches!(line.direction, "sendrecv" | "recvonly");
+    let free = told.direction == "sendrecv";
+    let met = (!sends(own) || receives(now)) && (!receives(own) || sends(now));
+    told.direction == now.direction || (free && met)
+}
+
 /// What keeps `own` from sending to a party whose description is `now`, having been told `told` of it. None: nothing.
 pub fn discord(told: &Description, own: &Description, now: &Description) -> Option<String> {
     for (place, line) in own.lines.iter().enumerate().filter(|(_, line)| line.port != 0) {
         let (told, now) = (told.lines.get(place), now.lines.get(place));
-        let same = |line: &Line| (line.port, line.direction);
-        if told.map(same) != now.map(same) {
+        let suits = told.zip(now).is_some_and(|(told, now)| told.port == now.port && fits(told, line, now));
+        if !suits && (told.is_some() || now.is_some()) {
             return Some(format!("its line {place} ({}) was told {told:?}, and there is {now:?}", line.kind));
         }
     }

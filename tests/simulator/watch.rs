@@ -343,7 +343,8 @@ impl Watch {
                     caller_gone: false,
                 });
             }
-            What::AttemptFailed { call, number, attempt, next, .. } => {
+            What::AttemptFailed { call, number, attempt, next, .. }
+            | What::Unproven { call, number, attempt, next, .. } => {
                 self.attempt_failed(at, call, (*number, attempt, next));
             }
             What::HandoffEnded { handoff, caller_hurt } => self.handoff_ended(at, handoff, *caller_hurt),

@@ -64,6 +64,14 @@ impl Conversation {
         }
     }
 
+    /// The caller's side was offered what stands once more. If its answer is not the session that the partner was told of, the
+    /// two are brought into accord.
+    pub(crate) fn restated(&mut self, cx: &Context<'_>) {
+        if self.partner.is_some_and(|partner| differing(cx, partner.leg, self.caller).is_some()) {
+            self.want_accord(cx);
+        }
+    }
+
     /// That side was told of the other, and its 2xx has agreed to nothing: it is asked for an offer, if it has to know.
     pub(super) fn ask_for_accord(&mut self, cx: &mut Context<'_>, leg: LegId) {
         let news = self.other(leg).and_then(|other| differing(cx, leg, other));

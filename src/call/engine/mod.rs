@@ -25,6 +25,7 @@ use crate::call::trial::Trials;
 use crate::call::view;
 use crate::observe::counters::Counters;
 use crate::routing::Tables;
+use crate::routing::table::Id;
 use crate::sip::deadline::Deadlines;
 use crate::sip::ident::{Ident, Seed, SlotKey};
 use crate::sip::{self, Flow, Listener, Now, Origin, Stack, Time, Transport};
@@ -63,6 +64,8 @@ pub struct Engine {
     /// Agents and trunks that are known to ignore keepalives.
     ignoring: BTreeSet<String>,
     draining: Option<Time>,
+    /// Trunks whose blind REFERs were warned of.
+    warned: BTreeSet<Id>,
     /// The failure that is being handled: the same status on its way out passes, and is not of our making.
     passing: Option<u16>,
     now: Now,
@@ -101,6 +104,7 @@ impl Engine {
             counters: Counters::default(),
             index: Index::default(),
             draining: None,
+            warned: BTreeSet::new(),
             passing: None,
             now,
         }

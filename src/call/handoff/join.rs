@@ -24,6 +24,9 @@ const SOON: Duration = Duration::from_millis(50);
 /// How long the caller may be busy, and how soon the re-INVITE that was taken back ends by itself.
 const PATIENCE: Duration = Duration::from_secs(32);
 
+/// How long a BYE may follow the 2xx of a caller who may be gone already.
+const SETTLE: Duration = Duration::from_millis(500);
+
 /// See the module.
 #[derive(Debug)]
 pub(crate) struct Join {
@@ -33,6 +36,8 @@ pub(crate) struct Join {
     pub(crate) declined: bool,
     state: State,
     tries: u8,
+    /// The caller may be gone already, and a BYE may follow its 2xx: nothing is said before it has stood for a while.
+    settles: bool,
     /// When all of it is given up.
     until: Time,
 }
@@ -43,6 +48,8 @@ enum State {
     Waiting { at: Time },
     /// The re-INVITE is out: no return but by another one.
     Offering { sent: SentId },
+    /// Both have each other, unless a BYE follows until then.
+    Settling { until: Time },
     /// The caller may have the target's session already, and gets the agent's back.
     Restoring { at: Time, sent: Option<SentId> },
 }
@@ -65,14 +72,20 @@ impl Join {
     pub(crate) fn begin(cx: &mut Context<'_>, conversation: &Conversation, target: LegId) -> Join {
         let until = cx.now.mono + PATIENCE;
         let state = State::Waiting { at: cx.now.mono };
-        let mut join = Join { target: Some(target), declined: false, state, tries: 0, until };
+        let mut join = Join { target: Some(target), declined: false, state, tries: 0, settles: false, until };
         join.proceed(cx, conversation);
         join
+    }
+
+    /// The caller may be gone already: a 2xx counts once no BYE has followed it.
+    pub(crate) fn settling(self) -> Join {
+        Join { settles: true, ..self }
     }
 
     /// When something is due.
     pub(crate) fn deadline(&self) -> Time {
         match self.state {
+            State::Settling { until } => until,
             State::Waiting { at } | State::Restoring { at, sent: None } => at.min(self.until),
             State::Offering { .. } | State::Restoring { sent: Some(_), .. } => self.until,
         }
@@ -84,7 +97,7 @@ impl Join {
         let other = match self.state {
             State::Waiting { .. } => self.target,
             State::Restoring { sent: None, .. } => conversation.partner.map(|partner| partner.leg),
-            State::Offering { .. } | State::Restoring { .. } => return,
+            State::Offering { .. } | State::Settling { .. } | State::Restoring { .. } => return,
         };
         let theirs = other.and_then(|leg| cx.stack.remote_sdp(leg));
         let sent = match theirs.map(<[u8]>::to_vec) {
@@ -107,7 +120,7 @@ impl Join {
             (Err(NotSent::Pending | NotSent::Gone), State::Waiting { at } | State::Restoring { at, .. }) => {
                 *at = cx.now.mono + SOON;
             }
-            (_, State::Offering { .. }) => {}
+            (_, State::Offering { .. } | State::Settling { .. }) => {}
         }
     }
 
@@ -117,6 +130,7 @@ impl Join {
             return Verdict::Wait;
         }
         match self.state {
+            State::Settling { .. } => Verdict::Joined,
             State::Waiting { .. } if self.until <= cx.now.mono => Verdict::Failed,
             State::Restoring { sent: None, .. }
                 if self.until <= cx.now.mono || conversation.partner.is_none() =>
@@ -145,6 +159,8 @@ impl Join {
                 cx.stack.withdraw(cx.now, conversation.caller, sent);
                 Verdict::Wait
             }
+            State::Settling { .. } if conversation.partner.is_none() => Verdict::Failed,
+            State::Settling { .. } => self.restore(cx, conversation),
             State::Restoring { .. } => Verdict::Wait,
         }
     }
@@ -164,7 +180,10 @@ impl Join {
             State::Restoring { sent: Some(sent), .. } if sent == which => {
                 self.restored(cx, conversation, status, glare)
             }
-            State::Waiting { .. } | State::Offering { .. } | State::Restoring { .. } => Verdict::NotMine,
+            State::Waiting { .. }
+            | State::Offering { .. }
+            | State::Settling { .. }
+            | State::Restoring { .. } => Verdict::NotMine,
         }
     }
 
@@ -184,14 +203,13 @@ impl Join {
             self.target.take().into_iter().for_each(|target| let_go(cx, target, reason.clone()));
         }
         match status {
-            200..=299 if self.target.is_some() => Verdict::Joined,
-            200..=299 if conversation.partner.is_none() => Verdict::Failed,
-            200..=299 => {
-                self.until = cx.now.mono + PATIENCE;
-                self.state = State::Restoring { at: cx.now.mono, sent: None };
-                self.proceed(cx, conversation);
+            200..=299 if self.target.is_some() && self.settles => {
+                self.state = State::Settling { until: cx.now.mono + SETTLE };
                 Verdict::Wait
             }
+            200..=299 if self.target.is_some() => Verdict::Joined,
+            200..=299 if conversation.partner.is_none() => Verdict::Failed,
+            200..=299 => self.restore(cx, conversation),
             _ if glare && self.target.is_some() && self.tries < TRIES => {
                 self.tries += 1;
                 let wait = cx.stack.back_off(caller);
@@ -200,6 +218,14 @@ impl Join {
             }
             _ => Verdict::Failed,
         }
+    }
+
+    /// The caller has the session of a target that is not there any more, and gets the agent's back.
+    fn restore(&mut self, cx: &mut Context<'_>, conversation: &Conversation) -> Verdict {
+        self.until = cx.now.mono + PATIENCE;
+        self.state = State::Restoring { at: cx.now.mono, sent: None };
+        self.proceed(cx, conversation);
+        Verdict::Wait
     }
 
     fn restored(

@@ -10,6 +10,7 @@ pub(crate) mod ladder;
 pub(crate) mod outcome;
 pub(crate) mod refer;
 pub(crate) mod report;
+pub(crate) mod still_here;
 pub(crate) mod swap;
 
 use crate::call::context::Context;
@@ -19,7 +20,7 @@ use crate::call::facts::Facts;
 use crate::call::record::{AttemptView, HandoffState, HandoffView, Proof, Stamp};
 use crate::observe::counters::{CAUSES, HANDOFF_ENDS, METHODS};
 use crate::routing::explain::{self, Cause};
-use crate::routing::profile::Notify200;
+use crate::routing::profile::{Belief, Notify200, Receiver};
 use crate::routing::table::{Destination, Id, Method};
 use crate::sip::leg::SentId;
 use crate::sip::{Origin, Time};
@@ -39,9 +40,9 @@ pub(crate) struct Late {
 }
 
 impl Late {
-    /// Whether a 200 that is told of it says that the target has the caller.
-    pub(crate) fn is_believed(&self) -> bool {
-        self.course.profile.notify_200 == Notify200::Reported
+    /// What is believed of what is told of it.
+    pub(crate) fn belief(&self) -> Belief {
+        self.course.profile.belief
     }
 }
 
@@ -78,6 +79,8 @@ pub(crate) struct Handoff {
     pub(crate) total: Time,
     /// Why the running attempt fails, where no status tells it.
     why: Option<&'static str>,
+    /// Who the receiver of a REFER is seen to be.
+    seen: Receiver,
     /// Who is to be told by NOTIFY.
     pub(crate) referral: Option<Referral>,
 }
@@ -127,6 +130,7 @@ impl Handoff {
             running: 0,
             total,
             why: None,
+            seen: facts.receiver,
             referral,
         }
     }
@@ -134,6 +138,31 @@ impl Handoff {
     /// Made by Baton itself because the agent is gone: another fallback after it would only go round.
     pub(crate) fn is_fallback(&self) -> bool {
         self.plan.basis.by.is_own()
+    }
+
+    /// Who the receiver of a REFER is seen to be.
+    pub(crate) fn see(&mut self, receiver: Receiver) {
+        self.seen = receiver;
+    }
+
+    /// Whether a 200 that is told of a REFER says that the target has the caller.
+    pub(crate) fn believes(&self, belief: Belief) -> bool {
+        belief.notify_200(self.seen) == Notify200::Reported
+    }
+
+    /// What the running attempt's REFER was told to have come to, finally, if that leaves it open whether the caller is still in
+    /// our dialog, so that its side is to be asked.
+    pub(crate) fn leaves_open(&mut self) -> bool {
+        let (belief, seen) = (self.course.profile.belief, self.seen);
+        let told = self.last().and_then(|attempt| attempt.final_status);
+        told.is_some_and(|told| belief.asks(seen, told))
+    }
+
+    /// Whether the running attempt's REFER was told to have failed, by a receiver that may have taken the caller away before.
+    pub(crate) fn may_have_lost(&mut self) -> bool {
+        let receiver = self.course.profile.belief.receiver(self.seen);
+        let told = self.last().and_then(|attempt| attempt.final_status);
+        told.is_some_and(|told| told >= 300 && !receiver.never_left(told))
     }
 
     /// The ladder's next course. The route that a decision named in place of the first destination's goes with that
@@ -240,13 +269,10 @@ impl Handoff {
         Late { sent, place: self.running, course, chain }
     }
 
-    /// Whether a REFER that was given up had its 2xx.
+    /// Whether a REFER that was given up had its 2xx, or a NOTIFY in its place.
     pub(crate) fn is_accepted(&self, late: &Late) -> bool {
-        self.view
-            .attempts
-            .get(late.place)
-            .and_then(|attempt| attempt.status)
-            .is_some_and(|status| status < 300)
+        let attempt = self.view.attempts.get(late.place);
+        attempt.is_some_and(|attempt| attempt.status.is_none_or(|status| status < 300))
     }
 
     /// An attempt that was given up speaks after all: what was tried since is taken back, and it is the running one.
@@ -318,20 +344,21 @@ impl Handoff {
             cx.counters.attempts_failed[way][kind] += 1;
         }
         let told = attempt.final_status.or(attempt.status);
-        let seen = outcome::seen(&attempt);
-        let mut hint = why.unwrap_or_else(|| explain::hint(cause, told, seen)).to_owned();
+        let unproven = cause == Cause::Unknown && attempt.final_status.is_some_and(|told| told < 300);
+        let mut hint = match why {
+            Some(why) => why.to_owned(),
+            None if unproven => explain::unproven(self.course.profile.belief.receiver(self.seen)),
+            None => explain::hint(cause, told, outcome::seen(&attempt)).to_owned(),
+        };
         if late {
             hint.push_str(TIME_IS_UP);
         }
-        let what = What::AttemptFailed {
-            call: self.view.call_id.clone(),
-            handoff: self.view.id.clone(),
-            number: self.running + 1,
-            attempt,
-            next: next.into(),
-            hint,
-        };
-        cx.tell(what);
+        let (call, handoff) = (self.view.call_id.clone(), self.view.id.clone());
+        let (number, next) = (self.running + 1, next.into());
+        cx.tell(match unproven {
+            true => What::Unproven { call, handoff, number, attempt, next, hint },
+            false => What::AttemptFailed { call, handoff, number, attempt, next, hint },
+        });
     }
 
     /// The handoff is over: told, counted, and reported to the agent that asked by REFER. Exactly once for each.

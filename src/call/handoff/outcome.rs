@@ -1,7 +1,7 @@
 //! How a handoff ended, in words and for the agent that asked. Pure data in, pure data out.
 
 use crate::call::record::{AttemptView, Explain, HandoffState, HandoffView, Proof};
-use crate::routing::explain::{self, Where};
+use crate::routing::explain::{self, Cause, Where};
 use crate::routing::table::Method;
 use std::borrow::Cow;
 
@@ -47,6 +47,16 @@ pub(crate) fn status_for_referrer(view: &HandoffView) -> u16 {
     }
 }
 
+/// What a NOTIFY told of the attempt that ended last.
+fn told(view: &HandoffView) -> Option<u16> {
+    view.attempts.iter().max_by_key(|attempt| attempt.ended_at)?.final_status
+}
+
+/// Whether the receiver took the caller away and lost them.
+fn is_lost(view: &HandoffView) -> bool {
+    view.cause.as_deref() == Some(Cause::LostByReceiver.name())
+}
+
 /// Whether the last attempt ended as an attended transfer.
 fn attended(view: &HandoffView) -> bool {
     view.attempts.last().is_some_and(|last| last.method == Method::Attended.name())
@@ -81,13 +91,34 @@ pub(crate) fn explain(view: &HandoffView) -> Explain {
             "The caller's side took the call back; what it does next is invisible to Baton.".into(),
             "If the caller did not arrive, look at the dial plan of the PBX.".into(),
         ),
+        HandoffState::Failed if is_lost(view) => (
+            "The receiver took the caller and lost them",
+            format!(
+                "{} The caller was taken out of the call before the target had answered, and is gone. A caller who hangs up while the target rings cannot be told from a busy target there.",
+                why()
+            )
+            .into(),
+            explain::hint(Cause::LostByReceiver, None, Where::Notify).into(),
+        ),
         HandoffState::Returned => ("The caller is back with the agent", why(), hint().into()),
         HandoffState::Failed => ("The handoff failed and the caller is not with the agent", why(), hint().into()),
-        HandoffState::Unknown => (
+        HandoffState::Unknown => match told(view) {
+            Some(200..=299) => (
+                "Nobody knows whether the target has the caller",
+                "The receiver says 200 before anybody answers (Asterisk and FreeSWITCH do), so its NOTIFY proves nothing.".into(),
+                "Use method \"invite\" or \"attended\" for this destination.".into(),
+            ),
+            Some(_) => (
+                "Nobody knows where the caller is",
+                format!("{} The caller's side did not say whether it still has the caller.", why()).into(),
+                "Look why re-INVITEs to the caller's side stay without an answer: a proxy on the way, or a firewall.".into(),
+            ),
+            None => (
             "Nobody told how it ended",
             "The transfer was accepted or left unanswered, and no result came. The caller may be with the target.".into(),
             "Check that the receiver sends NOTIFY for a REFER; raise `timeouts.outcome` if it is slow.".into(),
-        ),
+            ),
+        },
         HandoffState::Abandoned => {
             ("The caller hung up first", "The caller left before a result was known.".into(), "Nothing to do.".into())
         }

@@ -12,7 +12,7 @@ use crate::call::facts::Facts;
 use crate::call::record::HandoffState;
 use crate::routing::explain::{self, Cause, Where};
 use crate::routing::headers;
-use crate::routing::profile::{Notify200, Placement};
+use crate::routing::profile::Placement;
 use crate::routing::table::{OUTCOME_CAP, Route};
 use crate::sip::leg::SentId;
 use crate::sip::leg::refer::Refer;
@@ -285,11 +285,11 @@ impl Attempt {
                 attempt.final_status = Some(status);
             }
             let cause = explain::cause_by(status, Where::Notify, news.remark);
-            return match (cause, handoff.course.profile.notify_200) {
-                (Some(cause), _) => Verdict::Failed(cause),
-                (None, Notify200::Reported) => Verdict::Succeeded,
+            return match cause {
+                Some(cause) => Verdict::Failed(cause),
+                None if handoff.believes(handoff.course.profile.belief) => Verdict::Succeeded,
                 // Its 200 proves no more than that it has begun.
-                (None, Notify200::Accepted) => Verdict::Unknown(sent),
+                None => Verdict::Unknown(sent),
             };
         }
         let status = news.status.filter(|s| *s > 100);

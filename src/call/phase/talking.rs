@@ -7,7 +7,7 @@ use crate::call::context::Context;
 use crate::call::conversation::{Conversation, Heard, let_go};
 use crate::call::decision::{By, Given};
 use crate::call::event::What;
-use crate::call::facts::Facts;
+use crate::call::facts::{Facts, MayBeGone};
 use crate::call::handoff::report::{Farewell, Referral};
 use crate::call::record::Role;
 use crate::call::waiting;
@@ -115,7 +115,10 @@ impl Talking {
 
     pub(crate) fn step(mut self, cx: &mut Context<'_>, facts: &mut Facts, stimulus: Stimulus<'_>) -> Phase {
         match stimulus {
-            Stimulus::Leg(event @ Event::Notified { .. }, _) => {
+            Stimulus::Leg(event @ Event::Notified { .. }, message) => {
+                if let Some(message) = message {
+                    facts.recognise(message);
+                }
                 match facts.waiting.hear(cx, event) {
                     waiting::Heard::NotMine => {}
                     waiting::Heard::Nothing => return Phase::Talking(self),
@@ -124,12 +127,17 @@ impl Talking {
                 if facts.has_arrived(event) {
                     return self.end(cx, MOVED);
                 }
-                let failed = facts.has_failed(event);
-                if failed && self.conversation.partner.is_none() {
+                let failed = facts.has_failed(event).filter(|_| self.conversation.partner.is_none());
+                match failed {
                     // Nobody was with the caller who might have been with the target.
-                    return self.fall_back(cx, facts);
+                    Some(MayBeGone(false)) => self.fall_back(cx, facts),
+                    Some(MayBeGone(true)) => {
+                        let given = Given::fallback(facts, "agent_lost");
+                        let conversation = self.into_conversation(cx);
+                        Moving::decided_by_failure(cx, facts, conversation, given)
+                    }
+                    None => Phase::Talking(self),
                 }
-                Phase::Talking(self)
             }
             Stimulus::Leg(event, message) => {
                 if self.hear_departing(cx, event) {

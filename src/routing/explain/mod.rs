@@ -5,6 +5,7 @@ mod statuses;
 
 use std::fmt;
 
+use super::profile::Receiver;
 use crate::sip::leg::remark::Remark;
 use serde::{Deserialize, Serialize};
 
@@ -26,7 +27,7 @@ pub enum Cause {
     Failed,
     /// A REFER was accepted or unanswered and nothing tells the result.
     Unknown,
-    /// The receiver ended the caller leg within 500 ms of reporting the failure.
+    /// The receiver took the caller out of our dialog, and lost them.
     LostByReceiver,
 }
 
@@ -179,6 +180,18 @@ pub fn status(status: u16) -> Entry {
     Entry { status, title, cause, hint, of_invite: None }
 }
 
+/// Why the 200 of that receiver's NOTIFY proves nothing, and what would.
+pub fn unproven(receiver: Receiver) -> String {
+    let who = receiver.title().unwrap_or("This receiver");
+    format!("{who} says 200 before anybody answers: {}", blind(receiver))
+}
+
+/// What a blind REFER to that receiver is worth, and what to use in its place.
+pub fn blind(receiver: Receiver) -> String {
+    let at = receiver.title().map_or_else(|| "here".to_owned(), |title| format!("on {title}"));
+    format!("blind REFER {at} cannot be known to have worked: use `invite` or `attended`")
+}
+
 /// What to do about an attempt that ended with `cause`; the status decides where there is one, and it means that. `seen`: what
 /// was answered last.
 pub fn hint(cause: Cause, told: Option<u16>, seen: Where) -> &'static str {
@@ -187,7 +200,7 @@ pub fn hint(cause: Cause, told: Option<u16>, seen: Where) -> &'static str {
             "Ask the target whether the caller arrived; check that the receiver sends NOTIFY for a REFER."
         }
         (Cause::LostByReceiver, _) => {
-            "The receiver hangs up a caller whose transfer failed: report it to its maker, and see its log at this Call-ID."
+            "The receiver takes the caller before it knows whether the target answers, and hangs them up if it does not (Asterisk does so; a caller who hangs up while the target rings looks the same): use `invite` or `attended`, which keep the caller with the agent until then."
         }
         (_, Some(told)) if self::cause(told, seen) == Some(cause) => status(told).hint_for(seen),
         (Cause::NoAnswer, _) => "Nobody answered in time: check who is on duty, or raise `timeouts.ring`.",

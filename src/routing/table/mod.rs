@@ -17,9 +17,9 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 pub use super::headers::HeaderTemplate;
-use super::profile::{Overrides, Placement, Profile};
+use super::profile::{Belief, Notify200, Overrides, Placement, Profile, Receiver};
 pub use super::route::Route;
-use super::rules::Rule;
+use super::rules::{Rule, Then};
 use super::template::Template;
 use super::topology::Trunk;
 
@@ -203,11 +203,22 @@ impl Destination {
     /// The profile in force when `route` is reached through `trunk`. A `tel:` URI cannot carry headers, so for one they
     /// stand on the request whatever the trunk says.
     pub fn profile(&self, trunk: &Trunk, route: Option<&Route>) -> Profile {
-        let mut profile = Profile::generic().with(&trunk.overrides).with(&self.overrides);
+        let mut profile = Profile::base(trunk.profile).with(&trunk.overrides).with(&self.overrides);
         if matches!(route, Some(Route::Tel { .. })) {
             profile.header_placement = Placement::Request;
         }
         profile
+    }
+
+    /// Whether a blind REFER may be sent for it to a receiver whose 200 proves nothing. `belief`: of the trunk; `seen`: who
+    /// that is seen to be.
+    pub fn refers_unproven(&self, belief: Belief, seen: Receiver) -> bool {
+        let by_rule = |rule: &Rule| matches!(&rule.then, Then::Instead(own) if own.method == Method::Refer);
+        let refers = self.method == Method::Refer
+            || self.on_failure.methods().any(|method| method == Method::Refer)
+            || self.rules.iter().any(by_rule);
+        let notify_200 = self.overrides.notify_200.unwrap_or_else(|| belief.notify_200(seen));
+        refers && notify_200 == Notify200::Accepted
     }
 }
 
@@ -244,6 +255,7 @@ mod tests {
             unanswered: super::super::topology::Unanswered::Invite,
             refer_from_caller: false,
             keepalive: None,
+            profile: None,
             overrides: Overrides { header_placement: Some(Placement::Both), ..Overrides::default() },
         };
         let destination = table.fallback().unwrap();

@@ -425,7 +425,7 @@ impl<'a> Reader<'_, '_, '_> {
 
 /// Where a key belongs that stands among the headers: in TOML whatever follows `[destination.X.headers]` is one of them.
 fn belongs(key: &str, own: &str) -> Option<String> {
-    const KEYS: [&str; 18] = [
+    const KEYS: [&str; 19] = [
         "name",
         "description",
         "method",
@@ -442,6 +442,7 @@ fn belongs(key: &str, own: &str) -> Option<String> {
         "header_placement",
         "referred_by",
         "notify_200",
+        "ask_return",
         "limits",
         "timeouts",
     ];

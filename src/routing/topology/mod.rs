@@ -12,7 +12,7 @@ use std::time::Duration;
 
 use super::address::{Address, Host};
 use super::net::IpNet;
-use super::profile::{Limits, Overrides};
+use super::profile::{Belief, Limits, Overrides, Receiver};
 use super::table::Id;
 use crate::observe::secret::Secret;
 use crate::sip::Transport;
@@ -69,6 +69,8 @@ pub struct Trunk {
     pub refer_from_caller: bool,
     /// Interval of OPTIONS inside the dialogs of its calls; `None`: none are sent.
     pub keepalive: Option<Duration>,
+    /// Which receiver it is; `None`: it is recognised for each dialog by itself.
+    pub profile: Option<Receiver>,
     /// Keys of the profile that this trunk sets itself.
     pub overrides: Overrides,
 }
@@ -82,6 +84,8 @@ pub struct Surroundings {
     pub hosts: Option<Vec<Host>>,
     /// The trunks that want headers inside the Refer-To URI.
     pub embedding: Vec<Id>,
+    /// What each trunk's word proves.
+    pub beliefs: Vec<(Id, Belief)>,
     /// What each trunk takes of a handoff's headers, where that is limited.
     pub limits: Vec<(Id, Limits)>,
     /// Whether a trunk is reached by UDP.

@@ -18,7 +18,7 @@ use crate::routing::country::{self, Country};
 use crate::routing::file::{At, Report, Section, quoted};
 use crate::routing::net::IpNet;
 use crate::routing::number;
-use crate::routing::profile::{Overrides, Placement};
+use crate::routing::profile::{Overrides, Placement, Profile, Receiver};
 use crate::routing::select::Pattern;
 use crate::routing::table::{Id, Method, Table, check_id, expected_ids};
 use crate::sip::Transport;
@@ -121,11 +121,16 @@ impl Parties {
     pub fn surroundings(&self, doubt: Option<Doubt>) -> Surroundings {
         let all = self.trunks.len() == self.trunk_ids.len();
         let hosts = all.then(|| self.trunks.iter().map(|trunk| trunk.address.host.clone()).collect());
+        let belief = |trunk: &Trunk| {
+            let profile = Profile::base(trunk.profile).with(&trunk.overrides);
+            (Arc::clone(&trunk.id), profile.belief)
+        };
         let embeds = |trunk: &&Trunk| trunk.overrides.header_placement.is_some_and(Placement::in_refer_to);
         Surroundings {
             ids: self.trunk_ids.clone(),
             hosts,
             embedding: self.trunks.iter().filter(embeds).map(|trunk| Arc::clone(&trunk.id)).collect(),
+            beliefs: self.trunks.iter().map(belief).collect(),
             limits: self
                 .trunks
                 .iter()
@@ -276,7 +281,7 @@ fn trunk(
     let refer_from_caller = section.boolean(report, "refer_from_caller").unwrap_or(false);
     let keepalive = keepalive(&mut section, report, Duration::from_secs(60));
     let overrides = Overrides::read(&mut section, report);
-    profile(&mut section, report);
+    let profile = Receiver::read(&mut section, report);
     section.refuse(report, "register", "remove it, and let the PBX send its calls to Baton's address");
     section.refuse(report, "probe", "remove it; a trunk that is down is found out by the next call");
     section.finish(report);
@@ -291,6 +296,7 @@ fn trunk(
         unanswered: unanswered.unwrap_or(Unanswered::Invite),
         refer_from_caller,
         keepalive,
+        profile,
         overrides,
     })
 }
@@ -314,25 +320,6 @@ fn country(section: &mut Section<'_>, report: &mut Report<'_>) -> Option<&'stati
         }
     }
     known
-}
-
-fn profile(section: &mut Section<'_>, report: &mut Report<'_>) {
-    const PLANNED: [&str; 5] = ["asterisk", "freeswitch", "twilio", "genesys", "cisco"];
-    let Some(found) = section.string(report, "profile", "\"generic\"") else { return };
-    if found.value == "generic" {
-        return;
-    }
-    if PLANNED.contains(&found.value) {
-        report
-            .error(found.span, format!("the profile \"{}\" is not carried out yet", found.value))
-            .expected("\"generic\"")
-            .help("set what this receiver needs by key: header_placement, referred_by, notify_200, refer_to_host");
-    } else {
-        report
-            .error(found.span, format!("`{}` is no profile", found.value))
-            .expected("\"generic\"")
-            .nearest(found.value, ["generic"]);
-    }
 }
 
 fn auth(mut section: Section<'_>, report: &mut Report<'_>, secrets: &dyn Secrets) -> Option<Auth> {

@@ -1,6 +1,6 @@
 //! An attempt is over: the next step, or the end of the handoff.
 
-use super::{Attempt, Moving};
+use super::{Attempt, Moving, Then, Whereabouts};
 use crate::call::context::Context;
 use crate::call::conversation::{Conversation, Partner, let_go};
 use crate::call::decision::{By, Given};
@@ -51,16 +51,25 @@ impl Moving {
                 self.handoff.turn_to(cx, facts, destination, method, true);
                 self.set_out(cx, facts)
             }
-            Next::Agent => self.settle(cx, cause),
+            Next::Agent => self.settle(cx, facts, cause),
             Next::Bye => self.hand_back(cx, facts),
             Next::Hangup => self.over(cx, facts, HandoffState::Failed, None, true, "hung up by `on_failure`"),
             Next::None if cause == Cause::Unknown => self.unknown(cx, facts),
-            Next::None if agent => self.settle(cx, cause),
+            Next::None if agent => self.settle(cx, facts, cause),
             Next::None => self.stranded(cx, facts),
         }
     }
 
-    fn settle(mut self: Box<Self>, cx: &mut Context<'_>, cause: Cause) -> Phase {
+    fn settle(mut self: Box<Self>, cx: &mut Context<'_>, facts: &mut Facts, cause: Cause) -> Phase {
+        match (self.whereabouts, &self.attempt) {
+            (Whereabouts::Untold, _) => return self.unknown(cx, facts),
+            // They have stood since the caller's side has said that it is there.
+            (_, Attempt::Asking { .. }) => return self.settled(cx, facts),
+            (Whereabouts::Here | Whereabouts::Unasked, _) => {}
+        }
+        if self.is_away() && self.may_ask() {
+            return self.ask(cx, Then::Returned { cause });
+        }
         self.attempt = Attempt::Settling { until: cx.now.mono + SETTLE, cause };
         self.phase()
     }
@@ -71,8 +80,9 @@ impl Moving {
         self.talk(cx, facts)
     }
 
-    fn unknown(mut self: Box<Self>, cx: &mut Context<'_>, facts: &mut Facts) -> Phase {
+    pub(super) fn unknown(mut self: Box<Self>, cx: &mut Context<'_>, facts: &mut Facts) -> Phase {
         let accepted = self.handoff.last().and_then(|a| a.status).is_some_and(|s| s < 300);
+        let accepted = accepted || self.accepted_before().is_some();
         self.handoff.end(cx, HandoffState::Unknown, accepted.then_some(Proof::Accepted), false);
         self.talk(cx, facts)
     }
@@ -86,7 +96,7 @@ impl Moving {
     /// The handoff is over, and the call is not.
     pub(super) fn part(self: Box<Self>, cx: &mut Context<'_>, facts: &mut Facts) -> Conversation {
         for late in &self.late {
-            facts.doubt(Doubt { sent: late.sent, believed: late.is_believed() });
+            facts.doubt(Doubt { sent: late.sent, belief: late.belief() });
         }
         facts.keep(cx, self.handoff.view);
         self.conversation
@@ -138,7 +148,7 @@ impl Moving {
                 self.handoff.answered(status, &phrase(message, status), origin);
                 if status == 481 {
                     // The dialog was gone before our BYE came: the caller's side hung up.
-                    return self.abandoned(cx, facts);
+                    return self.caller_left(cx, facts);
                 }
                 match explain::cause(status, Where::ByeResponse) {
                     None => {
@@ -155,7 +165,7 @@ impl Moving {
             }
             Event::Bye { leg } if leg == caller => {
                 self.conversation.caller_over = true;
-                self.abandoned(cx, facts)
+                self.caller_left(cx, facts)
             }
             event => {
                 let heard = self.conversation.hear(cx, event, message);

@@ -1,6 +1,6 @@
 //! What follows from what an attempt has come to.
 
-use super::{Attempt, Moving};
+use super::{Attempt, Moving, Then};
 use crate::call::context::Context;
 use crate::call::conversation::let_go;
 use crate::call::facts::Facts;
@@ -11,7 +11,6 @@ use crate::call::handoff::{attended, brief, calling, refer};
 use crate::call::phase::Phase;
 use crate::call::record::{HandoffState, Proof, Role};
 use crate::routing::explain::Cause;
-use crate::routing::profile::Notify200;
 use crate::routing::table::Method;
 use crate::sip::{Content, LegId, Origin, Time, identity};
 
@@ -38,8 +37,11 @@ impl Moving {
                 self.over(cx, facts, HandoffState::Succeeded, Some(Proof::Reported), false, "handed off")
             }
             refer::Verdict::Failed(cause) if caller_gone => self.failed_without_caller(cx, facts, cause),
-            refer::Verdict::Failed(cause) => self.failed(cx, facts, cause, None),
+            refer::Verdict::Failed(cause) => self.refer_failed(cx, facts, cause),
             refer::Verdict::Unknown(_) if caller_gone => self.unknown_without_caller(cx, facts),
+            refer::Verdict::Unknown(sent) if self.handoff.leaves_open() => {
+                self.ask(cx, Then::Unproven { sent })
+            }
             refer::Verdict::Unknown(sent) => self.failed(cx, facts, Cause::Unknown, Some(sent)),
             refer::Verdict::LegOver => self.leg_over(cx, facts),
         }
@@ -64,7 +66,8 @@ impl Moving {
             }
             calling::Verdict::Answered { leg, .. } => {
                 self.handoff.progress(cx, HandoffState::Joining, None);
-                self.attempt = Attempt::Joining(Join::begin(cx, &self.conversation, leg));
+                let join = Join::begin(cx, &self.conversation, leg);
+                self.attempt = Attempt::Joining(if self.is_away() { join.settling() } else { join });
                 self.phase()
             }
             calling::Verdict::Failed { status: Some(488 | 606), cause }
@@ -205,7 +208,7 @@ impl Moving {
                 Some(leg) => self.bridge(cx, cause, leg),
                 None => self.failed(cx, facts, cause, None),
             },
-            attended::Verdict::Failed(cause) => self.failed(cx, facts, cause, None),
+            attended::Verdict::Failed(cause) => self.refer_failed(cx, facts, cause),
             attended::Verdict::Unknown(_) if caller_gone => self.unknown_without_caller(cx, facts),
             attended::Verdict::Unknown(sent) => {
                 self.leave_waiting(cx, facts);
@@ -223,7 +226,7 @@ impl Moving {
 
     /// The target of a REFER that is in doubt is left to wait for what becomes of it.
     pub(super) fn leave_waiting(&mut self, cx: &mut Context<'_>, facts: &mut Facts) {
-        let believed = self.handoff.course.profile.notify_200 == Notify200::Reported;
+        let believed = self.handoff.believes(self.handoff.course.profile.belief);
         if let Attempt::Attended(attempt) = &self.attempt
             && let Some(waiter) = attempt.to_waiter(believed)
         {
@@ -240,6 +243,7 @@ impl Moving {
     /// The caller's side cannot take the target over, so the target, which has answered already, is joined with the
     /// caller: nobody hears a second ring.
     fn bridge(mut self: Box<Self>, cx: &mut Context<'_>, cause: Cause, target: LegId) -> Phase {
+        self.note_failure();
         self.handoff.attempt_failed(cx, cause, Method::Invite.name());
         self.join_answered(cx, target)
     }
@@ -250,7 +254,8 @@ impl Moving {
         self.handoff.turn_to_invite();
         self.handoff.attempt(cx, Method::Invite, HandoffState::Joining, answered);
         self.handoff.answered(200, "OK", Origin::Remote);
-        self.attempt = Attempt::Joining(Join::begin(cx, &self.conversation, target));
+        let join = Join::begin(cx, &self.conversation, target);
+        self.attempt = Attempt::Joining(if self.is_away() { join.settling() } else { join });
         self.phase()
     }
 

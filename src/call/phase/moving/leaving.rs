@@ -1,10 +1,9 @@
 //! Somebody has gone while a handoff runs: the agent, who may; the caller, for whom it was made.
 
-use super::{Attempt, Moving};
+use super::{Attempt, Moving, Then, Whereabouts};
 use crate::call::context::Context;
 use crate::call::conversation::Heard;
 use crate::call::facts::Facts;
-use crate::call::handoff::Late;
 use crate::call::phase::{Phase, talking};
 use crate::call::record::{HandoffState, Proof, Role};
 use crate::routing::explain::{self, Cause, Where};
@@ -100,6 +99,8 @@ impl Moving {
         talking::lost(cx, facts, Role::Caller, (status, origin), "end");
         let asked = self.handoff.view.attempts.iter().any(|attempt| attempt.refer_to.is_some());
         let cause = match self.attempt {
+            Attempt::Asking { .. } => return self.caller_gone(cx, facts),
+            _ if self.is_away() => Cause::LostByReceiver,
             // Nobody was asked to take the caller, so nobody has lost them.
             Attempt::Settling { .. } if !asked => {
                 explain::cause(status, Where::ReferResponse).unwrap_or(Cause::Unreachable)
@@ -127,7 +128,12 @@ impl Moving {
         self.over(cx, facts, HandoffState::Failed, None, true, "caller leg lost")
     }
 
-    fn caller_left(mut self: Box<Self>, cx: &mut Context<'_>, facts: &mut Facts) -> Phase {
+    pub(super) fn caller_left(mut self: Box<Self>, cx: &mut Context<'_>, facts: &mut Facts) -> Phase {
+        match self.attempt {
+            Attempt::Asking { then: Then::Returned { .. }, .. } => {}
+            Attempt::Asking { .. } => return self.caller_gone(cx, facts),
+            _ => {}
+        }
         if self.attempt.left() {
             self.close_agent = Some(cx.now.mono + GRACE);
             return self.phase();
@@ -139,6 +145,9 @@ impl Moving {
             self.handoff.progress(cx, HandoffState::Referring, None);
             self.close_agent = Some(cx.now.mono + GRACE);
             return self.phase();
+        }
+        if self.whereabouts != Whereabouts::Here && !matches!(self.attempt, Attempt::Settling { .. }) {
+            return self.lost_by_receiver(cx, facts);
         }
         match self.attempt {
             // Only whom it was asked to take can a receiver have lost.
@@ -154,10 +163,14 @@ impl Moving {
         }
     }
 
-    /// The latest REFER that the caller's side had accepted and that was given up, if something else is tried since.
-    fn accepted_before(&self) -> Option<usize> {
-        let accepted = |late: &Late| self.handoff.is_accepted(late);
-        self.late.iter().rposition(accepted).filter(|_| !self.attempt.is_final())
+    /// The latest REFER that the caller's side had accepted and whose result is open, if something else is tried since.
+    pub(super) fn accepted_before(&self) -> Option<usize> {
+        self.late.iter().rposition(|late| self.handoff.is_accepted(late))
+    }
+
+    /// Whether a REFER may have taken the caller out of our dialog.
+    pub(super) fn is_away(&self) -> bool {
+        self.whereabouts != Whereabouts::Here || self.accepted_before().is_some()
     }
 
     pub(super) fn abandoned(mut self: Box<Self>, cx: &mut Context<'_>, facts: &mut Facts) -> Phase {

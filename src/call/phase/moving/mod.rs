@@ -2,8 +2,10 @@
 //! handoff has worked; every failure before that leaves it as it was.
 //!
 //! Here stands what is tried, and where each event goes. What follows from it stands beside: `ends` (an attempt or the
-//! handoff is over), `judging` (what an attempt has come to), `leaving` (somebody has gone).
+//! handoff is over), `judging` (what an attempt has come to), `asking` (whether the caller is still there), `leaving` (somebody
+//! has gone).
 
+mod asking;
 mod ends;
 mod judging;
 mod leaving;
@@ -22,6 +24,7 @@ use crate::call::handoff::calling::{self, Calling};
 use crate::call::handoff::course::{Course, Plan};
 use crate::call::handoff::join::{self, Join};
 use crate::call::handoff::report::Referral;
+use crate::call::handoff::still_here::{self, StillHere};
 use crate::call::handoff::{Handoff, Late, attended, brief, fresh, refer};
 use crate::call::record::{HandoffState, Role};
 use crate::call::waiting;
@@ -44,6 +47,19 @@ pub(crate) struct Moving {
     late: Vec<Late>,
     /// When the agent leg is closed, the caller's side having hung up in the middle of a transfer that it had accepted.
     close_agent: Option<Time>,
+    /// What is known of the caller since a receiver has told of a failure.
+    whereabouts: Whereabouts,
+}
+
+/// Where the caller is, as far as the caller's side has said so since a transfer of theirs failed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Whereabouts {
+    /// In our dialog: nothing says otherwise, or the caller's side has said so.
+    Here,
+    /// The receiver may have taken the caller away, and was not asked.
+    Unasked,
+    /// It was asked, and has said nothing.
+    Untold,
 }
 
 /// What is being tried. No return from `Bye` and `Confirming`, and from `Joining` only by another re-INVITE.
@@ -63,12 +79,27 @@ enum Attempt {
     Attended(attended::Attempt),
     /// The target has answered, and the caller gets it.
     Joining(Join),
+    /// The caller's side is asked whether it still has the caller; what follows if it has.
+    Asking { question: StillHere, then: Then },
     /// It failed with that cause, and both legs must stand until then.
     Settling { until: Time, cause: Cause },
     /// Our BYE to the caller leg is out.
     Bye,
     /// A target has answered in place of the agent, before the caller was answered; the caller's ACK makes it sure.
     Confirming,
+}
+
+/// What follows once the caller's side has said that it still has the caller.
+#[derive(Clone, Copy, Debug)]
+enum Then {
+    /// A NOTIFY has told of a failure of that REFER: what follows the failure.
+    Failed { cause: Cause, sent: SentId },
+    /// A NOTIFY has told of a 2xx of that REFER, and it is not believed.
+    Unproven { sent: SentId },
+    /// It failed with that cause, no step is left, and the result of an earlier REFER is open: caller and agent are together.
+    Returned { cause: Cause },
+    /// The first step of this handoff, after a transfer of an earlier one had failed.
+    SetOut,
 }
 
 impl Attempt {
@@ -82,6 +113,7 @@ impl Attempt {
             | Attempt::Fresh(_)
             | Attempt::Briefing(_)
             | Attempt::Attended(_)
+            | Attempt::Asking { .. }
             | Attempt::Settling { .. } => false,
         }
     }
@@ -119,11 +151,35 @@ impl Moving {
         given: Given,
         by: By,
     ) -> Phase {
-        let refused = match Self::decided(cx, facts, conversation, given, by) {
-            Ok(start) => return Self::begin(cx, facts, start),
-            Err(refused) => refused,
-        };
-        let (conversation, refusal) = *refused;
+        match Self::decided(cx, facts, conversation, given, by) {
+            Ok(start) => Self::begin(cx, facts, start),
+            Err(refused) => Self::refused_in_absence(cx, facts, *refused, by),
+        }
+    }
+
+    /// The same for the agent's fallback, after a transfer that may have taken the caller away has failed: the caller's side is
+    /// asked first.
+    pub(crate) fn decided_by_failure(
+        cx: &mut Context<'_>,
+        facts: &mut Facts,
+        conversation: Conversation,
+        given: Given,
+    ) -> Phase {
+        match Self::decided(cx, facts, conversation, given, By::Loss) {
+            Ok(Start { conversation, plan, referral }) => {
+                let handoff = Handoff::begin(cx, facts, plan, referral);
+                Self::new(conversation, handoff, Attempt::Held).ask(cx, Then::SetOut)
+            }
+            Err(refused) => Self::refused_in_absence(cx, facts, *refused, By::Loss),
+        }
+    }
+
+    fn refused_in_absence(
+        cx: &mut Context<'_>,
+        facts: &mut Facts,
+        (conversation, refusal): (Conversation, Refusal),
+        by: By,
+    ) -> Phase {
         cx.tell(What::Ignored { call: facts.id.to_string(), what: format!("the decision: {refusal}") });
         if by != By::Loss {
             let given = Given::fallback(facts, "agent_left");
@@ -151,7 +207,8 @@ impl Moving {
     }
 
     fn new(conversation: Conversation, handoff: Handoff, attempt: Attempt) -> Box<Moving> {
-        Box::new(Moving { conversation, handoff, attempt, late: Vec::new(), close_agent: None })
+        let (late, close_agent, whereabouts) = (Vec::new(), None, Whereabouts::Here);
+        Box::new(Moving { conversation, handoff, attempt, late, close_agent, whereabouts })
     }
 
     fn phase(self: Box<Self>) -> Phase {
@@ -168,6 +225,7 @@ impl Moving {
             Attempt::Joining(join) => join.target,
             Attempt::Held
             | Attempt::Refer(_)
+            | Attempt::Asking { .. }
             | Attempt::Settling { .. }
             | Attempt::Bye
             | Attempt::Confirming => None,
@@ -191,6 +249,7 @@ impl Moving {
             Attempt::Briefing(brief) => brief.deadline().min(total),
             Attempt::Attended(attempt) => attempt.deadline(total),
             Attempt::Joining(join) => join.deadline(),
+            Attempt::Asking { question, .. } => question.deadline(),
             Attempt::Settling { until, .. } => *until,
             // Bounded below: by the BYE's transaction, and by the wait for the ACK.
             Attempt::Bye | Attempt::Confirming => never,
@@ -266,6 +325,7 @@ impl Moving {
             | Attempt::Briefing(_)
             | Attempt::Attended(_)
             | Attempt::Joining(_)
+            | Attempt::Asking { .. }
             | Attempt::Settling { .. }
             | Attempt::Bye
             | Attempt::Confirming => self.phase(),
@@ -279,6 +339,10 @@ impl Moving {
         event: Event,
         message: Option<&Message<'_>>,
     ) -> Phase {
+        if let Some(message) = message.filter(|_| event.leg() == self.conversation.caller) {
+            facts.recognise(message);
+            self.handoff.see(facts.receiver);
+        }
         if let Some(which) = self.late.iter().position(|late| speaks(event, late.sent)) {
             return self.hear_late(cx, facts, which, event, message);
         }
@@ -341,6 +405,10 @@ impl Moving {
                     verdict => return self.judge_join(cx, facts, verdict),
                 }
             }
+            Attempt::Asking { question, .. } => match question.hear(cx, event) {
+                still_here::Verdict::NotMine => {}
+                verdict => return self.judge_question(cx, facts, verdict),
+            },
             Attempt::Bye => return self.hear_bye(cx, facts, event, message),
             Attempt::Held | Attempt::Settling { .. } | Attempt::Confirming => {}
         }
@@ -367,11 +435,12 @@ impl Moving {
             | Attempt::Fresh(_)
             | Attempt::Briefing(_)
             | Attempt::Joining(_)
+            | Attempt::Asking { .. }
             | Attempt::Settling { .. }
             | Attempt::Bye
             | Attempt::Confirming => false,
         };
-        let news = arrived(event) && self.late[which].is_believed();
+        let news = arrived(event) && self.handoff.believes(self.late[which].belief());
         if self.attempt.is_final() || (other && !news) {
             return match facts.waiting.hear(cx, event) {
                 waiting::Heard::Arrived if !self.attempt.is_final() => self.moved(cx, facts),
@@ -411,6 +480,7 @@ impl Moving {
             | Attempt::Joining(Join { target: Some(leg), .. }) => {
                 let_go(cx, leg, identity::reason(487, why));
             }
+            Attempt::Asking { question, .. } => question.give_up(cx),
             Attempt::Held
             | Attempt::Refer(_)
             | Attempt::Attended(_)
@@ -467,6 +537,10 @@ impl Moving {
                 let verdict = join.tick(cx, &self.conversation);
                 self.judge_join(cx, facts, verdict)
             }
+            Attempt::Asking { question, .. } => {
+                let verdict = question.tick(cx);
+                self.judge_question(cx, facts, verdict)
+            }
             Attempt::Settling { until, .. } if *until <= now => self.settled(cx, facts),
             Attempt::Held | Attempt::Settling { .. } | Attempt::Bye | Attempt::Confirming => self.phase(),
         }
@@ -480,6 +554,7 @@ impl Moving {
             Attempt::Refer(_)
             | Attempt::Attended(_)
             | Attempt::Joining(_)
+            | Attempt::Asking { .. }
             | Attempt::Settling { .. }
             | Attempt::Bye
             | Attempt::Confirming => return self.phase(),

@@ -20,7 +20,7 @@ const REFERS: &[Method] = &[Method::Refer, Method::Attended];
 /// What has a Refer-To, or a Contact that is formed like one.
 const NAMES: &[Method] = &[Method::Refer, Method::Attended, Method::Redirect];
 
-const KEYS: [Key; 7] = [
+const KEYS: [Key; 8] = [
     ("route", &[Method::Refer, Method::Invite, Method::Attended, Method::Redirect]),
     ("trunk", CALLED),
     ("caller_id", CALLED),
@@ -28,6 +28,7 @@ const KEYS: [Key; 7] = [
     ("refer_to_host", NAMES),
     ("referred_by", REFERS),
     ("notify_200", REFERS),
+    ("ask_return", REFERS),
 ];
 
 /// `brief` belongs to the method alone, also to one that a rule sets: a step never waits for the agent.

@@ -5,10 +5,11 @@ use std::collections::BTreeMap;
 use std::ops::Range;
 
 use super::chains::Row;
+use crate::routing::explain;
 use crate::routing::file::Report;
-use crate::routing::profile::Limits;
+use crate::routing::profile::{Belief, Limits, Receiver};
 use crate::routing::rules::{Condition, Then};
-use crate::routing::table::{Destination, Method, Route};
+use crate::routing::table::{Destination, Id, Method, Route};
 use crate::routing::template::{Part, Source, Template, is_built_in};
 use crate::routing::topology::Surroundings;
 use crate::sip::transaction::UDP_LIMIT;
@@ -55,6 +56,7 @@ pub(super) fn lint(report: &mut Report<'_>, rows: &[Row], around: &Surroundings)
         size(report, row, around);
         limits(report, row, around);
     }
+    unproven(report, rows, around);
     for row in rows {
         for (place, condition) in &row.places.conditions {
             unquoted(report, place, condition, &variables);
@@ -270,6 +272,27 @@ fn limits(report: &mut Report<'_>, row: &Row, around: &Surroundings) {
         Some(own) => warn(own, format!("[destination.{}]", destination.id)),
         None => around.limits.iter().for_each(|(trunk, limits)| warn(limits, format!("[trunk.{trunk}]"))),
     }
+}
+
+/// Blind REFERs to a receiver whose 200 proves nothing, as a trunk or a destination says. One warning for the table.
+fn unproven(report: &mut Report<'_>, rows: &[Row], around: &Surroundings) {
+    let named = |row: &&Row| {
+        let refers =
+            |(_, belief): &&(Id, Belief)| row.destination.refers_unproven(*belief, Receiver::default());
+        around.beliefs.iter().find(refers)
+    };
+    let mut found = rows.iter().filter(|row| named(row).is_some());
+    let Some((row, (trunk, belief))) = found.next().and_then(|row| Some((row, named(&row)?))) else { return };
+    let others = found.count();
+    let id = &row.destination.id;
+    let mut message = format!("`{id}`: {}", explain::blind(belief.receiver(Receiver::default())));
+    if others > 0 {
+        message.push_str(&format!("; the same goes for {others} more"));
+    }
+    let place = row.places.route.clone().unwrap_or(row.place..row.place + id.len());
+    report.warn(place, message).help(format!(
+        "a NOTIFY 200 proves nothing there (by the trunk `{trunk}`, or by `notify_200`): a handoff by `refer` ends as `unknown`"
+    ));
 }
 
 /// Names with how often they are written and where first.

@@ -1,0 +1,142 @@
+//! Is the caller's side still in our dialog? A receiver of a REFER may take the caller away before it knows whether the target
+//! answers, lose them, and leave our leg standing: then a NOTIFY of the failure, and a leg that stands, prove nothing.
+//!
+//! One re-INVITE asks, with the session as it stands. Asterisk answers it in a dialog that has lost its caller by BYE within
+//! 1 ms, and then still by 200: so the BYE decides, whatever the order, and a 2xx is believed once nothing has followed for
+//! half a second. The BYE itself is heard by the phase.
+
+use crate::call::context::Context;
+use crate::sip::leg::SentId;
+use crate::sip::{Event, LegId, Time};
+use std::time::Duration;
+
+/// How long the final answer may take.
+const PATIENCE: Duration = Duration::from_secs(4);
+/// How long a BYE may still follow it.
+const SETTLE: Duration = Duration::from_millis(500);
+/// How soon a dialog is looked at again in which another request is under way.
+const SOON: Duration = Duration::from_millis(50);
+/// How long others may be under way.
+const BUSY: Duration = Duration::from_secs(15);
+
+/// See the module.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct StillHere {
+    caller: LegId,
+    state: State,
+    /// When it is not asked again any more.
+    until: Time,
+}
+
+#[derive(Clone, Copy, Debug)]
+enum State {
+    /// Another request is in the way.
+    Waiting { at: Time },
+    /// The re-INVITE is out.
+    Asking { sent: SentId, until: Time },
+    /// A 481 is checked by an OPTIONS in the dialog.
+    Checking { probe: SentId, until: Time },
+    /// It was answered. No BYE has followed yet.
+    Settling { until: Time },
+}
+
+/// What came of it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Verdict {
+    /// Not about this.
+    NotMine,
+    /// It goes on.
+    Wait,
+    /// It is, and so is the caller.
+    Here,
+    /// Its dialog is over.
+    Gone,
+    /// Nothing tells.
+    Unknown,
+}
+
+impl StillHere {
+    /// Asks, or waits until it can.
+    pub(crate) fn begin(cx: &mut Context<'_>, caller: LegId) -> StillHere {
+        let now = cx.now.mono;
+        let mut question = StillHere { caller, state: State::Waiting { at: now }, until: now + BUSY };
+        question.ask(cx);
+        question
+    }
+
+    /// When something is due.
+    pub(crate) fn deadline(&self) -> Time {
+        match self.state {
+            State::Waiting { at } => at.min(self.until),
+            State::Asking { until, .. } | State::Checking { until, .. } | State::Settling { until } => until,
+        }
+    }
+
+    fn ask(&mut self, cx: &mut Context<'_>) {
+        let now = cx.now.mono;
+        self.state = match cx.stack.restate(cx.now, self.caller) {
+            Ok(sent) => State::Asking { sent, until: now + PATIENCE },
+            Err(_) => State::Waiting { at: now + SOON },
+        };
+    }
+
+    /// A deadline may have come.
+    pub(crate) fn tick(&mut self, cx: &mut Context<'_>) -> Verdict {
+        if self.deadline() > cx.now.mono {
+            return Verdict::Wait;
+        }
+        match self.state {
+            State::Waiting { .. } if self.until <= cx.now.mono => Verdict::Unknown,
+            State::Waiting { .. } => {
+                self.ask(cx);
+                Verdict::Wait
+            }
+            State::Asking { .. } => {
+                self.give_up(cx);
+                Verdict::Unknown
+            }
+            State::Checking { .. } => Verdict::Unknown,
+            State::Settling { .. } => Verdict::Here,
+        }
+    }
+
+    /// Nobody waits for the answer any more. It may still come, and what it says of the session is looked at then.
+    pub(crate) fn give_up(&self, cx: &mut Context<'_>) {
+        if let State::Asking { sent, .. } = self.state {
+            cx.stack.withdraw(cx.now, self.caller, sent);
+        }
+    }
+
+    /// One event of the caller's leg.
+    pub(crate) fn hear(&mut self, cx: &mut Context<'_>, event: Event) -> Verdict {
+        let Event::Response { sent: which, status, .. } = event else { return Verdict::NotMine };
+        match self.state {
+            State::Asking { sent, .. } if sent == which => self.answered(cx, status),
+            State::Checking { probe, .. } if probe == which => match status {
+                481 => Verdict::Gone,
+                _ => Verdict::Unknown,
+            },
+            State::Waiting { .. }
+            | State::Asking { .. }
+            | State::Checking { .. }
+            | State::Settling { .. } => Verdict::NotMine,
+        }
+    }
+
+    fn answered(&mut self, cx: &mut Context<'_>, status: u16) -> Verdict {
+        let now = cx.now.mono;
+        match status {
+            // Another request has met it (RFC 3261 §14.1).
+            491 => self.state = State::Waiting { at: now + cx.stack.back_off(self.caller) },
+            481 => match cx.stack.probe(cx.now, self.caller) {
+                Ok(probe) => self.state = State::Checking { probe, until: now + PATIENCE },
+                Err(_) => return Verdict::Gone,
+            },
+            // A proxy on the way, or our own timer, says these.
+            408 | 477 | 503 | 504 => return Verdict::Unknown,
+            // Whoever refuses is there.
+            _ => self.state = State::Settling { until: now + SETTLE },
+        }
+        Verdict::Wait
+    }
+}

@@ -1,0 +1,111 @@
+//! Whether the caller is still there, after a NOTIFY that does not prove it: the question to the caller's side, and what
+//! follows from its answer.
+
+use super::{Attempt, Moving, Then, Whereabouts};
+use crate::call::context::Context;
+use crate::call::facts::Facts;
+use crate::call::handoff::still_here::{StillHere, Verdict};
+use crate::call::phase::Phase;
+use crate::call::record::HandoffState;
+use crate::routing::explain::Cause;
+
+/// Why nothing is known after a failure that was told.
+const NO_WORD: &str = "The receiver tells of a failure, and the caller's side does not say whether it still has the caller: look why re-INVITEs to it stay without an answer.";
+
+impl Moving {
+    /// A REFER has failed. Where a NOTIFY has told so, the caller may have been taken away before.
+    pub(super) fn refer_failed(
+        mut self: Box<Self>,
+        cx: &mut Context<'_>,
+        facts: &mut Facts,
+        cause: Cause,
+    ) -> Phase {
+        let sent = match &self.attempt {
+            Attempt::Refer(refer) => refer.sent(),
+            Attempt::Attended(attempt) => attempt.sent(),
+            _ => None,
+        };
+        if let Some(sent) = sent.filter(|_| self.handoff.leaves_open()) {
+            return self.ask(cx, Then::Failed { cause, sent });
+        }
+        self.note_failure();
+        self.failed(cx, facts, cause, None)
+    }
+
+    /// The running attempt's REFER has failed, and nobody is asked.
+    pub(super) fn note_failure(&mut self) {
+        if self.handoff.may_have_lost() {
+            self.whereabouts = Whereabouts::Unasked;
+        }
+    }
+
+    /// Whether the receiver of the REFER that may have taken the caller away may be asked.
+    pub(super) fn may_ask(&self) -> bool {
+        let late = self.accepted_before().map(|which| self.late[which].belief());
+        late.unwrap_or(self.handoff.course.profile.belief).may_ask()
+    }
+
+    /// Asks the caller's side.
+    pub(super) fn ask(mut self: Box<Self>, cx: &mut Context<'_>, then: Then) -> Phase {
+        let question = StillHere::begin(cx, self.conversation.caller);
+        self.attempt = Attempt::Asking { question, then };
+        self.phase()
+    }
+
+    pub(super) fn judge_question(
+        mut self: Box<Self>,
+        cx: &mut Context<'_>,
+        facts: &mut Facts,
+        verdict: Verdict,
+    ) -> Phase {
+        let Attempt::Asking { then, .. } = self.attempt else { return self.phase() };
+        match (verdict, then) {
+            (Verdict::NotMine | Verdict::Wait, _) => self.phase(),
+            (Verdict::Gone, _) => self.caller_gone(cx, facts),
+            // The agent may have left meanwhile.
+            (Verdict::Here, Then::Failed { cause, .. } | Then::Returned { cause }) => {
+                self.whereabouts = Whereabouts::Here;
+                self.conversation.restated(cx);
+                self.failed(cx, facts, cause, None)
+            }
+            (Verdict::Here, Then::Unproven { sent }) => {
+                self.whereabouts = Whereabouts::Here;
+                self.conversation.restated(cx);
+                self.failed(cx, facts, Cause::Unknown, Some(sent))
+            }
+            (Verdict::Unknown, Then::Failed { sent, .. }) => {
+                self.whereabouts = Whereabouts::Untold;
+                self.handoff.because(NO_WORD);
+                self.failed(cx, facts, Cause::Unknown, Some(sent))
+            }
+            (Verdict::Unknown, Then::Unproven { sent }) => {
+                self.whereabouts = Whereabouts::Untold;
+                self.failed(cx, facts, Cause::Unknown, Some(sent))
+            }
+            (Verdict::Unknown, Then::Returned { .. }) => self.unknown(cx, facts),
+            // Nobody is with the caller, who may be there.
+            (Verdict::Here | Verdict::Unknown, Then::SetOut) => {
+                self.attempt = Attempt::Held;
+                self.set_out(cx, facts)
+            }
+        }
+    }
+
+    /// The caller's side has left the dialog while it was asked.
+    pub(super) fn caller_gone(self: Box<Self>, cx: &mut Context<'_>, facts: &mut Facts) -> Phase {
+        match self.attempt {
+            // It is where the transfer has led, or lost: nobody tells.
+            Attempt::Asking { then: Then::Unproven { .. }, .. } => self.unknown_without_caller(cx, facts),
+            // The transfer whose result is open may have led somewhere.
+            Attempt::Asking { then: Then::Returned { .. }, .. } => self.caller_left(cx, facts),
+            _ => self.lost_by_receiver(cx, facts),
+        }
+    }
+
+    /// The receiver took the caller out of our dialog, and lost them.
+    pub(super) fn lost_by_receiver(mut self: Box<Self>, cx: &mut Context<'_>, facts: &mut Facts) -> Phase {
+        self.handoff.attempt_failed(cx, Cause::LostByReceiver, "none");
+        let why = "the receiver took the caller and lost it";
+        self.over(cx, facts, HandoffState::Failed, None, true, why)
+    }
+}

@@ -1,0 +1,732 @@
+//! Before `returned` is said, and before a next step, the caller's side is asked by a re-INVITE whether it still has the
+//! caller: a receiver may have taken the caller out of our dialog, lost them, and left that dialog standing.
+
+use crate::common::config::Config;
+use crate::common::message::Message;
+use crate::common::peer::{Leg, Peer, Talking, sdp, sdp_with};
+use crate::common::{ms, s};
+use baton::call::event::Event;
+use baton::call::record::{HandoffView, Stamp};
+use baton::daemon::telemetry::line_of;
+use baton::observe::line::Style;
+use baton::sip::UnixMillis;
+use std::rc::Rc;
+
+const DESK: &str = "10.0.0.30:5060";
+const OK: &str = "SIP/2.0 200 OK\r\n";
+const BUSY: &str = "SIP/2.0 486 Busy Here\r\n";
+const UNAVAILABLE: &str = "SIP/2.0 503 Service Unavailable\r\n";
+const ASTERISK: (&str, &str) = ("User-Agent", "Asterisk PBX 22.10.1");
+const TABLE: &str = r#"
+[destination.ladder]
+route = "sip:desk@10.0.0.30"
+on_failure = ["invite", "agent"]
+
+[destination.brave]
+route = "sip:desk@10.0.0.30"
+on_failure = { unknown = ["invite", "agent"], default = ["agent"] }
+
+[destination.replaced]
+method = "attended"
+route = "sip:desk@10.0.0.30"
+"#;
+
+fn config() -> Config {
+    Config::default().destination(TABLE)
+}
+
+/// The REFER of a handoff was accepted.
+#[track_caller]
+fn accepted(t: &Talking, destination: &str) -> Rc<Message> {
+    t.world.handoff(destination);
+    let refer = t.call.expect("REFER");
+    t.call.reply(&refer, 202);
+    refer
+}
+
+/// It fails, and the caller's side is asked.
+#[track_caller]
+fn asked(t: &Talking, destination: &str, told: &str) -> Rc<Message> {
+    accepted(t, destination);
+    t.call.notify_ok("SIP/2.0 100 Trying\r\n", "active");
+    t.call.notify_ok(told, "terminated");
+    question(&t.call)
+}
+
+/// The re-INVITE that asks.
+#[track_caller]
+fn question(call: &Leg) -> Rc<Message> {
+    let question = call.expect("INVITE");
+    assert!(question.has_sdp(), "an offer of our own stands in it\n{question}");
+    question
+}
+
+/// What Asterisk does in a dialog whose caller it has taken away.
+#[track_caller]
+fn is_gone(call: &Leg, question: &Message) {
+    call.bye();
+    call.answer(question, &sdp("pbx", 1));
+    call.expect(200);
+    call.expect("ACK");
+}
+
+#[track_caller]
+fn is_there(call: &Leg, question: &Message) {
+    call.answer(question, &sdp("pbx", 1));
+    call.expect("ACK");
+}
+
+#[track_caller]
+fn assert_lost(t: &Talking) -> HandoffView {
+    let handoff = t.world.assert_ended("failed");
+    assert_eq!(handoff.cause.as_deref(), Some("lost_by_receiver"), "{handoff:#?}");
+    assert_eq!(t.world.complaints(), (1, 1), "one WARN, one ERROR");
+    handoff
+}
+
+/// The lines of one kind in the log.
+fn lines(t: &Talking, kind: &str) -> Vec<String> {
+    let line = |what| line_of(&Event { at: Stamp(UnixMillis(0)), what }).render(0, Style::default());
+    t.world.events().into_iter().map(line).filter(|line| line.contains(kind)).collect()
+}
+
+fn origin(message: &Message) -> String {
+    message.body.lines().find(|line| line.starts_with("o=")).unwrap_or_default().to_owned()
+}
+
+// The caller was taken and lost.
+
+#[test]
+fn a_caller_taken_and_lost_is_not_returned() {
+    for told in [UNAVAILABLE, BUSY, "SIP/2.0 404 Not Found\r\n", "SIP/2.0 487 Request Terminated\r\n"] {
+        let t = Talking::new();
+        let question = asked(&t, "front-desk", told);
+        is_gone(&t.call, &question);
+        t.leg.expect_bye();
+        let handoff = assert_lost(&t);
+        assert!(handoff.explain.cause.contains("cannot be told from a busy target"), "{:?}", handoff.explain);
+        t.world.assert_empty();
+    }
+}
+
+#[test]
+fn a_bye_after_the_answer_tells_the_same() {
+    let t = Talking::new();
+    let question = asked(&t, "front-desk", UNAVAILABLE);
+    is_there(&t.call, &question);
+    t.world.advance(ms(450));
+    t.world.assert_running();
+    t.call.hang_up();
+    t.leg.expect_bye();
+    assert_lost(&t);
+    t.world.assert_empty();
+}
+
+#[test]
+fn the_agent_that_asked_by_refer_is_told() {
+    let t = Talking::new();
+    t.leg.refer("sip:front-desk@baton", &[]);
+    t.leg.expect(202);
+    t.leg.expect_notify("SIP/2.0 100 Trying", "active");
+    let refer = t.call.expect("REFER");
+    t.call.reply(&refer, 202);
+    t.call.notify_ok(UNAVAILABLE, "terminated");
+    let question = question(&t.call);
+    is_gone(&t.call, &question);
+    t.leg.expect_notify("SIP/2.0 503 Service Unavailable", "terminated");
+    t.leg.expect_bye();
+    assert_lost(&t);
+    t.world.assert_empty();
+}
+
+#[test]
+fn a_forgotten_dialog_is_confirmed_by_an_options() {
+    let t = Talking::new();
+    let question = asked(&t, "front-desk", UNAVAILABLE);
+    t.call.reply(&question, 481);
+    t.call.expect("ACK");
+    let options = t.call.expect("OPTIONS");
+    t.call.reply(&options, 481);
+    t.call.expect_bye();
+    t.leg.expect_bye();
+    assert_lost(&t);
+    t.world.assert_empty();
+}
+
+#[test]
+fn one_481_alone_proves_nothing() {
+    let t = Talking::new();
+    let question = asked(&t, "front-desk", UNAVAILABLE);
+    t.call.reply(&question, 481);
+    t.call.expect("ACK");
+    let options = t.call.expect("OPTIONS");
+    t.call.reply(&options, 200);
+    t.world.settle();
+    t.world.assert_ended("unknown");
+    t.caller_hangs_up();
+    t.world.assert_empty();
+}
+
+// The caller is still there.
+
+#[test]
+fn a_caller_who_is_still_there_is_returned_half_a_second_after_the_answer() {
+    let t = Talking::new();
+    let question = asked(&t, "front-desk", BUSY);
+    is_there(&t.call, &question);
+    t.world.advance(ms(490));
+    t.world.assert_running();
+    t.world.advance(ms(10));
+    let handoff = t.world.assert_ended("returned");
+    assert_eq!(handoff.cause.as_deref(), Some("busy"));
+    assert_eq!(t.world.complaints(), (1, 0));
+    t.pbx.expect_silence(s(1));
+    t.agent.expect_silence(s(1));
+    t.caller_hangs_up();
+    t.world.assert_empty();
+}
+
+#[test]
+fn any_answer_of_the_callers_side_shows_it() {
+    for status in [200, 202, 488, 403, 500, 603] {
+        let t = Talking::new();
+        let question = asked(&t, "front-desk", BUSY);
+        t.call.reply(&question, status);
+        t.call.expect("ACK");
+        t.world.advance(ms(500));
+        t.world.assert_ended("returned");
+        t.caller_hangs_up();
+        t.world.assert_empty();
+    }
+}
+
+#[test]
+fn the_question_says_what_stands() {
+    let t = Talking::by(&Config::default(), |invite| {
+        invite.header("Supported", "timer").header("Session-Expires", "1200;refresher=uac")
+    });
+    let question = asked(&t, "front-desk", BUSY);
+    assert_eq!(origin(&question), "o=agent 77 1 IN IP4 198.51.100.7");
+    assert_eq!(question.body, sdp("agent", 1));
+    assert_eq!(question.header("Session-Expires"), "1200;refresher=uas");
+    is_there(&t.call, &question);
+    t.world.advance(ms(500));
+    t.world.assert_ended("returned");
+    t.caller_hangs_up();
+    t.world.assert_empty();
+}
+
+/// Our side has answered a hold with `recvonly`. That is no wish of its own.
+#[test]
+fn a_direction_that_only_answered_the_peers_hold_is_not_offered() {
+    let t = Talking::new();
+    let media = |direction: &str| format!("m=audio 4000 RTP/AVP 0\r\na={direction}\r\n");
+    t.call.reinvite(&sdp_with("pbx", 2, &media("sendonly")));
+    let passed = t.leg.expect("INVITE");
+    t.leg.answer(&passed, &sdp_with("agent", 2, &media("recvonly")));
+    t.leg.expect("ACK");
+    let ok = t.call.expect(200);
+    assert!(ok.body.contains("a=recvonly"), "{ok}");
+    t.call.ack(&ok);
+    let question = asked(&t, "front-desk", BUSY);
+    assert!(question.body.contains("a=sendrecv") && !question.body.contains("a=recvonly"), "{question}");
+    t.call.answer(&question, &sdp_with("pbx", 2, &media("sendonly")));
+    t.call.expect("ACK");
+    t.world.advance(ms(500));
+    t.world.assert_ended("returned");
+    t.pbx.expect_silence(s(1));
+    t.caller_hangs_up();
+    t.world.assert_empty();
+}
+
+#[test]
+fn an_answer_that_differs_is_told_to_the_agent() {
+    let t = Talking::new();
+    let question = asked(&t, "front-desk", BUSY);
+    t.call.answer(
+        &question,
+        &sdp_with(
+            "pbx",
+            2,
+            "m=audio 4444 RTP/AVP 0 101\r\na=rtpmap:101 telephone-event/8000\r\na=sendrecv\r\n",
+        ),
+    );
+    t.call.expect("ACK");
+    let told = t.leg.expect("INVITE");
+    assert!(told.body.contains("m=audio 4444"), "{told}");
+    t.leg.answer(&told, &sdp("agent", 1));
+    t.leg.expect("ACK");
+    t.world.assert_ended("returned");
+    t.caller_hangs_up();
+    t.world.assert_empty();
+}
+
+#[test]
+fn a_request_in_its_way_is_waited_for() {
+    let t = Talking::new();
+    let question = asked(&t, "front-desk", BUSY);
+    t.call.reply(&question, 491);
+    t.call.expect("ACK");
+    let again = t.call.expect_within("INVITE", s(3));
+    assert_eq!(again.body, question.body);
+    is_there(&t.call, &again);
+    t.world.advance(ms(500));
+    t.world.assert_ended("returned");
+    t.caller_hangs_up();
+    t.world.assert_empty();
+}
+
+#[test]
+fn so_is_a_request_of_the_callers_side_that_the_agent_has_not_answered() {
+    let t = Talking::new();
+    accepted(&t, "front-desk");
+    t.call.reinvite(&sdp_with("pbx", 2, "m=audio 4002 RTP/AVP 0\r\n"));
+    let passed = t.leg.expect("INVITE");
+    t.call.notify_ok(BUSY, "terminated");
+    t.world.advance(s(2));
+    t.leg.answer(&passed, &sdp_with("agent", 2, "m=audio 4000 RTP/AVP 0\r\n"));
+    t.leg.expect("ACK");
+    let ok = t.call.expect(200);
+    t.call.ack(&ok);
+    let question = question(&t.call);
+    t.call.answer(&question, &sdp_with("pbx", 2, "m=audio 4002 RTP/AVP 0\r\n"));
+    t.call.expect("ACK");
+    t.world.advance(ms(500));
+    t.world.assert_ended("returned");
+    t.caller_hangs_up();
+    t.world.assert_empty();
+}
+
+// Nobody can tell.
+
+#[test]
+fn silence_to_the_question_is_no_return() {
+    let t = Talking::with(&config());
+    let question = asked(&t, "ladder", BUSY);
+    t.world.advance(ms(3_900));
+    t.world.assert_running();
+    t.world.advance(ms(100));
+    let handoff = t.world.assert_ended("unknown");
+    assert_eq!((handoff.cause.as_deref(), handoff.attempts.len()), (Some("unknown"), 1), "{handoff:#?}");
+    assert!(handoff.explain.cause.contains("whether it still has the caller"), "{:?}", handoff.explain);
+    t.agent.expect_silence(s(1));
+    // Its answer comes late, and changes nothing.
+    t.call.answer(&question, &sdp("pbx", 1));
+    t.call.expect("ACK");
+    t.caller_hangs_up();
+    t.world.assert_empty();
+}
+
+#[test]
+fn what_a_proxy_answers_is_no_answer() {
+    for status in [408, 477, 503, 504] {
+        let t = Talking::new();
+        let question = asked(&t, "front-desk", BUSY);
+        t.call.reply(&question, status);
+        t.call.expect("ACK");
+        t.world.advance(ms(100));
+        t.world.assert_ended("unknown");
+        assert_eq!(t.world.complaints(), (1, 0), "{status}");
+        t.agent.expect_silence(s(1));
+        t.call.hang_up();
+        t.leg.expect_bye();
+        t.world.finish();
+    }
+}
+
+#[test]
+fn only_a_step_that_is_named_for_unknown_follows_silence() {
+    let t = Talking::with(&config());
+    let desk = t.world.peer("desk", DESK);
+    asked(&t, "brave", BUSY);
+    t.world.advance(s(4));
+    let target = desk.expect_call();
+    target.reply(&target.invite(), 486);
+    target.expect("ACK");
+    t.world.finish();
+}
+
+// Who is not asked.
+
+#[test]
+fn a_refused_refer_asks_nobody() {
+    for status in [403, 603, 501] {
+        let t = Talking::new();
+        t.world.handoff("front-desk");
+        let refer = t.call.expect("REFER");
+        t.call.reply(&refer, status);
+        t.pbx.expect_silence(ms(600));
+        t.world.assert_ended("returned");
+        t.caller_hangs_up();
+        t.world.assert_empty();
+    }
+}
+
+#[test]
+fn a_receiver_that_is_known_to_have_left_the_caller_is_not_asked() {
+    for told in ["SIP/2.0 400 Bad Request\r\n", "SIP/2.0 403 Forbidden\r\n", "SIP/2.0 404 Not Found\r\n"] {
+        let named = Talking::with(&Config::default().trunk_key("profile = \"asterisk\""));
+        let seen = Talking::by(&Config::default(), |invite| invite.header(ASTERISK.0, ASTERISK.1));
+        for t in [named, seen] {
+            accepted(&t, "front-desk");
+            t.call.notify_ok(told, "terminated");
+            t.pbx.expect_silence(ms(600));
+            t.world.assert_ended("returned");
+            t.caller_hangs_up();
+            t.world.assert_empty();
+        }
+    }
+}
+
+#[test]
+fn nobody_is_asked_where_the_trunk_says_so() {
+    let t = Talking::with(&Config::default().trunk_key("ask_return = \"none\""));
+    accepted(&t, "front-desk");
+    t.call.notify_ok(BUSY, "terminated");
+    t.pbx.expect_silence(ms(600));
+    t.world.assert_ended("returned");
+    t.caller_hangs_up();
+    t.world.assert_empty();
+}
+
+/// The agent has left with its decision, and its fallback would speak with nobody.
+#[test]
+fn no_fallback_follows_for_a_caller_who_is_gone() {
+    let t = Talking::new();
+    t.leg.bye_with(&[("X-Handoff", "queue")]);
+    t.leg.expect(200);
+    let refer = t.call.expect("REFER");
+    t.call.reply(&refer, 202);
+    t.call.notify_ok(UNAVAILABLE, "terminated");
+    let question = question(&t.call);
+    is_gone(&t.call, &question);
+    t.pbx.expect_silence(s(1));
+    assert_lost(&t);
+    t.world.assert_empty();
+}
+
+#[test]
+fn nor_after_a_failure_that_is_told_when_the_handoff_is_over() {
+    let t = Talking::new();
+    t.leg.bye_with(&[("X-Handoff", "queue")]);
+    t.leg.expect(200);
+    accepted_already(&t);
+    t.world.advance(s(61));
+    t.world.assert_ended("unknown");
+    t.call.notify_ok(UNAVAILABLE, "terminated");
+    let question = question(&t.call);
+    is_gone(&t.call, &question);
+    t.pbx.expect_silence(s(1));
+    let states: Vec<_> = t.world.ended_handoffs().iter().map(|h| h.state.as_str()).collect();
+    assert_eq!(states, ["unknown", "failed"]);
+    assert_eq!(t.world.ended_handoffs()[1].cause.as_deref(), Some("lost_by_receiver"));
+    t.world.assert_empty();
+}
+
+#[track_caller]
+fn accepted_already(t: &Talking) {
+    let refer = t.call.expect("REFER");
+    t.call.reply(&refer, 202);
+}
+
+// Ladders.
+
+#[test]
+fn the_ladder_rings_no_desk_for_nobody() {
+    let t = Talking::with(&config());
+    let desk = t.world.peer("desk", DESK);
+    let question = asked(&t, "ladder", UNAVAILABLE);
+    is_gone(&t.call, &question);
+    t.leg.expect_bye();
+    desk.expect_silence(s(1));
+    assert_lost(&t);
+    t.world.assert_empty();
+}
+
+#[track_caller]
+fn desk_answers(t: &Talking, desk: &Peer) -> (Leg, Rc<Message>) {
+    let target = desk.expect_call();
+    target.answer(&target.invite(), &sdp("desk", 1));
+    target.expect("ACK");
+    (target, t.call.expect("INVITE"))
+}
+
+#[test]
+fn the_ladder_goes_on_for_a_caller_who_is_there() {
+    let t = Talking::with(&config());
+    let desk = t.world.peer("desk", DESK);
+    let question = asked(&t, "ladder", BUSY);
+    is_there(&t.call, &question);
+    let (target, offer) = desk_answers(&t, &desk);
+    t.call.answer(&offer, &sdp("pbx", 1));
+    t.call.expect("ACK");
+    t.leg.expect_bye();
+    t.world.assert_ended("succeeded");
+    t.call.hang_up();
+    target.expect_bye();
+    t.world.assert_empty();
+}
+
+#[test]
+fn a_caller_who_hangs_up_later_has_abandoned_it() {
+    let t = Talking::with(&config());
+    let desk = t.world.peer("desk", DESK);
+    let question = asked(&t, "ladder", BUSY);
+    is_there(&t.call, &question);
+    let (target, _offer) = desk_answers(&t, &desk);
+    t.call.hang_up();
+    target.expect_bye();
+    t.leg.expect_bye();
+    t.world.assert_ended("abandoned");
+    t.world.finish();
+}
+
+#[test]
+fn a_bye_in_the_join_while_a_refer_is_open_is_not_abandoned() {
+    let t = Talking::with(&config());
+    let desk = t.world.peer("desk", DESK);
+    accepted(&t, "brave");
+    t.world.advance(s(60));
+    let (target, offer) = desk_answers(&t, &desk);
+    is_gone(&t.call, &offer);
+    target.expect_bye();
+    t.leg.expect_bye_within(s(2));
+    t.world.advance(s(60));
+    let handoff = t.world.assert_ended("unknown");
+    assert_eq!(handoff.proof.map(|proof| proof.as_str()), Some("accepted"));
+    t.world.assert_empty();
+}
+
+#[test]
+fn where_nobody_is_asked_a_bye_in_the_join_is_the_receivers() {
+    let t = Talking::with(&config().trunk_key("ask_return = \"none\""));
+    let desk = t.world.peer("desk", DESK);
+    accepted(&t, "ladder");
+    t.call.notify_ok(UNAVAILABLE, "terminated");
+    let (target, offer) = desk_answers(&t, &desk);
+    is_gone(&t.call, &offer);
+    target.expect_bye();
+    t.leg.expect_bye();
+    let handoff = t.world.assert_ended("failed");
+    assert_eq!(handoff.cause.as_deref(), Some("lost_by_receiver"));
+    t.world.assert_empty();
+}
+
+#[test]
+fn the_join_of_an_attended_transfer_that_failed_asks_the_same() {
+    for late_bye in [false, true] {
+        let t = Talking::with(&config());
+        let desk = t.world.peer("desk", DESK);
+        t.world.handoff("replaced");
+        let target = desk.expect_call();
+        target.answer(&target.invite(), &sdp("desk", 1));
+        target.expect("ACK");
+        let refer = t.call.expect_within("REFER", s(2));
+        t.call.reply(&refer, 202);
+        t.call.notify_ok(UNAVAILABLE, "terminated");
+        let offer = t.call.expect("INVITE");
+        if late_bye {
+            is_there(&t.call, &offer);
+            t.world.advance(ms(100));
+            t.call.hang_up();
+        } else {
+            is_gone(&t.call, &offer);
+        }
+        target.expect_bye();
+        t.leg.expect_bye();
+        let handoff = t.world.assert_ended("failed");
+        assert_eq!(handoff.cause.as_deref(), Some("lost_by_receiver"));
+        t.world.assert_empty();
+    }
+}
+
+/// A REFER was accepted, and nothing tells what came of it. The step for that has failed.
+#[track_caller]
+fn in_doubt() -> (Talking, Rc<Message>) {
+    let t = Talking::with(&config());
+    let desk = t.world.peer("desk", DESK);
+    accepted(&t, "brave");
+    t.world.advance(s(60));
+    let target = desk.expect_call();
+    target.reply(&target.invite(), 486);
+    target.expect("ACK");
+    let question = question(&t.call);
+    (t, question)
+}
+
+#[test]
+fn nobody_is_returned_unasked_while_a_refer_is_open() {
+    let (t, question) = in_doubt();
+    is_there(&t.call, &question);
+    t.world.advance(ms(500));
+    t.world.assert_ended("returned");
+    t.caller_hangs_up();
+    t.world.assert_empty();
+    let (t, question) = in_doubt();
+    is_gone(&t.call, &question);
+    t.leg.expect_bye_within(s(2));
+    t.world.advance(s(60));
+    let handoff = t.world.assert_ended("unknown");
+    assert_eq!(handoff.proof.map(|proof| proof.as_str()), Some("accepted"));
+    t.world.assert_empty();
+    let (t, _question) = in_doubt();
+    t.world.advance(s(4));
+    let handoff = t.world.assert_ended("unknown");
+    assert_eq!(handoff.proof.map(|proof| proof.as_str()), Some("accepted"));
+    t.world.finish();
+}
+
+#[test]
+fn an_agent_that_leaves_meanwhile_is_nobody_to_return_to() {
+    let (t, question) = in_doubt();
+    t.leg.hang_up();
+    is_there(&t.call, &question);
+    let fallback = t.call.expect("REFER");
+    assert!(fallback.header("Refer-To").contains("+14155550123"), "{fallback}");
+    t.world.assert_ended("failed");
+    t.call.reply(&fallback, 403);
+    t.call.expect_bye();
+    t.world.assert_empty();
+}
+
+// A 200 that is not believed.
+
+fn beside(user_agent: &str) -> Talking {
+    Talking::by(&config(), |invite| invite.header("User-Agent", user_agent))
+}
+
+/// A NOTIFY with headers of its own.
+#[track_caller]
+fn notify_with(call: &Leg, header: (&str, &str), sipfrag: &str) {
+    let headers = [("Event", "refer"), ("Subscription-State", "terminated"), header];
+    call.request("NOTIFY", &headers, "message/sipfrag;version=2.0", sipfrag);
+    call.expect(200);
+}
+
+#[test]
+fn a_200_before_anybody_answers_is_no_success() {
+    for name in
+        ["Asterisk PBX 22.10.1", "FPBX-16.0.40.7(18.13.0)", "FreeSWITCH-mod_sofia/1.10.12-release~64bit"]
+    {
+        let t = beside(name);
+        let question = asked(&t, "front-desk", OK);
+        is_gone(&t.call, &question);
+        t.leg.expect_bye();
+        let handoff = t.world.assert_ended("unknown");
+        assert_eq!(handoff.proof.map(|proof| proof.as_str()), Some("accepted"));
+        let (title, _) = name.split_once(['-', ' ']).expect("a version");
+        let title = title.replace("FPBX", "Asterisk");
+        let told = lines(&t, "handoff.unproven");
+        assert_eq!(told.len(), 1, "{told:?}");
+        assert!(told[0].contains(&format!("{title} says 200 before anybody answers")), "{told:?}");
+        assert_eq!(lines(&t, "handoff.attempt_failed"), Vec::<String>::new());
+        assert!(handoff.explain.cause.contains("200 before anybody answers"), "{:?}", handoff.explain);
+        assert_eq!(t.world.complaints().1, 0, "nobody is known to be hurt");
+        t.world.assert_empty();
+    }
+}
+
+#[test]
+fn a_caller_who_is_still_there_after_it_stays_with_the_agent() {
+    let t = beside(ASTERISK.1);
+    let question = asked(&t, "front-desk", OK);
+    is_there(&t.call, &question);
+    t.world.advance(ms(500));
+    t.world.assert_ended("unknown");
+    t.pbx.expect_silence(s(2));
+    t.agent.expect_silence(s(2));
+    t.caller_hangs_up();
+    t.world.assert_empty();
+}
+
+#[test]
+fn and_a_step_that_is_named_for_unknown_follows() {
+    let t = beside(ASTERISK.1);
+    let desk = t.world.peer("desk", DESK);
+    let question = asked(&t, "brave", OK);
+    is_there(&t.call, &question);
+    let (target, offer) = desk_answers(&t, &desk);
+    t.call.answer(&offer, &sdp("pbx", 1));
+    t.call.expect("ACK");
+    t.leg.expect_bye();
+    t.world.assert_ended("succeeded");
+    t.call.hang_up();
+    target.expect_bye();
+    t.world.assert_empty();
+}
+
+#[test]
+fn its_name_may_stand_in_a_response_or_in_the_notify_alone() {
+    for in_notify in [false, true] {
+        let t = Talking::with(&config());
+        t.world.handoff("front-desk");
+        let refer = t.call.expect("REFER");
+        let server = [("Server", "Asterisk PBX 20.9.3")];
+        t.call.reply_with(&refer, 202, if in_notify { &[] } else { &server }, "");
+        match in_notify {
+            true => notify_with(&t.call, ASTERISK, OK),
+            false => t.call.notify_ok(OK, "terminated"),
+        }
+        let question = question(&t.call);
+        is_gone(&t.call, &question);
+        t.leg.expect_bye();
+        t.world.assert_ended("unknown");
+        t.world.assert_empty();
+    }
+}
+
+#[test]
+fn each_dialog_is_looked_at_by_itself() {
+    let t = beside(ASTERISK.1);
+    t.caller_hangs_up();
+    let call = t.pbx.invite(crate::common::peer::NUMBER);
+    let leg = crate::common::peer::establish(&call, &t.agent);
+    t.world.handoff("front-desk");
+    let refer = call.expect("REFER");
+    call.reply(&refer, 202);
+    call.notify_ok(OK, "terminated");
+    call.expect_bye();
+    leg.expect_bye();
+    t.world.assert_ended("succeeded");
+    t.world.assert_empty();
+}
+
+#[test]
+fn what_is_written_goes_before_what_is_seen() {
+    for key in ["profile = \"generic\"", "notify_200 = \"reported\""] {
+        let config = Config::default().trunk_key(key);
+        let t = Talking::by(&config, |invite| invite.header(ASTERISK.0, ASTERISK.1));
+        accepted(&t, "front-desk");
+        t.call.notify_ok(OK, "terminated");
+        t.both_get_bye();
+        t.world.assert_ended("succeeded");
+        t.world.assert_empty();
+    }
+}
+
+#[test]
+fn a_name_that_is_seen_changes_nothing_on_the_wire() {
+    let refer = |t: Talking| {
+        let refer = accepted(&t, "front-desk");
+        t.world.finish();
+        let own = ["Via", "To", "From", "Call-ID"];
+        let line = |line: &&str| !own.iter().any(|name| line.starts_with(name));
+        refer.text.lines().filter(line).collect::<Vec<_>>().join("\n")
+    };
+    assert_eq!(refer(beside(ASTERISK.1)), refer(Talking::with(&config())));
+}
+
+#[test]
+fn the_first_call_warns_of_blind_refers_that_prove_nothing() {
+    let t = beside(ASTERISK.1);
+    t.caller_hangs_up();
+    let call = t.pbx.calling(crate::common::peer::NUMBER).header(ASTERISK.0, ASTERISK.1).send();
+    let leg = crate::common::peer::establish(&call, &t.agent);
+    call.hang_up();
+    leg.expect_bye();
+    let told = lines(&t, "trunk.refer_unproven");
+    assert_eq!(told.len(), 1, "{told:?}");
+    let hint = "blind REFER on Asterisk cannot be known to have worked: use `invite` or `attended`";
+    assert!(told[0].contains("WARN") && told[0].contains("trunk=pbx") && told[0].contains(hint), "{told:?}");
+    t.world.assert_empty();
+}

@@ -52,7 +52,7 @@ HOUSES = {
         "10.0.0.23",
         8063,
         DOOMED_ASTERISK,
-        changes=(('notify_200 = "accepted"', 'notify_200 = "accepted"\nkeepalive = "1s"'),),
+        changes=(('profile = "asterisk"', 'profile = "asterisk"\nkeepalive = "1s"'),),
     ),
 }
 

@@ -136,11 +136,21 @@ impl Facts {
         news.is_success() && self.in_doubt.iter().any(|doubt| doubt.sent == refer && doubt.believed)
     }
 
-    /// Whether an event says that the last transfer in doubt has failed; one that has is in doubt no more.
-    pub(crate) fn has_failed(&mut self, event: Event) -> bool {
-        let Event::Notified { refer, news, .. } = event else { return false };
+    /// Whether that REFER is in doubt.
+    pub(crate) fn doubts(&self, sent: SentId) -> bool {
+        self.in_doubt.iter().any(|doubt| doubt.sent == sent)
+    }
+
+    /// Whether an event says that the last transfer in doubt has failed, or that nobody has carried it out; one of which
+    /// that is known is in doubt no more.
+    pub(crate) fn has_failed(&mut self, cx: &Context<'_>, event: Event) -> bool {
+        let failed = match event {
+            Event::Notified { refer, news, .. } if news.is_failure() => refer,
+            Event::Response { leg, sent, status: 300.., .. } if !cx.stack.is_subscribed(leg, sent) => sent,
+            _ => return false,
+        };
         let before = self.in_doubt.len();
-        self.in_doubt.retain(|doubt| !(doubt.sent == refer && news.is_failure()));
+        self.in_doubt.retain(|doubt| doubt.sent != failed);
         self.in_doubt.len() < before && self.in_doubt.is_empty()
     }
 

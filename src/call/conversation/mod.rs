@@ -212,7 +212,9 @@ impl Conversation {
             Event::Incoming { .. }
             | Event::Progress { .. }
             | Event::Answered { .. }
-            | Event::Notified { .. } => Heard::Nothing,
+            | Event::Notified { .. }
+            | Event::Left { .. }
+            | Event::Undelivered { .. } => Heard::Nothing,
         }
     }
 

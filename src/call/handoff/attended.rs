@@ -73,9 +73,9 @@ impl Attempt {
         Ok(Attempt { refer, target: Some(target), replaced: None, report: Report::Silent })
     }
 
-    /// When something is due.
-    pub(crate) fn deadline(&self) -> Time {
-        self.refer.deadline().min(self.replaced.unwrap_or(Time(u64::MAX)))
+    /// When something is due: `total` at the latest.
+    pub(crate) fn deadline(&self, total: Time) -> Time {
+        self.refer.deadline(total).min(self.replaced.unwrap_or(Time(u64::MAX)))
     }
 
     /// One event of the caller's leg or of the target's.
@@ -143,8 +143,8 @@ impl Attempt {
     }
 
     /// `timeouts.total` has passed.
-    pub(crate) fn give_up(&mut self) -> Verdict {
-        let verdict = self.refer.give_up();
+    pub(crate) fn give_up(&mut self, cx: &mut Context<'_>, handoff: &mut Handoff, caller: LegId) -> Verdict {
+        let verdict = self.refer.give_up(cx, handoff, caller);
         self.judge(verdict)
     }
 

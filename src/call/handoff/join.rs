@@ -40,6 +40,9 @@ enum State {
     Waiting { at: Time },
     /// The re-INVITE is out: no return but by another one.
     Offering { sent: SentId },
+    /// The caller has taken it, and an ACK waits for a connection: nobody can be sure of the other yet. `asked`: it was the
+    /// caller who had made the offer.
+    Acknowledging { asked: bool },
     /// The caller may have the target's session already, and gets the agent's back.
     Restoring { at: Time, sent: Option<SentId> },
 }
@@ -51,8 +54,8 @@ pub(crate) enum Verdict {
     NotMine,
     /// It goes on.
     Wait,
-    /// Caller and target have each other.
-    Joined,
+    /// Caller and target have each other, by an offer of the caller's if it was `asked`.
+    Joined { asked: bool },
     /// The caller is with the agent as before; the target has gone or is to be let go.
     Failed,
     /// The caller's dialog is over.
@@ -69,12 +72,41 @@ impl Join {
         join
     }
 
+    /// Caller and target have answered each other, and an ACK to one of them waits for a connection.
+    pub(crate) fn acknowledging(cx: &Context<'_>, target: LegId) -> Join {
+        let state = State::Acknowledging { asked: true };
+        Join { target: Some(target), state, tries: 0, until: cx.now.mono + PATIENCE }
+    }
+
     /// When something is due.
     pub(crate) fn deadline(&self) -> Time {
         match self.state {
             State::Waiting { at } | State::Restoring { at, sent: None } => at.min(self.until),
-            State::Offering { .. } | State::Restoring { sent: Some(_), .. } => self.until,
+            State::Offering { .. } | State::Acknowledging { .. } | State::Restoring { sent: Some(_), .. } => {
+                self.until
+            }
         }
+    }
+
+    /// Caller and target have answered: they have each other once both ACKs have left.
+    fn acknowledged(&mut self, cx: &Context<'_>, conversation: &Conversation, asked: bool) -> Verdict {
+        let done = |leg: LegId| cx.stack.is_acknowledged(leg);
+        if done(conversation.caller) && self.target.is_some_and(done) {
+            return Verdict::Joined { asked };
+        }
+        (self.state, self.until) = (State::Acknowledging { asked }, cx.now.mono + PATIENCE);
+        Verdict::Wait
+    }
+
+    /// The caller has the session of a target that has gone: it gets the agent's.
+    fn restore(&mut self, cx: &mut Context<'_>, conversation: &Conversation) -> Verdict {
+        if conversation.partner.is_none() {
+            return Verdict::Failed;
+        }
+        self.until = cx.now.mono + PATIENCE;
+        self.state = State::Restoring { at: cx.now.mono, sent: None };
+        self.proceed(cx, conversation);
+        Verdict::Wait
     }
 
     /// Sends what is due to be sent to the caller.
@@ -83,7 +115,7 @@ impl Join {
         let other = match self.state {
             State::Waiting { .. } => self.target,
             State::Restoring { sent: None, .. } => conversation.partner.map(|partner| partner.leg),
-            State::Offering { .. } | State::Restoring { .. } => return,
+            State::Offering { .. } | State::Acknowledging { .. } | State::Restoring { .. } => return,
         };
         let theirs = other.and_then(|leg| cx.stack.remote_sdp(leg));
         let sent = match theirs.map(<[u8]>::to_vec) {
@@ -106,7 +138,7 @@ impl Join {
             (Err(NotSent::Pending | NotSent::Gone), State::Waiting { at } | State::Restoring { at, .. }) => {
                 *at = cx.now.mono + SOON;
             }
-            (_, State::Offering { .. }) => {}
+            (_, State::Offering { .. } | State::Acknowledging { .. }) => {}
         }
     }
 
@@ -126,6 +158,11 @@ impl Join {
                 self.proceed(cx, conversation);
                 Verdict::Wait
             }
+            State::Acknowledging { .. } => {
+                let reason = identity::reason(503, "Not acknowledged");
+                self.target.take().into_iter().for_each(|target| let_go(cx, target, reason.clone()));
+                self.restore(cx, conversation)
+            }
             State::Offering { sent } | State::Restoring { sent: Some(sent), .. } => {
                 // Its 2xx may cross the CANCEL; then what stands is put right afterwards.
                 cx.stack.withdraw(cx.now, conversation.caller, sent);
@@ -144,6 +181,7 @@ impl Join {
                 cx.stack.withdraw(cx.now, conversation.caller, sent);
                 Verdict::Wait
             }
+            State::Acknowledging { .. } => self.restore(cx, conversation),
             State::Restoring { .. } => Verdict::Wait,
         }
     }
@@ -156,6 +194,9 @@ impl Join {
         event: Event,
         message: Option<&Message<'_>>,
     ) -> Verdict {
+        if let (Event::Left { .. }, State::Acknowledging { asked }) = (event, self.state) {
+            return self.acknowledged(cx, conversation, asked);
+        }
         let Event::Response { sent: which, status, origin, .. } = event else { return Verdict::NotMine };
         let glare = is_glare(status, message);
         match self.state {
@@ -165,7 +206,10 @@ impl Join {
             State::Restoring { sent: Some(sent), .. } if sent == which => {
                 self.restored(cx, conversation, (status, origin), glare)
             }
-            State::Waiting { .. } | State::Offering { .. } | State::Restoring { .. } => Verdict::NotMine,
+            State::Waiting { .. }
+            | State::Offering { .. }
+            | State::Acknowledging { .. }
+            | State::Restoring { .. } => Verdict::NotMine,
         }
     }
 
@@ -183,14 +227,8 @@ impl Join {
             self.target.take().into_iter().for_each(|target| let_go(cx, target, reason.clone()));
         }
         match status {
-            200..=299 if self.target.is_some() => Verdict::Joined,
-            200..=299 if conversation.partner.is_none() => Verdict::Failed,
-            200..=299 => {
-                self.until = cx.now.mono + PATIENCE;
-                self.state = State::Restoring { at: cx.now.mono, sent: None };
-                self.proceed(cx, conversation);
-                Verdict::Wait
-            }
+            200..=299 if self.target.is_some() => self.acknowledged(cx, conversation, false),
+            200..=299 => self.restore(cx, conversation),
             // Its dialog is gone (RFC 3261 §12.2.1.2).
             481 | 408 => Verdict::CallerLost { status, origin },
             _ if glare && self.target.is_some() && self.tries < TRIES => {

@@ -97,6 +97,8 @@ impl Ending {
             | Event::Confirmed { .. }
             | Event::Unconfirmed { .. }
             | Event::Notified { .. }
+            | Event::Left { .. }
+            | Event::Undelivered { .. }
             | Event::Withdrawn { .. }
             | Event::Incoming { .. } => {}
             Event::Bye { leg }

@@ -116,12 +116,10 @@ impl Talking {
                 if facts.has_arrived(event) {
                     return self.end(cx, MOVED);
                 }
-                let failed = facts.has_failed(event);
-                if failed && self.conversation.partner.is_none() {
-                    // Nobody was with the caller who might have been with the target.
-                    return self.fall_back(cx, facts);
-                }
-                Phase::Talking(self)
+                self.hear_doubt(cx, facts, event)
+            }
+            Stimulus::Leg(event @ Event::Response { sent, .. }, _) if facts.doubts(sent) => {
+                self.hear_doubt(cx, facts, event)
             }
             Stimulus::Leg(event, message) => {
                 if self.hear_departing(cx, event) {
@@ -140,6 +138,15 @@ impl Talking {
             }
             Stimulus::Resolved { .. } => Phase::Talking(self),
         }
+    }
+
+    /// What is told of a transfer in doubt, short of its success.
+    fn hear_doubt(self, cx: &mut Context<'_>, facts: &mut Facts, event: Event) -> Phase {
+        if facts.has_failed(cx, event) && self.conversation.partner.is_none() {
+            // Nobody was with the caller who might have been with the target.
+            return self.fall_back(cx, facts);
+        }
+        Phase::Talking(self)
     }
 
     fn end(mut self, cx: &mut Context<'_>, why: &'static str) -> Phase {

@@ -391,6 +391,7 @@ impl Leg {
     /// A leg in that state, with nothing sent and nothing received.
     pub(crate) fn new(dialog: Dialog, flow: Flow, usage: Usage) -> Leg {
         Leg {
+            source: None,
             dialog,
             session: Session::default(),
             usage,

@@ -29,6 +29,8 @@ pub(crate) struct Leg {
     pub(crate) usage: Usage,
     /// Where requests go and, for Contact, by which listener.
     pub(crate) flow: Flow,
+    /// The flow that the peer itself has used, where the dialog leads elsewhere: it serves if that fails (RFC 5923).
+    pub(crate) source: Option<Box<Flow>>,
     /// CSeq of our last request; in the early dialogs of a call of ours each branch counts by itself.
     pub(crate) local_cseq: u32,
     /// CSeq of the peer's last request, ACK and CANCEL apart. Before the answer each early dialog counts by itself: see
@@ -163,6 +165,10 @@ pub(crate) struct Sent {
     pub(crate) widened: bool,
     /// It was sent again because another request had overtaken it.
     pub(crate) overtaken: bool,
+    /// It was sent again by [`Leg::source`].
+    pub(crate) by_source: bool,
+    /// Nothing of it is sent any more.
+    pub(crate) given_up: bool,
     /// Its text, where it may have to be sent again in another transaction.
     pub(crate) request: Option<Box<[u8]>>,
     /// Where it goes if this flow fails: a request that went by TCP only because of its size (RFC 3261 §18.1.1).
@@ -178,14 +184,29 @@ pub(crate) struct Sent {
 pub(crate) struct Accepted {
     /// The To-tag of the 2xx that counted.
     pub(crate) tag: Box<[u8]>,
-    /// Its ACK, once sent.
+    /// Its ACK, once it is made.
     pub(crate) ack: Option<(Flow, Box<[u8]>)>,
+    /// What became of that ACK.
+    pub(crate) acknowledged: Acknowledged,
+    /// The ACK went by [`Leg::source`].
+    pub(crate) by_source: bool,
     /// What the INVITE answered its challenges with, which an ACK repeats (RFC 3261 §22.1).
     pub(crate) credentials: Vec<(Name, Box<[u8]>)>,
     /// Other branches of its fork.
     pub(crate) others: Vec<Branch>,
     /// Until when: Timer M.
     pub(crate) until: Time,
+}
+
+/// What became of an ACK.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Acknowledged {
+    /// It waits for its connection.
+    Waiting,
+    /// It has left.
+    Sent,
+    /// It could not be sent.
+    Failed,
 }
 
 /// A branch of a fork whose 2xx does not count.

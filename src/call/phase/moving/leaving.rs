@@ -87,7 +87,7 @@ impl Moving {
             | Attempt::Fresh(_)
             | Attempt::Briefing(_)
             | Attempt::Joining(_) => {
-                explain::cause(status, Where::ReferResponse).unwrap_or(Cause::Unreachable)
+                explain::cause(status, Where::DialogResponse).unwrap_or(Cause::Unreachable)
             }
             Attempt::Refer(_)
             | Attempt::Attended(_)

@@ -79,7 +79,7 @@ impl Stack {
         if status != 503 || sent.fallback.is_some() || sent.kind == Kind::Invite || sent.given_up {
             return;
         }
-        let again = leg.source.is_some() && !sent.by_source;
+        let again = leg.source().is_some() && !sent.by_source;
         let to = leg.flow;
         self.tell(id, Event::Undelivered { leg: id, method: sent.kind.method(), to, again });
     }
@@ -149,7 +149,7 @@ impl Stack {
     /// The 2xx at `place` came once more: its ACK is sent again, or at last.
     pub(crate) fn acknowledge_again(&mut self, id: LegId, place: usize) {
         let Some(leg) = self.legs.get_mut(id.into()) else { return };
-        let (current, source) = (leg.flow, leg.source.as_deref().copied());
+        let (current, source) = (leg.flow, leg.source());
         let Some(sent) = leg.sent.get_mut(place) else { return };
         let name = sent.id;
         let Some(accepted) = &mut sent.accepted else { return };
@@ -196,7 +196,7 @@ impl Stack {
     pub(crate) fn acknowledge_by_source(&mut self, id: LegId, place: usize) -> bool {
         let branch = self.ident.branch();
         let Some(leg) = self.legs.get_mut(id.into()) else { return false };
-        let Some(source) = leg.source.as_deref().copied() else { return false };
+        let Some(source) = leg.source() else { return false };
         let Some(sent) = leg.sent.get_mut(place) else { return false };
         let cseq = sent.cseq;
         let accepted = sent.accepted.as_mut().filter(|accepted| !accepted.by_source);
@@ -222,15 +222,15 @@ impl Leg {
         let apart = before.peer.ip().to_canonical() != flow.peer.ip().to_canonical();
         // A stream that is gone leads nowhere.
         let serves = if before.transport.is_reliable() { before.connection != 0 } else { apart };
-        if self.source.is_none() && serves && before != flow {
-            self.source = Some(Box::new(before));
+        if self.source().is_none() && serves && before != flow {
+            self.aside.get_or_insert_default().source = Some(before);
         }
         self.flow = flow;
     }
 
     /// The flow for a request that could not be sent to where the dialog says.
     pub(crate) fn flow_of_source(&mut self, sent: &mut Sent) -> Option<Flow> {
-        let source = self.source.as_deref().copied()?;
+        let source = self.source()?;
         if std::mem::replace(&mut sent.by_source, true) {
             return None;
         }

@@ -142,8 +142,10 @@ impl Stack {
             (fallback, flow) = (Some(flow), stream);
         }
         let timed = settings.session_timer.is_some() && matches!(request.kind, Kind::Invite | Kind::Update);
-        let bound =
-            leg.credentials.is_some() || fallback.is_some() || leg.source.is_some() || leg.has_other_flows();
+        let bound = leg.credentials.is_some()
+            || fallback.is_some()
+            || leg.source().is_some()
+            || leg.has_other_flows();
         let again = bound || timed || request.kind == Kind::Modify;
         let (scratch, outbox) = (&self.scratch, &mut self.outbox);
         let (method, recallable) = (request.method.as_str().as_bytes(), request.kind == Kind::Refer);
@@ -356,7 +358,9 @@ impl Stack {
         };
         if flow.transport.is_reliable() && same(leg.flow) {
             leg.flow = flow;
-        } else if let Some(source) = leg.source.as_deref_mut().filter(|source| same(**source)) {
+        } else if let Some(source) = leg.aside.as_mut().and_then(|aside| aside.source.as_mut())
+            && same(*source)
+        {
             *source = flow;
         }
     }
@@ -364,12 +368,14 @@ impl Stack {
     /// A stream died: legs that used it go where their dialog says.
     pub(crate) fn drop_connection(&mut self, connection: u64) {
         let by = |flow: &Flow| connection != 0 && flow.connection == connection;
-        let used = |leg: &Leg| by(&leg.flow) || leg.source.as_deref().is_some_and(by);
+        let used = |leg: &Leg| by(&leg.flow) || leg.source().as_ref().is_some_and(by);
         let legs: Vec<LegId> =
             self.legs.iter().filter(|(_, leg)| used(leg)).map(|(id, _)| id.into()).collect();
         for id in legs {
             let Some(leg) = self.legs.get_mut(id.into()) else { continue };
-            leg.source.take_if(|source| by(source));
+            if let Some(aside) = &mut leg.aside {
+                aside.source.take_if(|source| by(source));
+            }
             if by(&leg.flow) {
                 leg.flow.connection = 0;
                 self.aim(id);

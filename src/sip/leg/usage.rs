@@ -29,8 +29,6 @@ pub(crate) struct Leg {
     pub(crate) usage: Usage,
     /// Where requests go and, for Contact, by which listener.
     pub(crate) flow: Flow,
-    /// The flow that the peer itself has used, where the dialog leads elsewhere: it serves if that fails (RFC 5923).
-    pub(crate) source: Option<Box<Flow>>,
     /// CSeq of our last request; in the early dialogs of a call of ours each branch counts by itself.
     pub(crate) local_cseq: u32,
     /// CSeq of the peer's last request, ACK and CANCEL apart. Before the answer each early dialog counts by itself: see
@@ -50,8 +48,8 @@ pub(crate) struct Leg {
     pub(crate) asked: Vec<Asked>,
     /// Our 2xx to an INVITE that waits for its ACK.
     pub(crate) unacked: Option<Box<Unacked>>,
-    /// RSeq and CSeq of a provisional response that our 2xx has overtaken: its PRACK may still come (RFC 3262 §3).
-    pub(crate) overtaken: Option<Box<(u32, u32)>>,
+    /// What few legs have.
+    pub(crate) aside: Option<Box<Aside>>,
     /// Subscriptions that our REFERs made.
     pub(crate) subscriptions: Vec<Subscription>,
     /// Subscriptions that the peer's REFERs made.
@@ -64,6 +62,15 @@ pub(crate) struct Leg {
     pub(crate) updates: bool,
     /// The entry of the deadlines that counts.
     pub(crate) armed: Option<Time>,
+}
+
+/// What few legs have.
+#[derive(Debug, Default)]
+pub(crate) struct Aside {
+    /// RSeq and CSeq of a provisional response that our 2xx has overtaken: its PRACK may still come (RFC 3262 §3).
+    pub(crate) overtaken: Option<(u32, u32)>,
+    /// The flow that the peer itself has used, where the dialog leads elsewhere: it serves if that fails (RFC 5923).
+    pub(crate) source: Option<Flow>,
 }
 
 /// The INVITE usage (RFC 5057).
@@ -165,7 +172,7 @@ pub(crate) struct Sent {
     pub(crate) widened: bool,
     /// It was sent again because another request had overtaken it.
     pub(crate) overtaken: bool,
-    /// It was sent again by [`Leg::source`].
+    /// It was sent again by [`Aside::source`].
     pub(crate) by_source: bool,
     /// Nothing of it is sent any more.
     pub(crate) given_up: bool,
@@ -188,7 +195,7 @@ pub(crate) struct Accepted {
     pub(crate) ack: Option<(Flow, Box<[u8]>)>,
     /// What became of that ACK.
     pub(crate) acknowledged: Acknowledged,
-    /// The ACK went by [`Leg::source`].
+    /// The ACK went by [`Aside::source`].
     pub(crate) by_source: bool,
     /// What the INVITE answered its challenges with, which an ACK repeats (RFC 3261 §22.1).
     pub(crate) credentials: Vec<(Name, Box<[u8]>)>,
@@ -297,6 +304,11 @@ impl Leg {
             Usage::Refusing | Usage::Closing => LegState::Closing,
             Usage::Over => LegState::Over,
         }
+    }
+
+    /// See [`Aside::source`].
+    pub(crate) fn source(&self) -> Option<Flow> {
+        self.aside.as_ref()?.source
     }
 
     /// Offer and answer as they stand: of the early dialog that is heard now, if there is one.

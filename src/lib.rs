@@ -16,6 +16,10 @@
 //!    waits for new tables.
 //! 4. At `Idle { until }` go to 1.
 //!
+//! Time never runs ahead of what has arrived: a `Tick` is given when all is handed in that had arrived by then, and a time
+//! in which the process stood still is left out of the time that the engine is given, then told by `StoodStill`
+//! ([`sip::pace`]).
+//!
 //! What takes time is a pair: a `Transmit` that fails comes back as `SendFailed`, and as `Sent` if it asks to be told when
 //! it has left its stream's queue; a `Recall` comes back as one of the two, a `Resolve` as `Resolved`, new `Tables` are
 //! told by `Adopted`. Downward is a function call, upward is a queue that the caller drains; nothing re-enters, and no layer

@@ -6,6 +6,8 @@ mod common;
 mod agent;
 #[path = "scenarios/agents.rs"]
 mod agents;
+#[path = "scenarios/alone.rs"]
+mod alone;
 #[path = "scenarios/attended.rs"]
 mod attended;
 #[path = "scenarios/bridge.rs"]
@@ -52,5 +54,9 @@ mod refer_races;
 mod rules;
 #[path = "scenarios/sessions.rs"]
 mod sessions;
+#[path = "scenarios/standstill.rs"]
+mod standstill;
 #[path = "scenarios/trial.rs"]
 mod trial;
+#[path = "scenarios/unanswered.rs"]
+mod unanswered;

@@ -7,8 +7,10 @@ use super::ledger::Ledger;
 use super::tables::Table;
 use super::watch::Watch;
 use baton::call::event::What;
-use baton::call::record::{HandoffState, Proof};
+use baton::call::record::{AttemptView, HandoffState, HandoffView, Proof};
+use baton::sip::Time;
 use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
 
 /// The tables by their version, and the fallback of the agent.
 pub type Tables<'a> = (&'a BTreeMap<u64, Table>, Option<&'a str>);
@@ -151,7 +153,15 @@ fn call_faults(book: &Book, ledger: &Ledger, tables: Tables<'_>, caller: &str, c
     for (place, handoff) in call.handoffs.iter().enumerate() {
         let Some((_, view, _)) = &handoff.ended else { continue };
         let id = &view.id;
-        if let Err(why) = is_true(book, ledger, caller, handoff) {
+        let believed = |last: &AttemptView| {
+            let table = tables.0.get(&view.table_version);
+            table
+                .and_then(|table| table.destinations.get(&last.destination))
+                .is_some_and(|to| !to.accepted_only)
+        };
+        let taken =
+            decisive(view).map_or(Ok(()), |(_, last)| takes_over(book, call, handoff, last, believed(last)));
+        if let Err(why) = taken.and_then(|()| is_true(book, ledger, caller, handoff)) {
             faults.push(format!("{id} is {}, but {why}", view.state.as_str()));
         }
         let next = call.handoffs.get(place + 1);
@@ -169,10 +179,62 @@ fn call_faults(book: &Book, ledger: &Ledger, tables: Tables<'_>, caller: &str, c
     faults
 }
 
+/// The attempt that a handoff ended with: the last one, unless an earlier one was told of late and has worked.
+fn decisive(view: &HandoffView) -> Option<(usize, &AttemptView)> {
+    let worked = |one: &AttemptView| {
+        let told = one.final_status.is_some_and(|status| (200..300).contains(&status));
+        told && one.cause.is_none() && one.refer_to.is_some()
+    };
+    let mut attempts = view.attempts.iter().enumerate();
+    attempts.clone().find(|(_, one)| worked(one)).or_else(|| attempts.next_back())
+}
+
+/// Where the caller's side has taken a target over, neither leg got a BYE of Baton's before the target's own, two seconds at
+/// most after the 2xx; and a 2xx that is not believed came with that BYE.
+fn takes_over(
+    book: &Book,
+    call: &Call,
+    handoff: &Handoff,
+    last: &AttemptView,
+    believed: bool,
+) -> Result<(), String> {
+    let Some((at, view, _)) = &handoff.ended else { return Ok(()) };
+    let by_replaces = &*last.method == "attended" && last.refer_to.is_some();
+    if !by_replaces || view.state != HandoffState::Succeeded || view.proof != Some(Proof::Proven) {
+        return Ok(());
+    }
+    let (caller, target) = (book.by_baton.get(&view.call_id), last.sip_call_id.as_ref());
+    // The REFER of a later try is named by the caller's dialog.
+    let tried = decisive(view).map_or(0, |(place, _)| place + 1);
+    let called =
+        view.attempts.iter().take(tried).rev().filter_map(|one| book.legs.get(one.sip_call_id.as_ref()?));
+    let target =
+        target.and_then(|_| called.filter(|leg| leg.role == Role::Target).find(|leg| leg.answered.is_some()));
+    let (Some(caller), Some(target)) = (caller.and_then(|id| book.legs.get(id)), target) else {
+        return Ok(());
+    };
+    let window = Duration::from_secs(2);
+    let near = |left: Time, told: Time| left.since(told) <= window && told.since(left) <= window;
+    let mut told = caller.successes.iter().map(|(_, when)| *when).filter(|when| when <= at);
+    if !believed && !told.clone().any(|told| target.left.is_some_and(|left| near(left, told))) {
+        return Err("the target did not leave near the 2xx".to_owned());
+    }
+    let Some(first) = told.next() else { return Ok(()) };
+    for leg in [caller, target] {
+        let ours = leg.over.filter(|over| leg.left.is_none_or(|left| *over < left));
+        let replaced = |over: Time| target.left.is_some_and(|left| left <= over) || target.forgotten;
+        if ours.is_some_and(|over| over >= first && over < first + window && !replaced(over)) && !call.hung_up
+        {
+            return Err("a leg got a BYE before the replaced one had ended".to_owned());
+        }
+    }
+    Ok(())
+}
+
 /// Whether an outcome is what really happened, as far as it was seen on the wire and the peers know it.
 fn is_true(book: &Book, ledger: &Ledger, caller: &str, handoff: &Handoff) -> Result<(), String> {
     let Some((at, view, hurt)) = &handoff.ended else { return Ok(()) };
-    let Some(last) = view.attempts.last() else { return Ok(()) };
+    let Some((_, last)) = decisive(view) else { return Ok(()) };
     let Some(leg) = book.legs.get(caller) else { return Ok(()) };
     let reported = |cseq: u32| ledger.reported.contains(&(caller.to_owned(), cseq));
     let told = || {
@@ -193,10 +255,7 @@ fn is_true(book: &Book, ledger: &Ledger, caller: &str, handoff: &Handoff) -> Res
         (HandoffState::Succeeded, Some(Proof::Proven)) => {
             let target = target.ok_or("there is no target")?;
             if &*last.method == "attended" && last.refer_to.is_some() {
-                let replaced = target.left.is_some_and(|left| left <= *at);
-                return (replaced || told())
-                    .then_some(())
-                    .ok_or_else(|| "the target was not replaced".to_owned());
+                return told().then_some(()).ok_or_else(|| "nobody reported it".to_owned());
             }
             let met = |time: Option<baton::sip::Time>| time.is_some_and(|time| time <= *at);
             if !met(target.answered) || !met(target.acked) {

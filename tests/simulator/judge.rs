@@ -122,7 +122,8 @@ impl Way<'_> {
             return Ok(());
         }
         self.glares = 0;
-        if failure.next == "invite" && self.bridges(failure, attempts) {
+        // What may still be carried out is no refusal: only a step that is named for it joins the target.
+        if failure.next == "invite" && failure.cause != "unknown" && self.bridges(failure, attempts) {
             return Ok(());
         }
         let on = self.footing(failure);

@@ -396,18 +396,19 @@ impl Watch {
     fn attempt_failed(
         &mut self,
         at: Time,
-        call: &str,
+        call_id: &str,
         (number, attempt, next): (usize, &baton::call::record::AttemptView, &str),
     ) {
         let late = attempt.status == Some(408)
             && attempt.origin == Some(baton::sip::Origin::Local)
-            && attempt.method != "refer";
+            && attempt.method != "refer"
+            && attempt.refer_to.is_none();
         if let Some(leg) = attempt.sip_call_id.as_ref().filter(|_| late)
             && let Some(leg) = self.book.legs.get_mut(leg)
         {
             leg.timed_out = true;
         }
-        let Some(call) = self.call(call) else { return };
+        let Some(call) = self.call(call_id) else { return };
         let failure = Failure {
             at,
             number,
@@ -419,9 +420,24 @@ impl Watch {
             partner: call.partner.is_some() && !call.partner_gone,
             answered: call.answered,
         };
+        let waits = failure.cause == "unknown" && failure.method == "attended";
         if let Some(handoff) = call.handoffs.last_mut() {
             handoff.failures.push(failure);
         }
+        if waits {
+            self.target_waits(call_id);
+        }
+    }
+
+    /// Nothing tells the result of the REFER that asks the caller's side to take a target over: it may be at any moment.
+    fn target_waits(&mut self, call: &str) {
+        let Some(caller) = self.book.by_baton.get(call) else { return };
+        let Some(call) = self.book.calls.get_mut(caller) else { return };
+        let legs = &self.book.legs;
+        let answered = |id: &&String| legs[*id].role == Role::Target && legs[*id].is_up();
+        let partner = call.partner.clone();
+        let targets = call.legs.iter().filter(answered).filter(|id| Some(*id) != partner.as_ref());
+        call.waiting.extend(targets.cloned());
     }
 
     fn handoff_ended(
@@ -456,6 +472,10 @@ impl Watch {
         }
         self.changed.push(caller.clone());
         self.due.push(Reverse((at + Duration::from_secs(25), caller)));
+        let referred = view.attempts.last().is_some_and(|last| last.refer_to.is_some());
+        if view.state == HandoffState::Abandoned && referred {
+            self.target_waits(&view.call_id);
+        }
     }
 
     // -- what holds at any time
@@ -466,6 +486,7 @@ impl Watch {
         let other = |id: &&String| {
             let leg = &self.book.legs[*id];
             leg.role == Role::Target && Some(*id) != call.partner.as_ref() && leg.is_acknowledged()
+                && !call.waiting.contains(*id)
                 // A BYE waits for the ACK of Baton's own 2xx (RFC 3261 §15).
                 && leg.unacked.is_none()
         };

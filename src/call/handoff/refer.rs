@@ -195,6 +195,17 @@ impl Attempt {
         }
     }
 
+    /// The REFER, while its result is open.
+    pub(crate) fn sent(&self) -> Option<SentId> {
+        match self.state {
+            State::Sent { sent, .. }
+            | State::TakenBack { sent, .. }
+            | State::Accepted { sent, .. }
+            | State::Left { sent, .. } => Some(sent),
+            State::Checking { .. } | State::Glare { .. } => None,
+        }
+    }
+
     /// Whether the receiver has taken the REFER.
     pub(crate) fn is_accepted(&self) -> bool {
         match self.state {

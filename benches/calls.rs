@@ -187,7 +187,7 @@ impl World {
                 }
                 Output::Event(event) => self.note(&event.what),
                 Output::Reply { reply, .. } => assert!(!matches!(reply, Reply::Refused(_)), "{reply:?}"),
-                Output::Adopted { .. } => {}
+                Output::Adopted { .. } | Output::Recall { .. } => {}
                 Output::Idle { until } => return until,
             }
         }

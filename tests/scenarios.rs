@@ -20,6 +20,8 @@ mod bye;
 mod calls;
 #[path = "scenarios/checks.rs"]
 mod checks;
+#[path = "scenarios/contacts.rs"]
+mod contacts;
 #[path = "scenarios/decisions.rs"]
 mod decisions;
 #[path = "scenarios/doubt.rs"]
@@ -28,6 +30,8 @@ mod doubt;
 mod early;
 #[path = "scenarios/fallback.rs"]
 mod fallback;
+#[path = "scenarios/given_up.rs"]
+mod given_up;
 #[path = "scenarios/headers.rs"]
 mod headers;
 #[path = "scenarios/identity.rs"]

@@ -219,7 +219,9 @@ impl World {
         let now = self.time();
         match words {
             ["send", method] => {
-                let request = Outgoing { method: method.as_bytes(), branch: BRANCH, owner: "owner" };
+                let (method, owner) = (method.as_bytes(), "owner");
+                let request = Outgoing { method, branch: BRANCH, owner, recallable: false };
+                let method = words[1];
                 let text = our_request(method);
                 self.asked = (*method).to_owned();
                 let write = |buffer: &mut Vec<u8>| buffer.extend_from_slice(text.as_bytes());

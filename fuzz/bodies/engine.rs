@@ -82,6 +82,7 @@ struct World {
     calls: BTreeSet<String>,
     handoffs: BTreeSet<String>,
     queries: Vec<(u64, Box<[u8]>)>,
+    recalled: Vec<u64>,
     replies: u64,
     asked: u64,
 }
@@ -120,6 +121,7 @@ impl World {
             calls: BTreeSet::new(),
             handoffs: BTreeSet::new(),
             queries: Vec::new(),
+            recalled: Vec::new(),
             replies: 0,
             asked: 0,
         };
@@ -144,6 +146,7 @@ impl World {
                 Output::Reply { .. } => self.replies += 1,
                 Output::Event(event) => self.told(event.what),
                 Output::Adopted { .. } => {}
+                Output::Recall { id } => self.recalled.push(id),
                 Output::Idle { until } => {
                     self.until = until;
                     return;
@@ -269,8 +272,12 @@ fn step(world: &mut World, choices: &mut Choices<'_>, calls: &mut u32) {
         }
         11 => other_command(world, choices),
         12 => {
-            let id = u64::from(choices.byte());
-            world.input(Input::SendFailed { id });
+            let id = world.recalled.pop().unwrap_or_else(|| u64::from(choices.byte()));
+            if choices.byte().is_multiple_of(2) {
+                world.input(Input::SendFailed { id });
+            } else {
+                world.input(Input::Sent { id });
+            }
         }
         13 => in_dialog(world, choices),
         14 => {

@@ -189,6 +189,19 @@ pub enum What {
         /// `udp:192.0.2.1:5060`.
         peer: String,
     },
+    /// A request of ours inside a call could not be sent.
+    Undelivered {
+        /// Call id.
+        call: String,
+        /// Of the request.
+        method: &'static str,
+        /// Where it was to go: `tcp:192.0.2.1:5060`.
+        peer: String,
+        /// It goes by the connection that the peer itself has used.
+        again: bool,
+        /// Call-ID.
+        sip_call_id: String,
+    },
     /// A test of a destination is over.
     Tested(Arc<TrialView>),
     /// A fault in Baton itself cost this call.

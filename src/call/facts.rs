@@ -161,14 +161,25 @@ impl Facts {
         news.is_success() && self.in_doubt.iter().any(|doubt| doubt.sent == refer && is_proof(doubt))
     }
 
-    /// Whether an event says that the last transfer in doubt has failed; one that has is in doubt no more. And whether the
-    /// caller may have gone with it: then its side is to be asked.
-    pub(crate) fn has_failed(&mut self, event: Event) -> Option<MayBeGone> {
-        let Event::Notified { refer, news, .. } = event else { return None };
-        let status = news.status.filter(|_| news.is_failure())?;
-        let place = self.in_doubt.iter().position(|doubt| doubt.sent == refer)?;
+    /// Whether that REFER is in doubt.
+    pub(crate) fn doubts(&self, sent: SentId) -> bool {
+        self.in_doubt.iter().any(|doubt| doubt.sent == sent)
+    }
+
+    /// Whether an event says that the last transfer in doubt has failed, or that nobody has carried it out; one of which
+    /// that is known is in doubt no more. And whether the caller may have gone with it: then its side is to be asked.
+    pub(crate) fn has_failed(&mut self, cx: &Context<'_>, event: Event) -> Option<MayBeGone> {
+        let (failed, told) = match event {
+            Event::Notified { refer, news, .. } if news.is_failure() => (refer, news.status),
+            Event::Response { leg, sent, status: 300.., .. } if !cx.stack.is_subscribed(leg, sent) => {
+                (sent, None)
+            }
+            _ => return None,
+        };
+        let place = self.in_doubt.iter().position(|doubt| doubt.sent == failed)?;
         let doubt = self.in_doubt.remove(place);
-        self.in_doubt.is_empty().then(|| MayBeGone(doubt.belief.asks(self.receiver, status)))
+        let asks = told.is_some_and(|status| doubt.belief.asks(self.receiver, status));
+        self.in_doubt.is_empty().then_some(MayBeGone(asks))
     }
 
     /// The agent has no part in the call any more: it may take another.

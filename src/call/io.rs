@@ -37,6 +37,12 @@ pub enum Input<'a> {
         /// Of the transmit.
         id: u64,
     },
+    /// [`Output::Transmit`] `id`, which asked to be told, was written to its stream; or [`Output::Recall`] came too late for
+    /// it.
+    Sent {
+        /// Of the transmit.
+        id: u64,
+    },
     /// A stream is gone.
     FlowClosed {
         /// [`Flow::connection`].
@@ -76,12 +82,20 @@ pub enum Input<'a> {
 pub enum Output<'a> {
     /// Bytes to send. A failure is reported with `id` unless that is 0.
     Transmit {
-        /// For `SendFailed`.
+        /// For `SendFailed` and `Sent`.
         id: u64,
+        /// Whether, by a stream, `Sent` is to be told. Never set for UDP.
+        told: bool,
         /// Where to.
         flow: Flow,
         /// One message.
         bytes: &'a [u8],
+    },
+    /// A transmit that asked to be told is not to leave any more. `SendFailed` says that it never will, `Sent` that it was too
+    /// late; one of the two follows.
+    Recall {
+        /// Of the transmit.
+        id: u64,
     },
     /// A SIP URI to be turned into paths (RFC 3263), with the transport and the local listener that reach it.
     Resolve {

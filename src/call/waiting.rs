@@ -98,6 +98,15 @@ impl Waiting {
             }
             return Heard::NotMine;
         }
+        if let Event::Response { leg, sent, status: 300.., .. } = event
+            && let Some(at) = self.0.iter().position(|one| one.sent == sent)
+        {
+            if !cx.stack.is_subscribed(leg, sent) {
+                // It was refused after all, and nobody will take it over.
+                let_go_of(cx, self.0.remove(at).target);
+            }
+            return Heard::NotMine;
+        }
         let leg = event.leg();
         let Some(at) = self.0.iter().position(|one| one.target == Some(leg)) else { return Heard::NotMine };
         match event {

@@ -187,6 +187,9 @@ impl Writer {
     }
 }
 
+/// What to look at where a request could not be sent.
+const UNDELIVERED: &str = "the peer's Contact or route set leads where nothing listens: see `net.connect_failed`, and what its Contact says";
+
 /// The line of an event: the whole mapping.
 pub fn line_of(event: &Event) -> Line {
     let line = match &event.what {
@@ -256,6 +259,13 @@ pub fn line_of(event: &Event) -> Line {
         What::Ignored { call, what } => {
             Line::warn("call.ignored").text("call", call).quoted("what", Some(what))
         }
+        What::Undelivered { call, method, peer, again, sip_call_id } => Line::warn("sip.undelivered")
+            .text("call", call)
+            .text("method", *method)
+            .text("peer", peer)
+            .text("next", if *again { "the flow that the peer has used" } else { "none" })
+            .quoted("hint", Some(UNDELIVERED))
+            .quoted("sip_call_id", Some(sip_call_id)),
         What::Status { call, direction, method, status, reason, origin, sip_call_id, peer } => {
             let direction = match direction {
                 Direction::In => "in",

@@ -24,8 +24,24 @@ pub struct Outgoing {
     pub shard: u16,
     /// The engine's id of the transmit; 0: nobody cares.
     pub id: u64,
+    /// Whether it is told when it was written, and may be taken back until that begins.
+    pub told: bool,
     /// The message.
     pub bytes: Box<[u8]>,
+}
+
+/// What is remembered of a message once its bytes were taken to be written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Leaving {
+    pub(super) shard: u16,
+    pub(super) id: u64,
+    pub(super) told: bool,
+}
+
+impl Outgoing {
+    pub(super) fn leaving(&self) -> Leaving {
+        Leaving { shard: self.shard, id: self.id, told: self.told }
+    }
 }
 
 /// It was not queued: the queue is full, or the connection is closing.
@@ -133,6 +149,9 @@ pub struct Connections {
     /// The connection by which a peer is reached; the latest, if it has opened several.
     by_peer: DashMap<SocketAddr, u64>,
     by_source: DashMap<IpAddr, usize>,
+    /// Messages that wait to be written and may be taken back, by shard and id. Whoever takes the entry out decides: the
+    /// task that is about to write it, or [`Connections::recall`].
+    waiting: DashMap<(u16, u64), ()>,
     next: AtomicU64,
     /// Of each listener.
     doors: Mutex<Vec<Arc<Asked>>>,
@@ -146,6 +165,7 @@ impl Connections {
             open: DashMap::new(),
             by_peer: DashMap::new(),
             by_source: DashMap::new(),
+            waiting: DashMap::new(),
             next: AtomicU64::new(1),
             doors: Mutex::default(),
         })
@@ -182,9 +202,31 @@ impl Connections {
     }
 
     /// Queues a message on the connection that `flow` names, else on the one to its peer, else on a new one. False: it
-    /// cannot be sent. After true a failure is told by [`Deliver::send_failed`].
-    pub fn send(self: &Arc<Self>, shard: u16, id: u64, flow: &Flow, bytes: &[u8]) -> bool {
-        let mut message = Outgoing { shard, id, bytes: bytes.into() };
+    /// cannot be sent. After true a failure is told by [`Deliver::send_failed`], and with `told` a success by
+    /// [`Deliver::sent`].
+    pub fn send(self: &Arc<Self>, shard: u16, (id, told): (u64, bool), flow: &Flow, bytes: &[u8]) -> bool {
+        if told {
+            self.waiting.insert((shard, id), ());
+        }
+        let queued = self.queue(Outgoing { shard, id, told, bytes: bytes.into() }, flow);
+        if told && !queued {
+            self.waiting.remove(&(shard, id));
+        }
+        queued
+    }
+
+    /// Takes a message back that asked to be told. True: it never leaves. False: it is being written, or was, or has failed
+    /// already.
+    pub fn recall(&self, shard: u16, id: u64) -> bool {
+        self.waiting.remove(&(shard, id)).is_some()
+    }
+
+    /// Whether a message is written now: it was not taken back.
+    pub(super) fn leaves(&self, message: &Outgoing) -> bool {
+        !message.told || self.waiting.remove(&(message.shard, message.id)).is_some()
+    }
+
+    fn queue(self: &Arc<Self>, mut message: Outgoing, flow: &Flow) -> bool {
         // The connection that is found may begin to close meanwhile; then a new one is opened, and that is the last try.
         for connection in [self.find(flow), None] {
             let Some(connection) = connection.or_else(|| self.connect(flow)) else { return false };
@@ -262,7 +304,7 @@ impl Connections {
         &self,
         connection: &Connection,
         mut queue: mpsc::Receiver<Outgoing>,
-        unsent: Vec<(u16, u64)>,
+        unsent: Vec<Leaving>,
         why: &'static str,
     ) {
         connection.shut();
@@ -275,12 +317,18 @@ impl Connections {
             }
         }
         queue.close();
-        let mut failed = unsent;
-        while let Some(message) = queue.recv().await {
-            failed.push((message.shard, message.id));
+        let deliver = &self.around.deliver;
+        for Leaving { shard, id, told } in unsent.into_iter().filter(|one| one.id != 0) {
+            if told {
+                // The peer may have it, or a part of it.
+                deliver.sent(shard, id);
+            }
+            deliver.send_failed(shard, id);
         }
-        for (shard, id) in failed.into_iter().filter(|(_, id)| *id != 0) {
-            self.around.deliver.send_failed(shard, id);
+        while let Some(message) = queue.recv().await {
+            if message.id != 0 && self.leaves(&message) {
+                deliver.send_failed(message.shard, message.id);
+            }
         }
         self.around.deliver.flow_closed(connection.id);
         connection.asked.take();
@@ -334,6 +382,7 @@ mod tests {
     #[derive(Debug, PartialEq, Eq)]
     enum News {
         Failed(u16, u64),
+        Sent(u16, u64),
         Closed(u64),
     }
 
@@ -353,6 +402,10 @@ mod tests {
 
         fn send_failed(&self, shard: u16, id: u64) {
             self.hear(News::Failed(shard, id));
+        }
+
+        fn sent(&self, shard: u16, id: u64) {
+            self.hear(News::Sent(shard, id));
         }
 
         fn flow_closed(&self, connection: u64) {
@@ -385,9 +438,60 @@ mod tests {
         loop {
             match news.recv_timeout(WITHIN).expect("news of the connection's end") {
                 News::Failed(shard, id) => failed.push((shard, id)),
+                News::Sent(..) => {}
                 News::Closed(connection) => return (failed, connection),
             }
         }
+    }
+
+    #[tokio::test(flavor = "multi_thread", worker_threads = 1)]
+    async fn what_was_written_is_told_and_cannot_be_taken_back() {
+        let (_listener, peer) = deaf();
+        let (connections, news) = connections(Limits::default());
+        assert!(
+            connections.send(0, (1, false), &to(peer), b"nobody asks")
+                && connections.send(2, (7, true), &to(peer), b"one")
+        );
+        assert_eq!(news.recv_timeout(WITHIN).unwrap(), News::Sent(2, 7));
+        assert!(!connections.recall(2, 7));
+        assert!(connections.waiting.is_empty());
+    }
+
+    #[tokio::test(flavor = "multi_thread", worker_threads = 1)]
+    async fn what_waits_can_be_taken_back_and_never_leaves() {
+        let (listener, peer) = deaf();
+        let limits = Limits { queued_bytes: 2 * ENDLESS, ..Limits::default() };
+        let (connections, news) = connections(limits);
+        assert!(connections.send(0, (1, false), &to(peer), &vec![b'x'; ENDLESS]));
+        assert!(
+            connections.send(0, (2, true), &to(peer), b"REFER")
+                && connections.send(0, (3, true), &to(peer), b"last")
+        );
+        assert!(connections.recall(0, 2), "it waits behind what is being written");
+        assert!(!connections.recall(0, 2) && !connections.recall(1, 3), "once, and by whoever has sent it");
+        let (mut stream, _) = listener.accept().unwrap();
+        let mut read = Vec::new();
+        while !read.ends_with(b"last") {
+            let mut buffer = vec![0; 1 << 20];
+            let length = stream.read(&mut buffer).unwrap();
+            read.extend_from_slice(&buffer[..length]);
+        }
+        assert_eq!(read.len(), ENDLESS + b"last".len());
+        assert_eq!(news.recv_timeout(WITHIN).unwrap(), News::Sent(0, 3));
+        drop(stream);
+        assert_eq!(until_closed(&news).0, [], "what was taken back is not told again");
+        assert!(connections.waiting.is_empty());
+    }
+
+    #[tokio::test(flavor = "multi_thread", worker_threads = 1)]
+    async fn what_was_begun_and_not_ended_may_have_arrived() {
+        let (_listener, peer) = deaf();
+        let write_within = Duration::from_millis(20);
+        let (connections, news) =
+            connections(Limits { write_within, queued_bytes: ENDLESS, ..Limits::default() });
+        assert!(connections.send(0, (1, true), &to(peer), &vec![b'x'; ENDLESS]));
+        assert_eq!(news.recv_timeout(WITHIN).unwrap(), News::Sent(0, 1));
+        assert_eq!(until_closed(&news).0, [(0, 1)]);
     }
 
     /// A listener whose connections are taken by the kernel and read by nobody.
@@ -404,7 +508,7 @@ mod tests {
         socket.bind(&SocketAddr::from(([127, 0, 0, 1], 0)).into()).unwrap();
         let nobody = socket.local_addr().unwrap().as_socket().unwrap();
         let (connections, news) = connections(Limits::default());
-        assert!(connections.send(3, 41, &to(nobody), b"one"));
+        assert!(connections.send(3, (41, false), &to(nobody), b"one"));
         let (failed, _) = until_closed(&news);
         assert_eq!(failed, [(3, 41)]);
         assert_eq!(connections.counts().connect_failed.read(), 1);
@@ -420,8 +524,8 @@ mod tests {
         let (_listener, peer) = deaf();
         let limits = Limits { queued: 8, queued_bytes: 2 * ENDLESS, ..Limits::default() };
         let (connections, news) = connections(limits);
-        assert!(connections.send(0, 1, &to(peer), &vec![b'x'; ENDLESS]));
-        let refused = (2..).find(|id| !connections.send(0, *id, &to(peer), b"waits")).unwrap();
+        assert!(connections.send(0, (1, false), &to(peer), &vec![b'x'; ENDLESS]));
+        let refused = (2..).find(|id| !connections.send(0, (*id, false), &to(peer), b"waits")).unwrap();
         assert!((9..=10).contains(&refused), "eight wait, and the one that is being written: {refused}");
         let (mut failed, _) = until_closed(&news);
         failed.sort_unstable();
@@ -436,7 +540,7 @@ mod tests {
         let limits =
             Limits { write_within: Duration::from_millis(20), queued_bytes: ENDLESS, ..Limits::default() };
         let (connections, news) = connections(limits);
-        assert!(connections.send(7, 1, &to(peer), &vec![b'x'; ENDLESS]));
+        assert!(connections.send(7, (1, false), &to(peer), &vec![b'x'; ENDLESS]));
         assert_eq!(until_closed(&news).0, [(7, 1)]);
         assert_eq!(connections.counts().closed_full.read(), 1);
     }
@@ -446,13 +550,13 @@ mod tests {
         let (listener, peer) = deaf();
         let limits = Limits { idle: Duration::from_millis(20), ..Limits::default() };
         let (quiet, news) = connections(limits);
-        assert!(quiet.send(0, 1, &to(peer), b"one"));
+        assert!(quiet.send(0, (1, false), &to(peer), b"one"));
         assert_eq!(until_closed(&news).0, [], "it was written");
         assert_eq!(quiet.counts().closed_idle.read(), 1);
         drop(listener.accept().unwrap());
 
         let (lasting, news) = connections(Limits::default());
-        assert!(lasting.send(0, 1, &to(peer), b"one"));
+        assert!(lasting.send(0, (1, false), &to(peer), b"one"));
         let (mut taken, _): (TcpStream, _) = listener.accept().unwrap();
         taken.read_exact(&mut [0; 3]).unwrap();
         drop(taken);
@@ -465,9 +569,9 @@ mod tests {
         let (_one, first) = deaf();
         let (_two, second) = deaf();
         let (connections, _news) = connections(Limits { connections: 1, ..Limits::default() });
-        assert!(connections.send(0, 1, &to(first), b"one"));
-        assert!(connections.send(0, 2, &to(first), b"the same connection"));
-        assert!(!connections.send(0, 3, &to(second), b"another"));
+        assert!(connections.send(0, (1, false), &to(first), b"one"));
+        assert!(connections.send(0, (2, false), &to(first), b"the same connection"));
+        assert!(!connections.send(0, (3, false), &to(second), b"another"));
         assert_eq!(connections.counts().refused_full.read(), 1);
         assert_eq!(connections.len(), 1);
     }
@@ -481,7 +585,8 @@ mod tests {
         assert_eq!(connections.find(&named).map(|found| found.id), Some(old.id));
         old.shut();
         assert!(connections.find(&named).is_none());
-        assert!(connections.send(0, 1, &named, b"one") && connections.send(0, 2, &named, b"two"));
+        let sends = |id, text: &[u8]| connections.send(0, (id, false), &named, text);
+        assert!(sends(1, b"one") && sends(2, b"two"));
         assert_eq!(connections.len(), 2, "the old one and one new one");
     }
 }

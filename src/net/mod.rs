@@ -24,6 +24,8 @@ pub trait Deliver: Send + Sync + 'static {
     fn message(&self, flow: Flow, bytes: &[u8]) -> bool;
     /// Transmit `id` of `shard` was not sent.
     fn send_failed(&self, shard: u16, id: u64);
+    /// Transmit `id` of `shard`, which asked to be told, was written.
+    fn sent(&self, shard: u16, id: u64);
     /// A connection is gone; every shard may have used it.
     fn flow_closed(&self, connection: u64);
     /// What a name stands for; empty: nothing.

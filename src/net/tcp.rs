@@ -2,7 +2,7 @@
 //!
 //! A connection ends for one reason, its `Ending`; whatever was queued on it then fails, and the shards hear of it.
 
-use super::connections::{Connection, Connections, Outgoing};
+use super::connections::{Connection, Connections, Leaving, Outgoing};
 use super::counts::Count;
 use super::patience::{LOOK, is_standstill, within};
 use super::unread::Unread;
@@ -320,7 +320,10 @@ async fn read(
                     }
                 }
                 Ok(Some(Frame::Ping)) => {
-                    if connection.queue(Outgoing { shard: 0, id: 0, bytes: PONG.into() }, limits).is_err() {
+                    if connection
+                        .queue(Outgoing { shard: 0, id: 0, told: false, bytes: PONG.into() }, limits)
+                        .is_err()
+                    {
                         return Ending::Full;
                     }
                 }
@@ -360,14 +363,18 @@ async fn write(
     connection: &Connection,
     connections: &Connections,
     queue: &mut mpsc::Receiver<Outgoing>,
-    unsent: &mut Vec<(u16, u64)>,
+    unsent: &mut Vec<Leaving>,
 ) -> Ending {
     let mut bytes = Vec::new();
     while let Some(first) = queue.recv().await {
-        let mut next = Some(first);
+        let (mut next, mut taken_back) = (Some(first), 0);
         while let Some(outgoing) = next {
-            bytes.extend_from_slice(&outgoing.bytes);
-            unsent.push((outgoing.shard, outgoing.id));
+            if connections.leaves(&outgoing) {
+                bytes.extend_from_slice(&outgoing.bytes);
+                unsent.push(outgoing.leaving());
+            } else {
+                taken_back += outgoing.bytes.len();
+            }
             next = if bytes.len() < WRITE { queue.try_recv().ok() } else { None };
         }
         match within(connections.limits().write_within, writer.write_all(&bytes)).await {
@@ -375,9 +382,11 @@ async fn write(
             Some(Err(_)) => return Ending::Gone,
             None => return Ending::Full,
         }
-        connection.written(bytes.len());
+        connection.written(bytes.len() + taken_back);
         bytes.clear();
-        unsent.clear();
+        for Leaving { shard, id, .. } in unsent.drain(..).filter(|one| one.told) {
+            connections.deliver().sent(shard, id);
+        }
     }
     Ending::Gone
 }

@@ -239,6 +239,12 @@ impl Deliver for Shards {
         }
     }
 
+    fn sent(&self, shard: u16, id: u64) {
+        if let Some(inbox) = self.inboxes.get(usize::from(shard)) {
+            inbox.push(Item::Sent(id));
+        }
+    }
+
     fn flow_closed(&self, connection: u64) {
         self.inboxes.iter().for_each(|inbox| inbox.push(Item::FlowClosed(connection)));
     }

@@ -32,6 +32,8 @@ pub enum Item {
     Command(Command, oneshot::Sender<Reply>),
     /// A transmit was not sent.
     SendFailed(u64),
+    /// A transmit that asked to be told was sent.
+    Sent(u64),
     /// A stream is gone.
     FlowClosed(u64),
     /// The answer to a query.

@@ -140,8 +140,10 @@ struct Shard {
     adopting: Vec<(u64, oneshot::Sender<()>)>,
     /// Queries that were answered at once: the engine gets the answer when it is idle.
     resolved: Vec<(u64, Vec<Flow>)>,
-    /// Transmits that failed at once.
+    /// Transmits that failed at once, or were taken back.
     failed: Vec<u64>,
+    /// Transmits that could not be taken back.
+    left: Vec<u64>,
     until: Option<Time>,
     /// Which shards were given messages in this turn.
     kicks: Vec<bool>,
@@ -180,6 +182,7 @@ impl Shard {
             adopting: Vec::new(),
             resolved: Vec::new(),
             failed: Vec::new(),
+            left: Vec::new(),
             until: None,
             pressed: false,
             stopping: false,
@@ -367,6 +370,7 @@ impl Shard {
                     }
                 }
                 Item::SendFailed(id) => self.step(now, Input::SendFailed { id }),
+                Item::Sent(id) => self.step(now, Input::Sent { id }),
                 Item::FlowClosed(connection) => self.step(now, Input::FlowClosed { connection }),
                 Item::Resolved(query, flows) => self.step(now, Input::Resolved { query, flows: &flows }),
                 Item::Tables(tables, done) => {
@@ -396,6 +400,8 @@ impl Shard {
         for _ in 0..64 {
             if let Some(id) = self.failed.pop() {
                 self.feed(now, Input::SendFailed { id });
+            } else if let Some(id) = self.left.pop() {
+                self.feed(now, Input::Sent { id });
             } else if let Some((query, flows)) = self.resolved.pop() {
                 self.feed(now, Input::Resolved { query, flows: &flows });
             } else {
@@ -404,6 +410,7 @@ impl Shard {
         }
         let inbox = self.shards.inbox(self.index);
         self.failed.drain(..).for_each(|id| inbox.push(Item::SendFailed(id)));
+        self.left.drain(..).for_each(|id| inbox.push(Item::Sent(id)));
         self.resolved.drain(..).for_each(|(query, flows)| inbox.push(Item::Resolved(query, flows)));
     }
 
@@ -420,17 +427,21 @@ impl Shard {
     fn drain(&mut self) {
         loop {
             match self.engine.poll() {
-                Output::Transmit { id, flow, bytes } => {
+                Output::Transmit { id, told, flow, bytes } => {
                     let sent = match flow.transport {
                         Transport::Udp => self.network.sockets.send(&flow, bytes) == Sent::Yes,
                         Transport::Tcp => {
                             // At most 65,535 shards: the index was a u16.
-                            self.network.connections.send(self.index as u16, id, &flow, bytes)
+                            self.network.connections.send(self.index as u16, (id, told), &flow, bytes)
                         }
                     };
                     if !sent && id != 0 {
                         self.failed.push(id);
                     }
+                }
+                Output::Recall { id } => {
+                    let taken_back = self.network.connections.recall(self.index as u16, id);
+                    if taken_back { self.failed.push(id) } else { self.left.push(id) }
                 }
                 Output::Resolve { query, uri } => {
                     if let Some(flows) = self.network.resolver.resolve(self.index as u16, query, &uri) {

@@ -4,6 +4,7 @@
 //! a burst made it take.
 
 use super::flow::Flow;
+use super::transaction::TOLD;
 use std::collections::VecDeque;
 use std::ops::Range;
 
@@ -12,6 +13,8 @@ use std::ops::Range;
 pub struct Transmit<'a> {
     /// Names it if it cannot be sent; 0 = nobody cares.
     pub id: u64,
+    /// By a stream: whether it is to be told when it has left, and may be taken back until then.
+    pub told: bool,
     /// Where it goes.
     pub flow: Flow,
     /// The whole message.
@@ -61,7 +64,8 @@ impl Outbox {
     /// The next one in order.
     pub fn poll(&mut self) -> Option<Transmit<'_>> {
         let entry = self.queue.pop_front()?;
-        Some(Transmit { id: entry.id, flow: entry.flow, bytes: &self.arena[entry.range] })
+        let told = entry.id & TOLD != 0;
+        Some(Transmit { id: entry.id, told, flow: entry.flow, bytes: &self.arena[entry.range] })
     }
 
     /// Messages waiting.
@@ -101,8 +105,8 @@ mod tests {
         });
         outbox.write(9, flow(3), |_| ());
         assert_eq!(outbox.len(), 2);
-        assert_eq!(outbox.poll(), Some(Transmit { id: 7, flow: flow(1), bytes: b"first" }));
-        assert_eq!(outbox.poll(), Some(Transmit { id: 0, flow: flow(2), bytes: b"second" }));
+        assert_eq!(outbox.poll(), Some(Transmit { id: 7, told: false, flow: flow(1), bytes: b"first" }));
+        assert_eq!(outbox.poll(), Some(Transmit { id: 0, told: false, flow: flow(2), bytes: b"second" }));
         assert_eq!(outbox.poll(), None);
     }
 

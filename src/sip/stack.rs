@@ -16,7 +16,7 @@ use super::offer_answer::differs;
 use super::outbox::Outbox;
 use super::slab::{Slab, SlabId};
 use super::timing::{Now, Time};
-use super::transaction::{ClientId, Table, TransactionEvent};
+use super::transaction::{ClientId, OTHER, Table, TransactionEvent, slab_id};
 use crate::observe::secret::Secret;
 use crate::wire::{Fault, Index, Message, Method};
 use hashbrown::HashTable;
@@ -119,6 +119,8 @@ pub struct Stack {
     deadlines: Deadlines<LegId>,
     pub(crate) events: VecDeque<Event>,
     pub(crate) resolves: VecDeque<(u64, Box<[u8]>)>,
+    /// Transmits to be taken back.
+    pub(crate) recalls: VecDeque<u64>,
     /// Retry-After of the 503 to OPTIONS, in seconds.
     pub(crate) draining: Option<u32>,
     /// Where messages are written before their size is known.
@@ -163,6 +165,7 @@ impl Stack {
             deadlines: Deadlines::default(),
             events: VecDeque::new(),
             resolves: VecDeque::new(),
+            recalls: VecDeque::new(),
             draining: None,
             scratch: Vec::new(),
             index: Index::default(),
@@ -213,6 +216,9 @@ impl Stack {
     /// The network could not send transmit `id` (ICMP unreachable, connect failure, full queue): the client
     /// transaction fails with a local 503.
     pub fn handle_send_failed(&mut self, now: Now, id: u64) {
+        if id & OTHER != 0 {
+            self.ack_failed(now.mono, slab_id(id).into());
+        }
         self.table.send_failed(id, &mut self.outbox);
         self.drain_transactions(now.mono);
     }
@@ -290,6 +296,7 @@ impl Stack {
             && self.deadlines.is_empty()
             && self.events.is_empty()
             && self.resolves.is_empty()
+            && self.recalls.is_empty()
             && self.outbox.is_empty()
     }
 
@@ -449,16 +456,18 @@ impl Stack {
         Some(sent.remove(place))
     }
 
-    fn drain_transactions(&mut self, now: Time) {
+    pub(crate) fn drain_transactions(&mut self, now: Time) {
         self.drain_transactions_of(now, false);
     }
 
     /// `died`: the connection did, after the requests had left by it.
     fn drain_transactions_of(&mut self, now: Time, died: bool) {
         while let Some(event) = self.table.poll_event() {
-            let (client, owner, status) = match event {
-                TransactionEvent::Timeout { client, owner } => (client, owner, 408),
-                TransactionEvent::TransportFailed { client, owner } => (client, owner, 503),
+            let (client, owner, status, left) = match event {
+                TransactionEvent::Timeout { client, owner } => (client, owner, 408, true),
+                TransactionEvent::TransportFailed { client, owner, left } => {
+                    (client, owner, 503, left || died)
+                }
                 TransactionEvent::Acknowledged { owner } => {
                     self.on_refusal_done(now, owner, (200, Origin::Remote));
                     continue;
@@ -471,7 +480,8 @@ impl Stack {
             let Some(leg) = owner else { continue };
             let Some(sent) = self.take_sent(leg, client) else { continue };
             // A REFER that had left may have arrived, and cannot be taken back: that is silence, not a refusal.
-            let status = if died && sent.kind == usage::Kind::Refer { 408 } else { status };
+            let status = if left && sent.kind == usage::Kind::Refer { 408 } else { status };
+            self.tell_undelivered(leg, &sent, status);
             let event = self.on_final(now, leg, sent, (status, Origin::Local), None);
             self.events.extend(event);
             self.settle(now, leg);

@@ -86,15 +86,63 @@ pub(crate) struct Subscription {
     pub(crate) cseq: u32,
     /// CSeq of its last NOTIFY.
     pub(crate) heard: Option<u32>,
+    standing: Standing,
 }
 
-/// The subscription that a NOTIFY belongs to: by id, or without one the first, for only that may go without (RFC 3515
-/// §2.4.6).
+/// Whether a NOTIFY without an id may be about a REFER.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Standing {
+    /// It waits for its result.
+    Open,
+    /// So does it, though nobody else does any more.
+    GivenUp,
+    /// It was given up, and a later one was taken on: what comes without an id is about that.
+    Superseded,
+    /// It has its result. What still comes can only say it again.
+    Settled,
+}
+
+impl Subscription {
+    /// The REFER was just sent.
+    pub(crate) fn new(refer: SentId, cseq: u32) -> Subscription {
+        Subscription { refer, cseq, heard: None, standing: Standing::Open }
+    }
+
+    /// Nobody waits for its result any more.
+    pub(crate) fn give_up(&mut self) {
+        if self.standing == Standing::Open {
+            self.standing = Standing::GivenUp;
+        }
+    }
+
+    /// A NOTIFY with that CSeq.
+    pub(crate) fn hear(&mut self, number: u32, news: News) {
+        self.heard = Some(number);
+        if news.is_success() || news.is_failure() {
+            self.standing = Standing::Settled;
+        }
+    }
+}
+
+/// That REFER was taken on. What was given up before it speaks by its id only, from now on.
+pub(crate) fn accepted(subscriptions: &mut [Subscription], refer: SentId) {
+    for before in subscriptions.iter_mut().take_while(|one| one.refer != refer) {
+        if before.standing == Standing::GivenUp {
+            before.standing = Standing::Superseded;
+        }
+    }
+}
+
+/// The subscription that a NOTIFY belongs to; the newest is the last. RFC 3515 §2.4.6 wants an id from the second REFER of
+/// a dialog on, and pjsip and Asterisk never write one: without it a NOTIFY is about the newest REFER that has no result
+/// yet, or says a result again.
 pub(crate) fn find(subscriptions: &[Subscription], package: Package) -> Option<usize> {
+    let newest = |fits: fn(Standing) -> bool| subscriptions.iter().rposition(|one| fits(one.standing));
     match package {
         Package::Unknown => None,
         Package::Refer(Some(id)) => subscriptions.iter().position(|one| one.cseq == id),
-        Package::Refer(None) => (!subscriptions.is_empty()).then_some(0),
+        Package::Refer(None) => newest(|one| matches!(one, Standing::Open | Standing::GivenUp))
+            .or_else(|| newest(|one| one == Standing::Settled)),
     }
 }
 
@@ -129,17 +177,46 @@ pub(crate) struct Referral {
 mod tests {
     use super::*;
 
-    const TWO: [Subscription; 2] = [
-        Subscription { refer: SentId(1), cseq: 7, heard: None },
-        Subscription { refer: SentId(2), cseq: 9, heard: None },
-    ];
+    fn two() -> [Subscription; 2] {
+        [Subscription::new(SentId(1), 7), Subscription::new(SentId(2), 9)]
+    }
+
+    fn news(status: u16) -> News {
+        News { status: Some(status), remark: Remark::default(), terminated: false }
+    }
 
     #[test]
-    fn a_notify_without_id_belongs_to_the_first_refer() {
-        assert_eq!(find(&TWO[..1], Package::Refer(None)), Some(0));
-        assert_eq!(find(&TWO, Package::Refer(None)), Some(0));
-        assert_eq!(find(&TWO, Package::Refer(Some(9))), Some(1));
-        assert_eq!(find(&TWO, Package::Refer(Some(8))), None);
-        assert_eq!(find(&[], Package::Refer(None)), None);
+    fn an_id_names_its_refer() {
+        let mut two = two();
+        two[1].hear(1, news(200));
+        assert_eq!(find(&two, Package::Refer(Some(9))), Some(1));
+        assert_eq!(find(&two, Package::Refer(Some(7))), Some(0));
+        assert_eq!(find(&two, Package::Refer(Some(8))), None);
+        assert_eq!(find(&two, Package::Unknown), None);
+    }
+
+    #[test]
+    fn a_notify_without_id_belongs_to_the_newest_refer_without_a_result() {
+        let mut two = two();
+        let unnamed = |all: &[Subscription]| find(all, Package::Refer(None));
+        assert_eq!((unnamed(&two[..1]), unnamed(&two), unnamed(&[])), (Some(0), Some(1), None));
+        two[1].hear(1, news(180));
+        assert_eq!(unnamed(&two), Some(1));
+        two[1].hear(2, news(486));
+        assert_eq!(unnamed(&two), Some(0), "the second has its result, and the first is waited for");
+        two[0].hear(3, news(200));
+        assert_eq!(unnamed(&two), Some(1), "the last result is said again");
+    }
+
+    #[test]
+    fn a_notify_without_id_is_not_about_a_refer_that_was_given_up_before_another() {
+        let mut two = two();
+        two[0].give_up();
+        assert_eq!(find(&two[..1], Package::Refer(None)), Some(0), "it may come late");
+        accepted(&mut two, SentId(2));
+        two[1].hear(1, news(486));
+        assert_eq!(find(&two, Package::Refer(None)), Some(1), "the result is said again");
+        assert_eq!(find(&two[..1], Package::Refer(None)), None, "the second has ended");
+        assert_eq!(find(&two, Package::Refer(Some(7))), Some(0), "by its id it is heard");
     }
 }

@@ -187,6 +187,7 @@ impl World {
             lossy: false,
             at_once: (Time(0), 0),
             nowhere: Vec::new(),
+            waiting: BTreeSet::new(),
         };
         let world = World(Rc::new(RefCell::new(inner)));
         world.0.borrow_mut().drain();
@@ -211,6 +212,7 @@ impl World {
             options: None,
             actor: None,
             dead: false,
+            connects: Duration::ZERO,
             connection,
             number,
         };

@@ -13,11 +13,44 @@ pub(super) struct Entry {
 }
 
 pub(super) enum Due {
-    ToBaton { flow: Flow, bytes: Rc<[u8]>, message: Result<Rc<Message>, String> },
-    ToPeer { peer: (bool, SocketAddr), connection: u64, message: Rc<Message> },
-    Resolved { query: u64, flows: Vec<Flow> },
-    SendFailed { id: u64 },
-    Alarm { peer: (bool, SocketAddr), alarm: u64 },
+    ToBaton {
+        flow: Flow,
+        bytes: Rc<[u8]>,
+        message: Result<Rc<Message>, String>,
+    },
+    ToPeer {
+        peer: (bool, SocketAddr),
+        connection: u64,
+        message: Rc<Message>,
+    },
+    Resolved {
+        query: u64,
+        flows: Vec<Flow>,
+    },
+    SendFailed {
+        id: u64,
+    },
+    /// A message that waited for its stream leaves, unless it was taken back.
+    Opens {
+        id: u64,
+        told: bool,
+        flow: Flow,
+        message: Rc<Message>,
+    },
+    /// It never does: the stream could not be opened.
+    Refused {
+        id: u64,
+        told: bool,
+        flow: Flow,
+        message: Rc<Message>,
+    },
+    Sent {
+        id: u64,
+    },
+    Alarm {
+        peer: (bool, SocketAddr),
+        alarm: u64,
+    },
 }
 
 /// What waits for a process that stands still, in the order in which it came.
@@ -25,6 +58,7 @@ pub(super) enum Held {
     Message { flow: Flow, bytes: Rc<[u8]>, message: Result<Rc<Message>, String> },
     Resolved { query: u64, flows: Vec<Flow> },
     SendFailed { id: u64 },
+    Sent { id: u64 },
     FlowClosed { connection: u64 },
 }
 
@@ -67,6 +101,8 @@ pub(super) struct Post {
     pub(super) actor: Option<Box<dyn Actor>>,
     /// Sends to it fail.
     pub(super) dead: bool,
+    /// How long a stream to it takes to be opened, or to fail.
+    pub(super) connects: Duration,
     /// Of the open stream, if it is a stream peer.
     pub(super) connection: u64,
     pub(super) number: u64,
@@ -102,6 +138,8 @@ pub(crate) struct Inner {
     pub(super) at_once: (Time, u32),
     /// Packets to addresses that no peer has.
     pub(super) nowhere: Vec<String>,
+    /// Messages that wait for their stream and may be taken back.
+    pub(super) waiting: BTreeSet<u64>,
 }
 
 impl Post {
@@ -183,6 +221,23 @@ impl Inner {
             Due::ToPeer { peer, connection, message } => self.to_peer(peer, connection, &message),
             Due::Resolved { query, flows } => self.arrive(Held::Resolved { query, flows }),
             Due::SendFailed { id } => self.arrive(Held::SendFailed { id }),
+            Due::Sent { id } => self.arrive(Held::Sent { id }),
+            Due::Refused { id, told, flow, message } => {
+                if !told || self.waiting.remove(&id) {
+                    self.unsent(flow, &message);
+                    if id != 0 {
+                        self.arrive(Held::SendFailed { id });
+                    }
+                }
+            }
+            Due::Opens { id, told, flow, message } => {
+                if let Some(post) = self.posts.get_mut(&(true, flow.peer)) {
+                    post.connects = Duration::ZERO;
+                }
+                if !told || self.waiting.remove(&id) {
+                    self.leaves((id, told), flow, message);
+                }
+            }
             Due::Alarm { peer, alarm } => self.act(peer, |actor, at, out| actor.alarm(at, alarm, out)),
         }
     }
@@ -203,6 +258,7 @@ impl Inner {
             }
             Held::Resolved { query, flows } => self.handle(Input::Resolved { query, flows: &flows }),
             Held::SendFailed { id } => self.handle(Input::SendFailed { id }),
+            Held::Sent { id } => self.handle(Input::Sent { id }),
             Held::FlowClosed { connection } => self.handle(Input::FlowClosed { connection }),
         }
     }
@@ -217,13 +273,15 @@ impl Inner {
 
     pub(super) fn drain(&mut self) {
         enum Took {
-            Transmit(u64, Flow, Rc<[u8]>),
+            Transmit((u64, bool), Flow, Rc<[u8]>),
+            Recall(u64),
             Resolve(u64, String),
             Other,
         }
         loop {
             let took = match self.engine.poll() {
-                Output::Transmit { id, flow, bytes } => Took::Transmit(id, flow, bytes.into()),
+                Output::Transmit { id, told, flow, bytes } => Took::Transmit((id, told), flow, bytes.into()),
+                Output::Recall { id } => Took::Recall(id),
                 Output::Resolve { query, uri } => {
                     Took::Resolve(query, String::from_utf8_lossy(&uri).into_owned())
                 }
@@ -254,6 +312,11 @@ impl Inner {
             match took {
                 Took::Transmit(id, flow, bytes) => self.from_baton(id, flow, bytes),
                 Took::Resolve(query, uri) => self.resolve(query, &uri),
+                Took::Recall(id) => {
+                    let back = self.waiting.remove(&id);
+                    let at = self.now.mono;
+                    self.schedule(at, if back { Due::SendFailed { id } } else { Due::Sent { id } });
+                }
                 Took::Other => {}
             }
         }
@@ -282,28 +345,61 @@ impl Inner {
     }
 
     /// A packet leaves Baton.
-    pub(super) fn from_baton(&mut self, id: u64, flow: Flow, bytes: Rc<[u8]>) {
+    pub(super) fn from_baton(&mut self, (id, told): (u64, bool), flow: Flow, bytes: Rc<[u8]>) {
         let tcp = flow.transport == Transport::Tcp;
         assert_eq!(
             flow.listener,
             listener_of(tcp, flow.peer),
             "the listener of the other family or transport"
         );
-        let key = (tcp, flow.peer);
-        let fate = self.fate(self.from_baton, tcp);
+        assert!(tcp || !told, "what goes by UDP leaves at once");
         let message = match Message::parse(&bytes) {
             Ok(message) => Rc::new(message),
             Err(why) => panic!("Baton sent something that is no message: {why}"),
         };
+        let connects = |tcp| self.posts.get(&(tcp, flow.peer)).map(|post| (post.connects, post.dead));
+        let refused = connects(true).is_none();
+        match connects(true).or(connects(false)) {
+            Some((after, dead)) if tcp && flow.connection == 0 && !after.is_zero() => {
+                if told {
+                    self.waiting.insert(id);
+                }
+                let at = self.now.mono + after;
+                let due = match refused || dead {
+                    true => Due::Refused { id, told, flow, message },
+                    false => Due::Opens { id, told, flow, message },
+                };
+                self.schedule(at, due);
+            }
+            _ => self.leaves((id, told), flow, message),
+        }
+    }
+
+    /// A packet was handed over and comes back. A REFER that has never left is none; who lacks an ACK has been sent one.
+    fn unsent(&mut self, flow: Flow, message: &Rc<Message>) {
+        match message.is_request() && message.method() == "REFER" {
+            true => self.keep(Way::Out, flow.peer, &Ok(Rc::clone(message)), "refused"),
+            false => self.note(Way::Out, flow, &Ok(Rc::clone(message)), "refused"),
+        }
+    }
+
+    /// A packet is written.
+    fn leaves(&mut self, (id, told): (u64, bool), flow: Flow, message: Rc<Message>) {
+        let tcp = flow.transport == Transport::Tcp;
+        let key = (tcp, flow.peer);
+        let fate = self.fate(self.from_baton, tcp);
         let note = if fate.is_empty() { "lost" } else { "" };
-        self.note(Way::Out, flow, &Ok(Rc::clone(&message)), note);
+        match self.posts.get(&key).is_some_and(|post| post.dead) {
+            true => self.unsent(flow, &message),
+            false => self.note(Way::Out, flow, &Ok(Rc::clone(&message)), note),
+        }
         let Some(post) = self.posts.get(&key) else {
             if tcp && id != 0 && self.posts.contains_key(&(false, flow.peer)) {
                 // It takes datagrams only.
                 let at = self.now.mono;
                 return self.schedule(at, Due::SendFailed { id });
             }
-            self.nowhere.push(format!("  {:?} to {}: {}", flow.transport, flow.peer, first_line(&bytes)));
+            self.nowhere.push(format!("  {:?} to {}: {}", flow.transport, flow.peer, message.summary()));
             return;
         };
         let gone = post.dead || (tcp && flow.connection != 0 && flow.connection != post.connection);
@@ -318,6 +414,10 @@ impl Inner {
         for delay in fate {
             let at = self.now.mono + delay;
             self.schedule(at, Due::ToPeer { peer: key, connection, message: Rc::clone(&message) });
+        }
+        if told {
+            let at = self.now.mono;
+            self.schedule(at, Due::Sent { id });
         }
     }
 
@@ -507,10 +607,6 @@ impl Inner {
         }
         out
     }
-}
-
-fn first_line(bytes: &[u8]) -> String {
-    String::from_utf8_lossy(bytes).lines().next().unwrap_or_default().to_owned()
 }
 
 impl Drop for Inner {

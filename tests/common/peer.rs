@@ -156,6 +156,13 @@ impl Peer {
         }
     }
 
+    /// A stream to it takes that long to be opened; to who takes datagrams only, to fail.
+    pub fn connects_after(&self, time: Duration) {
+        if let Some(post) = self.world.0.borrow_mut().posts.get_mut(&self.key()) {
+            post.connects = time;
+        }
+    }
+
     /// Its stream breaks; it may come back by a new one.
     pub fn closes_connection(&self) {
         self.world.0.borrow_mut().break_stream(self.key());

@@ -451,6 +451,7 @@ fn a_stream_that_dies_is_left_for_the_contact() {
     bench.recv(&ok);
     let (flow, _) = bench.sent_by("ACK");
     assert_eq!(flow, bench.flow);
+    assert!(matches!(bench.event(), Event::Left { leg: of, .. } if of == leg), "it has left only now");
     bench.act(|stack, now| stack.handle_flow_closed(now, 13));
     bench.release(leg);
     let (flow, bye) = bench.sent_by("BYE");

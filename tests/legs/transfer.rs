@@ -5,7 +5,9 @@ use baton::sip::leg::decision::{Decision, Target};
 use baton::sip::leg::refer::Refer;
 use baton::sip::leg::remark::Remark;
 use baton::sip::subscription::News;
-use baton::sip::{Content, Event, Field, LegId, NotSent, Origin, SentId, Wish};
+use baton::sip::transaction::GivenUp;
+use baton::sip::{Content, Event, Field, LegId, NotSent, Origin, SentId, Transport, Wish};
+use baton::wire::Method;
 
 fn refer(bench: &mut Bench, leg: LegId) -> Result<SentId, NotSent> {
     let fields = [Field { name: "X-Caller".into(), value: "Ann".into() }];
@@ -77,9 +79,9 @@ fn notifys_are_matched_by_id_once_there_are_two() {
         bench.recv(&response(text, "202 Accepted", "", "", ""));
     }
     let unnamed = notify(&mut bench, &mut peer, "refer", "active", "SIP/2.0 180 Ringing");
-    // The first REFER in a dialog needs no id, however many follow (RFC 3515 §2.4.6).
+    // Many peers never write an id, so that this is about the newest.
     let news = News { status: Some(180), remark: Remark::default(), terminated: false };
-    assert_eq!(bench.recv(&unnamed), Some(Event::Notified { leg, refer: one, news }));
+    assert_eq!(bench.recv(&unnamed), Some(Event::Notified { leg, refer: two, news }));
     bench.sent("200");
     for (sent, text, status) in [(two, &second, 486), (one, &first, 200)] {
         let event = format!("refer;id={}", cseq(text));
@@ -135,6 +137,124 @@ fn a_refer_that_nobody_answers_ends_nothing() {
     let late = notify(&mut bench, &mut peer, "refer", "terminated", "SIP/2.0 200 OK");
     assert!(matches!(bench.recv(&late), Some(Event::Notified { .. })));
     bench.sent("200");
+    bench.release(leg);
+    let bye = bench.sent("BYE");
+    bench.recv(&response(&bye, "200 OK", "", "", ""));
+    bench.end();
+}
+
+/// The network gives a copy back, and the first may have arrived.
+#[test]
+fn a_copy_that_cannot_be_sent_says_nothing_of_the_first() {
+    let mut bench = Bench::new();
+    let (leg, mut peer) = bench.answered();
+    let sent = refer(&mut bench, leg).unwrap();
+    bench.sent("REFER");
+    bench.ms(500);
+    let id = bench.sent.front().expect("a copy").0;
+    bench.sent("REFER");
+    bench.act(|stack, now| stack.handle_send_failed(now, id));
+    let origin = Origin::Local;
+    assert_eq!(bench.event(), Event::Response { leg, sent, status: 408, origin, needs_answer: false });
+    let late = notify(&mut bench, &mut peer, "refer", "terminated", "SIP/2.0 200 OK");
+    assert!(matches!(bench.recv(&late), Some(Event::Notified { .. })));
+    bench.sent("200");
+    bench.release(leg);
+    let bye = bench.sent("BYE");
+    bench.recv(&response(&bye, "200 OK", "", "", ""));
+    bench.end();
+}
+
+#[test]
+fn a_first_that_cannot_be_sent_is_refused() {
+    let mut bench = Bench::new();
+    let (leg, mut peer) = bench.answered();
+    let sent = refer(&mut bench, leg).unwrap();
+    let id = bench.sent.front().expect("a REFER").0;
+    bench.sent("REFER");
+    bench.act(|stack, now| stack.handle_send_failed(now, id));
+    let origin = Origin::Local;
+    let undelivered = bench.event();
+    assert!(
+        matches!(undelivered, Event::Undelivered { method: Method::Refer, again: false, .. }),
+        "{undelivered:?}"
+    );
+    assert_eq!(bench.event(), Event::Response { leg, sent, status: 503, origin, needs_answer: false });
+    let late = notify(&mut bench, &mut peer, "refer", "terminated", "SIP/2.0 200 OK");
+    assert_eq!(bench.recv(&late), None);
+    bench.sent("481");
+    bench.release(leg);
+    let bye = bench.sent("BYE");
+    bench.recv(&response(&bye, "200 OK", "", "", ""));
+    bench.end();
+}
+
+/// A REFER too long for a datagram, which waits for its connection.
+fn by_a_stream(bench: &mut Bench) -> (LegId, Peer, SentId, u64) {
+    let (leg, peer) = bench.answered();
+    let fields = [Field { name: "X-Context".into(), value: "c".repeat(1300).into() }];
+    let refer_to = b"<sip:+14155550123@10.0.0.9>";
+    let it = Refer { refer_to, referred_by: None, fields: &fields, max_forwards: 70 };
+    let sent = bench.act(|stack, now| stack.refer(now, leg, it)).unwrap();
+    let id = bench.sent.front().expect("a REFER").0;
+    assert_eq!(bench.sent_by("REFER").0.transport, Transport::Tcp);
+    (leg, peer, sent, id)
+}
+
+#[test]
+fn a_refer_that_is_given_up_before_it_has_left_is_taken_back() {
+    let mut bench = Bench::new();
+    let (leg, _, sent, id) = by_a_stream(&mut bench);
+    assert_eq!(bench.act(|stack, now| stack.give_up(now, leg, sent)), GivenUp::Waits);
+    assert_eq!(bench.act(|stack, now| stack.give_up(now, leg, sent)), GivenUp::Waits);
+    assert_eq!((bench.stack.poll_recall(), bench.stack.poll_recall()), (Some(id), None));
+    bench.act(|stack, now| stack.handle_send_failed(now, id));
+    let origin = Origin::Local;
+    let told = std::iter::from_fn(|| bench.events.pop_front()).last();
+    assert_eq!(told, Some(Event::Response { leg, sent, status: 503, origin, needs_answer: false }));
+    // Not by UDP either.
+    bench.quiet();
+    assert!(!bench.stack.is_subscribed(leg, sent));
+    bench.release(leg);
+    let bye = bench.sent("BYE");
+    bench.recv(&response(&bye, "200 OK", "", "", ""));
+    bench.end();
+}
+
+#[test]
+fn a_refer_that_had_left_just_then_is_in_doubt() {
+    let mut bench = Bench::new();
+    let (leg, mut peer, sent, id) = by_a_stream(&mut bench);
+    assert_eq!(bench.act(|stack, now| stack.give_up(now, leg, sent)), GivenUp::Waits);
+    assert_eq!(bench.stack.poll_recall(), Some(id));
+    bench.act(|stack, now| stack.handle_sent(now, id));
+    assert_eq!(bench.event(), Event::Left { leg, sent });
+    // A write that was begun and not ended: it may have arrived.
+    bench.act(|stack, now| stack.handle_send_failed(now, id));
+    let origin = Origin::Local;
+    assert_eq!(bench.event(), Event::Response { leg, sent, status: 408, origin, needs_answer: false });
+    bench.quiet();
+    let late = notify(&mut bench, &mut peer, "refer", "terminated", "SIP/2.0 200 OK");
+    assert!(matches!(bench.recv(&late), Some(Event::Notified { .. })));
+    bench.sent("200");
+    bench.release(leg);
+    let bye = bench.sent("BYE");
+    bench.recv(&response(&bye, "200 OK", "", "", ""));
+    bench.end();
+}
+
+#[test]
+fn a_refer_that_has_left_is_given_up_and_heard() {
+    let mut bench = Bench::new();
+    let (leg, _, sent, id) = by_a_stream(&mut bench);
+    bench.act(|stack, now| stack.handle_sent(now, id));
+    assert_eq!(bench.act(|stack, now| stack.give_up(now, leg, sent)), GivenUp::Left);
+    assert_eq!(bench.stack.poll_recall(), None);
+    assert!(bench.events.is_empty() && bench.stack.is_subscribed(leg, sent));
+    bench.pass(std::time::Duration::from_secs(33));
+    let origin = Origin::Local;
+    assert_eq!(bench.event(), Event::Response { leg, sent, status: 408, origin, needs_answer: false });
+    assert_eq!(bench.act(|stack, now| stack.give_up(now, leg, sent)), GivenUp::Over);
     bench.release(leg);
     let bye = bench.sent("BYE");
     bench.recv(&response(&bye, "200 OK", "", "", ""));

@@ -229,7 +229,9 @@ impl Conversation {
             | Event::Answered { .. }
             | Event::Notified { .. }
             | Event::Silent { .. }
-            | Event::KeepaliveIgnored { .. } => Heard::Nothing,
+            | Event::KeepaliveIgnored { .. }
+            | Event::Left { .. }
+            | Event::Undelivered { .. } => Heard::Nothing,
         }
     }
 

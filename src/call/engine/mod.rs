@@ -120,6 +120,7 @@ impl Engine {
                 self.counters.sends_failed += 1;
                 self.stack.handle_send_failed(now, id);
             }
+            Input::Sent { id } => self.stack.handle_sent(now, id),
             Input::FlowClosed { connection } => self.stack.handle_flow_closed(now, connection),
             Input::Resolved { query, flows } => match self.queries.take(query) {
                 Some(key) => self.step_any(key, Stimulus::Resolved { query, flows }),
@@ -159,6 +160,9 @@ impl Engine {
             };
         }
         let until = [self.stack.deadline(), self.deadlines.next()].into_iter().flatten().min();
+        if let Some(id) = self.stack.poll_recall() {
+            return Output::Recall { id };
+        }
         let Some(transmit) = self.stack.poll_transmit() else {
             let over = self.trials.conclude(self.now, &mut self.queue);
             return over.map_or(Output::Idle { until }, |(id, reply)| Output::Reply { id, reply });
@@ -174,7 +178,8 @@ impl Engine {
                 self.queue.push_back(Queued::Event(Box::new(Event { at: Stamp(self.now.wall), what })));
             }
         }
-        Output::Transmit { id: transmit.id, flow: transmit.flow, bytes: transmit.bytes }
+        let sip::stack::Transmit { id, told, flow, bytes } = transmit;
+        Output::Transmit { id, told, flow, bytes }
     }
 
     /// Whether nothing is left: no call, leg, transaction, query or deadline.
@@ -290,6 +295,9 @@ impl Engine {
             return what.into_iter().for_each(|what| self.tell(what));
         }
         let leg = event.leg();
+        if let sip::Event::Undelivered { method, to, again, .. } = event {
+            return self.undelivered(leg, method, to, again);
+        }
         match self.legs.find(leg) {
             Some((key, _)) => self.step_any(key, Stimulus::Leg(event, arrived.map(|(_, message)| message))),
             None => self.stack.release(self.now, leg),

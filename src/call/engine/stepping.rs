@@ -14,7 +14,7 @@ use crate::routing::explain;
 use crate::routing::profile::Profile;
 use crate::sip::ident::slot;
 use crate::sip::{Content, Flow, Gap, LegId, Time, identity};
-use crate::wire::Message;
+use crate::wire::{Message, Method};
 use std::any::Any;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
@@ -24,6 +24,19 @@ use std::time::Duration;
 const HORIZON: Duration = Duration::from_secs(30);
 
 impl Engine {
+    /// Tells of a request inside a call that could not be sent.
+    pub(super) fn undelivered(&mut self, leg: LegId, method: Method, to: Flow, again: bool) {
+        let Some(call) = self.legs.find(leg).and_then(|(key, _)| self.call_id(key)) else { return };
+        let sip_call_id = self.stack.sip_call_id(leg).unwrap_or_default();
+        self.tell(What::Undelivered {
+            call,
+            method: method.as_str(),
+            peer: view::peer(to),
+            again,
+            sip_call_id: String::from_utf8_lossy(sip_call_id).into_owned(),
+        });
+    }
+
     pub(super) fn incoming(&mut self, leg: LegId, flow: Flow, invite: &Message<'_>) {
         let load =
             Load { calls: self.calls.len(), max_calls: self.max_calls, draining: self.draining.is_some() };

@@ -14,8 +14,8 @@ use crate::call::record::HandoffState;
 use crate::call::waiting::Waiter;
 use crate::routing::explain::Cause;
 use crate::sip::leg::SentId;
-use crate::sip::{Event, LegId, Origin, Time};
-use crate::wire::{Message, reason_phrase};
+use crate::sip::{Event, LegId, Time};
+use crate::wire::Message;
 
 /// Why it fails where the target was gone before anything was asked.
 const LEFT_EARLY: &str = "The target hung up before the caller's side was asked to take its call over.";
@@ -73,7 +73,7 @@ impl Attempt {
     pub(crate) fn to_waiter(&self, believed: bool) -> Option<Waiter> {
         let Stage::Asking(refer) = &self.stage else { return None };
         // What nobody has accepted is not waited for.
-        let until = if self.is_accepted() { refer.deadline() } else { Time(0) };
+        let until = if self.is_accepted() { refer.deadline(Time(u64::MAX)) } else { Time(0) };
         Some(Waiter { sent: refer.sent()?, target: self.target, swap: self.swap, believed, until })
     }
 
@@ -115,7 +115,7 @@ impl Attempt {
         match (&self.stage, self.swap.shown(Time(0), self.target.is_some())) {
             (Stage::Settling { at }, _) => (*at).min(total),
             (Stage::Asking(_), Shown::Told { until }) => until,
-            (Stage::Asking(refer), _) => refer.deadline().min(total),
+            (Stage::Asking(refer), _) => refer.deadline(total),
         }
     }
 
@@ -214,17 +214,22 @@ impl Attempt {
     }
 
     /// `timeouts.total` has passed.
-    pub(crate) fn give_up(&mut self, cx: &Context<'_>, handoff: &mut Handoff) -> Verdict {
+    pub(crate) fn give_up(&mut self, cx: &mut Context<'_>, handoff: &mut Handoff, caller: LegId) -> Verdict {
         match &mut self.stage {
             Stage::Settling { .. } => Verdict::Bridge(Cause::Failed),
             Stage::Asking(_) if self.swap.is_told() => self.judge_swap(cx),
             Stage::Asking(refer) => {
-                if refer.sent().is_some() && !refer.is_accepted() {
-                    handoff.answered(408, reason_phrase(408), Origin::Local);
-                }
-                let verdict = refer.give_up();
+                let verdict = refer.give_up(cx, handoff, caller);
                 self.judge(verdict)
             }
+        }
+    }
+
+    /// Something else has taken its place: nothing of its REFER is sent from here on.
+    pub(crate) fn forgo(&self, cx: &mut Context<'_>, caller: LegId) {
+        match &self.stage {
+            Stage::Settling { .. } => {}
+            Stage::Asking(refer) => refer.forgo(cx, caller),
         }
     }
 

@@ -36,6 +36,8 @@ enum State {
     Finding { query: u64 },
     /// The INVITE is out.
     Ringing { leg: LegId },
+    /// It has answered, and its ACK waits for a connection: it has nothing yet.
+    Answered { leg: LegId },
 }
 
 /// What came of it.
@@ -75,7 +77,14 @@ impl Calling {
     pub(crate) fn leg(&self) -> Option<LegId> {
         match self.state {
             State::Finding { .. } => None,
-            State::Ringing { leg } => Some(leg),
+            State::Ringing { leg } | State::Answered { leg } => Some(leg),
+        }
+    }
+
+    /// It has answered, and [`Verdict::Answered`] is to be said again once its ACK has left.
+    pub(crate) fn wait_for_ack(&mut self) {
+        if let State::Ringing { leg } = self.state {
+            self.state = State::Answered { leg };
         }
     }
 
@@ -95,7 +104,9 @@ impl Calling {
     ) -> Verdict {
         match self.state {
             State::Finding { query } if query == answer => {}
-            State::Finding { .. } | State::Ringing { .. } => return Verdict::NotMine,
+            State::Finding { .. } | State::Ringing { .. } | State::Answered { .. } => {
+                return Verdict::NotMine;
+            }
         }
         if flows.is_empty() {
             handoff.answered(503, reason_phrase(503), Origin::Local);
@@ -127,8 +138,21 @@ impl Calling {
         event: Event,
         message: Option<&Message<'_>>,
     ) -> Verdict {
-        let State::Ringing { leg: ours } = self.state else { return Verdict::NotMine };
+        let (ours, answered) = match self.state {
+            State::Finding { .. } => return Verdict::NotMine,
+            State::Ringing { leg } => (leg, false),
+            State::Answered { leg } => (leg, true),
+        };
         match event {
+            Event::Left { leg, .. } if leg == ours && answered => {
+                Verdict::Answered { leg, needs_answer: false }
+            }
+            Event::Lost { leg, status, origin } if leg == ours && answered => {
+                cx.release(leg);
+                handoff.because(NOT_ACKNOWLEDGED);
+                handoff.answered(status, reason_phrase(status), origin);
+                Verdict::Failed { cause: Cause::Unreachable, status: None }
+            }
             Event::Progress { leg, status } if leg == ours => {
                 handoff.progress(cx, HandoffState::Ringing, Some(status));
                 Verdict::Wait
@@ -205,12 +229,18 @@ impl Calling {
                 handoff.answered(408, reason_phrase(408), Origin::Local);
                 Verdict::Failed { cause: Cause::NoAnswer, status: None }
             }
+            State::Answered { leg } => {
+                let_go(cx, leg, identity::reason(503, "No way back"));
+                handoff.because(NOT_ACKNOWLEDGED);
+                handoff.answered(503, reason_phrase(503), Origin::Local);
+                Verdict::Failed { cause: Cause::Unreachable, status: None }
+            }
         }
     }
 
     /// It is not wanted any more: CANCEL.
     pub(crate) fn give_up(self, cx: &mut Context<'_>, why: &str) {
-        if let State::Ringing { leg } = self.state {
+        if let State::Ringing { leg } | State::Answered { leg } = self.state {
             let_go(cx, leg, identity::reason(487, why));
         }
     }
@@ -221,6 +251,9 @@ pub(crate) fn is_joinable(cx: &Context<'_>, leg: LegId) -> bool {
     let wanted = cx.stack.local_sdp(leg).is_some_and(has_stream);
     cx.stack.remote_sdp(leg).is_some_and(|answer| !wanted || has_stream(answer))
 }
+
+/// Why a target that has answered is not there all the same.
+const NOT_ACKNOWLEDGED: &str = "The target has answered, and the ACK could not be delivered to it: its Contact leads where nothing listens (see `sip.undelivered` and `net.connect_failed`).";
 
 /// The word for a 2xx that cannot be joined with anybody.
 pub(crate) const NO_SESSION: &str = "No session description";

@@ -181,6 +181,12 @@ impl Fresh {
             calling::Verdict::Answered { leg, .. } if !calling::is_joinable(cx, leg) => {
                 Verdict::Failed(Cause::Failed)
             }
+            calling::Verdict::Answered { leg, needs_answer: false } if !cx.stack.is_acknowledged(leg) => {
+                if let State::Calling(calling) = &mut self.state {
+                    calling.wait_for_ack();
+                }
+                Verdict::Wait
+            }
             calling::Verdict::Answered { leg, .. } => {
                 let Some(theirs) = cx.stack.remote_sdp(leg) else { return Verdict::Failed(Cause::Failed) };
                 let like = cx.stack.proposed_sdp(self.caller).unwrap_or_default();

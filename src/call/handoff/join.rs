@@ -50,6 +50,9 @@ enum State {
     Offering { sent: SentId },
     /// Both have each other, unless a BYE follows until then.
     Settling { until: Time },
+    /// The caller has taken it, and an ACK waits for a connection: nobody can be sure of the other yet. `asked`: it was the
+    /// caller who had made the offer.
+    Acknowledging { asked: bool },
     /// The caller may have the target's session already, and gets the agent's back.
     Restoring { at: Time, sent: Option<SentId> },
 }
@@ -61,8 +64,8 @@ pub(crate) enum Verdict {
     NotMine,
     /// It goes on.
     Wait,
-    /// Caller and target have each other.
-    Joined,
+    /// Caller and target have each other, by an offer of the caller's if it was `asked`.
+    Joined { asked: bool },
     /// The caller is with the agent as before; the target has gone or is to be let go.
     Failed,
 }
@@ -82,13 +85,42 @@ impl Join {
         Join { settles: true, ..self }
     }
 
+    /// Caller and target have answered each other, and an ACK to one of them waits for a connection.
+    pub(crate) fn acknowledging(cx: &Context<'_>, target: LegId) -> Join {
+        let (state, until) = (State::Acknowledging { asked: true }, cx.now.mono + PATIENCE);
+        Join { target: Some(target), declined: false, state, tries: 0, settles: false, until }
+    }
+
     /// When something is due.
     pub(crate) fn deadline(&self) -> Time {
         match self.state {
             State::Settling { until } => until,
             State::Waiting { at } | State::Restoring { at, sent: None } => at.min(self.until),
-            State::Offering { .. } | State::Restoring { sent: Some(_), .. } => self.until,
+            State::Offering { .. } | State::Acknowledging { .. } | State::Restoring { sent: Some(_), .. } => {
+                self.until
+            }
         }
+    }
+
+    /// Caller and target have answered: they have each other once both ACKs have left.
+    fn acknowledged(&mut self, cx: &Context<'_>, conversation: &Conversation, asked: bool) -> Verdict {
+        let done = |leg: LegId| cx.stack.is_acknowledged(leg);
+        if done(conversation.caller) && self.target.is_some_and(done) {
+            return Verdict::Joined { asked };
+        }
+        (self.state, self.until) = (State::Acknowledging { asked }, cx.now.mono + PATIENCE);
+        Verdict::Wait
+    }
+
+    /// The caller has the session of a target that has gone: it gets the agent's.
+    fn restore(&mut self, cx: &mut Context<'_>, conversation: &Conversation) -> Verdict {
+        if conversation.partner.is_none() {
+            return Verdict::Failed;
+        }
+        self.until = cx.now.mono + PATIENCE;
+        self.state = State::Restoring { at: cx.now.mono, sent: None };
+        self.proceed(cx, conversation);
+        Verdict::Wait
     }
 
     /// Sends what is due to be sent to the caller.
@@ -97,7 +129,10 @@ impl Join {
         let other = match self.state {
             State::Waiting { .. } => self.target,
             State::Restoring { sent: None, .. } => conversation.partner.map(|partner| partner.leg),
-            State::Offering { .. } | State::Settling { .. } | State::Restoring { .. } => return,
+            State::Offering { .. }
+            | State::Settling { .. }
+            | State::Acknowledging { .. }
+            | State::Restoring { .. } => return,
         };
         let theirs = other.and_then(|leg| cx.stack.remote_sdp(leg));
         let sent = match theirs.map(<[u8]>::to_vec) {
@@ -120,7 +155,7 @@ impl Join {
             (Err(NotSent::Pending | NotSent::Gone), State::Waiting { at } | State::Restoring { at, .. }) => {
                 *at = cx.now.mono + SOON;
             }
-            (_, State::Offering { .. } | State::Settling { .. }) => {}
+            (_, State::Offering { .. } | State::Settling { .. } | State::Acknowledging { .. }) => {}
         }
     }
 
@@ -130,7 +165,7 @@ impl Join {
             return Verdict::Wait;
         }
         match self.state {
-            State::Settling { .. } => Verdict::Joined,
+            State::Settling { .. } => self.acknowledged(cx, conversation, false),
             State::Waiting { .. } if self.until <= cx.now.mono => Verdict::Failed,
             State::Restoring { sent: None, .. }
                 if self.until <= cx.now.mono || conversation.partner.is_none() =>
@@ -140,6 +175,11 @@ impl Join {
             State::Waiting { .. } | State::Restoring { sent: None, .. } => {
                 self.proceed(cx, conversation);
                 Verdict::Wait
+            }
+            State::Acknowledging { .. } => {
+                let reason = identity::reason(503, "Not acknowledged");
+                self.target.take().into_iter().for_each(|target| let_go(cx, target, reason.clone()));
+                self.restore(cx, conversation)
             }
             State::Offering { sent } | State::Restoring { sent: Some(sent), .. } => {
                 // Its 2xx may cross the CANCEL; then what stands is put right afterwards.
@@ -159,8 +199,7 @@ impl Join {
                 cx.stack.withdraw(cx.now, conversation.caller, sent);
                 Verdict::Wait
             }
-            State::Settling { .. } if conversation.partner.is_none() => Verdict::Failed,
-            State::Settling { .. } => self.restore(cx, conversation),
+            State::Settling { .. } | State::Acknowledging { .. } => self.restore(cx, conversation),
             State::Restoring { .. } => Verdict::Wait,
         }
     }
@@ -173,6 +212,9 @@ impl Join {
         event: Event,
         message: Option<&Message<'_>>,
     ) -> Verdict {
+        if let (Event::Left { .. }, State::Acknowledging { asked }) = (event, self.state) {
+            return self.acknowledged(cx, conversation, asked);
+        }
         let Event::Response { sent: which, status, .. } = event else { return Verdict::NotMine };
         let glare = is_glare(status, message);
         match self.state {
@@ -183,6 +225,7 @@ impl Join {
             State::Waiting { .. }
             | State::Offering { .. }
             | State::Settling { .. }
+            | State::Acknowledging { .. }
             | State::Restoring { .. } => Verdict::NotMine,
         }
     }
@@ -207,8 +250,7 @@ impl Join {
                 self.state = State::Settling { until: cx.now.mono + SETTLE };
                 Verdict::Wait
             }
-            200..=299 if self.target.is_some() => Verdict::Joined,
-            200..=299 if conversation.partner.is_none() => Verdict::Failed,
+            200..=299 if self.target.is_some() => self.acknowledged(cx, conversation, false),
             200..=299 => self.restore(cx, conversation),
             _ if glare && self.target.is_some() && self.tries < TRIES => {
                 self.tries += 1;
@@ -218,14 +260,6 @@ impl Join {
             }
             _ => Verdict::Failed,
         }
-    }
-
-    /// The caller has the session of a target that is not there any more, and gets the agent's back.
-    fn restore(&mut self, cx: &mut Context<'_>, conversation: &Conversation) -> Verdict {
-        self.until = cx.now.mono + PATIENCE;
-        self.state = State::Restoring { at: cx.now.mono, sent: None };
-        self.proceed(cx, conversation);
-        Verdict::Wait
     }
 
     fn restored(

@@ -19,11 +19,13 @@ use crate::call::event::What;
 use crate::call::facts::Facts;
 use crate::call::record::{AttemptView, HandoffState, HandoffView, Proof, Stamp};
 use crate::observe::counters::{CAUSES, HANDOFF_ENDS, METHODS};
-use crate::routing::explain::{self, Cause};
+use crate::routing::explain::{self, Cause, Where};
 use crate::routing::profile::{Belief, Notify200, Receiver};
 use crate::routing::table::{Destination, Id, Method};
 use crate::sip::leg::SentId;
+use crate::sip::leg::remark::Remark;
 use crate::sip::{Origin, Time};
+use crate::wire::Message;
 use course::{Course, Plan};
 use report::Referral;
 use smallvec::SmallVec;
@@ -273,6 +275,24 @@ impl Handoff {
     pub(crate) fn is_accepted(&self, late: &Late) -> bool {
         let attempt = self.view.attempts.get(late.place);
         attempt.is_some_and(|attempt| attempt.status.is_none_or(|status| status < 300))
+    }
+
+    /// The REFER of an attempt that was given up is refused after all.
+    pub(crate) fn refused_late(
+        &mut self,
+        late: &Late,
+        status: u16,
+        message: Option<&Message<'_>>,
+        origin: Origin,
+    ) {
+        let remark = message.map(Remark::of).unwrap_or_default();
+        let cause = explain::cause_by(status, Where::ReferResponse, remark).unwrap_or(Cause::Failed);
+        if let Some(attempt) = self.edit().attempts.get_mut(late.place) {
+            attempt.status = Some(status);
+            attempt.status_reason = Some(calling::phrase(message, status));
+            attempt.origin = Some(origin);
+            attempt.cause = Some(cause.name().into());
+        }
     }
 
     /// An attempt that was given up speaks after all: what was tried since is taken back, and it is the running one.

@@ -19,17 +19,24 @@ use crate::sip::leg::refer::Refer;
 use crate::sip::leg::remark::Remark;
 use crate::sip::stack::NotSent;
 use crate::sip::subscription::News;
+use crate::sip::transaction::GivenUp;
 use crate::sip::{Event, Field, LegId, Origin, Time};
 use crate::wire::Message;
+use std::time::Duration;
 
 /// How often a REFER that met a 491 is tried again.
 const GLARE_RETRIES: u8 = 3;
+/// How soon the network tells what became of a REFER that is taken back. It does so at once; this bounds it.
+const TOLD_WITHIN: Duration = Duration::from_secs(1);
 
 /// Where the attempt stands.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum State {
     /// No final response yet. `told`: a NOTIFY came before it.
     Sent { sent: SentId, until: Time, told: bool },
+    /// It was given up before it had left, and is taken back: its response says that it never will, or it had left after
+    /// all. One of the two is told by `until`.
+    TakenBack { sent: SentId, until: Time },
     /// A 481 is checked by an OPTIONS in the dialog.
     Checking { probe: SentId },
     /// A 491: the next REFER goes out at `at` (RFC 3261 §14.1).
@@ -126,29 +133,75 @@ impl Attempt {
     }
 
     /// `timeouts.total` has passed.
-    pub(crate) fn give_up(&mut self) -> Verdict {
+    pub(crate) fn give_up(&mut self, cx: &mut Context<'_>, handoff: &mut Handoff, caller: LegId) -> Verdict {
         match self.state {
-            State::Sent { sent, .. } | State::Accepted { sent, .. } | State::Left { sent, .. } => {
-                Verdict::Unknown(sent)
+            State::Sent { .. } | State::TakenBack { .. } | State::Accepted { .. } | State::Left { .. } => {
+                self.out_of_time(cx, handoff, caller)
             }
             State::Checking { .. } | State::Glare { .. } => Verdict::Failed(Cause::Failed),
         }
     }
 
-    /// When something is due.
-    pub(crate) fn deadline(&self) -> Time {
+    /// When something is due: `total` at the latest, but for what is just being found out.
+    pub(crate) fn deadline(&self, total: Time) -> Time {
         match self.state {
-            State::Sent { until, .. } | State::Accepted { until, .. } | State::Left { until, .. } => until,
-            State::Glare { at } => at,
+            State::TakenBack { until, .. } => until,
+            State::Sent { until, .. } | State::Accepted { until, .. } | State::Left { until, .. } => {
+                until.min(total)
+            }
+            State::Glare { at } => at.min(total),
             // The probe is a transaction and ends by itself.
-            State::Checking { .. } => Time(u64::MAX),
+            State::Checking { .. } => total,
+        }
+    }
+
+    /// Nobody waits for it any more: nothing of it is sent from here on.
+    fn out_of_time(&mut self, cx: &mut Context<'_>, handoff: &mut Handoff, caller: LegId) -> Verdict {
+        match self.state {
+            State::Sent { sent, told, .. } => match cx.stack.give_up(cx.now, caller, sent) {
+                GivenUp::Waits => {
+                    self.state = State::TakenBack { sent, until: cx.now.mono + TOLD_WITHIN };
+                    Verdict::Wait
+                }
+                GivenUp::Left | GivenUp::Over => {
+                    if !told {
+                        silent(handoff);
+                    }
+                    Verdict::Unknown(sent)
+                }
+            },
+            State::TakenBack { sent, until } if until <= cx.now.mono => {
+                silent(handoff);
+                Verdict::Unknown(sent)
+            }
+            State::Accepted { sent, .. } | State::Left { sent, .. } => self.unknown(cx, caller, sent),
+            State::TakenBack { .. } | State::Checking { .. } | State::Glare { .. } => Verdict::Wait,
+        }
+    }
+
+    /// Nothing tells the result of a REFER that has left.
+    fn unknown(&self, cx: &mut Context<'_>, caller: LegId, sent: SentId) -> Verdict {
+        cx.stack.give_up(cx.now, caller, sent);
+        Verdict::Unknown(sent)
+    }
+
+    /// Something else has taken its place: nothing of it is sent from here on.
+    pub(crate) fn forgo(&self, cx: &mut Context<'_>, caller: LegId) {
+        match self.state {
+            State::Sent { sent, .. } | State::Accepted { sent, .. } | State::Left { sent, .. } => {
+                cx.stack.give_up(cx.now, caller, sent);
+            }
+            State::TakenBack { .. } | State::Checking { .. } | State::Glare { .. } => {}
         }
     }
 
     /// The REFER, while its result is open.
     pub(crate) fn sent(&self) -> Option<SentId> {
         match self.state {
-            State::Sent { sent, .. } | State::Accepted { sent, .. } | State::Left { sent, .. } => Some(sent),
+            State::Sent { sent, .. }
+            | State::TakenBack { sent, .. }
+            | State::Accepted { sent, .. }
+            | State::Left { sent, .. } => Some(sent),
             State::Checking { .. } | State::Glare { .. } => None,
         }
     }
@@ -158,7 +211,7 @@ impl Attempt {
         match self.state {
             State::Accepted { .. } | State::Left { .. } => true,
             State::Sent { told, .. } => told,
-            State::Checking { .. } | State::Glare { .. } => false,
+            State::TakenBack { .. } | State::Checking { .. } | State::Glare { .. } => false,
         }
     }
 
@@ -166,9 +219,11 @@ impl Attempt {
     pub(crate) fn is_to_be_sent(&self) -> bool {
         match self.state {
             State::Glare { .. } => true,
-            State::Sent { .. } | State::Checking { .. } | State::Accepted { .. } | State::Left { .. } => {
-                false
-            }
+            State::Sent { .. }
+            | State::TakenBack { .. }
+            | State::Checking { .. }
+            | State::Accepted { .. }
+            | State::Left { .. } => false,
         }
     }
 
@@ -178,7 +233,7 @@ impl Attempt {
             State::Accepted { sent, until, .. } | State::Sent { sent, until, .. } => {
                 self.state = State::Left { sent, until };
             }
-            State::Checking { .. } | State::Glare { .. } | State::Left { .. } => {}
+            State::TakenBack { .. } | State::Checking { .. } | State::Glare { .. } | State::Left { .. } => {}
         }
     }
 
@@ -190,17 +245,13 @@ impl Attempt {
         handoff: &mut Handoff,
         caller: LegId,
     ) -> Verdict {
-        if self.deadline() > cx.now.mono {
+        if self.deadline(Time(u64::MAX)) > cx.now.mono {
             return Verdict::Wait;
         }
         match self.state {
-            State::Sent { sent, told, .. } => {
-                if !told {
-                    handoff.answered(408, crate::wire::reason_phrase(408), Origin::Local);
-                }
-                Verdict::Unknown(sent)
+            State::Sent { .. } | State::TakenBack { .. } | State::Accepted { .. } | State::Left { .. } => {
+                self.out_of_time(cx, handoff, caller)
             }
-            State::Accepted { sent, .. } | State::Left { sent, .. } => Verdict::Unknown(sent),
             State::Glare { .. } => self.again(cx, facts, handoff, caller),
             State::Checking { .. } => Verdict::Wait,
         }
@@ -216,6 +267,27 @@ impl Attempt {
         message: Option<&Message<'_>>,
     ) -> Verdict {
         match (self.state, event) {
+            (State::TakenBack { sent, .. }, Event::Left { sent: which, .. }) if which == sent => {
+                silent(handoff);
+                return Verdict::Unknown(sent);
+            }
+            // It had left, and somebody has it.
+            (State::TakenBack { sent, until }, Event::Notified { refer, .. }) if refer == sent => {
+                self.state = State::Sent { sent, until, told: false };
+            }
+            (State::TakenBack { sent, until }, Event::Response { sent: which, status, origin, .. })
+                if which == sent =>
+            {
+                if status == 491 {
+                    // Nor is it tried again.
+                    handoff.answered(status, &phrase(message, status), origin);
+                    return Verdict::Failed(Cause::Refused);
+                }
+                self.state = State::Sent { sent, until, told: false };
+            }
+            _ => {}
+        }
+        match (self.state, event) {
             (State::Sent { sent, told, .. }, Event::Response { sent: which, status, origin, .. })
                 if which == sent =>
             {
@@ -224,7 +296,7 @@ impl Attempt {
                     handoff.answered(status, &phrase(message, status), origin);
                 }
                 let remark = message.map(Remark::of).unwrap_or_default();
-                self.responded(cx, handoff, caller, (sent, told), (status, origin, remark))
+                self.responded(cx, handoff, caller, (sent, told), (status, remark))
             }
             (State::Checking { probe }, Event::Response { sent, status, .. }) if sent == probe => {
                 if status == 481 { Verdict::LegOver } else { Verdict::Failed(Cause::Refused) }
@@ -232,7 +304,7 @@ impl Attempt {
             (
                 State::Sent { sent, .. } | State::Accepted { sent, .. } | State::Left { sent, .. },
                 Event::Notified { refer, news, .. },
-            ) if refer == sent => self.notified(cx, handoff, news),
+            ) if refer == sent => self.notified(cx, handoff, caller, news),
             _ => Verdict::NotMine,
         }
     }
@@ -243,7 +315,7 @@ impl Attempt {
         handoff: &mut Handoff,
         caller: LegId,
         (sent, told): (SentId, bool),
-        (status, origin, remark): (u16, Origin, Remark),
+        (status, remark): (u16, Remark),
     ) -> Verdict {
         match status {
             200..=299 => {
@@ -254,8 +326,8 @@ impl Attempt {
             }
             // A NOTIFY has shown that the receiver works on it; what the response says then is not the result.
             _ if told => Verdict::Wait,
-            // The transaction timed out: silence is no refusal.
-            408 if origin == Origin::Local => Verdict::Unknown(sent),
+            // Silence is no refusal, ours or that of a proxy which has sent it on (RFC 4320 §4.2).
+            408 | 504 => self.unknown(cx, caller, sent),
             481 => match cx.stack.probe(cx.now, caller) {
                 Ok(probe) => {
                     self.state = State::Checking { probe };
@@ -275,7 +347,13 @@ impl Attempt {
         }
     }
 
-    fn notified(&mut self, cx: &mut Context<'_>, handoff: &mut Handoff, news: News) -> Verdict {
+    fn notified(
+        &mut self,
+        cx: &mut Context<'_>,
+        handoff: &mut Handoff,
+        caller: LegId,
+        news: News,
+    ) -> Verdict {
         let (State::Sent { sent, .. } | State::Accepted { sent, .. } | State::Left { sent, .. }) = self.state
         else {
             return Verdict::NotMine;
@@ -285,6 +363,8 @@ impl Attempt {
                 attempt.final_status = Some(status);
             }
             let cause = explain::cause_by(status, Where::Notify, news.remark);
+            // Its response may not have come: there is no need for it any more.
+            cx.stack.give_up(cx.now, caller, sent);
             return match cause {
                 Some(cause) => Verdict::Failed(cause),
                 None if handoff.believes(handoff.course.profile.belief) => Verdict::Succeeded,
@@ -302,15 +382,20 @@ impl Attempt {
             }
             State::Accepted { until, cap, .. } => {
                 if news.terminated {
-                    return Verdict::Unknown(sent);
+                    return self.unknown(cx, caller, sent);
                 }
                 *until = (cx.now.mono + handoff.course.destination.timeouts.outcome).min(*cap);
             }
-            State::Left { .. } if news.terminated => return Verdict::Unknown(sent),
-            State::Left { .. } | State::Checking { .. } | State::Glare { .. } => {}
+            State::Left { .. } if news.terminated => return self.unknown(cx, caller, sent),
+            State::Left { .. } | State::TakenBack { .. } | State::Checking { .. } | State::Glare { .. } => {}
         }
         Verdict::Wait
     }
+}
+
+/// No response came in time: a local 408.
+fn silent(handoff: &mut Handoff) {
+    handoff.answered(408, crate::wire::reason_phrase(408), Origin::Local);
 }
 
 fn send(

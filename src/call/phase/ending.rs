@@ -130,6 +130,8 @@ impl Ending {
             | Event::Confirmed { .. }
             | Event::Unconfirmed { .. }
             | Event::Notified { .. }
+            | Event::Left { .. }
+            | Event::Undelivered { .. }
             | Event::Withdrawn { .. }
             | Event::Silent { .. }
             | Event::KeepaliveIgnored { .. }

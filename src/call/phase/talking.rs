@@ -127,17 +127,12 @@ impl Talking {
                 if facts.has_arrived(event) {
                     return self.end(cx, MOVED);
                 }
-                let failed = facts.has_failed(event).filter(|_| self.conversation.partner.is_none());
-                match failed {
-                    // Nobody was with the caller who might have been with the target.
-                    Some(MayBeGone(false)) => self.fall_back(cx, facts),
-                    Some(MayBeGone(true)) => {
-                        let given = Given::fallback(facts, "agent_lost");
-                        let conversation = self.into_conversation(cx);
-                        Moving::decided_by_failure(cx, facts, conversation, given)
-                    }
-                    None => Phase::Talking(self),
-                }
+                self.hear_doubt(cx, facts, event)
+            }
+            Stimulus::Leg(event @ Event::Response { sent, .. }, _) if facts.doubts(sent) => {
+                // Whoever waits to be taken over by it is let go.
+                let _ = facts.waiting.hear(cx, event);
+                self.hear_doubt(cx, facts, event)
             }
             Stimulus::Leg(event, message) => {
                 if self.hear_departing(cx, event) {
@@ -163,6 +158,20 @@ impl Talking {
                 Phase::Talking(self)
             }
             Stimulus::Resolved { .. } => Phase::Talking(self),
+        }
+    }
+
+    /// What is told of a transfer in doubt, short of its success.
+    fn hear_doubt(self, cx: &mut Context<'_>, facts: &mut Facts, event: Event) -> Phase {
+        match facts.has_failed(cx, event).filter(|_| self.conversation.partner.is_none()) {
+            // Nobody was with the caller who might have been with the target.
+            Some(MayBeGone(false)) => self.fall_back(cx, facts),
+            Some(MayBeGone(true)) => {
+                let given = Given::fallback(facts, "agent_lost");
+                let conversation = self.into_conversation(cx);
+                Moving::decided_by_failure(cx, facts, conversation, given)
+            }
+            None => Phase::Talking(self),
         }
     }
 

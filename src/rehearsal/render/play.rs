@@ -191,7 +191,7 @@ impl Play {
                         self.left_out.push(format!("{header}: {why}"));
                     }
                 }
-                Output::Adopted { .. } => {}
+                Output::Adopted { .. } | Output::Recall { .. } => {}
                 Output::Idle { .. } => break,
             }
         }

@@ -80,6 +80,8 @@ pub enum Where {
 pub fn cause(status: u16, seen: Where) -> Option<Cause> {
     Some(match (status, seen) {
         (0..=299 | 700.., _) => return None,
+        // Whoever says that has heard nothing of who was asked, and a REFER cannot be cancelled (RFC 4320 §4.2).
+        (408 | 504, Where::ReferResponse) => Cause::Unknown,
         (486 | 600, _) | (603, Where::Notify | Where::InviteResponse) => Cause::Busy,
         (408 | 480 | 487, _) => Cause::NoAnswer,
         (404 | 410 | 484 | 604 | 502..=504, _) => Cause::Unreachable,
@@ -97,7 +99,9 @@ pub fn cause_by(status: u16, seen: Where, remark: Remark) -> Option<Cause> {
         .and_then(status_of_q850)
         .or(remark.sip)
         .or((status == 500 && remark.retry_after).then_some(503));
-    Some(meant.and_then(|meant| cause(meant, seen)).unwrap_or(plain))
+    // Silence stays silence, whatever is said of it, and an answer is none.
+    let told = meant.filter(|_| plain != Cause::Unknown).and_then(|meant| cause(meant, seen));
+    Some(told.filter(|told| *told != Cause::Unknown).unwrap_or(plain))
 }
 
 /// The status that a cause of the telephone network means (RFC 3398 §7.2.4.1), where it says how the target is.
@@ -196,6 +200,9 @@ pub fn blind(receiver: Receiver) -> String {
 /// was answered last.
 pub fn hint(cause: Cause, told: Option<u16>, seen: Where) -> &'static str {
     match (cause, told) {
+        (Cause::Unknown, Some(408 | 504)) => {
+            "Nobody has answered the REFER, and a REFER cannot be taken back: ask the target whether the caller arrived; check the way to the receiver, and what a proxy on it logs."
+        }
         (Cause::Unknown, _) => {
             "Ask the target whether the caller arrived; check that the receiver sends NOTIFY for a REFER."
         }
@@ -231,6 +238,12 @@ mod tests {
             (603, I, C::Busy),
             (603, R, C::Refused),
             (408, N, C::NoAnswer),
+            (408, I, C::NoAnswer),
+            (408, R, C::Unknown),
+            (504, R, C::Unknown),
+            (408, Where::ByeResponse, C::NoAnswer),
+            (504, Where::ByeResponse, C::Unreachable),
+            (603, Where::ByeResponse, C::Refused),
             (480, I, C::NoAnswer),
             (487, R, C::NoAnswer),
             (404, R, C::Unreachable),
@@ -284,6 +297,10 @@ mod tests {
             (500, I, later, C::Unreachable),
             (480, I, later, C::NoAnswer),
             (500, I, Remark::default(), C::Failed),
+            // A proxy's silence is no more than that, and a refusal is no silence.
+            (408, R, q850(17), C::Unknown),
+            (504, R, sip(486), C::Unknown),
+            (500, R, q850(102), C::Failed),
         ] {
             assert_eq!(cause_by(status, seen, remark), Some(expected), "{status} {seen:?} {remark:?}");
         }

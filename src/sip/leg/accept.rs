@@ -227,7 +227,9 @@ impl Stack {
         let Usage::Offered(offered) = &mut leg.usage else { return Err(Gone) };
         let (server, cseq, demand) = (offered.server, offered.cseq, offered.demand);
         let waiting = offered.reliable.as_deref().and_then(Reliable::waits_for);
-        leg.overtaken = waiting.map(|rseq| Box::new((rseq, cseq)));
+        if let Some(rseq) = waiting {
+            leg.aside.get_or_insert_default().overtaken = Some((rseq, cseq));
+        }
         let party = offered.party(party, fresh, &leg.session);
         let (tag, answered) = (party.tag, party.answered);
         leg.remote_cseq = party.remote_cseq;
@@ -408,7 +410,7 @@ impl Leg {
             sent: Vec::new(),
             asked: Vec::new(),
             unacked: None,
-            overtaken: None,
+            aside: None,
             subscriptions: Vec::new(),
             referrals: Vec::new(),
             keepalive: None,

@@ -66,6 +66,7 @@ impl Stack {
 
     /// Ends an answered leg: BYE now, or once our 2xx is acknowledged.
     pub(crate) fn close_answered(&mut self, now: Time, id: LegId, content: &Content<'_>) {
+        self.give_up_refers(now, id);
         while let Some(place) = self.legs.get(id.into()).and_then(Leg::unanswered) {
             self.acknowledge_sent(id, place, &Content::default());
         }
@@ -151,6 +152,7 @@ impl Stack {
         status: u16,
     ) -> Option<Event> {
         let over = matches!(self.legs.get(id.into())?.usage, Usage::Over);
+        self.give_up_refers(now, id);
         self.refuse(now, flow, message, if over { 481 } else { status }, &|_| ());
         self.drop_asked(now, id);
         // Their 2xx is acknowledged all the same, or it would come again and again.

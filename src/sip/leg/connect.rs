@@ -3,7 +3,7 @@
 use super::accept::address;
 use super::reliable::{BRANCHES, Early};
 use super::send::{MAX_FORWARDS, Request, body_of, sdp_of};
-use super::usage::{Accepted, Branch, Calling, Kind, Leg, Sent, Usage};
+use super::usage::{Accepted, Acknowledged, Branch, Calling, Kind, Leg, Sent, Usage};
 use super::{Connect, Content, Event, LegId, Origin, carry};
 use crate::sip::dialog::{Dialog, Parts, route_set};
 use crate::sip::flow::Flow;
@@ -156,7 +156,16 @@ impl Stack {
         }
         // One that waits for its answer stays: it is acknowledged in the end, however late.
         let waits = |accepted: &Accepted| accepted.ack.is_none() || now < accepted.until;
+        // Nobody can have seen an ACK that could not be sent, however often the peer has asked for it.
+        let lost = |sent: &Sent| {
+            let failed = |it: &Accepted| it.acknowledged == Acknowledged::Failed && it.until <= now;
+            sent.kind == Kind::Invite && sent.accepted.as_deref().is_some_and(failed)
+        };
+        let lost = leg.sent.iter().any(lost);
         leg.sent.retain(|sent| sent.accepted.as_deref().is_none_or(waits));
+        if lost {
+            self.lose(id, (503, Origin::Local));
+        }
     }
 
     /// The INVITE failed for good.
@@ -253,8 +262,9 @@ impl Stack {
             leg.session.offered(message.body());
         }
         let credentials = sent.credentials(&mut self.index);
-        let tag = tag.into();
-        let accepted = Accepted { tag, ack: None, credentials, others, until: now + T1X64 };
+        let (tag, acknowledged, by_source) = (tag.into(), Acknowledged::Waiting, false);
+        let until = now + T1X64;
+        let accepted = Accepted { tag, ack: None, acknowledged, by_source, credentials, others, until };
         leg.sent.reserve_exact(1);
         let accepted = Some(Box::new(accepted));
         leg.sent.push(Sent { accepted, request: None, expires: None, said: Vec::new(), ..sent });
@@ -283,7 +293,8 @@ impl Stack {
         }
         let (dialog, flow) = (leg.dialog.clone(), leg.flow);
         let body = (!answer.is_empty()).then_some((APPLICATION_SDP.as_bytes(), answer.as_slice()));
-        let ack = self.send_ack(id, &dialog, flow, cseq, body, &|writer| {
+        let name = Stack::ack_id(id, flow);
+        let ack = self.send_ack((id, name), &dialog, flow, cseq, body, &|writer| {
             write_credentials(writer, &credentials);
             carry::write(writer, content);
         });
@@ -291,6 +302,7 @@ impl Stack {
         let accepted = leg.and_then(|leg| leg.sent.get_mut(place)?.accepted.as_mut());
         if let Some(accepted) = accepted {
             (accepted.ack, accepted.credentials) = (Some((flow, ack)), credentials);
+            accepted.acknowledged = Acknowledged::on(flow);
         }
     }
 
@@ -302,16 +314,12 @@ impl Stack {
         let sent = &leg.sent[place];
         let Some(accepted) = &sent.accepted else { return };
         let tag = message.to_tag().unwrap_or(b"");
-        let counts = tag == &*accepted.tag;
-        let other = accepted.others.iter().find(|branch| &*branch.tag == tag);
-        let ack = if counts { accepted.ack.as_ref() } else { other.and_then(|branch| branch.ack.as_ref()) };
-        if let Some((flow, ack)) = ack {
-            // A stream may have died with the first one; then the leg has another by now.
-            let streams = flow.transport.is_reliable() && flow.transport == leg.flow.transport;
-            self.outbox.copy(0, if streams && counts { leg.flow } else { *flow }, ack);
+        if tag == &*accepted.tag {
+            return self.acknowledge_again(id, place);
         }
-        if counts || ack.is_some() {
-            return;
+        let other = accepted.others.iter().find(|branch| &*branch.tag == tag);
+        if let Some((flow, ack)) = other.and_then(|branch| branch.ack.as_ref()) {
+            return self.outbox.copy(0, *flow, ack);
         }
         let (cseq, flow, credentials) = (sent.cseq, leg.flow, accepted.credentials.clone());
         let last = other.map_or(cseq, |branch| branch.cseq);
@@ -319,8 +327,8 @@ impl Stack {
         let flow = dialog.hop(flow, None, &self.settings.listeners).or(flow);
         let refusal = if sent.offered { Vec::new() } else { declined(message.body()) };
         let body = (!refusal.is_empty()).then_some((APPLICATION_SDP.as_bytes(), refusal.as_slice()));
-        let ack =
-            self.send_ack(id, &dialog, flow, cseq, body, &|writer| write_credentials(writer, &credentials));
+        let ack = self
+            .send_ack((id, 0), &dialog, flow, cseq, body, &|writer| write_credentials(writer, &credentials));
         self.send_stray_bye(now, &dialog, flow, last.wrapping_add(1));
         let leg = self.legs.get_mut(id.into());
         if let Some(accepted) = leg.and_then(|leg| leg.sent.get_mut(place)?.accepted.as_mut()) {
@@ -339,7 +347,8 @@ impl Stack {
         let head = (Method::Bye, MAX_FORWARDS, cseq);
         super::send::write_head(&mut self.scratch, stack, dialog, (flow, flow), head, &branch).finish(None);
         let scratch = &self.scratch;
-        let outgoing = Outgoing { method: Method::Bye.as_str().as_bytes(), branch: &branch, owner: None };
+        let method = Method::Bye.as_str().as_bytes();
+        let outgoing = Outgoing { method, branch: &branch, owner: None, recallable: false };
         self.table.send(now, flow, outgoing, &mut self.outbox, |buf| buf.extend_from_slice(scratch));
     }
 }

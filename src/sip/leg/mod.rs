@@ -8,6 +8,7 @@ mod catch_up;
 pub mod close;
 pub mod connect;
 pub mod decision;
+mod delivery;
 pub mod inquire;
 pub mod keepalive;
 pub mod modify;
@@ -230,6 +231,25 @@ pub enum Event {
         /// Who made the status.
         origin: Origin,
     },
+    /// A request that was given up ([`crate::sip::Stack::give_up`]) had left just then, or the ACK of an INVITE of ours has,
+    /// which had to wait for its connection.
+    Left {
+        /// The leg.
+        leg: LegId,
+        /// The request of ours.
+        sent: SentId,
+    },
+    /// A request of ours inside the leg could not be sent: there is no connection to its peer, or no way.
+    Undelivered {
+        /// The leg.
+        leg: LegId,
+        /// Of the request.
+        method: crate::wire::Method,
+        /// Where it was to go.
+        to: Flow,
+        /// It is sent again, by the flow that the peer itself has used.
+        again: bool,
+    },
     /// The peer is gone: a 481, a silence or missed keepalives that were confirmed (see `leg/presence` and `leg/keepalive`),
     /// or the end of its session. The layer above closes the leg.
     Lost {
@@ -269,6 +289,8 @@ impl Event {
             | Event::Withdrawn { leg, .. }
             | Event::Response { leg, .. }
             | Event::Notified { leg, .. }
+            | Event::Left { leg, .. }
+            | Event::Undelivered { leg, .. }
             | Event::Bye { leg }
             | Event::Closed { leg, .. }
             | Event::Lost { leg, .. }

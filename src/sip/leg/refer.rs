@@ -62,7 +62,7 @@ impl Stack {
         let sent = self.send_request(now.mono, leg, &request, &fill).ok_or(NotSent::Gone)?;
         if let Some(leg) = self.legs.get_mut(leg.into()) {
             leg.subscriptions.reserve_exact(1);
-            leg.subscriptions.push(Subscription { refer: sent, cseq: leg.local_cseq, heard: None });
+            leg.subscriptions.push(Subscription::new(sent, leg.local_cseq));
         }
         Ok(sent)
     }
@@ -77,10 +77,13 @@ impl Stack {
     ) -> Option<Event> {
         let leg = self.legs.get_mut(id.into())?;
         let heard = |one: &Subscription| one.refer == sent.id && one.heard.is_some();
-        let keeps = match (status, origin) {
-            (200..=299, _) => !response.is_some_and(refuses_subscription),
-            // Silence is no refusal: its NOTIFYs may still come.
-            (408, Origin::Local) => true,
+        let keeps = match status {
+            200..=299 => {
+                subscription::accepted(&mut leg.subscriptions, sent.id);
+                !response.is_some_and(refuses_subscription)
+            }
+            // Silence is no refusal, ours or one hop further (RFC 4320 §4.2): its NOTIFYs may still come.
+            408 | 504 => true,
             // They have come already, so that it was not the receiver who said that.
             _ => leg.subscriptions.iter().any(heard),
         };
@@ -111,13 +114,14 @@ impl Stack {
             return self.refuse(now, flow, message, refusal, &|_| ());
         };
         let number = message.cseq().number;
-        let subscription = &mut leg.subscriptions[place];
+        let subscription = &leg.subscriptions[place];
         if subscription.heard.is_some_and(|heard| number <= heard) {
             // A later one has come before it.
             return self.refuse(now, flow, message, 500, &|_| ());
         }
-        subscription.heard = Some(number);
         let (refer, news) = (subscription.refer, News::of(message));
+        subscription::accepted(&mut leg.subscriptions, refer);
+        leg.subscriptions[place].hear(number, news);
         if news.terminated {
             leg.subscriptions.remove(place);
         }

@@ -270,7 +270,8 @@ impl Leg {
     /// that has waited. None: nothing waits for that.
     fn acknowledged(&mut self, meant: (u32, u32)) -> Option<(Option<Waiting>, Option<Waiting>)> {
         let Usage::Offered(offered) = &mut self.usage else {
-            return self.overtaken.take_if(|overtaken| **overtaken == meant).map(|_| (None, None));
+            let overtaken = &mut self.aside.as_mut()?.overtaken;
+            return overtaken.take_if(|overtaken| *overtaken == meant).map(|_| (None, None));
         };
         let cseq = offered.cseq;
         let reliable = offered.reliable.as_mut()?;

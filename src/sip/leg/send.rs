@@ -143,11 +143,14 @@ impl Stack {
             (fallback, flow) = (Some(flow), stream);
         }
         let timed = settings.session_timer.is_some() && matches!(request.kind, Kind::Invite | Kind::Update);
-        let bound = leg.credentials.is_some() || fallback.is_some() || leg.has_other_flows();
+        let bound = leg.credentials.is_some()
+            || fallback.is_some()
+            || leg.source().is_some()
+            || leg.has_other_flows();
         let again = bound || timed || request.kind == Kind::Modify;
         let (scratch, outbox) = (&self.scratch, &mut self.outbox);
-        let outgoing =
-            Outgoing { method: request.method.as_str().as_bytes(), branch: &branch, owner: Some(id) };
+        let (method, recallable) = (request.method.as_str().as_bytes(), request.kind == Kind::Refer);
+        let outgoing = Outgoing { method, branch: &branch, owner: Some(id), recallable };
         let client = self.table.send(now, flow, outgoing, outbox, |buf| buf.extend_from_slice(scratch));
         leg.sent.reserve_exact(1);
         leg.sent.push(Sent {
@@ -162,6 +165,8 @@ impl Stack {
             challenged: None,
             widened: false,
             overtaken: false,
+            by_source: false,
+            given_up: false,
             request: again.then(|| scratch.as_slice().into()),
             fallback,
             said: Vec::new(),
@@ -172,10 +177,10 @@ impl Stack {
         Some(request.id)
     }
 
-    /// Writes an ACK for a 2xx of `cseq` (RFC 3261 §13.2.2.4) and sends it.
+    /// Writes an ACK for a 2xx of `cseq` (RFC 3261 §13.2.2.4) and sends it. `name`: of the transmit.
     pub(crate) fn send_ack(
         &mut self,
-        id: LegId,
+        (id, name): (LegId, u64),
         dialog: &Dialog,
         flow: Flow,
         cseq: u32,
@@ -189,7 +194,7 @@ impl Stack {
         let mut writer = write_head(&mut self.scratch, stack, dialog, (flow, contact), head, &branch);
         fill(&mut writer);
         writer.finish(body);
-        self.outbox.copy(0, flow, &self.scratch);
+        self.outbox.copy(name, flow, &self.scratch);
         self.scratch.as_slice().into()
     }
 
@@ -222,7 +227,8 @@ impl Stack {
         }
         let method = message.method_text();
         let scratch = &self.scratch;
-        let outgoing = Outgoing { method, branch: &again.branch, owner: Some(id) };
+        let recallable = sent.kind == Kind::Refer;
+        let outgoing = Outgoing { method, branch: &again.branch, owner: Some(id), recallable };
         let write = |buf: &mut Vec<u8>| buf.extend_from_slice(scratch);
         let client = self.table.send(now, again.via, outgoing, &mut self.outbox, write);
         if let Some(subscription) = leg.subscriptions.iter_mut().find(|one| one.refer == sent.id) {
@@ -269,6 +275,11 @@ impl Stack {
             return self.send_again(now, id, sent, flow, &[]);
         }
         if let (Some(flow), (503, Origin::Local)) = (sent.fallback.take(), outcome) {
+            return self.send_again(now, id, sent, flow, &[]);
+        }
+        if outcome == (503, Origin::Local)
+            && let Some(flow) = leg.flow_of_source(&mut sent)
+        {
             return self.send_again(now, id, sent, flow, &[]);
         }
         match leg.next_flow(&sent, outcome) {
@@ -338,7 +349,7 @@ impl Stack {
         let Some(leg) = self.legs.get_mut(id.into()) else { return };
         match leg.dialog.hop(leg.flow, None, &self.settings.listeners) {
             Hop::Stay => {}
-            Hop::Go(flow) => leg.flow = flow,
+            Hop::Go(flow) => leg.aim_at(flow),
             Hop::Ask(uri) => self.resolves.push_back((Stack::query(id), uri.into())),
         }
     }
@@ -346,28 +357,41 @@ impl Stack {
     /// The name of a leg's next hop has this address; port and transport are those of its URI.
     pub(crate) fn aim_at(&mut self, id: LegId, address: Flow) {
         let Some(leg) = self.legs.get_mut(id.into()) else { return };
-        leg.flow = leg.dialog.hop(leg.flow, Some(address), &self.settings.listeners).or(leg.flow);
+        let flow = leg.dialog.hop(leg.flow, Some(address), &self.settings.listeners).or(leg.flow);
+        leg.aim_at(flow);
     }
 
     /// A message of the peer's came by this stream: what follows may use it.
     pub(crate) fn adopt(&mut self, id: LegId, flow: Flow) {
         let Some(leg) = self.legs.get_mut(id.into()) else { return };
-        let same = leg.flow.peer.ip().to_canonical() == flow.peer.ip().to_canonical();
-        if same && flow.transport.is_reliable() && leg.flow.transport == flow.transport {
+        let same = |one: Flow| {
+            one.transport == flow.transport && one.peer.ip().to_canonical() == flow.peer.ip().to_canonical()
+        };
+        if flow.transport.is_reliable() && same(leg.flow) {
             leg.flow = flow;
+        } else if let Some(source) = leg.aside.as_mut().and_then(|aside| aside.source.as_mut())
+            && same(*source)
+        {
+            *source = flow;
         }
     }
 
     /// A stream died: legs that used it go where their dialog says.
     pub(crate) fn drop_connection(&mut self, connection: u64) {
-        let used = |leg: &Leg| connection != 0 && leg.flow.connection == connection;
+        let by = |flow: &Flow| connection != 0 && flow.connection == connection;
+        let used = |leg: &Leg| by(&leg.flow) || leg.source().as_ref().is_some_and(by);
         let legs: Vec<LegId> =
             self.legs.iter().filter(|(_, leg)| used(leg)).map(|(id, _)| id.into()).collect();
         for id in legs {
-            if let Some(leg) = self.legs.get_mut(id.into()) {
-                leg.flow.connection = 0;
+            let Some(leg) = self.legs.get_mut(id.into()) else { continue };
+            if let Some(aside) = &mut leg.aside {
+                aside.source.take_if(|source| by(source));
             }
-            self.aim(id);
+            if by(&leg.flow) {
+                leg.flow.connection = 0;
+                self.aim(id);
+                self.acknowledge_failed(id);
+            }
         }
     }
 }
@@ -407,17 +431,22 @@ fn by_stream(flow: Flow, listeners: &[Listener]) -> Option<Flow> {
 }
 
 /// What differs when a request is sent again.
-struct Again<'a> {
-    branch: Text,
-    cseq: u32,
-    via: Flow,
-    contact: Flow,
+pub(crate) struct Again<'a> {
+    pub(crate) branch: Text,
+    pub(crate) cseq: u32,
+    pub(crate) via: Flow,
+    pub(crate) contact: Flow,
     /// Headers that stand instead of those of that name, or beside the others.
-    changes: &'a [(Name, &'a [u8])],
+    pub(crate) changes: &'a [(Name, &'a [u8])],
 }
 
 /// Gives the length in bytes.
-fn rewrite(buf: &mut Vec<u8>, request: &Message<'_>, listeners: &[Listener], again: &Again<'_>) -> usize {
+pub(crate) fn rewrite(
+    buf: &mut Vec<u8>,
+    request: &Message<'_>,
+    listeners: &[Listener],
+    again: &Again<'_>,
+) -> usize {
     let mut writer = Writer::request(buf, request.method_text(), request.uri_bytes());
     write_via(&mut writer, listeners, again.via, &again.branch);
     for header in request.all() {

@@ -49,8 +49,8 @@ pub(crate) struct Leg {
     pub(crate) asked: Vec<Asked>,
     /// Our 2xx to an INVITE that waits for its ACK.
     pub(crate) unacked: Option<Box<Unacked>>,
-    /// RSeq and CSeq of a provisional response that our 2xx has overtaken: its PRACK may still come (RFC 3262 §3).
-    pub(crate) overtaken: Option<Box<(u32, u32)>>,
+    /// What few legs have.
+    pub(crate) aside: Option<Box<Aside>>,
     /// Subscriptions that our REFERs made.
     pub(crate) subscriptions: Vec<Subscription>,
     /// Subscriptions that the peer's REFERs made.
@@ -65,6 +65,15 @@ pub(crate) struct Leg {
     pub(crate) updates: bool,
     /// The entry of the deadlines that counts.
     pub(crate) armed: Option<Time>,
+}
+
+/// What few legs have.
+#[derive(Debug, Default)]
+pub(crate) struct Aside {
+    /// RSeq and CSeq of a provisional response that our 2xx has overtaken: its PRACK may still come (RFC 3262 §3).
+    pub(crate) overtaken: Option<(u32, u32)>,
+    /// The flow that the peer itself has used, where the dialog leads elsewhere: it serves if that fails (RFC 5923).
+    pub(crate) source: Option<Flow>,
 }
 
 /// The INVITE usage (RFC 5057).
@@ -184,6 +193,10 @@ pub(crate) struct Sent {
     pub(crate) widened: bool,
     /// It was sent again because another request had overtaken it.
     pub(crate) overtaken: bool,
+    /// It was sent again by [`Aside::source`].
+    pub(crate) by_source: bool,
+    /// Nothing of it is sent any more.
+    pub(crate) given_up: bool,
     /// Its text, where it may have to be sent again in another transaction.
     pub(crate) request: Option<Box<[u8]>>,
     /// Where it goes if this flow fails: a request that went by TCP only because of its size (RFC 3261 §18.1.1).
@@ -201,14 +214,29 @@ pub(crate) struct Sent {
 pub(crate) struct Accepted {
     /// The To-tag of the 2xx that counted.
     pub(crate) tag: Box<[u8]>,
-    /// Its ACK, once sent.
+    /// Its ACK, once it is made.
     pub(crate) ack: Option<(Flow, Box<[u8]>)>,
+    /// What became of that ACK.
+    pub(crate) acknowledged: Acknowledged,
+    /// The ACK went by [`Aside::source`].
+    pub(crate) by_source: bool,
     /// What the INVITE answered its challenges with, which an ACK repeats (RFC 3261 §22.1).
     pub(crate) credentials: Vec<(Name, Box<[u8]>)>,
     /// Other branches of its fork.
     pub(crate) others: Vec<Branch>,
     /// Until when: Timer M.
     pub(crate) until: Time,
+}
+
+/// What became of an ACK.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Acknowledged {
+    /// It waits for its connection.
+    Waiting,
+    /// It has left.
+    Sent,
+    /// It could not be sent.
+    Failed,
 }
 
 /// A branch of a fork whose 2xx does not count.
@@ -301,6 +329,11 @@ impl Leg {
             Usage::Refusing | Usage::Closing => LegState::Closing,
             Usage::Over => LegState::Over,
         }
+    }
+
+    /// See [`Aside::source`].
+    pub(crate) fn source(&self) -> Option<Flow> {
+        self.aside.as_ref()?.source
     }
 
     /// Offer and answer as they stand: of the early dialog that is heard now, if there is one.

@@ -83,6 +83,15 @@ impl Client {
         }
     }
 
+    /// The layer above wants it no more: no copy is sent, and a late response is still passed up. It cannot be cancelled
+    /// (RFC 3261 §9.1).
+    pub(crate) fn give_up(&mut self) {
+        match self {
+            Client::Trying { timer_e, .. } | Client::Proceeding { timer_e, .. } => *timer_e = None,
+            Client::Completed { .. } | Client::Terminated => {}
+        }
+    }
+
     /// A deadline is due.
     pub(crate) fn on_timer(&mut self, now: Time) -> Option<OnTimer> {
         let fired = match self {

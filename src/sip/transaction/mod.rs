@@ -20,7 +20,7 @@ mod table;
 
 use echo::Echo;
 pub use table::Table;
-pub(crate) use table::response_flow;
+pub(crate) use table::{OTHER, TOLD, response_flow, slab_id, transmit_id};
 
 /// A request longer than this should not go by UDP (RFC 3261 §18.1.1). The layer above chooses the flow.
 pub const UDP_LIMIT: usize = 1300;
@@ -42,6 +42,9 @@ pub struct Outgoing<'a, O> {
     pub branch: &'a str,
     /// What the stack wants to be told with answers and events.
     pub owner: O,
+    /// Whether it can be taken back while it waits for a connection ([`Table::give_up`]): the network then tells when it
+    /// has left ([`Table::sent`]).
+    pub recallable: bool,
 }
 
 /// What a request is to the table. Only [`Inbound::New`], [`Inbound::Cancel`] and [`Inbound::Merged`] ask for more.
@@ -102,6 +105,8 @@ pub enum TransactionEvent<O> {
         client: ClientId,
         /// What it was opened with.
         owner: O,
+        /// Whether a copy of it may have left before.
+        left: bool,
     },
     /// The ACK for our 300-699 came.
     Acknowledged {
@@ -121,6 +126,17 @@ pub enum TransactionEvent<O> {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("the transaction has its final response")]
 pub struct Answered;
+
+/// What is known of a request that was given up.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum GivenUp {
+    /// A copy may have left: the peer may carry it out. A late response is still told.
+    Left,
+    /// It waits for its connection: whoever owns the connection is to take it back.
+    Waits,
+    /// It has its final response, or is unknown.
+    Over,
+}
 
 /// What came of the wish to cancel an INVITE.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -9,7 +9,7 @@ use crate::sip::deadline::Deadlines;
 use crate::sip::flow::Flow;
 use crate::sip::outbox::Outbox;
 use crate::sip::pace::Gap;
-use crate::sip::slab::{Slab, SlabId};
+use crate::sip::slab::{GENERATIONS, Slab, SlabId};
 use crate::sip::timing::Time;
 use crate::wire::Index;
 use hashbrown::HashTable;
@@ -26,9 +26,12 @@ use servers::ServerEntry;
 /// Bit of a transmit id that marks a request of ours; the generation and the index stand below.
 const CLIENT: u64 = 1 << 61;
 /// Bit that no transmit id of a transaction has: ids from here up belong to the layer above.
-const OTHER: u64 = 1 << 63;
+pub(crate) const OTHER: u64 = 1 << 63;
 /// Bit of a transmit id that marks a response of ours.
 const SERVER: u64 = 1 << 62;
+/// Bit of a transmit id by a stream that asks to be told when the message has left, and allows it to be taken back until
+/// then.
+pub(crate) const TOLD: u64 = 1 << 60;
 
 #[derive(Clone, Copy, Debug)]
 enum Due {
@@ -59,8 +62,14 @@ impl<O: Copy> std::fmt::Debug for Table<O> {
     }
 }
 
-fn transmit_id(kind: u64, id: SlabId) -> u64 {
+/// A transmit id of that kind.
+pub(crate) fn transmit_id(kind: u64, id: SlabId) -> u64 {
     kind | u64::from(id.generation) << 32 | u64::from(id.index)
+}
+
+/// The place that a transmit id names.
+pub(crate) fn slab_id(id: u64) -> SlabId {
+    SlabId { index: id as u32, generation: (id >> 32) as u32 & (GENERATIONS - 1) }
 }
 
 impl ClientId {
@@ -135,16 +144,26 @@ impl<O: Copy> Table<O> {
     /// stream is sent once more over a new connection to sent-by (RFC 3261 §18.2.2); by UDP the peer's own
     /// retransmission asks for it again.
     pub fn send_failed(&mut self, id: u64, outbox: &mut Outbox) {
-        let slab_id =
-            SlabId { index: id as u32, generation: (id >> 32) as u32 & (crate::sip::slab::GENERATIONS - 1) };
         if id & OTHER != 0 {
             return;
         }
         if id & CLIENT != 0 {
-            self.fail_client(slab_id);
+            self.fail_client(slab_id(id));
         } else if id & SERVER != 0 {
-            self.retry_response(slab_id, outbox);
+            self.retry_response(slab_id(id), outbox);
         }
+    }
+
+    /// Transmit `id`, which asked to be told, has left or can at least not be taken back any more. Gives the request and
+    /// its owner, if it still waits for an answer.
+    pub fn sent(&mut self, id: u64) -> Option<(ClientId, O)> {
+        if id & (OTHER | CLIENT) != CLIENT {
+            return None;
+        }
+        let entry = self.clients.get_mut(slab_id(id))?;
+        entry.left = true;
+        entry.request()?;
+        Some((ClientId(slab_id(id)), entry.owner?))
     }
 
     /// A stream died: the requests that wait for an answer over it fail.

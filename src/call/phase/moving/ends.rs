@@ -199,8 +199,12 @@ impl Moving {
         Phase::Talking(Talking { departing, ..Talking::new(conversation) })
     }
 
-    /// The caller has acknowledged the answer of a target that was called in the agent's place.
+    /// The caller has acknowledged the answer of a target that was called in the agent's place. That one has its ACK by then,
+    /// or it has nothing yet.
     pub(super) fn confirmed(mut self: Box<Self>, cx: &mut Context<'_>, facts: &mut Facts) -> Phase {
+        if self.conversation.partner.is_some_and(|partner| !cx.stack.is_acknowledged(partner.leg)) {
+            return self.phase();
+        }
         self.handoff.attempt_over(cx);
         self.handoff.end(cx, HandoffState::Succeeded, Some(Proof::Proven), false);
         facts.free_agent(cx);

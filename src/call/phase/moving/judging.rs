@@ -61,6 +61,13 @@ impl Moving {
                 self.handoff.because(calling::NOTHING_TO_JOIN);
                 self.failed(cx, facts, Cause::Failed, None)
             }
+            // A target that gets no ACK hangs up in the end, and its Contact may lead nowhere.
+            calling::Verdict::Answered { leg, needs_answer: false } if !cx.stack.is_acknowledged(leg) => {
+                if let Attempt::Calling(calling) = &mut self.attempt {
+                    calling.wait_for_ack();
+                }
+                self.phase()
+            }
             calling::Verdict::Answered { leg, .. } if self.handoff.course.method == Method::Attended => {
                 self.attended(cx, facts, leg)
             }
@@ -93,7 +100,13 @@ impl Moving {
     ) -> Phase {
         match verdict {
             fresh::Verdict::NotMine | fresh::Verdict::Wait => self.phase(),
-            fresh::Verdict::Joined(leg) => self.joined(cx, facts, leg, true),
+            fresh::Verdict::Joined(leg) if cx.stack.is_acknowledged(self.conversation.caller) => {
+                self.joined(cx, facts, leg, true)
+            }
+            fresh::Verdict::Joined(leg) => {
+                self.attempt = Attempt::Joining(Join::acknowledging(cx, leg));
+                self.phase()
+            }
             fresh::Verdict::Failed(cause) => {
                 self.take_back(cx, "No answer");
                 self.failed(cx, facts, cause, None)
@@ -267,8 +280,8 @@ impl Moving {
     ) -> Phase {
         match verdict {
             join::Verdict::NotMine | join::Verdict::Wait => self.phase(),
-            join::Verdict::Joined => match self.target() {
-                Some(leg) => self.joined(cx, facts, leg, false),
+            join::Verdict::Joined { asked } => match self.target() {
+                Some(leg) => self.joined(cx, facts, leg, asked),
                 None => {
                     self.handoff.because(LEFT_EARLY);
                     self.failed(cx, facts, Cause::Failed, None)

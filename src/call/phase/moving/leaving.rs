@@ -109,9 +109,7 @@ impl Moving {
             | Attempt::Calling(_)
             | Attempt::Fresh(_)
             | Attempt::Briefing(_)
-            | Attempt::Joining(_) => {
-                explain::cause(status, Where::ReferResponse).unwrap_or(Cause::Unreachable)
-            }
+            | Attempt::Joining(_) => explain::cause(status, Where::ByeResponse).unwrap_or(Cause::Unreachable),
             Attempt::Refer(_)
             | Attempt::Attended(_)
             | Attempt::Settling { .. }

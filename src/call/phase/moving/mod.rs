@@ -243,7 +243,7 @@ impl Moving {
         let total = self.handoff.total;
         let attempt = match &self.attempt {
             Attempt::Held => total,
-            Attempt::Refer(attempt) => attempt.deadline().min(total),
+            Attempt::Refer(attempt) => attempt.deadline(total),
             Attempt::Calling(calling) => calling.deadline(),
             Attempt::Fresh(fresh) => fresh.deadline(),
             Attempt::Briefing(brief) => brief.deadline().min(total),
@@ -351,6 +351,9 @@ impl Moving {
             waiting::Heard::Arrived if !self.attempt.is_final() => return self.moved(cx, facts),
             waiting::Heard::Arrived | waiting::Heard::Nothing => return self.phase(),
         }
+        if self.is_refused_late(cx, facts, event, message) {
+            return self.phase();
+        }
         if facts.has_arrived(event) && !self.attempt.is_final() {
             return self.moved(cx, facts);
         }
@@ -410,6 +413,9 @@ impl Moving {
                 verdict => return self.judge_question(cx, facts, verdict),
             },
             Attempt::Bye => return self.hear_bye(cx, facts, event, message),
+            Attempt::Confirming if self.conversation.confirmed && matches!(event, Event::Left { .. }) => {
+                return self.confirmed(cx, facts);
+            }
             Attempt::Held | Attempt::Settling { .. } | Attempt::Confirming => {}
         }
         let heard = self.conversation.hear(cx, event, message);
@@ -452,6 +458,29 @@ impl Moving {
         self.hear(cx, facts, event, message)
     }
 
+    /// A REFER that was given up is refused after all: it is in doubt no more. True if that is what the event says, or that
+    /// nobody has heard of it.
+    fn is_refused_late(
+        &mut self,
+        cx: &mut Context<'_>,
+        facts: &mut Facts,
+        event: Event,
+        message: Option<&Message<'_>>,
+    ) -> bool {
+        let Event::Response { leg, sent, status, origin, .. } = event else { return false };
+        let Some(which) = self.late.iter().position(|late| late.sent == sent) else {
+            return facts.doubts(sent) && {
+                facts.has_failed(cx, event);
+                true
+            };
+        };
+        if !cx.stack.is_subscribed(leg, sent) {
+            let late = self.late.remove(which);
+            self.handoff.refused_late(&late, status, message, origin);
+        }
+        true
+    }
+
     /// What is tried now is taken back for a REFER that was given up, and that one is what is tried.
     fn resume(&mut self, cx: &mut Context<'_>, facts: &mut Facts, which: usize) {
         let late = self.late.remove(which);
@@ -476,14 +505,18 @@ impl Moving {
                 let_go(cx, target, identity::reason(487, why));
                 self.conversation.reunite(cx);
             }
-            Attempt::Attended(attended::Attempt { target: Some(leg), .. })
-            | Attempt::Joining(Join { target: Some(leg), .. }) => {
+            Attempt::Refer(refer) => refer.forgo(cx, self.conversation.caller),
+            Attempt::Attended(attempt) => {
+                attempt.forgo(cx, self.conversation.caller);
+                if let Some(leg) = attempt.target {
+                    let_go(cx, leg, identity::reason(487, why));
+                }
+            }
+            Attempt::Joining(Join { target: Some(leg), .. }) => {
                 let_go(cx, leg, identity::reason(487, why));
             }
             Attempt::Asking { question, .. } => question.give_up(cx),
             Attempt::Held
-            | Attempt::Refer(_)
-            | Attempt::Attended(_)
             | Attempt::Joining(_)
             | Attempt::Settling { .. }
             | Attempt::Bye
@@ -506,7 +539,7 @@ impl Moving {
             Attempt::Held if total => self.failed(cx, facts, Cause::Failed, None),
             Attempt::Refer(attempt) => {
                 let verdict = match total {
-                    true => attempt.give_up(),
+                    true => attempt.give_up(cx, &mut self.handoff, caller),
                     false => attempt.tick(cx, facts, &mut self.handoff, caller),
                 };
                 self.judge(cx, facts, verdict)
@@ -528,7 +561,7 @@ impl Moving {
             }
             Attempt::Attended(attempt) => {
                 let verdict = match total {
-                    true => attempt.give_up(cx, &mut self.handoff),
+                    true => attempt.give_up(cx, &mut self.handoff, caller),
                     false => attempt.tick(cx, facts, &mut self.handoff, caller),
                 };
                 self.judge_attended(cx, facts, verdict)

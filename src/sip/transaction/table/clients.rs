@@ -3,8 +3,8 @@
 use super::super::client::{self, Client};
 use super::super::invite_client::{self, InviteClient};
 use super::super::key::Key;
-use super::super::{Answer, Cancelled, ClientId, Kind, Outgoing, TransactionEvent};
-use super::{Due, Table};
+use super::super::{Answer, Cancelled, ClientId, GivenUp, Kind, Outgoing, TransactionEvent};
+use super::{Due, TOLD, Table};
 use crate::sip::flow::Flow;
 use crate::sip::outbox::Outbox;
 use crate::sip::pace::Gap;
@@ -25,6 +25,10 @@ pub(super) struct ClientEntry<O> {
     pub(super) owner: Option<O>,
     pub(super) flow: Flow,
     machine: ClientMachine,
+    /// Whether the network tells when it has left.
+    recallable: bool,
+    /// A copy of it may have left. Not said of the first one by UDP before something shows it: a second one, or a response.
+    pub(super) left: bool,
     /// The deadline that is valid; others that pop are stale.
     armed: Option<Time>,
 }
@@ -49,11 +53,9 @@ impl<O: Copy> Table<O> {
         } else {
             ClientMachine::Other(Client::start(now, reliable, bytes))
         };
-        self.start_client(
-            now,
-            ClientEntry { key, owner: Some(request.owner), flow, machine, armed: None },
-            outbox,
-        )
+        let (owner, recallable) = (Some(request.owner), request.recallable && reliable);
+        let entry = ClientEntry { key, owner, flow, machine, recallable, left: false, armed: None };
+        self.start_client(now, entry, outbox)
     }
 
     fn start_client(&mut self, now: Time, entry: ClientEntry<O>, outbox: &mut Outbox) -> ClientId {
@@ -61,8 +63,10 @@ impl<O: Copy> Table<O> {
         let id = self.clients.insert(entry);
         let clients = &self.clients;
         self.by_client_key.insert_unique(key.hash(), id.index, |&index| client_hash(clients, index));
-        if let Some(request) = self.clients.get(id).and_then(ClientEntry::request) {
-            outbox.copy(ClientId(id).transmit_id(), flow, request);
+        if let Some(entry) = self.clients.get(id)
+            && let Some(request) = entry.request()
+        {
+            outbox.copy(entry.transmit_id(id), flow, request);
         }
         self.settle_client(now, id);
         ClientId(id)
@@ -105,6 +109,7 @@ impl<O: Copy> Table<O> {
     ) -> (Option<Kind>, Option<Box<[u8]>>) {
         let (scratch, index) = (&mut self.scratch, &mut self.index);
         let Some(entry) = self.clients.get_mut(id) else { return (None, None) };
+        entry.left = true;
         let reliable = entry.flow.transport.is_reliable();
         let invite = match &mut entry.machine {
             ClientMachine::Invite(invite) => invite,
@@ -158,6 +163,24 @@ impl<O: Copy> Table<O> {
         }
     }
 
+    /// A request that cannot be cancelled is not wanted any more: no copy of it is sent (Timer E). The transaction goes on,
+    /// so that a late response finds it.
+    pub fn give_up(&mut self, now: Time, client: ClientId) -> GivenUp {
+        let Some(entry) = self.clients.get_mut(client.0) else { return GivenUp::Over };
+        match &mut entry.machine {
+            ClientMachine::Other(other) if other.request().is_some() => other.give_up(),
+            ClientMachine::Other(_) | ClientMachine::Invite(_) => return GivenUp::Over,
+        }
+        let waits = entry.recallable && !entry.left;
+        self.settle_client(now, client.0);
+        if waits { GivenUp::Waits } else { GivenUp::Left }
+    }
+
+    /// The transmit id of a request of ours, as it stands in the outbox.
+    pub fn transmit_id(&self, client: ClientId) -> Option<u64> {
+        self.clients.get(client.0).map(|entry| entry.transmit_id(client.0))
+    }
+
     /// A CANCEL is a transaction of its own, with the branch of its INVITE.
     fn send_cancel(&mut self, now: Time, invite: SlabId, cancel: Box<[u8]>, outbox: &mut Outbox) {
         let Some(flow) = self.clients.get(invite).map(|entry| entry.flow) else { return };
@@ -165,7 +188,12 @@ impl<O: Copy> Table<O> {
         let Some(branch) = message.branch() else { return };
         let key = self.keys.client(branch, Method::Cancel.as_str().as_bytes());
         let machine = ClientMachine::Other(Client::start(now, flow.transport.is_reliable(), cancel));
-        self.start_client(now, ClientEntry { key, owner: None, flow, machine, armed: None }, outbox);
+        let (owner, recallable, left) = (None, false, false);
+        self.start_client(
+            now,
+            ClientEntry { key, owner, flow, machine, recallable, left, armed: None },
+            outbox,
+        );
     }
 
     pub(super) fn client_due(&mut self, now: Time, at: Time, id: SlabId, outbox: &mut Outbox) {
@@ -184,8 +212,12 @@ impl<O: Copy> Table<O> {
                 (fired == Some(client::OnTimer::Retransmit), fired == Some(client::OnTimer::Timeout))
             }
         };
+        if retransmit {
+            // Nobody has said that the one before it could not be sent.
+            entry.left = true;
+        }
         if let (true, Some(request)) = (retransmit, entry.request()) {
-            outbox.copy(ClientId(id).transmit_id(), entry.flow, request);
+            outbox.copy(entry.transmit_id(id), entry.flow, request);
         }
         if let (true, Some(owner)) = (timeout, entry.owner) {
             self.events.push_back(TransactionEvent::Timeout { client: ClientId(id), owner });
@@ -230,7 +262,7 @@ impl<O: Copy> Table<O> {
         let Some(entry) = self.clients.get_mut(id) else { return };
         entry.flow = flow;
         let Some(request) = entry.request() else { return };
-        outbox.copy(ClientId(id).transmit_id(), flow, request);
+        outbox.copy(entry.transmit_id(id), flow, request);
         if entry.is_cancelled() {
             let cancel = follow_up(request, Method::Cancel, None, b"", &mut self.scratch, &mut self.index);
             self.send_cancel(now, id, cancel, outbox);
@@ -240,7 +272,8 @@ impl<O: Copy> Table<O> {
     pub(super) fn fail_client(&mut self, id: SlabId) {
         let Some(entry) = self.clients.get(id) else { return };
         if let (Some(owner), Some(_)) = (entry.owner, entry.request()) {
-            self.events.push_back(TransactionEvent::TransportFailed { client: ClientId(id), owner });
+            let (client, left) = (ClientId(id), entry.left);
+            self.events.push_back(TransactionEvent::TransportFailed { client, owner, left });
         }
         // Of a completed INVITE it was the ACK that failed: the layer above has its answer (RFC 3261 §17.1.1.2).
         if !entry.is_accepted() {
@@ -250,6 +283,10 @@ impl<O: Copy> Table<O> {
 }
 
 impl<O> ClientEntry<O> {
+    fn transmit_id(&self, id: SlabId) -> u64 {
+        ClientId(id).transmit_id() | if self.recallable { TOLD } else { 0 }
+    }
+
     pub(super) fn request(&self) -> Option<&[u8]> {
         match &self.machine {
             ClientMachine::Invite(machine) => machine.request(),

@@ -11,6 +11,9 @@ mod common;
 #[path = "simulator/book.rs"]
 #[allow(unreachable_pub)]
 mod book;
+#[path = "simulator/houses.rs"]
+#[allow(unreachable_pub)]
+mod houses;
 #[path = "simulator/invariants.rs"]
 #[allow(unreachable_pub)]
 mod invariants;
@@ -23,9 +26,18 @@ mod ladder;
 #[path = "simulator/ledger.rs"]
 #[allow(unreachable_pub)]
 mod ledger;
+#[path = "simulator/loss.rs"]
+#[allow(unreachable_pub)]
+mod loss;
+#[path = "simulator/models.rs"]
+#[allow(unreachable_pub)]
+mod models;
 #[path = "simulator/party/mod.rs"]
 #[allow(unreachable_pub)]
 mod party;
+#[path = "simulator/proxy/mod.rs"]
+#[allow(unreachable_pub)]
+mod proxy;
 #[path = "simulator/races.rs"]
 #[allow(unreachable_pub)]
 mod races;
@@ -35,12 +47,18 @@ mod session;
 #[path = "simulator/tables.rs"]
 #[allow(unreachable_pub)]
 mod tables;
+#[path = "simulator/truth.rs"]
+#[allow(unreachable_pub)]
+mod truth;
 #[path = "simulator/ua.rs"]
 #[allow(unreachable_pub)]
 mod ua;
 #[path = "simulator/watch.rs"]
 #[allow(unreachable_pub)]
 mod watch;
+#[path = "simulator/whereabouts.rs"]
+#[allow(unreachable_pub)]
+mod whereabouts;
 #[path = "simulator/world.rs"]
 #[allow(unreachable_pub)]
 mod world;
@@ -99,7 +117,9 @@ fn run_from(seeds: &str, fresh: bool, mut next: impl FnMut() -> u64) {
     println!("{briefings} callers held while the agent spoke with the target");
     println!("{compared} times caller and partner were found to have each other's session");
     println!("races:\n{}", all.races.table());
+    println!("models:\n{}", all.draws.table());
     if handoffs >= ENOUGH {
+        assert_eq!(all.draws.missing(), [] as [&str; 0], "parts of models that were never met");
         assert_eq!(all.races.missing(), [] as [&str; 0], "races that were never met");
     }
 }

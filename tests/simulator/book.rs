@@ -2,6 +2,7 @@
 //! what Baton told meanwhile. In the order of time.
 
 use super::common::message::Message;
+use super::loss::Silence;
 use baton::call::record::HandoffView;
 use baton::sip::Time;
 use std::collections::{BTreeMap, HashMap, HashSet};
@@ -23,6 +24,8 @@ pub struct Reinvite {
     pub cseq: u32,
     pub accepted: Option<Time>,
     pub acked: Option<Time>,
+    /// There was no description in its 2xx.
+    pub bare: bool,
 }
 
 /// A session timer (RFC 4028).
@@ -94,8 +97,16 @@ pub struct Leg {
     pub timed_out: bool,
     /// REFERs of Baton: CSeq, and the final response.
     pub refers: Vec<(u32, Option<u16>)>,
+    /// Those of them that Baton has given up without an answer.
+    pub given_up: HashSet<u32>,
+    /// And that were challenged after that.
+    pub challenged_late: HashSet<u32>,
     /// The highest CSeq of a NOTIFY.
     pub notified: u32,
+    /// When the first one came.
+    pub notified_at: Option<Time>,
+    /// What was asked inside it, and what was heard.
+    pub silence: Silence,
     /// When a final 2xx NOTIFY came, and a BYE of the peer.
     pub reported: Option<Time>,
     /// CSeq, if it was named, and time of REFERs that were told 2xx by NOTIFY.
@@ -150,7 +161,11 @@ impl Leg {
             rings: false,
             timed_out: false,
             refers: Vec::new(),
+            given_up: HashSet::new(),
+            challenged_late: HashSet::new(),
             notified: 0,
+            notified_at: None,
+            silence: Silence::default(),
             reported: None,
             successes: Vec::new(),
             expiry: None,

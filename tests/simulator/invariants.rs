@@ -1,17 +1,18 @@
 //! What holds at the end of every world, whatever the parties did.
 
-use super::book::{Book, Call, Handoff, Leg, Role};
+use super::book::{Book, Call};
 use super::common::World;
 use super::judge;
 use super::ledger::Ledger;
+use super::models::Models;
 use super::tables::Table;
+use super::truth;
 use super::watch::Watch;
 use baton::call::event::What;
-use baton::call::record::{HandoffState, Proof};
 use std::collections::{BTreeMap, BTreeSet};
 
-/// The tables by their version, and the fallback of the agent.
-pub type Tables<'a> = (&'a BTreeMap<u64, Table>, Option<&'a str>);
+/// The tables by their version, the fallback of the agent, and which rules hold.
+pub type Tables<'a> = (&'a BTreeMap<u64, Table>, Option<&'a str>, &'a Models);
 
 /// Looks at everything. What is wrong, with the ladders of the calls that it is about; empty: nothing.
 pub fn check(world: &World, watch: &mut Watch, ledger: &Ledger, tables: Tables<'_>) -> String {
@@ -46,14 +47,14 @@ pub fn check(world: &World, watch: &mut Watch, ledger: &Ledger, tables: Tables<'
         text.push_str("there is not one record for each call\n");
     }
     if !text.is_empty() {
-        text.push_str(&stories(world, book, tables));
+        text.push_str(&stories(world, book, ledger, tables));
     }
     world.finish();
     text
 }
 
 /// The first calls in which something is wrong, with their ladders.
-fn stories(world: &World, book: &Book, tables: Tables<'_>) -> String {
+fn stories(world: &World, book: &Book, ledger: &Ledger, tables: Tables<'_>) -> String {
     let mut text = String::new();
     let of = |(caller, _): &(String, String)| book.calls.get(caller).map(|call| &call.handoffs);
     let versions: BTreeSet<u64> = book
@@ -72,6 +73,9 @@ fn stories(world: &World, book: &Book, tables: Tables<'_>) -> String {
         let legs = book.calls.get(caller).into_iter().flat_map(|call| call.legs.iter().cloned());
         text.push_str(&world.trace_of(&legs.collect()));
         text.push_str(&story(book, caller));
+        if let Some(truly) = ledger.callers.get(caller) {
+            text.push_str(&format!("   truly: {}\n", truly.story()));
+        }
     }
     text
 }
@@ -148,10 +152,11 @@ fn outcomes(world: &World, book: &mut Book) {
 
 fn call_faults(book: &Book, ledger: &Ledger, tables: Tables<'_>, caller: &str, call: &Call) -> Vec<String> {
     let mut faults = Vec::new();
+    faults.extend(truth::caller(book, ledger, tables.2, (caller, call)).err());
     for (place, handoff) in call.handoffs.iter().enumerate() {
         let Some((_, view, _)) = &handoff.ended else { continue };
         let id = &view.id;
-        if let Err(why) = is_true(book, ledger, caller, handoff) {
+        if let Err(why) = truth::handoff(book, ledger, tables.2, (caller, handoff)) {
             faults.push(format!("{id} is {}, but {why}", view.state.as_str()));
         }
         let next = call.handoffs.get(place + 1);
@@ -167,62 +172,4 @@ fn call_faults(book: &Book, ledger: &Ledger, tables: Tables<'_>, caller: &str, c
         }
     }
     faults
-}
-
-/// Whether an outcome is what really happened, as far as it was seen on the wire and the peers know it.
-fn is_true(book: &Book, ledger: &Ledger, caller: &str, handoff: &Handoff) -> Result<(), String> {
-    let Some((at, view, hurt)) = &handoff.ended else { return Ok(()) };
-    let Some(last) = view.attempts.last() else { return Ok(()) };
-    let Some(leg) = book.legs.get(caller) else { return Ok(()) };
-    let reported = |cseq: u32| ledger.reported.contains(&(caller.to_owned(), cseq));
-    let told = || {
-        let mut before = leg.successes.iter().filter(|(_, when)| when <= at);
-        // One without a name is of the first REFER that the receiver took.
-        before.any(|(cseq, _)| match cseq {
-            Some(cseq) => reported(*cseq),
-            None => leg.refers.iter().any(|(cseq, _)| reported(*cseq)),
-        })
-    };
-    let answered = |leg: &&Leg| leg.role == Role::Target && leg.answered.is_some_and(|time| time <= *at);
-    let called = view.attempts.iter().rev().filter_map(|one| book.legs.get(one.sip_call_id.as_ref()?));
-    let target = called.filter(|leg| leg.role == Role::Target).find(answered);
-    match (view.state, view.proof) {
-        (HandoffState::Succeeded, Some(Proof::Reported)) => {
-            told().then_some(()).ok_or_else(|| "nobody reported it".to_owned())
-        }
-        (HandoffState::Succeeded, Some(Proof::Proven)) => {
-            let target = target.ok_or("there is no target")?;
-            if &*last.method == "attended" && last.refer_to.is_some() {
-                let replaced = target.left.is_some_and(|left| left <= *at);
-                return (replaced || told())
-                    .then_some(())
-                    .ok_or_else(|| "the target was not replaced".to_owned());
-            }
-            let met = |time: Option<baton::sip::Time>| time.is_some_and(|time| time <= *at);
-            if !met(target.answered) || !met(target.acked) {
-                return Err("the target did not answer".to_owned());
-            }
-            let joined = leg
-                .reinvites
-                .iter()
-                .any(|one| met(one.accepted) && met(one.acked) && one.acked >= target.answered);
-            let confirmed = leg.confirmed == Some(*at);
-            (joined || confirmed).then_some(()).ok_or_else(|| "the caller did not get the target".to_owned())
-        }
-        (HandoffState::Succeeded, proof) => Err(format!("its proof is {proof:?}")),
-        (HandoffState::HandedBack, _) => {
-            let bye = leg.bye_answer.is_some_and(|status| status < 300);
-            let refused = leg.refused.is_some_and(|(_, acknowledged)| acknowledged);
-            (bye || refused).then_some(()).ok_or_else(|| "nobody took the call back".to_owned())
-        }
-        (HandoffState::Returned, _) => {
-            if *hurt || handoff.caller_gone || !handoff.partner_at_end {
-                let (gone, there) = (handoff.caller_gone, handoff.partner_at_end);
-                return Err(format!("hurt {hurt}, caller gone {gone}, partner there {there}"));
-            }
-            Ok(())
-        }
-        (HandoffState::Abandoned, _) if *hurt => Err("the caller is said to be hurt".to_owned()),
-        _ => Ok(()),
-    }
 }

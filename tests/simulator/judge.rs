@@ -4,6 +4,7 @@
 use super::book::{Call, Failure, Handoff};
 use super::invariants::Tables;
 use super::ladder::{Footing, Ladder, Next};
+use super::models::{Model, Models};
 use super::tables::Table;
 use baton::call::record::{AttemptView, HandoffState};
 use std::time::Duration;
@@ -13,6 +14,7 @@ const GLARES: usize = 3;
 
 struct Way<'a> {
     table: &'a Table,
+    models: &'a Models,
     call: &'a Call,
     handoff: &'a Handoff,
     ladder: Ladder<'a>,
@@ -38,6 +40,7 @@ pub fn handoff(
     let Some(first) = view.attempts.first() else { return Ok(()) };
     let mut way = Way {
         table,
+        models: tables.2,
         call,
         handoff,
         ladder: Ladder::new(table, &view.destination, method(&first.method)),
@@ -116,16 +119,28 @@ impl Way<'_> {
             following.is_some_and(|next| next.destination == failure.destination && next.method == method)
         };
         let refers = matches!(&*failure.method, "refer" | "attended");
+        if failure.method == "refer"
+            && matches!(failure.status, Some(408 | 504))
+            && failure.cause != "unknown"
+        {
+            // Whoever made it: it is silence, one hop further.
+            return Err(format!("a REFER that nobody answered is not known to have failed: {failure:?}"));
+        }
         if failure.status == Some(491) && refers && failure.next == "refer" && self.glares < GLARES {
             self.glares += 1;
             self.next = None;
             return Ok(());
         }
         self.glares = 0;
+        let on = self.footing(failure);
         if failure.next == "invite" && self.bridges(failure, attempts) {
+            let named = Next::Try(failure.destination.clone(), "invite");
+            let doubtful = failure.cause == "unknown" && self.models.has(Model::Unheard);
+            if doubtful && self.ladder.next(&failure.destination, &failure.cause, on) != named {
+                return Err(format!("what is not known to have failed is taken for that: {failure:?}"));
+            }
             return Ok(());
         }
-        let on = self.footing(failure);
         let session = matches!(failure.status, Some(488 | 606)) && failure.next == "invite";
         if session && matches!(&*failure.method, "invite" | "attended") && failure.answered {
             self.ladder.note(&failure.destination, "invite");
@@ -281,7 +296,7 @@ impl Way<'_> {
 }
 
 /// Somebody ended the whole call.
-fn ended_from_outside(call: &Call) -> bool {
+pub fn ended_from_outside(call: &Call) -> bool {
     let why = call.ended.as_ref().map_or("", |(_, why)| why);
     matches!(why, "hung up by request" | "draining" | "max_duration")
 }

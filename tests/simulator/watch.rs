@@ -5,6 +5,7 @@ use super::book::{Book, Branch, Call, Failure, Handoff, Leg, Reinvite, Role, Una
 use super::common::message::Message;
 use super::common::{Point, Tap};
 use super::ledger::Ledger;
+use super::models::{Model, Models};
 use super::races::Races;
 use super::session::{Session, discord};
 use baton::call::event::{Event, What};
@@ -28,7 +29,9 @@ pub struct Watch {
     pub compared: u64,
     /// Callers that were held while the agent spoke with the target.
     pub briefings: u64,
-    ledger: Rc<RefCell<Ledger>>,
+    pub ledger: Rc<RefCell<Ledger>>,
+    /// Which rules hold.
+    pub models: Models,
     /// Calls in which something changed at `now`.
     changed: Vec<String>,
     now: Time,
@@ -64,13 +67,14 @@ fn key(m: &Message) -> String {
 }
 
 impl Watch {
-    pub fn new(ledger: Rc<RefCell<Ledger>>) -> Watch {
+    pub fn new(ledger: Rc<RefCell<Ledger>>, models: Models) -> Watch {
         Watch {
             book: Book::default(),
             races: Races::default(),
             compared: 0,
             briefings: 0,
             ledger,
+            models,
             changed: Vec::new(),
             now: Time(0),
             due: BinaryHeap::new(),
@@ -136,6 +140,12 @@ impl Watch {
         let Some(leg) = self.book.legs.get_mut(m.call_id()) else { return };
         let caller = leg.caller.clone();
         if !m.is_request() {
+            let offer = m.method() == "UPDATE"
+                || m.method() == "INVITE" && leg.accepted.is_some_and(|(_, cseq)| cseq < m.cseq().0);
+            if m.status() == 480 && offer && leg.role == Role::Caller && self.models.has(Model::Alone) {
+                let method = m.method();
+                return self.book.fault(&caller, format!("a caller alone with Baton gets 480 to {method}"));
+            }
             if (200..300).contains(&m.status()) {
                 leg.agree(at, m, true);
             }
@@ -167,8 +177,17 @@ impl Watch {
             }
             "CANCEL" => {}
             method => {
+                if method == "REFER" && leg.given_up.contains(&m.cseq().0) && self.models.has(Model::GivenUp)
+                {
+                    let cseq = m.cseq().0;
+                    self.book.fault(&caller, format!("REFER {cseq} goes out after it was given up"));
+                    return;
+                }
                 if !leg.open.insert(key(m)) {
                     return;
+                }
+                if !m.to_tag().is_empty() {
+                    leg.silence.asked(at, key(m));
                 }
                 match method {
                     "INVITE" if !m.to_tag().is_empty() => {
@@ -176,7 +195,7 @@ impl Watch {
                         // Nobody else holds both ways.
                         self.briefings +=
                             u64::from(leg.role == Role::Caller && m.body.contains("a=inactive"));
-                        leg.reinvites.push(Reinvite { cseq, accepted: None, acked: None });
+                        leg.reinvites.push(Reinvite { cseq, accepted: None, acked: None, bare: false });
                     }
                     "REFER" => leg.refers.push((m.cseq().0, None)),
                     "BYE" => {
@@ -203,6 +222,9 @@ impl Watch {
     }
 
     fn reaches(&mut self, at: Time, m: &Message) {
+        if let Some(leg) = self.book.legs.get_mut(m.call_id()) {
+            leg.silence.hears(at, m, &key(m));
+        }
         if m.is_request() { self.request(at, m) } else { self.response(at, m) }
     }
 
@@ -234,6 +256,7 @@ impl Watch {
             }
             "NOTIFY" => {
                 leg.notified = leg.notified.max(m.cseq().0);
+                leg.notified_at = leg.notified_at.or(Some(at));
                 if m.body.starts_with("SIP/2.0 2") {
                     leg.reported = Some(at);
                     let event = m.find("Event").unwrap_or_default();
@@ -266,11 +289,15 @@ impl Watch {
                 if let Some((_, answer)) = leg.refers.iter_mut().find(|(cseq, _)| *cseq == number) {
                     *answer = Some(status);
                 }
+                if matches!(status, 401 | 407) && leg.given_up.contains(&number) {
+                    leg.challenged_late.insert(number);
+                }
             }
             "BYE" if first => leg.bye_answer = Some(status),
             "INVITE" if status < 300 => {
                 if let Some(reinvite) = leg.reinvites.iter_mut().find(|one| one.cseq == number) {
                     reinvite.accepted = reinvite.accepted.or(Some(at));
+                    reinvite.bare = !m.body.starts_with("v=");
                 } else if leg.role != Role::Caller && leg.branches.iter().all(|one| one.tag != m.to_tag()) {
                     leg.answered = leg.answered.or(Some(at));
                     leg.branches.push(Branch { tag: m.to_tag().to_owned(), acked: false, ended: false });
@@ -321,9 +348,10 @@ impl Watch {
                 self.answered(call, role);
             }
             What::LegLost { call, role, status, origin, .. } => {
-                if *role == baton::call::record::Role::Caller {
-                    self.caller_lost(at, call, (*status, *origin));
-                } else if let Some(call) = self.call(call)
+                let caller = *role == baton::call::record::Role::Caller;
+                self.lost(at, call, caller, (*status, *origin));
+                if !caller
+                    && let Some(call) = self.call(call)
                     && call.answered
                 {
                     call.partner_gone = true;
@@ -362,26 +390,6 @@ impl Watch {
         self.book.calls.get_mut(caller)
     }
 
-    /// Baton says that the caller's leg broke. It has to have a reason.
-    fn caller_lost(&mut self, at: Time, call: &str, (status, origin): (u16, baton::sip::Origin)) {
-        let Some(caller) = self.book.by_baton.get(call).cloned() else { return };
-        let Some(leg) = self.book.legs.get_mut(&caller) else { return };
-        let unacked = leg.unacked.as_ref().is_some_and(|open| at.since(open.since).as_secs() >= 31);
-        let silent = !leg.open.is_empty() || !leg.unpracked.is_empty() || unacked || leg.is_quiet(at, 55);
-        let ledger = self.ledger.borrow();
-        let sessions = ledger.by_call_id.get(&caller).into_iter().flatten().map(|at| &ledger.sessions[*at]);
-        // It refused to have its session refreshed, again and again; or it was to refresh it, and did not.
-        let stubborn = sessions.map(|session| session.refused).max().is_some_and(|times| times > 2);
-        drop(ledger);
-        let over = |expiry: super::book::Expiry| expiry.is_over(at) && (stubborn || !expiry.by_baton);
-        let expired = leg.expiry.is_some_and(over);
-        let excused = origin == baton::sip::Origin::Remote && leg.forgotten || silent || expired;
-        leg.forgotten = true;
-        if !excused {
-            self.book.fault(&caller, format!("the caller is said to be lost ({status}), and it is there"));
-        }
-    }
-
     fn answered(&mut self, call: &str, role: Role) {
         let Some(caller) = self.book.by_baton.get(call).cloned() else { return };
         let legs = &self.book.legs;
@@ -406,6 +414,14 @@ impl Watch {
             && let Some(leg) = self.book.legs.get_mut(leg)
         {
             leg.timed_out = true;
+        }
+        if attempt.cause.as_deref() == Some("unknown")
+            && attempt.refer_to.is_some()
+            && let Some(caller) = self.book.by_baton.get(call)
+            && let Some(leg) = self.book.legs.get_mut(caller)
+        {
+            let silent = leg.refers.iter().filter(|(_, answer)| answer.is_none());
+            leg.given_up.extend(silent.map(|(cseq, _)| *cseq));
         }
         let Some(call) = self.call(call) else { return };
         let failure = Failure {

@@ -48,5 +48,7 @@ mod refer_races;
 mod rules;
 #[path = "scenarios/sessions.rs"]
 mod sessions;
+#[path = "scenarios/standstill.rs"]
+mod standstill;
 #[path = "scenarios/trial.rs"]
 mod trial;

@@ -200,7 +200,7 @@ impl Scope<'_> {
             "reason" => self.basis.given.reason.as_deref().map(Cow::from),
             "utterance" => self.basis.given.utterance.as_deref().map(Cow::from),
             "started_at" => Some(Stamp(facts.started.wall).to_string().into()),
-            "duration" => Some(self.basis.at.mono.since(facts.started.mono).as_secs().to_string().into()),
+            "duration" => Some(self.basis.at.wall.since(facts.started.wall).as_secs().to_string().into()),
             "table_version" => Some(self.table_version.to_string().into()),
             _ => return None,
         })

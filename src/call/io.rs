@@ -4,7 +4,7 @@ use super::command::{Command, Reply};
 use super::event::Event;
 use crate::routing::Tables;
 use crate::sip::ident::SlotKey;
-use crate::sip::{self, Flow, Time};
+use crate::sip::{self, Flow, Gap, Time};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -63,7 +63,11 @@ pub enum Input<'a> {
         /// The end of the grace.
         by: Time,
     },
-    /// A deadline of ours may have come.
+    /// The process stood still, and the time that `handle` is given leaves that out ([`sip::pace`]); all that had arrived
+    /// meanwhile was handed in before. What goes by true time is served with the next `Tick`: copies and refreshes that
+    /// we owe, `max_duration`, the end of a drain.
+    StoodStill(Gap),
+    /// A deadline of ours may have come. To be given only when all that had arrived by then was handed in.
     Tick,
 }
 

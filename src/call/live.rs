@@ -11,7 +11,7 @@ use super::phase::talking::Talking;
 use super::phase::{Phase, Stimulus};
 use super::record::{HandoffState, HandoffView, Role};
 use super::view;
-use crate::sip::{Event, Time};
+use crate::sip::{Event, Gap, Time};
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
@@ -182,6 +182,12 @@ impl Call {
             };
         }
         Ok(())
+    }
+
+    /// The process stood still: its longest duration and the end of a drain go by true time.
+    pub(crate) fn catch_up(&mut self, now: Time, gap: Gap) {
+        self.until = gap.back(now, self.until);
+        gap.pull(now, &mut self.leave);
     }
 
     /// It is ended at `by` at the latest. Whoever is with an agent by then is handed to its fallback before.

@@ -15,6 +15,7 @@ pub mod identity;
 pub mod leg;
 pub mod offer_answer;
 pub mod outbox;
+pub mod pace;
 pub mod slab;
 pub mod stack;
 pub mod subscription;
@@ -23,5 +24,6 @@ pub mod transaction;
 
 pub use flow::{Flow, Listener, Transport};
 pub use leg::{Body, Connect, Content, Event, Field, LegId, Origin, RequestId, SentId, Wish};
+pub use pace::{Gap, Pace};
 pub use stack::{Counts, Credentials, Gone, LegState, NotSent, PRODUCT, Settings, Stack};
 pub use timing::{Now, Time, UnixMillis};

@@ -88,6 +88,11 @@ impl<T> Slab<T> {
         place.content.as_ref().map(|content| (SlabId { index, generation: place.generation }, content))
     }
 
+    /// The ids of all, by place.
+    pub fn ids(&self) -> Vec<SlabId> {
+        self.iter().map(|(id, _)| id).collect()
+    }
+
     /// All, by place.
     pub fn iter(&self) -> impl Iterator<Item = (SlabId, &T)> {
         self.places.iter().zip(0u32..).filter_map(|(place, index)| {

@@ -19,9 +19,9 @@ pub struct UnixMillis(pub i64);
 /// Both clocks, read once for each turn of the loop.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Now {
-    /// For deadlines.
+    /// For deadlines. Times in which the process stood still are left out ([`super::pace`]).
     pub mono: Time,
-    /// For what people read.
+    /// For what people read. Nothing is left out.
     pub wall: UnixMillis,
 }
 
@@ -29,6 +29,13 @@ impl Time {
     /// Time passed since `earlier`; zero if that lies ahead.
     pub fn since(self, earlier: Time) -> Duration {
         Duration::from_micros(self.0.saturating_sub(earlier.0))
+    }
+}
+
+impl UnixMillis {
+    /// Time passed since `earlier`; zero if that lies ahead.
+    pub fn since(self, earlier: UnixMillis) -> Duration {
+        Duration::from_millis(u64::try_from(self.0.saturating_sub(earlier.0)).unwrap_or_default())
     }
 }
 

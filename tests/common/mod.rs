@@ -22,11 +22,11 @@ pub use baton::call::command::{Command, HandoffRequest, Refusal, Reply};
 use baton::call::engine::{Engine, Input, Output};
 use baton::call::event::{Event, What};
 use baton::call::record::{CallRecord, CallView, HandoffView};
-use baton::sip::{Flow, Now, Time, Transport, UnixMillis};
+use baton::sip::{Flow, Now, Pace, Time, Transport, UnixMillis};
 use checker::Checker;
 use config::Config;
 use message::Message;
-use network::{Due, Entry, Inner, Post, Scheduled};
+use network::{Due, Entry, Held, Inner, Post, Scheduled};
 use peer::Peer;
 use random::Random;
 use std::cell::RefCell;
@@ -164,6 +164,8 @@ impl World {
         let inner = Inner {
             engine: Engine::new(now, config.settings(seed)),
             now,
+            pace: Pace::start(now.mono),
+            held: None,
             idle_until: None,
             queue: BinaryHeap::new(),
             order: 0,
@@ -250,6 +252,45 @@ impl World {
             }
         }
         inner.names.insert(host.to_owned(), answer);
+    }
+
+    /// Baton's process stands still from now on (SIGSTOP, a frozen container, a slow host): nothing is read and no timer
+    /// runs. What the peers send meanwhile waits for [`World::go_on`].
+    pub fn stand(&self) {
+        let mut inner = self.0.borrow_mut();
+        assert!(inner.held.is_none(), "it stands still already");
+        let (now, until) = (inner.now.mono, inner.idle_until);
+        // Until now it was on time.
+        while let next = inner.pace.plan(None)
+            && next < now
+        {
+            inner.pace.read(next);
+        }
+        inner.pace.read(now);
+        inner.pace.plan(until);
+        inner.held = Some(VecDeque::new());
+    }
+
+    /// The process goes on, as a shard does it: all that has arrived is read before any timer, a standstill is left out of
+    /// the engine's time, and then the engine is told of it.
+    pub fn go_on(&self) {
+        let mut inner = self.0.borrow_mut();
+        let held = inner.held.take().expect("it stands still");
+        let now = inner.now.mono;
+        let (_, gap) = inner.pace.read(now);
+        for one in held {
+            inner.hand_in(one);
+        }
+        if let Some(gap) = gap {
+            inner.handle(Input::StoodStill(gap));
+        }
+    }
+
+    /// The process stands still for that long, while the peers go on.
+    pub fn stand_still(&self, time: Duration) {
+        self.stand();
+        self.advance(time);
+        self.go_on();
     }
 
     /// The virtual time.
@@ -381,7 +422,7 @@ impl World {
     pub fn drain(&self, grace: Duration) {
         self.settle();
         let mut inner = self.0.borrow_mut();
-        let by = inner.now.mono + grace;
+        let by = inner.pace.engine(inner.now.mono) + grace;
         inner.handle(Input::Drain { by });
     }
 

@@ -20,6 +20,14 @@ pub(super) enum Due {
     Alarm { peer: (bool, SocketAddr), alarm: u64 },
 }
 
+/// What waits for a process that stands still, in the order in which it came.
+pub(super) enum Held {
+    Message { flow: Flow, bytes: Rc<[u8]>, message: Result<Rc<Message>, String> },
+    Resolved { query: u64, flows: Vec<Flow> },
+    SendFailed { id: u64 },
+    FlowClosed { connection: u64 },
+}
+
 pub(super) struct Scheduled {
     pub(super) at: Time,
     pub(super) order: u64,
@@ -66,7 +74,12 @@ pub(super) struct Post {
 
 pub(crate) struct Inner {
     pub(super) engine: Engine,
+    /// True time; the engine's leaves standstills out.
     pub(super) now: Now,
+    pub(super) pace: Pace,
+    /// The process stands still, and this has arrived meanwhile.
+    pub(super) held: Option<VecDeque<Held>>,
+    /// In the engine's time.
     pub(super) idle_until: Option<Time>,
     pub(super) queue: BinaryHeap<Reverse<Scheduled>>,
     pub(super) order: u64,
@@ -126,7 +139,8 @@ impl Inner {
     /// The next thing that is due up to `end`.
     pub(super) fn step_until(&mut self, end: Option<Time>) -> bool {
         let packet = self.queue.peek().map(|Reverse(s)| s.at);
-        let tick = self.idle_until.map(|t| t.max(self.now.mono));
+        let until = self.idle_until.filter(|_| self.held.is_none());
+        let tick = until.map(|t| self.pace.at(t).max(self.now.mono));
         let tick_first = match (packet, tick) {
             (None, None) => return false,
             (Some(packet), Some(tick)) => tick < packet,
@@ -164,19 +178,40 @@ impl Inner {
                     // It was on its way when the stream broke.
                     return self.show(Point::LostToBaton, flow.peer, &message);
                 }
+                self.arrive(Held::Message { flow, bytes, message });
+            }
+            Due::ToPeer { peer, connection, message } => self.to_peer(peer, connection, &message),
+            Due::Resolved { query, flows } => self.arrive(Held::Resolved { query, flows }),
+            Due::SendFailed { id } => self.arrive(Held::SendFailed { id }),
+            Due::Alarm { peer, alarm } => self.act(peer, |actor, at, out| actor.alarm(at, alarm, out)),
+        }
+    }
+
+    /// Something has arrived: read now, or when the process goes on.
+    fn arrive(&mut self, one: Held) {
+        match &mut self.held {
+            Some(held) => held.push_back(one),
+            None => self.hand_in(one),
+        }
+    }
+
+    pub(super) fn hand_in(&mut self, one: Held) {
+        match one {
+            Held::Message { flow, bytes, message } => {
                 self.note(Way::In, flow, &message, "");
                 self.handle(Input::Message { flow, bytes: &bytes });
             }
-            Due::ToPeer { peer, connection, message } => self.to_peer(peer, connection, &message),
-            Due::Resolved { query, flows } => self.handle(Input::Resolved { query, flows: &flows }),
-            Due::SendFailed { id } => self.handle(Input::SendFailed { id }),
-            Due::Alarm { peer, alarm } => self.act(peer, |actor, at, out| actor.alarm(at, alarm, out)),
+            Held::Resolved { query, flows } => self.handle(Input::Resolved { query, flows: &flows }),
+            Held::SendFailed { id } => self.handle(Input::SendFailed { id }),
+            Held::FlowClosed { connection } => self.handle(Input::FlowClosed { connection }),
         }
     }
 
     /// Feeds the engine one input and takes all its outputs.
     pub(crate) fn handle(&mut self, input: Input<'_>) {
-        self.engine.handle(self.now, input);
+        assert!(self.held.is_none(), "a process that stands still takes nothing in");
+        let now = Now { mono: self.pace.engine(self.now.mono), wall: self.now.wall };
+        self.engine.handle(now, input);
         self.drain();
     }
 
@@ -420,7 +455,7 @@ impl Inner {
         if let Some(tap) = &mut self.tap {
             tap.broken(self.now.mono, key.1);
         }
-        self.handle(Input::FlowClosed { connection });
+        self.arrive(Held::FlowClosed { connection });
     }
 
     pub(super) fn trace(&self, wanted: impl Fn(&Message) -> bool) -> String {

@@ -129,6 +129,7 @@ impl Engine {
                 self.tables = tables;
             }
             Input::Drain { by } => self.drain(by),
+            Input::StoodStill(gap) => self.catch_up(gap),
             Input::Tick => self.tick(),
         }
         while let Some(event) = self.stack.poll_event() {

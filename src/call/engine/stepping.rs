@@ -11,7 +11,7 @@ use crate::call::phase::{Phase, Stimulus};
 use crate::call::record::Role;
 use crate::call::view;
 use crate::sip::ident::slot;
-use crate::sip::{Content, Flow, LegId, Time, identity};
+use crate::sip::{Content, Flow, Gap, LegId, Time, identity};
 use crate::wire::Message;
 use std::any::Any;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -142,6 +142,15 @@ impl Engine {
         let at = call.deadline().min(self.now.mono + HORIZON);
         if call.armed.is_none_or(|armed| at < armed) {
             call.armed = Some(self.deadlines.arm(self.now.mono, at.since(self.now.mono), key));
+        }
+    }
+
+    /// The process stood still: what goes by true time is due sooner by as much.
+    pub(super) fn catch_up(&mut self, gap: Gap) {
+        self.stack.handle_standstill(self.now, gap);
+        let keys: Vec<CallKey> = self.calls.keys().copied().collect();
+        for key in keys {
+            self.with_call(key, |call, cx| call.catch_up(cx.now.mono, gap));
         }
     }
 

@@ -4,6 +4,7 @@
 
 pub mod accept;
 pub mod carry;
+mod catch_up;
 pub mod close;
 pub mod connect;
 pub mod decision;

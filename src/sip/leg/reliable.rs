@@ -12,6 +12,7 @@ use super::{Body, Content, Event, Field, LegId, Origin, carry, connect};
 use crate::sip::dialog::Dialog;
 use crate::sip::flow::Flow;
 use crate::sip::offer_answer::Session;
+use crate::sip::pace::Gap;
 use crate::sip::stack::{Gone, Stack};
 use crate::sip::timing::{T1, T1X64, Time};
 use crate::wire::grammar::{self, Commas};
@@ -71,6 +72,13 @@ impl Reliable {
     /// The first RSeq is drawn from 1 to 2^31 - 1 (RFC 3262 §3).
     pub(crate) fn new(first: u32) -> Reliable {
         Reliable { rseq: first & 0x3fff_ffff, open: None, waiting: VecDeque::new(), accepting: None }
+    }
+
+    /// The process stood still: the copies go by true time, the end of the patience does not.
+    pub(crate) fn catch_up(&mut self, now: Time, gap: Gap) {
+        if let Some(open) = &mut self.open {
+            open.at = gap.back(now, open.at);
+        }
     }
 
     pub(crate) fn deadline(&self) -> Option<Time> {

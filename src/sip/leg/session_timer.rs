@@ -9,6 +9,7 @@ use super::send::{MAX_FORWARDS, Request};
 use super::usage::{Kind, Leg};
 use super::{LegId, Origin, SentId};
 use crate::sip::offer_answer::Exchange;
+use crate::sip::pace::Gap;
 use crate::sip::stack::Stack;
 use crate::sip::timing::Time;
 use crate::wire::grammar::{self, Params};
@@ -51,6 +52,11 @@ pub(crate) struct Timer {
 }
 
 impl Timer {
+    /// The process stood still: our refresh goes by true time. When the peer's is missed is judged, so it does not.
+    pub(crate) fn catch_up(&mut self, now: Time, gap: Gap) {
+        gap.pull(now, &mut self.refresh_at);
+    }
+
     pub(crate) fn deadline(&self) -> Time {
         self.refresh_at.map_or(self.until, |at| at.min(self.until))
     }

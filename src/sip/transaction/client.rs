@@ -3,6 +3,7 @@
 //! A pure machine: it says what to do and never does it. [`super::Table`] owns and drives it.
 
 use super::Retransmission;
+use crate::sip::pace::Gap;
 use crate::sip::timing::{T1X64, T2, T4, Time};
 
 /// The states of figure 6.
@@ -104,6 +105,15 @@ impl Client {
         };
         *self = Client::Terminated;
         Some(fired)
+    }
+
+    /// The process stood still: Timer E goes by true time, Timer F does not.
+    pub(crate) fn catch_up(&mut self, now: Time, gap: Gap) {
+        if let Client::Trying { timer_e: Some(timer_e), .. }
+        | Client::Proceeding { timer_e: Some(timer_e), .. } = self
+        {
+            timer_e.catch_up(now, gap);
+        }
     }
 
     /// The earliest timer.

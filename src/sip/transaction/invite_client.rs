@@ -4,6 +4,7 @@
 //! a 2xx, which is the leg's, and Timer C, which is a wish of the layer above.
 
 use super::Retransmission;
+use crate::sip::pace::Gap;
 use crate::sip::timing::{T1X64, TIMER_D, Time};
 
 /// The states of figure 5.
@@ -169,6 +170,13 @@ impl InviteClient {
         };
         *self = InviteClient::Terminated;
         Some(fired)
+    }
+
+    /// The process stood still: Timer A goes by true time, Timer B does not.
+    pub(crate) fn catch_up(&mut self, now: Time, gap: Gap) {
+        if let InviteClient::Calling { timer_a: Some(timer_a), .. } = self {
+            timer_a.catch_up(now, gap);
+        }
     }
 
     /// The earliest timer.

@@ -4,6 +4,7 @@
 //! which the layer above sends at once, and retransmissions of a 2xx, which are the leg's.
 
 use super::{Echo, Retransmission};
+use crate::sip::pace::Gap;
 use crate::sip::timing::{T1X64, T4, Time};
 
 /// The states of figure 7.
@@ -139,6 +140,13 @@ impl InviteServer {
         };
         *self = InviteServer::Terminated;
         Some(fired)
+    }
+
+    /// The process stood still: Timer G goes by true time, Timer H does not.
+    pub(crate) fn catch_up(&mut self, now: Time, gap: Gap) {
+        if let InviteServer::Completed { timer_g: Some(timer_g), .. } = self {
+            timer_g.catch_up(now, gap);
+        }
     }
 
     /// The earliest timer.

@@ -5,6 +5,7 @@
 //! above calls it. Not here: dialogs, 2xx retransmission and the ACK for a 2xx (the leg's), choosing where a request
 //! goes, and switching a request over [`UDP_LIMIT`] to TCP.
 
+use super::pace::Gap;
 use super::slab::SlabId;
 use super::timing::{T1, T2, Time};
 use std::time::Duration;
@@ -166,5 +167,10 @@ impl Retransmission {
     fn double_to_t2(&mut self, now: Time) {
         self.interval = (self.interval * 2).min(T2);
         self.at = now + self.interval;
+    }
+
+    /// See [`Gap::back`].
+    fn catch_up(&mut self, now: Time, gap: Gap) {
+        self.at = gap.back(now, self.at);
     }
 }

@@ -4,6 +4,7 @@
 //! when the client's Timer E has come to T2, and no 408, which would come when the client is gone.
 
 use super::Echo;
+use crate::sip::pace::Gap;
 use crate::sip::timing::{T1X64, Time};
 use std::time::Duration;
 
@@ -109,6 +110,13 @@ impl Server {
             | Server::Proceeding { .. }
             | Server::Completed { .. }
             | Server::Terminated => None,
+        }
+    }
+
+    /// The process stood still: the 100 goes by true time.
+    pub(crate) fn catch_up(&mut self, now: Time, gap: Gap) {
+        if let Server::Trying { trying, .. } = self {
+            *trying = gap.back(now, *trying);
         }
     }
 

@@ -8,6 +8,7 @@ use super::{ClientId, TransactionCounts, TransactionEvent};
 use crate::sip::deadline::Deadlines;
 use crate::sip::flow::Flow;
 use crate::sip::outbox::Outbox;
+use crate::sip::pace::Gap;
 use crate::sip::slab::{Slab, SlabId};
 use crate::sip::timing::Time;
 use crate::wire::Index;
@@ -97,6 +98,13 @@ impl<O: Copy> Table<O> {
             }
         }
         max
+    }
+
+    /// The process stood still, and what had arrived meanwhile was handed in: copies of ours that are overdue go out with
+    /// the next [`Table::tick`].
+    pub fn catch_up(&mut self, now: Time, gap: Gap) {
+        self.clients_catch_up(now, gap);
+        self.servers_catch_up(now, gap);
     }
 
     /// When [`Table::tick`] is to be called next.

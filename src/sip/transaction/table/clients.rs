@@ -7,6 +7,7 @@ use super::super::{Answer, Cancelled, ClientId, Kind, Outgoing, TransactionEvent
 use super::{Due, Table};
 use crate::sip::flow::Flow;
 use crate::sip::outbox::Outbox;
+use crate::sip::pace::Gap;
 use crate::sip::slab::{Slab, SlabId};
 use crate::sip::timing::Time;
 use crate::wire::{Framing, Index, Message, Method, Name, Writer, identify};
@@ -190,6 +191,18 @@ impl<O: Copy> Table<O> {
             self.events.push_back(TransactionEvent::Timeout { client: ClientId(id), owner });
         }
         self.settle_client(now, id);
+    }
+
+    /// See [`Table::catch_up`].
+    pub(super) fn clients_catch_up(&mut self, now: Time, gap: Gap) {
+        for id in self.clients.ids() {
+            match self.clients.get_mut(id).map(|entry| &mut entry.machine) {
+                Some(ClientMachine::Invite(machine)) => machine.catch_up(now, gap),
+                Some(ClientMachine::Other(machine)) => machine.catch_up(now, gap),
+                None => continue,
+            }
+            self.settle_client(now, id);
+        }
     }
 
     /// Arms the deadline if it changed; removes what is over.

@@ -7,6 +7,7 @@ use super::super::{Answered, Echo, Inbound, ServerId, TransactionEvent};
 use super::{Due, SERVER, Table, transmit_id};
 use crate::sip::flow::Flow;
 use crate::sip::outbox::Outbox;
+use crate::sip::pace::Gap;
 use crate::sip::slab::{Slab, SlabId};
 use crate::sip::timing::Time;
 use crate::wire::{Message, Method, Writer, reason_phrase, response_to};
@@ -245,6 +246,18 @@ impl<O: Copy> Table<O> {
             },
         }
         self.settle_server(now, id);
+    }
+
+    /// See [`Table::catch_up`].
+    pub(super) fn servers_catch_up(&mut self, now: Time, gap: Gap) {
+        for id in self.servers.ids() {
+            match self.servers.get_mut(id).map(|entry| &mut entry.machine) {
+                Some(ServerMachine::Invite(machine)) => machine.catch_up(now, gap),
+                Some(ServerMachine::Other(machine)) => machine.catch_up(now, gap),
+                None => continue,
+            }
+            self.settle_server(now, id);
+        }
     }
 
     fn settle_server(&mut self, now: Time, id: SlabId) {

@@ -1,10 +1,11 @@
 //! Random handoffs: an engine between a PBX, agents and targets that do what they like, on a network that loses, doubles and
 //! reorders, with tables that are drawn as well. Whatever happens, every handoff has exactly one outcome, no outcome says
-//! more than what is known, no caller is left without a partner while an allowed next step is untried, the wire is sound,
-//! and at the end nothing is left.
+//! more than what is known and none is false where its caller truly is, no caller is left without a partner while an
+//! allowed next step is untried, the wire is sound, and at the end nothing is left.
 //!
 //! `BATON_SIM_HANDOFFS=1000000` makes that many, `BATON_SIM_SECONDS=180` goes on for that long with the fixed seeds. A failure prints its seed;
-//! `BATON_SIM_SEED=<seed>` replays that one with the ladders of the calls that it is about.
+//! `BATON_SIM_SEED=<seed>` replays that one with the ladders of the calls that it is about. `BATON_SIM_MODELS` names what
+//! reality has beside that and is used ([`models`]).
 
 mod common;
 
@@ -32,6 +33,9 @@ mod loss;
 #[path = "simulator/models.rs"]
 #[allow(unreachable_pub)]
 mod models;
+#[path = "simulator/pairs.rs"]
+#[allow(unreachable_pub)]
+mod pairs;
 #[path = "simulator/party/mod.rs"]
 #[allow(unreachable_pub)]
 mod party;
@@ -41,6 +45,9 @@ mod proxy;
 #[path = "simulator/races.rs"]
 #[allow(unreachable_pub)]
 mod races;
+#[path = "simulator/refers.rs"]
+#[allow(unreachable_pub)]
+mod refers;
 #[path = "simulator/session.rs"]
 #[allow(unreachable_pub)]
 mod session;

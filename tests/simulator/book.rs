@@ -3,12 +3,14 @@
 
 use super::common::message::Message;
 use super::loss::Silence;
+use super::refers::Refer;
 use baton::call::record::HandoffView;
 use baton::sip::Time;
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::net::SocketAddr;
 use std::rc::Rc;
 use std::sync::Arc;
+use std::time::Duration;
 
 /// Whose leg.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -89,18 +91,14 @@ pub struct Leg {
     pub over: Option<Time>,
     /// A BYE of the peer reached Baton; its refusal to go on did.
     pub left: Option<Time>,
-    /// 481, 408 or nothing to a request of Baton: the other side knows nothing of the dialog.
+    /// 481 or nothing to a request of Baton: the other side knows nothing of the dialog.
     pub forgotten: bool,
     /// It rings.
     pub rings: bool,
     /// Baton has given it up, for it rang too long.
     pub timed_out: bool,
-    /// REFERs of Baton: CSeq, and the final response.
-    pub refers: Vec<(u32, Option<u16>)>,
-    /// Those of them that Baton has given up without an answer.
-    pub given_up: HashSet<u32>,
-    /// And that were challenged after that.
-    pub challenged_late: HashSet<u32>,
+    /// REFERs of Baton.
+    pub refers: Vec<Refer>,
     /// The highest CSeq of a NOTIFY.
     pub notified: u32,
     /// When the first one came.
@@ -161,8 +159,6 @@ impl Leg {
             rings: false,
             timed_out: false,
             refers: Vec::new(),
-            given_up: HashSet::new(),
-            challenged_late: HashSet::new(),
             notified: 0,
             notified_at: None,
             silence: Silence::default(),
@@ -204,11 +200,15 @@ impl Leg {
 #[derive(Clone, Debug)]
 pub struct Failure {
     pub at: Time,
+    /// How long Baton stood still since the handoff began.
+    pub stood: Duration,
     pub number: usize,
     pub destination: String,
     pub method: String,
     pub cause: String,
     pub status: Option<u16>,
+    /// What a NOTIFY said in the end.
+    pub reported: Option<u16>,
     pub next: String,
     /// Somebody was there to return to.
     pub partner: bool,

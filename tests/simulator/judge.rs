@@ -49,6 +49,9 @@ pub fn handoff(
     };
     let revived = is_revived(handoff, &view.attempts);
     for (place, failure) in handoff.failures.iter().enumerate() {
+        if way.is_untimed(failure) {
+            return Ok(());
+        }
         let before = place.checked_sub(1).and_then(|place| handoff.failures.get(place));
         let judged = way.untold(before, failure, &view.attempts);
         match judged.and_then(|()| way.follow(failure, &view.attempts)) {
@@ -79,6 +82,14 @@ impl Way<'_> {
         let total = self.table.destinations.get(&self.handoff.first.destination).map_or(0, |d| d.total);
         let time = failure.at.since(self.handoff.started) < Duration::from_millis(total);
         Footing { partner: failure.partner, answered: failure.answered, time }
+    }
+
+    /// Baton has stood still, and it is not known here which part of that it leaves out of `total`.
+    fn is_untimed(&self, failure: &Failure) -> bool {
+        let total = self.table.destinations.get(&self.handoff.first.destination).map_or(0, |d| d.total);
+        let passed = failure.at.since(self.handoff.started);
+        let total = Duration::from_millis(total);
+        passed >= total && passed.saturating_sub(failure.stood) < total
     }
 
     /// A REFER that was to be tried again after a glare was not, because its target went meanwhile: one WARN for each
@@ -121,6 +132,7 @@ impl Way<'_> {
         let refers = matches!(&*failure.method, "refer" | "attended");
         if failure.method == "refer"
             && matches!(failure.status, Some(408 | 504))
+            && failure.reported.is_none()
             && failure.cause != "unknown"
         {
             // Whoever made it: it is silence, one hop further.

@@ -20,6 +20,8 @@ pub struct Ledger {
     pub by_call_id: HashMap<String, Vec<usize>>,
     /// Call-ID and CSeq of REFERs whose receiver sent a final 2xx NOTIFY.
     pub reported: HashSet<(String, u32)>,
+    /// The REFER that a NOTIFY is of: both by Call-ID and CSeq.
+    pub notifies: HashMap<(String, u32), u32>,
     /// Call-IDs of targets' legs that were replaced by a call of the caller's side.
     pub replaced: HashSet<String>,
     /// Call-IDs of dialogs in which a peer answered Baton's BYE with 2xx.

@@ -1,5 +1,6 @@
 //! Who is lost, and who is only said to be: what the peer of a leg was asked inside its dialog, and when it was heard. A
-//! single silence proves nothing; what a proxy says instead of the peer is one.
+//! single silence proves nothing; what a proxy says instead of the peer is one. Silence to OPTIONS says something only of
+//! who has answered one, or leaves more unanswered than that.
 
 use super::book::{Expiry, Leg};
 use super::common::message::Message;
@@ -14,6 +15,8 @@ use baton::sip::{Origin, Time};
 pub struct Silence {
     /// The peer itself was heard.
     heard: Option<Time>,
+    /// It has answered an OPTIONS with 2xx.
+    answers_options: bool,
     /// Requests of Baton that the peer itself has not answered.
     open: Vec<(String, Time)>,
 }
@@ -30,6 +33,7 @@ impl Silence {
             return;
         }
         self.heard = Some(at);
+        self.answers_options |= m.method() == "OPTIONS" && (200..300).contains(&m.status());
         if m.status() >= 200 {
             self.open.retain(|(open, _)| open != key);
         }
@@ -38,7 +42,9 @@ impl Silence {
     /// Whether the peer was asked twice, and was not heard since.
     pub fn is_real(&self) -> bool {
         let since = |(_, at): &&(String, Time)| self.heard.is_none_or(|heard| *at >= heard);
-        self.open.iter().filter(since).count() >= 2
+        let open: Vec<&str> = self.open.iter().filter(since).map(|(key, _)| key.as_str()).collect();
+        let telling = self.answers_options || open.iter().any(|key| key.ends_with(" INVITE"));
+        open.len() >= 2 && telling
     }
 }
 

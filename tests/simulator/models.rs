@@ -22,21 +22,25 @@ pub enum Model {
     Bare,
     /// The person at the target hears nobody, and hangs up.
     Unheard,
+    /// The engine stands still for a while.
+    Standstill,
     /// A rule of the judge: of a REFER that was given up nothing is sent any more.
     GivenUp,
     /// A rule: nobody is lost who is there and was heard.
     Loss,
     /// A rule: a caller alone with Baton is answered.
     Alone,
+    /// A rule: nobody has hung up by himself whom somebody may have taken.
+    Open,
 }
 
-const COUNT: usize = 9;
+const COUNT: usize = 11;
 const NAMES: [&str; COUNT] =
-    ["proxy", "asterisk", "nameless", "mute", "bare", "unheard", "given-up", "loss", "alone"];
+    ["proxy", "asterisk", "nameless", "mute", "bare", "unheard", "standstill", "given-up", "loss", "alone"];
 /// Those that are drawn where nothing else is said.
 const IN_USE: [bool; COUNT] = [false; COUNT];
 /// In how many of 100 worlds each of them is.
-const OFTEN: [u64; COUNT] = [35, 30, 25, 25, 30, 30, 100, 100, 100];
+const OFTEN: [u64; COUNT] = [35, 30, 25, 25, 30, 30, 25, 100, 100, 100, 100];
 
 /// Which models a world has.
 #[derive(Clone, Debug, Default)]
@@ -105,9 +109,11 @@ pub enum Draw {
     NobodyHeardAfter200,
     DoneAndUntold,
     PeerDies,
+    StoodStill,
+    FoundWaiting,
 }
 
-const PARTS: [(&str, Model); 31] = [
+const PARTS: [(&str, Model); 33] = [
     ("call through a proxy", Model::Proxy),
     ("proxy forks in series", Model::Proxy),
     ("proxy forks in parallel", Model::Proxy),
@@ -139,11 +145,19 @@ const PARTS: [(&str, Model); 31] = [
     ("the same after a NOTIFY 200 that is not so", Model::Unheard),
     ("transfer that is done, and whose NOTIFYs end without a result", Model::Unheard),
     ("peer dies in a call", Model::Mute),
+    ("engine stands still", Model::Standstill),
+    ("and finds messages waiting", Model::Standstill),
 ];
 
 /// How often each part was met.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug)]
 pub struct Draws([u64; PARTS.len()]);
+
+impl Default for Draws {
+    fn default() -> Self {
+        Draws([0; PARTS.len()])
+    }
+}
 
 impl Draws {
     pub fn met(&mut self, draw: Draw) {

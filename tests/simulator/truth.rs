@@ -5,6 +5,7 @@ use super::book::{Book, Call, Handoff, Leg, Role};
 use super::judge::ended_from_outside;
 use super::ledger::Ledger;
 use super::models::{Model, Models};
+use super::refers::Refer;
 use super::whereabouts::{Caller, Where};
 use baton::call::record::{HandoffState, HandoffView, Proof};
 use baton::sip::Time;
@@ -63,11 +64,10 @@ pub fn caller(
     let Some(leg) = book.legs.get(caller) else { return Ok(()) };
     let attempts = call.handoffs.iter().filter_map(|handoff| Some(&handoff.ended.as_ref()?.1.attempts));
     let refers = attempts.flatten().filter(|one| one.refer_to.is_some()).count();
-    let challenged = |(cseq, answer): &&(u32, Option<u16>)| {
-        matches!(answer, Some(401 | 407)) && !leg.challenged_late.contains(cseq)
-    };
+    let challenged = |refer: &&Refer| matches!(refer.answer, Some(401 | 407)) && !refer.challenged_late;
     let most = refers + leg.refers.iter().filter(challenged).count();
-    if models.has(Model::GivenUp) && !leg.challenged_late.is_empty() && leg.refers.len() > most {
+    let late = leg.refers.iter().any(|refer| refer.challenged_late);
+    if models.has(Model::GivenUp) && late && leg.refers.len() > most {
         return Err("a REFER that was given up was sent again, with credentials".to_owned());
     }
     Ok(())
@@ -85,7 +85,7 @@ impl Case<'_> {
         before.any(|(cseq, _)| match cseq {
             Some(cseq) => reported(*cseq),
             // One without a name is of one of those that the receiver took.
-            None => self.leg.refers.iter().any(|(cseq, _)| reported(*cseq)),
+            None => self.leg.refers.iter().any(|refer| reported(refer.cseq)),
         })
     }
 
@@ -178,8 +178,13 @@ impl Case<'_> {
         if hurt {
             return Err("the caller is said to be hurt".to_owned());
         }
+        let began = self.handoff.started;
+        let open = |refer: &Refer| refer.sent >= began && refer.is_open(self.at);
+        if self.models.has(Model::Open) && self.leg.refers.iter().any(open) {
+            return Err("a REFER was taken, and nobody has said what came of it".to_owned());
+        }
         let known = self.leg.notified_at.is_some_and(|at| at <= self.at)
-            || self.leg.refers.iter().any(|(_, answer)| answer.is_some_and(|status| status < 300));
+            || self.leg.refers.iter().any(Refer::is_taken);
         let Some(truly) = self.truly().filter(|truly| truly.tells && known) else { return Ok(()) };
         match truly.at(self.at) {
             None | Some(Where::Here | Where::Left) => Ok(()),

@@ -7,7 +7,7 @@ use super::common::{Point, Tap};
 use super::ledger::Ledger;
 use super::models::{Model, Models};
 use super::races::Races;
-use super::session::{Session, discord};
+use super::refers::Refer;
 use baton::call::event::{Event, What};
 use baton::call::record::HandoffState;
 use baton::sip::Time;
@@ -18,15 +18,16 @@ use std::net::SocketAddr;
 use std::rc::Rc;
 use std::time::Duration;
 
-/// How long two must have been quiet before they have each other's session for certain.
-const QUIET: u64 = 15;
-
 /// See the module.
 pub struct Watch {
     pub book: Book,
     pub races: Races,
     /// Pairs whose sessions were compared.
     pub compared: u64,
+    /// When Baton stood still, and for how long.
+    pub stood: Vec<(Time, Duration)>,
+    /// Messages that Baton has read.
+    pub read: u64,
     /// Callers that were held while the agent spoke with the target.
     pub briefings: u64,
     pub ledger: Rc<RefCell<Ledger>>,
@@ -72,6 +73,8 @@ impl Watch {
             book: Book::default(),
             races: Races::default(),
             compared: 0,
+            stood: Vec::new(),
+            read: 0,
             briefings: 0,
             ledger,
             models,
@@ -137,6 +140,9 @@ impl Watch {
     }
 
     fn leaves(&mut self, at: Time, m: &Message) {
+        if m.is_request() && m.method() == "REFER" && !self.refer_goes_out(m) {
+            return;
+        }
         let Some(leg) = self.book.legs.get_mut(m.call_id()) else { return };
         let caller = leg.caller.clone();
         if !m.is_request() {
@@ -177,12 +183,6 @@ impl Watch {
             }
             "CANCEL" => {}
             method => {
-                if method == "REFER" && leg.given_up.contains(&m.cseq().0) && self.models.has(Model::GivenUp)
-                {
-                    let cseq = m.cseq().0;
-                    self.book.fault(&caller, format!("REFER {cseq} goes out after it was given up"));
-                    return;
-                }
                 if !leg.open.insert(key(m)) {
                     return;
                 }
@@ -197,7 +197,7 @@ impl Watch {
                             u64::from(leg.role == Role::Caller && m.body.contains("a=inactive"));
                         leg.reinvites.push(Reinvite { cseq, accepted: None, acked: None, bare: false });
                     }
-                    "REFER" => leg.refers.push((m.cseq().0, None)),
+                    "REFER" => leg.refers.push(Refer::new(m.cseq().0, at)),
                     "BYE" => {
                         leg.end(m.to_tag());
                         if !leg.is_up() {
@@ -222,6 +222,7 @@ impl Watch {
     }
 
     fn reaches(&mut self, at: Time, m: &Message) {
+        self.read += 1;
         if let Some(leg) = self.book.legs.get_mut(m.call_id()) {
             leg.silence.hears(at, m, &key(m));
         }
@@ -254,16 +255,7 @@ impl Watch {
                 let rseq = m.find("RAck").and_then(|value| value.split(' ').next()?.parse::<u32>().ok());
                 leg.unpracked.retain(|open| Some(*open) != rseq);
             }
-            "NOTIFY" => {
-                leg.notified = leg.notified.max(m.cseq().0);
-                leg.notified_at = leg.notified_at.or(Some(at));
-                if m.body.starts_with("SIP/2.0 2") {
-                    leg.reported = Some(at);
-                    let event = m.find("Event").unwrap_or_default();
-                    let id = event.split("id=").nth(1).and_then(|id| id.parse::<u32>().ok());
-                    leg.successes.push((id, at));
-                }
-            }
+            "NOTIFY" => self.notified(at, m),
             _ => {}
         }
     }
@@ -280,17 +272,15 @@ impl Watch {
         }
         leg.open.remove(&key(m));
         let first = leg.finals.insert(key(m));
-        if status == 481 || status == 408 {
-            leg.forgotten |= !matches!(m.method(), "CANCEL" | "BYE" | "REFER");
+        // A 408 is of a proxy: that one has not reached the peer.
+        if status == 481 {
+            leg.forgotten |= !matches!(m.method(), "CANCEL" | "BYE" | "REFER" | "INFO");
         }
         let number = m.cseq().0;
         match m.method() {
             "REFER" => {
-                if let Some((_, answer)) = leg.refers.iter_mut().find(|(cseq, _)| *cseq == number) {
-                    *answer = Some(status);
-                }
-                if matches!(status, 401 | 407) && leg.given_up.contains(&number) {
-                    leg.challenged_late.insert(number);
+                if let Some(refer) = leg.refers.iter_mut().find(|refer| refer.cseq == number) {
+                    refer.answered(status);
                 }
             }
             "BYE" if first => leg.bye_answer = Some(status),
@@ -415,22 +405,21 @@ impl Watch {
         {
             leg.timed_out = true;
         }
-        if attempt.cause.as_deref() == Some("unknown")
-            && attempt.refer_to.is_some()
-            && let Some(caller) = self.book.by_baton.get(call)
-            && let Some(leg) = self.book.legs.get_mut(caller)
-        {
-            let silent = leg.refers.iter().filter(|(_, answer)| answer.is_none());
-            leg.given_up.extend(silent.map(|(cseq, _)| *cseq));
-        }
+        self.gives_up(at, call, attempt);
+        let stood = std::mem::take(&mut self.stood);
+        let since =
+            |began: Time| stood.iter().filter(|(from, _)| *from >= began).map(|(_, time)| *time).sum();
         let Some(call) = self.call(call) else { return };
+        let began = call.handoffs.last().map_or(at, |handoff| handoff.started);
         let failure = Failure {
             at,
+            stood: since(began),
             number,
             destination: attempt.destination.clone(),
             method: attempt.method.to_string(),
             cause: attempt.cause.as_deref().unwrap_or_default().to_owned(),
             status: attempt.status,
+            reported: attempt.final_status,
             next: next.to_owned(),
             partner: call.partner.is_some() && !call.partner_gone,
             answered: call.answered,
@@ -438,6 +427,7 @@ impl Watch {
         if let Some(handoff) = call.handoffs.last_mut() {
             handoff.failures.push(failure);
         }
+        self.stood = stood;
     }
 
     fn handoff_ended(
@@ -473,80 +463,6 @@ impl Watch {
         self.changed.push(caller.clone());
         self.due.push(Reverse((at + Duration::from_secs(25), caller)));
     }
-
-    // -- what holds at any time
-
-    /// At most one target is answered that is not the caller's partner.
-    fn count_targets(&mut self, caller: &str) {
-        let Some(call) = self.book.calls.get(caller) else { return };
-        let other = |id: &&String| {
-            let leg = &self.book.legs[*id];
-            leg.role == Role::Target && Some(*id) != call.partner.as_ref() && leg.is_acknowledged()
-                // A BYE waits for the ACK of Baton's own 2xx (RFC 3261 §15).
-                && leg.unacked.is_none()
-        };
-        let open: Vec<String> = call.legs.iter().filter(other).cloned().collect();
-        let running = call.handoffs.last().is_some_and(|handoff| handoff.ended.is_none());
-        let most = usize::from(running);
-        if open.len() > most {
-            let what = format!("{} targets are answered and left ({running}): {open:?}", open.len());
-            self.book.fault(caller, what);
-        }
-    }
-
-    /// Caller and partner are together, and nothing was said for a while: each has the other's session.
-    fn compare(&mut self, at: Time, caller: &str, when: &str) {
-        let Some(call) = self.book.calls.get(caller) else { return };
-        // Where a target has answered, the partner may be speaking with it, and the caller is held until all is over.
-        let near = |(ended, _, _): &(Time, _, _)| at.since(*ended).as_secs() < QUIET;
-        let running = call.handoffs.last().is_some_and(|handoff| handoff.ended.as_ref().is_none_or(near));
-        let target = |id: &String| {
-            let leg = &self.book.legs[id];
-            leg.role == Role::Target && leg.answered.is_some() && call.partner.as_ref() != Some(id)
-        };
-        let apart = call.partner_gone || running && call.legs.iter().any(target);
-        let Some(partner) = call.partner.clone().filter(|_| !apart) else { return };
-        let (Some(one), Some(two)) = (self.book.legs.get(caller), self.book.legs.get(&partner)) else {
-            return;
-        };
-        let stands = |leg: &Leg| {
-            let there = leg.over.is_none() && leg.left.is_none() && leg.is_quiet(at, QUIET);
-            // Who says nothing cannot be told either.
-            there && !leg.open.iter().any(|open| open.ends_with(" INVITE") || open.ends_with(" UPDATE"))
-        };
-        if !stands(one) || !stands(two) || one.confirmed.is_none() {
-            return;
-        }
-        let fault = {
-            let ledger = self.ledger.borrow();
-            let find = |id: &str| {
-                ledger.by_call_id.get(id).map(|places| places.iter().map(|at| &ledger.sessions[*at]))
-            };
-            let (Some(mut ours), Some(theirs)) = (find(caller), find(&partner)) else { return };
-            let tagged = |session: &&Session| session.local.is_some() && session.remote.is_some();
-            let theirs: Vec<&Session> = theirs.filter(tagged).collect();
-            // Of a fork it is not known here which branch is the one.
-            let (Some(ours), [theirs]) = (ours.next().filter(tagged), theirs.as_slice()) else { return };
-            if !ours.is_idle() || !theirs.is_idle() || ours.was_stubborn() || theirs.was_stubborn() {
-                return;
-            }
-            self.compared += 1;
-            between(ours, theirs)
-        };
-        if let Some(why) = fault {
-            self.book
-                .fault(caller, format!("{when}: caller and partner {partner} have not each other: {why}"));
-        }
-    }
-}
-
-fn between(one: &Session, two: &Session) -> Option<String> {
-    let way = |from: &Session, to: &Session| {
-        discord(from.remote.as_ref()?, from.local.as_ref()?, to.local.as_ref()?)
-    };
-    way(one, two)
-        .map(|why| format!("the caller: {why}"))
-        .or_else(|| way(two, one).map(|why| format!("the partner: {why}")))
 }
 
 /// What is on its way.

@@ -6,7 +6,7 @@ use super::common::{Command, HandoffRequest, Link, Name, Reply, World, ms, s};
 use super::houses::{self, Shared};
 use super::invariants;
 use super::ledger::Ledger;
-use super::models::{Draws, Model, Models};
+use super::models::{Draw, Draws, Model, Models};
 use super::races::Races;
 use super::tables::Table;
 use super::watch::{Door, Watch};
@@ -53,6 +53,10 @@ struct Desk {
     tables: BTreeMap<u64, Table>,
     serial: u64,
     names: Rc<RefCell<Vec<String>>>,
+    /// The engine stands still now and then.
+    rests: bool,
+    ledger: Rc<RefCell<Ledger>>,
+    watch: Rc<RefCell<Watch>>,
 }
 
 fn rough(random: &mut Random) -> Link {
@@ -119,7 +123,16 @@ pub fn run(seed: u64, keep_log: bool) -> Result<Outcome, String> {
     houses::build(&world, &mut random, (tcp, careful), &models, &shared);
     let link = rough(&mut random);
     world.link(link, link);
-    let mut desk = Desk { random, config, tables: BTreeMap::from([(1, table)]), serial: 1, names };
+    let mut desk = Desk {
+        random,
+        config,
+        tables: BTreeMap::from([(1, table)]),
+        serial: 1,
+        names,
+        rests: models.has(Model::Standstill),
+        ledger: Rc::clone(&ledger),
+        watch: Rc::clone(&watch),
+    };
     desk.decide(&world);
     if desk.random.chance(15) {
         world.drain(ms(desk.random.below(60_000)));
@@ -136,6 +149,9 @@ impl Desk {
     fn decide(&mut self, world: &World) {
         for _ in 0..DECISIONS {
             world.advance(ms(self.random.below(3_000)));
+            if self.rests && self.random.chance(6) {
+                self.stand_still(world);
+            }
             let Reply::Calls(calls) = world.command(Command::List { after: None, limit: 100 }) else {
                 panic!("a list is a list")
             };
@@ -170,6 +186,21 @@ impl Desk {
             }
         }
         world.advance(s(500));
+    }
+
+    /// The engine's process stands still, the peers go on, and then it finds everything waiting.
+    fn stand_still(&mut self, world: &World) {
+        let most = self.random.pick(&[700, 3_000, 3_000, 12_000, 50_000]);
+        let time = ms(100 + self.random.below(most));
+        self.watch.borrow_mut().stood.push((world.now(), time));
+        let before = self.watch.borrow().read;
+        world.stand();
+        world.advance(time);
+        world.go_on();
+        self.ledger.borrow_mut().met(Draw::StoodStill);
+        if self.watch.borrow().read > before {
+            self.ledger.borrow_mut().met(Draw::FoundWaiting);
+        }
     }
 
     fn request(&mut self) -> HandoffRequest {

@@ -224,7 +224,10 @@ impl Party {
         let kind = if body.is_empty() { "" } else { "message/sipfrag" };
         // It may come after the BYE.
         let stage = std::mem::replace(&mut self.dialogs[place].stage, Stage::Up);
-        self.inside(place, "NOTIFY", &head, (kind, &body), out);
+        if let Some(cseq) = self.inside(place, "NOTIFY", &head, (kind, &body), out) {
+            let call_id = self.dialogs[place].call_id.clone();
+            self.ledger().notifies.insert((call_id, cseq), refer);
+        }
         self.dialogs[place].stage = stage;
         if matches!(report, Report::Final(_)) && !self.dialogs[place].vacated && self.chance(8) {
             // Hold, in the same moment.

@@ -6,6 +6,8 @@ mod common;
 mod agent;
 #[path = "scenarios/agents.rs"]
 mod agents;
+#[path = "scenarios/alone.rs"]
+mod alone;
 #[path = "scenarios/attended.rs"]
 mod attended;
 #[path = "scenarios/bridge.rs"]
@@ -52,3 +54,5 @@ mod sessions;
 mod standstill;
 #[path = "scenarios/trial.rs"]
 mod trial;
+#[path = "scenarios/unanswered.rs"]
+mod unanswered;

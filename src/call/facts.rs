@@ -3,6 +3,7 @@
 use super::context::Context;
 use super::handoff::course::Basis;
 use super::record::{HandoffView, Role, Stamp};
+use super::waiting::Waiting;
 use crate::routing::table::Method;
 use crate::routing::template::Variables;
 use crate::routing::topology::{Agent, CalledFrom, Trunk};
@@ -40,6 +41,8 @@ pub(crate) struct Facts {
     pub(crate) handoffs: Vec<Arc<HandoffView>>,
     /// REFERs of ended handoffs that nothing was told of, oldest first; at most [`KEPT_HANDOFFS`].
     pub(crate) in_doubt: Vec<Doubt>,
+    /// Targets whose call such a REFER, or one that was given up while the ladder goes on, asks the caller's side to take over.
+    pub(crate) waiting: Waiting,
     /// Each leg that there was, for the record.
     pub(crate) legs: SmallVec<[Seen; 2]>,
     /// It counts as a call of its agent: until the agent is let go.
@@ -104,6 +107,7 @@ impl Facts {
             answered: None,
             handoffs: Vec::new(),
             in_doubt: Vec::new(),
+            waiting: Waiting::default(),
             legs: SmallVec::new(),
             holds_agent: true,
             trunk,

@@ -5,6 +5,7 @@ use super::context::Context;
 use super::decision::{By, Given, unsettable};
 use super::event::What;
 use super::facts::Facts;
+use super::phase::ending::Ending;
 use super::phase::moving::Moving;
 use super::phase::setup::Setup;
 use super::phase::talking::Talking;
@@ -42,7 +43,8 @@ pub(crate) struct Call {
 impl Call {
     /// When it wants a tick.
     pub(crate) fn deadline(&self) -> Time {
-        self.phase.deadline().into_iter().chain(self.leave).fold(self.until, Time::min)
+        let due = self.phase.deadline().into_iter().chain(self.leave).chain(self.facts.waiting.deadline());
+        due.fold(self.until, Time::min)
     }
 
     /// One thing that happened to it.
@@ -58,6 +60,9 @@ impl Call {
             }
             other => other,
         };
+        if matches!(stimulus, Stimulus::HangUp { .. }) {
+            self.facts.waiting.clear(cx);
+        }
         self.advance(cx, |phase, facts, cx| match phase {
             Phase::Setup(setup) => setup.step(cx, facts, stimulus),
             Phase::Talking(talking) => talking.step(cx, facts, stimulus),
@@ -81,6 +86,13 @@ impl Call {
     ) {
         let phase = std::mem::replace(&mut self.phase, Phase::Over { why: self.why });
         self.phase = step(phase, &mut self.facts, cx);
+        if !self.facts.waiting.is_empty() && matches!(self.phase, Phase::Ending(_) | Phase::Over { .. }) {
+            let waiting = self.facts.waiting.leave(cx.now.mono);
+            self.phase = Ending::with_waiting(
+                std::mem::replace(&mut self.phase, Phase::Over { why: self.why }),
+                waiting,
+            );
+        }
         match &self.phase {
             Phase::Ending(ending) => self.why = ending.why,
             // Nothing had to be closed any more.

@@ -8,7 +8,9 @@
 //! conversation  two answered legs: what passes between them, and what brings them into accord
 //! callee        what an INVITE of ours to an agent or a target says
 //! passing       requests of one leg that wait for the answer of another
+//! alone         what a side is answered that is with nobody just now
 //! decision      who wants what -> a checked, expanded plan
+//! waiting       targets that have answered, and may still be taken over by a REFER in doubt
 //! phase/        setup -> talking <-> moving -> ending; each owns exactly what is valid in it
 //! handoff/      one decision while it runs: a file for each way (refer, calling, join, attended, brief, fresh), and
 //!               what is common to all: course, ladder, outcome, report
@@ -17,6 +19,7 @@
 //! ```
 
 mod admission;
+mod alone;
 mod callee;
 pub mod command;
 mod context;
@@ -33,3 +36,4 @@ mod phase;
 pub mod record;
 pub mod trial;
 mod view;
+mod waiting;

@@ -1,9 +1,11 @@
 //! Requests of one leg that were passed to another, and wait for its answer.
 
+use super::alone::{Alone, answer_alone};
 use super::context::Context;
 use crate::sip::leg::{Body, RequestId, SentId};
 use crate::sip::stack::NotSent;
 use crate::sip::{Content, LegId, Time};
+use crate::wire::sdp::{as_answer, meets};
 use crate::wire::{Message, Method};
 use smallvec::SmallVec;
 use std::time::Duration;
@@ -13,11 +15,15 @@ use std::time::Duration;
 pub(crate) struct Pass {
     /// None: whoever asked took it back, or has been answered.
     request: Option<RequestId>,
+    /// The leg that asks.
+    from: LegId,
     /// The leg that it was passed to.
     pub(crate) to: LegId,
     sent: SentId,
     /// It may change the session.
     session: bool,
+    /// It carries an offer.
+    pub(crate) offered: bool,
     /// When whoever asked is told that there is no answer. None: nobody waits for it.
     until: Option<Time>,
 }
@@ -53,6 +59,27 @@ fn passed_status(status: u16) -> u16 {
         300..=399 | 401 | 405 | 407 | 420..=422 => 488,
         _ => status,
     }
+}
+
+/// Nobody can answer it any more. 480, not 481: the peer that asked keeps its dialog.
+fn give_up(cx: &mut Context<'_>, request: RequestId) {
+    let _ = cx.stack.respond(cx.now, request, 480, Content::default());
+}
+
+/// Whether a 2xx to that has the session that it should have: the answer, or the offer that was asked for.
+fn is_whole(cx: &Context<'_>, pass: Pass, message: Option<&Message<'_>>) -> bool {
+    message.is_some_and(Message::has_sdp) && (!pass.offered || cx.stack.is_agreed(pass.to))
+}
+
+/// What whoever asked is told of the other side, which has told nothing itself: its answer as it stands, or, where an offer
+/// is asked for, what it was told last. None: that would be nothing.
+fn stands(cx: &mut Context<'_>, pass: Pass, request: RequestId) -> Option<Vec<u8>> {
+    if !pass.offered {
+        return cx.stack.local_sdp(pass.from).map(<[u8]>::to_vec);
+    }
+    let offer = cx.stack.offer_of(request)?.to_vec();
+    let answer = as_answer(cx.stack.remote_sdp(pass.to)?, &offer);
+    meets(&answer, &offer).then_some(answer)
 }
 
 /// See the module.
@@ -96,20 +123,21 @@ impl Passing {
                     Method::Invite => patience(cx, [from, to]),
                     _ => cx.now.mono + PATIENCE,
                 };
-                self.open.push(Pass { request: Some(request), to, sent, session, until: Some(until) });
+                let offered = session && message.has_sdp();
+                let until = Some(until);
+                self.open.push(Pass { request: Some(request), from, to, sent, session, offered, until });
             }
             Err(NotSent::Pending) => {
                 let _ = cx.stack.respond(cx.now, request, 491, Content::default());
             }
-            Err(NotSent::Gone) => {
-                let _ = cx.stack.respond(cx.now, request, 480, Content::default());
-            }
+            Err(NotSent::Gone) => give_up(cx, request),
         }
     }
 
     /// A request of ours about the session, whose answer nobody waits for any more.
     pub(crate) fn follow(&mut self, to: LegId, sent: SentId) {
-        self.open.push(Pass { request: None, to, sent, session: true, until: None });
+        let (request, from, until) = (None, to, None);
+        self.open.push(Pass { request, from, to, sent, session: true, offered: false, until });
     }
 
     /// When something is due.
@@ -149,7 +177,8 @@ impl Passing {
         Some(self.open.remove(at))
     }
 
-    /// Passes an answer back. True if it was sent.
+    /// Passes an answer back. True if it was sent. A 2xx without the session that it should carry is none: whoever asked gets
+    /// what stands on the other side (RFC 3264 §4).
     pub(crate) fn answer(
         &self,
         cx: &mut Context<'_>,
@@ -157,32 +186,38 @@ impl Passing {
         status: u16,
         message: Option<&Message<'_>>,
     ) -> bool {
-        let content = match status {
-            408 | 481 => Content::default(),
-            _ => Content { copy: message, identity: self.identity, fields: &[], body: Body::Copied },
+        let Some(request) = pass.request else { return false };
+        let empty = (200..300).contains(&status) && pass.session && !is_whole(cx, pass, message);
+        let standing = empty.then(|| stands(cx, pass, request));
+        let copied = Content { copy: message, identity: self.identity, fields: &[], body: Body::Copied };
+        let (status, content) = match &standing {
+            Some(Some(sdp)) => (status, Content { body: Body::Sdp(sdp), ..copied }),
+            Some(None) => (488, Content::default()),
+            None if matches!(status, 408 | 481) => (passed_status(status), Content::default()),
+            None => (passed_status(status), copied),
         };
-        let passed = passed_status(status);
-        pass.request.is_some_and(|request| cx.stack.respond(cx.now, request, passed, content).is_ok())
+        cx.stack.respond(cx.now, request, status, content).is_ok()
     }
 
-    /// A leg is gone: what waits for it is answered, and nobody waits for what it has asked.
-    pub(crate) fn drop_leg(&mut self, cx: &mut Context<'_>, leg: LegId) {
-        self.drop_legs(cx, |to| to == leg);
-    }
-
-    /// The same with all legs but that one.
-    pub(crate) fn drop_others(&mut self, cx: &mut Context<'_>, stays: LegId) {
-        self.drop_legs(cx, |to| to != stays);
-    }
-
-    fn drop_legs(&mut self, cx: &mut Context<'_>, gone: impl Fn(LegId) -> bool) {
+    /// A leg is gone: what waits for it is answered as by one who is alone, and nobody waits for what it has asked.
+    pub(crate) fn drop_leg(&mut self, cx: &mut Context<'_>, leg: LegId, alone: Alone) {
         self.open.retain(|pass| {
-            let request = pass.request.take();
-            if let Some(request) = request.filter(|_| gone(pass.to)) {
-                // 480, not 481: the peer that asked keeps its dialog.
-                let _ = cx.stack.respond(cx.now, request, 480, Content::default());
+            match pass.request.take().filter(|_| pass.to == leg) {
+                Some(request) if pass.session => answer_alone(cx, (pass.from, request), alone),
+                Some(request) => give_up(cx, request),
+                None => {}
             }
-            !gone(pass.to)
+            pass.to != leg
+        });
+    }
+
+    /// All legs are gone but that one, whose session needs no answer: it is not settled yet, or ends as well.
+    pub(crate) fn drop_others(&mut self, cx: &mut Context<'_>, stays: LegId) {
+        self.open.retain(|pass| {
+            if let Some(request) = pass.request.take().filter(|_| pass.to != stays) {
+                give_up(cx, request);
+            }
+            pass.to == stays
         });
     }
 

@@ -62,7 +62,8 @@ pub(crate) fn call(call: &Call, stack: &Stack) -> CallView {
         Phase::Ending(ending) => ending.legs().collect(),
         Phase::Over { .. } => SmallVec::new(),
     };
-    let legs = legs.into_iter().filter_map(|(id, role)| leg(stack, id, role)).collect();
+    let waiting = call.facts.waiting.legs().map(|leg| (leg, Role::Target));
+    let legs = legs.into_iter().chain(waiting).filter_map(|(id, role)| leg(stack, id, role)).collect();
     view_with(call, legs)
 }
 

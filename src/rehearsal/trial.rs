@@ -5,7 +5,7 @@ use super::ladder::Page;
 use super::tape::{Entry, Party};
 use super::text::Text;
 use crate::call::trial::{Called, Outcome, Said, TrialView};
-use crate::routing::explain;
+use crate::routing::explain::{self, Where};
 use serde::{Deserialize, Serialize};
 use std::time::Duration;
 
@@ -162,5 +162,5 @@ fn refused(uri: &str, call: &Called) -> (String, String) {
             format!("{uri} does not take the call: {} {}. {}", answer.status, answer.reason, entry.cause)
         }
     };
-    (verdict, entry.hint.to_owned())
+    (verdict, entry.hint_for(Where::InviteResponse).to_owned())
 }

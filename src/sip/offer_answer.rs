@@ -108,6 +108,17 @@ impl Session {
         self.agreed.as_deref().unwrap_or(self.local.sent())
     }
 
+    /// Whether the peer has agreed to the last offer of ours: it was answered, and nothing that was refused or left without
+    /// an answer came after it. Before the first answer that says nothing.
+    pub(crate) fn is_agreed(&self) -> bool {
+        self.agreed.is_none() && self.exchange != Exchange::Ours
+    }
+
+    /// Whether that SDP can be the answer to our last offer: it has a media line, if there is one to be answered.
+    pub(crate) fn is_answered_by(&self, sdp: &[u8]) -> bool {
+        streams(sdp) > 0 || streams(self.local.sent()) == 0
+    }
+
     /// The peer's SDP that stands; empty: none.
     pub(crate) fn remote(&self) -> &[u8] {
         &self.remote
@@ -157,18 +168,18 @@ impl Session {
     pub(crate) fn answered(&mut self, sdp: &[u8]) {
         self.settle();
         self.agreed = None;
+        self.restated(sdp);
+    }
+
+    /// The peer says once more what stands on its side, and no offer of ours is open.
+    pub(crate) fn restated(&mut self, sdp: &[u8]) {
         if sdp != &*self.remote {
             self.remote = sdp.into();
         }
     }
 
-    /// Our offer was accepted without an answer (one that stood in a provisional response, say): it stands.
-    pub(crate) fn stands(&mut self) {
-        self.settle();
-        self.agreed = None;
-    }
-
-    /// The outstanding offer was refused, by either side, or never answered: what stood stands.
+    /// The outstanding offer was refused, by either side, or never answered, be it that a 2xx came without an answer: what
+    /// stood stands.
     pub(crate) fn refused(&mut self) {
         self.settle();
         self.proposed = None;
@@ -225,6 +236,23 @@ mod tests {
         assert_eq!(session.offer(&sdp("a 7 7 IN IP4 h", 1)), sdp("a 7 9 IN IP4 h", 1));
         session.answered(b"answer");
         assert_eq!(session.local(), sdp("a 7 9 IN IP4 h", 1));
+    }
+
+    #[test]
+    fn an_offer_that_is_left_without_an_answer_is_agreed_to_by_nobody() {
+        let mut session = Session::default();
+        session.offer(&sdp("a 7 7 IN IP4 h", 1));
+        assert!(!session.is_agreed());
+        session.answered(b"answer");
+        assert!(session.is_agreed());
+        session.offer(&sdp("a 7 7 IN IP4 h", 1));
+        session.refused();
+        assert!(!session.is_agreed(), "though it offered what stands");
+        session.offered(&sdp("b 1 1 IN IP4 h", 2));
+        session.answer(&sdp("a 7 7 IN IP4 h", 1));
+        assert!(session.is_agreed());
+        assert!(!session.is_answered_by(b"v=0\r\n") && session.is_answered_by(b"m=audio 0 RTP/AVP 0\r\n"));
+        assert!(Session::default().is_answered_by(b"v=0\r\n"));
     }
 
     #[test]

@@ -342,6 +342,11 @@ impl Stack {
         (!sdp.is_empty()).then_some(sdp)
     }
 
+    /// Whether the peer has agreed to the last offer that we made in a leg: a 2xx without an answer agrees to nothing.
+    pub fn is_agreed(&self, leg: LegId) -> bool {
+        self.legs.get(leg.into()).is_some_and(|leg| leg.session().is_agreed())
+    }
+
     /// Whether the peer's offer that waits for our answer says what stands once more, but for its `o=` line.
     pub fn repeats(&self, leg: LegId) -> bool {
         let Some(session) = self.legs.get(leg.into()).map(Leg::session) else { return false };

@@ -202,11 +202,17 @@ impl<'a> Message<'a> {
         self.header(Name::ContentType)
     }
 
-    /// True if the body is a session description.
+    /// True if the body is a session description. One without Content-Type is taken for that if it begins as one does
+    /// (RFC 8866 section 5.1): Sofia-SIP and OpenSIPS read such a body so, and their peers rely on it.
     pub fn has_sdp(&self) -> bool {
-        let is_sdp =
-            |value: &[u8]| media_type(value).eq_ignore_ascii_case(headers::APPLICATION_SDP.as_bytes());
-        !self.body().is_empty() && self.content_type().is_some_and(is_sdp)
+        let body = self.body();
+        match self.content_type() {
+            Some(value) => {
+                let kind = media_type(value);
+                !body.is_empty() && kind.eq_ignore_ascii_case(headers::APPLICATION_SDP.as_bytes())
+            }
+            None => body.starts_with(b"v="),
+        }
     }
 }
 

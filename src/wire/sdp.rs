@@ -74,18 +74,28 @@ fn is_receiving(direction: &[u8]) -> bool {
 /// holds whom just now, either DTLS role open (RFC 5763 section 5), and nothing said of the candidates of whom it was with
 /// (RFC 8839 section 5.2). Media lines keep number and order.
 pub fn as_offer(sdp: &[u8]) -> Vec<u8> {
-    let mut offer = Vec::with_capacity(sdp.len() + 16);
-    for line in lines(sdp).filter(|line| !line.starts_with(b"a=remote-candidates:")) {
-        let end = &line[text(line).len()..];
-        let instead: &[u8] = match line {
-            _ if is_direction(line) => SENDRECV,
-            _ if line.starts_with(b"a=setup:") => OPEN_ROLE,
-            _ => text(line),
-        };
-        offer.extend_from_slice(instead);
-        offer.extend_from_slice(end);
+    let own = lines(sdp).filter(|line| !line.starts_with(b"a=remote-candidates:"));
+    changed(own, |line| match line {
+        _ if is_direction(line) => SENDRECV,
+        _ if line.starts_with(b"a=setup:") => OPEN_ROLE,
+        _ => line,
+    })
+}
+
+/// The description of a party that holds nobody and is held by nobody: every direction `sendrecv`.
+pub fn unheld(sdp: &[u8]) -> Vec<u8> {
+    changed(lines(sdp), |line| if is_direction(line) { SENDRECV } else { line })
+}
+
+/// Lines with other words; each keeps its end.
+fn changed<'a>(lines: impl Iterator<Item = &'a [u8]>, words: impl Fn(&'a [u8]) -> &'a [u8]) -> Vec<u8> {
+    let mut changed = Vec::with_capacity(1024);
+    for line in lines {
+        let (own, end) = line.split_at(text(line).len());
+        changed.extend_from_slice(words(own));
+        changed.extend_from_slice(end);
     }
-    offer
+    changed
 }
 
 /// The description of a party as one that holds: nothing is sent and nothing is wanted.
@@ -105,12 +115,7 @@ pub fn as_answer(sdp: &[u8], offer: &[u8]) -> Vec<u8> {
     // Whoever left it open plays the role that the answer to that has left: as a rule the other one took the active one.
     let active = lines(offer).any(|line| text(line) == b"a=setup:passive");
     let role: &[u8] = if active { b"a=setup:active" } else { b"a=setup:passive" };
-    let mut decided = Vec::with_capacity(sdp.len());
-    for line in lines(sdp) {
-        let (words, end) = line.split_at(text(line).len());
-        decided.extend_from_slice(if words == OPEN_ROLE { role } else { words });
-        decided.extend_from_slice(end);
-    }
+    let decided = changed(lines(sdp), |line| if line == OPEN_ROLE { role } else { line });
     fitting(&decided, offer)
 }
 
@@ -298,6 +303,17 @@ pub fn has_stream(sdp: &[u8]) -> bool {
     media(sdp).any(|media| media.port() != b"0")
 }
 
+/// Whether an answer leaves its offer anything: a stream that both have, with a format that both know. An offer without
+/// any stream asks for nothing.
+pub fn meets(answer: &[u8], offer: &[u8]) -> bool {
+    let common = |(ours, theirs): (Media<'_>, Media<'_>)| {
+        ours.port() != b"0"
+            && theirs.port() != b"0"
+            && theirs.formats().any(|format| ours.knows(theirs, format))
+    };
+    !has_stream(offer) || media(answer).zip(media(offer)).any(common)
+}
+
 /// What a party needs to know to send to another, beside address and port. The DTLS role is told by each answer anew.
 fn is_key(line: &[u8]) -> bool {
     [&b"a=fingerprint:"[..], b"a=crypto:", b"a=ice-ufrag:", b"a=ice-pwd:", b"a=candidate:"]
@@ -443,6 +459,27 @@ mod tests {
         for sdp in ["", "v=0\r\n", "m=audio", "m=audio 0 RTP/AVP 0\r\nm=video 0 RTP/AVP 31\r\n"] {
             assert!(!has_stream(sdp.as_bytes()), "{sdp}");
         }
+    }
+
+    #[test]
+    fn who_is_held_by_nobody_sends_and_receives() {
+        let held = PHONE.replace("a=sendonly", "a=inactive") + "a=setup:active\r\na=recvonly";
+        let free = String::from_utf8(unheld(held.as_bytes())).unwrap();
+        assert_eq!(free, held.replace("a=inactive", "a=sendrecv").replace("a=recvonly", "a=sendrecv"));
+    }
+
+    #[test]
+    fn an_answer_meets_an_offer_by_a_format_that_both_know() {
+        let audio = |port: u16, formats: &str| format!("m=audio {port} RTP/AVP {formats}\r\n");
+        let meets = |answer: &str, offer: &str| meets(answer.as_bytes(), offer.as_bytes());
+        assert!(meets(&audio(4, "0"), &audio(5, "8 0")));
+        assert!(!meets(&audio(4, "0"), &audio(5, "8")) && !meets(&audio(0, "0"), &audio(5, "0")));
+        assert!(!meets("", &audio(5, "0")));
+        assert!(meets(&audio(0, "0"), &audio(0, "0")), "nothing was asked for");
+        assert!(meets(
+            &(audio(0, "0") + "m=video 6 RTP/AVP 97\r\na=rtpmap:97 VP8/90000\r\n"),
+            &(audio(5, "8") + "m=video 7 RTP/AVP 96\r\na=rtpmap:96 vp8/90000\r\n")
+        ));
     }
 
     #[test]

@@ -213,7 +213,62 @@ destinations.toml:9:1: error: unknown key `answer` in [destination.a.timeouts]
    |
  9 | answer = "2s"
    | ^^^^^^
-  expected: one of `response`, `outcome`, `ring` or `total`
+  expected: one of `response`, `outcome`, `ring`, `settle` or `total`
+"#,
+    );
+}
+
+#[test]
+fn settle_is_for_targets_that_are_taken_over() {
+    table_prints(
+        r#"default = "a"
+[destination.a]
+method = "attended"
+route = "+14155550123"
+timeouts = { settle = "0ms" }
+[destination.b]
+route = "+14155550123"
+on_failure = ["attended"]
+timeouts = { settle = "10s" }
+[destination.c]
+method = "attended"
+route = "+14155550123"
+timeouts = { settle = "11s" }
+[destination.d]
+method = "invite"
+route = "+14155550123"
+timeouts = { settle = "600ms" }
+[destination.e]
+method = "attended"
+route = "+14155550123"
+timeouts = { response = "1s", settle = "5s", total = "4s" }
+[destination.f]
+route = "+14155550123"
+[destination.f.headers]
+settle = "600ms"
+"#,
+        r#"
+destinations.toml:13:23: error: `settle` is out of range
+    |
+ 13 | timeouts = { settle = "11s" }
+    |                       ^^^^^
+  expected: from "0s" to "10s"
+destinations.toml:17:14: error: `settle` means nothing with method "invite"
+    |
+ 17 | timeouts = { settle = "600ms" }
+    |              ^^^^^^
+  help: remove it, or choose method "attended"
+destinations.toml:21:31: error: `total` ends before `settle` does
+    |
+ 21 | timeouts = { response = "1s", settle = "5s", total = "4s" }
+    |                               ^^^^^^
+  expected: a `total` that is at least as long as each part
+destinations.toml:25:1: error: `settle`: only headers that begin with X-, and User-to-User, Diversion and History-Info are carried
+    |
+ 25 | settle = "600ms"
+    | ^^^^^^
+  expected: a name like X-Account-ID, or `User-to-User`, `Diversion`, `History-Info`
+  help: `settle` belongs under [destination.f.timeouts]
 "#,
     );
 }

@@ -4,6 +4,20 @@ use crate::bench::{ANSWER, Bench, SDP, all, body, header, sdp, start, tag};
 use baton::sip::{Content, Event, Field, Flow, LegState, Origin, Transport};
 
 #[test]
+fn an_offer_without_content_type_is_one() {
+    let mut bench = Bench::new();
+    let invite = bench.invite("", SDP).replace("Content-Type: application/sdp\r\n", "");
+    let Some(Event::Incoming { leg }) = bench.recv(&invite) else { panic!("no leg") };
+    bench.sent("100");
+    assert_eq!(bench.stack.proposed_sdp(leg), Some(SDP.as_bytes()));
+    bench.act(|stack, now| stack.reject(now, leg, 486, Content::default())).unwrap();
+    bench.sent("486");
+    bench.release(leg);
+    bench.ms(40_000);
+    bench.sent.clear();
+}
+
+#[test]
 fn a_call_comes_rings_is_answered_and_ends() {
     let mut bench = Bench::new();
     let invite = bench.invite("Record-Route: <sip:10.0.0.2;lr>, <sip:10.0.0.3;lr>", SDP);

@@ -102,6 +102,49 @@ fn a_reinvite_of_ours_is_acknowledged_and_refreshes_the_target() {
 }
 
 #[test]
+fn a_2xx_without_an_answer_leaves_the_session_as_it_was() {
+    for early in [false, true] {
+        let mut bench = Bench::new();
+        let (leg, _) = bench.answered();
+        pass(&mut bench, leg, "INVITE", HOLD).unwrap();
+        let invite = bench.sent("INVITE");
+        assert!(!bench.stack.is_agreed(leg), "it is not answered yet");
+        if early {
+            bench.recv(&response(&invite, "183 Session Progress", "", "", &SDP.replace("4000", "4010")));
+        }
+        bench.recv(&response(&invite, "200 OK", "", "Contact: <sip:ann@10.0.0.9:5062>", ""));
+        bench.sent("ACK");
+        let port = if early { "4010" } else { "4000" };
+        assert_eq!(bench.stack.remote_sdp(leg), Some(SDP.replace("4000", port).as_bytes()));
+        assert_eq!(bench.stack.is_agreed(leg), early);
+        let local = bench.stack.local_sdp(leg).unwrap();
+        assert_eq!(local == ANSWER.as_bytes(), !early, "what we offered does not stand");
+        close(&mut bench, leg);
+        bench.end();
+    }
+}
+
+#[test]
+fn no_2xx_of_ours_leaves_an_offer_without_an_answer() {
+    let mut bench = Bench::new();
+    let (leg, mut peer) = bench.answered();
+    for method in ["INVITE", "UPDATE"] {
+        let request = bench.request(&mut peer, method, "", HOLD);
+        let Some(Event::Request { request, .. }) = bench.recv(&request) else { panic!() };
+        if method == "INVITE" {
+            bench.sent("100");
+        }
+        bench.act(|stack, now| stack.respond(now, request, 200, Content::default())).unwrap();
+        bench.sent("488");
+        assert_eq!(bench.stack.remote_sdp(leg), Some(SDP.as_bytes()));
+    }
+    let ack = bench.request_as(&peer, "ACK", 11, "", "");
+    bench.recv(&ack);
+    close(&mut bench, leg);
+    bench.sent.clear();
+}
+
+#[test]
 fn a_reinvite_without_an_offer_passes_with_the_answer_in_ack() {
     let mut bench = Bench::new();
     let (leg, mut peer) = bench.answered();

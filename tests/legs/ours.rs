@@ -250,6 +250,26 @@ fn a_2xx_with_an_offer_is_acknowledged_with_the_answer_only() {
 }
 
 #[test]
+fn an_answer_that_only_a_183_of_the_same_branch_has_carried_is_the_answer() {
+    let other = ANSWER.replace("5000", "6000");
+    for (tag, stands) in [("bob", Some(ANSWER)), ("eve", Some(&*other)), ("joe", None)] {
+        let mut bench = Bench::new();
+        let leg = bench.connect(&[udp("10.0.0.8:5080")], SDP);
+        let invite = bench.sent("INVITE");
+        for (tag, sdp) in [("bob", ANSWER), ("eve", &*other)] {
+            bench.recv(&response(&invite, "183 Session Progress", tag, CONTACT, sdp));
+        }
+        bench.recv(&response(&invite, "200 OK", tag, CONTACT, ""));
+        bench.sent("ACK");
+        assert_eq!(bench.stack.remote_sdp(leg), stands.map(str::as_bytes), "{tag}");
+        bench.release(leg);
+        let bye = bench.sent("BYE");
+        bench.recv(&response(&bye, "200 OK", "", "", ""));
+        bench.end();
+    }
+}
+
+#[test]
 fn an_offer_that_nobody_answers_is_declined_and_ended() {
     let mut bench = Bench::new();
     let leg = bench.connect(&[udp("10.0.0.8:5080")], "");

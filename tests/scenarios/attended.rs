@@ -6,6 +6,7 @@ use crate::common::message::{Message, without_origin};
 use crate::common::peer::{Leg, Peer, Talking, sdp};
 use crate::common::{Command, Reply, ms, s};
 use std::rc::Rc;
+use std::time::Duration;
 
 const DESK: &str = "10.0.0.30:5060";
 const OK: &str = "SIP/2.0 200 OK\r\n";
@@ -15,10 +16,25 @@ method = "attended"
 route = "sip:desk@10.0.0.30"
 [destination.desk.headers]
 X-Account = "4711"
+[destination.desk-at-once]
+method = "attended"
+route = "sip:desk@10.0.0.30"
+timeouts = { settle = "0ms" }
 [destination.desk-by-any-means]
 method = "attended"
 route = "sip:desk@10.0.0.30"
 on_failure = ["invite", "agent"]
+[destination.desk-in-doubt]
+method = "attended"
+route = "sip:desk@10.0.0.30"
+on_failure = { unknown = ["invite"] }
+[destination.mobile-in-doubt]
+method = "attended"
+route = "sip:desk@10.0.0.30"
+on_failure = { unknown = ["mobile"], default = ["agent"] }
+[destination.mobile]
+method = "invite"
+route = "sip:me@10.0.0.31"
 "#;
 
 fn config() -> Config {
@@ -27,17 +43,27 @@ fn config() -> Config {
 
 /// The target has answered, and the caller's side is asked to take over.
 fn referred() -> (Talking, Peer, Leg, Rc<Message>) {
+    referred_to("desk")
+}
+
+fn referred_to(destination: &str) -> (Talking, Peer, Leg, Rc<Message>) {
+    let (t, desk, target) = answered(destination);
+    let refer = t.call.expect("REFER");
+    (t, desk, target, refer)
+}
+
+/// The target has answered.
+fn answered(destination: &str) -> (Talking, Peer, Leg) {
     let t = Talking::with(&config());
     let desk = t.world.peer("desk", DESK);
-    t.world.handoff("desk");
+    t.world.handoff(destination);
     let target = desk.expect_call();
-    assert_eq!(target.invite().header("X-Account"), "4711");
+    assert_eq!(target.invite().find("X-Account"), (destination == "desk").then_some("4711"));
     assert_eq!(target.invite().sdp(), sdp("pbx", 1));
     target.reply(&target.invite(), 180);
     target.answer(&target.invite(), &sdp("desk", 1));
     target.expect("ACK");
-    let refer = t.call.expect("REFER");
-    (t, desk, target, refer)
+    (t, desk, target)
 }
 
 /// The target is bridged: the caller gets it by re-INVITE.
@@ -87,11 +113,84 @@ fn the_caller_takes_the_target_over() {
     t.world.assert_empty();
 }
 
+/// Nobody hears anything from Baton for that time.
+#[track_caller]
+fn nobody_hears(t: &Talking, desk: &Peer, time: Duration) {
+    t.world.advance(time);
+    for peer in [&t.pbx, &t.agent, desk] {
+        peer.expect_silence(Duration::ZERO);
+    }
+}
+
+/// Nothing tells how it ended: caller and agent stay as they are, and so does the target, if it is still there.
+#[track_caller]
+fn nothing_is_known(t: &Talking, proof: Option<&str>) {
+    let handoff = t.world.assert_ended("unknown");
+    assert_eq!(handoff.proof.map(|p| p.as_str()), proof);
+    assert_eq!((handoff.attempts.len(), handoff.cause.as_deref()), (1, Some("unknown")));
+    assert_eq!(t.world.complaints(), (1, 0));
+}
+
+/// The caller hangs up while the target's leg still waits to be taken over: that one is let go once the result is not due
+/// any more.
+#[track_caller]
+fn all_hang_up(t: &Talking, target: &Leg) {
+    t.caller_hangs_up();
+    target.expect_bye_within(s(63));
+    t.world.assert_empty();
+}
+
+/// A receiver may say 200 before it is done (Asterisk: 2 ms before the BYE), and a BYE of ours then destroys what the caller
+/// is being moved into.
 #[test]
-fn a_report_is_enough_and_the_target_is_let_go() {
+fn no_leg_gets_a_bye_before_the_replaced_one_has_ended() {
+    let (t, desk, target, refer) = referred();
+    t.call.reply(&refer, 202);
+    t.call.notify_ok(OK, "terminated");
+    nobody_hears(&t, &desk, ms(2));
+    t.world.assert_running();
+    target.hang_up();
+    t.both_get_bye();
+    proven(&t);
+    t.world.assert_empty();
+}
+
+#[test]
+fn two_seconds_after_a_believed_report_all_are_let_go() {
+    let (t, desk, target, refer) = referred();
+    t.call.reply(&refer, 202);
+    t.call.notify_ok(OK, "terminated");
+    nobody_hears(&t, &desk, ms(1_990));
+    t.world.assert_running();
+    t.world.advance(ms(20));
+    t.both_get_bye();
+    target.expect_bye();
+    proven(&t);
+    t.world.assert_empty();
+}
+
+/// A person who hears nobody hangs up as well.
+#[test]
+fn a_targets_bye_is_no_proof_where_nothing_is_reported() {
+    let (t, desk, target, refer) = referred();
+    t.call.reply(&refer, 202);
+    t.world.advance(ms(2_500));
+    target.hang_up();
+    nobody_hears(&t, &desk, s(57));
+    t.world.assert_running();
+    t.world.advance(s(1));
+    nothing_is_known(&t, Some("accepted"));
+    t.caller_hangs_up();
+    t.world.assert_empty();
+}
+
+#[test]
+fn a_hang_up_by_request_between_the_report_and_the_bye_changes_no_result() {
     let (t, _desk, target, refer) = referred();
     t.call.reply(&refer, 202);
     t.call.notify_ok(OK, "terminated");
+    let call = t.world.call_id();
+    t.world.command(Command::HangUp { call });
     t.both_get_bye();
     target.expect_bye();
     proven(&t);
@@ -99,12 +198,13 @@ fn a_report_is_enough_and_the_target_is_let_go() {
 }
 
 #[test]
-fn so_is_the_targets_bye_where_nothing_is_reported() {
+fn a_caller_leg_that_ends_between_the_report_and_the_bye_changes_no_result() {
     let (t, _desk, target, refer) = referred();
     t.call.reply(&refer, 202);
+    t.call.notify_ok(OK, "terminated");
+    t.call.hang_up();
+    t.world.advance(ms(2));
     target.hang_up();
-    t.agent.expect_silence(s(1));
-    t.call.expect_bye_within(s(2));
     t.leg.expect_bye();
     proven(&t);
     t.world.assert_empty();
@@ -119,6 +219,86 @@ fn a_report_of_failure_after_the_targets_bye_counts() {
     t.world.advance(ms(500));
     t.world.assert_ended("returned");
     t.caller_hangs_up();
+    t.world.assert_empty();
+}
+
+/// A PBX that lets phones send their media to each other has told them by re-INVITE by then: if the REFER comes at once, one
+/// of the two may hear nobody.
+#[test]
+fn the_refer_waits_until_the_target_has_settled() {
+    let (t, desk, target) = answered("desk");
+    nobody_hears(&t, &desk, ms(599));
+    t.world.advance(ms(1));
+    let refer = t.call.expect_within("REFER", Duration::ZERO);
+    t.call.reply(&refer, 603);
+    bridged(&t, &target);
+}
+
+#[test]
+fn where_settle_is_zero_it_does_not() {
+    let (t, _desk, target) = answered("desk-at-once");
+    let refer = t.call.expect_within("REFER", Duration::ZERO);
+    t.call.reply(&refer, 603);
+    bridged(&t, &target);
+}
+
+#[test]
+fn a_target_that_hangs_up_before_it_has_settled_is_not_referred_to() {
+    let (t, desk, target) = answered("desk");
+    t.world.advance(ms(300));
+    target.hang_up();
+    nobody_hears(&t, &desk, s(2));
+    let handoff = t.world.assert_ended("returned");
+    assert_eq!((handoff.attempts.len(), handoff.cause.as_deref()), (1, Some("failed")));
+    t.caller_hangs_up();
+    t.world.assert_empty();
+}
+
+#[test]
+fn a_caller_who_hangs_up_before_the_target_has_settled_is_not_referred() {
+    let (t, _desk, target) = answered("desk");
+    t.world.advance(ms(300));
+    t.caller_hangs_up();
+    target.expect_bye_within(Duration::ZERO);
+    t.world.assert_ended("abandoned");
+    t.pbx.expect_silence(s(2));
+    t.world.assert_empty();
+}
+
+#[test]
+fn it_can_be_cancelled_before_the_target_has_settled() {
+    let t = Talking::with(&config());
+    let desk = t.world.peer("desk", DESK);
+    let id = t.world.handoff("desk").id;
+    let target = desk.expect_call();
+    target.answer(&target.invite(), &sdp("desk", 1));
+    target.expect("ACK");
+    let reply = t.world.command(Command::CancelHandoff { handoff: id });
+    assert!(matches!(reply, Reply::Handoff(view) if view.state.as_str() == "cancelled"));
+    target.expect_bye();
+    t.pbx.expect_silence(s(2));
+    t.caller_hangs_up();
+    t.world.assert_empty();
+}
+
+/// Caller and agent talk on, and the agent may leave.
+#[test]
+fn what_is_asked_before_the_target_has_settled_is_passed_on() {
+    let (t, _desk, target) = answered("desk");
+    t.call.reinvite(&sdp("pbx", 2));
+    t.call.expect(100);
+    let asked = t.leg.expect("INVITE");
+    t.leg.answer(&asked, &sdp("agent", 1));
+    let ok = t.call.expect(200);
+    t.call.ack(&ok);
+    t.leg.expect("ACK");
+    t.leg.hang_up();
+    let refer = t.call.expect("REFER");
+    t.call.reply(&refer, 202);
+    t.call.notify_ok(OK, "terminated");
+    target.hang_up();
+    t.call.expect_bye();
+    proven(&t);
     t.world.assert_empty();
 }
 
@@ -142,11 +322,162 @@ fn so_does_a_report_that_it_failed() {
     bridged(&t, &target);
 }
 
+/// It may be carried out all the same: whoever re-INVITEs the caller now pulls them back.
 #[test]
-fn so_does_silence() {
-    let (t, _desk, target, _refer) = referred();
+fn a_refer_that_is_never_answered_is_not_refused() {
+    let (t, desk, target, _refer) = referred();
     t.world.advance(s(8));
+    nothing_is_known(&t, None);
+    nobody_hears(&t, &desk, s(10));
+    all_hang_up(&t, &target);
+}
+
+#[test]
+fn nor_is_one_whose_result_does_not_come() {
+    let (t, desk, target, refer) = referred();
+    t.call.reply(&refer, 202);
+    nobody_hears(&t, &desk, s(61));
+    nothing_is_known(&t, Some("accepted"));
+    nobody_hears(&t, &desk, s(10));
+    all_hang_up(&t, &target);
+}
+
+#[test]
+fn nor_is_one_whose_subscription_ends_without_a_result() {
+    for sipfrag in ["SIP/2.0 100 Trying\r\n", ""] {
+        let (t, desk, target, refer) = referred();
+        t.call.reply(&refer, 202);
+        t.call.notify_ok(sipfrag, "terminated");
+        nothing_is_known(&t, Some("accepted"));
+        nobody_hears(&t, &desk, s(10));
+        // The PBX has carried it out.
+        target.hang_up();
+        nobody_hears(&t, &desk, s(10));
+        t.caller_hangs_up();
+        t.world.assert_empty();
+    }
+}
+
+/// The step that is named for it joins the target that is there: nobody hears a second ring.
+#[test]
+fn a_step_that_is_named_for_unknown_joins_the_target_that_is_there() {
+    let (t, desk, target, refer) = referred_to("desk-in-doubt");
+    t.call.reply(&refer, 202);
+    t.call.notify_ok("", "terminated");
+    desk.expect_silence(ms(50));
     bridged(&t, &target);
+}
+
+#[test]
+fn a_late_refusal_lets_the_target_go_that_waits_to_be_taken_over() {
+    let (t, _desk, target, refer) = referred();
+    t.world.advance(s(9));
+    nothing_is_known(&t, None);
+    t.call.reply(&refer, 202);
+    t.call.notify_ok("SIP/2.0 481 Gone\r\n", "terminated");
+    target.expect_bye();
+    t.pbx.expect_silence(s(1));
+    t.caller_hangs_up();
+    t.world.assert_empty();
+}
+
+#[test]
+fn a_late_success_waits_for_the_targets_bye_too() {
+    let (t, desk, target, refer) = referred();
+    t.world.advance(s(9));
+    nothing_is_known(&t, None);
+    t.call.reply(&refer, 202);
+    t.call.notify_ok(OK, "terminated");
+    nobody_hears(&t, &desk, ms(2));
+    target.hang_up();
+    t.both_get_bye();
+    t.world.assert_empty();
+}
+
+/// What a later step tries is taken back, and the target that still waits is joined.
+#[test]
+fn a_late_refusal_joins_the_target_while_another_one_rings() {
+    let (t, _desk, target, refer) = referred_to("mobile-in-doubt");
+    let mobile = t.world.peer("mobile", "10.0.0.31:5060");
+    t.world.advance(s(9));
+    let other = mobile.expect_call();
+    other.reply(&other.invite(), 180);
+    t.call.reply(&refer, 202);
+    let cancel = other.expect("CANCEL");
+    other.reply(&cancel, 200);
+    other.reply(&other.invite(), 487);
+    other.expect("ACK");
+    t.call.notify_ok("SIP/2.0 481 Gone\r\n", "terminated");
+    let offer = t.call.expect("INVITE");
+    assert_eq!(without_origin(offer.sdp()), without_origin(&sdp("desk", 1)));
+    t.call.answer(&offer, &sdp("pbx", 1));
+    t.call.expect("ACK");
+    t.leg.expect_bye();
+    t.world.assert_ended("succeeded");
+    t.call.hang_up();
+    target.expect_bye();
+    t.world.assert_empty();
+}
+
+#[test]
+fn a_late_success_while_another_one_rings_waits_for_the_targets_bye_too() {
+    let (t, desk, target, refer) = referred_to("mobile-in-doubt");
+    let mobile = t.world.peer("mobile", "10.0.0.31:5060");
+    t.world.advance(s(9));
+    let other = mobile.expect_call();
+    other.reply(&other.invite(), 180);
+    t.call.reply(&refer, 202);
+    let cancel = other.expect("CANCEL");
+    other.reply(&cancel, 200);
+    other.reply(&other.invite(), 487);
+    other.expect("ACK");
+    t.call.notify_ok(OK, "terminated");
+    nobody_hears(&t, &desk, ms(2));
+    target.hang_up();
+    t.both_get_bye();
+    let handoff = t.world.assert_ended("succeeded");
+    assert_eq!(handoff.proof.map(|p| p.as_str()), Some("proven"));
+    t.world.assert_empty();
+}
+
+/// Nobody else speaks with it, and its session has to live for as long as it may be taken over.
+#[test]
+fn a_target_that_waits_to_be_taken_over_refreshes_its_session() {
+    let (t, _desk, target, refer) = referred();
+    t.call.reply(&refer, 202);
+    t.call.notify_ok("", "terminated");
+    nothing_is_known(&t, Some("accepted"));
+    target.reinvite(&sdp("desk", 1));
+    let ok = target.expect(200);
+    target.ack(&ok);
+    all_hang_up(&t, &target);
+}
+
+#[test]
+fn a_call_that_is_hung_up_by_request_takes_the_waiting_target_along() {
+    let (t, _desk, target, refer) = referred();
+    t.call.reply(&refer, 202);
+    t.call.notify_ok("", "terminated");
+    nothing_is_known(&t, Some("accepted"));
+    let call = t.world.call_id();
+    t.world.command(Command::HangUp { call });
+    t.both_get_bye();
+    target.expect_bye();
+    t.world.assert_empty();
+}
+
+/// The PBX ends our leg, and takes the target over a moment later.
+#[test]
+fn a_caller_who_leaves_in_doubt_may_still_be_on_the_way_to_the_target() {
+    let (t, desk, target, refer) = referred();
+    t.call.reply(&refer, 202);
+    t.call.notify_ok("", "terminated");
+    nothing_is_known(&t, Some("accepted"));
+    t.world.advance(s(70));
+    t.caller_hangs_up();
+    nobody_hears(&t, &desk, ms(1_900));
+    target.hang_up();
+    t.world.assert_empty();
 }
 
 #[test]
@@ -256,19 +587,35 @@ fn the_caller_hangs_up_before_the_refer_is_answered() {
     t.call.expect(200);
     t.call.reply(&refer, 481);
     t.leg.expect_bye();
-    target.expect_bye();
+    // Its BYE may have overtaken its 202, and the target may be taken over just now.
+    target.expect_bye_within(s(3));
     t.world.assert_ended("abandoned");
     t.world.assert_empty();
 }
 
+/// A caller who gives up and a person who hears nobody look the same.
 #[test]
-fn the_pbx_ends_its_leg_by_itself_after_the_202() {
+fn the_byes_of_both_sides_prove_nothing() {
     let (t, _desk, target, refer) = referred();
     t.call.reply(&refer, 202);
     t.call.hang_up();
     target.hang_up();
     t.leg.expect_bye_within(s(2));
+    t.world.advance(s(57));
+    t.world.assert_running();
     t.world.advance(s(2));
+    nothing_is_known(&t, Some("accepted"));
+    t.world.assert_empty();
+}
+
+#[test]
+fn the_pbx_ends_its_leg_and_reports_afterwards() {
+    let (t, _desk, target, refer) = referred();
+    t.call.reply(&refer, 202);
+    t.call.hang_up();
+    target.hang_up();
+    t.call.notify_ok(OK, "terminated");
+    t.leg.expect_bye_within(s(2));
     proven(&t);
     t.world.assert_empty();
 }
@@ -279,7 +626,7 @@ fn the_pbx_ends_its_leg_and_nothing_becomes_of_it() {
     t.call.reply(&refer, 202);
     t.call.hang_up();
     t.leg.expect_bye_within(s(2));
-    target.expect_bye_within(s(61));
+    target.expect_bye_within(s(63));
     let handoff = t.world.assert_ended("unknown");
     assert_eq!(handoff.proof.map(|p| p.as_str()), Some("accepted"));
     t.world.assert_empty();
@@ -325,8 +672,8 @@ fn glare_with_the_refer_is_waited_out() {
     assert_eq!(again.header("Refer-To"), refer.header("Refer-To"));
     t.call.reply(&again, 202);
     t.call.notify_ok(OK, "terminated");
+    target.hang_up();
     t.both_get_bye();
-    target.expect_bye();
     let handoff = t.world.assert_ended("succeeded");
     let told: Vec<_> = handoff.attempts.iter().map(|a| (a.status, a.sip_call_id.clone())).collect();
     // The first request of the second attempt is the REFER.
@@ -380,7 +727,7 @@ fn before_the_answer_the_target_is_simply_called() {
 }
 
 /// A target that has answered on a trunk whose 200 in a NOTIFY says no more than that it has begun.
-fn referred_where_a_200_proves_nothing() -> (Talking, Leg) {
+fn referred_where_a_200_proves_nothing() -> (Talking, Peer, Leg) {
     let t = Talking::with(&config().trunk_key("notify_200 = \"accepted\""));
     let desk = t.world.peer("desk", DESK);
     t.world.handoff("desk");
@@ -389,41 +736,94 @@ fn referred_where_a_200_proves_nothing() -> (Talking, Leg) {
     target.expect("ACK");
     let refer = t.call.expect("REFER");
     t.call.reply(&refer, 202);
-    (t, target)
+    (t, desk, target)
+}
+
+/// Asterisk: the BYE comes 2 ms after the 200.
+#[test]
+fn a_200_that_proves_nothing_and_the_targets_bye_right_after_it_are_proof() {
+    for after in [ms(0), ms(2), ms(1_990)] {
+        let (t, desk, target) = referred_where_a_200_proves_nothing();
+        t.call.notify_ok("SIP/2.0 100 Trying\r\n", "active");
+        t.call.notify_ok(OK, "terminated");
+        // The caller is on its way and must not be re-INVITEd.
+        nobody_hears(&t, &desk, after);
+        target.hang_up();
+        t.both_get_bye();
+        proven(&t);
+        t.world.assert_empty();
+    }
 }
 
 #[test]
-fn a_200_that_proves_nothing_waits_for_the_targets_bye() {
-    let (t, target) = referred_where_a_200_proves_nothing();
+fn so_are_the_targets_bye_and_a_200_right_after_it() {
+    for after in [ms(2), ms(1_990)] {
+        let (t, _desk, target) = referred_where_a_200_proves_nothing();
+        t.call.notify_ok("SIP/2.0 100 Trying\r\n", "active");
+        target.hang_up();
+        t.world.advance(after);
+        t.call.notify_ok(OK, "terminated");
+        t.both_get_bye();
+        proven(&t);
+        t.world.assert_empty();
+    }
+}
+
+#[test]
+fn a_200_that_proves_nothing_long_after_the_targets_bye_is_no_proof() {
+    let (t, desk, target) = referred_where_a_200_proves_nothing();
     t.call.notify_ok("SIP/2.0 100 Trying\r\n", "active");
-    t.call.notify_ok(OK, "terminated");
-    // The caller is on its way and must not be re-INVITEd.
-    t.pbx.expect_silence(s(3));
     target.hang_up();
-    t.both_get_bye();
+    t.world.advance(ms(2_500));
+    t.call.notify_ok(OK, "terminated");
+    nothing_is_known(&t, Some("accepted"));
+    nobody_hears(&t, &desk, s(10));
+    t.caller_hangs_up();
+    t.world.assert_empty();
+}
+
+/// The PBX says 200 at once, and 2.5 s later the person at the target, who hears nobody, hangs up.
+#[test]
+fn a_targets_bye_long_after_a_200_that_proves_nothing_is_no_proof() {
+    let (t, desk, target) = referred_where_a_200_proves_nothing();
+    t.call.notify_ok(OK, "terminated");
+    nobody_hears(&t, &desk, ms(2_500));
+    nothing_is_known(&t, Some("accepted"));
+    target.hang_up();
+    nobody_hears(&t, &desk, s(10));
+    t.caller_hangs_up();
+    t.world.assert_empty();
+}
+
+#[test]
+fn without_that_bye_nothing_is_known_and_all_legs_stay() {
+    let (t, desk, target) = referred_where_a_200_proves_nothing();
+    t.call.notify_ok(OK, "terminated");
+    nobody_hears(&t, &desk, s(60));
+    nothing_is_known(&t, Some("accepted"));
+    all_hang_up(&t, &target);
+}
+
+#[test]
+fn where_a_200_proves_nothing_the_callers_leg_may_end_first() {
+    let (t, desk, target) = referred_where_a_200_proves_nothing();
+    t.call.hang_up();
+    t.call.notify_ok(OK, "terminated");
+    t.world.advance(ms(2));
+    target.hang_up();
+    t.leg.expect_bye_within(s(1));
+    nobody_hears(&t, &desk, s(1));
     proven(&t);
     t.world.assert_empty();
 }
 
 #[test]
-fn and_is_enough_after_it() {
-    let (t, target) = referred_where_a_200_proves_nothing();
-    t.call.notify_ok("SIP/2.0 100 Trying\r\n", "active");
-    target.hang_up();
-    t.world.advance(s(3));
-    t.call.notify_ok(OK, "terminated");
-    t.both_get_bye();
-    proven(&t);
-    t.world.assert_empty();
-}
-
-#[test]
-fn without_that_bye_the_two_are_joined() {
-    let (t, target) = referred_where_a_200_proves_nothing();
-    t.call.notify_ok(OK, "terminated");
-    t.world.advance(s(60));
+fn a_failure_that_is_told_after_a_200_that_proves_nothing_is_a_refusal() {
+    let (t, _desk, target) = referred_where_a_200_proves_nothing();
+    t.call.notify_ok(OK, "active");
+    t.world.advance(ms(500));
+    t.call.notify_ok("SIP/2.0 481 Gone\r\n", "terminated");
     bridged(&t, &target);
-    assert_eq!(t.world.complaints(), (1, 0));
 }
 
 /// A target that refuses the caller's session is called with a fresh one and joined at once: nobody is referred.
@@ -545,8 +945,8 @@ fn a_targets_ack_is_not_taken_for_the_agents() {
     assert_eq!(without_origin(t.call.expect("ACK").sdp()), without_origin(&sdp("agent", 1)));
     t.call.reply(&refer, 202);
     t.call.notify_ok(OK, "terminated");
+    target.hang_up();
     t.both_get_bye();
-    target.expect_bye();
     proven(&t);
     t.world.assert_empty();
 }

@@ -783,3 +783,36 @@ fn a_success_that_is_told_after_the_caller_was_returned_closes_the_legs() {
     stage.t.both_get_bye();
     stage.t.world.assert_empty();
 }
+
+/// An INVITE that is refused has nothing to do with transfers, and a REFER has.
+#[test]
+fn a_hint_knows_what_was_refused() {
+    for (destination, method, transfers) in [("nested-not", "INVITE", false), ("front-desk", "REFER", true)] {
+        let stage = begin(destination);
+        if method == "REFER" {
+            stage.refuse_refer(403);
+        } else {
+            let target = stage.desk.expect_call();
+            stage.refuse(&target, 403);
+        }
+        assert_eq!(stage.hint().contains("ransfer"), transfers, "{destination}: {}", stage.hint());
+        stage.t.world.advance(ms(500));
+        stage.t.world.assert_ended("returned");
+        stage.t.caller_hangs_up();
+        stage.t.world.assert_empty();
+    }
+}
+
+/// A gateway's 403 is many things; Asterisk's with that cause is a phone that declines.
+#[test]
+fn a_phone_that_declines_is_busy_whatever_the_status() {
+    let stage = begin("nested-not");
+    let target = stage.desk.expect_call();
+    target.reply_with(&target.invite(), 403, &[("Reason", "Q.850;cause=21")], "");
+    target.expect("ACK");
+    stage.t.world.advance(ms(500));
+    let handoff = stage.t.world.assert_ended("returned");
+    assert_eq!(handoff.cause.as_deref(), Some("busy"));
+    stage.t.caller_hangs_up();
+    stage.t.world.assert_empty();
+}

@@ -244,6 +244,8 @@ pub struct Call {
     pub handoffs: Vec<Handoff>,
     /// Ended by request.
     pub hung_up: bool,
+    /// Targets whose REFER is in doubt: they may be taken over at any moment.
+    pub waiting: HashSet<String>,
     pub ended: Option<(Time, String)>,
 }
 

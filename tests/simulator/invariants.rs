@@ -11,8 +11,18 @@ use super::watch::Watch;
 use baton::call::event::What;
 use std::collections::{BTreeMap, BTreeSet};
 
-/// The tables by their version, the fallback of the agent, and which rules hold.
-pub type Tables<'a> = (&'a BTreeMap<u64, Table>, Option<&'a str>, &'a Models);
+/// What the world was drawn with.
+#[derive(Clone, Copy)]
+pub struct Tables<'a> {
+    /// By their version.
+    pub versions: &'a BTreeMap<u64, Table>,
+    /// Of the agent.
+    pub fallback: Option<&'a str>,
+    /// Which rules hold.
+    pub models: &'a Models,
+    /// Baton was told that a 200 of the PBX proves nothing.
+    pub careful: bool,
+}
 
 /// Looks at everything. What is wrong, with the ladders of the calls that it is about; empty: nothing.
 pub fn check(world: &World, watch: &mut Watch, ledger: &Ledger, tables: Tables<'_>) -> String {
@@ -66,8 +76,8 @@ fn stories(world: &World, book: &Book, ledger: &Ledger, tables: Tables<'_>) -> S
         .map(|handoff| handoff.first.table_version)
         .collect();
     for version in versions {
-        let table = tables.0.get(&version).map(Table::text).unwrap_or_default();
-        text.push_str(&format!("version {version}, fallback {:?}:\n{table}", tables.1));
+        let table = tables.versions.get(&version).map(Table::text).unwrap_or_default();
+        text.push_str(&format!("version {version}, fallback {:?}:\n{table}", tables.fallback));
     }
     for (caller, _) in book.faults.iter().take(2) {
         let legs = book.calls.get(caller).into_iter().flat_map(|call| call.legs.iter().cloned());
@@ -152,11 +162,11 @@ fn outcomes(world: &World, book: &mut Book) {
 
 fn call_faults(book: &Book, ledger: &Ledger, tables: Tables<'_>, caller: &str, call: &Call) -> Vec<String> {
     let mut faults = Vec::new();
-    faults.extend(truth::caller(book, ledger, tables.2, (caller, call)).err());
+    faults.extend(truth::caller(book, ledger, tables, (caller, call)).err());
     for (place, handoff) in call.handoffs.iter().enumerate() {
         let Some((_, view, _)) = &handoff.ended else { continue };
         let id = &view.id;
-        if let Err(why) = truth::handoff(book, ledger, tables.2, (caller, handoff)) {
+        if let Err(why) = truth::handoff(book, ledger, tables, (caller, call, handoff)) {
             faults.push(format!("{id} is {}, but {why}", view.state.as_str()));
         }
         let next = call.handoffs.get(place + 1);

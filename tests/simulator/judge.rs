@@ -4,7 +4,6 @@
 use super::book::{Call, Failure, Handoff};
 use super::invariants::Tables;
 use super::ladder::{Footing, Ladder, Next};
-use super::models::{Model, Models};
 use super::tables::Table;
 use baton::call::record::{AttemptView, HandoffState};
 use std::time::Duration;
@@ -14,7 +13,6 @@ const GLARES: usize = 3;
 
 struct Way<'a> {
     table: &'a Table,
-    models: &'a Models,
     call: &'a Call,
     handoff: &'a Handoff,
     ladder: Ladder<'a>,
@@ -36,11 +34,10 @@ pub fn handoff(
     next: Option<&Handoff>,
 ) -> Result<(), String> {
     let Some((_, view, _)) = &handoff.ended else { return Ok(()) };
-    let Some(table) = tables.0.get(&view.table_version) else { return Err("of no table".to_owned()) };
+    let Some(table) = tables.versions.get(&view.table_version) else { return Err("of no table".to_owned()) };
     let Some(first) = view.attempts.first() else { return Ok(()) };
     let mut way = Way {
         table,
-        models: tables.2,
         call,
         handoff,
         ladder: Ladder::new(table, &view.destination, method(&first.method)),
@@ -144,15 +141,11 @@ impl Way<'_> {
             return Ok(());
         }
         self.glares = 0;
-        let on = self.footing(failure);
-        if failure.next == "invite" && self.bridges(failure, attempts) {
-            let named = Next::Try(failure.destination.clone(), "invite");
-            let doubtful = failure.cause == "unknown" && self.models.has(Model::Unheard);
-            if doubtful && self.ladder.next(&failure.destination, &failure.cause, on) != named {
-                return Err(format!("what is not known to have failed is taken for that: {failure:?}"));
-            }
+        // What may still be carried out is no refusal: only a step that is named for it joins the target.
+        if failure.next == "invite" && failure.cause != "unknown" && self.bridges(failure, attempts) {
             return Ok(());
         }
+        let on = self.footing(failure);
         let session = matches!(failure.status, Some(488 | 606)) && failure.next == "invite";
         if session && matches!(&*failure.method, "invite" | "attended") && failure.answered {
             self.ladder.note(&failure.destination, "invite");
@@ -287,7 +280,7 @@ impl Way<'_> {
         if excused {
             return Ok(());
         }
-        let fallback = tables.1.unwrap_or(&self.table.default);
+        let fallback = tables.fallback.unwrap_or(&self.table.default);
         let by_loss =
             matches!(view.reason.as_deref(), Some("agent_lost" | "agent_unavailable" | "agent_left"));
         let there = view.attempts.iter().any(|attempt| attempt.destination == fallback);

@@ -10,12 +10,26 @@ use baton::sip::Time;
 const QUIET: u64 = 15;
 
 impl Watch {
+    /// Nothing tells the result of the REFER that asks the caller's side to take a target over: it may be at any moment.
+    pub fn target_waits(&mut self, call: &str) {
+        let Some(caller) = self.book.by_baton.get(call) else { return };
+        let Some(call) = self.book.calls.get_mut(caller) else { return };
+        let legs = &self.book.legs;
+        let answered = |id: &&String| legs[*id].role == Role::Target && legs[*id].is_up();
+        let partner = call.partner.clone();
+        let targets = call.legs.iter().filter(answered).filter(|id| Some(*id) != partner.as_ref());
+        call.waiting.extend(targets.cloned());
+    }
+
     /// At most one target is answered that is not the caller's partner.
     pub fn count_targets(&mut self, caller: &str) {
         let Some(call) = self.book.calls.get(caller) else { return };
         let other = |id: &&String| {
             let leg = &self.book.legs[*id];
-            leg.role == Role::Target && Some(*id) != call.partner.as_ref() && leg.is_acknowledged()
+            leg.role == Role::Target
+                && Some(*id) != call.partner.as_ref()
+                && leg.is_acknowledged()
+                && !call.waiting.contains(*id)
                 // A BYE waits for the ACK of Baton's own 2xx (RFC 3261 §15).
                 && leg.unacked.is_none()
         };

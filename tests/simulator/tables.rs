@@ -42,6 +42,7 @@ pub struct Destination {
     response: Option<u64>,
     outcome: Option<u64>,
     ring: Option<u64>,
+    settle: Option<u64>,
     /// What its NOTIFY 200 proves.
     pub accepted_only: bool,
 }
@@ -123,6 +124,7 @@ impl Destination {
             response: None,
             outcome: None,
             ring: None,
+            settle: None,
             accepted_only: false,
         };
         if !matches!(method, "bye" | "redirect") {
@@ -193,6 +195,9 @@ impl Destination {
         if self.uses(&["refer", "invite", "attended"]) && random.chance(70) {
             self.ring = Some(1_000 + random.below(15_000));
         }
+        if self.uses(&["attended"]) && random.chance(50) {
+            self.settle = Some(random.pick(&[0, 0, 50, 1_500]));
+        }
         self.accepted_only = refers && random.chance(8);
     }
 
@@ -223,7 +228,12 @@ impl Destination {
             text.push_str(&format!("on_failure = {}\n", list(steps)));
         }
         let mut times = vec![format!("total = \"{}ms\"", self.total)];
-        let more = [("response", self.response), ("outcome", self.outcome), ("ring", self.ring)];
+        let more = [
+            ("response", self.response),
+            ("outcome", self.outcome),
+            ("ring", self.ring),
+            ("settle", self.settle),
+        ];
         times.extend(more.iter().filter_map(|(key, time)| time.map(|time| format!("{key} = \"{time}ms\""))));
         text.push_str(&format!("timeouts = {{ {} }}\n", times.join(", ")));
     }

@@ -2,12 +2,13 @@
 //! truly is, its own side says ([`super::whereabouts`]); what nobody could have known is not held against Baton.
 
 use super::book::{Book, Call, Handoff, Leg, Role};
+use super::invariants::Tables;
 use super::judge::ended_from_outside;
 use super::ledger::Ledger;
-use super::models::{Model, Models};
+use super::models::Model;
 use super::refers::Refer;
 use super::whereabouts::{Caller, Where};
-use baton::call::record::{HandoffState, HandoffView, Proof};
+use baton::call::record::{AttemptView, HandoffState, HandoffView, Proof};
 use baton::sip::Time;
 use std::time::Duration;
 
@@ -18,7 +19,8 @@ const TOGETHER: Duration = Duration::from_secs(2);
 struct Case<'a> {
     book: &'a Book,
     ledger: &'a Ledger,
-    models: &'a Models,
+    tables: Tables<'a>,
+    call: &'a Call,
     caller: &'a str,
     leg: &'a Leg,
     handoff: &'a Handoff,
@@ -30,15 +32,15 @@ struct Case<'a> {
 pub fn handoff(
     book: &Book,
     ledger: &Ledger,
-    models: &Models,
-    (caller, handoff): (&str, &Handoff),
+    tables: Tables<'_>,
+    (caller, call, handoff): (&str, &Call, &Handoff),
 ) -> Result<(), String> {
     let Some((at, view, hurt)) = &handoff.ended else { return Ok(()) };
     let Some(leg) = book.legs.get(caller) else { return Ok(()) };
     if view.attempts.is_empty() {
         return Ok(());
     }
-    let case = Case { book, ledger, models, caller, leg, handoff, at: *at, view };
+    let case = Case { book, ledger, tables, call, caller, leg, handoff, at: *at, view };
     match view.state {
         HandoffState::Succeeded => case.succeeded(),
         HandoffState::HandedBack => case.handed_back(),
@@ -52,7 +54,7 @@ pub fn handoff(
 pub fn caller(
     book: &Book,
     ledger: &Ledger,
-    models: &Models,
+    tables: Tables<'_>,
     (caller, call): (&str, &Call),
 ) -> Result<(), String> {
     let truly = ledger.callers.get(caller);
@@ -67,7 +69,7 @@ pub fn caller(
     let challenged = |refer: &&Refer| matches!(refer.answer, Some(401 | 407)) && !refer.challenged_late;
     let most = refers + leg.refers.iter().filter(challenged).count();
     let late = leg.refers.iter().any(|refer| refer.challenged_late);
-    if models.has(Model::GivenUp) && late && leg.refers.len() > most {
+    if tables.models.has(Model::GivenUp) && late && leg.refers.len() > most {
         return Err("a REFER that was given up was sent again, with credentials".to_owned());
     }
     Ok(())
@@ -89,13 +91,23 @@ impl Case<'_> {
         })
     }
 
-    /// The target that has answered, of the last attempt that had one.
-    fn target(&self) -> Option<&Leg> {
+    /// The attempt that it ended with, and how many were tried up to it: the last one, unless an earlier one was told of
+    /// late and has worked.
+    fn decisive(&self) -> Option<(usize, &AttemptView)> {
+        let worked = |one: &AttemptView| {
+            let told = one.final_status.is_some_and(|status| (200..300).contains(&status));
+            told && one.cause.is_none() && one.refer_to.is_some()
+        };
+        let mut attempts = self.view.attempts.iter().enumerate().map(|(place, one)| (place + 1, one));
+        attempts.clone().find(|(_, one)| worked(one)).or_else(|| attempts.next_back())
+    }
+
+    /// The target that has answered, of the last of the first so many attempts that had one.
+    fn target(&self, tried: usize) -> Option<&Leg> {
         let answered =
             |leg: &&Leg| leg.role == Role::Target && leg.answered.is_some_and(|time| time <= self.at);
-        let attempts = self.view.attempts.iter().rev();
-        let called = attempts.filter_map(|one| self.book.legs.get(one.sip_call_id.as_ref()?));
-        called.filter(|leg| leg.role == Role::Target).find(answered)
+        let attempts = self.view.attempts.iter().take(tried).rev();
+        attempts.filter_map(|one| self.book.legs.get(one.sip_call_id.as_ref()?)).find(answered)
     }
 
     /// The caller has been with somebody whom its own side has called.
@@ -108,31 +120,58 @@ impl Case<'_> {
     }
 
     fn succeeded(&self) -> Result<(), String> {
-        let Some(last) = self.view.attempts.last() else { return Ok(()) };
+        let Some((tried, last)) = self.decisive() else { return Ok(()) };
         match self.view.proof {
             Some(Proof::Reported) if !self.was_told() => Err("nobody reported it".to_owned()),
             Some(Proof::Reported) => self.has_been_there(),
-            Some(Proof::Proven) if &*last.method == "attended" && last.refer_to.is_some() => self.attended(),
-            Some(Proof::Proven) => self.joined(),
+            Some(Proof::Proven) if &*last.method == "attended" && last.refer_to.is_some() => {
+                self.attended(tried, last)
+            }
+            Some(Proof::Proven) => self.joined(tried),
             proof => Err(format!("its proof is {proof:?}")),
         }
     }
 
-    fn attended(&self) -> Result<(), String> {
-        let target = self.target().ok_or("there is no target")?;
-        let left = target.left.filter(|left| *left <= self.at);
-        if left.is_none() && !self.was_told() {
-            return Err("the target was not replaced".to_owned());
+    /// The caller's side has taken the target over.
+    fn attended(&self, tried: usize, last: &AttemptView) -> Result<(), String> {
+        let target = self.target(tried).ok_or("there is no target")?;
+        if !self.was_told() {
+            return Err("nobody reported it".to_owned());
         }
-        let near = |told: &Time| {
-            left.is_some_and(|left| left.since(*told) <= TOGETHER && told.since(left) <= TOGETHER)
-        };
-        let unseen = !self.models.has(Model::Unheard) && !self.is_known_to_lie();
-        if unseen || self.leg.successes.iter().any(|(_, told)| near(told)) && !self.is_known_to_lie() {
+        let mut told = self.leg.successes.iter().map(|(_, when)| *when).filter(|when| *when <= self.at);
+        let near = |left: Time, told: Time| left.since(told) <= TOGETHER && told.since(left) <= TOGETHER;
+        let together = told.clone().any(|told| target.left.is_some_and(|left| near(left, told)));
+        if !self.is_believed(last) && !together {
+            return Err("the target did not leave near the 2xx".to_owned());
+        }
+        if let Some(first) = told.next() {
+            self.no_early_bye(target, first)?;
+        }
+        if together && !self.is_known_to_lie() {
             // That is all that can be known.
             return Ok(());
         }
         self.has_been_there()
+    }
+
+    /// What the destination's NOTIFY 2xx proves.
+    fn is_believed(&self, last: &AttemptView) -> bool {
+        let table = self.tables.versions.get(&self.view.table_version);
+        let to = table.and_then(|table| table.destinations.get(&last.destination));
+        to.is_some_and(|to| !to.accepted_only) && !self.tables.careful
+    }
+
+    /// Neither leg got a BYE of Baton's before the target's own, two seconds at most after the 2xx.
+    fn no_early_bye(&self, target: &Leg, first: Time) -> Result<(), String> {
+        for leg in [self.leg, target] {
+            let ours = leg.over.filter(|over| leg.left.is_none_or(|left| *over < left));
+            let replaced = |over: Time| target.left.is_some_and(|left| left <= over) || target.forgotten;
+            let early = |over: Time| over >= first && over < first + TOGETHER && !replaced(over);
+            if ours.is_some_and(early) && !self.call.hung_up {
+                return Err("a leg got a BYE before the replaced one had ended".to_owned());
+            }
+        }
+        Ok(())
     }
 
     /// Its side says what it is, and that one is known.
@@ -140,8 +179,8 @@ impl Case<'_> {
         self.truly().is_some_and(|truly| truly.tells)
     }
 
-    fn joined(&self) -> Result<(), String> {
-        let target = self.target().ok_or("there is no target")?;
+    fn joined(&self, tried: usize) -> Result<(), String> {
+        let target = self.target(tried).ok_or("there is no target")?;
         let met = |time: Option<Time>| time.is_some_and(|time| time <= self.at);
         if !met(target.answered) || !met(target.acked) {
             return Err("the target did not answer".to_owned());
@@ -180,7 +219,7 @@ impl Case<'_> {
         }
         let began = self.handoff.started;
         let open = |refer: &Refer| refer.sent >= began && refer.is_open(self.at);
-        if self.models.has(Model::Open) && self.leg.refers.iter().any(open) {
+        if self.tables.models.has(Model::Open) && self.leg.refers.iter().any(open) {
             return Err("a REFER was taken, and nobody has said what came of it".to_owned());
         }
         let known = self.leg.notified_at.is_some_and(|at| at <= self.at)

@@ -394,22 +394,23 @@ impl Watch {
     fn attempt_failed(
         &mut self,
         at: Time,
-        call: &str,
+        call_id: &str,
         (number, attempt, next): (usize, &baton::call::record::AttemptView, &str),
     ) {
         let late = attempt.status == Some(408)
             && attempt.origin == Some(baton::sip::Origin::Local)
-            && attempt.method != "refer";
+            && attempt.method != "refer"
+            && attempt.refer_to.is_none();
         if let Some(leg) = attempt.sip_call_id.as_ref().filter(|_| late)
             && let Some(leg) = self.book.legs.get_mut(leg)
         {
             leg.timed_out = true;
         }
-        self.gives_up(at, call, attempt);
+        self.gives_up(at, call_id, attempt);
         let stood = std::mem::take(&mut self.stood);
         let since =
             |began: Time| stood.iter().filter(|(from, _)| *from >= began).map(|(_, time)| *time).sum();
-        let Some(call) = self.call(call) else { return };
+        let Some(call) = self.call(call_id) else { return };
         let began = call.handoffs.last().map_or(at, |handoff| handoff.started);
         let failure = Failure {
             at,
@@ -424,10 +425,14 @@ impl Watch {
             partner: call.partner.is_some() && !call.partner_gone,
             answered: call.answered,
         };
+        let waits = failure.cause == "unknown" && failure.method == "attended";
         if let Some(handoff) = call.handoffs.last_mut() {
             handoff.failures.push(failure);
         }
         self.stood = stood;
+        if waits {
+            self.target_waits(call_id);
+        }
     }
 
     fn handoff_ended(
@@ -462,6 +467,10 @@ impl Watch {
         }
         self.changed.push(caller.clone());
         self.due.push(Reverse((at + Duration::from_secs(25), caller)));
+        let referred = view.attempts.last().is_some_and(|last| last.refer_to.is_some());
+        if view.state == HandoffState::Abandoned && referred {
+            self.target_waits(&view.call_id);
+        }
     }
 }
 

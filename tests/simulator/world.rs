@@ -4,7 +4,7 @@ use super::common::config::Config;
 use super::common::random::Random;
 use super::common::{Command, HandoffRequest, Link, Name, Reply, World, ms, s};
 use super::houses::{self, Shared};
-use super::invariants;
+use super::invariants::{self, Tables};
 use super::ledger::Ledger;
 use super::models::{Draw, Draws, Model, Models};
 use super::races::Races;
@@ -139,7 +139,8 @@ pub fn run(seed: u64, keep_log: bool) -> Result<Outcome, String> {
     }
     // All that the parties still do, they do within this time.
     world.advance(s(1_400));
-    let tables = (&desk.tables, fallback.as_deref(), &models);
+    let fallback = fallback.as_deref();
+    let tables = Tables { versions: &desk.tables, fallback, models: &models, careful };
     let faults = invariants::check(&world, &mut watch.borrow_mut(), &ledger.borrow(), tables);
     if faults.is_empty() { Ok(outcome(&world, &watch.borrow(), &ledger.borrow())) } else { Err(faults) }
 }

@@ -64,6 +64,18 @@ impl Conversation {
         }
     }
 
+    /// That side was told of the other, and its 2xx has agreed to nothing: it is asked for an offer, if it has to know.
+    pub(super) fn ask_for_accord(&mut self, cx: &mut Context<'_>, leg: LegId) {
+        let news = self.other(leg).and_then(|other| differing(cx, leg, other));
+        if news.is_none() || !matches!(self.accord, Accord::Reached) {
+            return;
+        }
+        let left = Left { rounds: ASKING, glares: GLARES, held: false };
+        if self.tell(cx, left, leg, Body::None, None).is_err() {
+            self.accord = Accord::Wanted { left, at: cx.now.mono + SOON };
+        }
+    }
+
     /// A re-INVITE of ours has its answer.
     pub(super) fn told(
         &mut self,
@@ -74,6 +86,9 @@ impl Conversation {
         (status, needs_answer, glare): (u16, bool, bool),
     ) {
         let asking = left.rounds == ASKING && answering.is_none();
+        // A 2xx without the answer or the offer that was asked for agrees to nothing.
+        let empty = !needs_answer && (asking || !cx.stack.is_agreed(leg));
+        let status = if empty && (200..300).contains(&status) { 488 } else { status };
         if needs_answer {
             let offer = self.other(leg).zip(cx.stack.proposed_sdp(leg).map(<[u8]>::to_vec));
             if let Some((other, offer)) = offer
@@ -92,10 +107,10 @@ impl Conversation {
             }
             200..=299 => Some((Left { rounds: left.rounds - 1, held: false, ..left }, cx.now.mono)),
             _ if asking => Some((Left { rounds: left.rounds - 1, ..left }, cx.now.mono)),
+            // The other side is told of it as it is.
+            _ if left.held => Some((Left { rounds: left.rounds - 1, held: false, ..left }, cx.now.mono)),
             // What one has answered to somebody else may not do for the other, and something fresh may.
-            488 | 606 if left.rounds > ASKING && !left.held => {
-                Some((Left { rounds: ASKING, ..left }, cx.now.mono))
-            }
+            488 | 606 if left.rounds > ASKING => Some((Left { rounds: ASKING, ..left }, cx.now.mono)),
             // A side that refuses is left as it is.
             _ => None,
         };

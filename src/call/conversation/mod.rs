@@ -7,6 +7,7 @@
 mod accord;
 
 use self::accord::Accord;
+use super::alone::{Alone, answer_alone};
 use super::context::Context;
 use super::passing::{Pass, Passing};
 use super::record::Role;
@@ -40,7 +41,8 @@ pub(crate) struct Conversation {
     /// A 2xx on this leg carried an offer: it is acknowledged with the answer that the other leg's ACK brings.
     awaiting: Option<LegId>,
     accord: Accord,
-    /// Somebody else speaks with the partner, and the caller is held: no accord is wanted until they are reunited.
+    /// Somebody else speaks with the partner, or did before it left, and the caller is held: no accord is wanted until they
+    /// are reunited, or somebody else has come.
     parted: bool,
 }
 
@@ -104,6 +106,11 @@ impl Conversation {
         if leg == self.caller { self.partner.map(|p| p.leg) } else { Some(self.caller) }
     }
 
+    /// Why nobody else has a part in the session of that leg, if nobody has.
+    fn alone(&self, leg: LegId) -> Alone {
+        if self.parted && leg == self.caller { Alone::Held } else { Alone::Waiting }
+    }
+
     fn role_of(&self, leg: LegId) -> Role {
         if leg == self.caller { Role::Caller } else { self.partner.map_or(Role::Agent, |p| p.role) }
     }
@@ -117,6 +124,13 @@ impl Conversation {
         }
     }
 
+    /// The same where the call ends with it: what waits for it is refused, for our BYE would have to wait for the ACK of a
+    /// 2xx.
+    pub(crate) fn drop_last_partner(&mut self, cx: &mut Context<'_>) {
+        self.passing.drop_others(cx, self.caller);
+        self.drop_partner(cx);
+    }
+
     /// The partner leaves the conversation; its leg stays as it is.
     pub(crate) fn take_partner(&mut self, cx: &mut Context<'_>) -> Option<Partner> {
         let partner = self.partner?;
@@ -126,8 +140,7 @@ impl Conversation {
             self.answer_offer(cx, self.caller);
         }
         self.partner = None;
-        self.passing.drop_leg(cx, partner.leg);
-        self.parted = false;
+        self.passing.drop_leg(cx, partner.leg, self.alone(self.caller));
         Some(partner)
     }
 
@@ -145,6 +158,7 @@ impl Conversation {
     /// for an offer, and has not been offered the partner's session.
     pub(crate) fn join(&mut self, cx: &mut Context<'_>, partner: Partner, identity: bool, asked: bool) {
         self.partner = Some(partner);
+        self.parted = false;
         self.passing.renew(identity);
         // It may be held by whom it was with, and have said so.
         let held = asked && cx.stack.remote_sdp(self.caller).is_some_and(holds);
@@ -233,12 +247,14 @@ impl Conversation {
     ) -> Heard {
         match wish {
             Wish::Refer => return Heard::Referred { request, by: self.role_of(leg) },
+            Wish::Modify | Wish::Update if self.parted || self.partner.is_none() => {
+                answer_alone(cx, (leg, request), self.alone(leg));
+                return Heard::Nothing;
+            }
             Wish::Modify | Wish::Update | Wish::Info => {}
         }
         match (self.other(leg), message) {
             (Some(other), Some(message)) => self.passing.ask(cx, (leg, request), other, message),
-            // Nobody is there who could have a part in it.
-            (None, message) if refreshed(cx, leg, (request, wish), message) => {}
             _ => {
                 let _ = cx.stack.respond(cx.now, request, 480, Content::default());
             }
@@ -265,6 +281,9 @@ impl Conversation {
         if let Some(pass) = pass.filter(Pass::is_wanted) {
             if self.passing.answer(cx, pass, status, message) && needs_answer {
                 self.awaiting = Some(pass.to);
+            }
+            if pass.offered && (200..300).contains(&status) && !cx.stack.is_agreed(pass.to) {
+                self.ask_for_accord(cx, pass.to);
             }
         } else {
             if needs_answer {
@@ -306,6 +325,9 @@ impl Conversation {
             } else if answer.is_none() || cx.stack.acknowledge(cx.now, waiting, content).is_err() {
                 return Heard::Unanswered;
             }
+        } else if message.is_some_and(Message::has_sdp) {
+            // It was offered what stands, and its answer may be another one than the other side knows.
+            self.want_accord(cx);
         }
         if first {
             // A reliable provisional response may have carried another answer than the 2xx.
@@ -314,24 +336,6 @@ impl Conversation {
         }
         Heard::Nothing
     }
-}
-
-/// Answers a request that changes nothing with what stands, where nobody else has a part in the session just now:
-/// one that is refused each time expires (RFC 4028). It repeats the peer's session, or asks for ours. False: it does neither.
-pub(crate) fn refreshed(
-    cx: &mut Context<'_>,
-    leg: LegId,
-    (request, wish): (RequestId, Wish),
-    message: Option<&Message<'_>>,
-) -> bool {
-    let asks = wish == Wish::Modify && message.is_some_and(|m| !m.has_sdp());
-    if !asks && !cx.stack.repeats(leg) {
-        return false;
-    }
-    let standing = cx.stack.local_sdp(leg).map(<[u8]>::to_vec);
-    let body = standing.as_deref().map_or(Body::None, Body::Sdp);
-    let _ = cx.stack.respond(cx.now, request, 200, Content { body, ..Content::default() });
-    true
 }
 
 /// Closes a leg with a Reason, quietly.

@@ -1,43 +1,40 @@
 //! The target has answered, and the caller's side is asked to take its call over: REFER with Replaces (RFC 3891, RFC 5589
 //! §7). Target and agent stay as they are until that has worked.
 //!
-//! A target whose dialog is replaced ends it by BYE, and so does one that has had enough. Where the caller's side reports
-//! by NOTIFY, the report decides which it was. Where it does not, a BYE that came after the 2xx is taken for the former.
-//! A 200 that by itself proves nothing (the profile says so) is proof together with the BYE, whichever comes first.
+//! What shows it is a final 2xx in NOTIFY; where the profile does not believe one, together with the target's BYE
+//! ([`Swap`]). Only a refusal says that it cannot be done: as long as nothing is known, the caller may be taken at any
+//! moment, and both stay where they are.
 
+use super::swap::{Shown, Swap};
 use super::{Handoff, refer};
+use crate::call::alone::answer_waiting;
 use crate::call::context::Context;
 use crate::call::facts::Facts;
 use crate::call::record::HandoffState;
+use crate::call::waiting::Waiter;
 use crate::routing::explain::Cause;
 use crate::sip::leg::SentId;
-use crate::sip::{Event, LegId, Time};
-use crate::wire::Message;
-use std::time::Duration;
+use crate::sip::{Event, LegId, Origin, Time};
+use crate::wire::{Message, reason_phrase};
 
-/// How long a NOTIFY may still say that it failed, once the target's dialog with us has been replaced.
-const GRACE: Duration = Duration::from_secs(2);
+/// Why it fails where the target was gone before anything was asked.
+const LEFT_EARLY: &str = "The target hung up before the caller's side was asked to take its call over.";
 
 /// See the module.
 #[derive(Debug)]
 pub(crate) struct Attempt {
-    pub(crate) refer: refer::Attempt,
+    stage: Stage,
     /// None: its dialog with us is over.
     pub(crate) target: Option<LegId>,
-    /// The target's dialog was replaced; that is the proof, unless a NOTIFY comes until then.
-    replaced: Option<Time>,
-    report: Report,
+    swap: Swap,
 }
 
-/// What the caller's side has told by NOTIFY, short of the result.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Report {
-    /// Nothing.
-    Silent,
-    /// It is at it, and will tell how it ends.
-    Working,
-    /// A 2xx that proves nothing by itself.
-    Begun,
+#[derive(Clone, Copy, Debug)]
+enum Stage {
+    /// The target's media is given its time: the REFER goes out at `at`.
+    Settling { at: Time },
+    /// It is out.
+    Asking(refer::Attempt),
 }
 
 /// What came of it.
@@ -47,35 +44,79 @@ pub(crate) enum Verdict {
     NotMine,
     /// It goes on.
     Wait,
-    /// The caller has the target: its side says so, or the target's dialog with us was replaced.
+    /// The caller has the target, and its dialog with us has ended or had the time to.
     Succeeded,
-    /// The caller's side cannot do it, and the target is there: they can be joined. With the REFER that may still work.
-    Bridge(Cause, Option<SentId>),
+    /// The caller's side has refused, and the target is there: they can be joined.
+    Bridge(Cause),
     /// It failed, and the target has gone.
     Failed(Cause),
-    /// Accepted or unanswered, the target has gone, and nothing tells the result.
+    /// Accepted or unanswered, and nothing tells the result.
     Unknown(SentId),
     /// The caller's dialog is over.
     LegOver,
 }
 
 impl Attempt {
-    /// Sends the REFER.
-    pub(crate) fn begin(
-        cx: &mut Context<'_>,
-        facts: &Facts,
-        handoff: &mut Handoff,
-        caller: LegId,
-        target: LegId,
-    ) -> Result<Attempt, Cause> {
-        handoff.progress(cx, HandoffState::Referring, None);
-        let refer = refer::Attempt::with_replaces(cx, facts, handoff, caller, target)?;
-        Ok(Attempt { refer, target: Some(target), replaced: None, report: Report::Silent })
+    /// The target, which has answered at `answered`, is to be taken over.
+    pub(crate) fn begin(handoff: &Handoff, target: LegId, answered: Time) -> Attempt {
+        let at = answered + handoff.course.destination.timeouts.settle;
+        Attempt { stage: Stage::Settling { at }, target: Some(target), swap: Swap::default() }
     }
 
-    /// When something is due.
-    pub(crate) fn deadline(&self) -> Time {
-        self.refer.deadline().min(self.replaced.unwrap_or(Time(u64::MAX)))
+    /// A REFER that was given up and is answered after all, with the target that has waited for that.
+    pub(crate) fn resumed(refer: refer::Attempt, waiter: Waiter) -> Attempt {
+        Attempt { stage: Stage::Asking(refer), target: waiter.target, swap: waiter.swap }
+    }
+
+    /// The target, to be left alone with a REFER that is in doubt, and whose 2xx is believed or not. None: there is no such
+    /// REFER.
+    pub(crate) fn to_waiter(&self, believed: bool) -> Option<Waiter> {
+        let Stage::Asking(refer) = &self.stage else { return None };
+        // What nobody has accepted is not waited for.
+        let until = if self.is_accepted() { refer.deadline() } else { Time(0) };
+        Some(Waiter { sent: refer.sent()?, target: self.target, swap: self.swap, believed, until })
+    }
+
+    /// The REFER, while its result is open.
+    pub(crate) fn sent(&self) -> Option<SentId> {
+        match &self.stage {
+            Stage::Settling { .. } => None,
+            Stage::Asking(refer) => refer.sent(),
+        }
+    }
+
+    /// Whether nothing was asked of the caller's side yet.
+    pub(crate) fn is_settling(&self) -> bool {
+        matches!(self.stage, Stage::Settling { .. })
+    }
+
+    /// Whether the receiver has taken the REFER.
+    pub(crate) fn is_accepted(&self) -> bool {
+        match &self.stage {
+            Stage::Settling { .. } => false,
+            Stage::Asking(refer) => self.swap.is_told() || refer.is_accepted(),
+        }
+    }
+
+    /// Whether it has worked, and only the target's BYE is waited for.
+    pub(crate) fn has_worked(&self) -> bool {
+        self.swap.is_believed()
+    }
+
+    /// The peer hung up after the 2xx.
+    pub(crate) fn left(&mut self) {
+        if let Stage::Asking(refer) = &mut self.stage {
+            refer.left();
+        }
+    }
+
+    /// When something is due. `total`: the end of `timeouts.total`, which cuts nothing short that has worked.
+    pub(crate) fn deadline(&self, total: Time) -> Time {
+        match (&self.stage, self.swap.shown(Time(0), self.target.is_some())) {
+            (Stage::Settling { at }, _) => (*at).min(total),
+            (Stage::Asking(_), Shown::Told { until }) => until,
+            (Stage::Asking(refer), _) => refer.deadline().min(total),
+        }
     }
 
     /// One event of the caller's leg or of the target's.
@@ -93,37 +134,50 @@ impl Attempt {
             {
                 self.target = None;
                 cx.release(leg);
-                // Only the target's own BYE says that. One that we lost, or ended ourselves, says nothing.
-                let replaced = matches!(event, Event::Bye { .. });
-                match self.report {
-                    _ if self.refer.is_to_be_sent() => return Verdict::Failed(Cause::Failed),
-                    Report::Begun if replaced => return Verdict::Succeeded,
-                    Report::Silent if replaced && self.refer.is_accepted() => {
-                        self.replaced = Some(cx.now.mono + GRACE);
-                    }
-                    // What is told will decide, and the response, if that is to come yet.
-                    Report::Begun | Report::Silent | Report::Working => {}
+                if matches!(event, Event::Bye { .. }) {
+                    self.swap.leave(cx.now.mono);
                 }
+                self.target_gone(cx, handoff)
+            }
+            Event::Request { leg, request, wish } if Some(leg) == self.target => {
+                answer_waiting(cx, leg, request, wish);
                 Verdict::Wait
             }
-            Event::Request { leg, request, .. } if Some(leg) == self.target => {
-                let _ = cx.stack.respond(cx.now, request, 491, crate::sip::Content::default());
-                Verdict::Wait
+            event => self.hear_caller(cx, handoff, caller, event, message),
+        }
+    }
+
+    fn target_gone(&self, cx: &Context<'_>, handoff: &mut Handoff) -> Verdict {
+        match &self.stage {
+            Stage::Asking(refer) if !refer.is_to_be_sent() => self.judge_swap(cx),
+            Stage::Asking(_) | Stage::Settling { .. } => {
+                handoff.because(LEFT_EARLY);
+                Verdict::Failed(Cause::Failed)
             }
-            event => {
-                let verdict = self.refer.hear(cx, handoff, caller, event, message);
-                match (event, verdict) {
-                    (Event::Notified { .. }, refer::Verdict::Wait) => {
-                        (self.report, self.replaced) = (Report::Working, None);
-                    }
-                    (Event::Notified { news, .. }, refer::Verdict::Unknown(_)) if news.is_success() => {
-                        self.report = Report::Begun;
-                        return if self.target.is_none() { Verdict::Succeeded } else { Verdict::Wait };
-                    }
-                    _ => {}
-                }
-                self.judge(verdict)
+        }
+    }
+
+    fn hear_caller(
+        &mut self,
+        cx: &mut Context<'_>,
+        handoff: &mut Handoff,
+        caller: LegId,
+        event: Event,
+        message: Option<&Message<'_>>,
+    ) -> Verdict {
+        let Stage::Asking(refer) = &mut self.stage else { return Verdict::NotMine };
+        if self.swap.is_told() && event_is_old(event, refer.sent(), self.swap.is_believed()) {
+            return Verdict::Wait;
+        }
+        match (event, refer.hear(cx, handoff, caller, event, message)) {
+            (
+                Event::Notified { news, .. },
+                verdict @ (refer::Verdict::Succeeded | refer::Verdict::Unknown(_)),
+            ) if news.is_success() => {
+                self.swap.tell(cx.now.mono, verdict == refer::Verdict::Succeeded);
+                self.judge_swap(cx)
             }
+            (_, verdict) => self.judge(verdict),
         }
     }
 
@@ -135,31 +189,72 @@ impl Attempt {
         handoff: &mut Handoff,
         caller: LegId,
     ) -> Verdict {
-        if self.replaced.is_some_and(|until| until <= cx.now.mono) {
-            return Verdict::Succeeded;
+        match &mut self.stage {
+            Stage::Settling { at } if *at <= cx.now.mono => self.ask(cx, facts, handoff, caller),
+            Stage::Settling { .. } => Verdict::Wait,
+            Stage::Asking(_) if self.swap.is_told() => self.judge_swap(cx),
+            Stage::Asking(refer) => {
+                let verdict = refer.tick(cx, facts, handoff, caller);
+                self.judge(verdict)
+            }
         }
-        let verdict = self.refer.tick(cx, facts, handoff, caller);
-        self.judge(verdict)
+    }
+
+    /// Sends the REFER.
+    fn ask(&mut self, cx: &mut Context<'_>, facts: &Facts, handoff: &mut Handoff, caller: LegId) -> Verdict {
+        let Some(target) = self.target else { return self.target_gone(cx, handoff) };
+        handoff.progress(cx, HandoffState::Referring, None);
+        match refer::Attempt::with_replaces(cx, facts, handoff, caller, target) {
+            Ok(refer) => {
+                self.stage = Stage::Asking(refer);
+                Verdict::Wait
+            }
+            Err(cause) => Verdict::Bridge(cause),
+        }
     }
 
     /// `timeouts.total` has passed.
-    pub(crate) fn give_up(&mut self) -> Verdict {
-        let verdict = self.refer.give_up();
-        self.judge(verdict)
+    pub(crate) fn give_up(&mut self, cx: &Context<'_>, handoff: &mut Handoff) -> Verdict {
+        match &mut self.stage {
+            Stage::Settling { .. } => Verdict::Bridge(Cause::Failed),
+            Stage::Asking(_) if self.swap.is_told() => self.judge_swap(cx),
+            Stage::Asking(refer) => {
+                if refer.sent().is_some() && !refer.is_accepted() {
+                    handoff.answered(408, reason_phrase(408), Origin::Local);
+                }
+                let verdict = refer.give_up();
+                self.judge(verdict)
+            }
+        }
+    }
+
+    fn judge_swap(&self, cx: &Context<'_>) -> Verdict {
+        match self.swap.shown(cx.now.mono, self.target.is_some()) {
+            // What is told will decide, and the response, if that is to come yet.
+            Shown::Nothing | Shown::Told { .. } => Verdict::Wait,
+            Shown::Worked => Verdict::Succeeded,
+            Shown::Doubtful => self.sent().map_or(Verdict::Wait, Verdict::Unknown),
+        }
     }
 
     fn judge(&self, verdict: refer::Verdict) -> Verdict {
-        let there = self.target.is_some();
         match verdict {
             refer::Verdict::NotMine => Verdict::NotMine,
             refer::Verdict::Wait => Verdict::Wait,
             refer::Verdict::Succeeded => Verdict::Succeeded,
-            refer::Verdict::Failed(cause) if there => Verdict::Bridge(cause, None),
+            refer::Verdict::Failed(cause) if self.target.is_some() => Verdict::Bridge(cause),
             refer::Verdict::Failed(cause) => Verdict::Failed(cause),
-            refer::Verdict::Unknown(sent) if there => Verdict::Bridge(Cause::Unknown, Some(sent)),
-            refer::Verdict::Unknown(_) if self.replaced.is_some() => Verdict::Succeeded,
             refer::Verdict::Unknown(sent) => Verdict::Unknown(sent),
             refer::Verdict::LegOver => Verdict::LegOver,
         }
+    }
+}
+
+/// Whether an event says nothing new once a final 2xx was told: after one that is not believed only a failure does.
+fn event_is_old(event: Event, refer: Option<SentId>, believed: bool) -> bool {
+    match event {
+        Event::Response { sent, status, .. } => Some(sent) == refer && status >= 300,
+        Event::Notified { refer: of, news, .. } => Some(of) == refer && (believed || !news.is_failure()),
+        _ => false,
     }
 }

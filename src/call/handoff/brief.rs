@@ -4,8 +4,9 @@
 //! bring them into accord. The agent's BYE, its REFER or a request by HTTP completes it; the target's farewell, or a
 //! request, gives the caller back to the agent.
 
+use crate::call::alone::{Alone, answer_alone};
 use crate::call::context::Context;
-use crate::call::conversation::{Conversation, Heard, Partner, refreshed};
+use crate::call::conversation::{Conversation, Heard, Partner};
 use crate::call::passing::{Passing, patience};
 use crate::call::record::Role;
 use crate::sip::leg::{Body, RequestId, SentId, Wish};
@@ -18,6 +19,8 @@ use crate::wire::sdp::on_hold;
 pub(crate) struct Brief {
     caller: LegId,
     pub(crate) target: LegId,
+    /// When it has answered.
+    pub(crate) answered: Time,
     /// Agent and target.
     side: Conversation,
     /// The re-INVITE that holds the caller, until it is answered or that time has come.
@@ -60,7 +63,7 @@ impl Brief {
         let partner = Partner { leg: target, role: Role::Target };
         let mut side = Conversation::new(agent, partner, Passing::new(identity), None);
         side.confirmed = true;
-        let mut brief = Brief { caller, target, side, hold };
+        let mut brief = Brief { caller, target, answered: cx.now.mono, side, hold };
         if hold.is_none() {
             brief.introduce(cx);
         }
@@ -115,12 +118,8 @@ impl Brief {
                 Verdict::Wait
             }
             // The caller is held: its session is not for the agent now.
-            Event::Request { leg, request, wish: wish @ (Wish::Modify | Wish::Update) }
-                if leg == self.caller =>
-            {
-                if !refreshed(cx, leg, (request, wish), message) {
-                    let _ = cx.stack.respond(cx.now, request, 491, Content::default());
-                }
+            Event::Request { leg, request, wish: Wish::Modify | Wish::Update } if leg == self.caller => {
+                answer_alone(cx, (leg, request), Alone::Held);
                 Verdict::Wait
             }
             event if event.leg() == self.caller => Verdict::NotMine,

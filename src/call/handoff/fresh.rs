@@ -16,7 +16,7 @@ use crate::sip::leg::{Body, SentId};
 use crate::sip::stack::NotSent;
 use crate::sip::{Content, Event, Flow, LegId, Origin, Time};
 use crate::wire::Message;
-use crate::wire::sdp::{as_answer, as_offer};
+use crate::wire::sdp::{as_answer, as_offer, has_stream};
 use std::time::Duration;
 
 /// How long the target may ring: a 2xx that is not acknowledged is given up after 32 s (RFC 3261 §13.3.1.4).
@@ -124,6 +124,10 @@ impl Fresh {
                 match status {
                     200..=299 if needs_answer => {
                         self.state = State::Offered;
+                        let offered = cx.stack.proposed_sdp(self.caller).is_some_and(has_stream);
+                        if !offered && cx.stack.local_sdp(self.caller).is_some_and(has_stream) {
+                            return Verdict::Failed(Cause::Refused);
+                        }
                         let most = Some(cx.now.mono + RINGS);
                         match Calling::begin(cx, facts, handoff, most) {
                             Ok(calling) => {

@@ -2,8 +2,8 @@
 //! answered.
 //!
 //! Up to its 2xx the caller is still with the agent: a refusal leaves its session as it was. A target that goes while
-//! the re-INVITE is out is too late for that, and so is a caller that takes the re-INVITE and none of its streams: the
-//! caller gets the agent's session back by another one.
+//! the re-INVITE is out is too late for that, and so is a caller that takes the re-INVITE and none of its streams, or says
+//! nothing of them in its 2xx: the caller gets the agent's session back by another one.
 
 use super::calling::is_joinable;
 use crate::call::context::Context;
@@ -28,6 +28,8 @@ const PATIENCE: Duration = Duration::from_secs(32);
 pub(crate) struct Join {
     /// The target's leg; None: it has gone.
     pub(crate) target: Option<LegId>,
+    /// The caller's side took none of what it was offered; the target was let go for that.
+    pub(crate) declined: bool,
     state: State,
     tries: u8,
     /// When all of it is given up.
@@ -64,7 +66,7 @@ impl Join {
     pub(crate) fn begin(cx: &mut Context<'_>, conversation: &Conversation, target: LegId) -> Join {
         let until = cx.now.mono + PATIENCE;
         let state = State::Waiting { at: cx.now.mono };
-        let mut join = Join { target: Some(target), state, tries: 0, until };
+        let mut join = Join { target: Some(target), declined: false, state, tries: 0, until };
         join.proceed(cx, conversation);
         join
     }
@@ -177,9 +179,11 @@ impl Join {
         glare: bool,
     ) -> Verdict {
         let caller = conversation.caller;
-        if (200..300).contains(&status) && !is_joinable(cx, caller) {
-            // Whoever declines every stream would hear nothing.
-            let reason = identity::reason(488, "The caller declined every stream");
+        let taken = cx.stack.is_agreed(caller) && is_joinable(cx, caller);
+        if (200..300).contains(&status) && !taken {
+            // Whoever declines every stream would hear nothing, and who answers nothing has agreed to nothing.
+            self.declined = true;
+            let reason = identity::reason(488, "The caller took no stream");
             self.target.take().into_iter().for_each(|target| let_go(cx, target, reason.clone()));
         }
         match status {

@@ -10,6 +10,7 @@ pub(crate) mod ladder;
 pub(crate) mod outcome;
 pub(crate) mod refer;
 pub(crate) mod report;
+pub(crate) mod swap;
 
 use crate::call::context::Context;
 use crate::call::decision::{self, Step};
@@ -317,7 +318,8 @@ impl Handoff {
             cx.counters.attempts_failed[way][kind] += 1;
         }
         let told = attempt.final_status.or(attempt.status);
-        let mut hint = why.unwrap_or_else(|| explain::hint(cause, told)).to_owned();
+        let seen = outcome::seen(&attempt);
+        let mut hint = why.unwrap_or_else(|| explain::hint(cause, told, seen)).to_owned();
         if late {
             hint.push_str(TIME_IS_UP);
         }

@@ -1,7 +1,7 @@
 //! How a handoff ended, in words and for the agent that asked. Pure data in, pure data out.
 
-use crate::call::record::{Explain, HandoffState, HandoffView, Proof};
-use crate::routing::explain;
+use crate::call::record::{AttemptView, Explain, HandoffState, HandoffView, Proof};
+use crate::routing::explain::{self, Where};
 use crate::routing::table::Method;
 use std::borrow::Cow;
 
@@ -16,10 +16,22 @@ pub(crate) fn running() -> Explain {
 
 /// What the attempt met that has failed last, which need not be the last one that was begun: a REFER may have been heard of
 /// late. What a NOTIFY told says more than the answer to the REFER.
-fn failure(view: &HandoffView) -> Option<u16> {
+fn failure(view: &HandoffView) -> Option<(u16, Where)> {
     let failed = view.attempts.iter().filter(|attempt| attempt.cause.is_some());
     let last = failed.max_by_key(|attempt| attempt.ended_at)?;
-    [last.final_status, last.status].into_iter().flatten().find(|status| *status >= 300)
+    let status = [last.final_status, last.status].into_iter().flatten().find(|status| *status >= 300)?;
+    Some((status, seen(last)))
+}
+
+/// What has told how an attempt ended.
+pub(crate) fn seen(attempt: &AttemptView) -> Where {
+    match Method::parse(&attempt.method) {
+        _ if attempt.final_status.is_some() => Where::Notify,
+        Some(Method::Refer) => Where::ReferResponse,
+        Some(Method::Attended) if attempt.refer_to.is_some() => Where::ReferResponse,
+        Some(Method::Bye) => Where::ByeResponse,
+        Some(Method::Attended | Method::Invite | Method::Redirect) | None => Where::InviteResponse,
+    }
 }
 
 /// The status of the last NOTIFY to an agent that asked by REFER: what is known, and never more.
@@ -28,7 +40,7 @@ pub(crate) fn status_for_referrer(view: &HandoffView) -> u16 {
         HandoffState::Succeeded | HandoffState::HandedBack => 200,
         HandoffState::Abandoned | HandoffState::Cancelled => 487,
         HandoffState::Unknown => 408,
-        HandoffState::Returned | HandoffState::Failed => failure(view).unwrap_or(480),
+        HandoffState::Returned | HandoffState::Failed => failure(view).map_or(480, |(status, _)| status),
         HandoffState::Pending | HandoffState::Referring | HandoffState::Ringing | HandoffState::Joining => {
             100
         }
@@ -42,15 +54,16 @@ fn attended(view: &HandoffView) -> bool {
 
 /// The outcome in words.
 pub(crate) fn explain(view: &HandoffView) -> Explain {
-    let status = failure(view);
-    let found = status.map(explain::status);
-    let why = || match (&found, status, view.cause.as_deref()) {
-        (Some(entry), Some(status), _) => Cow::from(format!("{status}: {}", entry.cause)),
-        (_, _, Some(cause)) => format!("Cause `{cause}`.").into(),
-        _ => "No status tells why.".into(),
+    let found = failure(view).map(|(status, seen)| (explain::status(status), seen));
+    let why = || match (&found, view.cause.as_deref()) {
+        (Some((entry, _)), _) => Cow::from(format!("{}: {}", entry.status, entry.cause)),
+        (None, Some(cause)) => format!("Cause `{cause}`.").into(),
+        (None, None) => "No status tells why.".into(),
     };
-    let hint =
-        || found.as_ref().map_or("Look at the attempts, and at the log for this call.", |entry| entry.hint);
+    let hint = || match &found {
+        Some((entry, seen)) => entry.hint_for(*seen),
+        None => "Look at the attempts, and at the log for this call.",
+    };
     let (title, cause, next_step): (&'static str, Cow<'static, str>, Cow<'static, str>) = match view.state {
         HandoffState::Succeeded => (
             "The target has the caller",

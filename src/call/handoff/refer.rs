@@ -145,6 +145,14 @@ impl Attempt {
         }
     }
 
+    /// The REFER, while its result is open.
+    pub(crate) fn sent(&self) -> Option<SentId> {
+        match self.state {
+            State::Sent { sent, .. } | State::Accepted { sent, .. } | State::Left { sent, .. } => Some(sent),
+            State::Checking { .. } | State::Glare { .. } => None,
+        }
+    }
+
     /// Whether the receiver has taken the REFER.
     pub(crate) fn is_accepted(&self) -> bool {
         match self.state {

@@ -13,6 +13,8 @@ pub(crate) struct Ending {
     legs: SmallVec<[(LegId, Role); 2]>,
     /// The agent's BYE waits for the answer to the last NOTIFY.
     farewell: Option<Farewell>,
+    /// Targets that may be taken over just now: each ends by itself, or is closed at that time.
+    waiting: SmallVec<[(LegId, Time); 1]>,
     /// What each leg is told.
     words: Box<[Field]>,
     /// For people: `caller hung up`.
@@ -40,13 +42,34 @@ impl Ending {
         words: Box<[Field]>,
         why: &'static str,
     ) -> Phase {
-        let mut ending = Ending { legs: legs.into_iter().collect(), farewell, words, why };
+        let (legs, waiting) = (legs.into_iter().collect(), SmallVec::new());
+        let mut ending = Ending { legs, farewell, waiting, words, why };
         let held = ending.farewell.map(|f| f.leg);
         for (leg, _) in ending.legs.iter().filter(|(leg, _)| Some(*leg) != held) {
             ending.close(cx, *leg);
         }
         if ending.farewell.is_some_and(|f| !ending.legs.iter().any(|(leg, _)| *leg == f.leg)) {
             ending.farewell = None;
+        }
+        ending.phase()
+    }
+
+    /// The same call, which also has legs that are not closed before their time.
+    pub(crate) fn with_waiting(phase: Phase, waiting: impl Iterator<Item = (LegId, Time)>) -> Phase {
+        let mut ending = match phase {
+            Phase::Ending(ending) => ending,
+            Phase::Over { why } => Ending {
+                legs: SmallVec::new(),
+                farewell: None,
+                waiting: SmallVec::new(),
+                words: [identity::reason(NORMAL, why)].into(),
+                why,
+            },
+            other @ (Phase::Setup(_) | Phase::Talking(_) | Phase::Moving(_)) => return other,
+        };
+        for (leg, until) in waiting {
+            ending.legs.push((leg, Role::Target));
+            ending.waiting.push((leg, until));
         }
         ending.phase()
     }
@@ -65,7 +88,7 @@ impl Ending {
     }
 
     pub(crate) fn deadline(&self) -> Option<Time> {
-        self.farewell.map(|f| f.until)
+        self.farewell.map(|f| f.until).into_iter().chain(self.waiting.iter().map(|(_, until)| *until)).min()
     }
 
     pub(crate) fn step(mut self, cx: &mut Context<'_>, stimulus: Stimulus<'_>) -> Phase {
@@ -75,10 +98,20 @@ impl Ending {
                 if let Some(farewell) = self.farewell.take_if(|f| f.until <= cx.now.mono) {
                     self.close(cx, farewell.leg);
                 }
+                self.close_waiting(cx, cx.now.mono);
             }
-            Stimulus::Resolved { .. } | Stimulus::HangUp { .. } => {}
+            Stimulus::HangUp { .. } => self.close_waiting(cx, Time(u64::MAX)),
+            Stimulus::Resolved { .. } => {}
         }
         self.phase()
+    }
+
+    /// Those whose time has come by `now`.
+    fn close_waiting(&mut self, cx: &mut Context<'_>, now: Time) {
+        let waiting = std::mem::take(&mut self.waiting);
+        let (due, left): (SmallVec<[_; 1]>, _) = waiting.into_iter().partition(|(_, until)| *until <= now);
+        self.waiting = left;
+        due.into_iter().for_each(|(leg, _)| self.close(cx, leg));
     }
 
     fn hear(&mut self, cx: &mut Context<'_>, event: Event) {
@@ -106,6 +139,7 @@ impl Ending {
             | Event::Lost { leg, .. } => {
                 self.legs.retain(|(known, _)| *known != leg);
                 self.farewell.take_if(|f| f.leg == leg);
+                self.waiting.retain(|(known, _)| *known != leg);
                 cx.release(leg);
             }
         }

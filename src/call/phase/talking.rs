@@ -10,6 +10,7 @@ use crate::call::event::What;
 use crate::call::facts::Facts;
 use crate::call::handoff::report::{Farewell, Referral};
 use crate::call::record::Role;
+use crate::call::waiting;
 use crate::sip::leg::RequestId;
 use crate::sip::leg::decision::Decision;
 use crate::sip::leg::remark::Remark;
@@ -112,7 +113,12 @@ impl Talking {
 
     pub(crate) fn step(mut self, cx: &mut Context<'_>, facts: &mut Facts, stimulus: Stimulus<'_>) -> Phase {
         match stimulus {
-            Stimulus::Leg(event @ Event::Notified { .. }, _) => {
+            Stimulus::Leg(event @ Event::Notified { .. }, message) => {
+                match facts.waiting.hear(cx, event, message) {
+                    waiting::Heard::NotMine => {}
+                    waiting::Heard::Nothing => return Phase::Talking(self),
+                    waiting::Heard::Arrived => return self.end(cx, MOVED),
+                }
                 if facts.has_arrived(event) {
                     return self.end(cx, MOVED);
                 }
@@ -127,11 +133,19 @@ impl Talking {
                 if self.hear_departing(cx, event) {
                     return Phase::Talking(self);
                 }
+                match facts.waiting.hear(cx, event, message) {
+                    waiting::Heard::NotMine => {}
+                    waiting::Heard::Nothing => return Phase::Talking(self),
+                    waiting::Heard::Arrived => return self.end(cx, MOVED),
+                }
                 let heard = self.conversation.hear(cx, event, message);
                 self.heard(cx, facts, heard, message)
             }
             Stimulus::HangUp { why } => self.end(cx, why),
             Stimulus::Tick => {
+                if facts.waiting.tick(cx) {
+                    return self.end(cx, MOVED);
+                }
                 if let Some(departing) = self.departing.take_if(|d| d.0.until <= cx.now.mono) {
                     departing.let_go(cx);
                 }
@@ -217,7 +231,7 @@ impl Talking {
         if let Some(status) = broken {
             return self.partner_lost(cx, facts, status, Origin::Remote);
         }
-        self.conversation.drop_partner(cx);
+        self.conversation.drop_last_partner(cx);
         self.end_by_goodbye(cx, if role == Role::Agent { "agent hung up" } else { "target hung up" })
     }
 
@@ -225,12 +239,13 @@ impl Talking {
     fn partner_lost(mut self, cx: &mut Context<'_>, facts: &mut Facts, status: u16, origin: Origin) -> Phase {
         let role = self.conversation.partner.map_or(Role::Agent, |p| p.role);
         self.farewell = None;
-        self.conversation.drop_partner(cx);
         if role == Role::Target {
+            self.conversation.drop_last_partner(cx);
             lost(cx, facts, role, (status, origin), "end");
             let legs = self.into_conversation(cx).dissolve(cx);
             return Ending::begin(cx, legs, None, status, "target leg lost");
         }
+        self.conversation.drop_partner(cx);
         lost(cx, facts, role, (status, origin), "fallback");
         self.fall_back(cx, facts)
     }

@@ -34,6 +34,7 @@ const SDP: &str = "v=0\r\no=- 1 1 IN IP4 192.0.2.1\r\ns=-\r\nc=IN IP4 192.0.2.1\
 pub(super) struct Play {
     engine: Engine,
     now: Now,
+    table: Arc<Table>,
     listeners: Vec<Listener>,
     /// What the engine sent and nobody has looked at yet.
     sent: VecDeque<(Flow, Text)>,
@@ -73,6 +74,7 @@ impl Play {
         let mut play = Play {
             engine: Engine::new(now, settings),
             now,
+            table: Arc::clone(table),
             listeners: ground.listeners.clone(),
             sent: VecDeque::new(),
             reply: None,
@@ -132,10 +134,14 @@ impl Play {
             _ => return Err(stuck("the decision")),
         };
         self.keep();
-        let attended = handoff.attempts.first().is_some_and(|attempt| attempt.method == "attended");
+        let attended = handoff.attempts.first().filter(|attempt| attempt.method == "attended");
+        let to = attended.and_then(|attempt| self.table.find(&attempt.destination)).cloned();
         let called = self.messages.iter().find(|(_, to, _)| *to == To::Target).cloned();
-        if let Some((flow, _, invite)) = called.filter(|_| attended && !wish.before_answer) {
+        if let (Some((flow, _, invite)), Some(to), false) = (called, to, wish.before_answer) {
             self.hears(flow, &answer(&invite, "200 OK", TARGET_AT));
+            // The REFER follows once the target has settled.
+            self.now.mono = self.now.mono + to.timeouts.settle;
+            self.drive(Input::Tick);
             self.keep();
         }
         Ok(handoff)

@@ -65,15 +65,15 @@ impl fmt::Display for Cause {
 /// Where a status was seen: 603 to a REFER refuses the transfer, 603 in its NOTIFY declines the call.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Where {
-    /// The final response to a REFER, or to the BYE of a hand-back.
+    /// The final response to a REFER.
     ReferResponse,
     /// The sipfrag of a final NOTIFY.
     Notify,
     /// The final response to an INVITE.
     InviteResponse,
+    /// The final response to the BYE of a hand-back.
+    ByeResponse,
 }
-
-const SEEN: [Where; 3] = [Where::ReferResponse, Where::Notify, Where::InviteResponse];
 
 /// The cause that a final status means. `None` for statuses below 300 and for numbers that are no SIP status.
 pub fn cause(status: u16, seen: Where) -> Option<Cause> {
@@ -82,7 +82,7 @@ pub fn cause(status: u16, seen: Where) -> Option<Cause> {
         (486 | 600, _) | (603, Where::Notify | Where::InviteResponse) => Cause::Busy,
         (408 | 480 | 487, _) => Cause::NoAnswer,
         (404 | 410 | 484 | 604 | 502..=504, _) => Cause::Unreachable,
-        (603, Where::ReferResponse) | (400..=499 | 501, _) => Cause::Refused,
+        (603, Where::ReferResponse | Where::ByeResponse) | (400..=499 | 501, _) => Cause::Refused,
         (300..=399 | 500 | 505..=699, _) => Cause::Failed,
     })
 }
@@ -108,6 +108,8 @@ fn status_of_q850(cause: u16) -> Option<u16> {
         17 => 486,
         // Nobody responds, nobody answers, switched off.
         18..=20 => 480,
+        // Declined (Asterisk sends 403 with it).
+        21 => 603,
         22 => 410,
         28 => 484,
         // Out of order, no channel, a failure on the way.
@@ -128,6 +130,20 @@ pub struct Entry {
     pub cause: &'static str,
     /// What to do about it.
     pub hint: &'static str,
+    /// The same where that has to do with transfers and an INVITE was answered.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub of_invite: Option<&'static str>,
+}
+
+impl Entry {
+    /// What to do about it, by what was answered so.
+    pub fn hint_for(&self, seen: Where) -> &'static str {
+        match (seen, self.of_invite) {
+            (Where::InviteResponse, Some(hint)) => hint,
+            (Where::ByeResponse, Some(_)) => "Look into the other side's log at this Call-ID.",
+            (_, _) => self.hint,
+        }
+    }
 }
 
 /// What a final status means. Statuses that are not registered are explained by their class (RFC 3261 §8.1.3.2).
@@ -160,11 +176,12 @@ pub fn status(status: u16) -> Entry {
         ),
         _ => ("No SIP status", "SIP has statuses from 100 to 699.", "Check the number."),
     };
-    Entry { status, title, cause, hint }
+    Entry { status, title, cause, hint, of_invite: None }
 }
 
-/// What to do about an attempt that ended with `cause`; the status decides where there is one, and it means that.
-pub fn hint(cause: Cause, told: Option<u16>) -> &'static str {
+/// What to do about an attempt that ended with `cause`; the status decides where there is one, and it means that. `seen`: what
+/// was answered last.
+pub fn hint(cause: Cause, told: Option<u16>, seen: Where) -> &'static str {
     match (cause, told) {
         (Cause::Unknown, _) => {
             "Ask the target whether the caller arrived; check that the receiver sends NOTIFY for a REFER."
@@ -172,14 +189,15 @@ pub fn hint(cause: Cause, told: Option<u16>) -> &'static str {
         (Cause::LostByReceiver, _) => {
             "The receiver hangs up a caller whose transfer failed: report it to its maker, and see its log at this Call-ID."
         }
-        (_, Some(told)) if SEEN.into_iter().any(|seen| self::cause(told, seen) == Some(cause)) => {
-            status(told).hint
-        }
+        (_, Some(told)) if self::cause(told, seen) == Some(cause) => status(told).hint_for(seen),
         (Cause::NoAnswer, _) => "Nobody answered in time: check who is on duty, or raise `timeouts.ring`.",
         (Cause::Unreachable, _) => {
             "Check the name, the address and the network on the way to the destination."
         }
         (Cause::Busy, _) => "Nothing is wrong; give the destination a next step for `busy`.",
+        (Cause::Refused, _) if seen == Where::InviteResponse => {
+            "Check that the other side lets this trunk call that number."
+        }
         (Cause::Refused, _) => "Allow transfers for this trunk on the other side.",
         (Cause::Failed, _) => "Look at the log for this call, and at the other side's at this Call-ID.",
     }
@@ -239,9 +257,14 @@ mod tests {
             (480, I, q850(1), C::Unreachable),
             (480, I, q850(34), C::Unreachable),
             (503, R, q850(20), C::NoAnswer),
-            // Normal clearing, and what says nothing of the target.
+            // Normal clearing says nothing of the target.
             (486, I, q850(16), C::Busy),
+            (603, I, q850(16), C::Busy),
+            // Declined, whatever the status.
+            (403, I, q850(21), C::Busy),
+            (403, N, q850(21), C::Busy),
             (403, R, q850(21), C::Refused),
+            (603, I, q850(21), C::Busy),
             (500, I, sip(486), C::Busy),
             (603, R, sip(603), C::Refused),
             (487, I, sip(200), C::NoAnswer),
@@ -252,6 +275,43 @@ mod tests {
             assert_eq!(cause_by(status, seen, remark), Some(expected), "{status} {seen:?} {remark:?}");
         }
         assert_eq!(cause_by(200, I, q850(17)), None);
+    }
+
+    /// PBXes translate the causes of the telephone network to statuses of their own choice.
+    #[test]
+    fn a_cause_of_the_telephone_network_is_the_same_with_every_status() {
+        for (q850, expected) in [
+            (17, Cause::Busy),
+            (18, Cause::NoAnswer),
+            (19, Cause::NoAnswer),
+            (20, Cause::NoAnswer),
+            (21, Cause::Busy),
+            (27, Cause::Unreachable),
+            (34, Cause::Unreachable),
+            (38, Cause::Unreachable),
+            (41, Cause::Unreachable),
+            (42, Cause::Unreachable),
+        ] {
+            let remark = Remark { q850: Some(q850), ..Remark::default() };
+            for status in [403, 404, 408, 480, 486, 487, 500, 503, 600, 603] {
+                let found = cause_by(status, Where::InviteResponse, remark);
+                assert_eq!(found, Some(expected), "{status} with Q.850 cause {q850}");
+            }
+        }
+    }
+
+    #[test]
+    fn a_hint_knows_what_was_answered() {
+        let transfers =
+            |text: &str| ["ransfer", "REFER", "Refer-To", "\"bye\""].iter().any(|word| text.contains(word));
+        for entry in STATUSES {
+            for seen in [Where::InviteResponse, Where::ByeResponse] {
+                let hint = entry.hint_for(seen);
+                assert!(!transfers(hint), "{} {seen:?}: {hint}", entry.status);
+            }
+        }
+        assert!(transfers(hint(Cause::Refused, Some(403), Where::ReferResponse)));
+        assert!(!transfers(hint(Cause::Refused, None, Where::InviteResponse)));
     }
 
     #[test]
@@ -272,7 +332,7 @@ mod tests {
         }
         for entry in STATUSES {
             assert!(registry.contains(&entry.status), "{} is not registered", entry.status);
-            for text in [entry.cause, entry.hint] {
+            for text in [entry.cause, entry.hint].into_iter().chain(entry.of_invite) {
                 assert!(text.ends_with('.'), "{}: {text}", entry.status);
             }
         }
@@ -284,7 +344,7 @@ mod tests {
             assert!(!status(code).hint.is_empty());
         }
         assert_eq!(status(499).title, "Request Failure");
-        assert!(hint(Cause::Refused, Some(403)).contains("FreeSWITCH"));
-        assert!(hint(Cause::NoAnswer, None).contains("ring"));
+        assert!(hint(Cause::Refused, Some(403), Where::ReferResponse).contains("FreeSWITCH"));
+        assert!(hint(Cause::NoAnswer, None, Where::InviteResponse).contains("ring"));
     }
 }

@@ -4,7 +4,14 @@
 use super::Entry;
 
 const fn entry(status: u16, title: &'static str, cause: &'static str, hint: &'static str) -> Entry {
-    Entry { status, title, cause, hint }
+    Entry { status, title, cause, hint, of_invite: None }
+}
+
+impl Entry {
+    /// What to do where an INVITE was answered so, and transfers have nothing to do with it.
+    const fn of_invite(self, hint: &'static str) -> Self {
+        Self { of_invite: Some(hint), ..self }
+    }
 }
 
 /// By status.
@@ -14,7 +21,8 @@ pub(super) static STATUSES: &[Entry] = &[
         "Bad Request",
         "The other side could not read the request.",
         "Compare a packet capture with what the other side logs; a header value or the Refer-To form is the usual reason (Asterisk answers 400 to a tel: URI).",
-    ),
+    )
+    .of_invite("Compare a packet capture with what the other side logs; a header value is the usual reason."),
     entry(
         401,
         "Unauthorized",
@@ -32,7 +40,8 @@ pub(super) static STATUSES: &[Entry] = &[
         "Forbidden",
         "The other side understood and will not do it.",
         "Allow transfers for this trunk on the PBX or carrier (FreeSWITCH: the leg must be bridged; Twilio: enable call transfer), and check the caller's number if the carrier checks it.",
-    ),
+    )
+    .of_invite("Check that the other side lets this trunk call that number, and the caller's number that it is shown."),
     entry(
         404,
         "Not Found",
@@ -44,7 +53,8 @@ pub(super) static STATUSES: &[Entry] = &[
         "Method Not Allowed",
         "The other side does not support this method here.",
         "Switch REFER on at the other side, or use method \"bye\" for this destination.",
-    ),
+    )
+    .of_invite("Check that the address is one that takes calls."),
     entry(
         406,
         "Not Acceptable",
@@ -87,7 +97,8 @@ pub(super) static STATUSES: &[Entry] = &[
         "Request-URI Too Long",
         "The URI is longer than the other side takes.",
         "Put fewer or shorter headers into the Refer-To, or set header_placement = \"request\".",
-    ),
+    )
+    .of_invite("Write a shorter route."),
     entry(
         415,
         "Unsupported Media Type",
@@ -292,7 +303,8 @@ pub(super) static STATUSES: &[Entry] = &[
         "Not Implemented",
         "The other side does not have this method at all.",
         "Use method \"bye\" for destinations on this trunk, or update the other side.",
-    ),
+    )
+    .of_invite("Check that the address is one that takes calls."),
     entry(
         502,
         "Bad Gateway",
@@ -346,7 +358,8 @@ pub(super) static STATUSES: &[Entry] = &[
         "Decline",
         "The target declined; as the answer to a REFER, the other side does not allow the transfer.",
         "If it answered the REFER: allow transfers for the trunk (Asterisk: allow_transfer=yes). Else nothing is wrong; give the destination a next step for `busy`.",
-    ),
+    )
+    .of_invite("Nothing is wrong; give the destination a next step for `busy`."),
     entry(
         604,
         "Does Not Exist Anywhere",

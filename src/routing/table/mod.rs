@@ -131,6 +131,8 @@ pub struct Timeouts {
     pub outcome: Duration,
     /// How long a target may ring that Baton calls itself, also for a `refer` before the caller leg is answered.
     pub ring: Duration,
+    /// From the answer of an `attended` target to the REFER: a phone that has just answered may still be moving its media.
+    pub settle: Duration,
     /// The whole handoff.
     pub total: Duration,
 }
@@ -141,6 +143,7 @@ impl Default for Timeouts {
             response: Duration::from_secs(8),
             outcome: Duration::from_secs(60),
             ring: Duration::from_secs(30),
+            settle: Duration::from_millis(600),
             total: Duration::from_secs(180),
         }
     }

@@ -371,20 +371,27 @@ impl<'a> Reader<'_, '_, '_> {
     fn timeouts(&mut self, section: &mut Section<'a>, in_play: Option<&InPlay>) -> Timeouts {
         let mut timeouts = Timeouts::default();
         let Some(mut table) = section.section(self.report, "timeouts") else { return timeouts };
-        let shortest = Duration::from_millis(100);
-        let mut read = |key, field: &mut Duration, longest| {
+        let mut read = |key, field: &mut Duration, shortest, longest| {
             if let Some(value) = table.duration(self.report, key, shortest, longest) {
                 *field = value;
             }
         };
-        read("response", &mut timeouts.response, Duration::from_secs(60));
-        read("outcome", &mut timeouts.outcome, OUTCOME_CAP);
-        read("ring", &mut timeouts.ring, Duration::from_secs(300));
-        read("total", &mut timeouts.total, Duration::from_secs(900));
+        let shortest = Duration::from_millis(100);
+        read("response", &mut timeouts.response, shortest, Duration::from_secs(60));
+        read("outcome", &mut timeouts.outcome, shortest, OUTCOME_CAP);
+        read("ring", &mut timeouts.ring, shortest, Duration::from_secs(300));
+        read("settle", &mut timeouts.settle, Duration::ZERO, Duration::from_secs(10));
+        read("total", &mut timeouts.total, shortest, Duration::from_secs(900));
         let refers = in_play.is_none_or(|in_play| in_play.refers());
         if refers && timeouts.total < timeouts.response {
             self.report
                 .error(table.key_span("total"), "`total` ends before `response` does")
+                .expected("a `total` that is at least as long as each part");
+        }
+        let attends = in_play.is_some_and(InPlay::attends);
+        if attends && table.contains("settle") && timeouts.total <= timeouts.settle {
+            self.report
+                .error(table.key_span("settle"), "`total` ends before `settle` does")
                 .expected("a `total` that is at least as long as each part");
         }
         if let Some(in_play) = in_play {
@@ -443,7 +450,7 @@ fn belongs(key: &str, own: &str) -> Option<String> {
             "`{key}` is a key of the destination: put it above [destination.{own}.headers]"
         ));
     }
-    ["response", "outcome", "ring", "total"]
+    ["response", "outcome", "ring", "settle", "total"]
         .contains(&key)
         .then(|| format!("`{key}` belongs under [destination.{own}.timeouts]"))
 }

@@ -317,7 +317,10 @@ impl Stack {
         let unacked = leg.unacked.take_if(|unacked| unacked.cseq == message.cseq().number)?;
         self.table.acknowledged(unacked.server);
         if unacked.offered {
-            if message.has_sdp() { leg.session.answered(message.body()) } else { leg.session.refused() }
+            match leg.session.answer_in(message) {
+                Some(answer) => leg.session.answered(answer),
+                None => leg.session.refused(),
+            }
         }
         let closing = matches!(leg.usage, Usage::Closing);
         if closing {

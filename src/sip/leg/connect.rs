@@ -3,11 +3,11 @@
 use super::accept::address;
 use super::reliable::{BRANCHES, Early};
 use super::send::{MAX_FORWARDS, Request, body_of, sdp_of};
-use super::usage::{Accepted, Branch, Calling, Kind, Leg, Said, Sent, Usage};
+use super::usage::{Accepted, Branch, Calling, Kind, Leg, Sent, Usage};
 use super::{Connect, Content, Event, LegId, Origin, carry};
 use crate::sip::dialog::{Dialog, Parts, route_set};
 use crate::sip::flow::Flow;
-use crate::sip::offer_answer::Exchange;
+use crate::sip::offer_answer::{Exchange, Session};
 use crate::sip::stack::{Gone, Stack};
 use crate::sip::timing::{Now, T1X64, TIMER_C, Time};
 use crate::sip::transaction::{ClientId, Outgoing};
@@ -45,7 +45,6 @@ impl Stack {
             provisional: false,
             ringing: false,
             early: Vec::new(),
-            said: None,
             cancelled: None,
             quiet: false,
         };
@@ -131,16 +130,15 @@ impl Stack {
         if status > 100 || sent.expires.is_none() {
             sent.expires = Some(now + TIMER_C);
         }
+        if sent.offered && status > 100 && message.has_sdp() {
+            sent.note_said(message.to_tag().unwrap_or(b""), message.body());
+        }
         let Usage::Calling(calling) = &mut leg.usage else { return None };
         calling.provisional = true;
         if status == 100 {
             return None;
         }
         calling.ringing = true;
-        if message.has_sdp() {
-            let tag = message.to_tag().unwrap_or(b"").into();
-            calling.said = Some(Said { tag, sdp: message.body().into() });
-        }
         let over = calling.cancelled.is_some() || calling.quiet;
         leg.note_allow(message);
         let new = self.take_reliable(now, id, message);
@@ -200,12 +198,6 @@ impl Stack {
             leg.remote_cseq = early.remote_cseq;
             leg.session = early.session;
         }
-        // The first SDP that it sends is the answer (RFC 3261 §13.2.1), though a 2xx should say it again.
-        let mute = sent.offered && !message.has_sdp() && leg.session.remote().is_empty();
-        if let Some(said) = calling.said.filter(|said| mute && *said.tag == *message.to_tag().unwrap_or(b""))
-        {
-            leg.session.answered(&said.sdp);
-        }
         let branch =
             |early: &Early| Branch { tag: early.dialog.remote_tag().into(), cseq: early.cseq, ack: None };
         let others = others.iter().map(branch).collect();
@@ -242,22 +234,30 @@ impl Stack {
         others: Vec<Branch>,
     ) -> bool {
         let Some(leg) = self.legs.get_mut(id.into()) else { return false };
+        let tag = message.to_tag().unwrap_or(b"");
         if sent.offered {
             // After an answer in a reliable provisional response the turn may be that of an UPDATE.
             let settled = sent.kind == Kind::Invite && !leg.session.remote().is_empty();
-            match message.has_sdp() {
+            match leg.session.answer_in(message) {
                 _ if settled && leg.session.exchange() != Exchange::Idle => {}
-                true => leg.session.answered(message.body()),
-                false => leg.session.stands(),
+                Some(answer) if settled => leg.session.restated(answer),
+                Some(answer) => leg.session.answered(answer),
+                None if settled => {}
+                // What it said before is the answer (RFC 3261 §13.2.1), though a 2xx should say it again.
+                None => match sent.said(tag).filter(|said| leg.session.is_answered_by(said)) {
+                    Some(said) => leg.session.answered(said),
+                    None => leg.session.refused(),
+                },
             }
         } else if message.has_sdp() {
             leg.session.offered(message.body());
         }
         let credentials = sent.credentials(&mut self.index);
-        let tag = message.to_tag().unwrap_or(b"").into();
+        let tag = tag.into();
         let accepted = Accepted { tag, ack: None, credentials, others, until: now + T1X64 };
         leg.sent.reserve_exact(1);
-        leg.sent.push(Sent { accepted: Some(Box::new(accepted)), request: None, expires: None, ..sent });
+        let accepted = Some(Box::new(accepted));
+        leg.sent.push(Sent { accepted, request: None, expires: None, said: Vec::new(), ..sent });
         !sent.offered && message.has_sdp()
     }
 
@@ -359,6 +359,14 @@ pub(crate) fn confirmed(early: &Dialog, message: &Message<'_>) -> Dialog {
 fn write_credentials(writer: &mut Writer<'_>, credentials: &[(Name, Box<[u8]>)]) {
     for (name, value) in credentials {
         writer.header(*name, value);
+    }
+}
+
+impl Session {
+    /// The answer to our offer that a response carries. None: it carries none, or nothing that could be one.
+    pub(crate) fn answer_in<'a>(&self, message: &Message<'a>) -> Option<&'a [u8]> {
+        let sdp = message.has_sdp().then(|| message.body())?;
+        self.is_answered_by(sdp).then_some(sdp)
     }
 }
 

@@ -92,6 +92,15 @@ impl Stack {
             .ok_or(NotSent::Gone)
     }
 
+    /// The offer of a request of the peer's that waits for our answer. None: it carries none, or has its answer.
+    pub fn offer_of(&mut self, request: RequestId) -> Option<&[u8]> {
+        let id = self.table.owner(request.0).flatten()?;
+        let leg = self.legs.get_mut(id.into())?;
+        let asked = leg.asked.iter().find(|asked| asked.server == request.0 && asked.offered)?;
+        let branch = asked.branch.clone();
+        leg.session_in(branch.as_deref())?.offered_now()
+    }
+
     /// Takes back a re-INVITE that was passed: CANCEL. Its [`Event::Response`] comes all the same, and may be a 2xx that
     /// crossed the CANCEL. Nothing happens for other requests, which cannot be cancelled (RFC 3261 §9.1).
     pub fn withdraw(&mut self, now: Now, leg: LegId, sent: SentId) {
@@ -103,7 +112,8 @@ impl Stack {
         }
     }
 
-    /// Answers an [`Event::Request`]. 1xx allowed for a re-INVITE.
+    /// Answers an [`Event::Request`]. 1xx allowed for a re-INVITE. An offer that a 2xx would leave without an answer is
+    /// refused: 488.
     ///
     /// # Errors
     /// It has its answer: the peer cancelled it or ended the leg.
@@ -120,6 +130,8 @@ impl Stack {
         let asked = &mut leg.asked[place];
         let (wish, cseq, offered, demand) = (asked.wish, asked.cseq, asked.offered, asked.demand);
         let branch = asked.branch.clone();
+        let unanswered = offered && (200..300).contains(&status) && sdp_of(&content).is_none();
+        let (status, content) = if unanswered { (488, Content::default()) } else { (status, content) };
         if status >= 200 {
             leg.asked.remove(place);
         }
@@ -431,8 +443,8 @@ impl Stack {
         let leg = self.legs.get_mut(id.into())?;
         let accepted = response.filter(|_| (200..300).contains(&status));
         if let Some(session) = leg.session_in(sent.branch.as_deref()).filter(|_| sent.offered) {
-            match accepted.filter(|message| message.has_sdp()) {
-                Some(message) => session.answered(message.body()),
+            match accepted.and_then(|message| session.answer_in(message)) {
+                Some(answer) => session.answered(answer),
                 None => session.refused(),
             }
         }

@@ -161,6 +161,7 @@ impl Stack {
             overtaken: false,
             request: again.then(|| scratch.as_slice().into()),
             fallback,
+            said: Vec::new(),
             expires: None,
             accepted: None,
         });
@@ -206,7 +207,6 @@ impl Stack {
         if let (Kind::Invite, Usage::Calling(calling)) = (sent.kind, &mut leg.usage) {
             // They ended with the final response (RFC 3261 §13.2.2.3).
             calling.early.clear();
-            calling.said = None;
         }
         let cseq = leg.next_cseq(message.to_tag());
         let mut again = Again { branch, cseq, via: flow, contact: leg.flow, changes };
@@ -226,7 +226,7 @@ impl Stack {
             subscription.cseq = again.cseq;
         }
         let request = Some(scratch.as_slice().into());
-        leg.sent.push(Sent { client, cseq: again.cseq, request, fallback, ..sent });
+        leg.sent.push(Sent { client, cseq: again.cseq, request, fallback, said: Vec::new(), ..sent });
         self.settle(now, id);
         None
     }

@@ -3,7 +3,7 @@
 //! Not here: what moves it from state to state; that is cut by verb in the files beside this one.
 
 use super::keepalive::KeepAlive;
-use super::reliable::{Early, Reliable};
+use super::reliable::{BRANCHES, Early, Reliable};
 use super::session_timer::{Demand, Timer};
 use super::{Field, SentId};
 use crate::sip::dialog::Dialog;
@@ -125,21 +125,35 @@ pub(crate) struct Calling {
     pub(crate) ringing: bool,
     /// Branches that sent reliable provisional responses, the latest last.
     pub(crate) early: Vec<Early>,
-    /// The last provisional response that carried an SDP.
-    pub(crate) said: Option<Said>,
     /// It is cancelled; the headers of a BYE, should a 2xx cross the CANCEL.
     pub(crate) cancelled: Option<Box<[Field]>>,
     /// The layer above has its last event: the peer's BYE was it.
     pub(crate) quiet: bool,
 }
 
-/// What a branch of our INVITE has said of its session.
+/// What a branch of an INVITE of ours has said of its session in a provisional response.
 #[derive(Debug)]
 pub(crate) struct Said {
     /// Its To-tag.
     pub(crate) tag: Box<[u8]>,
     /// The SDP.
     pub(crate) sdp: Box<[u8]>,
+}
+
+impl Sent {
+    /// A provisional response carried an SDP, the last one of its branch counts.
+    pub(crate) fn note_said(&mut self, tag: &[u8], sdp: &[u8]) {
+        if let Some(said) = self.said.iter_mut().find(|said| &*said.tag == tag) {
+            said.sdp = sdp.into();
+        } else if self.said.len() < BRANCHES {
+            self.said.push(Said { tag: tag.into(), sdp: sdp.into() });
+        }
+    }
+
+    /// What the branch with that To-tag has said in a provisional response.
+    pub(crate) fn said(&self, tag: &[u8]) -> Option<&[u8]> {
+        self.said.iter().find(|said| &*said.tag == tag).map(|said| &*said.sdp)
+    }
 }
 
 /// A request of ours.
@@ -167,6 +181,8 @@ pub(crate) struct Sent {
     pub(crate) request: Option<Box<[u8]>>,
     /// Where it goes if this flow fails: a request that went by TCP only because of its size (RFC 3261 §18.1.1).
     pub(crate) fallback: Option<Flow>,
+    /// What the branches of an INVITE with an offer have said of their sessions in provisional responses.
+    pub(crate) said: Vec<Said>,
     /// Timer C (RFC 3261 §16.6) of an INVITE that is provisionally answered.
     pub(crate) expires: Option<Time>,
     /// A 2xx to this INVITE came.

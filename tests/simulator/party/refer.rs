@@ -157,9 +157,15 @@ impl Party {
             Some(ours) => {
                 self.ledger().replaced.insert(call_id.to_owned());
                 self.ledger.borrow_mut().goes(self.now, caller, Where::There);
-                let unacked = std::mem::take(&mut self.dialogs[ours].unacked);
-                self.hang_up(ours, "", out);
-                self.dialogs[ours].unacked = unacked;
+                if self.chance(40) {
+                    // The PBX says so before it is done.
+                    let after = self.pause(400);
+                    self.ua.wake(after, Later::Bye(ours, String::new()), out);
+                } else {
+                    let unacked = std::mem::take(&mut self.dialogs[ours].unacked);
+                    self.hang_up(ours, "", out);
+                    self.dialogs[ours].unacked = unacked;
+                }
                 Report::Final(200)
             }
             None => Report::Final(self.ua.random.pick(&[481, 603, 486])),

@@ -38,6 +38,14 @@ impl Moving {
         let settles = agent && next == Next::None && cause != Cause::Unknown;
         let name = self.handoff.name_of(if settles { &Next::Agent } else { &next });
         self.handoff.attempt_failed(cx, cause, &name);
+        let answered = match &next {
+            Next::Try(to, Method::Invite) if to.id == self.handoff.course.destination.id => late,
+            _ => None,
+        };
+        if let Some(target) = answered.and_then(|sent| facts.waiting.take_standing(sent)) {
+            // Who has answered already hears no second ring.
+            return self.join_answered(cx, target);
+        }
         match next {
             Next::Try(destination, method) => {
                 self.handoff.turn_to(cx, facts, destination, method, true);
@@ -132,7 +140,7 @@ impl Moving {
                     // The dialog was gone before our BYE came: the caller's side hung up.
                     return self.abandoned(cx, facts);
                 }
-                match explain::cause(status, Where::ReferResponse) {
+                match explain::cause(status, Where::ByeResponse) {
                     None => {
                         self.handoff.attempt_over(cx);
                         let proof = Some(Proof::Accepted);
@@ -172,6 +180,7 @@ impl Moving {
         self.handoff.end(cx, HandoffState::Succeeded, Some(Proof::Proven), false);
         facts.free_agent(cx);
         facts.in_doubt.clear();
+        facts.waiting.clear(cx);
         let farewell = self.handoff.referral.and_then(|r| r.farewell);
         let departing = agent.and_then(|agent| Departing::of(cx, agent.leg, farewell));
         facts.keep(cx, self.handoff.view);
@@ -198,6 +207,11 @@ impl Moving {
         caller_hurt: bool,
         why: &'static str,
     ) -> Phase {
+        match state {
+            // Its leg may be the one that is taken over next.
+            HandoffState::Abandoned | HandoffState::Unknown => self.leave_waiting(cx, facts),
+            _ => {}
+        }
         if let Some(target) = self.target() {
             let_go(cx, target, identity::reason(ending::NORMAL, why));
         }

@@ -11,14 +11,14 @@ use crate::call::handoff::{attended, brief, calling, refer};
 use crate::call::phase::Phase;
 use crate::call::record::{HandoffState, Proof, Role};
 use crate::routing::explain::Cause;
+use crate::routing::profile::Notify200;
 use crate::routing::table::Method;
-use crate::sip::leg::SentId;
-use crate::sip::{Content, LegId, Origin, identity};
+use crate::sip::{Content, LegId, Origin, Time, identity};
 
 /// Why a join fails whose target is not there any more.
 const LEFT_EARLY: &str = "The target hung up before it had the caller.";
 /// Why it fails where the target waits for the caller.
-const NOT_TAKEN: &str = "The caller's side did not take the target's session: see its answer to the re-INVITE (`sip.status` of this call), and compare the codecs of both.";
+const NOT_TAKEN: &str = "The caller's side did not take the target's session: see its answer to the re-INVITE (`sip.status` of this call), and compare the codecs of both. A 2xx without a session, or with every port 0, takes nothing.";
 /// Why a briefing fails.
 const NOT_COMPLETED: &str =
     "The agent's conversation with the target ended before the agent had completed it.";
@@ -119,25 +119,21 @@ impl Moving {
                 self.attempt = Attempt::Briefing(Box::new(brief));
                 self.phase()
             }
-            _ => self.take_over(cx, facts, target),
+            _ => self.take_over(cx, facts, (target, cx.now.mono)),
         }
     }
 
-    /// REFER with Replaces.
+    /// REFER with Replaces, once the target, which has answered at that time, has settled.
     pub(super) fn take_over(
         mut self: Box<Self>,
         cx: &mut Context<'_>,
         facts: &mut Facts,
-        target: LegId,
+        (target, answered): (LegId, Time),
     ) -> Phase {
-        let caller = self.conversation.caller;
-        match attended::Attempt::begin(cx, facts, &mut self.handoff, caller, target) {
-            Ok(attempt) => {
-                self.attempt = Attempt::Attended(attempt);
-                self.phase()
-            }
-            Err(cause) => self.bridge(cx, cause, None, target),
-        }
+        let mut attempt = attended::Attempt::begin(&self.handoff, target, answered);
+        let verdict = attempt.tick(cx, facts, &mut self.handoff, self.conversation.caller);
+        self.attempt = Attempt::Attended(attempt);
+        self.judge_attended(cx, facts, verdict)
     }
 
     pub(super) fn judge_brief(
@@ -183,9 +179,9 @@ impl Moving {
     pub(crate) fn complete(mut self: Box<Self>, cx: &mut Context<'_>, facts: &mut Facts) -> Phase {
         match std::mem::replace(&mut self.attempt, Attempt::Held) {
             Attempt::Briefing(brief) => {
-                let target = brief.target;
+                let answered = (brief.target, brief.answered);
                 brief.end(cx).for_each(|(leg, sent)| self.conversation.follow(leg, sent));
-                self.take_over(cx, facts, target)
+                self.take_over(cx, facts, answered)
             }
             other => {
                 self.attempt = other;
@@ -203,40 +199,56 @@ impl Moving {
         let caller_gone = self.conversation.caller_over;
         match verdict {
             attended::Verdict::NotMine | attended::Verdict::Wait => self.phase(),
-            attended::Verdict::Succeeded => {
-                self.handoff.attempt_over(cx);
-                self.over(cx, facts, HandoffState::Succeeded, Some(Proof::Proven), false, "handed off")
-            }
-            attended::Verdict::Bridge(Cause::Unknown, _) if caller_gone => {
-                self.unknown_without_caller(cx, facts)
-            }
-            attended::Verdict::Bridge(cause, _) if caller_gone => {
+            attended::Verdict::Succeeded => self.taken_over(cx, facts),
+            attended::Verdict::Bridge(cause) | attended::Verdict::Failed(cause) if caller_gone => {
                 self.failed_without_caller(cx, facts, cause)
             }
-            attended::Verdict::Bridge(cause, late) => match self.target() {
-                Some(leg) => self.bridge(cx, cause, late, leg),
-                None => self.failed(cx, facts, cause, late),
+            attended::Verdict::Bridge(cause) => match self.target() {
+                Some(leg) => self.bridge(cx, cause, leg),
+                None => self.failed(cx, facts, cause, None),
             },
-            attended::Verdict::Failed(cause) if caller_gone => self.failed_without_caller(cx, facts, cause),
             attended::Verdict::Failed(cause) => self.failed(cx, facts, cause, None),
             attended::Verdict::Unknown(_) if caller_gone => self.unknown_without_caller(cx, facts),
-            attended::Verdict::Unknown(sent) => self.failed(cx, facts, Cause::Unknown, Some(sent)),
+            attended::Verdict::Unknown(sent) => {
+                self.leave_waiting(cx, facts);
+                self.failed(cx, facts, Cause::Unknown, Some(sent))
+            }
             attended::Verdict::LegOver => self.leg_over(cx, facts),
         }
     }
 
+    /// The caller's side has taken the target over.
+    pub(super) fn taken_over(mut self: Box<Self>, cx: &mut Context<'_>, facts: &mut Facts) -> Phase {
+        self.handoff.attempt_over(cx);
+        self.over(cx, facts, HandoffState::Succeeded, Some(Proof::Proven), false, "handed off")
+    }
+
+    /// The target of a REFER that is in doubt is left to wait for what becomes of it.
+    pub(super) fn leave_waiting(&mut self, cx: &mut Context<'_>, facts: &mut Facts) {
+        let believed = self.handoff.course.profile.notify_200 == Notify200::Reported;
+        if let Attempt::Attended(attempt) = &self.attempt
+            && let Some(waiter) = attempt.to_waiter(believed)
+        {
+            facts.waiting.push(cx, waiter);
+            self.attempt = Attempt::Held;
+        }
+    }
+
+    /// Whether the caller has the target, and only the BYE of the replaced leg is waited for.
+    pub(super) fn has_worked(&self) -> bool {
+        matches!(&self.attempt, Attempt::Attended(attempt) if attempt.has_worked())
+    }
+
     /// The caller's side cannot take the target over, so the target, which has answered already, is joined with the
     /// caller: nobody hears a second ring.
-    pub(super) fn bridge(
-        mut self: Box<Self>,
-        cx: &mut Context<'_>,
-        cause: Cause,
-        late: Option<SentId>,
-        target: LegId,
-    ) -> Phase {
-        let answered = cx.stack.sip_call_id(target).map(|id| String::from_utf8_lossy(id).into_owned());
-        self.late.extend(late.map(|sent| self.handoff.give_up(sent)));
+    fn bridge(mut self: Box<Self>, cx: &mut Context<'_>, cause: Cause, target: LegId) -> Phase {
         self.handoff.attempt_failed(cx, cause, Method::Invite.name());
+        self.join_answered(cx, target)
+    }
+
+    /// A target that has answered already is joined with the caller.
+    pub(super) fn join_answered(mut self: Box<Self>, cx: &mut Context<'_>, target: LegId) -> Phase {
+        let answered = cx.stack.sip_call_id(target).map(|id| String::from_utf8_lossy(id).into_owned());
         self.handoff.turn_to_invite();
         self.handoff.attempt(cx, Method::Invite, HandoffState::Joining, answered);
         self.handoff.answered(200, "OK", Origin::Remote);
@@ -260,10 +272,9 @@ impl Moving {
                 }
             },
             join::Verdict::Failed => {
-                self.handoff.because(match self.target() {
-                    Some(_) => NOT_TAKEN,
-                    None => LEFT_EARLY,
-                });
+                let declined = matches!(&self.attempt, Attempt::Joining(join) if join.declined);
+                let there = declined || self.target().is_some();
+                self.handoff.because(if there { NOT_TAKEN } else { LEFT_EARLY });
                 self.take_back(cx, "The caller could not be joined");
                 // The caller may have moved with what it has answered.
                 self.conversation.want_accord(cx);

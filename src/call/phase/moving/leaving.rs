@@ -14,6 +14,18 @@ use std::time::Duration;
 /// How long the agent leg stays after the caller's side hung up in the middle of a transfer that it had accepted.
 const GRACE: Duration = Duration::from_secs(1);
 
+impl Attempt {
+    /// The caller's side hung up. True: it had taken a REFER before, and a NOTIFY may still tell what became of that.
+    fn left(&mut self) -> bool {
+        match self {
+            Attempt::Refer(refer) if refer.is_accepted() => refer.left(),
+            Attempt::Attended(attempt) if attempt.is_accepted() => attempt.left(),
+            _ => return false,
+        }
+        true
+    }
+}
+
 impl Moving {
     pub(super) fn heard(self: Box<Self>, cx: &mut Context<'_>, facts: &mut Facts, heard: Heard) -> Phase {
         match heard {
@@ -39,6 +51,9 @@ impl Moving {
     }
 
     fn unanswered(mut self: Box<Self>, cx: &mut Context<'_>, facts: &mut Facts) -> Phase {
+        if self.has_worked() {
+            return self.taken_over(cx, facts);
+        }
         self.handoff.attempt_failed(cx, Cause::Failed, "none");
         self.over(cx, facts, HandoffState::Failed, None, true, "an offer was left without an answer")
     }
@@ -79,6 +94,9 @@ impl Moving {
         status: u16,
         origin: Origin,
     ) -> Phase {
+        if self.has_worked() {
+            return self.taken_over(cx, facts);
+        }
         talking::lost(cx, facts, Role::Caller, (status, origin), "end");
         let cause = match self.attempt {
             // Nobody was asked to take the caller yet, so nobody has lost them.
@@ -106,21 +124,14 @@ impl Moving {
     }
 
     fn caller_left(mut self: Box<Self>, cx: &mut Context<'_>, facts: &mut Facts) -> Phase {
-        let accepted = match &mut self.attempt {
-            Attempt::Refer(refer) if refer.is_accepted() => Some(refer),
-            Attempt::Attended(attempt) if attempt.refer.is_accepted() => Some(&mut attempt.refer),
-            _ => None,
-        };
-        if let Some(refer) = accepted {
-            refer.left();
+        if self.attempt.left() {
             self.close_agent = Some(cx.now.mono + GRACE);
             return self.phase();
         }
         if let Some(which) = self.accepted_before() {
             // It may be that one which has taken the caller away.
-            let mut refer = self.resume(cx, which);
-            refer.left();
-            self.attempt = Attempt::Refer(refer);
+            self.resume(cx, facts, which);
+            self.attempt.left();
             self.handoff.progress(cx, HandoffState::Referring, None);
             self.close_agent = Some(cx.now.mono + GRACE);
             return self.phase();

@@ -10,6 +10,7 @@ mod leaving;
 
 use super::ending::Ending;
 use super::{Phase, Stimulus};
+use crate::call::alone::answer_waiting;
 use crate::call::callee::Offer;
 use crate::call::command::Refusal;
 use crate::call::context::Context;
@@ -23,6 +24,7 @@ use crate::call::handoff::join::{self, Join};
 use crate::call::handoff::report::Referral;
 use crate::call::handoff::{Handoff, Late, attended, brief, fresh, refer};
 use crate::call::record::{HandoffState, Role};
+use crate::call::waiting;
 use crate::routing::explain::Cause;
 use crate::routing::table::Method;
 use crate::sip::leg::SentId;
@@ -187,7 +189,7 @@ impl Moving {
             Attempt::Calling(calling) => calling.deadline(),
             Attempt::Fresh(fresh) => fresh.deadline(),
             Attempt::Briefing(brief) => brief.deadline().min(total),
-            Attempt::Attended(attempt) => attempt.deadline().min(total),
+            Attempt::Attended(attempt) => attempt.deadline(total),
             Attempt::Joining(join) => join.deadline(),
             Attempt::Settling { until, .. } => *until,
             // Bounded below: by the BYE's transaction, and by the wait for the ACK.
@@ -206,6 +208,7 @@ impl Moving {
         match stimulus {
             Stimulus::Leg(event, message) => self.hear(cx, facts, event, message),
             Stimulus::Tick => self.tick(cx, facts),
+            Stimulus::HangUp { .. } if self.has_worked() => self.taken_over(cx, facts),
             Stimulus::HangUp { why } => {
                 self.handoff.attempt_failed(cx, Cause::Failed, "none");
                 self.over(cx, facts, HandoffState::Failed, None, true, why)
@@ -279,6 +282,11 @@ impl Moving {
         if let Some(which) = self.late.iter().position(|late| speaks(event, late.sent)) {
             return self.hear_late(cx, facts, which, event, message);
         }
+        match facts.waiting.hear(cx, event, message) {
+            waiting::Heard::NotMine => {}
+            waiting::Heard::Arrived if !self.attempt.is_final() => return self.moved(cx, facts),
+            waiting::Heard::Arrived | waiting::Heard::Nothing => return self.phase(),
+        }
         if facts.has_arrived(event) && !self.attempt.is_final() {
             return self.moved(cx, facts);
         }
@@ -322,8 +330,8 @@ impl Moving {
                         cx.release(leg);
                         join.target_left(cx, &self.conversation)
                     }
-                    Event::Request { leg, request, .. } if Some(leg) == join.target => {
-                        let _ = cx.stack.respond(cx.now, request, 491, crate::sip::Content::default());
+                    Event::Request { leg, request, wish } if Some(leg) == join.target => {
+                        answer_waiting(cx, leg, request, wish);
                         join::Verdict::Wait
                     }
                     event => join.hear(cx, &self.conversation, event, message),
@@ -353,7 +361,7 @@ impl Moving {
         // Another REFER cannot be taken back, and only a success of this one is news.
         let other = match &self.attempt {
             Attempt::Refer(_) => true,
-            Attempt::Attended(attempt) => attempt.refer.is_accepted(),
+            Attempt::Attended(attempt) => attempt.sent().is_some(),
             Attempt::Held
             | Attempt::Calling(_)
             | Attempt::Fresh(_)
@@ -365,22 +373,27 @@ impl Moving {
         };
         let news = arrived(event) && self.late[which].is_believed();
         if self.attempt.is_final() || (other && !news) {
-            return self.phase();
+            return match facts.waiting.hear(cx, event, message) {
+                waiting::Heard::Arrived if !self.attempt.is_final() => self.moved(cx, facts),
+                _ => self.phase(),
+            };
         }
-        let mut attempt = self.resume(cx, which);
-        let verdict = attempt.hear(cx, &mut self.handoff, self.conversation.caller, event, message);
-        self.attempt = Attempt::Refer(attempt);
+        self.resume(cx, facts, which);
         self.handoff.progress(cx, HandoffState::Referring, None);
-        self.judge(cx, facts, verdict)
+        self.hear(cx, facts, event, message)
     }
 
-    /// What is tried now is taken back for a REFER that was given up.
-    fn resume(&mut self, cx: &mut Context<'_>, which: usize) -> refer::Attempt {
+    /// What is tried now is taken back for a REFER that was given up, and that one is what is tried.
+    fn resume(&mut self, cx: &mut Context<'_>, facts: &mut Facts, which: usize) {
         let late = self.late.remove(which);
         let sent = late.sent;
         self.take_back(cx, "A transfer is under way");
         self.handoff.revive(cx, late);
-        refer::Attempt::resumed(sent, cx.now.mono, &mut self.handoff)
+        let refer = refer::Attempt::resumed(sent, cx.now.mono, &mut self.handoff);
+        self.attempt = match facts.waiting.take(sent) {
+            Some(waiter) => Attempt::Attended(attended::Attempt::resumed(refer, waiter)),
+            None => Attempt::Refer(refer),
+        };
     }
 
     /// What is being tried is not wanted any more: whoever was called is let go.
@@ -411,6 +424,9 @@ impl Moving {
     fn tick(mut self: Box<Self>, cx: &mut Context<'_>, facts: &mut Facts) -> Phase {
         let now = cx.now.mono;
         self.conversation.tick(cx);
+        if facts.waiting.tick(cx) && !self.attempt.is_final() {
+            return self.moved(cx, facts);
+        }
         if self.close_agent.take_if(|at| *at <= now).is_some() {
             self.conversation.drop_partner(cx);
         }
@@ -442,7 +458,7 @@ impl Moving {
             }
             Attempt::Attended(attempt) => {
                 let verdict = match total {
-                    true => attempt.give_up(),
+                    true => attempt.give_up(cx, &mut self.handoff),
                     false => attempt.tick(cx, facts, &mut self.handoff, caller),
                 };
                 self.judge_attended(cx, facts, verdict)
@@ -460,6 +476,7 @@ impl Moving {
     pub(crate) fn cancel(mut self: Box<Self>, cx: &mut Context<'_>, facts: &mut Facts) -> Phase {
         match &self.attempt {
             Attempt::Held | Attempt::Calling(_) | Attempt::Fresh(_) | Attempt::Briefing(_) => {}
+            Attempt::Attended(attempt) if attempt.is_settling() => {}
             Attempt::Refer(_)
             | Attempt::Attended(_)
             | Attempt::Joining(_)

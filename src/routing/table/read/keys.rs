@@ -33,7 +33,8 @@ const KEYS: [Key; 7] = [
 /// `brief` belongs to the method alone, also to one that a rule sets: a step never waits for the agent.
 const BRIEF: Key = ("brief", &[Method::Attended]);
 
-const TIMEOUTS: [Key; 3] = [("response", REFERS), ("outcome", REFERS), ("ring", CALLED)];
+const TIMEOUTS: [Key; 4] =
+    [("response", REFERS), ("outcome", REFERS), ("ring", CALLED), ("settle", &[Method::Attended])];
 
 /// The methods that a destination's own route may be tried by: its method, those of its rules and those of its steps.
 pub(super) struct InPlay {
@@ -57,6 +58,11 @@ impl InPlay {
     /// Whether a REFER may be sent.
     pub(super) fn refers(&self) -> bool {
         self.uses(REFERS)
+    }
+
+    /// Whether a target may be called first, and then taken over.
+    pub(super) fn attends(&self) -> bool {
+        self.uses(&[Method::Attended])
     }
 
     fn uses(&self, methods: &[Method]) -> bool {

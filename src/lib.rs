@@ -15,6 +15,10 @@
 //!    `Event` to the log and the records, `Adopted` to whoever waits for new tables.
 //! 4. At `Idle { until }` go to 1.
 //!
+//! Time never runs ahead of what has arrived: a `Tick` is given when all is handed in that had arrived by then, and a time
+//! in which the process stood still is left out of the time that the engine is given, then told by `StoodStill`
+//! ([`sip::pace`]).
+//!
 //! What takes time is a pair: a `Transmit` that fails comes back as `SendFailed`, a `Resolve` as `Resolved`, new
 //! `Tables` are told by `Adopted`. Downward is a function call, upward is a queue that the caller drains; nothing
 //! re-enters, and no layer knows the ids of the one above it. One engine is one thread's; there is nothing to lock.

@@ -4,12 +4,12 @@
 //! REFER is heard of after all, until the caller is joined with somebody else, or until the call ends. The attempt that
 //! has sent the REFER, and its handoff, may be long over.
 
+use super::alone::answer_waiting;
 use super::context::Context;
-use super::conversation::{let_go, refreshed};
+use super::conversation::let_go;
 use super::handoff::swap::{Shown, Swap, WINDOW};
 use crate::sip::leg::{Body, SentId};
 use crate::sip::{Content, Event, LegId, Time, identity};
-use crate::wire::Message;
 use crate::wire::sdp::as_answer;
 
 /// One of them.
@@ -85,12 +85,7 @@ impl Waiting {
     }
 
     /// One event of any leg of the call.
-    pub(crate) fn hear(
-        &mut self,
-        cx: &mut Context<'_>,
-        event: Event,
-        message: Option<&Message<'_>>,
-    ) -> Heard {
+    pub(crate) fn hear(&mut self, cx: &mut Context<'_>, event: Event) -> Heard {
         if let Event::Notified { refer, news, .. } = event {
             let Some(at) = self.0.iter().position(|one| one.sent == refer) else { return Heard::NotMine };
             if news.is_failure() {
@@ -114,11 +109,7 @@ impl Waiting {
                 }
                 return self.judge(cx, at);
             }
-            Event::Request { request, wish, .. } => {
-                if !refreshed(cx, leg, (request, wish), message) {
-                    let _ = cx.stack.respond(cx.now, request, 491, Content::default());
-                }
-            }
+            Event::Request { request, wish, .. } => answer_waiting(cx, leg, request, wish),
             // What it was asked while somebody spoke with it.
             Event::Response { needs_answer: true, .. } => {
                 let standing = cx.stack.local_sdp(leg).zip(cx.stack.proposed_sdp(leg));

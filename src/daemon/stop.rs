@@ -5,6 +5,7 @@ use super::systemd;
 use crate::http::Readiness;
 use crate::observe::line::{Line, Sink};
 use crate::shard::{Clock, Shards};
+use crate::sip::pace::STANDSTILL;
 use std::future::Future;
 use std::sync::Arc;
 use std::time::Duration;
@@ -37,8 +38,15 @@ pub(super) async fn drain(
     tokio::pin!(hurry);
     let mut hurried = false;
     while shards.live_calls() > 0 && Instant::now() < last {
+        let looked = Instant::now();
         tokio::select! {
-            () = sleep(LOOK) => {}
+            () = sleep(LOOK) => {
+                // The peers have had no time to answer while the process stood still.
+                let late = looked.elapsed();
+                if late > STANDSTILL {
+                    last += late;
+                }
+            }
             () = &mut hurry, if !hurried => {
                 hurried = true;
                 last = Instant::now() + CLOSING;

@@ -9,6 +9,7 @@ use axum::http::header;
 use axum::response::{IntoResponse, Response};
 use std::fmt::Write as _;
 use std::sync::Arc;
+use std::time::Duration;
 
 const CLASSES: [&str; 6] = ["1xx", "2xx", "3xx", "4xx", "5xx", "6xx"];
 
@@ -45,6 +46,11 @@ impl Exposition {
     fn counter(&mut self, name: &str, help: &str, value: u64) {
         self.family(name, "counter", help);
         self.sample(name, &[], value);
+    }
+
+    fn seconds(&mut self, name: &str, help: &str, value: Duration) {
+        self.family(name, "counter", help);
+        let _ = writeln!(self.0, "baton_{name} {}.{:03}", value.as_secs(), value.subsec_millis());
     }
 
     fn gauge(&mut self, name: &str, help: &str, value: u64) {
@@ -96,6 +102,13 @@ fn process(text: &mut Exposition, api: &Api) {
     let pulses = api.shards.pulses();
     let turns = pulses.iter().map(|pulse| pulse.turns()).sum();
     text.counter("turns_total", "Turns of the shards' loops.", turns);
+    let standstills = api.shards.standstills();
+    text.counter(
+        "standstills_total",
+        "Times in which the process stood still for more than 0.5 s: stopped, frozen, suspended or without CPU.",
+        standstills.count(),
+    );
+    text.seconds("standstill_seconds_total", "How long it stood still in all.", standstills.lasted());
     let panics = pulses.iter().map(|pulse| pulse.panics()).sum();
     text.counter("shard_faults_total", "Faults that the engine could not confine to a call.", panics);
     let lost = pulses.iter().map(|pulse| pulse.events_lost()).sum();

@@ -6,12 +6,13 @@
 use super::Deliver;
 use super::counts::Counts;
 use super::tcp::{self, Limits};
+use super::unread::{Asked, Unread};
 use crate::observe::line::{Line, Sink};
 use crate::sip::{Flow, Listener};
 use dashmap::DashMap;
 use std::net::{IpAddr, SocketAddr};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 use tokio::runtime::Handle;
 use tokio::sync::{Notify, mpsc};
 use tokio::time::Instant;
@@ -47,6 +48,9 @@ pub struct Connection {
     queued_bytes: AtomicUsize,
     closing: AtomicBool,
     close: Notify,
+    /// Its task reads: there may be something to read.
+    reads: AtomicBool,
+    asked: Asked,
     opened: Instant,
     /// Milliseconds after `opened`.
     active: AtomicU64,
@@ -85,6 +89,16 @@ impl Connection {
         self.opened + std::time::Duration::from_millis(self.active.load(Ordering::Relaxed))
     }
 
+    /// From now on the task of the connection asks for [`Connection::asked`].
+    pub(super) fn begins_to_read(&self) {
+        self.reads.store(true, Ordering::Release);
+    }
+
+    /// Who waits until all is read that has arrived.
+    pub(super) async fn asked(&self) -> Vec<Unread> {
+        self.asked.asked().await
+    }
+
     /// Ends when somebody has asked for the connection to be closed.
     pub(super) async fn closed(&self) {
         self.close.notified().await;
@@ -120,6 +134,8 @@ pub struct Connections {
     by_peer: DashMap<SocketAddr, u64>,
     by_source: DashMap<IpAddr, usize>,
     next: AtomicU64,
+    /// Of each listener.
+    doors: Mutex<Vec<Arc<Asked>>>,
 }
 
 impl Connections {
@@ -131,7 +147,28 @@ impl Connections {
             by_peer: DashMap::new(),
             by_source: DashMap::new(),
             next: AtomicU64::new(1),
+            doors: Mutex::default(),
         })
+    }
+
+    /// Gives a copy to everybody who takes or reads connections.
+    pub fn read_all(&self, unread: &Unread) {
+        for door in self.doors.lock().unwrap_or_else(PoisonError::into_inner).iter() {
+            door.ask(unread.clone());
+        }
+        for connection in &self.open {
+            // One that is being opened has nothing to read, one that is closing reads no more.
+            if connection.reads.load(Ordering::Acquire) && !connection.closing.load(Ordering::Acquire) {
+                connection.asked.ask(unread.clone());
+            }
+        }
+    }
+
+    /// A listener is served from now on.
+    pub(super) fn door(&self) -> Arc<Asked> {
+        let door = Arc::<Asked>::default();
+        self.doors.lock().unwrap_or_else(PoisonError::into_inner).push(Arc::clone(&door));
+        door
     }
 
     /// How many there are, those included that are being opened.
@@ -209,6 +246,8 @@ impl Connections {
             queued_bytes: AtomicUsize::new(0),
             closing: AtomicBool::new(false),
             close: Notify::new(),
+            reads: AtomicBool::new(false),
+            asked: Asked::default(),
             opened: Instant::now(),
             active: AtomicU64::new(0),
         });
@@ -244,6 +283,7 @@ impl Connections {
             self.around.deliver.send_failed(shard, id);
         }
         self.around.deliver.flow_closed(connection.id);
+        connection.asked.take();
         (self.around.log)(
             Line::debug("net.connection_closed")
                 .text("peer", format!("tcp:{}", connection.peer))
@@ -286,7 +326,6 @@ mod tests {
     use crate::sip::Transport;
     use std::io::Read;
     use std::net::{TcpListener, TcpStream};
-    use std::sync::Mutex;
     use std::sync::mpsc::{Receiver, Sender, channel};
     use std::time::Duration;
 

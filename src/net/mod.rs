@@ -8,11 +8,14 @@ pub mod connections;
 pub mod counts;
 pub mod listen;
 pub mod paths;
+pub(crate) mod patience;
 pub mod resolve;
 pub mod tcp;
 pub mod udp;
+pub mod unread;
 
 use crate::sip::Flow;
+pub use unread::Unread;
 
 /// Where the news of the network goes: the shards, seen from below.
 pub trait Deliver: Send + Sync + 'static {

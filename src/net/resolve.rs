@@ -5,6 +5,8 @@
 use super::Deliver;
 use super::counts::Counts;
 use super::paths::Paths;
+use super::patience::{LOOK, within};
+use super::unread::Unread;
 use crate::observe::line::{Line, Sink};
 use crate::sip::{Flow, Transport};
 use crate::wire::{Host, Scheme, Uri};
@@ -76,15 +78,15 @@ pub fn system_dns() -> Result<TokioResolver, String> {
 /// # Errors
 /// Why there are none.
 pub async fn addresses(dns: &TokioResolver, name: &str) -> Result<Vec<IpAddr>, String> {
-    match tokio::time::timeout(WITHIN, dns.lookup_ip(name)).await {
-        Ok(Ok(found)) => {
+    match within(WITHIN, dns.lookup_ip(name)).await {
+        Some(Ok(found)) => {
             let mut addresses: Vec<IpAddr> = found.iter().collect();
             addresses.sort_by_key(IpAddr::is_ipv6);
             addresses.dedup();
             Ok(addresses)
         }
-        Ok(Err(error)) => Err(error.to_string()),
-        Err(_) => Err(format!("no answer within {} s", WITHIN.as_secs())),
+        Some(Err(error)) => Err(error.to_string()),
+        None => Err(format!("no answer within {} s", WITHIN.as_secs())),
     }
 }
 
@@ -143,6 +145,17 @@ impl Resolver {
         let waiting = self.names().remove(&host).unwrap_or_default();
         for Waiting { shard, query, transport, port } in waiting {
             self.deliver.resolved(shard, query, self.flows(&found, transport, port));
+        }
+    }
+
+    /// Holds the copy for a moment, if names are looked up: their answers may have arrived and be on their way through the
+    /// library's tasks, which nobody can ask.
+    pub fn read_all(&self, unread: Unread) {
+        if !self.names().is_empty() {
+            self.runtime.spawn(async move {
+                tokio::time::sleep(LOOK).await;
+                drop(unread);
+            });
         }
     }
 

@@ -4,10 +4,15 @@
 
 use super::connections::{Connection, Connections, Outgoing};
 use super::counts::Count;
+use super::patience::{LOOK, is_standstill, within};
+use super::unread::Unread;
 use crate::observe::line::Line;
 use crate::sip::{Flow, Transport};
 use crate::wire::frame::{Frame, Framer, PONG};
-use std::net::IpAddr;
+use socket2::SockRef;
+use std::io;
+use std::mem::MaybeUninit;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -109,8 +114,16 @@ impl Ending {
 /// its own making: its connection is closed at once.
 pub async fn accept(listener: TcpListener, index: u16, connections: Arc<Connections>, known: Known) {
     let mut failing = false;
+    let door = connections.door();
     loop {
-        let (stream, peer) = match listener.accept().await {
+        let accepted = tokio::select! {
+            accepted = listener.accept() => accepted,
+            asked = door.asked() => {
+                take_waiting(&listener, index, &connections, &known, asked);
+                continue;
+            }
+        };
+        let (stream, peer) = match accepted {
             Ok(accepted) => accepted,
             // Out of descriptors, or the peer went away again: neither ends the listening. Said once for a row of them.
             Err(error) => {
@@ -124,18 +137,48 @@ pub async fn accept(listener: TcpListener, index: u16, connections: Arc<Connecti
             }
         };
         failing = false;
-        if !known(peer.ip()) {
-            connections.counts().refused_unknown.bump();
-            continue;
-        }
-        let Some((connection, queue)) = connections.admit(index, peer) else {
-            connections.counts().refused_full.bump();
-            continue;
-        };
-        connections.counts().accepted.bump();
-        let all = Arc::clone(&connections);
-        tokio::spawn(async move { serve(stream, connection, queue, all).await });
+        take(stream, peer, index, &connections, &known, Vec::new());
     }
+}
+
+/// Takes what waits to be accepted, whether the runtime has heard of it or not; whoever asks waits until the first bytes
+/// of these connections are read.
+fn take_waiting(
+    listener: &TcpListener,
+    index: u16,
+    connections: &Arc<Connections>,
+    known: &Known,
+    asked: Vec<Unread>,
+) {
+    let listener = SockRef::from(listener);
+    // What fails here, fails again where it is awaited.
+    while let Ok((socket, peer)) = listener.accept() {
+        let stream = socket.set_nonblocking(true).and_then(|()| TcpStream::from_std(socket.into()));
+        if let (Ok(stream), Some(peer)) = (stream, peer.as_socket()) {
+            take(stream, peer, index, connections, known, asked.clone());
+        }
+    }
+}
+
+fn take(
+    stream: TcpStream,
+    peer: SocketAddr,
+    index: u16,
+    connections: &Arc<Connections>,
+    known: &Known,
+    asked: Vec<Unread>,
+) {
+    if !known(peer.ip()) {
+        connections.counts().refused_unknown.bump();
+        return;
+    }
+    let Some((connection, queue)) = connections.admit(index, peer) else {
+        connections.counts().refused_full.bump();
+        return;
+    };
+    connections.counts().accepted.bump();
+    let all = Arc::clone(connections);
+    tokio::spawn(async move { serve(stream, connection, queue, all, asked).await });
 }
 
 /// Opens the connection that `connection` stands for, then serves it.
@@ -144,15 +187,15 @@ pub(super) async fn open(
     queue: mpsc::Receiver<Outgoing>,
     connections: Arc<Connections>,
 ) {
-    let within = connections.limits().connect_within;
-    let opened = timeout(within, connect(&connection, &connections)).await;
+    let limit = connections.limits().connect_within;
+    let opened = within(limit, connect(&connection, &connections)).await;
     let reason = match opened {
-        Ok(Ok(stream)) => {
+        Some(Ok(stream)) => {
             connections.counts().opened.bump();
-            return serve(stream, connection, queue, connections).await;
+            return serve(stream, connection, queue, connections, Vec::new()).await;
         }
-        Ok(Err(error)) => error.to_string(),
-        Err(_) => format!("not opened within {} ms", within.as_millis()),
+        Some(Err(error)) => error.to_string(),
+        None => format!("not opened within {} ms", limit.as_millis()),
     };
     connections.counts().connect_failed.bump();
     connections.warn(
@@ -178,6 +221,7 @@ async fn serve(
     connection: Arc<Connection>,
     mut queue: mpsc::Receiver<Outgoing>,
     connections: Arc<Connections>,
+    asked: Vec<Unread>,
 ) {
     // Messages are written whole; waiting for more of them would only delay a call. Where it is refused the connection
     // is merely slower.
@@ -185,7 +229,7 @@ async fn serve(
     let (reader, writer) = stream.into_split();
     let mut unsent = Vec::new();
     let ending = tokio::select! {
-        ending = read(reader, &connection, &connections) => ending,
+        ending = read(reader, &connection, &connections, asked) => ending,
         ending = write(writer, &connection, &connections, &mut queue, &mut unsent) => ending,
         () = connection.closed() => Ending::Full,
     };
@@ -195,7 +239,39 @@ async fn serve(
     connections.end(&connection, queue, unsent, ending.as_str()).await;
 }
 
-async fn read(mut reader: OwnedReadHalf, connection: &Connection, connections: &Connections) -> Ending {
+/// Reads until `deadline`; `None`: nothing came. What the runtime has not heard of yet is still taken. True: the process
+/// stood still meanwhile, and the peer had `more` time.
+async fn read_by(
+    deadline: Instant,
+    more: Duration,
+    reader: &mut OwnedReadHalf,
+    buffer: &mut [u8],
+) -> (Option<io::Result<usize>>, bool) {
+    let waits = deadline > Instant::now();
+    match timeout_at(deadline, reader.read(buffer)).await {
+        Ok(read) => return (Some(read), false),
+        // One that was over before has been looked at.
+        Err(_) if !waits => return (None, false),
+        Err(_) => {}
+    }
+    let still = is_standstill(deadline);
+    let more = if still { more } else { LOOK };
+    (timeout(more, reader.read(buffer)).await.ok(), still)
+}
+
+/// Whether something can be read now, be it the end. The kernel is asked: the runtime may not have heard of it.
+fn is_readable(reader: &OwnedReadHalf) -> bool {
+    SockRef::from(reader.as_ref()).peek(&mut [MaybeUninit::uninit()]).is_ok()
+}
+
+/// `asked`: who waits until all is read that has arrived.
+async fn read(
+    mut reader: OwnedReadHalf,
+    connection: &Connection,
+    connections: &Connections,
+    mut asked: Vec<Unread>,
+) -> Ending {
+    connection.begins_to_read();
     let limits = connections.limits();
     let flow = Flow {
         transport: Transport::Tcp,
@@ -211,14 +287,27 @@ async fn read(mut reader: OwnedReadHalf, connection: &Connection, connections: &
             Some(begun) => begun + limits.message_within,
             None => connection.last_active() + limits.idle,
         };
-        let length = match timeout_at(deadline, reader.read(&mut buffer)).await {
-            Ok(Ok(0)) | Ok(Err(_)) => return Ending::Gone,
-            Ok(Ok(length)) => length,
-            Err(_) if begun.is_some() => return Ending::Slow,
-            // What was written meanwhile counts as life.
-            Err(_) if connection.last_active() + limits.idle > Instant::now() => continue,
-            Err(_) => return Ending::Idle,
+        if !asked.is_empty() && !is_readable(&reader) {
+            asked.clear();
+        }
+        let (read, still) = tokio::select! {
+            read = read_by(deadline, limits.message_within, &mut reader, &mut buffer) => read,
+            more = connection.asked() => {
+                asked.extend(more);
+                continue;
+            }
         };
+        let length = match read {
+            Some(Ok(0) | Err(_)) => return Ending::Gone,
+            Some(Ok(length)) => length,
+            None if begun.is_some() => return Ending::Slow,
+            // What was written meanwhile counts as life.
+            None if connection.last_active() + limits.idle > Instant::now() => continue,
+            None => return Ending::Idle,
+        };
+        if still {
+            begun = begun.map(|_| Instant::now());
+        }
         connection.touch();
         framer.feed(&buffer[..length]);
         let mut whole = false;
@@ -240,6 +329,7 @@ async fn read(mut reader: OwnedReadHalf, connection: &Connection, connections: &
                     // The engine refuses it in the same way, and answers 400 if it can be answered. A shard without
                     // room answers nothing; the connection ends either way.
                     let _ = connections.deliver().message(flow, framer.pending());
+                    asked.clear();
                     sleep(LAST_WORDS).await;
                     return Ending::Framing;
                 }
@@ -280,10 +370,10 @@ async fn write(
             unsent.push((outgoing.shard, outgoing.id));
             next = if bytes.len() < WRITE { queue.try_recv().ok() } else { None };
         }
-        match timeout(connections.limits().write_within, writer.write_all(&bytes)).await {
-            Ok(Ok(())) => {}
-            Ok(Err(_)) => return Ending::Gone,
-            Err(_) => return Ending::Full,
+        match within(connections.limits().write_within, writer.write_all(&bytes)).await {
+            Some(Ok(())) => {}
+            Some(Err(_)) => return Ending::Gone,
+            None => return Ending::Full,
         }
         connection.written(bytes.len());
         bytes.clear();

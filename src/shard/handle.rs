@@ -2,12 +2,12 @@
 //! that asked, tables and the end to all.
 
 use super::inbox::{Inbox, Item};
-use super::pulse::Pulse;
+use super::pulse::{Pulse, Standstills};
 use crate::call::command::{Command, Reply};
 use crate::call::record::CallView;
 use crate::call::trial;
-use crate::net::Deliver;
 use crate::net::counts::Counts;
+use crate::net::{Deliver, Unread, patience};
 use crate::observe::counters::Counters;
 use crate::routing::Tables;
 use crate::sip::ident::{self, SlotKey};
@@ -16,7 +16,6 @@ use crate::wire::peek::peek;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::oneshot;
-use tokio::time::{sleep, timeout};
 
 /// A shard answers within one turn; one that does not is stuck.
 const ANSWERS_WITHIN: Duration = Duration::from_secs(5);
@@ -48,6 +47,7 @@ pub struct Cursor {
 pub struct Shards {
     inboxes: Vec<Arc<Inbox>>,
     pulses: Vec<Arc<Pulse>>,
+    standstills: Standstills,
     key: SlotKey,
     counts: Arc<Counts>,
 }
@@ -58,6 +58,7 @@ impl Shards {
         Arc::new(Shards {
             inboxes: (0..count.max(1)).map(|_| Arc::default()).collect(),
             pulses: (0..count.max(1)).map(|_| Arc::default()).collect(),
+            standstills: Standstills::default(),
             key,
             counts,
         })
@@ -90,11 +91,17 @@ impl Shards {
         &self.pulses
     }
 
-    /// Makes every shard turn and looks again after `within`: the first whose loop has not turned. What a watchdog asks.
+    /// How often the process stood still.
+    pub fn standstills(&self) -> &Standstills {
+        &self.standstills
+    }
+
+    /// Makes every shard turn and looks again after `within`: the first whose loop has not turned. What a watchdog asks. A
+    /// time in which the whole process stood still does not count.
     pub async fn stuck(&self, within: Duration) -> Option<usize> {
         let before: Vec<u64> = self.pulses.iter().map(|pulse| pulse.turns()).collect();
         self.inboxes.iter().for_each(|inbox| inbox.ring());
-        sleep(within).await;
+        patience::within(within, std::future::pending::<()>()).await;
         self.pulses.iter().zip(&before).position(|(pulse, before)| pulse.turns() == *before)
     }
 
@@ -140,9 +147,9 @@ impl Shards {
         if !self.inboxes[shard].push_command(command, sender) {
             return Err(Unavailable::Busy);
         }
-        match timeout(within, receiver).await {
-            Ok(Ok(reply)) => Ok(reply),
-            Ok(Err(_)) | Err(_) => Err(Unavailable::Silent),
+        match patience::within(within, receiver).await {
+            Some(Ok(reply)) => Ok(reply),
+            Some(Err(_)) | None => Err(Unavailable::Silent),
         }
     }
 
@@ -199,15 +206,15 @@ impl Shards {
             waiting.push(receiver);
         }
         for receiver in waiting {
-            match timeout(ANSWERS_WITHIN, receiver).await {
-                Ok(Ok(())) => {}
-                Ok(Err(_)) | Err(_) => return Err(Unavailable::Silent),
+            match patience::within(ANSWERS_WITHIN, receiver).await {
+                Some(Ok(())) => {}
+                Some(Err(_)) | None => return Err(Unavailable::Silent),
             }
         }
         Ok(())
     }
 
-    /// No new calls from now on; what lives at `by` is closed. A second call can only shorten the grace.
+    /// No new calls from now on; what lives at `by`, in true time, is closed. A second call can only shorten the grace.
     pub fn drain(&self, by: Time) {
         self.inboxes.iter().for_each(|inbox| inbox.push(Item::Drain(by)));
     }
@@ -244,6 +251,18 @@ impl Deliver for Shards {
 }
 
 impl Shards {
+    /// Whether a shard other than this one has datagrams to read that may be for this one.
+    pub(super) fn is_other_behind(&self, shard: usize) -> bool {
+        self.pulses.iter().enumerate().any(|(other, pulse)| other != shard && pulse.is_behind())
+    }
+
+    /// Gives a copy to all shards but this one.
+    pub(super) fn read_all(&self, shard: usize, unread: &Unread) {
+        for (_, inbox) in self.inboxes.iter().enumerate().filter(|(other, _)| *other != shard) {
+            inbox.push(Item::Read(unread.clone()));
+        }
+    }
+
     /// Hands a datagram to its owner without waking it; false: dropped for want of room, and counted.
     pub(super) fn hand_over(&self, shard: usize, flow: Flow, bytes: &[u8]) -> bool {
         let taken = self.inboxes[shard].push_message(flow, bytes);

@@ -5,6 +5,7 @@
 //! taken: its number is bounded by what the shard has in flight.
 
 use crate::call::command::{Command, Reply};
+use crate::net::Unread;
 use crate::routing::Tables;
 use crate::sip::{Flow, Time};
 use std::collections::VecDeque;
@@ -35,9 +36,13 @@ pub enum Item {
     FlowClosed(u64),
     /// The answer to a query.
     Resolved(u64, Vec<Flow>),
+    /// Another shard waits until this one has read all that has arrived.
+    Read(Unread),
+    /// The others have read and handed over all that had arrived when this shard asked them, by this number.
+    AllRead(u64),
     /// New tables; told when they are in force.
     Tables(Arc<Tables>, oneshot::Sender<()>),
-    /// No new calls; the end of the grace.
+    /// No new calls; the end of the grace, in true time.
     Drain(Time),
     /// The shard is to end after this turn.
     Stop,
@@ -110,6 +115,11 @@ impl Inbox {
     pub fn ring(&self) {
         self.sleeping.store(false, Ordering::Release);
         self.bell.notify_one();
+    }
+
+    /// How many items wait.
+    pub(super) fn waiting(&self) -> usize {
+        self.queue().items.len()
     }
 
     /// Takes up to `most` items, oldest first.

@@ -4,24 +4,30 @@
 //! 2. receive up to 64 datagrams into one buffer: its own are handled in place and their outputs sent at once, those
 //!    of other shards are copied to their inboxes;
 //! 3. serve up to 64 items of its own inbox;
-//! 4. serve deadlines;
+//! 4. serve deadlines that are due, if all is read that had arrived by then; if not, in one of the next turns, and the
+//!    engine's time stands until then (`arrears`);
 //! 5. wake the shards that were given something, once each, and only those that sleep.
+//!
+//! All that is read is what waits in its own sockets and in its inbox; and where the turn is late, or another shard has
+//! more to read than it can, also what waits for the others who read for this shard: they are asked, and tell.
 //!
 //! Nothing is awaited inside a turn. A fault of the engine costs one call at most, and never the loop.
 
-use super::clock::Clock;
+use super::arrears::{Arrears, Reading};
+use super::clock::{Clock, ShardClock, Turn};
 use super::handle::Shards;
 use super::inbox::{Item, is_new_call};
 use super::pulse::Pulse;
 use crate::call::command::Reply;
 use crate::call::engine::{Engine, Input, Output};
 use crate::call::event::Event;
+use crate::net::Unread;
 use crate::net::connections::Connections;
 use crate::net::counts::Counts;
 use crate::net::resolve::Resolver;
 use crate::net::udp::{Sent, Sockets};
 use crate::observe::line::{Line, Sink};
-use crate::sip::{Flow, Now, Time, Transport};
+use crate::sip::{Flow, Gap, Now, Time, Transport};
 use std::any::Any;
 use std::collections::HashMap;
 use std::io;
@@ -30,7 +36,6 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::Poll;
-use tokio::net::UdpSocket;
 use tokio::sync::oneshot;
 use tokio::time::Sleep;
 
@@ -47,8 +52,10 @@ const AFTER_FAULT: std::time::Duration = std::time::Duration::from_millis(100);
 /// Deadlines are waited for on a grid of this many microseconds, so that one waking serves all that fall due within it.
 /// No timer of SIP minds: the shortest is 500 ms.
 const GRID: u64 = 5_000;
-/// Without a deadline the loop turns this often.
-const AT_REST: std::time::Duration = std::time::Duration::from_secs(3600);
+/// A turn that is later than this may have others beside it that are late.
+const LATE: std::time::Duration = std::time::Duration::from_millis(20);
+/// Others who read for this shard are waited for so long; one that does not tell by then is stuck.
+const OTHERS: std::time::Duration = std::time::Duration::from_secs(2);
 
 /// Where events go; never blocks. False: there is no room, and the event is lost.
 pub type Events = Arc<dyn Fn(Event) -> bool + Send + Sync>;
@@ -95,7 +102,7 @@ pub fn run(start: Start) -> io::Result<()> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     runtime.block_on(async move {
         let mut shard = Shard::new(start)?;
-        let deadline = tokio::time::sleep(AT_REST);
+        let deadline = tokio::time::sleep(std::time::Duration::ZERO);
         tokio::pin!(deadline);
         while !shard.stopping {
             shard.wait(deadline.as_mut()).await;
@@ -110,11 +117,19 @@ struct Shard {
     shards: Arc<Shards>,
     pulse: Arc<Pulse>,
     engine: Engine,
-    clock: Clock,
-    reads: Vec<(u16, UdpSocket)>,
+    clock: ShardClock,
+    reads: Vec<Reading>,
     network: Network,
     events: Events,
     log: Sink,
+    /// What is to be read before deadlines are served, if some are due.
+    arrears: Option<Arrears>,
+    /// The latest question to the others who read for this shard, and whether it is open.
+    question: (u64, bool),
+    /// Other shards that wait until this one has read all.
+    askers: Vec<Unread>,
+    /// A standstill that the engine was not told of yet.
+    gap: Option<Gap>,
     /// One buffer for all datagrams.
     buffer: Vec<u8>,
     items: Vec<Item>,
@@ -140,7 +155,7 @@ impl Shard {
         let reads = start
             .reads
             .into_iter()
-            .map(|(index, socket)| Ok((index, UdpSocket::from_std(socket.try_clone()?)?)))
+            .map(|(index, socket)| Reading::new(index, socket))
             .collect::<io::Result<Vec<_>>>()?;
         let index = usize::from(start.index);
         Ok(Shard {
@@ -149,11 +164,15 @@ impl Shard {
             kicks: vec![false; start.shards.count()],
             shards: start.shards,
             engine: start.engine,
-            clock: start.clock,
+            clock: ShardClock::new(start.clock),
             reads,
             network: start.network,
             events: start.events,
             log: start.log,
+            arrears: None,
+            question: (0, false),
+            askers: Vec::new(),
+            gap: None,
             buffer: vec![0; DATAGRAM],
             items: Vec::with_capacity(ITEMS),
             replies: HashMap::new(),
@@ -168,14 +187,15 @@ impl Shard {
     }
 
     /// Waits until there is something to do.
-    async fn wait(&self, mut deadline: Pin<&mut Sleep>) {
-        let inbox = self.shards.inbox(self.index);
-        let at = match self.until {
-            Some(time) => self.clock.instant(Time(time.0.div_ceil(GRID).saturating_mul(GRID))),
-            None => std::time::Instant::now() + AT_REST,
+    async fn wait(&mut self, mut deadline: Pin<&mut Sleep>) {
+        // Where the others are waited for, a deadline that is due is no reason to turn.
+        let until = match self.arrears.and_then(|arrears| arrears.others) {
+            Some(others) => Some(self.clock.engine(others)),
+            None => self.until.map(|time| Time(time.0.div_ceil(GRID).saturating_mul(GRID))),
         };
-        deadline.as_mut().reset(at.into());
-        let awake = !inbox.fall_asleep();
+        deadline.as_mut().reset(self.clock.plan(until).into());
+        let inbox = self.shards.inbox(self.index);
+        let awake = !inbox.fall_asleep() || self.reads.iter().any(Reading::owes);
         let kicked = inbox.kicked();
         tokio::pin!(kicked);
         std::future::poll_fn(|context| {
@@ -183,8 +203,8 @@ impl Shard {
             let mut ready = awake;
             ready |= kicked.as_mut().poll(context).is_ready();
             ready |= deadline.as_mut().poll(context).is_ready();
-            for (_, socket) in &self.reads {
-                ready |= socket.poll_recv_ready(context).is_ready();
+            for reading in &self.reads {
+                ready |= reading.socket.poll_recv_ready(context).is_ready();
             }
             if ready { Poll::Ready(()) } else { Poll::Pending }
         })
@@ -193,12 +213,26 @@ impl Shard {
     }
 
     fn turn(&mut self) {
-        let now = self.clock.now();
+        let turn = self.clock.turn();
+        if let Some(gap) = turn.gap {
+            self.stood_still(turn.at, gap);
+        }
+        let mono = self.arrears.map_or(turn.now.mono, |arrears| arrears.since);
+        let now = Now { mono, ..turn.now };
+        self.owe(now, &turn);
         self.receive(now);
         self.serve_inbox(now);
-        for _ in 0..TICKS {
-            if self.until.is_some_and(|until| until <= now.mono) {
-                self.step(now, Input::Tick);
+        // What has become due by that.
+        self.owe(now, &turn);
+        if self.has_read_all(&turn) {
+            self.arrears = None;
+            if let Some(gap) = self.gap.take() {
+                self.step(now, Input::StoodStill(gap));
+            }
+            for _ in 0..TICKS {
+                if self.is_due(now) {
+                    self.step(now, Input::Tick);
+                }
             }
         }
         for shard in 0..self.kicks.len() {
@@ -207,7 +241,68 @@ impl Shard {
             }
         }
         let live = catch_unwind(AssertUnwindSafe(|| self.engine.live_calls())).unwrap_or_default();
+        self.pulse.set_behind(self.pressed || self.reads.iter().any(Reading::owes));
         self.pulse.turned(live);
+    }
+
+    fn is_due(&self, now: Now) -> bool {
+        self.until.is_some_and(|until| until <= now.mono)
+    }
+
+    /// The process stood still. The engine hears of it when all is read.
+    fn stood_still(&mut self, at: Time, gap: Gap) {
+        let before = self.gap.map_or(std::time::Duration::ZERO, |gap| gap.0);
+        self.gap = Some(Gap(before + gap.0));
+        // What was to be read before may be less than what waits now.
+        if self.arrears.take().is_some_and(|arrears| arrears.others.is_some()) {
+            self.question.1 = false;
+        }
+        if self.shards.standstills().noticed(at, gap.0) {
+            (self.log)(
+                Line::warn("process.stood_still")
+                    .number("ms", gap.0.as_millis())
+                    .text("hint", "stopped, frozen, suspended or without CPU; peers are given that time"),
+            );
+        }
+    }
+
+    /// If a deadline is due, notes what has to be read before it is served.
+    fn owe(&mut self, now: Now, turn: &Turn) {
+        if self.arrears.is_some() || !(self.is_due(now) || self.gap.is_some()) {
+            return;
+        }
+        self.reads.iter_mut().for_each(Reading::owe);
+        let doubt = turn.gap.is_some() || turn.late > LATE || self.shards.is_other_behind(self.index);
+        // While a question is open that was waited for in vain, somebody is stuck, and is not waited for again.
+        let others = (doubt && !self.question.1).then(|| {
+            self.ask_others();
+            turn.at + OTHERS
+        });
+        let items = self.shards.inbox(self.index).waiting();
+        self.arrears = Some(Arrears { since: now.mono, items, others });
+    }
+
+    /// Asks all who read for this shard to read what there is. The last to have done so puts the answer into the inbox,
+    /// behind all that they have handed over.
+    fn ask_others(&mut self) {
+        let question = self.question.0 + 1;
+        self.question = (question, true);
+        let inbox = Arc::clone(self.shards.inbox(self.index));
+        let unread = Unread::new(move || inbox.push(Item::AllRead(question)));
+        self.shards.read_all(self.index, &unread);
+        self.network.connections.read_all(&unread);
+        self.network.resolver.read_all(unread);
+    }
+
+    /// Whether deadlines may be served now that wait for that. Other shards that wait for this one learn it as well.
+    fn has_read_all(&mut self, turn: &Turn) -> bool {
+        if self.reads.iter().any(Reading::owes) {
+            return false;
+        }
+        self.askers.clear();
+        let Some(arrears) = &mut self.arrears else { return false };
+        arrears.others = arrears.others.filter(|until| self.question.1 && turn.at < *until);
+        arrears.items == 0 && arrears.others.is_none()
     }
 
     fn receive(&mut self, now: Now) {
@@ -217,18 +312,17 @@ impl Shard {
             // Each socket gets its share, so that a flood on one does not silence the others.
             let mut share = (left / (self.reads.len() - at)).max(1);
             while share > 0 && left > 0 {
-                let (listener, socket) = &self.reads[at];
-                let (length, peer) = match socket.try_recv_from(&mut buffer) {
+                let (length, peer) = match self.reads[at].receive(&mut buffer) {
                     Ok(received) => received,
                     Err(error) if error.kind() == io::ErrorKind::WouldBlock => break,
-                    // An ICMP error of an earlier send; it says nothing of what waits.
+                    // A signal, or an ICMP error of an earlier send; it says nothing of what waits.
                     Err(_) => {
                         share -= 1;
                         left -= 1;
                         continue;
                     }
                 };
-                let flow = Flow { transport: Transport::Udp, listener: *listener, peer, connection: 0 };
+                let flow = self.reads[at].flow(peer);
                 share -= 1;
                 left -= 1;
                 self.network.counts.datagrams_in.bump();
@@ -253,6 +347,9 @@ impl Shard {
     fn serve_inbox(&mut self, now: Now) {
         let mut items = std::mem::take(&mut self.items);
         self.shards.inbox(self.index).take(ITEMS, &mut items);
+        if let Some(arrears) = &mut self.arrears {
+            arrears.items = arrears.items.saturating_sub(items.len());
+        }
         for item in items.drain(..) {
             match item {
                 Item::Message { flow, bytes } => self.step(now, Input::Message { flow, bytes: &bytes }),
@@ -276,7 +373,15 @@ impl Shard {
                     self.adopting.push((tables.serial, done));
                     self.step(now, Input::Tables(tables));
                 }
-                Item::Drain(by) => self.step(now, Input::Drain { by }),
+                Item::Drain(by) => {
+                    let by = self.clock.engine(by);
+                    self.step(now, Input::Drain { by });
+                }
+                Item::Read(unread) => {
+                    self.askers.push(unread);
+                    self.reads.iter_mut().for_each(Reading::owe);
+                }
+                Item::AllRead(question) => self.question.1 &= question != self.question.0,
                 Item::Stop => self.stopping = true,
             }
         }
@@ -363,7 +468,7 @@ impl Shard {
     fn fault(&mut self, panic: &(dyn Any + Send)) {
         self.pulse.panicked();
         // Its deadline may be what panicked; it is tried again, but not in every turn.
-        self.until = Some(self.clock.time() + AFTER_FAULT);
+        self.until = Some(self.clock.last() + AFTER_FAULT);
         (self.log)(
             Line::error("engine.fault")
                 .number("shard", self.index as u64)

@@ -63,13 +63,23 @@ impl Pace {
 
     /// The clock was read: the engine's time, and the standstill since the last reading, if there was one.
     pub fn read(&mut self, at: Time) -> (Time, Option<Gap>) {
-        let gap = (at.since(self.planned) > STANDSTILL).then(|| Gap(at.since(self.read)));
+        let gap = (self.late(at) > STANDSTILL).then(|| Gap(at.since(self.read)));
         if let Some(gap) = gap {
             self.left_out += gap.0;
         }
         self.read = self.read.max(at);
         self.planned = self.read;
         (self.engine(at), gap)
+    }
+
+    /// How much later than planned the clock is read.
+    pub fn late(&self, at: Time) -> Duration {
+        at.since(self.planned)
+    }
+
+    /// The engine's time as it was read last.
+    pub fn last(&self) -> Time {
+        self.engine(self.read)
     }
 
     /// The engine has nothing to do before `until` (`None`: nothing at all): when the clock is read next, at the latest.

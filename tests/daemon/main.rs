@@ -17,6 +17,7 @@ mod phone;
 mod rehearsal;
 mod reload;
 mod render;
+mod standstill;
 mod stream;
 mod torture;
 mod trial;

@@ -114,7 +114,7 @@ impl Talking {
     pub(crate) fn step(mut self, cx: &mut Context<'_>, facts: &mut Facts, stimulus: Stimulus<'_>) -> Phase {
         match stimulus {
             Stimulus::Leg(event @ Event::Notified { .. }, message) => {
-                match facts.waiting.hear(cx, event, message) {
+                match facts.waiting.hear(cx, event) {
                     waiting::Heard::NotMine => {}
                     waiting::Heard::Nothing => return Phase::Talking(self),
                     waiting::Heard::Arrived => return self.end(cx, MOVED),
@@ -133,7 +133,7 @@ impl Talking {
                 if self.hear_departing(cx, event) {
                     return Phase::Talking(self);
                 }
-                match facts.waiting.hear(cx, event, message) {
+                match facts.waiting.hear(cx, event) {
                     waiting::Heard::NotMine => {}
                     waiting::Heard::Nothing => return Phase::Talking(self),
                     waiting::Heard::Arrived => return self.end(cx, MOVED),

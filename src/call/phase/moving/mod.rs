@@ -282,7 +282,7 @@ impl Moving {
         if let Some(which) = self.late.iter().position(|late| speaks(event, late.sent)) {
             return self.hear_late(cx, facts, which, event, message);
         }
-        match facts.waiting.hear(cx, event, message) {
+        match facts.waiting.hear(cx, event) {
             waiting::Heard::NotMine => {}
             waiting::Heard::Arrived if !self.attempt.is_final() => return self.moved(cx, facts),
             waiting::Heard::Arrived | waiting::Heard::Nothing => return self.phase(),
@@ -373,7 +373,7 @@ impl Moving {
         };
         let news = arrived(event) && self.late[which].is_believed();
         if self.attempt.is_final() || (other && !news) {
-            return match facts.waiting.hear(cx, event, message) {
+            return match facts.waiting.hear(cx, event) {
                 waiting::Heard::Arrived if !self.attempt.is_final() => self.moved(cx, facts),
                 _ => self.phase(),
             };

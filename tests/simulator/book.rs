@@ -103,6 +103,8 @@ pub struct Leg {
     pub notified: u32,
     /// When the first one came.
     pub notified_at: Option<Time>,
+    /// CSeq of the last offer of the caller's that came when nobody was with it.
+    pub asked_alone: Option<u32>,
     /// What was asked inside it, and what was heard.
     pub silence: Silence,
     /// When a final 2xx NOTIFY came, and a BYE of the peer.
@@ -161,6 +163,7 @@ impl Leg {
             refers: Vec::new(),
             notified: 0,
             notified_at: None,
+            asked_alone: None,
             silence: Silence::default(),
             reported: None,
             successes: Vec::new(),

@@ -35,10 +35,21 @@ pub enum Model {
 }
 
 const COUNT: usize = 11;
-const NAMES: [&str; COUNT] =
-    ["proxy", "asterisk", "nameless", "mute", "bare", "unheard", "standstill", "given-up", "loss", "alone"];
+const NAMES: [&str; COUNT] = [
+    "proxy",
+    "asterisk",
+    "nameless",
+    "mute",
+    "bare",
+    "unheard",
+    "standstill",
+    "given-up",
+    "loss",
+    "alone",
+    "open",
+];
 /// Those that are drawn where nothing else is said.
-const IN_USE: [bool; COUNT] = [false; COUNT];
+const IN_USE: [Model; 4] = [Model::Bare, Model::Unheard, Model::Standstill, Model::Alone];
 /// In how many of 100 worlds each of them is.
 const OFTEN: [u64; COUNT] = [35, 30, 25, 25, 30, 30, 25, 100, 100, 100, 100];
 
@@ -70,7 +81,11 @@ impl Models {
     }
 
     fn in_use() -> [bool; COUNT] {
-        named().unwrap_or(IN_USE)
+        named().unwrap_or_else(|| {
+            let mut used = [false; COUNT];
+            IN_USE.iter().for_each(|model| used[*model as usize] = true);
+            used
+        })
     }
 }
 

@@ -146,9 +146,8 @@ impl Watch {
         let Some(leg) = self.book.legs.get_mut(m.call_id()) else { return };
         let caller = leg.caller.clone();
         if !m.is_request() {
-            let offer = m.method() == "UPDATE"
-                || m.method() == "INVITE" && leg.accepted.is_some_and(|(_, cseq)| cseq < m.cseq().0);
-            if m.status() == 480 && offer && leg.role == Role::Caller && self.models.has(Model::Alone) {
+            let alone = leg.asked_alone == Some(m.cseq().0) && m.status() == 480;
+            if alone && matches!(m.method(), "INVITE" | "UPDATE") && self.models.has(Model::Alone) {
                 let method = m.method();
                 return self.book.fault(&caller, format!("a caller alone with Baton gets 480 to {method}"));
             }
@@ -230,7 +229,10 @@ impl Watch {
     }
 
     fn request(&mut self, at: Time, m: &Message) {
+        let is_offer = m.method() == "UPDATE" || m.method() == "INVITE" && !m.to_tag().is_empty();
+        let alone = is_offer && self.book.calls.get(m.call_id()).is_some_and(|call| call.partner_gone);
         let Some(leg) = self.book.legs.get_mut(m.call_id()) else { return };
+        leg.asked_alone = alone.then_some(m.cseq().0).or(leg.asked_alone);
         match m.method() {
             "ACK" => {
                 leg.unacked.take_if(|open| open.cseq == m.cseq().0 && open.tag == m.from_tag());
@@ -274,7 +276,7 @@ impl Watch {
         let first = leg.finals.insert(key(m));
         // A 408 is of a proxy: that one has not reached the peer.
         if status == 481 {
-            leg.forgotten |= !matches!(m.method(), "CANCEL" | "BYE" | "REFER" | "INFO");
+            leg.forgotten |= !matches!(m.method(), "CANCEL" | "BYE" | "REFER");
         }
         let number = m.cseq().0;
         match m.method() {

@@ -1,16 +1,20 @@
 //! Random handoffs: an engine between a PBX, agents and targets that do what they like, on a network that loses, doubles and
 //! reorders, with tables that are drawn as well. Whatever happens, every handoff has exactly one outcome, no outcome says
-//! more than what is known, no caller is left without a partner while an allowed next step is untried, the wire is sound,
-//! and at the end nothing is left.
+//! more than what is known and none is false where its caller truly is, no caller is left without a partner while an
+//! allowed next step is untried, the wire is sound, and at the end nothing is left.
 //!
 //! `BATON_SIM_HANDOFFS=1000000` makes that many, `BATON_SIM_SECONDS=180` goes on for that long with the fixed seeds. A failure prints its seed;
-//! `BATON_SIM_SEED=<seed>` replays that one with the ladders of the calls that it is about.
+//! `BATON_SIM_SEED=<seed>` replays that one with the ladders of the calls that it is about. `BATON_SIM_MODELS` names what
+//! reality has beside that and is used ([`models`]).
 
 mod common;
 
 #[path = "simulator/book.rs"]
 #[allow(unreachable_pub)]
 mod book;
+#[path = "simulator/houses.rs"]
+#[allow(unreachable_pub)]
+mod houses;
 #[path = "simulator/invariants.rs"]
 #[allow(unreachable_pub)]
 mod invariants;
@@ -23,24 +27,45 @@ mod ladder;
 #[path = "simulator/ledger.rs"]
 #[allow(unreachable_pub)]
 mod ledger;
+#[path = "simulator/loss.rs"]
+#[allow(unreachable_pub)]
+mod loss;
+#[path = "simulator/models.rs"]
+#[allow(unreachable_pub)]
+mod models;
+#[path = "simulator/pairs.rs"]
+#[allow(unreachable_pub)]
+mod pairs;
 #[path = "simulator/party/mod.rs"]
 #[allow(unreachable_pub)]
 mod party;
+#[path = "simulator/proxy/mod.rs"]
+#[allow(unreachable_pub)]
+mod proxy;
 #[path = "simulator/races.rs"]
 #[allow(unreachable_pub)]
 mod races;
+#[path = "simulator/refers.rs"]
+#[allow(unreachable_pub)]
+mod refers;
 #[path = "simulator/session.rs"]
 #[allow(unreachable_pub)]
 mod session;
 #[path = "simulator/tables.rs"]
 #[allow(unreachable_pub)]
 mod tables;
+#[path = "simulator/truth.rs"]
+#[allow(unreachable_pub)]
+mod truth;
 #[path = "simulator/ua.rs"]
 #[allow(unreachable_pub)]
 mod ua;
 #[path = "simulator/watch.rs"]
 #[allow(unreachable_pub)]
 mod watch;
+#[path = "simulator/whereabouts.rs"]
+#[allow(unreachable_pub)]
+mod whereabouts;
 #[path = "simulator/world.rs"]
 #[allow(unreachable_pub)]
 mod world;
@@ -99,7 +124,9 @@ fn run_from(seeds: &str, fresh: bool, mut next: impl FnMut() -> u64) {
     println!("{briefings} callers held while the agent spoke with the target");
     println!("{compared} times caller and partner were found to have each other's session");
     println!("races:\n{}", all.races.table());
+    println!("models:\n{}", all.draws.table());
     if handoffs >= ENOUGH {
+        assert_eq!(all.draws.missing(), [] as [&str; 0], "parts of models that were never met");
         assert_eq!(all.races.missing(), [] as [&str; 0], "races that were never met");
     }
 }

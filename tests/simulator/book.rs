@@ -2,12 +2,15 @@
 //! what Baton told meanwhile. In the order of time.
 
 use super::common::message::Message;
+use super::loss::Silence;
+use super::refers::Refer;
 use baton::call::record::HandoffView;
 use baton::sip::Time;
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::net::SocketAddr;
 use std::rc::Rc;
 use std::sync::Arc;
+use std::time::Duration;
 
 /// Whose leg.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -23,6 +26,8 @@ pub struct Reinvite {
     pub cseq: u32,
     pub accepted: Option<Time>,
     pub acked: Option<Time>,
+    /// There was no description in its 2xx.
+    pub bare: bool,
 }
 
 /// A session timer (RFC 4028).
@@ -86,16 +91,22 @@ pub struct Leg {
     pub over: Option<Time>,
     /// A BYE of the peer reached Baton; its refusal to go on did.
     pub left: Option<Time>,
-    /// 481, 408 or nothing to a request of Baton: the other side knows nothing of the dialog.
+    /// 481 or nothing to a request of Baton: the other side knows nothing of the dialog.
     pub forgotten: bool,
     /// It rings.
     pub rings: bool,
     /// Baton has given it up, for it rang too long.
     pub timed_out: bool,
-    /// REFERs of Baton: CSeq, and the final response.
-    pub refers: Vec<(u32, Option<u16>)>,
+    /// REFERs of Baton.
+    pub refers: Vec<Refer>,
     /// The highest CSeq of a NOTIFY.
     pub notified: u32,
+    /// When the first one came.
+    pub notified_at: Option<Time>,
+    /// CSeq of the last offer of the caller's that came when nobody was with it.
+    pub asked_alone: Option<u32>,
+    /// What was asked inside it, and what was heard.
+    pub silence: Silence,
     /// When a final 2xx NOTIFY came, and a BYE of the peer.
     pub reported: Option<Time>,
     /// CSeq, if it was named, and time of REFERs that were told 2xx by NOTIFY.
@@ -151,6 +162,9 @@ impl Leg {
             timed_out: false,
             refers: Vec::new(),
             notified: 0,
+            notified_at: None,
+            asked_alone: None,
+            silence: Silence::default(),
             reported: None,
             successes: Vec::new(),
             expiry: None,
@@ -189,11 +203,15 @@ impl Leg {
 #[derive(Clone, Debug)]
 pub struct Failure {
     pub at: Time,
+    /// How long Baton stood still since the handoff began.
+    pub stood: Duration,
     pub number: usize,
     pub destination: String,
     pub method: String,
     pub cause: String,
     pub status: Option<u16>,
+    /// What a NOTIFY said in the end.
+    pub reported: Option<u16>,
     pub next: String,
     /// Somebody was there to return to.
     pub partner: bool,

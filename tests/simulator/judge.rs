@@ -34,7 +34,7 @@ pub fn handoff(
     next: Option<&Handoff>,
 ) -> Result<(), String> {
     let Some((_, view, _)) = &handoff.ended else { return Ok(()) };
-    let Some(table) = tables.0.get(&view.table_version) else { return Err("of no table".to_owned()) };
+    let Some(table) = tables.versions.get(&view.table_version) else { return Err("of no table".to_owned()) };
     let Some(first) = view.attempts.first() else { return Ok(()) };
     let mut way = Way {
         table,
@@ -46,6 +46,9 @@ pub fn handoff(
     };
     let revived = is_revived(handoff, &view.attempts);
     for (place, failure) in handoff.failures.iter().enumerate() {
+        if way.is_untimed(failure) {
+            return Ok(());
+        }
         let before = place.checked_sub(1).and_then(|place| handoff.failures.get(place));
         let judged = way.untold(before, failure, &view.attempts);
         match judged.and_then(|()| way.follow(failure, &view.attempts)) {
@@ -76,6 +79,14 @@ impl Way<'_> {
         let total = self.table.destinations.get(&self.handoff.first.destination).map_or(0, |d| d.total);
         let time = failure.at.since(self.handoff.started) < Duration::from_millis(total);
         Footing { partner: failure.partner, answered: failure.answered, time }
+    }
+
+    /// Baton has stood still, and it is not known here which part of that it leaves out of `total`.
+    fn is_untimed(&self, failure: &Failure) -> bool {
+        let total = self.table.destinations.get(&self.handoff.first.destination).map_or(0, |d| d.total);
+        let passed = failure.at.since(self.handoff.started);
+        let total = Duration::from_millis(total);
+        passed >= total && passed.saturating_sub(failure.stood) < total
     }
 
     /// A REFER that was to be tried again after a glare was not, because its target went meanwhile: one WARN for each
@@ -116,6 +127,14 @@ impl Way<'_> {
             following.is_some_and(|next| next.destination == failure.destination && next.method == method)
         };
         let refers = matches!(&*failure.method, "refer" | "attended");
+        if failure.method == "refer"
+            && matches!(failure.status, Some(408 | 504))
+            && failure.reported.is_none()
+            && failure.cause != "unknown"
+        {
+            // Whoever made it: it is silence, one hop further.
+            return Err(format!("a REFER that nobody answered is not known to have failed: {failure:?}"));
+        }
         if failure.status == Some(491) && refers && failure.next == "refer" && self.glares < GLARES {
             self.glares += 1;
             self.next = None;
@@ -261,7 +280,7 @@ impl Way<'_> {
         if excused {
             return Ok(());
         }
-        let fallback = tables.1.unwrap_or(&self.table.default);
+        let fallback = tables.fallback.unwrap_or(&self.table.default);
         let by_loss =
             matches!(view.reason.as_deref(), Some("agent_lost" | "agent_unavailable" | "agent_left"));
         let there = view.attempts.iter().any(|attempt| attempt.destination == fallback);
@@ -282,7 +301,7 @@ impl Way<'_> {
 }
 
 /// Somebody ended the whole call.
-fn ended_from_outside(call: &Call) -> bool {
+pub fn ended_from_outside(call: &Call) -> bool {
     let why = call.ended.as_ref().map_or("", |(_, why)| why);
     matches!(why, "hung up by request" | "draining" | "max_duration")
 }

@@ -163,7 +163,7 @@ impl Races {
         let near = |time: Option<Time>| time.is_some_and(|time| at.since(time) < Duration::from_millis(20));
         match m.method() {
             "NOTIFY" => {
-                if leg.refers.last().is_some_and(|(_, answer)| answer.is_none()) {
+                if leg.refers.last().is_some_and(|refer| refer.answer.is_none()) {
                     self.met(Race::NotifyBeforeAccepted);
                 }
                 if m.cseq().0 < leg.notified {

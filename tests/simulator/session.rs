@@ -78,6 +78,8 @@ pub struct Session {
     pub refused: u32,
     /// Those that met another request.
     pub glares: u32,
+    /// Its dialog is over here, or nothing is ever said in it any more.
+    pub over: bool,
 }
 
 impl Session {

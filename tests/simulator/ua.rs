@@ -64,8 +64,12 @@ pub struct Ua<T> {
     clients: HashMap<String, Client>,
     /// Finished ones, with the ACK to be sent again.
     acks: HashMap<String, String>,
-    /// Last response by branch and method.
-    served: HashMap<String, String>,
+    /// Requests that were seen by branch and method, and the last response.
+    served: HashMap<String, Option<String>>,
+    /// Of 100 descriptions those that go without their type.
+    pub untyped: u64,
+    /// Descriptions that did.
+    pub bared: u64,
     /// Responses that wait to be acknowledged.
     repeats: HashMap<Reply, String>,
 }
@@ -86,6 +90,8 @@ impl<T> Ua<T> {
             clients: HashMap::new(),
             acks: HashMap::new(),
             served: HashMap::new(),
+            untyped: 0,
+            bared: 0,
             repeats: HashMap::new(),
         }
     }
@@ -116,8 +122,19 @@ impl<T> Ua<T> {
         self.alarm(after, Alarm::Own(what), out);
     }
 
+    /// A description may go without its Content-Type: pjsip and Sofia write it, not all others do.
+    fn undress(&mut self, text: String) -> String {
+        const TYPE: &str = "Content-Type: application/sdp\r\n";
+        if self.untyped == 0 || !text.contains(TYPE) || !self.random.chance(self.untyped) {
+            return text;
+        }
+        self.bared += 1;
+        text.replacen(TYPE, "", 1)
+    }
+
     /// A request, repeated until it is answered.
     pub fn request(&mut self, text: String, out: &mut Vec<Action>) {
+        let text = self.undress(text);
         let Ok(message) = Message::parse(text.as_bytes()) else { return };
         let key = key(&message);
         self.clients.insert(key.clone(), Client { text: text.clone(), heard: false });
@@ -136,11 +153,11 @@ impl<T> Ua<T> {
         sdp: &str,
         out: &mut Vec<Action>,
     ) {
-        let text = reply_text(request, status, tag, headers, sdp);
+        let text = self.undress(reply_text(request, status, tag, headers, sdp));
         if request.method() == "INVITE" && status >= 200 {
             self.repeat((request.call_id().to_owned(), request.cseq().0, tag.to_owned(), 0), &text, out);
         }
-        self.served.insert(key(request), text.clone());
+        self.served.insert(key(request), Some(text.clone()));
         out.push(Action::Send(text));
     }
 
@@ -154,9 +171,9 @@ impl<T> Ua<T> {
         sdp: &str,
         out: &mut Vec<Action>,
     ) {
-        let text = reply_text(request, status, tag, headers, sdp);
+        let text = self.undress(reply_text(request, status, tag, headers, sdp));
         self.repeat((request.call_id().to_owned(), request.cseq().0, tag.to_owned(), rseq), &text, out);
-        self.served.insert(key(request), text.clone());
+        self.served.insert(key(request), Some(text.clone()));
         out.push(Action::Send(text));
     }
 
@@ -172,6 +189,7 @@ impl<T> Ua<T> {
 
     /// Remembers and sends an ACK.
     pub fn ack(&mut self, response: &Message, text: String, out: &mut Vec<Action>) {
+        let text = self.undress(text);
         self.acks.insert(format!("{} {}", key(response), response.to_tag()), text.clone());
         out.push(Action::Send(text));
     }
@@ -184,10 +202,12 @@ impl<T> Ua<T> {
                 return News::Request;
             }
             if let Some(before) = self.served.get(&key) {
-                out.push(Action::Send(before.clone()));
+                out.extend(before.clone().map(Action::Send));
                 return News::Nothing;
             }
-            self.served.insert(key, reply_text(message, 100, "", &[], ""));
+            // RFC 4320 §4.1: no 100 to anything else.
+            let invite = message.method() == "INVITE";
+            self.served.insert(key, invite.then(|| reply_text(message, 100, "", &[], "")));
             return News::Request;
         }
         if message.status() < 200 {

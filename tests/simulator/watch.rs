@@ -5,8 +5,9 @@ use super::book::{Book, Branch, Call, Failure, Handoff, Leg, Reinvite, Role, Una
 use super::common::message::Message;
 use super::common::{Point, Tap};
 use super::ledger::Ledger;
+use super::models::{Model, Models};
 use super::races::Races;
-use super::session::{Session, discord};
+use super::refers::Refer;
 use baton::call::event::{Event, What};
 use baton::call::record::HandoffState;
 use baton::sip::Time;
@@ -17,18 +18,21 @@ use std::net::SocketAddr;
 use std::rc::Rc;
 use std::time::Duration;
 
-/// How long two must have been quiet before they have each other's session for certain.
-const QUIET: u64 = 15;
-
 /// See the module.
 pub struct Watch {
     pub book: Book,
     pub races: Races,
     /// Pairs whose sessions were compared.
     pub compared: u64,
+    /// When Baton stood still, and for how long.
+    pub stood: Vec<(Time, Duration)>,
+    /// Messages that Baton has read.
+    pub read: u64,
     /// Callers that were held while the agent spoke with the target.
     pub briefings: u64,
-    ledger: Rc<RefCell<Ledger>>,
+    pub ledger: Rc<RefCell<Ledger>>,
+    /// Which rules hold.
+    pub models: Models,
     /// Calls in which something changed at `now`.
     changed: Vec<String>,
     now: Time,
@@ -64,13 +68,16 @@ fn key(m: &Message) -> String {
 }
 
 impl Watch {
-    pub fn new(ledger: Rc<RefCell<Ledger>>) -> Watch {
+    pub fn new(ledger: Rc<RefCell<Ledger>>, models: Models) -> Watch {
         Watch {
             book: Book::default(),
             races: Races::default(),
             compared: 0,
+            stood: Vec::new(),
+            read: 0,
             briefings: 0,
             ledger,
+            models,
             changed: Vec::new(),
             now: Time(0),
             due: BinaryHeap::new(),
@@ -133,9 +140,17 @@ impl Watch {
     }
 
     fn leaves(&mut self, at: Time, m: &Message) {
+        if m.is_request() && m.method() == "REFER" && !self.refer_goes_out(m) {
+            return;
+        }
         let Some(leg) = self.book.legs.get_mut(m.call_id()) else { return };
         let caller = leg.caller.clone();
         if !m.is_request() {
+            let alone = leg.asked_alone == Some(m.cseq().0) && m.status() == 480;
+            if alone && matches!(m.method(), "INVITE" | "UPDATE") && self.models.has(Model::Alone) {
+                let method = m.method();
+                return self.book.fault(&caller, format!("a caller alone with Baton gets 480 to {method}"));
+            }
             if (200..300).contains(&m.status()) {
                 leg.agree(at, m, true);
             }
@@ -170,15 +185,18 @@ impl Watch {
                 if !leg.open.insert(key(m)) {
                     return;
                 }
+                if !m.to_tag().is_empty() {
+                    leg.silence.asked(at, key(m));
+                }
                 match method {
                     "INVITE" if !m.to_tag().is_empty() => {
                         let cseq = m.cseq().0;
                         // Nobody else holds both ways.
                         self.briefings +=
                             u64::from(leg.role == Role::Caller && m.body.contains("a=inactive"));
-                        leg.reinvites.push(Reinvite { cseq, accepted: None, acked: None });
+                        leg.reinvites.push(Reinvite { cseq, accepted: None, acked: None, bare: false });
                     }
-                    "REFER" => leg.refers.push((m.cseq().0, None)),
+                    "REFER" => leg.refers.push(Refer::new(m.cseq().0, at)),
                     "BYE" => {
                         leg.end(m.to_tag());
                         if !leg.is_up() {
@@ -203,11 +221,18 @@ impl Watch {
     }
 
     fn reaches(&mut self, at: Time, m: &Message) {
+        self.read += 1;
+        if let Some(leg) = self.book.legs.get_mut(m.call_id()) {
+            leg.silence.hears(at, m, &key(m));
+        }
         if m.is_request() { self.request(at, m) } else { self.response(at, m) }
     }
 
     fn request(&mut self, at: Time, m: &Message) {
+        let is_offer = m.method() == "UPDATE" || m.method() == "INVITE" && !m.to_tag().is_empty();
+        let alone = is_offer && self.book.calls.get(m.call_id()).is_some_and(|call| call.partner_gone);
         let Some(leg) = self.book.legs.get_mut(m.call_id()) else { return };
+        leg.asked_alone = alone.then_some(m.cseq().0).or(leg.asked_alone);
         match m.method() {
             "ACK" => {
                 leg.unacked.take_if(|open| open.cseq == m.cseq().0 && open.tag == m.from_tag());
@@ -232,15 +257,7 @@ impl Watch {
                 let rseq = m.find("RAck").and_then(|value| value.split(' ').next()?.parse::<u32>().ok());
                 leg.unpracked.retain(|open| Some(*open) != rseq);
             }
-            "NOTIFY" => {
-                leg.notified = leg.notified.max(m.cseq().0);
-                if m.body.starts_with("SIP/2.0 2") {
-                    leg.reported = Some(at);
-                    let event = m.find("Event").unwrap_or_default();
-                    let id = event.split("id=").nth(1).and_then(|id| id.parse::<u32>().ok());
-                    leg.successes.push((id, at));
-                }
-            }
+            "NOTIFY" => self.notified(at, m),
             _ => {}
         }
     }
@@ -257,20 +274,22 @@ impl Watch {
         }
         leg.open.remove(&key(m));
         let first = leg.finals.insert(key(m));
-        if status == 481 || status == 408 {
+        // A 408 is of a proxy: that one has not reached the peer.
+        if status == 481 {
             leg.forgotten |= !matches!(m.method(), "CANCEL" | "BYE" | "REFER");
         }
         let number = m.cseq().0;
         match m.method() {
             "REFER" => {
-                if let Some((_, answer)) = leg.refers.iter_mut().find(|(cseq, _)| *cseq == number) {
-                    *answer = Some(status);
+                if let Some(refer) = leg.refers.iter_mut().find(|refer| refer.cseq == number) {
+                    refer.answered(status);
                 }
             }
             "BYE" if first => leg.bye_answer = Some(status),
             "INVITE" if status < 300 => {
                 if let Some(reinvite) = leg.reinvites.iter_mut().find(|one| one.cseq == number) {
                     reinvite.accepted = reinvite.accepted.or(Some(at));
+                    reinvite.bare = !m.body.starts_with("v=");
                 } else if leg.role != Role::Caller && leg.branches.iter().all(|one| one.tag != m.to_tag()) {
                     leg.answered = leg.answered.or(Some(at));
                     leg.branches.push(Branch { tag: m.to_tag().to_owned(), acked: false, ended: false });
@@ -321,9 +340,10 @@ impl Watch {
                 self.answered(call, role);
             }
             What::LegLost { call, role, status, origin, .. } => {
-                if *role == baton::call::record::Role::Caller {
-                    self.caller_lost(at, call, (*status, *origin));
-                } else if let Some(call) = self.call(call)
+                let caller = *role == baton::call::record::Role::Caller;
+                self.lost(at, call, caller, (*status, *origin));
+                if !caller
+                    && let Some(call) = self.call(call)
                     && call.answered
                 {
                     call.partner_gone = true;
@@ -363,26 +383,6 @@ impl Watch {
         self.book.calls.get_mut(caller)
     }
 
-    /// Baton says that the caller's leg broke. It has to have a reason.
-    fn caller_lost(&mut self, at: Time, call: &str, (status, origin): (u16, baton::sip::Origin)) {
-        let Some(caller) = self.book.by_baton.get(call).cloned() else { return };
-        let Some(leg) = self.book.legs.get_mut(&caller) else { return };
-        let unacked = leg.unacked.as_ref().is_some_and(|open| at.since(open.since).as_secs() >= 31);
-        let silent = !leg.open.is_empty() || !leg.unpracked.is_empty() || unacked || leg.is_quiet(at, 55);
-        let ledger = self.ledger.borrow();
-        let sessions = ledger.by_call_id.get(&caller).into_iter().flatten().map(|at| &ledger.sessions[*at]);
-        // It refused to have its session refreshed, again and again; or it was to refresh it, and did not.
-        let stubborn = sessions.map(|session| session.refused).max().is_some_and(|times| times > 2);
-        drop(ledger);
-        let over = |expiry: super::book::Expiry| expiry.is_over(at) && (stubborn || !expiry.by_baton);
-        let expired = leg.expiry.is_some_and(over);
-        let excused = origin == baton::sip::Origin::Remote && leg.forgotten || silent || expired;
-        leg.forgotten = true;
-        if !excused {
-            self.book.fault(&caller, format!("the caller is said to be lost ({status}), and it is there"));
-        }
-    }
-
     fn answered(&mut self, call: &str, role: Role) {
         let Some(caller) = self.book.by_baton.get(call).cloned() else { return };
         let legs = &self.book.legs;
@@ -409,14 +409,21 @@ impl Watch {
         {
             leg.timed_out = true;
         }
+        self.gives_up(at, call_id, attempt);
+        let stood = std::mem::take(&mut self.stood);
+        let since =
+            |began: Time| stood.iter().filter(|(from, _)| *from >= began).map(|(_, time)| *time).sum();
         let Some(call) = self.call(call_id) else { return };
+        let began = call.handoffs.last().map_or(at, |handoff| handoff.started);
         let failure = Failure {
             at,
+            stood: since(began),
             number,
             destination: attempt.destination.clone(),
             method: attempt.method.to_string(),
             cause: attempt.cause.as_deref().unwrap_or_default().to_owned(),
             status: attempt.status,
+            reported: attempt.final_status,
             next: next.to_owned(),
             partner: call.partner.is_some() && !call.partner_gone,
             answered: call.answered,
@@ -425,20 +432,10 @@ impl Watch {
         if let Some(handoff) = call.handoffs.last_mut() {
             handoff.failures.push(failure);
         }
+        self.stood = stood;
         if waits {
             self.target_waits(call_id);
         }
-    }
-
-    /// Nothing tells the result of the REFER that asks the caller's side to take a target over: it may be at any moment.
-    fn target_waits(&mut self, call: &str) {
-        let Some(caller) = self.book.by_baton.get(call) else { return };
-        let Some(call) = self.book.calls.get_mut(caller) else { return };
-        let legs = &self.book.legs;
-        let answered = |id: &&String| legs[*id].role == Role::Target && legs[*id].is_up();
-        let partner = call.partner.clone();
-        let targets = call.legs.iter().filter(answered).filter(|id| Some(*id) != partner.as_ref());
-        call.waiting.extend(targets.cloned());
     }
 
     fn handoff_ended(
@@ -478,81 +475,6 @@ impl Watch {
             self.target_waits(&view.call_id);
         }
     }
-
-    // -- what holds at any time
-
-    /// At most one target is answered that is not the caller's partner.
-    fn count_targets(&mut self, caller: &str) {
-        let Some(call) = self.book.calls.get(caller) else { return };
-        let other = |id: &&String| {
-            let leg = &self.book.legs[*id];
-            leg.role == Role::Target && Some(*id) != call.partner.as_ref() && leg.is_acknowledged()
-                && !call.waiting.contains(*id)
-                // A BYE waits for the ACK of Baton's own 2xx (RFC 3261 §15).
-                && leg.unacked.is_none()
-        };
-        let open: Vec<String> = call.legs.iter().filter(other).cloned().collect();
-        let running = call.handoffs.last().is_some_and(|handoff| handoff.ended.is_none());
-        let most = usize::from(running);
-        if open.len() > most {
-            let what = format!("{} targets are answered and left ({running}): {open:?}", open.len());
-            self.book.fault(caller, what);
-        }
-    }
-
-    /// Caller and partner are together, and nothing was said for a while: each has the other's session.
-    fn compare(&mut self, at: Time, caller: &str, when: &str) {
-        let Some(call) = self.book.calls.get(caller) else { return };
-        // Where a target has answered, the partner may be speaking with it, and the caller is held until all is over.
-        let near = |(ended, _, _): &(Time, _, _)| at.since(*ended).as_secs() < QUIET;
-        let running = call.handoffs.last().is_some_and(|handoff| handoff.ended.as_ref().is_none_or(near));
-        let target = |id: &String| {
-            let leg = &self.book.legs[id];
-            leg.role == Role::Target && leg.answered.is_some() && call.partner.as_ref() != Some(id)
-        };
-        let apart = call.partner_gone || running && call.legs.iter().any(target);
-        let Some(partner) = call.partner.clone().filter(|_| !apart) else { return };
-        let (Some(one), Some(two)) = (self.book.legs.get(caller), self.book.legs.get(&partner)) else {
-            return;
-        };
-        let stands = |leg: &Leg| {
-            let there = leg.over.is_none() && leg.left.is_none() && leg.is_quiet(at, QUIET);
-            // Who says nothing cannot be told either.
-            there && !leg.open.iter().any(|open| open.ends_with(" INVITE") || open.ends_with(" UPDATE"))
-        };
-        if !stands(one) || !stands(two) || one.confirmed.is_none() {
-            return;
-        }
-        let fault = {
-            let ledger = self.ledger.borrow();
-            let find = |id: &str| {
-                ledger.by_call_id.get(id).map(|places| places.iter().map(|at| &ledger.sessions[*at]))
-            };
-            let (Some(mut ours), Some(theirs)) = (find(caller), find(&partner)) else { return };
-            let tagged = |session: &&Session| session.local.is_some() && session.remote.is_some();
-            let theirs: Vec<&Session> = theirs.filter(tagged).collect();
-            // Of a fork it is not known here which branch is the one.
-            let (Some(ours), [theirs]) = (ours.next().filter(tagged), theirs.as_slice()) else { return };
-            if !ours.is_idle() || !theirs.is_idle() || ours.was_stubborn() || theirs.was_stubborn() {
-                return;
-            }
-            self.compared += 1;
-            between(ours, theirs)
-        };
-        if let Some(why) = fault {
-            self.book
-                .fault(caller, format!("{when}: caller and partner {partner} have not each other: {why}"));
-        }
-    }
-}
-
-fn between(one: &Session, two: &Session) -> Option<String> {
-    let way = |from: &Session, to: &Session| {
-        discord(from.remote.as_ref()?, from.local.as_ref()?, to.local.as_ref()?)
-    };
-    way(one, two)
-        .map(|why| format!("the caller: {why}"))
-        .or_else(|| way(two, one).map(|why| format!("the partner: {why}")))
 }
 
 /// What is on its way.

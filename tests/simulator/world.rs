@@ -3,9 +3,10 @@
 use super::common::config::Config;
 use super::common::random::Random;
 use super::common::{Command, HandoffRequest, Link, Name, Reply, World, ms, s};
-use super::invariants;
+use super::houses::{self, Shared};
+use super::invariants::{self, Tables};
 use super::ledger::Ledger;
-use super::party::{House, Mood, Party};
+use super::models::{Draw, Draws, Model, Models};
 use super::races::Races;
 use super::tables::Table;
 use super::watch::{Door, Watch};
@@ -15,8 +16,6 @@ use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::rc::Rc;
 
-/// Calls of one world.
-const CALLS: u64 = 30;
 /// Decisions from outside.
 const DECISIONS: u64 = 130;
 
@@ -28,6 +27,7 @@ pub struct Outcome {
     pub compared: u64,
     pub briefings: u64,
     pub races: Races,
+    pub draws: Draws,
     /// How the handoffs ended.
     pub ends: BTreeMap<&'static str, u64>,
 }
@@ -39,6 +39,7 @@ impl Outcome {
         self.compared += other.compared;
         self.briefings += other.briefings;
         self.races.add(&other.races);
+        self.draws.add(&other.draws);
         for (end, count) in &other.ends {
             *self.ends.entry(end).or_default() += count;
         }
@@ -52,6 +53,10 @@ struct Desk {
     tables: BTreeMap<u64, Table>,
     serial: u64,
     names: Rc<RefCell<Vec<String>>>,
+    /// The engine stands still now and then.
+    rests: bool,
+    ledger: Rc<RefCell<Ledger>>,
+    watch: Rc<RefCell<Watch>>,
 }
 
 fn rough(random: &mut Random) -> Link {
@@ -64,23 +69,8 @@ fn rough(random: &mut Random) -> Link {
     }
 }
 
-fn mood(random: &mut Random, house: House) -> Mood {
-    let refuses = match house {
-        House::Agent => random.pick(&[5, 15, 30]),
-        House::Pbx | House::Target => random.pick(&[20, 50, 80]),
-    };
-    Mood {
-        refuses,
-        contrary: random.pick(&[0, 10, 30]),
-        deaf: random.pick(&[0, 1, 3]),
-        challenges: random.pick(&[0, 5, 15]),
-        restless: random.pick(&[10, 30, 60]),
-        fickle: random.pick(&[5, 20, 40]),
-    }
-}
-
 /// The configuration of a world, without its table.
-fn config(random: &mut Random, tcp: bool) -> (Config, Option<String>) {
+fn config(random: &mut Random, tcp: bool, careful: bool) -> (Config, Option<String>) {
     let mut config = Config::default()
         .max_duration(s(900))
         .agent_addresses(&["sip:booking@10.0.0.80:5080", "sip:booking@10.0.0.81:5080"])
@@ -89,6 +79,9 @@ fn config(random: &mut Random, tcp: bool) -> (Config, Option<String>) {
         .agent_key("may_route = [\"sip:*@10.0.0.30\", \"+1415\"]");
     if tcp {
         config = config.pbx_address("sip:10.0.0.5:5060;transport=tcp");
+    }
+    if careful {
+        config = config.trunk_key("notify_200 = \"accepted\"");
     }
     let fallback = random.chance(60).then(|| format!("d{}", random.below(9)));
     if let Some(fallback) = &fallback {
@@ -106,8 +99,10 @@ fn config(random: &mut Random, tcp: bool) -> (Config, Option<String>) {
 /// A world from beginning to end; or what was wrong in it.
 pub fn run(seed: u64, keep_log: bool) -> Result<Outcome, String> {
     let mut random = Random(seed);
+    let models = Models::draw(seed);
     let tcp = random.chance(20);
-    let (config, fallback) = config(&mut random, tcp);
+    let careful = models.has(Model::Unheard) && seed.is_multiple_of(2);
+    let (config, fallback) = config(&mut random, tcp, careful);
     let table = Table::draw(&mut random);
     let first = config.clone().table_text(&table.text());
     let world = World::seeded(&first, seed);
@@ -121,60 +116,33 @@ pub fn run(seed: u64, keep_log: bool) -> Result<Outcome, String> {
     // By `may_route`.
     world.allow("10.0.0.30:5060");
     let ledger = Rc::new(RefCell::new(Ledger::default()));
-    let watch = Rc::new(RefCell::new(Watch::new(Rc::clone(&ledger))));
+    let watch = Rc::new(RefCell::new(Watch::new(Rc::clone(&ledger), models.clone())));
     world.tap(Box::new(Door(Rc::clone(&watch))));
     let names = Rc::new(RefCell::new(table.names()));
-    houses(&world, &mut random, tcp, &ledger, &names);
+    let shared = Shared { ledger: Rc::clone(&ledger), names: Rc::clone(&names) };
+    houses::build(&world, &mut random, (tcp, careful), &models, &shared);
     let link = rough(&mut random);
     world.link(link, link);
-    let mut desk = Desk { random, config, tables: BTreeMap::from([(1, table)]), serial: 1, names };
+    let mut desk = Desk {
+        random,
+        config,
+        tables: BTreeMap::from([(1, table)]),
+        serial: 1,
+        names,
+        rests: models.has(Model::Standstill),
+        ledger: Rc::clone(&ledger),
+        watch: Rc::clone(&watch),
+    };
     desk.decide(&world);
     if desk.random.chance(15) {
         world.drain(ms(desk.random.below(60_000)));
     }
     // All that the parties still do, they do within this time.
     world.advance(s(1_400));
-    let tables = (&desk.tables, fallback.as_deref());
+    let fallback = fallback.as_deref();
+    let tables = Tables { versions: &desk.tables, fallback, models: &models, careful };
     let faults = invariants::check(&world, &mut watch.borrow_mut(), &ledger.borrow(), tables);
-    if faults.is_empty() { Ok(outcome(&world, &watch.borrow())) } else { Err(faults) }
-}
-
-fn houses(
-    world: &World,
-    random: &mut Random,
-    tcp: bool,
-    ledger: &Rc<RefCell<Ledger>>,
-    names: &Rc<RefCell<Vec<String>>>,
-) {
-    let all = [
-        (House::Pbx, "pbx", "10.0.0.5:5060"),
-        (House::Agent, "agent", "10.0.0.80:5080"),
-        (House::Agent, "second", "10.0.0.81:5080"),
-        (House::Target, "desk", "10.0.0.30:5060"),
-        (House::Target, "mobile", "10.0.0.31:5060"),
-        (House::Target, "slow", "10.0.0.32:5060"),
-        (House::Target, "dead", "10.0.0.33:5060"),
-    ];
-    for (house, name, address) in all {
-        let stream = tcp && house == House::Pbx;
-        let mood = mood(random, house);
-        let seed = (random.bits(), mood);
-        let party = Party::new(house, (name, address, stream), seed, Rc::clone(ledger), Rc::clone(names));
-        let address = if stream { format!("tcp:{address}") } else { address.to_owned() };
-        let peer = world.actor(name, &address, Box::new(party));
-        peer.is_dead(name == "dead");
-        if house != House::Pbx {
-            continue;
-        }
-        for _ in 0..CALLS {
-            world.alarm(&peer, ms(random.below(90_000)), Party::CALL);
-        }
-        if stream {
-            for _ in 0..1 + random.below(4) {
-                world.alarm(&peer, ms(random.below(200_000)), Party::BREAK);
-            }
-        }
-    }
+    if faults.is_empty() { Ok(outcome(&world, &watch.borrow(), &ledger.borrow())) } else { Err(faults) }
 }
 
 impl Desk {
@@ -182,6 +150,9 @@ impl Desk {
     fn decide(&mut self, world: &World) {
         for _ in 0..DECISIONS {
             world.advance(ms(self.random.below(3_000)));
+            if self.rests && self.random.chance(6) {
+                self.stand_still(world);
+            }
             let Reply::Calls(calls) = world.command(Command::List { after: None, limit: 100 }) else {
                 panic!("a list is a list")
             };
@@ -218,6 +189,21 @@ impl Desk {
         world.advance(s(500));
     }
 
+    /// The engine's process stands still, the peers go on, and then it finds everything waiting.
+    fn stand_still(&mut self, world: &World) {
+        let most = self.random.pick(&[700, 3_000, 3_000, 12_000, 50_000]);
+        let time = ms(100 + self.random.below(most));
+        self.watch.borrow_mut().stood.push((world.now(), time));
+        let before = self.watch.borrow().read;
+        world.stand();
+        world.advance(time);
+        world.go_on();
+        self.ledger.borrow_mut().met(Draw::StoodStill);
+        if self.watch.borrow().read > before {
+            self.ledger.borrow_mut().met(Draw::FoundWaiting);
+        }
+    }
+
     fn request(&mut self) -> HandoffRequest {
         let destination = Some(format!("d{}", self.random.below(9)));
         let method = match self.random.below(20) {
@@ -249,9 +235,10 @@ impl Desk {
     }
 }
 
-fn outcome(world: &World, watch: &Watch) -> Outcome {
+fn outcome(world: &World, watch: &Watch, ledger: &Ledger) -> Outcome {
     let mut outcome = Outcome {
         races: watch.races.clone(),
+        draws: ledger.draws.clone(),
         compared: watch.compared,
         briefings: watch.briefings,
         ..Outcome::default()

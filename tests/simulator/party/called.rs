@@ -2,6 +2,7 @@
 
 use super::super::common::message::Message;
 use super::super::common::ms;
+use super::super::models::Draw;
 use super::super::session::Offer;
 use super::{ALLOW, Dialog, House, Later, Out, Party, Place, Stage};
 use std::rc::Rc;
@@ -215,6 +216,11 @@ impl Party {
         match told {
             Some(_) if self.dialogs[place].reliably => String::new(),
             Some(told) => told,
+            None if self.is_bare() => {
+                self.met(Draw::BareAnswer);
+                self.session(place).refuse();
+                String::new()
+            }
             None if self.house != House::Agent && self.chance(2) => {
                 // Somebody who has nothing to say of the session.
                 self.session(place).refuse();
@@ -222,6 +228,11 @@ impl Party {
             }
             None => self.answer(session),
         }
+    }
+
+    /// Whether the answer to an offer is left out of this 2xx.
+    pub(super) fn is_bare(&mut self) -> bool {
+        self.manners.bare > 0 && self.chance(self.manners.bare)
     }
 
     /// What happens to a call that was answered, before anything is heard of it.

@@ -32,6 +32,9 @@ impl Party {
             below if below < 30 => "Supported: 100rel\r\n",
             _ => "",
         });
+        if let Some(name) = self.manners.asterisk {
+            head.push_str(&format!("User-Agent: {name}\r\n"));
+        }
         let timer = self.chance(15).then(|| self.ua.random.pick(&[90, 90, 120, 300, 60]));
         if let Some(seconds) = timer {
             let refresher = self.ua.random.pick(&["", ";refresher=uac", ";refresher=uas"]);
@@ -186,6 +189,8 @@ impl Party {
     pub(super) fn on_accepted(&mut self, place: Place, m: &Message, out: &mut Out) {
         let dialog = &mut self.dialogs[place];
         (dialog.stage, dialog.asking) = (Stage::Up, None);
+        let tells = self.manners.asterisk.is_some();
+        self.ledger.borrow_mut().calls(self.now, &dialog.call_id, tells);
         dialog.remote = m.find("To").unwrap_or_default().to_owned();
         if let Some(contact) = m.contact() {
             dialog.target = contact.to_owned();
@@ -216,6 +221,10 @@ impl Party {
         }
         self.acknowledge(place, m, &body, out);
         self.talk(place, out);
+        if self.manners.mortal > 0 && self.chance(self.manners.mortal) {
+            let after = ms(self.ua.random.below(120_000));
+            self.ua.wake(after, Later::Dies(place), out);
+        }
     }
 
     /// ACK of a 2xx.
@@ -260,6 +269,9 @@ impl Dialog {
             dead: false,
             glares: 0,
             refers: Vec::new(),
+            untold: None,
+            vacated: false,
+            swapping: None,
         }
     }
 
@@ -284,7 +296,7 @@ impl Dialog {
 }
 
 /// CANCEL of an INVITE.
-pub(super) fn cancel_text(invite: &Message) -> String {
+pub fn cancel_text(invite: &Message) -> String {
     format!(
         "CANCEL {} SIP/2.0\r\nVia: {}\r\nMax-Forwards: 70\r\nFrom: {}\r\nTo: {}\r\nCall-ID: {}\r\nCSeq: {} CANCEL\r\nContent-Length: 0\r\n\r\n",
         invite.uri(),
@@ -297,7 +309,7 @@ pub(super) fn cancel_text(invite: &Message) -> String {
 }
 
 /// ACK of a refusal, in the transaction of its INVITE.
-pub(super) fn ack_of_refusal(m: &Message, uri: &str) -> String {
+pub fn ack_of_refusal(m: &Message, uri: &str) -> String {
     format!(
         "ACK {uri} SIP/2.0\r\nVia: {}\r\nMax-Forwards: 70\r\nFrom: {}\r\nTo: {}\r\nCall-ID: {}\r\nCSeq: {} ACK\r\nContent-Length: 0\r\n\r\n",
         m.find("Via").unwrap_or_default(),

@@ -2,6 +2,7 @@
 
 use super::super::common::message::{Message, parameter};
 use super::super::common::ms;
+use super::super::models::Draw;
 use super::calling::{ack_of_refusal, cancel_text};
 use super::{ALLOW, House, Later, Out, Party, Place, SDP, Stage, Way};
 use std::rc::Rc;
@@ -31,7 +32,7 @@ impl Party {
         if dialog.stage == Stage::Over {
             return self.reply(Some(place), m, 481, out);
         }
-        if m.method() != "PRACK" && self.chance(self.mood.deaf) {
+        if m.method() != "PRACK" && self.chance(self.mood.deaf) || self.is_mute(m.method()) {
             return;
         }
         if self.challenged(Some(place), m, out) {
@@ -40,11 +41,26 @@ impl Party {
         self.answer_inside(place, m, out);
     }
 
+    /// Whether it never answers that method. The transaction is not told either: not even a 100 comes.
+    fn is_mute(&self, method: &str) -> bool {
+        if !self.manners.mute.contains(&method) {
+            return false;
+        }
+        match method {
+            "OPTIONS" => self.met(Draw::MuteOptions),
+            "INFO" => self.met(Draw::MuteInfo),
+            "UPDATE" => self.met(Draw::MuteUpdate),
+            _ => {}
+        }
+        true
+    }
+
     fn said_goodbye(&mut self, place: Place, m: &Message, out: &mut Out) {
         if self.challenged(Some(place), m, out) {
             return;
         }
         let was = self.dialogs[place].stage;
+        self.is_cut(place);
         self.dialogs[place].heard = self.dialogs[place].heard.max(m.cseq().0);
         self.end(place);
         self.decline(place, 487, out);
@@ -96,6 +112,9 @@ impl Party {
         if m.has_sdp() {
             self.session(place).take_offer(&m.body);
         }
+        if self.dialogs[place].vacated {
+            return self.tells_that_nobody_is_here(place, &request, out);
+        }
         let status = if contrary { self.ua.random.pick(&[488, 491, 491, 500, 481, 603]) } else { 200 };
         let most = if self.chance(5) { 40_000 } else { 400 };
         let after = self.pause(most);
@@ -141,6 +160,9 @@ impl Party {
                     self.session(place).refused += u32::from(status != 491);
                     return self.reply(Some(place), request, status, out);
                 }
+                if self.is_bare() {
+                    return self.agree_to_nothing(place, request, out);
+                }
                 let sdp = self.answer(self.dialogs[place].session);
                 let within = |early: &&mut super::calling::Early| early.tag == request.from_tag();
                 if let Some(early) = self.dialogs[place].earlies.iter_mut().find(within) {
@@ -154,13 +176,24 @@ impl Party {
     }
 
     /// 2xx to a re-INVITE.
-    fn agree(&mut self, place: Place, request: &Message, out: &mut Out) {
+    pub(super) fn agree(&mut self, place: Place, request: &Message, out: &mut Out) {
         self.dialogs[place].asked = None;
         self.open.remove(request.branch());
+        if request.has_sdp() && self.is_bare() {
+            self.dialogs[place].unacked = Some(request.cseq().0);
+            return self.agree_to_nothing(place, request, out);
+        }
         let session = self.dialogs[place].session;
         let sdp = if request.has_sdp() { self.answer(session) } else { self.offer(session, false) };
         self.dialogs[place].unacked = Some(request.cseq().0);
         self.dress(place, request, 200, &sdp, out);
+    }
+
+    /// 2xx to an offer, and no answer in it: what stood stands.
+    fn agree_to_nothing(&mut self, place: Place, request: &Message, out: &mut Out) {
+        self.met(Draw::BareReanswer);
+        self.session(place).unanswered();
+        self.dress(place, request, 200, "", out);
     }
 
     /// 2xx with what Baton's request wants to hear.
@@ -252,6 +285,7 @@ impl Party {
             }
             60..63 => {
                 self.dialogs[place].dead = true;
+                self.session(place).over = true;
                 return;
             }
             _ => return,
@@ -300,6 +334,7 @@ impl Party {
             && dialog.asked.is_none()
             && dialog.unacked.is_none()
             && dialog.updating.is_none()
+            && !dialog.vacated
             && self.session(place).is_idle()
     }
 
@@ -367,6 +402,9 @@ impl Party {
 
     pub(super) fn hang_up(&mut self, place: Place, head: &str, out: &mut Out) {
         let waits = self.chance(80);
+        if self.leaves_by_itself(place) {
+            return;
+        }
         let dialog = &self.dialogs[place];
         match dialog.stage {
             Stage::Over => {}
@@ -381,6 +419,9 @@ impl Party {
                 self.ua.wake(ms(500), Later::Bye(place, head.to_owned()), out);
             }
             Stage::Up => {
+                if dialog.ours && self.house == House::Pbx {
+                    self.leaves(place);
+                }
                 self.inside(place, "BYE", head, ("", ""), out);
                 self.end(place);
                 self.decline(place, 487, out);

@@ -2,14 +2,16 @@
 //! do is drawn by lot, within what real ones have been seen to do; what they must not do by the RFCs they do not, where it
 //! would make Baton's duties unclear.
 
+mod asterisk;
 mod called;
-mod calling;
+pub mod calling;
 mod inside;
 mod refer;
 
 use super::common::message::Message;
 use super::common::{Action, Actor, ms};
 use super::ledger::{Ledger, MAIL};
+use super::models::Draw;
 use super::session::{Description, Session};
 use super::ua::{News, Ua, Wake};
 use baton::sip::Time;
@@ -45,6 +47,27 @@ pub struct Mood {
     pub fickle: u64,
 }
 
+/// What a house does otherwise than the RFCs ask, or leaves out, as real ones do.
+#[derive(Clone, Debug, Default)]
+pub struct Manners {
+    /// What an Asterisk calls itself. Its transfers go as that does them.
+    pub asterisk: Option<&'static str>,
+    /// Its NOTIFYs never name their REFER.
+    pub nameless: bool,
+    /// Of 100 calls those in which it dies.
+    pub mortal: u64,
+    /// Methods that it never answers inside a dialog.
+    pub mute: &'static [&'static str],
+    /// Of 100 answers those that are missing in its 2xx.
+    pub bare: u64,
+    /// Of 100 descriptions those that go without their type.
+    pub untyped: u64,
+    /// Of 100 transfers with Replaces those in which nothing is replaced, and the person at the target hears nobody.
+    pub unheard: u64,
+    /// It may say 200 to such a one: Baton has been told that this proves nothing.
+    pub lies: bool,
+}
+
 /// A dialog in [`Party::dialogs`].
 pub type Place = usize;
 
@@ -73,14 +96,43 @@ pub enum Later {
     Refer(Place),
     Reply(Place, Rc<Message>, u16),
     Notify(Place, u32, Report),
-    /// From the PBX: a call with Replaces comes for this leg; and what the PBX wants to hear of it, its address and how
-    /// its REFER is called.
+    /// From the PBX: a call with Replaces comes for this leg, to be moved to the caller of that one; and what the PBX
+    /// wants to hear of it, its address and how its REFER is called.
     Replace {
         call_id: String,
         tag: String,
         from: SocketAddr,
+        caller: String,
         refer: (Place, u32),
     },
+    /// What came of it.
+    Replaced(Place, u32, Report),
+    /// From the PBX: in this leg nobody is heard.
+    Unheard {
+        call_id: String,
+        tag: String,
+    },
+    /// A transfer of an Asterisk goes on.
+    Transfer(Place, Step),
+    /// Nothing is ever said in it any more.
+    Dies(Place),
+}
+
+/// How a transfer of an Asterisk goes on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Step {
+    /// It says that it worked: into which leg, and by which REFER.
+    Reports(Place, u32),
+    /// Somebody answers.
+    Reaches,
+    /// Nobody does, and the caller is hung up.
+    GivesUp,
+    /// The caller takes the place of its leg in that dialog.
+    Swaps(Place),
+    /// The caller hangs up.
+    Leaves(u32),
+    /// The leg that was left standing is over.
+    Expires,
 }
 
 /// How an offer is made.
@@ -96,6 +148,10 @@ pub enum Report {
     Provisional(u16),
     Final(u16),
     Nothing,
+    /// The last one, and it says 100.
+    Unresolved,
+    /// 200, and nothing has come of it.
+    Begun,
 }
 
 /// Where a dialog stands.
@@ -164,6 +220,12 @@ pub struct Dialog {
     glares: u32,
     /// CSeqs of REFERs that were looked at.
     refers: Vec<u32>,
+    /// Nothing more is told of that REFER.
+    untold: Option<u32>,
+    /// The caller was taken out of it; it stands all the same.
+    vacated: bool,
+    /// The caller of that dialog is being moved by way of this one.
+    swapping: Option<Place>,
 }
 
 impl Dialog {
@@ -197,6 +259,7 @@ pub struct Party {
     house: House,
     ua: Ua<Later>,
     mood: Mood,
+    manners: Manners,
     now: Time,
     dialogs: Vec<Dialog>,
     /// By Call-ID and our tag.
@@ -225,6 +288,7 @@ impl Party {
             house,
             ua: Ua::new(name, address, tcp, seed),
             mood,
+            manners: Manners::default(),
             now: Time(0),
             dialogs: Vec::new(),
             by_key: HashMap::new(),
@@ -232,6 +296,17 @@ impl Party {
             ledger,
             names,
         }
+    }
+
+    /// With these manners.
+    pub fn mannered(mut self, manners: Manners) -> Party {
+        if manners.asterisk.is_some() {
+            // It answers all that it is asked, and challenges nothing inside a dialog.
+            (self.mood.contrary, self.mood.deaf, self.mood.challenges) = (0, 0, 0);
+        }
+        self.ua.untyped = manners.untyped;
+        self.manners = manners;
+        self
     }
 
     /// The number of the alarm that makes the PBX call. The world sets it from outside.
@@ -298,6 +373,26 @@ impl Party {
     /// Nothing is said in it any more.
     fn end(&mut self, place: Place) {
         self.dialogs[place].stage = Stage::Over;
+        self.session(place).over = true;
+    }
+
+    /// Nothing is ever said in it any more.
+    fn dies(&mut self, place: Place) {
+        if self.dialogs[place].is_up() {
+            self.met(Draw::PeerDies);
+            self.dialogs[place].dead = true;
+            self.session(place).over = true;
+        }
+    }
+
+    /// Something for another party, after a while.
+    fn post(&mut self, to: SocketAddr, after: Duration, what: Later, out: &mut Out) {
+        let (door, mail) = self.ledger().post(to, what);
+        out.push(Action::Poke(door, after, mail));
+    }
+
+    fn met(&self, draw: Draw) {
+        self.ledger().met(draw);
     }
 
     fn reply(&mut self, place: Option<Place>, request: &Message, status: u16, out: &mut Out) {
@@ -316,6 +411,7 @@ impl Party {
         let tag = place.map_or("stray", |place| &self.dialogs[place].tag).to_owned();
         let contact = self.ua.contact();
         let mut all = vec![("Contact", contact.as_str())];
+        all.extend(self.manners.asterisk.map(|name| ("Server", name)));
         all.extend_from_slice(headers);
         self.ua.respond(request, status, &tag, &all, sdp, out);
     }
@@ -340,7 +436,13 @@ impl Party {
             Later::Refer(place) => self.refer(place, out),
             Later::Reply(place, request, status) => self.reply_late(place, &request, status, out),
             Later::Notify(place, cseq, report) => self.notify(place, cseq, report, out),
-            Later::Replace { call_id, tag, from, refer } => self.replaced(&call_id, &tag, (from, refer), out),
+            Later::Replace { call_id, tag, from, caller, refer } => {
+                self.replaced((&call_id, &tag), &caller, (from, refer), out);
+            }
+            Later::Replaced(place, cseq, report) => self.was_replaced(place, cseq, report, out),
+            Later::Unheard { call_id, tag } => self.hears_nobody(&call_id, &tag, out),
+            Later::Dies(place) => self.dies(place),
+            Later::Transfer(place, step) => self.transfer(place, step, out),
         }
     }
 
@@ -371,6 +473,9 @@ impl Actor for Party {
             News::Request => self.requested(message, out),
             News::Response => self.responded(message, out),
             News::Nothing => {}
+        }
+        for _ in 0..std::mem::take(&mut self.ua.bared) {
+            self.met(Draw::UntypedSdp);
         }
     }
 

@@ -1,8 +1,10 @@
 //! REFER, both ways; challenges; and a target whose dialog is replaced.
 
 use super::super::common::message::Message;
-use super::super::common::{Action, ms};
-use super::{House, Later, Out, Party, Place, Report, Stage, Way};
+use super::super::common::ms;
+use super::super::models::Draw;
+use super::super::whereabouts::Where;
+use super::{House, Later, Out, Party, Place, Report, Stage, Step, Way};
 use std::net::SocketAddr;
 use std::rc::Rc;
 use std::time::Duration;
@@ -15,6 +17,9 @@ impl Party {
             return self.reply(Some(place), m, 603, out);
         }
         self.dialogs[place].refers.push(cseq);
+        if self.manners.asterisk.is_some() {
+            return self.refer_to_asterisk(place, m, out);
+        }
         let refer = Rc::new(m.clone());
         let after = self.pause(1_500);
         let status = match self.ua.random.below(20) {
@@ -85,11 +90,20 @@ impl Party {
             return false;
         }
         let Some((to, call_id, tag)) = replaces(m.find("Refer-To").unwrap_or_default()) else { return false };
-        let from = self.ua.address;
         let refer = (place, m.cseq().0);
-        let mail = self.ledger().post(Later::Replace { call_id, tag, from, refer });
+        if self.manners.unheard > 0 && self.chance(self.manners.unheard) {
+            self.replaces_nothing(refer, (to, call_id, tag), after, out);
+            return true;
+        }
+        let (from, caller) = (self.ua.address, self.dialogs[place].call_id.clone());
         let call = after + self.pause(2_000);
-        out.push(Action::Poke(to, call, mail));
+        if self.manners.unheard > 0 && self.chance(20) {
+            // The subscription is over before there is a result (its time was too short, say).
+            self.met(Draw::DoneAndUntold);
+            self.ua.wake(after, Later::Notify(place, refer.1, Report::Unresolved), out);
+            self.dialogs[place].untold = Some(refer.1);
+        }
+        self.post(to, call, Later::Replace { call_id, tag, from, caller, refer }, out);
         if self.chance(30) {
             let at = after + self.pause(500);
             self.ua.wake(at, Later::Notify(place, refer.1, Report::Provisional(180)), out);
@@ -97,11 +111,43 @@ impl Party {
         true
     }
 
+    /// The REFER is taken, and nothing comes of it: the caller stays where it is, and the person at the target hears
+    /// nobody, waits a while and hangs up. What the PBX tells is nothing, no result, or a 200 that only means that it
+    /// has begun.
+    fn replaces_nothing(
+        &mut self,
+        (place, cseq): (Place, u32),
+        (to, call_id, tag): (SocketAddr, String, String),
+        after: Duration,
+        out: &mut Out,
+    ) {
+        self.met(Draw::NobodyHeard);
+        let at = after + self.pause(50);
+        match self.ua.random.below(6) {
+            0 => self.ua.wake(at, Later::Notify(place, cseq, Report::Provisional(100)), out),
+            1 => self.ua.wake(at, Later::Notify(place, cseq, Report::Unresolved), out),
+            2 if self.manners.lies => {
+                self.met(Draw::NobodyHeardAfter200);
+                self.ua.wake(at, Later::Notify(place, cseq, Report::Begun), out);
+            }
+            _ => {}
+        }
+        let patience = after + ms(2_500 + self.ua.random.below(6_000));
+        self.post(to, patience, Later::Unheard { call_id, tag }, out);
+    }
+
+    /// In that leg nobody is heard.
+    pub(super) fn hears_nobody(&mut self, call_id: &str, tag: &str, out: &mut Out) {
+        if let Some(ours) = self.find(call_id, tag).filter(|ours| self.dialogs[*ours].is_up()) {
+            self.hang_up(ours, "", out);
+        }
+    }
+
     /// A call with Replaces comes for a dialog of this house: it takes it, and what it had with Baton ends; or not.
     pub(super) fn replaced(
         &mut self,
-        call_id: &str,
-        tag: &str,
+        (call_id, tag): (&str, &str),
+        caller: &str,
         (from, (place, cseq)): (SocketAddr, (Place, u32)),
         out: &mut Out,
     ) {
@@ -110,6 +156,7 @@ impl Party {
         let report = match takes {
             Some(ours) => {
                 self.ledger().replaced.insert(call_id.to_owned());
+                self.ledger.borrow_mut().goes(self.now, caller, Where::There);
                 if self.chance(40) {
                     // The PBX says so before it is done.
                     let after = self.pause(400);
@@ -123,17 +170,25 @@ impl Party {
             }
             None => Report::Final(self.ua.random.pick(&[481, 603, 486])),
         };
-        if self.chance(15) {
+        let after = self.pause(200);
+        self.post(from, after, Later::Replaced(place, cseq, report), out);
+    }
+
+    /// The target's house has taken the call with Replaces, or not.
+    pub(super) fn was_replaced(&mut self, place: Place, cseq: u32, report: Report, out: &mut Out) {
+        if self.manners.asterisk.is_some() {
+            // It has said long since that it worked.
+            let step = if report == Report::Final(200) { Step::Reaches } else { Step::GivesUp };
+            return self.transfer(place, step, out);
+        }
+        if self.chance(15) || self.dialogs[place].untold == Some(cseq) {
             // The PBX keeps it to itself.
             return;
         }
-        let mail = self.ledger().post(Later::Notify(place, cseq, report));
-        let after = self.pause(200);
-        out.push(Action::Poke(from, after, mail));
+        self.notify(place, cseq, report, out);
         if self.chance(15) {
-            let mail = self.ledger().post(Later::Bye(place, String::new()));
             let after = self.pause(400);
-            out.push(Action::Poke(from, after, mail));
+            self.ua.wake(after, Later::Bye(place, String::new()), out);
         }
     }
 
@@ -146,21 +201,41 @@ impl Party {
             Report::Provisional(status) => ("active;expires=60", format!("SIP/2.0 {status} Going\r\n")),
             Report::Final(status) => ("terminated;reason=noresource", format!("SIP/2.0 {status} Done\r\n")),
             Report::Nothing => ("terminated;reason=timeout", String::new()),
+            Report::Unresolved => ("terminated;reason=noresource", "SIP/2.0 100 Trying\r\n".to_owned()),
+            Report::Begun => ("terminated;reason=noresource", "SIP/2.0 200 OK\r\n".to_owned()),
         };
+        let nameless = self.manners.nameless || self.manners.asterisk.is_some();
+        if nameless && dialog.refers.last() != Some(&refer) {
+            // One REFER at a time: what came of an older one is forgotten.
+            return;
+        }
         if matches!(report, Report::Final(200)) {
             let key = (dialog.call_id.clone(), refer);
-            self.ledger().reported.insert(key);
+            let caller = dialog.call_id.clone();
+            let mut ledger = self.ledger.borrow_mut();
+            ledger.reported.insert(key);
+            if self.manners.asterisk.is_none() {
+                ledger.goes(self.now, &caller, Where::There);
+            }
         }
         // RFC 3515 §2.4.6: only the first REFER of a dialog may go without.
         let first = self.dialogs[place].refers.first() == Some(&refer);
-        let id = if !first || self.chance(60) { format!(";id={refer}") } else { String::new() };
-        let head = format!("Event: refer{id}\r\nSubscription-State: {state}\r\n");
+        if nameless && !first {
+            self.met(Draw::NamelessSecond);
+        }
+        let named = !nameless && (!first || self.chance(60));
+        let id = if named { format!(";id={refer}") } else { String::new() };
+        let agent = self.manners.asterisk.map(|name| format!("User-Agent: {name}\r\n")).unwrap_or_default();
+        let head = format!("Event: refer{id}\r\nSubscription-State: {state}\r\n{agent}");
         let kind = if body.is_empty() { "" } else { "message/sipfrag" };
         // It may come after the BYE.
         let stage = std::mem::replace(&mut self.dialogs[place].stage, Stage::Up);
-        self.inside(place, "NOTIFY", &head, (kind, &body), out);
+        if let Some(cseq) = self.inside(place, "NOTIFY", &head, (kind, &body), out) {
+            let call_id = self.dialogs[place].call_id.clone();
+            self.ledger().notifies.insert((call_id, cseq), refer);
+        }
         self.dialogs[place].stage = stage;
-        if matches!(report, Report::Final(_)) && self.chance(8) {
+        if matches!(report, Report::Final(_)) && !self.dialogs[place].vacated && self.chance(8) {
             // Hold, in the same moment.
             self.ua.wake(Duration::ZERO, Later::Offer(place, Way::Reinvite), out);
         }
@@ -233,7 +308,7 @@ impl Party {
 }
 
 /// Where a Refer-To with Replaces leads, and the dialog that it names: Call-ID and the target's own tag.
-fn replaces(refer_to: &str) -> Option<(SocketAddr, String, String)> {
+pub(super) fn replaces(refer_to: &str) -> Option<(SocketAddr, String, String)> {
     let uri = refer_to.trim_start_matches('<');
     let (_, rest) = uri.split_once('@')?;
     let host = rest.split([';', '?', '>']).next()?;

@@ -1,0 +1,98 @@
+//! What holds of caller and partner at any time: one of those who have answered is with the caller and the others go, and two
+//! who are together have each other's session.
+
+use super::book::{Leg, Role};
+use super::session::{Session, discord};
+use super::watch::Watch;
+use baton::sip::Time;
+
+/// How long two must have been quiet before they have each other's session for certain.
+const QUIET: u64 = 15;
+
+impl Watch {
+    /// Nothing tells the result of the REFER that asks the caller's side to take a target over: it may be at any moment.
+    pub fn target_waits(&mut self, call: &str) {
+        let Some(caller) = self.book.by_baton.get(call) else { return };
+        let Some(call) = self.book.calls.get_mut(caller) else { return };
+        let legs = &self.book.legs;
+        let answered = |id: &&String| legs[*id].role == Role::Target && legs[*id].is_up();
+        let partner = call.partner.clone();
+        let targets = call.legs.iter().filter(answered).filter(|id| Some(*id) != partner.as_ref());
+        call.waiting.extend(targets.cloned());
+    }
+
+    /// At most one target is answered that is not the caller's partner.
+    pub fn count_targets(&mut self, caller: &str) {
+        let Some(call) = self.book.calls.get(caller) else { return };
+        let other = |id: &&String| {
+            let leg = &self.book.legs[*id];
+            leg.role == Role::Target
+                && Some(*id) != call.partner.as_ref()
+                && leg.is_acknowledged()
+                && !call.waiting.contains(*id)
+                // A BYE waits for the ACK of Baton's own 2xx (RFC 3261 §15).
+                && leg.unacked.is_none()
+        };
+        let open: Vec<String> = call.legs.iter().filter(other).cloned().collect();
+        let running = call.handoffs.last().is_some_and(|handoff| handoff.ended.is_none());
+        let most = usize::from(running);
+        if open.len() > most {
+            let what = format!("{} targets are answered and left ({running}): {open:?}", open.len());
+            self.book.fault(caller, what);
+        }
+    }
+
+    /// Caller and partner are together, and nothing was said for a while: each has the other's session.
+    pub fn compare(&mut self, at: Time, caller: &str, when: &str) {
+        let Some(call) = self.book.calls.get(caller) else { return };
+        // Where a target has answered, the partner may be speaking with it, and the caller is held until all is over.
+        let near = |(ended, _, _): &(Time, _, _)| at.since(*ended).as_secs() < QUIET;
+        let running = call.handoffs.last().is_some_and(|handoff| handoff.ended.as_ref().is_none_or(near));
+        let target = |id: &String| {
+            let leg = &self.book.legs[id];
+            leg.role == Role::Target && leg.answered.is_some() && call.partner.as_ref() != Some(id)
+        };
+        let apart = call.partner_gone || running && call.legs.iter().any(target);
+        let Some(partner) = call.partner.clone().filter(|_| !apart) else { return };
+        let (Some(one), Some(two)) = (self.book.legs.get(caller), self.book.legs.get(&partner)) else {
+            return;
+        };
+        let stands = |leg: &Leg| {
+            let there = leg.over.is_none() && leg.left.is_none() && leg.is_quiet(at, QUIET);
+            // Who says nothing cannot be told either.
+            there && !leg.open.iter().any(|open| open.ends_with(" INVITE") || open.ends_with(" UPDATE"))
+        };
+        if !stands(one) || !stands(two) || one.confirmed.is_none() {
+            return;
+        }
+        let fault = {
+            let ledger = self.ledger.borrow();
+            let find = |id: &str| {
+                ledger.by_call_id.get(id).map(|places| places.iter().map(|at| &ledger.sessions[*at]))
+            };
+            let (Some(mut ours), Some(theirs)) = (find(caller), find(&partner)) else { return };
+            let tagged = |session: &&Session| session.local.is_some() && session.remote.is_some();
+            let theirs: Vec<&Session> = theirs.filter(tagged).collect();
+            // Of a fork it is not known here which branch is the one.
+            let (Some(ours), [theirs]) = (ours.next().filter(tagged), theirs.as_slice()) else { return };
+            if !ours.is_idle() || !theirs.is_idle() || ours.was_stubborn() || theirs.was_stubborn() {
+                return;
+            }
+            self.compared += 1;
+            between(ours, theirs)
+        };
+        if let Some(why) = fault {
+            self.book
+                .fault(caller, format!("{when}: caller and partner {partner} have not each other: {why}"));
+        }
+    }
+}
+
+fn between(one: &Session, two: &Session) -> Option<String> {
+    let way = |from: &Session, to: &Session| {
+        discord(from.remote.as_ref()?, from.local.as_ref()?, to.local.as_ref()?)
+    };
+    way(one, two)
+        .map(|why| format!("the caller: {why}"))
+        .or_else(|| way(two, one).map(|why| format!("the partner: {why}")))
+}

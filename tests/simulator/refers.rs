@@ -1,0 +1,96 @@
+//! The REFERs of a caller's leg, as they were seen at Baton's door: what was answered, what was told of each, and what Baton
+//! has given up. Which REFER a NOTIFY is of the peers say, whether it names it or not.
+
+use super::common::message::Message;
+use super::models::Model;
+use super::watch::Watch;
+use baton::call::record::AttemptView;
+use baton::sip::Time;
+
+/// One REFER of Baton's.
+#[derive(Clone, Debug)]
+pub struct Refer {
+    pub cseq: u32,
+    pub sent: Time,
+    /// Its final response.
+    pub answer: Option<u16>,
+    /// When a NOTIFY of it came that told an end or was the last one, and whether it told a failure.
+    pub settled: Option<(Time, bool)>,
+    /// Baton has given it up without an answer.
+    pub given_up: bool,
+    /// And then it was challenged.
+    pub challenged_late: bool,
+}
+
+impl Refer {
+    pub fn new(cseq: u32, sent: Time) -> Refer {
+        Refer { cseq, sent, answer: None, settled: None, given_up: false, challenged_late: false }
+    }
+
+    /// The final response came.
+    pub fn answered(&mut self, status: u16) {
+        self.answer = Some(status);
+        self.challenged_late |= self.given_up && matches!(status, 401 | 407);
+    }
+
+    /// The receiver has taken it, and has not said by then what came of it.
+    pub fn is_open(&self, at: Time) -> bool {
+        self.is_taken() && self.settled.is_none_or(|(when, _)| when > at)
+    }
+
+    pub fn is_taken(&self) -> bool {
+        self.answer.is_some_and(|status| status < 300)
+    }
+}
+
+impl Watch {
+    /// A NOTIFY reaches Baton.
+    pub fn notified(&mut self, at: Time, m: &Message) {
+        let of = self.ledger.borrow().notifies.get(&(m.call_id().to_owned(), m.cseq().0)).copied();
+        let Some(leg) = self.book.legs.get_mut(m.call_id()) else { return };
+        leg.notified = leg.notified.max(m.cseq().0);
+        leg.notified_at = leg.notified_at.or(Some(at));
+        let class = m.body.strip_prefix("SIP/2.0 ").and_then(|status| status.chars().next());
+        if class == Some('2') {
+            leg.reported = Some(at);
+            let event = m.find("Event").unwrap_or_default();
+            let id = event.split("id=").nth(1).and_then(|id| id.parse::<u32>().ok());
+            leg.successes.push((id, at));
+        }
+        let failed = matches!(class, Some('3'..='6'));
+        let last = m.find("Subscription-State").is_some_and(|state| state.starts_with("terminated"));
+        let refer = leg.refers.iter_mut().find(|refer| Some(refer.cseq) == of);
+        if let Some(refer) = refer.filter(|refer| (failed || last) && refer.settled.is_none()) {
+            refer.settled = Some((at, failed));
+        }
+    }
+
+    /// A REFER goes out, or a copy of one. False: it must not.
+    pub fn refer_goes_out(&mut self, m: &Message) -> bool {
+        let Some(leg) = self.book.legs.get(m.call_id()) else { return true };
+        let cseq = m.cseq().0;
+        let given_up = leg.refers.iter().any(|refer| refer.cseq == cseq && refer.given_up);
+        if !given_up || !self.models.has(Model::GivenUp) {
+            return true;
+        }
+        let caller = leg.caller.clone();
+        self.book.fault(&caller, format!("REFER {cseq} goes out after it was given up"));
+        false
+    }
+
+    /// Baton tells that nothing is known of an attempt.
+    pub fn gives_up(&mut self, at: Time, call: &str, attempt: &AttemptView) {
+        if attempt.cause.as_deref() != Some("unknown") || attempt.refer_to.is_none() {
+            return;
+        }
+        let Some(caller) = self.book.by_baton.get(call).cloned() else { return };
+        let Some(leg) = self.book.legs.get_mut(&caller) else { return };
+        let silent = leg.refers.iter_mut().filter(|refer| refer.answer.is_none());
+        silent.for_each(|refer| refer.given_up = true);
+        let told = |refer: &Refer| refer.settled.is_some_and(|(when, failed)| failed && when < at);
+        if leg.refers.last().is_some_and(told) && self.models.has(Model::Nameless) {
+            let what = "a REFER is not known to have failed, though a NOTIFY said so".to_owned();
+            self.book.fault(&caller, what);
+        }
+    }
+}

@@ -23,6 +23,16 @@ pub enum Direction {
     Out,
 }
 
+impl Direction {
+    /// As the log tells it.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Direction::In => "in",
+            Direction::Out => "out",
+        }
+    }
+}
+
 /// What happened.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum What {

@@ -3,7 +3,7 @@
 //! counted. Only the history takes note at once, in its bounded memory.
 
 use super::configuration::Log;
-use crate::call::event::{Direction, Event, What};
+use crate::call::event::{Event, What};
 use crate::call::record::{AttemptView, CallRecord, CallView, HandoffView, Role, Stamp};
 use crate::http::history::History;
 use crate::net::counts::Lost;
@@ -267,13 +267,9 @@ pub fn line_of(event: &Event) -> Line {
             .quoted("hint", Some(UNDELIVERED))
             .quoted("sip_call_id", Some(sip_call_id)),
         What::Status { call, direction, method, status, reason, origin, sip_call_id, peer } => {
-            let direction = match direction {
-                Direction::In => "in",
-                Direction::Out => "out",
-            };
             Line::info("sip.status")
                 .some("call", call.as_deref())
-                .text("direction", direction)
+                .text("direction", direction.as_str())
                 .text("method", *method)
                 .number("status", *status)
                 .quoted("reason", Some(reason))

@@ -171,6 +171,7 @@ fn a_failure_that_is_told_before_the_202_ends_it() {
     t.world.handoff("front-desk");
     t.call.expect("REFER");
     t.call.notify_ok("SIP/2.0 404 Not Found\r\n", "terminated");
+    t.call.still_has_caller();
     t.world.advance(s(5));
     t.world.assert_ended("returned");
     assert_eq!(t.pbx.retransmissions(), 0, "copies of the REFER after its result was known");
@@ -268,6 +269,7 @@ fn the_busy_of_the_second_refer_is_not_taken_for_the_firsts() {
     t.call.reply(&second, 202);
     t.call.notify_ok("SIP/2.0 100 Trying\r\n", "active");
     t.call.notify_ok("SIP/2.0 486 Busy Here\r\n", "terminated;reason=noresource");
+    t.call.still_has_caller();
     t.world.advance(ms(600));
     let ended: Vec<_> =
         t.world.ended_handoffs().iter().map(|h| (h.state.as_str(), h.cause.clone())).collect();

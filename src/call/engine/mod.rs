@@ -290,14 +290,10 @@ impl Engine {
         if let (sip::Event::Incoming { leg }, Some((flow, invite))) = (event, arrived) {
             return self.incoming(leg, flow, invite);
         }
-        if let sip::Event::Silent { leg } | sip::Event::KeepaliveIgnored { leg } = event {
-            let what = self.unheard(leg, matches!(event, sip::Event::Silent { .. }));
-            return what.into_iter().for_each(|what| self.tell(what));
+        if let Some(remarked) = self.remark(event) {
+            return remarked.into_iter().for_each(|what| self.tell(what));
         }
         let leg = event.leg();
-        if let sip::Event::Undelivered { method, to, again, .. } = event {
-            return self.undelivered(leg, method, to, again);
-        }
         match self.legs.find(leg) {
             Some((key, _)) => self.step_any(key, Stimulus::Leg(event, arrived.map(|(_, message)| message))),
             None => self.stack.release(self.now, leg),

@@ -13,7 +13,7 @@ use crate::call::view;
 use crate::routing::explain;
 use crate::routing::profile::Profile;
 use crate::sip::ident::slot;
-use crate::sip::{Content, Flow, Gap, LegId, Time, identity};
+use crate::sip::{self, Content, Flow, Gap, LegId, Time, identity};
 use crate::wire::{Message, Method};
 use std::any::Any;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -24,19 +24,6 @@ use std::time::Duration;
 const HORIZON: Duration = Duration::from_secs(30);
 
 impl Engine {
-    /// Tells of a request inside a call that could not be sent.
-    pub(super) fn undelivered(&mut self, leg: LegId, method: Method, to: Flow, again: bool) {
-        let Some(call) = self.legs.find(leg).and_then(|(key, _)| self.call_id(key)) else { return };
-        let sip_call_id = self.stack.sip_call_id(leg).unwrap_or_default();
-        self.tell(What::Undelivered {
-            call,
-            method: method.as_str(),
-            peer: view::peer(to),
-            again,
-            sip_call_id: String::from_utf8_lossy(sip_call_id).into_owned(),
-        });
-    }
-
     pub(super) fn incoming(&mut self, leg: LegId, flow: Flow, invite: &Message<'_>) {
         let load =
             Load { calls: self.calls.len(), max_calls: self.max_calls, draining: self.draining.is_some() };
@@ -216,15 +203,39 @@ impl Engine {
         self.tell(What::Fault { call: call.to_owned(), message });
     }
 
-    /// What is told of a leg that is silent: once for it, or, if it ignores keepalives, once for all of its agent's or trunk's.
-    pub(super) fn unheard(&mut self, leg: LegId, silent: bool) -> Option<What> {
+    /// What is told of a leg, where its call has nothing to decide. None: the event is for the call.
+    pub(super) fn remark(&mut self, event: sip::Event) -> Option<Option<What>> {
+        match event {
+            sip::Event::Undelivered { leg, method, to, again } => {
+                Some(self.undelivered(leg, method, to, again))
+            }
+            sip::Event::Silent { leg } => Some(self.silent(leg)),
+            sip::Event::KeepaliveIgnored { leg } => Some(self.keepalive_ignored(leg)),
+            _ => None,
+        }
+    }
+
+    /// A request inside a call could not be sent.
+    fn undelivered(&self, leg: LegId, method: Method, to: Flow, again: bool) -> Option<What> {
+        let call = self.call_id(self.legs.find(leg)?.0)?;
+        let sip_call_id = self.sip_call_id(leg)?;
+        Some(What::Undelivered { call, method: method.as_str(), peer: view::peer(to), again, sip_call_id })
+    }
+
+    fn silent(&self, leg: LegId) -> Option<What> {
+        let (key, role) = self.legs.find(leg)?;
+        Some(What::LegSilent { call: self.call_id(key)?, role, sip_call_id: self.sip_call_id(leg)? })
+    }
+
+    fn sip_call_id(&self, leg: LegId) -> Option<String> {
+        Some(String::from_utf8_lossy(self.stack.sip_call_id(leg)?).into_owned())
+    }
+
+    /// Told once for all of its agent's or trunk's legs.
+    fn keepalive_ignored(&mut self, leg: LegId) -> Option<What> {
         let (key, role) = self.legs.find(leg)?;
         let facts = &self.calls.get(&key)?.as_ref()?.facts;
         let call = facts.id.to_string();
-        if silent {
-            let sip_call_id = String::from_utf8_lossy(self.stack.sip_call_id(leg)?).into_owned();
-            return Some(What::LegSilent { call, role, sip_call_id });
-        }
         let party = match role {
             Role::Caller => facts.trunk.id.to_string(),
             Role::Agent => facts.agent.id.to_string(),

@@ -2,12 +2,13 @@
 //! handoff has worked; every failure before that leaves it as it was.
 //!
 //! Here stands what is tried, and where each event goes. What follows from it stands beside: `ends` (an attempt or the
-//! handoff is over), `judging` (what an attempt has come to), `asking` (whether the caller is still there), `leaving` (somebody
-//! has gone).
+//! handoff is over), `judging` (what an attempt has come to), `asking` (whether the caller is still there), `late` (a REFER
+//! that was given up is heard of), `leaving` (somebody has gone).
 
 mod asking;
 mod ends;
 mod judging;
+mod late;
 mod leaving;
 
 use super::ending::Ending;
@@ -343,7 +344,7 @@ impl Moving {
             facts.recognise(message);
             self.handoff.see(facts.receiver);
         }
-        if let Some(which) = self.late.iter().position(|late| speaks(event, late.sent)) {
+        if let Some(which) = self.late.iter().position(|late| late::speaks(event, late.sent)) {
             return self.hear_late(cx, facts, which, event, message);
         }
         match facts.waiting.hear(cx, event) {
@@ -420,78 +421,6 @@ impl Moving {
         }
         let heard = self.conversation.hear(cx, event, message);
         self.heard(cx, facts, heard)
-    }
-
-    /// A REFER that was given up as `unknown` speaks after all, before what followed it was done: what is tried now is
-    /// taken back, and the REFER counts again.
-    fn hear_late(
-        mut self: Box<Self>,
-        cx: &mut Context<'_>,
-        facts: &mut Facts,
-        which: usize,
-        event: Event,
-        message: Option<&Message<'_>>,
-    ) -> Phase {
-        // Another REFER cannot be taken back, and only a success of this one is news.
-        let other = match &self.attempt {
-            Attempt::Refer(_) => true,
-            Attempt::Attended(attempt) => attempt.sent().is_some(),
-            Attempt::Held
-            | Attempt::Calling(_)
-            | Attempt::Fresh(_)
-            | Attempt::Briefing(_)
-            | Attempt::Joining(_)
-            | Attempt::Asking { .. }
-            | Attempt::Settling { .. }
-            | Attempt::Bye
-            | Attempt::Confirming => false,
-        };
-        let news = arrived(event) && self.handoff.believes(self.late[which].belief());
-        if self.attempt.is_final() || (other && !news) {
-            return match facts.waiting.hear(cx, event) {
-                waiting::Heard::Arrived if !self.attempt.is_final() => self.moved(cx, facts),
-                _ => self.phase(),
-            };
-        }
-        self.resume(cx, facts, which);
-        self.handoff.progress(cx, HandoffState::Referring, None);
-        self.hear(cx, facts, event, message)
-    }
-
-    /// A REFER that was given up is refused after all: it is in doubt no more. True if that is what the event says, or that
-    /// nobody has heard of it.
-    fn is_refused_late(
-        &mut self,
-        cx: &mut Context<'_>,
-        facts: &mut Facts,
-        event: Event,
-        message: Option<&Message<'_>>,
-    ) -> bool {
-        let Event::Response { leg, sent, status, origin, .. } = event else { return false };
-        let Some(which) = self.late.iter().position(|late| late.sent == sent) else {
-            return facts.doubts(sent) && {
-                facts.has_failed(cx, event);
-                true
-            };
-        };
-        if !cx.stack.is_subscribed(leg, sent) {
-            let late = self.late.remove(which);
-            self.handoff.refused_late(&late, status, message, origin);
-        }
-        true
-    }
-
-    /// What is tried now is taken back for a REFER that was given up, and that one is what is tried.
-    fn resume(&mut self, cx: &mut Context<'_>, facts: &mut Facts, which: usize) {
-        let late = self.late.remove(which);
-        let sent = late.sent;
-        self.take_back(cx, "A transfer is under way");
-        self.handoff.revive(cx, late);
-        let refer = refer::Attempt::resumed(sent, cx.now.mono, &mut self.handoff);
-        self.attempt = match facts.waiting.take(sent) {
-            Some(waiter) => Attempt::Attended(attended::Attempt::resumed(refer, waiter)),
-            None => Attempt::Refer(refer),
-        };
     }
 
     /// What is being tried is not wanted any more: whoever was called is let go.
@@ -602,18 +531,4 @@ impl Moving {
         let given = Given::fallback(facts, "agent_lost");
         Self::decided_by_absence(cx, facts, conversation, given, By::Loss)
     }
-}
-
-/// Whether an event shows that a REFER which was given up is alive: a 2xx, or any NOTIFY.
-fn speaks(event: Event, late: SentId) -> bool {
-    match event {
-        Event::Response { sent, status, .. } => sent == late && (200..300).contains(&status),
-        Event::Notified { refer, .. } => refer == late,
-        _ => false,
-    }
-}
-
-/// Whether a NOTIFY says that the target has the caller.
-fn arrived(event: Event) -> bool {
-    matches!(event, Event::Notified { news, .. } if news.is_success())
 }

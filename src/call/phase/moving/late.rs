@@ -1,0 +1,100 @@
+//! A REFER that was given up as `unknown` is heard of after all, while what followed it runs.
+
+use super::{Attempt, Moving};
+use crate::call::context::Context;
+use crate::call::facts::Facts;
+use crate::call::handoff::{attended, refer};
+use crate::call::phase::Phase;
+use crate::call::record::HandoffState;
+use crate::call::waiting;
+use crate::sip::Event;
+use crate::sip::leg::SentId;
+use crate::wire::Message;
+
+impl Moving {
+    /// A REFER that was given up as `unknown` speaks after all, before what followed it was done: what is tried now is
+    /// taken back, and the REFER counts again.
+    pub(super) fn hear_late(
+        mut self: Box<Self>,
+        cx: &mut Context<'_>,
+        facts: &mut Facts,
+        which: usize,
+        event: Event,
+        message: Option<&Message<'_>>,
+    ) -> Phase {
+        // Another REFER cannot be taken back, and only a success of this one is news.
+        let other = match &self.attempt {
+            Attempt::Refer(_) => true,
+            Attempt::Attended(attempt) => attempt.sent().is_some(),
+            Attempt::Held
+            | Attempt::Calling(_)
+            | Attempt::Fresh(_)
+            | Attempt::Briefing(_)
+            | Attempt::Joining(_)
+            | Attempt::Asking { .. }
+            | Attempt::Settling { .. }
+            | Attempt::Bye
+            | Attempt::Confirming => false,
+        };
+        let news = arrived(event) && self.handoff.believes(self.late[which].belief());
+        if self.attempt.is_final() || (other && !news) {
+            return match facts.waiting.hear(cx, event) {
+                waiting::Heard::Arrived if !self.attempt.is_final() => self.moved(cx, facts),
+                _ => self.phase(),
+            };
+        }
+        self.resume(cx, facts, which);
+        self.handoff.progress(cx, HandoffState::Referring, None);
+        self.hear(cx, facts, event, message)
+    }
+
+    /// A REFER that was given up is refused after all: it is in doubt no more. True if that is what the event says, or that
+    /// nobody has heard of it.
+    pub(super) fn is_refused_late(
+        &mut self,
+        cx: &mut Context<'_>,
+        facts: &mut Facts,
+        event: Event,
+        message: Option<&Message<'_>>,
+    ) -> bool {
+        let Event::Response { leg, sent, status, origin, .. } = event else { return false };
+        let Some(which) = self.late.iter().position(|late| late.sent == sent) else {
+            return facts.doubts(sent) && {
+                facts.has_failed(cx, event);
+                true
+            };
+        };
+        if !cx.stack.is_subscribed(leg, sent) {
+            let late = self.late.remove(which);
+            self.handoff.refused_late(&late, status, message, origin);
+        }
+        true
+    }
+
+    /// What is tried now is taken back for a REFER that was given up, and that one is what is tried.
+    pub(super) fn resume(&mut self, cx: &mut Context<'_>, facts: &mut Facts, which: usize) {
+        let late = self.late.remove(which);
+        let sent = late.sent;
+        self.take_back(cx, "A transfer is under way");
+        self.handoff.revive(cx, late);
+        let refer = refer::Attempt::resumed(sent, cx.now.mono, &mut self.handoff);
+        self.attempt = match facts.waiting.take(sent) {
+            Some(waiter) => Attempt::Attended(attended::Attempt::resumed(refer, waiter)),
+            None => Attempt::Refer(refer),
+        };
+    }
+}
+
+/// Whether an event shows that a REFER which was given up is alive: a 2xx, or any NOTIFY.
+pub(super) fn speaks(event: Event, late: SentId) -> bool {
+    match event {
+        Event::Response { sent, status, .. } => sent == late && (200..300).contains(&status),
+        Event::Notified { refer, .. } => refer == late,
+        _ => false,
+    }
+}
+
+/// Whether a NOTIFY says that the target has the caller.
+fn arrived(event: Event) -> bool {
+    matches!(event, Event::Notified { news, .. } if news.is_success())
+}

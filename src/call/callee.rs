@@ -3,12 +3,15 @@
 use super::context::Context;
 use super::facts::Facts;
 use super::handoff::course::Course;
+use crate::routing::explain::{self, Cause};
 use crate::routing::headers::user_part;
+use crate::routing::profile::Receiver;
 use crate::routing::table::Route;
 use crate::routing::topology::Trunk;
 use crate::sip::leg::Body;
+use crate::sip::leg::remark::Remark;
 use crate::sip::{Connect, Content, Field, Flow, LegId, identity};
-use crate::wire::{Framing, Index, identify};
+use crate::wire::{Framing, Index, Message, identify};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -24,6 +27,8 @@ pub(crate) struct Place {
     pub(crate) trusted: bool,
     /// How often it is asked, once it has answered, whether it is there; None: never.
     pub(crate) keepalive: Option<Duration>,
+    /// Its trunk's `profile`; None: `auto`.
+    named: Option<Receiver>,
 }
 
 impl Place {
@@ -49,7 +54,15 @@ impl Place {
             credentials: owner.and_then(|trunk| cx.keyring.index(trunk)),
             trusted: owner.is_some_and(|trunk| trunk.trusted),
             keepalive: owner.and_then(|trunk| trunk.keepalive),
+            named: owner.and_then(|trunk| trunk.profile),
         }
+    }
+
+    /// What it means that the INVITE was refused with that status. None: it was not refused.
+    pub(crate) fn cause(&self, status: u16, message: Option<&Message<'_>>) -> Option<Cause> {
+        let remark = message.map(Remark::of).unwrap_or_default();
+        let seen = message.and_then(identity::product).map(Receiver::recognise).unwrap_or_default();
+        explain::cause_of_invite(status, remark, self.named.unwrap_or(seen))
     }
 }
 

@@ -255,6 +255,23 @@ fn what_has_failed_cannot_be_cancelled() {
 }
 
 #[test]
+fn nobody_answers_at_an_asterisk_that_says_603() {
+    // `Dial` without an answer and then `Hangup()`: 603 with the cause of normal clearing.
+    const REASON: (&str, &str) = ("Reason", "Q.850;cause=16");
+    for (server, told) in
+        [("Asterisk PBX 22.10.1", "no_answer -> hangup"), ("Cisco-SIPGateway/IOS-16.9", "busy -> mobile")]
+    {
+        let stage = begin("causes");
+        stage.refuse_refer(403);
+        let target = stage.desk.expect_call();
+        target.reply_with(&target.invite(), 603, &[("Server", server), REASON], "");
+        target.expect("ACK");
+        assert_eq!(stage.told()[1], format!("causes invite {told}"), "{server}");
+        stage.t.world.finish();
+    }
+}
+
+#[test]
 fn the_step_is_that_of_the_latest_cause() {
     let stage = begin("causes");
     stage.refuse_refer(403);

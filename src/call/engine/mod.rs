@@ -25,15 +25,14 @@ use crate::call::trial::Trials;
 use crate::call::view;
 use crate::observe::counters::Counters;
 use crate::routing::Tables;
-use crate::routing::table::Id;
 use crate::sip::deadline::Deadlines;
 use crate::sip::ident::{Ident, Seed, SlotKey};
 use crate::sip::{self, Flow, Listener, Now, Origin, Stack, Time, Transport};
 use crate::wire::{self, Framing, Index, Message};
-use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 use std::time::Duration;
-use told::{Told, left};
+use told::{Once, Told, left};
 
 /// Deadlines served by one tick.
 const TICKS: usize = 64;
@@ -61,11 +60,8 @@ pub struct Engine {
     counters: Counters,
     index: Index,
     told: Told,
-    /// Agents and trunks that are known to ignore keepalives.
-    ignoring: BTreeSet<String>,
+    once: Once,
     draining: Option<Time>,
-    /// Trunks whose blind REFERs were warned of.
-    warned: BTreeSet<Id>,
     /// The failure that is being handled: the same status on its way out passes, and is not of our making.
     passing: Option<u16>,
     now: Now,
@@ -87,7 +83,7 @@ impl Engine {
             keyring,
             ident: Ident::new(Seed(seed)),
             told: Told::new(slot_key),
-            ignoring: BTreeSet::new(),
+            once: Once::default(),
             slot_key,
             max_calls,
             max_duration,
@@ -104,7 +100,6 @@ impl Engine {
             counters: Counters::default(),
             index: Index::default(),
             draining: None,
-            warned: BTreeSet::new(),
             passing: None,
             now,
         }
@@ -135,7 +130,7 @@ impl Engine {
                 self.stack.set_credentials(credentials);
                 self.queue.push_back(Queued::Adopted { serial: tables.serial });
                 self.tables = tables;
-                self.ignoring.clear();
+                self.once.ignoring.clear();
             }
             Input::Drain { by } => self.drain(by),
             Input::StoodStill(gap) => self.catch_up(gap),

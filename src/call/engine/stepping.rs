@@ -74,7 +74,9 @@ impl Engine {
     fn warn_of_refers(&mut self, facts: &Facts) {
         let belief = Profile::base(facts.trunk.profile).with(&facts.trunk.overrides).belief;
         let receiver = belief.receiver(facts.receiver);
-        let Some(title) = receiver.title().filter(|_| !self.warned.contains(&facts.trunk.id)) else { return };
+        let Some(title) = receiver.title().filter(|_| !self.once.unproven.contains(&facts.trunk.id)) else {
+            return;
+        };
         let Some(table) = self.tables.table(&facts.agent.environment) else { return };
         let trunk = &facts.trunk;
         if table.destinations.values().any(|one| one.refers_unproven(belief, facts.receiver)) {
@@ -84,7 +86,7 @@ impl Engine {
                 hint: explain::blind(receiver),
             });
         }
-        self.warned.insert(Arc::clone(&trunk.id));
+        self.once.unproven.insert(Arc::clone(&trunk.id));
     }
 
     fn refuse(&mut self, leg: LegId, invite: &Message<'_>, refused: &admission::Refused) {
@@ -242,7 +244,7 @@ impl Engine {
             Role::Target => self.tables.topology.trunk_at(self.stack.peer(leg)?.peer.ip())?.id.to_string(),
         };
         let name = if role == Role::Agent { "agent" } else { "trunk" };
-        let is_new = self.ignoring.insert(format!("{name}.{party}"));
+        let is_new = self.once.ignoring.insert(format!("{name}.{party}"));
         is_new.then_some(What::KeepaliveIgnored { call, role, party })
     }
 

@@ -4,10 +4,11 @@
 
 use crate::call::event::{Direction, What};
 use crate::call::view;
+use crate::routing::table::Id;
 use crate::sip::ident::{SlotKey, fingerprint};
 use crate::sip::{Flow, Origin};
 use crate::wire;
-use std::collections::VecDeque;
+use std::collections::{BTreeSet, VecDeque};
 
 /// Failures that are remembered. A response is sent again for 32 s (RFC 3261 §17.2.1, Timer H); when more failures than
 /// this come in between, its line stands there once more.
@@ -38,6 +39,15 @@ impl Told {
         self.latest.push_back(print);
         true
     }
+}
+
+/// What is told once for all calls of an agent or a trunk.
+#[derive(Debug, Default)]
+pub(super) struct Once {
+    /// Agents and trunks that ignore keepalives; told again after the tables were changed.
+    pub(super) ignoring: BTreeSet<String>,
+    /// Trunks whose blind REFERs prove nothing.
+    pub(super) unproven: BTreeSet<Id>,
 }
 
 /// A failure that leaves us.

@@ -9,7 +9,7 @@ use crate::call::conversation::let_go;
 use crate::call::decision::is_ours;
 use crate::call::facts::Facts;
 use crate::call::record::{HandoffState, Role};
-use crate::routing::explain::{self, Cause, Where};
+use crate::routing::explain::Cause;
 use crate::routing::select;
 use crate::sip::leg::remark::Remark;
 use crate::sip::leg::{Body, Wish};
@@ -167,8 +167,7 @@ impl Calling {
                     return Verdict::Wait;
                 }
                 handoff.answered(status, &phrase(message, status), origin);
-                let remark = message.map(Remark::of).unwrap_or_default();
-                let cause = explain::cause_by(status, Where::InviteResponse, remark).unwrap_or(Cause::Failed);
+                let cause = self.place.cause(status, message).unwrap_or(Cause::Failed);
                 Verdict::Failed { cause, status: Some(status) }
             }
             Event::Bye { leg } | Event::Lost { leg, .. } | Event::Closed { leg, .. } if leg == ours => {

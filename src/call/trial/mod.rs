@@ -19,9 +19,8 @@ use super::context::Context;
 use super::handoff::calling::phrase;
 use super::phase::Stimulus;
 use super::record::{Role, Stamp};
-use crate::routing::explain::{Cause, Where, cause_by};
+use crate::routing::explain::Cause;
 use crate::sip::leg::inquire::Abilities;
-use crate::sip::leg::remark::Remark;
 use crate::sip::leg::{Body, Connect};
 use crate::sip::{Content, Event, Flow, LegId, Now, Origin, Time, identity};
 use crate::wire::Message;
@@ -194,8 +193,7 @@ impl Trial {
                 // Nothing came, and nobody knows whether anything arrived.
                 let silent = origin == Origin::Local && status == 408;
                 self.called().answer = (!silent).then(|| answer(status, origin, message));
-                let remark = message.map(Remark::of).unwrap_or_default();
-                let outcome = match cause_by(status, Where::InviteResponse, remark) {
+                let outcome = match self.place.cause(status, message) {
                     Some(cause) if !silent => Outcome::Refused(cause),
                     _ => Outcome::Silent,
                 };

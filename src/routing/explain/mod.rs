@@ -104,6 +104,14 @@ pub fn cause_by(status: u16, seen: Where, remark: Remark) -> Option<Cause> {
     Some(told.filter(|told| *told != Cause::Unknown).unwrap_or(plain))
 }
 
+/// The cause that the final response to an INVITE means, from a receiver that may turn causes round.
+pub fn cause_of_invite(status: u16, remark: Remark, receiver: Receiver) -> Option<Cause> {
+    match remark.q850 {
+        Some(q850) if receiver.is_unanswered(status, q850) => Some(Cause::NoAnswer),
+        _ => cause_by(status, Where::InviteResponse, remark),
+    }
+}
+
 /// The status that a cause of the telephone network means (RFC 3398 §7.2.4.1), where it says how the target is.
 fn status_of_q850(cause: u16) -> Option<u16> {
     Some(match cause {

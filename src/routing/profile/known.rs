@@ -25,6 +25,7 @@ struct Facts {
     title: Box<str>,
     notify_200: Notify200,
     never_left: Vec<u16>,
+    unanswered: Vec<(u16, u16)>,
     begins: Vec<Box<str>>,
 }
 
@@ -80,6 +81,11 @@ impl Receiver {
         self.facts().map_or(Notify200::Reported, |facts| facts.notify_200)
     }
 
+    /// Whether that final response to an INVITE, with that Q.850 cause in its Reason, means that nobody answered.
+    pub fn is_unanswered(self, status: u16, q850: u16) -> bool {
+        self.facts().is_some_and(|facts| facts.unanswered.contains(&(status, q850)))
+    }
+
     /// Whether a NOTIFY with that status means that the caller never left our dialog.
     pub fn never_left(self, status: u16) -> bool {
         self.facts().is_some_and(|facts| facts.never_left.contains(&status))
@@ -130,5 +136,7 @@ mod tests {
             assert_eq!(Receiver::Asterisk.never_left(status), never, "{status}");
             assert!(!Receiver::Generic.never_left(status));
         }
+        assert!(Receiver::Asterisk.is_unanswered(603, 16) && !Receiver::Asterisk.is_unanswered(603, 21));
+        assert!(!Receiver::Generic.is_unanswered(603, 16) && !Receiver::Freeswitch.is_unanswered(603, 16));
     }
 }

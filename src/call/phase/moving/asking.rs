@@ -73,10 +73,11 @@ impl Moving {
                 self.conversation.restated(cx);
                 self.failed(cx, facts, Cause::Unknown, Some(sent))
             }
-            (Verdict::Unknown, Then::Failed { sent, .. }) => {
+            (Verdict::Unknown, Then::Failed { cause, sent }) => {
                 self.whereabouts = Whereabouts::Untold;
                 self.handoff.because(NO_WORD);
-                self.failed(cx, facts, Cause::Unknown, Some(sent))
+                // How the target is was told; where the caller is was not.
+                self.failed_as(cx, facts, (Cause::Unknown, cause), Some(sent))
             }
             (Verdict::Unknown, Then::Unproven { sent }) => {
                 self.whereabouts = Whereabouts::Untold;

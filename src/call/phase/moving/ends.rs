@@ -24,10 +24,21 @@ const SETTLE: Duration = Duration::from_millis(500);
 impl Moving {
     /// An attempt failed: the WARN, and the next step.
     pub(super) fn failed(
-        mut self: Box<Self>,
+        self: Box<Self>,
         cx: &mut Context<'_>,
         facts: &mut Facts,
         cause: Cause,
+        late: Option<SentId>,
+    ) -> Phase {
+        self.failed_as(cx, facts, (cause, cause), late)
+    }
+
+    /// The same; the next step is that of `cause`, and the attempt is recorded with what was `told` of it.
+    pub(super) fn failed_as(
+        mut self: Box<Self>,
+        cx: &mut Context<'_>,
+        facts: &mut Facts,
+        (cause, told): (Cause, Cause),
         late: Option<SentId>,
     ) -> Phase {
         let agent = self.conversation.partner.is_some();
@@ -37,7 +48,7 @@ impl Moving {
         let next = self.handoff.next(facts, cause, Footing { agent, answered: true, time });
         let settles = agent && next == Next::None && cause != Cause::Unknown;
         let name = self.handoff.name_of(if settles { &Next::Agent } else { &next });
-        self.handoff.attempt_failed(cx, cause, &name);
+        self.handoff.attempt_failed(cx, told, &name);
         let answered = match &next {
             Next::Try(to, Method::Invite) if to.id == self.handoff.course.destination.id => late,
             _ => None,

@@ -157,7 +157,8 @@ fn the_agent_is_not_there_and_its_fallback_answers() {
 fn the_agent_vanishes_and_the_caller_is_not_left_alone() {
     let house = House::built(Plan { agent: "keepalive = \"300ms\"".to_owned(), ..Plan::default() });
     let agent = house.agent("callee_vanishes").start();
-    let caller = house.caller("caller_follows_refer").key("sipfrag", "200 OK").start();
+    // Three OPTIONS that it misses, and a re-INVITE that nobody answers.
+    let caller = house.caller("caller_follows_refer").key("sipfrag", "200 OK").through_timers().start();
     let agent = agent.finish();
     let caller = caller.finish();
     assert_eq!(caller.received("REFER").header("Refer-To"), format!("<sip:desk@{}>", house.desk));

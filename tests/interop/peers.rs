@@ -22,16 +22,20 @@ pub const PROXY: &str = "127.0.0.5";
 
 /// How long anything may take before the test gives up. SIPp's own limit is shorter, so that its report is seen.
 const PATIENCE: Duration = Duration::from_secs(20);
-const SIPP_LIMIT: &str = "15";
+const SIPP_LIMIT: Duration = Duration::from_secs(15);
 
 /// Asks again and again until there is an answer, or fails saying what was waited for.
-pub fn eventually<T>(what: &str, mut ask: impl FnMut() -> Option<T>) -> T {
+pub fn eventually<T>(what: &str, ask: impl FnMut() -> Option<T>) -> T {
+    eventually_within(PATIENCE, what, ask)
+}
+
+fn eventually_within<T>(patience: Duration, what: &str, mut ask: impl FnMut() -> Option<T>) -> T {
     let started = Instant::now();
     loop {
         if let Some(answer) = ask() {
             return answer;
         }
-        assert!(started.elapsed() < PATIENCE, "waited {PATIENCE:?} in vain: {what}");
+        assert!(started.elapsed() < patience, "waited {patience:?} in vain: {what}");
         thread::sleep(Duration::from_millis(10));
     }
 }
@@ -124,6 +128,7 @@ fn await_bound(address: SocketAddr, process: &mut Process, dir: &Path) {
 /// A SIPp that plays one scenario of `scenarios/` for one call, and keeps every message.
 pub struct Sipp {
     process: Process,
+    limit: Duration,
     dir: PathBuf,
     scenario: String,
     at: SocketAddr,
@@ -143,6 +148,7 @@ pub struct Script<'a> {
     /// The port of the audio, which is not its transport's: nobody sends any.
     audio: &'a str,
     calls: &'a str,
+    limit: Duration,
 }
 
 impl<'a> Script<'a> {
@@ -161,6 +167,7 @@ impl<'a> Script<'a> {
             keys: Vec::new(),
             audio: "40000",
             calls: "1",
+            limit: SIPP_LIMIT,
         }
     }
 
@@ -206,6 +213,12 @@ impl<'a> Script<'a> {
         self
     }
 
+    /// It may have to wait for a timer of SIP: 64*T1 is 32 s (RFC 3261 §17.1.1.2).
+    pub fn through_timers(mut self) -> Self {
+        self.limit = Duration::from_secs(50);
+        self
+    }
+
     /// Sends what it sends to another address than the one it calls.
     pub fn through(mut self, wire: SocketAddr) -> Self {
         self.to = Some(wire);
@@ -234,7 +247,7 @@ impl<'a> Script<'a> {
         if self.to.is_none() {
             await_bound(self.at, &mut process, &dir);
         }
-        Sipp { process, dir, scenario: self.scenario.to_owned(), at: self.at }
+        Sipp { process, limit: self.limit, dir, scenario: self.scenario.to_owned(), at: self.at }
     }
 
     /// SIPp reads the code of a response when it loads the scenario, so `[status]` is filled in before; all other
@@ -262,7 +275,7 @@ impl<'a> Script<'a> {
             "-m",
             self.calls,
             "-timeout",
-            SIPP_LIMIT,
+            &self.limit.as_secs().to_string(),
             "-timeout_error",
         ])
         .args(["-i", &self.at.ip().to_string(), "-p", &self.at.port().to_string(), "-t", self.transport])
@@ -279,7 +292,9 @@ impl<'a> Script<'a> {
 impl Sipp {
     /// Waits until the scenario is through; fails with all it saw if it did not go as written.
     pub fn finish(mut self) -> Transcript {
-        let status = eventually(&format!("the end of {}", self.scenario), || self.process.ended());
+        let patience = self.limit + (PATIENCE - SIPP_LIMIT);
+        let what = format!("the end of {}", self.scenario);
+        let status = eventually_within(patience, &what, || self.process.ended());
         let read = |name: &str| fs::read_to_string(self.dir.join(name)).unwrap_or_default();
         let messages = read("messages");
         assert!(

@@ -1,7 +1,7 @@
 //! The clocks of the process, as the engines see them.
 //!
 //! True time is CLOCK_BOOTTIME where there is one: it counts a suspend of the machine, which the runtime's clock leaves
-//! out. Each shard makes its engine's time of it ([`ShardClock`]), which leaves out the times in which the process stood
+//! out. Each shard makes its engine's time of it (`ShardClock`), which leaves out the times in which the process stood
 //! still: see [`crate::sip::pace`] for what goes by which.
 
 use crate::sip::pace::{Gap, Pace};

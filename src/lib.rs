@@ -17,8 +17,8 @@
 //! 4. At `Idle { until }` go to 1.
 //!
 //! Time never runs ahead of what has arrived: a `Tick` is given when all is handed in that had arrived by then, and a time
-//! in which the process stood still is left out of the time that the engine is given, then told by `StoodStill`
-//! ([`sip::pace`]).
+//! in which the process stood still is left out of the time that the engine is given, and told by `StoodStill` before
+//! what has arrived meanwhile ([`sip::pace`]).
 //!
 //! What takes time is a pair: a `Transmit` that fails comes back as `SendFailed`, and as `Sent` if it asks to be told when
 //! it has left its stream's queue; a `Recall` comes back as one of the two, a `Resolve` as `Resolved`, new `Tables` are

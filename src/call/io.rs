@@ -69,9 +69,10 @@ pub enum Input<'a> {
         /// The end of the grace.
         by: Time,
     },
-    /// The process stood still, and the time that `handle` is given leaves that out ([`sip::pace`]); all that had arrived
-    /// meanwhile was handed in before. What goes by true time is served with the next `Tick`: copies and refreshes that
-    /// we owe, `max_duration`, the end of a drain.
+    /// The process stood still, and the time that `handle` is given leaves that out ([`sip::pace`]). To be given before
+    /// all that has arrived meanwhile, for what begins with that was not standing. What goes by true time is served with
+    /// the next `Tick`, where it is still due by then: copies and refreshes that we owe, `max_duration`, the end of a
+    /// drain.
     StoodStill(Gap),
     /// A deadline of ours may have come. To be given only when all that had arrived by then was handed in.
     Tick,

@@ -128,8 +128,6 @@ struct Shard {
     question: (u64, bool),
     /// Other shards that wait until this one has read all.
     askers: Vec<Unread>,
-    /// A standstill that the engine was not told of yet.
-    gap: Option<Gap>,
     /// One buffer for all datagrams.
     buffer: Vec<u8>,
     items: Vec<Item>,
@@ -174,7 +172,6 @@ impl Shard {
             arrears: None,
             question: (0, false),
             askers: Vec::new(),
-            gap: None,
             buffer: vec![0; DATAGRAM],
             items: Vec::with_capacity(ITEMS),
             replies: HashMap::new(),
@@ -218,7 +215,7 @@ impl Shard {
     fn turn(&mut self) {
         let turn = self.clock.turn();
         if let Some(gap) = turn.gap {
-            self.stood_still(turn.at, gap);
+            self.stood_still(&turn, gap);
         }
         let mono = self.arrears.map_or(turn.now.mono, |arrears| arrears.since);
         let now = Now { mono, ..turn.now };
@@ -229,9 +226,6 @@ impl Shard {
         self.owe(now, &turn);
         if self.has_read_all(&turn) {
             self.arrears = None;
-            if let Some(gap) = self.gap.take() {
-                self.step(now, Input::StoodStill(gap));
-            }
             for _ in 0..TICKS {
                 if self.is_due(now) {
                     self.step(now, Input::Tick);
@@ -252,26 +246,26 @@ impl Shard {
         self.until.is_some_and(|until| until <= now.mono)
     }
 
-    /// The process stood still. The engine hears of it when all is read.
-    fn stood_still(&mut self, at: Time, gap: Gap) {
-        let before = self.gap.map_or(std::time::Duration::ZERO, |gap| gap.0);
-        self.gap = Some(Gap(before + gap.0));
+    /// The process stood still. The engine hears of it before all that has arrived meanwhile, for what begins with that
+    /// was not standing; and serves what has become due by it when all is read.
+    fn stood_still(&mut self, turn: &Turn, gap: Gap) {
         // What was to be read before may be less than what waits now.
         if self.arrears.take().is_some_and(|arrears| arrears.others.is_some()) {
             self.question.1 = false;
         }
-        if self.shards.standstills().noticed(at, gap.0) {
+        if self.shards.standstills().noticed(turn.at, gap.0) {
             (self.log)(
                 Line::warn("process.stood_still")
                     .number("ms", gap.0.as_millis())
                     .text("hint", "stopped, frozen, suspended or without CPU; peers are given that time"),
             );
         }
+        self.step(turn.now, Input::StoodStill(gap));
     }
 
     /// If a deadline is due, notes what has to be read before it is served.
     fn owe(&mut self, now: Now, turn: &Turn) {
-        if self.arrears.is_some() || !(self.is_due(now) || self.gap.is_some()) {
+        if self.arrears.is_some() || !(self.is_due(now) || turn.gap.is_some()) {
             return;
         }
         self.reads.iter_mut().for_each(Reading::owe);

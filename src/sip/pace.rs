@@ -8,8 +8,9 @@
 //!   moves by as much, and none of them is touched.
 //! - **What we owe a peer** (a copy, a refresh of the session) and what is promised by the clock on the wall (the longest
 //!   call, the end of a drain) must not wait for longer. The driver tells the engine of the standstill
-//!   ([`Input::StoodStill`](crate::call::engine::Input::StoodStill)), once all that had arrived meanwhile was handed in;
-//!   then these few are moved back by as much ([`Gap::back`]), and what is overdue goes out once.
+//!   ([`Input::StoodStill`](crate::call::engine::Input::StoodStill)) before it hands in what has arrived meanwhile, so
+//!   that only what stood is moved back by as much ([`Gap::back`]); deadlines are served once all was handed in, and then
+//!   what is still overdue goes out once.
 //!
 //! A standstill is noticed by a clock that is read later than it was planned. A driver therefore plans to read it
 //! every [`HEARTBEAT`] at least. Which part of the time since the last reading the process stood still for nobody can

@@ -273,18 +273,18 @@ impl World {
         inner.held = Some(VecDeque::new());
     }
 
-    /// The process goes on, as a shard does it: all that has arrived is read before any timer, a standstill is left out of
-    /// the engine's time, and then the engine is told of it.
+    /// The process goes on, as a shard does it: a standstill is left out of the engine's time, the engine is told of it, and
+    /// then all that has arrived is read before any timer.
     pub fn go_on(&self) {
         let mut inner = self.0.borrow_mut();
         let held = inner.held.take().expect("it stands still");
         let now = inner.now.mono;
         let (_, gap) = inner.pace.read(now);
-        for one in held {
-            inner.hand_in(one);
-        }
         if let Some(gap) = gap {
             inner.handle(Input::StoodStill(gap));
+        }
+        for one in held {
+            inner.hand_in(one);
         }
     }
 

@@ -311,3 +311,21 @@ fn a_stream_that_broke_meanwhile_is_heard_of_after_what_came_by_it() {
     t.world.assert_ended("succeeded");
     t.world.assert_empty();
 }
+
+#[test]
+fn what_begins_with_a_message_that_waited_is_not_sent_twice() {
+    let t = Talking::new();
+    t.world.stand();
+    let hold = t.leg.reinvite(&sdp("agent", 2).replace("sendrecv", "sendonly"));
+    t.world.advance(s(20));
+    t.world.go_on();
+    let offer = t.call.expect("INVITE");
+    t.world.settle();
+    assert_eq!(t.pbx.retransmissions(), 0, "a copy at the same instant");
+    t.call.answer(&offer, &sdp("pbx", 2));
+    t.call.expect("ACK");
+    t.leg.expect(200);
+    t.leg.ack(&hold);
+    t.caller_hangs_up();
+    t.world.assert_empty();
+}

@@ -7,9 +7,9 @@ use crate::sip::stack::Stack;
 use crate::sip::timing::{Now, Time};
 
 impl Stack {
-    /// The process stood still, and what had arrived meanwhile was handed in. Copies of requests and responses, the 18x
+    /// The process stood still, and nothing that arrived meanwhile was handed in yet. Copies of requests and responses, the 18x
     /// that is said again, and refreshes of sessions that are ours go by true time: what is overdue of them goes out once,
-    /// with the next [`Stack::handle_tick`]. Everything else judges a peer and is left as it is.
+    /// with the next [`Stack::handle_tick`], unless what arrived has settled it. Everything else judges a peer and is left as it is.
     pub fn handle_standstill(&mut self, now: Now, gap: Gap) {
         self.table.catch_up(now.mono, gap);
         for id in self.legs.ids() {

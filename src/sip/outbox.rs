@@ -61,6 +61,12 @@ impl Outbox {
         }
     }
 
+    /// What waits under that id for a socket is not wanted any more. What goes by a stream is taken back by those who have
+    /// it.
+    pub fn drop_datagrams(&mut self, id: u64) {
+        self.queue.retain(|entry| entry.id != id || entry.flow.transport.is_reliable());
+    }
+
     /// The next one in order.
     pub fn poll(&mut self) -> Option<Transmit<'_>> {
         let entry = self.queue.pop_front()?;
@@ -107,6 +113,19 @@ mod tests {
         assert_eq!(outbox.len(), 2);
         assert_eq!(outbox.poll(), Some(Transmit { id: 7, told: false, flow: flow(1), bytes: b"first" }));
         assert_eq!(outbox.poll(), Some(Transmit { id: 0, told: false, flow: flow(2), bytes: b"second" }));
+        assert_eq!(outbox.poll(), None);
+    }
+
+    #[test]
+    fn datagrams_that_are_not_wanted_any_more_do_not_leave() {
+        let mut outbox = Outbox::default();
+        let stream = Flow { transport: Transport::Tcp, ..flow(1) };
+        outbox.copy(7, flow(1), b"given up");
+        outbox.copy(7, stream, b"taken back");
+        outbox.copy(8, flow(1), b"another");
+        outbox.drop_datagrams(7);
+        assert_eq!(outbox.poll(), Some(Transmit { id: 7, told: false, flow: stream, bytes: b"taken back" }));
+        assert_eq!(outbox.poll(), Some(Transmit { id: 8, told: false, flow: flow(1), bytes: b"another" }));
         assert_eq!(outbox.poll(), None);
     }
 

@@ -30,6 +30,10 @@ impl Stack {
         let again = std::mem::replace(&mut found.given_up, true);
         (found.request, found.fallback) = (None, None);
         let given_up = self.table.give_up(now.mono, found.client);
+        if let Some(id) = self.table.transmit_id(found.client) {
+            // A copy that fell due in the same moment.
+            self.outbox.drop_datagrams(id);
+        }
         if given_up == GivenUp::Waits && !again {
             self.recalls.extend(self.table.transmit_id(found.client));
         }

@@ -59,6 +59,8 @@ pub(crate) struct Doubt {
     pub(crate) sent: SentId,
     /// Where a 200 proves nothing, a late one must not take the caller's leg away.
     pub(crate) belief: Belief,
+    /// The receiver has taken it: it may have taken the caller away.
+    pub(crate) accepted: bool,
 }
 
 /// A leg that there was.
@@ -161,6 +163,21 @@ impl Facts {
         news.is_success() && self.in_doubt.iter().any(|doubt| doubt.sent == refer && is_proof(doubt))
     }
 
+    /// An event may say that the receiver has taken a REFER that is in doubt.
+    fn see_doubt(&mut self, event: Event) {
+        let refer = match event {
+            Event::Response { sent, status: 200..=299, .. } => sent,
+            Event::Notified { refer, .. } => refer,
+            _ => return,
+        };
+        self.in_doubt.iter_mut().filter(|doubt| doubt.sent == refer).for_each(|doubt| doubt.accepted = true);
+    }
+
+    /// The latest REFER of an ended handoff that the caller's side has taken, and whose result is open.
+    pub(crate) fn accepted_in_doubt(&self) -> Option<&Doubt> {
+        self.in_doubt.iter().rev().find(|doubt| doubt.accepted)
+    }
+
     /// Whether that REFER is in doubt.
     pub(crate) fn doubts(&self, sent: SentId) -> bool {
         self.in_doubt.iter().any(|doubt| doubt.sent == sent)
@@ -169,6 +186,7 @@ impl Facts {
     /// Whether an event says that the last transfer in doubt has failed, or that nobody has carried it out; one of which
     /// that is known is in doubt no more. And whether the caller may have gone with it: then its side is to be asked.
     pub(crate) fn has_failed(&mut self, cx: &Context<'_>, event: Event) -> Option<MayBeGone> {
+        self.see_doubt(event);
         let (failed, told) = match event {
             Event::Notified { refer, news, .. } if news.is_failure() => (refer, news.status),
             Event::Response { leg, sent, status: 300.., .. } if !cx.stack.is_subscribed(leg, sent) => {

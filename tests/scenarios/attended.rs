@@ -953,3 +953,19 @@ fn a_targets_ack_is_not_taken_for_the_agents() {
     proven(&t);
     t.world.assert_empty();
 }
+
+#[test]
+fn a_caller_leg_that_breaks_between_the_report_and_the_bye_takes_nothing_away() {
+    let (t, _desk, target, refer) = referred();
+    t.call.reply(&refer, 202);
+    t.leg.reinvite(&sdp("agent", 2));
+    let offer = t.call.expect("INVITE");
+    t.call.notify_ok(OK, "terminated");
+    t.call.reply(&offer, 481);
+    t.call.expect("ACK");
+    t.world.advance(ms(300));
+    t.world.assert_running();
+    target.hang_up();
+    proven(&t);
+    t.world.finish();
+}

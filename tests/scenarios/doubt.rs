@@ -119,6 +119,7 @@ fn a_transfer_of_an_earlier_handoff_that_comes_late() {
     t.world.handoff("front-desk");
     let second = t.call.expect("REFER");
     t.call.reply(&second, 403);
+    t.call.still_has_caller();
     t.world.advance(s(1));
     t.call.notify_event(&format!("refer;id={}", refer.cseq().0), OK, "terminated");
     t.call.expect(200);
@@ -286,5 +287,23 @@ fn nor_does_it_disturb_an_agent() {
     t.call.notify_ok("SIP/2.0 480 Temporarily Unavailable\r\n", "terminated");
     t.pbx.expect_silence(s(2));
     t.caller_hangs_up();
+    t.world.assert_empty();
+}
+
+#[test]
+fn a_2xx_that_comes_while_the_next_refer_waits_out_a_glare_counts() {
+    let table = "[destination.twice]\nroute = \"sip:desk@10.0.0.30\"\non_failure = { unknown = [\"again\"] }\n[destination.again]\nroute = \"sip:me@10.0.0.31\"\n";
+    let t = Talking::with(&Config::default().destination(table));
+    t.world.handoff("twice");
+    let first = t.call.expect("REFER");
+    t.world.advance(s(8));
+    let second = t.call.expect("REFER");
+    t.call.reply(&second, 491);
+    t.call.reply(&first, 202);
+    t.pbx.expect_silence(s(5));
+    t.call.hang_up();
+    t.leg.expect_bye_within(s(2));
+    t.world.advance(s(60));
+    t.world.assert_ended("unknown");
     t.world.assert_empty();
 }

@@ -292,6 +292,7 @@ fn a_second_refer_that_is_refused_leaves_the_first_to_be_heard() {
     t.world.handoff("queue");
     let second = t.call.expect("REFER");
     t.call.reply(&second, 603);
+    t.call.still_has_caller();
     t.world.advance(s(1));
     t.call.notify_ok(OK, "terminated");
     t.both_get_bye();
@@ -401,5 +402,21 @@ fn a_call_that_ends_takes_it_back() {
     let bye = pbx.expect_within("BYE", s(5));
     t.call.reply(&bye, 200);
     t.world.assert_ended("failed");
+    t.world.assert_empty();
+}
+
+#[test]
+fn no_copy_of_it_leaves_in_the_moment_in_which_it_is_given_up() {
+    // The third one is due 1.5 s after the first.
+    let table = "[destination.brief]\nroute = \"sip:desk@10.0.0.30\"\ntimeouts = { response = \"1500ms\" }\n";
+    let t = Talking::with(&Config::default().destination(table));
+    t.world.handoff("brief");
+    t.call.expect("REFER");
+    t.world.advance(s(1));
+    assert_eq!(t.pbx.retransmissions(), 1);
+    t.world.advance(ms(600));
+    t.world.assert_ended("unknown");
+    assert_eq!(t.pbx.retransmissions(), 1, "a copy of what was given up");
+    t.caller_hangs_up();
     t.world.assert_empty();
 }

@@ -26,6 +26,10 @@ on_failure = ["invite", "agent"]
 route = "sip:desk@10.0.0.30"
 on_failure = { unknown = ["invite", "agent"], default = ["agent"] }
 
+[destination.called]
+method = "invite"
+route = "sip:desk@10.0.0.30"
+
 [destination.replaced]
 method = "attended"
 route = "sip:desk@10.0.0.30"
@@ -590,6 +594,7 @@ fn an_agent_that_leaves_meanwhile_is_nobody_to_return_to() {
     assert!(fallback.header("Refer-To").contains("+14155550123"), "{fallback}");
     t.world.assert_ended("failed");
     t.call.reply(&fallback, 403);
+    t.call.still_has_caller();
     t.call.expect_bye();
     t.world.assert_empty();
 }
@@ -733,5 +738,83 @@ fn the_first_call_warns_of_blind_refers_that_prove_nothing() {
     assert_eq!(told.len(), 1, "{told:?}");
     let hint = "blind REFER on Asterisk cannot be known to have worked: use `invite` or `attended`";
     assert!(told[0].contains("WARN") && told[0].contains("trunk=pbx") && told[0].contains(hint), "{told:?}");
+    t.world.assert_empty();
+}
+
+// An earlier transfer is in doubt.
+
+/// The REFER of an earlier handoff was accepted, and nothing tells what came of it.
+#[track_caller]
+fn after_one_in_doubt() -> Talking {
+    let t = beside("Asterisk PBX 22.10.1");
+    accepted(&t, "front-desk");
+    t.world.advance(s(61));
+    t.world.assert_ended("unknown");
+    t
+}
+
+fn ends(t: &Talking) -> Vec<&'static str> {
+    t.world.ended_handoffs().iter().map(|handoff| handoff.state.as_str()).collect()
+}
+
+#[test]
+fn a_404_after_a_transfer_in_doubt_does_not_say_that_the_caller_never_left() {
+    let t = after_one_in_doubt();
+    accepted(&t, "front-desk");
+    t.call.notify_ok("SIP/2.0 404 Not Found\r\n", "terminated");
+    let question = question(&t.call);
+    is_gone(&t.call, &question);
+    t.leg.expect_bye();
+    assert_eq!(ends(&t), ["unknown", "unknown"]);
+    t.world.assert_empty();
+}
+
+#[test]
+fn nor_does_a_refusal_of_the_refer() {
+    let t = after_one_in_doubt();
+    t.world.handoff("front-desk");
+    let refer = t.call.expect("REFER");
+    t.call.reply(&refer, 404);
+    let question = question(&t.call);
+    is_there(&t.call, &question);
+    t.world.advance(ms(500));
+    assert_eq!(ends(&t), ["unknown", "returned"]);
+    t.caller_hangs_up();
+    t.world.assert_empty();
+}
+
+#[test]
+fn a_bye_while_the_next_target_rings_is_not_abandoned_then() {
+    let t = after_one_in_doubt();
+    let desk = t.world.peer("desk", DESK);
+    t.world.handoff("called");
+    let target = desk.expect_call();
+    target.reply(&target.invite(), 180);
+    t.call.hang_up();
+    t.leg.expect_bye();
+    assert_eq!(ends(&t), ["unknown", "unknown"]);
+    t.world.finish();
+}
+
+#[test]
+fn a_dialog_that_is_forgotten_is_asked_about_once() {
+    // Caller and agent are left alone when all time is up.
+    let table = "[destination.hurried]\nroute = \"sip:desk@10.0.0.30\"\non_failure = { unknown = [\"invite\", \"agent\"] }\ntimeouts = { response = \"1s\", outcome = \"1s\", total = \"2s\" }\n";
+    let t = Talking::with(&Config::default().destination(table));
+    let desk = t.world.peer("desk", DESK);
+    accepted(&t, "hurried");
+    t.world.advance(s(1));
+    let target = desk.expect_call();
+    t.world.advance(ms(900));
+    target.reply(&target.invite(), 486);
+    target.expect("ACK");
+    let question = question(&t.call);
+    t.call.reply(&question, 481);
+    t.call.expect("ACK");
+    let check = t.call.expect("OPTIONS");
+    t.call.reply(&check, 481);
+    t.leg.expect_bye();
+    t.world.assert_ended("unknown");
+    t.call.expect_bye();
     t.world.assert_empty();
 }

@@ -24,7 +24,7 @@ use crate::routing::profile::{Belief, Notify200, Receiver};
 use crate::routing::table::{Destination, Id, Method};
 use crate::sip::leg::SentId;
 use crate::sip::leg::remark::Remark;
-use crate::sip::{Origin, Time};
+use crate::sip::{Event, Origin, Time};
 use crate::wire::Message;
 use course::{Course, Plan};
 use report::Referral;
@@ -275,6 +275,18 @@ impl Handoff {
     pub(crate) fn is_accepted(&self, late: &Late) -> bool {
         let attempt = self.view.attempts.get(late.place);
         attempt.is_some_and(|attempt| attempt.status.is_none_or(|status| status < 300))
+    }
+
+    /// The receiver has taken a REFER that was given up, and nothing else is changed by that.
+    pub(crate) fn accepted_late(&mut self, late: &Late, event: Event) {
+        let Some(attempt) = self.edit().attempts.get_mut(late.place) else { return };
+        if attempt.status.is_some_and(|status| status >= 300) {
+            (attempt.status, attempt.status_reason) = match event {
+                Event::Response { status, .. } => (Some(status), None),
+                _ => (None, None),
+            };
+            attempt.origin = Some(Origin::Remote);
+        }
     }
 
     /// The REFER of an attempt that was given up is refused after all.

@@ -3,11 +3,12 @@
 
 use super::{Attempt, Moving, Then, Whereabouts};
 use crate::call::context::Context;
-use crate::call::facts::Facts;
+use crate::call::facts::{Facts, MayBeGone};
 use crate::call::handoff::still_here::{StillHere, Verdict};
 use crate::call::phase::Phase;
 use crate::call::record::HandoffState;
 use crate::routing::explain::Cause;
+use crate::sip::Event;
 
 /// Why nothing is known after a failure that was told.
 const NO_WORD: &str = "The receiver tells of a failure, and the caller's side does not say whether it still has the caller: look why re-INVITEs to it stay without an answer.";
@@ -28,6 +29,10 @@ impl Moving {
         if let Some(sent) = sent.filter(|_| self.handoff.leaves_open()) {
             return self.ask(cx, Then::Failed { cause, sent });
         }
+        // In a dialog that an earlier one has taken the caller out of, any REFER fails.
+        if self.is_in_doubt(facts) && self.may_ask(facts) {
+            return self.ask(cx, Then::Doubted { cause });
+        }
         self.note_failure();
         self.failed(cx, facts, cause, None)
     }
@@ -39,9 +44,17 @@ impl Moving {
         }
     }
 
+    /// What is told of a transfer of an earlier handoff, short of its success.
+    pub(super) fn hear_doubt(&mut self, cx: &Context<'_>, facts: &mut Facts, event: Event) {
+        if facts.has_failed(cx, event).is_some_and(|MayBeGone(gone)| gone) {
+            self.whereabouts = Whereabouts::Unasked;
+        }
+    }
+
     /// Whether the receiver of the REFER that may have taken the caller away may be asked.
-    pub(super) fn may_ask(&self) -> bool {
+    pub(super) fn may_ask(&self, facts: &Facts) -> bool {
         let late = self.accepted_before().map(|which| self.late[which].belief());
+        let late = late.or(facts.accepted_in_doubt().map(|doubt| doubt.belief));
         late.unwrap_or(self.handoff.course.profile.belief).may_ask()
     }
 
@@ -63,7 +76,10 @@ impl Moving {
             (Verdict::NotMine | Verdict::Wait, _) => self.phase(),
             (Verdict::Gone, _) => self.caller_gone(cx, facts),
             // The agent may have left meanwhile.
-            (Verdict::Here, Then::Failed { cause, .. } | Then::Returned { cause }) => {
+            (
+                Verdict::Here,
+                Then::Failed { cause, .. } | Then::Returned { cause } | Then::Doubted { cause },
+            ) => {
                 self.whereabouts = Whereabouts::Here;
                 self.conversation.restated(cx);
                 self.failed(cx, facts, cause, None)
@@ -84,6 +100,11 @@ impl Moving {
                 self.failed(cx, facts, Cause::Unknown, Some(sent))
             }
             (Verdict::Unknown, Then::Returned { .. }) => self.unknown(cx, facts),
+            (Verdict::Unknown, Then::Doubted { .. }) => {
+                self.whereabouts = Whereabouts::Untold;
+                self.handoff.because(NO_WORD);
+                self.failed(cx, facts, Cause::Unknown, None)
+            }
             // Nobody is with the caller, who may be there.
             (Verdict::Here | Verdict::Unknown, Then::SetOut) => {
                 self.attempt = Attempt::Held;
@@ -98,7 +119,13 @@ impl Moving {
             // It is where the transfer has led, or lost: nobody tells.
             Attempt::Asking { then: Then::Unproven { .. }, .. } => self.unknown_without_caller(cx, facts),
             // The transfer whose result is open may have led somewhere.
-            Attempt::Asking { then: Then::Returned { .. }, .. } => self.caller_left(cx, facts),
+            Attempt::Asking { then: Then::Returned { .. } | Then::Doubted { .. }, .. } => {
+                match self.conversation.caller_over {
+                    true => self.caller_left(cx, facts),
+                    // Who has forgotten the dialog tells nothing in it any more.
+                    false => self.unknown_without_caller(cx, facts),
+                }
+            }
             _ => self.lost_by_receiver(cx, facts),
         }
     }

@@ -55,7 +55,7 @@ impl Moving {
         };
         if let Some(target) = answered.and_then(|sent| facts.waiting.take_standing(sent)) {
             // Who has answered already hears no second ring.
-            return self.join_answered(cx, target);
+            return self.join_answered(cx, facts, target);
         }
         match next {
             Next::Try(destination, method) => {
@@ -78,7 +78,7 @@ impl Moving {
             (_, Attempt::Asking { .. }) => return self.settled(cx, facts),
             (Whereabouts::Here | Whereabouts::Unasked, _) => {}
         }
-        if self.is_away() && self.may_ask() {
+        if self.is_away(facts) && self.may_ask(facts) {
             return self.ask(cx, Then::Returned { cause });
         }
         self.attempt = Attempt::Settling { until: cx.now.mono + SETTLE, cause };
@@ -107,7 +107,8 @@ impl Moving {
     /// The handoff is over, and the call is not.
     pub(super) fn part(self: Box<Self>, cx: &mut Context<'_>, facts: &mut Facts) -> Conversation {
         for late in &self.late {
-            facts.doubt(Doubt { sent: late.sent, belief: late.belief() });
+            let accepted = self.handoff.is_accepted(late);
+            facts.doubt(Doubt { sent: late.sent, belief: late.belief(), accepted });
         }
         facts.keep(cx, self.handoff.view);
         self.conversation

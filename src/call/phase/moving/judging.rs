@@ -74,7 +74,7 @@ impl Moving {
             calling::Verdict::Answered { leg, .. } => {
                 self.handoff.progress(cx, HandoffState::Joining, None);
                 let join = Join::begin(cx, &self.conversation, leg);
-                self.attempt = Attempt::Joining(if self.is_away() { join.settling() } else { join });
+                self.attempt = Attempt::Joining(if self.is_away(facts) { join.settling() } else { join });
                 self.phase()
             }
             calling::Verdict::Failed { status: Some(488 | 606), cause }
@@ -218,7 +218,7 @@ impl Moving {
                 self.failed_without_caller(cx, facts, cause)
             }
             attended::Verdict::Bridge(cause) => match self.target() {
-                Some(leg) => self.bridge(cx, cause, leg),
+                Some(leg) => self.bridge(cx, facts, cause, leg),
                 None => self.failed(cx, facts, cause, None),
             },
             attended::Verdict::Failed(cause) => self.refer_failed(cx, facts, cause),
@@ -255,20 +255,31 @@ impl Moving {
 
     /// The caller's side cannot take the target over, so the target, which has answered already, is joined with the
     /// caller: nobody hears a second ring.
-    fn bridge(mut self: Box<Self>, cx: &mut Context<'_>, cause: Cause, target: LegId) -> Phase {
+    fn bridge(
+        mut self: Box<Self>,
+        cx: &mut Context<'_>,
+        facts: &Facts,
+        cause: Cause,
+        target: LegId,
+    ) -> Phase {
         self.note_failure();
         self.handoff.attempt_failed(cx, cause, Method::Invite.name());
-        self.join_answered(cx, target)
+        self.join_answered(cx, facts, target)
     }
 
     /// A target that has answered already is joined with the caller.
-    pub(super) fn join_answered(mut self: Box<Self>, cx: &mut Context<'_>, target: LegId) -> Phase {
+    pub(super) fn join_answered(
+        mut self: Box<Self>,
+        cx: &mut Context<'_>,
+        facts: &Facts,
+        target: LegId,
+    ) -> Phase {
         let answered = cx.stack.sip_call_id(target).map(|id| String::from_utf8_lossy(id).into_owned());
         self.handoff.turn_to_invite();
         self.handoff.attempt(cx, Method::Invite, HandoffState::Joining, answered);
         self.handoff.answered(200, "OK", Origin::Remote);
         let join = Join::begin(cx, &self.conversation, target);
-        self.attempt = Attempt::Joining(if self.is_away() { join.settling() } else { join });
+        self.attempt = Attempt::Joining(if self.is_away(facts) { join.settling() } else { join });
         self.phase()
     }
 

@@ -24,7 +24,7 @@ impl Moving {
     ) -> Phase {
         // Another REFER cannot be taken back, and only a success of this one is news.
         let other = match &self.attempt {
-            Attempt::Refer(_) => true,
+            Attempt::Refer(refer) => !refer.is_to_be_sent(),
             Attempt::Attended(attempt) => attempt.sent().is_some(),
             Attempt::Held
             | Attempt::Calling(_)
@@ -38,6 +38,7 @@ impl Moving {
         };
         let news = arrived(event) && self.handoff.believes(self.late[which].belief());
         if self.attempt.is_final() || (other && !news) {
+            self.handoff.accepted_late(&self.late[which], event);
             return match facts.waiting.hear(cx, event) {
                 waiting::Heard::Arrived if !self.attempt.is_final() => self.moved(cx, facts),
                 _ => self.phase(),

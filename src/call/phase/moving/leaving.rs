@@ -51,7 +51,7 @@ impl Moving {
 
     fn unanswered(mut self: Box<Self>, cx: &mut Context<'_>, facts: &mut Facts) -> Phase {
         if self.has_worked() {
-            return self.taken_over(cx, facts);
+            return self.phase();
         }
         self.handoff.attempt_failed(cx, Cause::Failed, "none");
         self.over(cx, facts, HandoffState::Failed, None, true, "an offer was left without an answer")
@@ -94,13 +94,14 @@ impl Moving {
         origin: Origin,
     ) -> Phase {
         if self.has_worked() {
-            return self.taken_over(cx, facts);
+            // A BYE of ours to the target's leg, before its own, could still undo it.
+            return self.phase();
         }
         talking::lost(cx, facts, Role::Caller, (status, origin), "end");
         let asked = self.handoff.view.attempts.iter().any(|attempt| attempt.refer_to.is_some());
         let cause = match self.attempt {
             Attempt::Asking { .. } => return self.caller_gone(cx, facts),
-            _ if self.is_away() => Cause::LostByReceiver,
+            _ if self.is_away(facts) => Cause::LostByReceiver,
             // Nobody was asked to take the caller, so nobody has lost them.
             Attempt::Settling { .. } if !asked => {
                 explain::cause(status, Where::ReferResponse).unwrap_or(Cause::Unreachable)
@@ -128,7 +129,7 @@ impl Moving {
 
     pub(super) fn caller_left(mut self: Box<Self>, cx: &mut Context<'_>, facts: &mut Facts) -> Phase {
         match self.attempt {
-            Attempt::Asking { then: Then::Returned { .. }, .. } => {}
+            Attempt::Asking { then: Then::Returned { .. } | Then::Doubted { .. }, .. } => {}
             Attempt::Asking { .. } => return self.caller_gone(cx, facts),
             _ => {}
         }
@@ -146,6 +147,9 @@ impl Moving {
         }
         if self.whereabouts != Whereabouts::Here && !matches!(self.attempt, Attempt::Settling { .. }) {
             return self.lost_by_receiver(cx, facts);
+        }
+        if facts.accepted_in_doubt().is_some() {
+            return self.gone_in_doubt(cx, facts);
         }
         match self.attempt {
             // Only whom it was asked to take can a receiver have lost.
@@ -166,9 +170,21 @@ impl Moving {
         self.late.iter().rposition(|late| self.handoff.is_accepted(late))
     }
 
+    /// Whether an earlier REFER, of this handoff or of one that has ended, was accepted, and its result is open.
+    pub(super) fn is_in_doubt(&self, facts: &Facts) -> bool {
+        self.accepted_before().is_some() || facts.accepted_in_doubt().is_some()
+    }
+
     /// Whether a REFER may have taken the caller out of our dialog.
-    pub(super) fn is_away(&self) -> bool {
-        self.whereabouts != Whereabouts::Here || self.accepted_before().is_some()
+    pub(super) fn is_away(&self, facts: &Facts) -> bool {
+        self.whereabouts != Whereabouts::Here || self.is_in_doubt(facts)
+    }
+
+    /// The caller's side has left while the result of an earlier handoff's REFER is open: that one may have led somewhere.
+    fn gone_in_doubt(mut self: Box<Self>, cx: &mut Context<'_>, facts: &mut Facts) -> Phase {
+        self.handoff.attempt_failed(cx, Cause::Unknown, "none");
+        let why = "the result of an earlier transfer is unknown";
+        self.over(cx, facts, HandoffState::Unknown, None, false, why)
     }
 
     pub(super) fn abandoned(mut self: Box<Self>, cx: &mut Context<'_>, facts: &mut Facts) -> Phase {

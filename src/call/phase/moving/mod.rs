@@ -99,6 +99,8 @@ enum Then {
     Unproven { sent: SentId },
     /// It failed with that cause, no step is left, and the result of an earlier REFER is open: caller and agent are together.
     Returned { cause: Cause },
+    /// That REFER has failed with that cause, and the result of an earlier one is open: what follows the failure.
+    Doubted { cause: Cause },
     /// The first step of this handoff, after a transfer of an earlier one had failed.
     SetOut,
 }
@@ -358,6 +360,7 @@ impl Moving {
         if facts.has_arrived(event) && !self.attempt.is_final() {
             return self.moved(cx, facts);
         }
+        self.hear_doubt(cx, facts, event);
         let caller = self.conversation.caller;
         match &mut self.attempt {
             Attempt::Refer(attempt) => match attempt.hear(cx, &mut self.handoff, caller, event, message) {

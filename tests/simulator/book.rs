@@ -25,6 +25,8 @@ pub enum Role {
 pub struct Reinvite {
     pub cseq: u32,
     pub accepted: Option<Time>,
+    /// The peer has refused it, so that it is there.
+    pub refused: Option<Time>,
     pub acked: Option<Time>,
     /// There was no description in its 2xx.
     pub bare: bool,
@@ -105,6 +107,12 @@ pub struct Leg {
     pub notified_at: Option<Time>,
     /// CSeq of the last offer of the caller's that came when nobody was with it.
     pub asked_alone: Option<u32>,
+    /// CSeq of the peer's last re-INVITE or UPDATE.
+    pub last_offer: Option<u32>,
+    /// Its last 481 was none that has to be believed.
+    pub cleared: bool,
+    /// The peer was heard since the request went out whose answer came last.
+    pub outdated: bool,
     /// What was asked inside it, and what was heard.
     pub silence: Silence,
     /// When a final 2xx NOTIFY came, and a BYE of the peer.
@@ -122,6 +130,8 @@ pub struct Leg {
     /// RSeq of Baton's reliable responses without a PRACK.
     pub unpracked: Vec<u32>,
     pub reinvites: Vec<Reinvite>,
+    /// A proxy on the way has refused Baton's last offer inside the dialog.
+    pub turned_away: bool,
     /// Baton's BYE was answered so.
     pub bye_answer: Option<u16>,
     /// Baton's final refusal of the caller's INVITE, and whether it was acknowledged.
@@ -164,6 +174,9 @@ impl Leg {
             notified: 0,
             notified_at: None,
             asked_alone: None,
+            last_offer: None,
+            cleared: false,
+            outdated: false,
             silence: Silence::default(),
             reported: None,
             successes: Vec::new(),
@@ -173,6 +186,7 @@ impl Leg {
             unacked: None,
             unpracked: Vec::new(),
             reinvites: Vec::new(),
+            turned_away: false,
             bye_answer: None,
             refused: None,
         }
@@ -231,6 +245,8 @@ pub struct Handoff {
     pub partner_at_end: bool,
     /// Whether the caller had gone by itself when it ended.
     pub caller_gone: bool,
+    /// And whether that is not certain.
+    pub caller_unsure: bool,
 }
 
 /// One call: by the Call-ID of its caller.

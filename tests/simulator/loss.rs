@@ -32,11 +32,24 @@ impl Silence {
         if is_of_a_proxy(m) {
             return;
         }
-        self.heard = Some(at);
+        if m.status() != 481 {
+            self.heard = Some(at);
+        }
         self.answers_options |= m.method() == "OPTIONS" && (200..300).contains(&m.status());
         if m.status() >= 200 {
             self.open.retain(|(open, _)| open != key);
         }
+    }
+
+    /// Whether the peer was heard since that request went out.
+    pub fn was_heard_since(&self, key: &str) -> bool {
+        let asked = self.open.iter().find(|(open, _)| open == key).map(|(_, at)| *at);
+        asked.zip(self.heard).is_some_and(|(asked, heard)| heard > asked)
+    }
+
+    /// An offer of Baton's in the dialog has had no answer, so that no other one can follow.
+    pub fn holds_an_offer(&self) -> bool {
+        self.open.iter().any(|(key, _)| key.ends_with(" INVITE") || key.ends_with(" UPDATE"))
     }
 
     /// Whether the peer was asked twice, and was not heard since.
@@ -99,6 +112,7 @@ fn is_unacknowledged(leg: &Leg, at: Time) -> bool {
 
 /// The peer was to refresh its session and did not, or refused to have it refreshed.
 fn has_expired(leg: &Leg, at: Time, sessions: &Sessions) -> bool {
-    let over = |expiry: Expiry| expiry.is_over(at) && (sessions.stubborn || !expiry.by_baton);
+    let refused = sessions.stubborn || leg.silence.holds_an_offer();
+    let over = |expiry: Expiry| expiry.is_over(at) && (refused || !expiry.by_baton);
     leg.expiry.is_some_and(over)
 }

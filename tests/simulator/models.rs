@@ -49,7 +49,8 @@ const NAMES: [&str; COUNT] = [
     "open",
 ];
 /// Those that are drawn where nothing else is said.
-const IN_USE: [Model; 4] = [Model::Bare, Model::Unheard, Model::Standstill, Model::Alone];
+const IN_USE: [Model; 6] =
+    [Model::Bare, Model::Unheard, Model::Standstill, Model::GivenUp, Model::Alone, Model::Open];
 /// In how many of 100 worlds each of them is.
 const OFTEN: [u64; COUNT] = [35, 30, 25, 25, 30, 30, 25, 100, 100, 100, 100];
 

@@ -60,7 +60,9 @@ impl Watch {
         let stands = |leg: &Leg| {
             let there = leg.over.is_none() && leg.left.is_none() && leg.is_quiet(at, QUIET);
             // Who says nothing cannot be told either.
-            there && !leg.open.iter().any(|open| open.ends_with(" INVITE") || open.ends_with(" UPDATE"))
+            there
+                && !leg.turned_away
+                && !leg.open.iter().any(|open| open.ends_with(" INVITE") || open.ends_with(" UPDATE"))
         };
         if !stands(one) || !stands(two) || one.confirmed.is_none() {
             return;

@@ -7,13 +7,20 @@ use super::watch::Watch;
 use baton::call::record::AttemptView;
 use baton::sip::Time;
 
+/// So long Baton waits until it can ask.
+const NOT_ASKED: std::time::Duration = std::time::Duration::from_secs(15);
+
 /// One REFER of Baton's.
 #[derive(Clone, Debug)]
 pub struct Refer {
     pub cseq: u32,
+    /// Its Refer-To.
+    to: String,
     pub sent: Time,
     /// Its final response.
     pub answer: Option<u16>,
+    /// When that came.
+    pub answered_at: Option<Time>,
     /// When a NOTIFY of it came that told an end or was the last one, and whether it told a failure.
     pub settled: Option<(Time, bool)>,
     /// Baton has given it up without an answer.
@@ -23,23 +30,35 @@ pub struct Refer {
 }
 
 impl Refer {
-    pub fn new(cseq: u32, sent: Time) -> Refer {
-        Refer { cseq, sent, answer: None, settled: None, given_up: false, challenged_late: false }
+    pub fn new(m: &Message, sent: Time) -> Refer {
+        let (cseq, to) = (m.cseq().0, m.find("Refer-To").unwrap_or_default().to_owned());
+        Refer {
+            cseq,
+            to,
+            sent,
+            answer: None,
+            answered_at: None,
+            settled: None,
+            given_up: false,
+            challenged_late: false,
+        }
     }
 
     /// The final response came.
-    pub fn answered(&mut self, status: u16) {
+    pub fn answered(&mut self, at: Time, status: u16) {
         self.answer = Some(status);
+        self.answered_at = self.answered_at.or(Some(at));
         self.challenged_late |= self.given_up && matches!(status, 401 | 407);
     }
 
     /// The receiver has taken it, and has not said by then what came of it.
     pub fn is_open(&self, at: Time) -> bool {
-        self.is_taken() && self.settled.is_none_or(|(when, _)| when > at)
+        self.is_taken(at) && self.settled.is_none_or(|(when, _)| when > at)
     }
 
-    pub fn is_taken(&self) -> bool {
-        self.answer.is_some_and(|status| status < 300)
+    /// That it has taken it was known by then.
+    pub fn is_taken(&self, by: Time) -> bool {
+        self.answer.is_some_and(|status| status < 300) && self.answered_at.is_some_and(|at| at <= by)
     }
 }
 
@@ -78,6 +97,31 @@ impl Watch {
         false
     }
 
+    fn stood_since(&self, from: Time) -> std::time::Duration {
+        // One that was under way then counts as a whole.
+        self.stood.iter().filter(|(began, time)| *began + *time >= from).map(|(_, time)| *time).sum()
+    }
+
+    /// A failure was told of the last REFER, and the caller's side does not say whether it still has the caller: the step for
+    /// `unknown` follows, whatever was told.
+    pub fn is_untold(&self, at: Time, call: &str, attempt: &AttemptView) -> bool {
+        let leg = self.book.by_baton.get(call).and_then(|caller| self.book.legs.get(caller));
+        let Some((leg, refer)) = leg.and_then(|leg| Some((leg, leg.refers.last()?))) else { return false };
+        let told = attempt.final_status.is_some_and(|status| status >= 300);
+        let lost = leg.left.is_some() || attempt.cause.as_deref() == Some("lost_by_receiver");
+        // Without a name it may have been of another one.
+        let failed = leg.refers.iter().filter_map(|one| one.settled.filter(|(_, failed)| *failed));
+        let when = failed.map(|(when, _)| when).max();
+        if !told || lost {
+            return false;
+        }
+        let asked = || leg.reinvites.iter().filter(|one| one.cseq > refer.cseq);
+        if asked().next().is_some() {
+            return !asked().any(|one| one.accepted.or(one.refused).is_some());
+        }
+        when.is_some_and(|when| at.since(when).saturating_sub(self.stood_since(when)) >= NOT_ASKED)
+    }
+
     /// Baton tells that nothing is known of an attempt.
     pub fn gives_up(&mut self, at: Time, call: &str, attempt: &AttemptView) {
         if attempt.cause.as_deref() != Some("unknown") || attempt.refer_to.is_none() {
@@ -87,8 +131,21 @@ impl Watch {
         let Some(leg) = self.book.legs.get_mut(&caller) else { return };
         let silent = leg.refers.iter_mut().filter(|refer| refer.answer.is_none());
         silent.for_each(|refer| refer.given_up = true);
-        let told = |refer: &Refer| refer.settled.is_some_and(|(when, failed)| failed && when < at);
-        if leg.refers.last().is_some_and(told) && self.models.has(Model::Nameless) {
+        // Of an earlier one nothing may be known still, when a later one has failed.
+        let its = |refer: &Refer| attempt.refer_to.as_ref().is_some_and(|to| refer.to.contains(&**to));
+        let told =
+            |refer: &Refer| its(refer) && refer.settled.is_some_and(|(when, failed)| failed && when < at);
+        // What was told stands in the attempt, though the caller's side may have left open whether it still has the caller.
+        let noted = attempt.final_status.is_some_and(|status| status >= 300);
+        // A NOTIFY without a name that an earlier one still owed is taken for the newest one's.
+        let owed = leg.refers.split_last().is_some_and(|(last, before)| {
+            let done = |one: &Refer| {
+                one.answer.is_some_and(|status| status >= 300)
+                    || one.settled.is_some_and(|(when, _)| when <= last.sent)
+            };
+            !before.iter().all(done)
+        });
+        if leg.refers.last().is_some_and(told) && !noted && !owed && self.models.has(Model::Nameless) {
             let what = "a REFER is not known to have failed, though a NOTIFY said so".to_owned();
             self.book.fault(&caller, what);
         }

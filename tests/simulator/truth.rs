@@ -15,6 +15,9 @@ use std::time::Duration;
 /// A NOTIFY 2xx that proves nothing by itself and the BYE of the target's leg are a proof when they are so near.
 const TOGETHER: Duration = Duration::from_secs(2);
 
+/// A BYE that follows the 2xx to the question whether the caller is still there is waited for so long.
+const SETTLED: Duration = Duration::from_millis(500);
+
 /// One handoff that is over.
 struct Case<'a> {
     book: &'a Book,
@@ -147,8 +150,8 @@ impl Case<'_> {
         if let Some(first) = told.next() {
             self.no_early_bye(target, first)?;
         }
-        if together && !self.is_known_to_lie() {
-            // That is all that can be known.
+        if together {
+            // That is all that can be known, and a target that hangs up then by itself looks the same.
             return Ok(());
         }
         self.has_been_there()
@@ -174,11 +177,6 @@ impl Case<'_> {
         Ok(())
     }
 
-    /// Its side says what it is, and that one is known.
-    fn is_known_to_lie(&self) -> bool {
-        self.truly().is_some_and(|truly| truly.tells)
-    }
-
     fn joined(&self, tried: usize) -> Result<(), String> {
         let target = self.target(tried).ok_or("there is no target")?;
         let met = |time: Option<Time>| time.is_some_and(|time| time <= self.at);
@@ -201,7 +199,8 @@ impl Case<'_> {
     }
 
     fn returned(&self, hurt: bool) -> Result<(), String> {
-        if hurt || self.handoff.caller_gone || !self.handoff.partner_at_end {
+        let caller_gone = self.handoff.caller_gone && !self.handoff.caller_unsure;
+        if hurt || caller_gone || !self.handoff.partner_at_end {
             let (gone, there) = (self.handoff.caller_gone, self.handoff.partner_at_end);
             return Err(format!("hurt {hurt}, caller gone {gone}, partner there {there}"));
         }
@@ -209,13 +208,29 @@ impl Case<'_> {
         match truly.at(self.at) {
             // Its own BYE may be on its way.
             None | Some(Where::Here | Where::Left) => Ok(()),
+            Some(_) if self.was_misled() => Ok(()),
             Some(place) => Err(format!("the caller is {place:?}: {}", truly.story())),
         }
+    }
+
+    /// The caller's side was asked since the REFER that has moved the caller, and has said that it is there, and nothing else for so long: its BYE was
+    /// late.
+    fn was_misled(&self) -> bool {
+        let Some(moved) = self.truly().and_then(|truly| truly.taken_at(self.at)) else { return false };
+        let before = self.leg.refers.iter().filter(|refer| refer.sent <= moved);
+        let taken = before.map(|refer| refer.cseq).max();
+        let until = self.leg.left.map_or(self.at, |left| left.min(self.at));
+        let mut asked = self.leg.reinvites.iter().filter(|one| Some(one.cseq) > taken);
+        asked.any(|one| one.accepted.or(one.refused).is_some_and(|at| at + SETTLED <= until))
     }
 
     fn abandoned(&self, hurt: bool) -> Result<(), String> {
         if hurt {
             return Err("the caller is said to be hurt".to_owned());
+        }
+        if self.call.ended.as_ref().is_some_and(|(_, why)| why.starts_with("moved")) && self.was_told() {
+            // By an earlier REFER than its own.
+            return Ok(());
         }
         let began = self.handoff.started;
         let open = |refer: &Refer| refer.sent >= began && refer.is_open(self.at);
@@ -223,10 +238,11 @@ impl Case<'_> {
             return Err("a REFER was taken, and nobody has said what came of it".to_owned());
         }
         let known = self.leg.notified_at.is_some_and(|at| at <= self.at)
-            || self.leg.refers.iter().any(Refer::is_taken);
+            || self.leg.refers.iter().any(|refer| refer.is_taken(self.at));
         let Some(truly) = self.truly().filter(|truly| truly.tells && known) else { return Ok(()) };
         match truly.at(self.at) {
             None | Some(Where::Here | Where::Left) => Ok(()),
+            Some(_) if self.was_misled() => Ok(()),
             Some(place) => Err(format!("the caller is {place:?}, and hung up nothing: {}", truly.story())),
         }
     }

@@ -8,6 +8,7 @@ use super::ledger::Ledger;
 use super::models::{Model, Models};
 use super::races::Races;
 use super::refers::Refer;
+use super::whereabouts::is_of_a_proxy;
 use baton::call::event::{Event, What};
 use baton::call::record::HandoffState;
 use baton::sip::Time;
@@ -18,6 +19,9 @@ use std::net::SocketAddr;
 use std::rc::Rc;
 use std::time::Duration;
 
+/// So much is never seen at one instant, unless two answer each other for ever.
+const AT_ONCE: u32 = 20_000;
+
 /// See the module.
 pub struct Watch {
     pub book: Book,
@@ -26,6 +30,8 @@ pub struct Watch {
     pub compared: u64,
     /// When Baton stood still, and for how long.
     pub stood: Vec<(Time, Duration)>,
+    /// What was seen of messages at `now`.
+    at_once: u32,
     /// Messages that Baton has read.
     pub read: u64,
     /// Callers that were held while the agent spoke with the target.
@@ -74,6 +80,7 @@ impl Watch {
             races: Races::default(),
             compared: 0,
             stood: Vec::new(),
+            at_once: 0,
             read: 0,
             briefings: 0,
             ledger,
@@ -89,6 +96,7 @@ impl Watch {
         if at == self.now {
             return;
         }
+        self.at_once = 0;
         for caller in std::mem::take(&mut self.changed) {
             self.count_targets(&caller);
         }
@@ -101,6 +109,8 @@ impl Watch {
 
     fn see(&mut self, at: Time, point: Point, peer: SocketAddr, m: &Rc<Message>) {
         self.moved_on(at);
+        self.at_once += 1;
+        assert!(self.at_once < AT_ONCE, "messages go to and fro at one instant, for ever:\n{}", m.text);
         if point == Point::Leaves || point == Point::Reaches {
             self.meet(point, peer, m);
         }
@@ -194,9 +204,15 @@ impl Watch {
                         // Nobody else holds both ways.
                         self.briefings +=
                             u64::from(leg.role == Role::Caller && m.body.contains("a=inactive"));
-                        leg.reinvites.push(Reinvite { cseq, accepted: None, acked: None, bare: false });
+                        leg.reinvites.push(Reinvite {
+                            cseq,
+                            accepted: None,
+                            refused: None,
+                            acked: None,
+                            bare: false,
+                        });
                     }
-                    "REFER" => leg.refers.push(Refer::new(m.cseq().0, at)),
+                    "REFER" => leg.refers.push(Refer::new(m, at)),
                     "BYE" => {
                         leg.end(m.to_tag());
                         if !leg.is_up() {
@@ -223,6 +239,7 @@ impl Watch {
     fn reaches(&mut self, at: Time, m: &Message) {
         self.read += 1;
         if let Some(leg) = self.book.legs.get_mut(m.call_id()) {
+            leg.outdated = leg.silence.was_heard_since(&key(m));
             leg.silence.hears(at, m, &key(m));
         }
         if m.is_request() { self.request(at, m) } else { self.response(at, m) }
@@ -232,7 +249,9 @@ impl Watch {
         let is_offer = m.method() == "UPDATE" || m.method() == "INVITE" && !m.to_tag().is_empty();
         let alone = is_offer && self.book.calls.get(m.call_id()).is_some_and(|call| call.partner_gone);
         let Some(leg) = self.book.legs.get_mut(m.call_id()) else { return };
-        leg.asked_alone = alone.then_some(m.cseq().0).or(leg.asked_alone);
+        let copy = leg.last_offer == Some(m.cseq().0);
+        leg.asked_alone = (alone && !copy).then_some(m.cseq().0).or(leg.asked_alone);
+        leg.last_offer = is_offer.then_some(m.cseq().0).or(leg.last_offer);
         match m.method() {
             "ACK" => {
                 leg.unacked.take_if(|open| open.cseq == m.cseq().0 && open.tag == m.from_tag());
@@ -273,16 +292,21 @@ impl Watch {
             leg.agree(at, m, false);
         }
         leg.open.remove(&key(m));
+        if matches!(m.method(), "INVITE" | "UPDATE") {
+            leg.turned_away = status >= 300 && is_of_a_proxy(m);
+        }
         let first = leg.finals.insert(key(m));
         // A 408 is of a proxy: that one has not reached the peer.
         if status == 481 {
             leg.forgotten |= !matches!(m.method(), "CANCEL" | "BYE" | "REFER");
+            // Nothing follows where the peer was heard since that went out.
+            leg.cleared = matches!(m.method(), "INFO" | "OPTIONS") && leg.outdated;
         }
         let number = m.cseq().0;
         match m.method() {
             "REFER" => {
                 if let Some(refer) = leg.refers.iter_mut().find(|refer| refer.cseq == number) {
-                    refer.answered(status);
+                    refer.answered(at, status);
                 }
             }
             "BYE" if first => leg.bye_answer = Some(status),
@@ -295,6 +319,12 @@ impl Watch {
                     leg.branches.push(Branch { tag: m.to_tag().to_owned(), acked: false, ended: false });
                     let caller = leg.caller.clone();
                     self.changed.push(caller);
+                }
+            }
+            "INVITE" if first && leg.reinvites.iter().any(|one| one.cseq == number) => {
+                let says = !matches!(status, 401 | 407 | 408 | 477 | 481 | 491 | 503 | 504);
+                if let Some(one) = leg.reinvites.iter_mut().find(|one| one.cseq == number && says) {
+                    one.refused = Some(at);
                 }
             }
             "INVITE" if first && leg.answered.is_none() && leg.role != Role::Caller => {
@@ -361,6 +391,7 @@ impl Watch {
                     fresh: true,
                     partner_at_end: false,
                     caller_gone: false,
+                    caller_unsure: false,
                 });
             }
             What::AttemptFailed { call, number, attempt, next, .. }
@@ -375,6 +406,13 @@ impl Watch {
                 }
             }
             _ => {}
+        }
+    }
+
+    /// Somebody asks for the end of a call.
+    pub fn hung_up(&mut self, baton_id: &str) {
+        if let Some(call) = self.call(baton_id) {
+            call.hung_up = true;
         }
     }
 
@@ -410,6 +448,9 @@ impl Watch {
             leg.timed_out = true;
         }
         self.gives_up(at, call_id, attempt);
+        // A target that has answered is joined, and nobody is asked.
+        let joins = &*attempt.method == "attended" && next == "invite";
+        let untold = !joins && self.is_untold(at, call_id, attempt);
         let stood = std::mem::take(&mut self.stood);
         let since =
             |began: Time| stood.iter().filter(|(from, _)| *from >= began).map(|(_, time)| *time).sum();
@@ -421,7 +462,7 @@ impl Watch {
             number,
             destination: attempt.destination.clone(),
             method: attempt.method.to_string(),
-            cause: attempt.cause.as_deref().unwrap_or_default().to_owned(),
+            cause: if untold { "unknown" } else { attempt.cause.as_deref().unwrap_or_default() }.to_owned(),
             status: attempt.status,
             reported: attempt.final_status,
             next: next.to_owned(),
@@ -445,7 +486,9 @@ impl Watch {
         hurt: bool,
     ) {
         let Some(caller) = self.book.by_baton.get(&view.call_id).cloned() else { return };
-        let gone = self.book.legs.get(&caller).is_some_and(|leg| leg.left.is_some() || leg.forgotten);
+        let leg = self.book.legs.get(&caller);
+        let gone = leg.is_some_and(|leg| leg.left.is_some() || leg.forgotten);
+        let unsure = leg.is_some_and(|leg| leg.left.is_none() && leg.cleared);
         let Some(call) = self.book.calls.get_mut(&caller) else { return };
         let last = view.attempts.last();
         // A REFER that was given up and has spoken after all: that it was, whoever is tried since.
@@ -464,6 +507,7 @@ impl Watch {
         };
         handoff.ended = Some((at, std::sync::Arc::clone(view), hurt));
         (handoff.partner_at_end, handoff.caller_gone) = (there, gone);
+        handoff.caller_unsure = unsure;
         if joined && let Some(target) = last.and_then(|last| last.sip_call_id.clone()) {
             call.partner_gone = self.book.legs.get(&target).is_none_or(|leg| !leg.is_up());
             call.partner = Some(target);

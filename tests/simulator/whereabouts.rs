@@ -47,6 +47,12 @@ impl Caller {
         self.moves.iter().any(|(since, known)| *since <= by && *known == place)
     }
 
+    /// When it was taken out of Baton's leg, by then.
+    pub fn taken_at(&self, by: Time) -> Option<Time> {
+        let before = self.moves.iter().rev().filter(|(since, _)| *since <= by);
+        before.take_while(|(_, place)| *place != Where::Here).last().map(|(since, _)| *since)
+    }
+
     /// In words.
     pub fn story(&self) -> String {
         let millis = |at: &Time| at.0.saturating_sub(1_000_000) / 1000;

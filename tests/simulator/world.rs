@@ -163,6 +163,7 @@ impl Desk {
             let Some(call) = from.get(self.random.below(from.len().max(1) as u64) as usize) else { continue };
             match self.random.below(64) {
                 0 => {
+                    self.watch.borrow_mut().hung_up(&call.id);
                     world.command(Command::HangUp { call: call.id.clone() });
                 }
                 1..=4 => {

@@ -2,7 +2,7 @@
 //!
 //! Transactions and legs live in such slabs. Not a map: nothing is looked up by content here.
 
-/// A place and which use of it. `T` of another use is never returned for it (until 2²⁸ uses of one place later).
+/// A place and which use of it. `T` of another use is never returned for it (until 2²⁷ uses of one place later).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct SlabId {
     /// Dense, for tables beside the slab.
@@ -11,8 +11,8 @@ pub struct SlabId {
     pub generation: u32,
 }
 
-/// Generations wrap here: 28 bits, so that an id fits into a transmit id with its kind.
-pub const GENERATIONS: u32 = 1 << 28;
+/// Generations wrap here: 27 bits, so that an id fits into a transmit id with its kind.
+pub const GENERATIONS: u32 = 1 << 27;
 
 #[derive(Debug)]
 struct Place<T> {

@@ -193,12 +193,18 @@ impl Bench {
     }
 
     pub(crate) fn sent_by(&mut self, what: &str) -> (Flow, String) {
+        let (_, flow, text) = self.sent_as(what);
+        (flow, text)
+    }
+
+    /// The same, with the id by which the network would tell of it.
+    pub(crate) fn sent_as(&mut self, what: &str) -> (u64, Flow, String) {
         self.collect();
-        let (_, flow, text) =
+        let (id, flow, text) =
             self.sent.pop_front().unwrap_or_else(|| panic!("nothing sent, {what} expected"));
         let line = start(&text).trim_start_matches("SIP/2.0 ");
         assert!(line.starts_with(what), "{what} expected, got\n{text}");
-        (flow, text)
+        (id, flow, text)
     }
 
     pub(crate) fn quiet(&mut self) {

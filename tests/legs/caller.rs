@@ -459,3 +459,46 @@ fn a_stream_that_dies_is_left_for_the_contact() {
     bench.recv(&crate::bench::response(&bye, "200 OK", "", "", ""));
     bench.end();
 }
+
+/// The network tells of a stream's end and of what could not be sent by it in either order.
+#[test]
+fn a_send_that_failed_with_its_stream_does_not_fail_the_copy_by_another() {
+    let mut bench = Bench::new();
+    let stream = Flow {
+        transport: Transport::Tcp,
+        listener: 1,
+        peer: "10.0.0.9:40123".parse().unwrap(),
+        connection: 12,
+    };
+    bench.flow = stream;
+    let invite = bench.invite("", SDP).replace("SIP/2.0/UDP", "SIP/2.0/TCP").replace(";ob", ";transport=tcp");
+    let Some(Event::Incoming { leg }) = bench.recv(&invite) else { panic!() };
+    bench.sent("100");
+    bench.act(|stack, now| stack.answer(now, leg, 0, sdp(ANSWER))).unwrap();
+    let ok = bench.sent("200");
+    let peer = bench.caller_of(&ok);
+    let ack = bench.request_as(&peer, "ACK", 10, "", "");
+    bench.recv(&ack);
+    let content = Content { body: baton::sip::leg::Body::Sdp(ANSWER.as_bytes()), ..Content::default() };
+    let sent = bench.act(|stack, now| stack.reinvite(now, leg, content)).unwrap();
+    let (id, _, first) = bench.sent_as("INVITE");
+    bench.act(|stack, now| stack.handle_flow_closed(now, 12));
+    let (_, flow, copy) = bench.sent_as("INVITE");
+    assert_eq!((flow.connection, first), (0, copy.clone()));
+    bench.act(|stack, now| stack.handle_send_failed(now, id));
+    bench.quiet();
+    bench.flow = Flow { peer: "10.0.0.9:5062".parse().unwrap(), connection: 13, ..stream };
+    let ok =
+        crate::bench::response(&copy, "200 OK", "", "Contact: <sip:ann@10.0.0.9:5062;transport=tcp>", SDP);
+    let answered = bench.recv(&ok);
+    assert!(
+        matches!(answered, Some(Event::Response { sent: of, status: 200, .. }) if of == sent),
+        "{answered:?}"
+    );
+    bench.sent("ACK");
+    bench.release(leg);
+    let bye = bench.sent("BYE");
+    bench.recv(&crate::bench::response(&bye, "200 OK", "", "", ""));
+    bench.events.clear();
+    bench.end();
+}

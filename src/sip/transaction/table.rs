@@ -32,6 +32,9 @@ const SERVER: u64 = 1 << 62;
 /// Bit of a transmit id by a stream that asks to be told when the message has left, and allows it to be taken back until
 /// then.
 pub(crate) const TOLD: u64 = 1 << 60;
+/// Bit of a transmit id that changes each time a request is sent by another flow: that the copy before could not be sent
+/// may be told later, and says nothing of this one.
+const ELSEWHERE: u64 = 1 << 59;
 
 #[derive(Clone, Copy, Debug)]
 enum Due {
@@ -148,7 +151,9 @@ impl<O: Copy> Table<O> {
             return;
         }
         if id & CLIENT != 0 {
-            self.fail_client(slab_id(id));
+            if self.is_current(id) {
+                self.fail_client(slab_id(id));
+            }
         } else if id & SERVER != 0 {
             self.retry_response(slab_id(id), outbox);
         }

@@ -4,7 +4,7 @@ use super::super::client::{self, Client};
 use super::super::invite_client::{self, InviteClient};
 use super::super::key::Key;
 use super::super::{Answer, Cancelled, ClientId, GivenUp, Kind, Outgoing, TransactionEvent};
-use super::{Due, TOLD, Table};
+use super::{Due, ELSEWHERE, TOLD, Table, slab_id};
 use crate::sip::flow::Flow;
 use crate::sip::outbox::Outbox;
 use crate::sip::pace::Gap;
@@ -27,6 +27,8 @@ pub(super) struct ClientEntry<O> {
     machine: ClientMachine,
     /// Whether the network tells when it has left.
     recallable: bool,
+    /// [`ELSEWHERE`], as it stands in the ids of its transmits now.
+    elsewhere: bool,
     /// A copy of it may have left. Not said of the first one by UDP before something shows it: a second one, or a response.
     pub(super) left: bool,
     /// The deadline that is valid; others that pop are stale.
@@ -54,7 +56,8 @@ impl<O: Copy> Table<O> {
             ClientMachine::Other(Client::start(now, reliable, bytes))
         };
         let (owner, recallable) = (Some(request.owner), request.recallable && reliable);
-        let entry = ClientEntry { key, owner, flow, machine, recallable, left: false, armed: None };
+        let entry =
+            ClientEntry { key, owner, flow, machine, recallable, elsewhere: false, left: false, armed: None };
         self.start_client(now, entry, outbox)
     }
 
@@ -110,7 +113,7 @@ impl<O: Copy> Table<O> {
         let (scratch, index) = (&mut self.scratch, &mut self.index);
         let Some(entry) = self.clients.get_mut(id) else { return (None, None) };
         entry.left = true;
-        let reliable = entry.flow.transport.is_reliable();
+        let (reliable, own) = (entry.flow.transport.is_reliable(), entry.transmit_id(id));
         let invite = match &mut entry.machine {
             ClientMachine::Invite(invite) => invite,
             ClientMachine::Other(other) => {
@@ -136,7 +139,7 @@ impl<O: Copy> Table<O> {
             invite_client::OnResponse::AcceptedAgain => (Some(Kind::Again), false, None),
         };
         if let (true, Some(ack)) = (send_ack, invite.ack()) {
-            outbox.copy(ClientId(id).transmit_id(), entry.flow, ack);
+            outbox.copy(own, entry.flow, ack);
         }
         if reliable && send_ack {
             // Timer D is zero: the ACK that was just sent was all that Completed was for.
@@ -191,7 +194,7 @@ impl<O: Copy> Table<O> {
         let (owner, recallable, left) = (None, false, false);
         self.start_client(
             now,
-            ClientEntry { key, owner, flow, machine, recallable, left, armed: None },
+            ClientEntry { key, owner, flow, machine, recallable, elsewhere: false, left, armed: None },
             outbox,
         );
     }
@@ -261,12 +264,19 @@ impl<O: Copy> Table<O> {
     pub(super) fn repeat(&mut self, now: Time, id: SlabId, flow: Flow, outbox: &mut Outbox) {
         let Some(entry) = self.clients.get_mut(id) else { return };
         entry.flow = flow;
+        entry.elsewhere = !entry.elsewhere;
         let Some(request) = entry.request() else { return };
         outbox.copy(entry.transmit_id(id), flow, request);
         if entry.is_cancelled() {
             let cancel = follow_up(request, Method::Cancel, None, b"", &mut self.scratch, &mut self.index);
             self.send_cancel(now, id, cancel, outbox);
         }
+    }
+
+    /// Whether a transmit of that id went by the flow that its request is sent by now.
+    pub(super) fn is_current(&self, id: u64) -> bool {
+        let elsewhere = id & ELSEWHERE != 0;
+        self.clients.get(slab_id(id)).is_some_and(|entry| entry.elsewhere == elsewhere)
     }
 
     pub(super) fn fail_client(&mut self, id: SlabId) {
@@ -284,7 +294,8 @@ impl<O: Copy> Table<O> {
 
 impl<O> ClientEntry<O> {
     fn transmit_id(&self, id: SlabId) -> u64 {
-        ClientId(id).transmit_id() | if self.recallable { TOLD } else { 0 }
+        let told = if self.recallable { TOLD } else { 0 };
+        ClientId(id).transmit_id() | told | if self.elsewhere { ELSEWHERE } else { 0 }
     }
 
     pub(super) fn request(&self) -> Option<&[u8]> {

@@ -24,6 +24,7 @@ pub enum Role {
 #[derive(Clone, Debug)]
 pub struct Reinvite {
     pub cseq: u32,
+    pub sent: Time,
     pub accepted: Option<Time>,
     /// The peer has refused it, so that it is there.
     pub refused: Option<Time>,

@@ -115,7 +115,9 @@ impl Watch {
         if !told || lost {
             return false;
         }
-        let asked = || leg.reinvites.iter().filter(|one| one.cseq > refer.cseq);
+        // Only what was asked after that is the question.
+        let since = when.unwrap_or(refer.sent);
+        let asked = || leg.reinvites.iter().filter(|one| one.cseq > refer.cseq && one.sent >= since);
         if asked().next().is_some() {
             return !asked().any(|one| one.accepted.or(one.refused).is_some());
         }

@@ -206,6 +206,7 @@ impl Watch {
                             u64::from(leg.role == Role::Caller && m.body.contains("a=inactive"));
                         leg.reinvites.push(Reinvite {
                             cseq,
+                            sent: at,
                             accepted: None,
                             refused: None,
                             acked: None,

@@ -300,8 +300,10 @@ impl Watch {
         // A 408 is of a proxy: that one has not reached the peer.
         if status == 481 {
             leg.forgotten |= !matches!(m.method(), "CANCEL" | "BYE" | "REFER");
-            // Nothing follows where the peer was heard since that went out.
-            leg.cleared = matches!(m.method(), "INFO" | "OPTIONS") && leg.outdated;
+            // Nothing follows where the peer was heard since that went out, nor from a copy.
+            if first {
+                leg.cleared = matches!(m.method(), "INFO" | "OPTIONS") && leg.outdated;
+            }
         }
         let number = m.cseq().0;
         match m.method() {

@@ -78,6 +78,9 @@ use world::{Outcome, run};
 /// Among so many handoffs each race is met.
 const ENOUGH: u64 = 50_000;
 
+/// Fixed seeds that fail and are still to be looked into: Baton or the judge. Each one that is decided goes from here.
+const OPEN: &[u64] = &[];
+
 /// How many handoffs each of the two tests makes, and for how long at least.
 struct Wanted {
     handoffs: u64,
@@ -133,11 +136,11 @@ fn run_from(seeds: &str, fresh: bool, mut next: impl FnMut() -> u64) {
 
 #[test]
 fn random_handoffs_of_fixed_seeds() {
-    let mut seed = 0;
-    run_from("seeds from 1 on", false, || {
-        seed += 1;
-        seed
-    });
+    println!(
+        "left out, since it is not decided yet whether Baton or the judge is wrong there: seeds {OPEN:?}"
+    );
+    let mut seeds = (1..).filter(|seed| !OPEN.contains(seed));
+    run_from("seeds from 1 on", false, || seeds.next().unwrap_or_default());
 }
 
 #[test]
@@ -146,6 +149,19 @@ fn random_handoffs_of_fresh_seeds() {
     let base = now.as_nanos() as u64;
     let mut seeds = Random(base);
     run_from(&format!("fresh seeds from {base}"), true, || seeds.bits());
+}
+
+/// `BATON_SIM_SURVEY=1-4000`: each of those seeds is run, and those that fail are listed.
+#[test]
+fn survey() {
+    let range = std::env::var("BATON_SIM_SURVEY").ok();
+    let range = range.as_deref().and_then(|range| range.split_once('-'));
+    let Some((from, to)) = range.and_then(|(from, to)| Some((from.parse().ok()?, to.parse().ok()?))) else {
+        return;
+    };
+    let fails = |seed: &u64| !matches!(catch_unwind(AssertUnwindSafe(|| run(*seed, false))), Ok(Ok(_)));
+    let failing: Vec<u64> = (from..=to).filter(fails).collect();
+    println!("of the seeds {from} to {to} fail: {failing:?}");
 }
 
 #[test]

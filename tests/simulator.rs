@@ -163,8 +163,17 @@ fn survey() {
     let Some((from, to)) = range.and_then(|(from, to)| Some((from.parse().ok()?, to.parse().ok()?))) else {
         return;
     };
-    let fails = |seed: &u64| !matches!(catch_unwind(AssertUnwindSafe(|| run(*seed, false))), Ok(Ok(_)));
-    let failing: Vec<u64> = (from..=to).filter(fails).collect();
+    let mut failing = Vec::new();
+    for seed in from..=to {
+        match catch_unwind(AssertUnwindSafe(|| run(seed, false))) {
+            Ok(Ok(_)) => {}
+            Ok(Err(faults)) => {
+                println!("seed {seed}: {}", faults.lines().next().unwrap_or_default());
+                failing.push(seed);
+            }
+            Err(_) => failing.push(seed),
+        }
+    }
     println!("of the seeds {from} to {to} fail: {failing:?}");
 }
 

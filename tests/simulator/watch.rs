@@ -308,8 +308,9 @@ impl Watch {
         let number = m.cseq().0;
         match m.method() {
             "REFER" => {
+                let has_left = leg.left.is_some();
                 if let Some(refer) = leg.refers.iter_mut().find(|refer| refer.cseq == number) {
-                    refer.answered(at, status);
+                    refer.answered(at, status, has_left);
                 }
             }
             "BYE" if first => leg.bye_answer = Some(status),

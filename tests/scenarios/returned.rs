@@ -26,6 +26,11 @@ on_failure = ["invite", "agent"]
 route = "sip:desk@10.0.0.30"
 on_failure = { unknown = ["invite", "agent"], default = ["agent"] }
 
+[destination.twice]
+route = "sip:desk@10.0.0.30"
+on_failure = { unknown = ["ladder"] }
+timeouts = { outcome = "2s" }
+
 [destination.called]
 method = "invite"
 route = "sip:desk@10.0.0.30"
@@ -504,6 +509,22 @@ fn a_bye_in_the_join_while_a_refer_is_open_is_not_abandoned() {
     let handoff = t.world.assert_ended("unknown");
     assert_eq!(handoff.proof.map(|proof| proof.as_str()), Some("accepted"));
     t.world.assert_empty();
+}
+
+#[test]
+fn what_becomes_of_the_last_refer_says_nothing_of_one_before_it() {
+    for told in ["SIP/2.0 487 Request Terminated\r\n", BUSY] {
+        let t = Talking::with(&config());
+        accepted(&t, "twice");
+        let second = t.call.expect_within("REFER", s(3));
+        t.call.reply(&second, 202);
+        t.call.hang_up();
+        t.call.notify_ok(told, "terminated");
+        t.leg.expect_bye();
+        let handoff = t.world.assert_ended("unknown");
+        assert_eq!(handoff.proof.map(|proof| proof.as_str()), Some("accepted"));
+        t.world.assert_empty();
+    }
 }
 
 #[test]

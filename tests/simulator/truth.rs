@@ -201,8 +201,7 @@ impl Case<'_> {
     }
 
     fn returned(&self, hurt: bool) -> Result<(), String> {
-        let caller_gone = self.handoff.caller_gone && !self.handoff.caller_unsure;
-        if hurt || caller_gone || !self.handoff.partner_at_end {
+        if hurt || self.handoff.caller_gone || !self.handoff.partner_at_end {
             let (gone, there) = (self.handoff.caller_gone, self.handoff.partner_at_end);
             return Err(format!("hurt {hurt}, caller gone {gone}, partner there {there}"));
         }

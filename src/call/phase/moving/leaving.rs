@@ -203,10 +203,8 @@ impl Moving {
         let hung_up = self.handoff.last().and_then(|a| a.final_status) == Some(487);
         if self.is_in_doubt(facts) {
             // An earlier one may have taken the caller away, whatever has become of this one.
-            match hung_up {
-                true => self.handoff.attempt_over(cx),
-                false => self.handoff.attempt_failed(cx, cause, "none"),
-            }
+            self.take_back(cx, "The transfer failed");
+            self.handoff.attempt_failed(cx, if hung_up { Cause::Unknown } else { cause }, "none");
             return self.over(cx, facts, HandoffState::Unknown, Some(Proof::Accepted), false, EARLIER);
         }
         if hung_up {

@@ -31,6 +31,16 @@ route = "sip:desk@10.0.0.30"
 on_failure = { unknown = ["ladder"] }
 timeouts = { outcome = "2s" }
 
+[destination.silent]
+method = "attended"
+route = "sip:desk@10.0.0.30"
+on_failure = { unknown = ["once-more"] }
+timeouts = { response = "1s" }
+
+[destination.once-more]
+route = "sip:second@10.0.0.31"
+on_failure = ["attended"]
+
 [destination.called]
 method = "invite"
 route = "sip:desk@10.0.0.30"
@@ -859,5 +869,32 @@ fn a_dialog_that_is_forgotten_is_asked_about_once() {
     t.leg.expect_bye();
     t.world.assert_ended("unknown");
     t.call.expect_bye();
+    t.world.assert_empty();
+}
+
+/// The 2xx to it comes when another REFER has been refused and another target rings.
+#[test]
+fn a_refer_that_is_taken_late_is_open_when_the_caller_leaves() {
+    let t = Talking::with(&config());
+    let desk = t.world.peer("desk", DESK);
+    let second = t.world.peer("second", "10.0.0.31:5060");
+    t.world.handoff("silent");
+    let target = desk.expect_call();
+    target.answer(&target.invite(), &sdp("desk", 1));
+    target.expect("ACK");
+    let refer = t.call.expect_within("REFER", s(1));
+    let other = t.call.expect_within("REFER", s(3));
+    t.call.reply(&other, 480);
+    let rings = second.expect_call();
+    rings.reply(&rings.invite(), 180);
+    t.call.reply(&refer, 202);
+    t.call.hang_up();
+    let cancel = rings.expect("CANCEL");
+    rings.reply(&cancel, 200);
+    rings.reply(&rings.invite(), 487);
+    rings.expect("ACK");
+    t.leg.expect_bye_within(s(2));
+    target.expect_bye_within(s(120));
+    t.world.assert_ended("unknown");
     t.world.assert_empty();
 }

@@ -264,7 +264,7 @@ fn a_refer_whose_stream_died_is_answered_by_another() {
     world.advance(s(1));
     call.reply(&refer, 202);
     // Its result is waited for, past `response`.
-    world.advance(s(20));
+    world.advance(s(12));
     world.assert_running();
     call.hang_up();
     leg.expect_bye_within(s(2));

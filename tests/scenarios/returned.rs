@@ -206,6 +206,25 @@ fn a_caller_who_is_still_there_is_returned_half_a_second_after_the_answer() {
 }
 
 #[test]
+fn unless_it_disowns_the_dialog_meanwhile() {
+    let t = Talking::new();
+    let question = asked(&t, "front-desk", BUSY);
+    is_there(&t.call, &question);
+    t.leg.request("INFO", &[], "application/dtmf-relay", "Signal=5\r\n");
+    let info = t.call.expect("INFO");
+    t.call.reply(&info, 481);
+    t.leg.expect(480);
+    let check = t.call.expect("OPTIONS");
+    t.world.advance(ms(600));
+    t.world.assert_running();
+    t.call.reply(&check, 481);
+    t.call.expect_bye();
+    t.leg.expect_bye();
+    t.world.assert_ended("failed");
+    t.world.assert_empty();
+}
+
+#[test]
 fn any_answer_of_the_callers_side_shows_it() {
     for status in [200, 202, 488, 403, 500, 603] {
         let t = Talking::new();

@@ -9,7 +9,7 @@ use crate::call::passing::patience;
 use crate::sip::leg::{Body, SentId};
 use crate::sip::stack::NotSent;
 use crate::sip::{Content, Event, LegId, Time};
-use crate::wire::sdp::{accord, as_offer};
+use crate::wire::sdp::{accord, as_offer, own_wish};
 use std::time::Duration;
 
 /// How often the two are told of each other in a row: each answer may change what the other side has to know.
@@ -64,10 +64,12 @@ impl Conversation {
         }
     }
 
-    /// The caller's side was offered what stands once more. If its answer is not the session that the partner was told of, the
-    /// two are brought into accord.
+    /// The caller's side was offered what stands once more. If its answer is not the session that the partner was told of, or
+    /// what stands is not the partner's last one, the two are brought into accord: who has refused to be told of the other may
+    /// take it now.
     pub(crate) fn restated(&mut self, cx: &Context<'_>) {
-        if self.partner.is_some_and(|partner| differing(cx, partner.leg, self.caller).is_some()) {
+        let Some(partner) = self.partner.map(|partner| partner.leg) else { return };
+        if differing(cx, partner, self.caller).is_some() || outdated(cx, self.caller, partner) {
             self.want_accord(cx);
         }
     }
@@ -223,6 +225,12 @@ impl Conversation {
 
 /// When something is looked at again that cannot be done while a request is under way.
 const SOON: Duration = Duration::from_millis(200);
+
+/// Whether `leg` was told last of another session than the wish of `other` is, whatever a hold of its own leaves of that.
+fn outdated(cx: &Context<'_>, leg: LegId, other: LegId) -> bool {
+    let sessions = cx.stack.local_sdp(leg).zip(cx.stack.remote_sdp(leg)).zip(cx.stack.remote_sdp(other));
+    sessions.is_some_and(|((told, own), now)| !accord(told, own, &own_wish(now, own)))
+}
 
 /// What `leg` has to be told of `other`: None if they are in accord, or nothing is known of one of them. A leg that may have
 /// what it was offered and never answered is told in any case.

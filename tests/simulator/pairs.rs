@@ -58,7 +58,9 @@ impl Watch {
             return;
         };
         let stands = |leg: &Leg| {
-            let there = leg.over.is_none() && leg.left.is_none() && leg.is_quiet(at, QUIET);
+            // Who stood still has had that much less time to tell them of each other.
+            let quiet = at.since(leg.session_at).saturating_sub(self.stood_between(leg.session_at, at));
+            let there = leg.over.is_none() && leg.left.is_none() && quiet.as_secs() >= QUIET;
             // Who says nothing cannot be told either.
             there
                 && !leg.turned_away

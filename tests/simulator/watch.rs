@@ -91,6 +91,11 @@ impl Watch {
         }
     }
 
+    /// How long Baton stood still in that time.
+    pub fn stood_between(&self, from: Time, to: Time) -> Duration {
+        self.stood.iter().map(|(began, time)| (*began + *time).min(to).since((*began).max(from))).sum()
+    }
+
     /// All that was done at one instant is done: what holds at any time has to hold now.
     fn moved_on(&mut self, at: Time) {
         if at == self.now {

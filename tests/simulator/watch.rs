@@ -299,7 +299,7 @@ impl Watch {
         }
         leg.open.remove(&key(m));
         if matches!(m.method(), "INVITE" | "UPDATE") {
-            leg.turned_away = status >= 300 && is_of_a_proxy(m);
+            leg.turned_away = if status >= 300 && is_of_a_proxy(m) { leg.turned_away + 1 } else { 0 };
         }
         let first = leg.finals.insert(key(m));
         // A 408 is of a proxy: that one has not reached the peer.

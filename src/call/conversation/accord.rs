@@ -19,14 +19,23 @@ const ROUNDS: u8 = 8;
 const ASKING: u8 = 5;
 /// How often a side may be busy meanwhile. One that waits for a lost ACK is so until its 2xx has come again, which takes 4 s.
 const GLARES: u8 = 10;
+/// How often a side is told again that was not reached, and after what time. It sends to where nobody may listen any more.
+const MISSES: u8 = 3;
+const LATER: Duration = Duration::from_secs(5);
 
 /// What may still be tried.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Left {
     rounds: u8,
     glares: u8,
+    misses: u8,
     /// The caller is held, and that comes off first.
     held: bool,
+}
+
+impl Left {
+    /// One of the two is asked for an offer.
+    const ASKING: Left = Left { rounds: ASKING, glares: GLARES, misses: MISSES, held: false };
 }
 
 /// Bringing the two into accord.
@@ -44,7 +53,7 @@ pub(super) enum Accord {
 impl Accord {
     /// To be brought about from now on. `held`: the caller is held, and that comes off first.
     pub(super) fn wanted(cx: &Context<'_>, held: bool) -> Accord {
-        Accord::Wanted { left: Left { rounds: ROUNDS, glares: GLARES, held }, at: cx.now.mono }
+        Accord::Wanted { left: Left { rounds: ROUNDS, held, ..Left::ASKING }, at: cx.now.mono }
     }
 
     /// When something is due.
@@ -80,7 +89,7 @@ impl Conversation {
         if news.is_none() || !matches!(self.accord, Accord::Reached) {
             return;
         }
-        let left = Left { rounds: ASKING, glares: GLARES, held: false };
+        let left = Left::ASKING;
         if self.tell(cx, left, leg, Body::None, None).is_err() {
             self.accord = Accord::Wanted { left, at: cx.now.mono + SOON };
         }
@@ -114,6 +123,10 @@ impl Conversation {
         let next = match status {
             _ if glare && left.glares > 0 => {
                 Some((Left { glares: left.glares - 1, ..left }, cx.now.mono + cx.stack.back_off(leg)))
+            }
+            // A proxy says that it did not reach that side, or that side that it cannot just now: nobody has refused.
+            408 | 477 | 480 | 503 | 504 if left.misses > 0 => {
+                Some((Left { misses: left.misses - 1, ..left }, cx.now.mono + LATER))
             }
             200..=299 => Some((Left { rounds: left.rounds - 1, held: false, ..left }, cx.now.mono)),
             _ if asking => Some((Left { rounds: left.rounds - 1, ..left }, cx.now.mono)),

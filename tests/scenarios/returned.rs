@@ -299,6 +299,62 @@ fn an_answer_that_differs_is_told_to_the_agent() {
     t.world.assert_empty();
 }
 
+const MOVED: &str = "m=audio 4444 RTP/AVP 0 101\r\na=rtpmap:101 telephone-event/8000\r\na=sendrecv\r\n";
+
+/// What one side has refused once it may take now: that it answers the question is a reason to try.
+#[test]
+fn a_caller_that_has_refused_the_agents_session_is_told_it_again() {
+    let t = Talking::new();
+    let question = asked(&t, "front-desk", BUSY);
+    t.call.answer(&question, &sdp_with("pbx", 2, MOVED));
+    t.call.expect("ACK");
+    let told = t.leg.expect("INVITE");
+    let other = MOVED.replace("4444", "5555");
+    t.leg.answer(&told, &sdp_with("agent", 2, &other));
+    t.leg.expect("ACK");
+    let refused = t.call.expect("INVITE");
+    assert!(refused.body.contains("m=audio 5555"), "{refused}");
+    t.call.reply(&refused, 500);
+    t.call.expect("ACK");
+    t.world.assert_ended("returned");
+    let question = asked(&t, "front-desk", BUSY);
+    assert!(question.body.contains("m=audio 4000"), "it asks with what stands\n{question}");
+    t.call.answer(&question, &sdp_with("pbx", 2, MOVED));
+    t.call.expect("ACK");
+    let again = t.call.expect("INVITE");
+    assert!(again.body.contains("m=audio 5555"), "{again}");
+    t.call.answer(&again, &sdp_with("pbx", 2, MOVED));
+    t.call.expect("ACK");
+    t.leg.peer.expect_silence(s(1));
+    t.caller_hangs_up();
+    t.world.assert_empty();
+}
+
+#[test]
+fn an_answer_that_differs_is_told_though_an_earlier_refer_speaks_just_then() {
+    let t = Talking::with(&config());
+    t.world.handoff("twice");
+    let first = t.call.expect("REFER");
+    t.world.advance(s(8));
+    let second = t.call.expect("REFER");
+    t.call.reply(&second, 202);
+    t.call.notify_ok(BUSY, "terminated");
+    let question = question(&t.call);
+    t.call.answer(&question, &sdp_with("pbx", 2, MOVED));
+    t.call.expect("ACK");
+    t.call.reply(&first, 202);
+    let told = t.leg.expect("INVITE");
+    assert!(told.body.contains("m=audio 4444"), "{told}");
+    t.leg.answer(&told, &sdp("agent", 1));
+    t.leg.expect("ACK");
+    t.world.assert_running();
+    t.call.notify_event(&format!("refer;id={}", first.cseq().0), OK, "terminated");
+    t.call.expect(200);
+    t.both_get_bye();
+    t.world.assert_ended("succeeded");
+    t.world.assert_empty();
+}
+
 #[test]
 fn a_request_in_its_way_is_waited_for() {
     let t = Talking::new();

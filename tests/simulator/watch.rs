@@ -91,6 +91,11 @@ impl Watch {
         }
     }
 
+    /// How long Baton stood still in that time.
+    pub fn stood_between(&self, from: Time, to: Time) -> Duration {
+        self.stood.iter().map(|(began, time)| (*began + *time).min(to).since((*began).max(from))).sum()
+    }
+
     /// All that was done at one instant is done: what holds at any time has to hold now.
     fn moved_on(&mut self, at: Time) {
         if at == self.now {
@@ -293,7 +298,7 @@ impl Watch {
         }
         leg.open.remove(&key(m));
         if matches!(m.method(), "INVITE" | "UPDATE") {
-            leg.turned_away = status >= 300 && is_of_a_proxy(m);
+            leg.turned_away = if status >= 300 && is_of_a_proxy(m) { leg.turned_away + 1 } else { 0 };
         }
         let first = leg.finals.insert(key(m));
         // A 408 is of a proxy: that one has not reached the peer.

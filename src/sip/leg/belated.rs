@@ -50,13 +50,7 @@ impl Stack {
         event
     }
 
-    fn accept_belated(
-        &mut self,
-        now: Time,
-        id: LegId,
-        sent: Sent,
-        message: &Message<'_>,
-    ) -> Option<Event> {
+    fn accept_belated(&mut self, now: Time, id: LegId, sent: Sent, message: &Message<'_>) -> Option<Event> {
         let sent = Sent { id: self.next_sent(), purpose: Purpose::Itself, ..sent };
         let kept = sent.request.as_deref().unwrap_or_default();
         let offer = identify(kept, &mut self.index, Framing::Datagram).ok().map(|request| request.body());
@@ -79,6 +73,9 @@ impl Stack {
         if let Some(place) = self.legs.get(id.into()).and_then(Leg::unanswered) {
             self.acknowledge_sent(id, place, &Content::default());
         }
-        self.told(id, Event::Response { leg: id, sent: name, status, origin: Origin::Remote, needs_answer: false })
+        self.told(
+            id,
+            Event::Response { leg: id, sent: name, status, origin: Origin::Remote, needs_answer: false },
+        )
     }
 }

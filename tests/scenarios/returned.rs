@@ -26,6 +26,11 @@ on_failure = ["invite", "agent"]
 route = "sip:desk@10.0.0.30"
 on_failure = { unknown = ["invite", "agent"], default = ["agent"] }
 
+[destination.twice]
+route = "sip:desk@10.0.0.30"
+on_failure = { unknown = ["ladder"] }
+timeouts = { outcome = "2s" }
+
 [destination.called]
 method = "invite"
 route = "sip:desk@10.0.0.30"
@@ -503,6 +508,44 @@ fn a_bye_in_the_join_while_a_refer_is_open_is_not_abandoned() {
     t.world.advance(s(60));
     let handoff = t.world.assert_ended("unknown");
     assert_eq!(handoff.proof.map(|proof| proof.as_str()), Some("accepted"));
+    t.world.assert_empty();
+}
+
+#[test]
+fn what_becomes_of_the_last_refer_says_nothing_of_one_before_it() {
+    for told in ["SIP/2.0 487 Request Terminated\r\n", BUSY] {
+        let t = Talking::with(&config());
+        accepted(&t, "twice");
+        let second = t.call.expect_within("REFER", s(3));
+        t.call.reply(&second, 202);
+        t.call.hang_up();
+        t.call.notify_ok(told, "terminated");
+        t.leg.expect_bye();
+        let handoff = t.world.assert_ended("unknown");
+        assert_eq!(handoff.proof.map(|proof| proof.as_str()), Some("accepted"));
+        assert!(handoff.cause.is_some(), "{handoff:?}");
+        t.world.assert_empty();
+    }
+}
+
+/// Nobody takes it over any more.
+#[test]
+fn nor_does_its_target_wait() {
+    let t = Talking::with(&config());
+    let desk = t.world.peer("desk", DESK);
+    accepted(&t, "front-desk");
+    t.world.advance(s(120));
+    t.world.assert_ended("unknown");
+    t.world.handoff("replaced");
+    let target = desk.expect_call();
+    target.answer(&target.invite(), &sdp("desk", 1));
+    target.expect("ACK");
+    let refer = t.call.expect_within("REFER", s(1));
+    t.call.reply(&refer, 202);
+    t.call.hang_up();
+    t.call.notify_ok(BUSY, "terminated");
+    target.expect_bye();
+    t.leg.expect_bye();
     t.world.assert_empty();
 }
 

@@ -3,10 +3,11 @@
 
 use super::{bridge, brief};
 use crate::common::config::Config;
-use crate::common::message::without_origin;
+use crate::common::message::{Message, without_origin};
 use crate::common::peer::{Leg, Talking, sdp, sdp_with};
 use crate::common::{ms, s};
 use baton::call::event::What;
+use std::rc::Rc;
 
 const UPDATES: (&str, &str) = ("Allow", "INVITE, ACK, BYE, CANCEL, OPTIONS, INFO, UPDATE");
 const INFO: (&str, &str) = ("application/dtmf-relay", "Signal=5\r\n");
@@ -236,8 +237,71 @@ fn a_caller_that_died_before_the_join_is_lost_and_nobody_has_lost_it() {
     t.call.expect("INVITE");
     t.call.expect_bye_within(s(33));
     t.leg.expect_bye();
-    assert_ne!(t.world.assert_ended("returned").cause.as_deref(), Some("lost_by_receiver"));
+    // Nobody has said that the caller is back.
+    assert_ne!(t.world.assert_ended("unknown").cause.as_deref(), Some("lost_by_receiver"));
     t.world.assert_empty();
+}
+
+/// A handoff fails while the caller's side has said that it does not know the dialog.
+#[track_caller]
+fn fails_in_doubt(t: &Talking) -> Rc<Message> {
+    info(&t.leg);
+    let asked = t.call.expect("INFO");
+    t.call.reply(&asked, 481);
+    t.leg.expect(480);
+    let check = t.call.expect("OPTIONS");
+    t.world.handoff("front-desk");
+    let refer = t.call.expect("REFER");
+    t.call.reply(&refer, 403);
+    t.world.advance(ms(600));
+    t.world.assert_running();
+    check
+}
+
+#[test]
+fn nobody_is_returned_while_the_callers_dialog_is_checked() {
+    let t = Talking::new();
+    let check = fails_in_doubt(&t);
+    // What was heard since the check went out clears it, so a re-INVITE confirms the 481.
+    t.call.reply(&check, 481);
+    let confirms = t.call.expect("INVITE");
+    t.call.reply(&confirms, 481);
+    t.call.expect("ACK");
+    t.call.expect_bye();
+    t.leg.expect_bye();
+    t.world.assert_ended("failed");
+    t.world.assert_empty();
+}
+
+#[test]
+fn a_caller_who_is_found_to_be_there_is_returned_then() {
+    let t = Talking::new();
+    let check = fails_in_doubt(&t);
+    t.call.reply(&check, 200);
+    t.world.advance(ms(500));
+    t.world.assert_ended("returned");
+    goes_on(&t);
+}
+
+#[test]
+fn so_is_one_who_answers_the_reinvite_that_confirms_a_481() {
+    let t = Talking::new();
+    let check = fails_in_doubt(&t);
+    t.call.reply(&check, 481);
+    takes(&t.call, &sdp("agent", 1), &sdp("pbx", 1));
+    t.world.advance(ms(500));
+    t.world.assert_ended("returned");
+    goes_on(&t);
+}
+
+#[test]
+fn four_seconds_of_doubt_are_no_return() {
+    let t = Talking::new();
+    let check = fails_in_doubt(&t);
+    t.world.advance(s(4));
+    t.world.assert_ended("unknown");
+    t.call.reply(&check, 200);
+    goes_on(&t);
 }
 
 #[test]

@@ -110,10 +110,6 @@ pub struct Leg {
     pub asked_alone: Option<u32>,
     /// CSeq of the peer's last re-INVITE or UPDATE.
     pub last_offer: Option<u32>,
-    /// Its last 481 was none that has to be believed.
-    pub cleared: bool,
-    /// The peer was heard since the request went out whose answer came last.
-    pub outdated: bool,
     /// What was asked inside it, and what was heard.
     pub silence: Silence,
     /// When a final 2xx NOTIFY came, and a BYE of the peer.
@@ -176,8 +172,6 @@ impl Leg {
             notified_at: None,
             asked_alone: None,
             last_offer: None,
-            cleared: false,
-            outdated: false,
             silence: Silence::default(),
             reported: None,
             successes: Vec::new(),
@@ -246,8 +240,6 @@ pub struct Handoff {
     pub partner_at_end: bool,
     /// Whether the caller had gone by itself when it ended.
     pub caller_gone: bool,
-    /// And whether that is not certain.
-    pub caller_unsure: bool,
 }
 
 /// One call: by the Call-ID of its caller.

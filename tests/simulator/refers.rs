@@ -25,6 +25,8 @@ pub struct Refer {
     pub settled: Option<(Time, bool)>,
     /// Baton has given it up without an answer.
     pub given_up: bool,
+    /// The peer's BYE was read before that response.
+    after_bye: bool,
     /// And then it was challenged.
     pub challenged_late: bool,
 }
@@ -40,12 +42,14 @@ impl Refer {
             answered_at: None,
             settled: None,
             given_up: false,
+            after_bye: false,
             challenged_late: false,
         }
     }
 
     /// The final response came.
-    pub fn answered(&mut self, at: Time, status: u16) {
+    pub fn answered(&mut self, at: Time, status: u16, has_left: bool) {
+        self.after_bye = self.answer.map_or(has_left, |_| self.after_bye);
         self.answer = Some(status);
         self.answered_at = self.answered_at.or(Some(at));
         self.challenged_late |= self.given_up && matches!(status, 401 | 407);
@@ -53,7 +57,7 @@ impl Refer {
 
     /// The receiver has taken it, and has not said by then what came of it.
     pub fn is_open(&self, at: Time) -> bool {
-        self.is_taken(at) && self.settled.is_none_or(|(when, _)| when > at)
+        self.is_taken(at) && !self.after_bye && self.settled.is_none_or(|(when, _)| when > at)
     }
 
     /// That it has taken it was known by then.
@@ -99,7 +103,7 @@ impl Watch {
 
     fn stood_since(&self, from: Time) -> std::time::Duration {
         // One that was under way then counts as a whole.
-        self.stood.iter().filter(|(began, time)| *began + *time >= from).map(|(_, time)| *time).sum()
+        self.stood.iter().filter(|(began, time)| *began + *time > from).map(|(_, time)| *time).sum()
     }
 
     /// A failure was told of the last REFER, and the caller's side does not say whether it still has the caller: the step for

@@ -138,14 +138,16 @@ impl Case<'_> {
     /// The caller's side has taken the target over.
     fn attended(&self, tried: usize, last: &AttemptView) -> Result<(), String> {
         let target = self.target(tried).ok_or("there is no target")?;
-        if !self.was_told() {
-            return Err("nobody reported it".to_owned());
-        }
         let mut told = self.leg.successes.iter().map(|(_, when)| *when).filter(|when| *when <= self.at);
         let near = |left: Time, told: Time| left.since(told) <= TOGETHER && told.since(left) <= TOGETHER;
         let together = told.clone().any(|told| target.left.is_some_and(|left| near(left, told)));
         if !self.is_believed(last) && !together {
             return Err("the target did not leave near the 2xx".to_owned());
+        }
+        // A PBX whose 200 only means that it has begun cannot be told from one whose target has been replaced, if the person
+        // there hangs up by itself in those two seconds.
+        if !together && !self.was_told() {
+            return Err("nobody reported it".to_owned());
         }
         if let Some(first) = told.next() {
             self.no_early_bye(target, first)?;
@@ -199,8 +201,7 @@ impl Case<'_> {
     }
 
     fn returned(&self, hurt: bool) -> Result<(), String> {
-        let caller_gone = self.handoff.caller_gone && !self.handoff.caller_unsure;
-        if hurt || caller_gone || !self.handoff.partner_at_end {
+        if hurt || self.handoff.caller_gone || !self.handoff.partner_at_end {
             let (gone, there) = (self.handoff.caller_gone, self.handoff.partner_at_end);
             return Err(format!("hurt {hurt}, caller gone {gone}, partner there {there}"));
         }

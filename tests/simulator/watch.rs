@@ -240,7 +240,6 @@ impl Watch {
     fn reaches(&mut self, at: Time, m: &Message) {
         self.read += 1;
         if let Some(leg) = self.book.legs.get_mut(m.call_id()) {
-            leg.outdated = leg.silence.was_heard_since(&key(m));
             leg.silence.hears(at, m, &key(m));
         }
         if m.is_request() { self.request(at, m) } else { self.response(at, m) }
@@ -298,18 +297,19 @@ impl Watch {
         }
         let first = leg.finals.insert(key(m));
         // A 408 is of a proxy: that one has not reached the peer.
-        if status == 481 {
-            leg.forgotten |= !matches!(m.method(), "CANCEL" | "BYE" | "REFER");
-            // Nothing follows where the peer was heard since that went out, nor from a copy.
-            if first {
-                leg.cleared = matches!(m.method(), "INFO" | "OPTIONS") && leg.outdated;
-            }
+        let tells = first && !is_of_a_proxy(m) && !matches!(m.method(), "CANCEL" | "BYE" | "REFER");
+        match status {
+            481 => leg.forgotten |= tells,
+            // A 481 before it is none of the dialog's.
+            _ if tells => leg.forgotten = false,
+            _ => {}
         }
         let number = m.cseq().0;
         match m.method() {
             "REFER" => {
+                let has_left = leg.left.is_some();
                 if let Some(refer) = leg.refers.iter_mut().find(|refer| refer.cseq == number) {
-                    refer.answered(at, status);
+                    refer.answered(at, status, has_left);
                 }
             }
             "BYE" if first => leg.bye_answer = Some(status),
@@ -394,7 +394,6 @@ impl Watch {
                     fresh: true,
                     partner_at_end: false,
                     caller_gone: false,
-                    caller_unsure: false,
                 });
             }
             What::AttemptFailed { call, number, attempt, next, .. }
@@ -491,7 +490,6 @@ impl Watch {
         let Some(caller) = self.book.by_baton.get(&view.call_id).cloned() else { return };
         let leg = self.book.legs.get(&caller);
         let gone = leg.is_some_and(|leg| leg.left.is_some() || leg.forgotten);
-        let unsure = leg.is_some_and(|leg| leg.left.is_none() && leg.cleared);
         let Some(call) = self.book.calls.get_mut(&caller) else { return };
         let last = view.attempts.last();
         // A REFER that was given up and has spoken after all: that it was, whoever is tried since.
@@ -510,7 +508,6 @@ impl Watch {
         };
         handoff.ended = Some((at, std::sync::Arc::clone(view), hurt));
         (handoff.partner_at_end, handoff.caller_gone) = (there, gone);
-        handoff.caller_unsure = unsure;
         if joined && let Some(target) = last.and_then(|last| last.sip_call_id.clone()) {
             call.partner_gone = self.book.legs.get(&target).is_none_or(|leg| !leg.is_up());
             call.partner = Some(target);

@@ -45,7 +45,7 @@ impl Stack {
                 None
             }
             Kind::Check => {
-                self.on_checked(id, &sent, outcome);
+                self.on_checked(now, id, &sent, outcome);
                 None
             }
             // Whatever comes of it: the INVITE's final response is what counts.

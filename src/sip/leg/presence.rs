@@ -1,7 +1,8 @@
 //! Whether the peer is still in the dialog: what was heard of it, and what a silence means.
 //!
 //! No single silence ends a leg. A 408 or 504 to an INFO, UPDATE or re-INVITE, whoever made it, and a 481 to an INFO are
-//! checked by one OPTIONS in the dialog; whatever is heard of the peer since clears it. A 481 to that OPTIONS ends the leg.
+//! checked by one OPTIONS in the dialog; whatever is heard of the peer since clears it. A 481 to that OPTIONS ends the leg;
+//! where something else was heard meanwhile, one re-INVITE with the session as it stands has to confirm it first.
 //! Silence to it does so only where it means something: the peer has answered an OPTIONS with 2xx in this dialog, or left a
 //! re-INVITE without a final response too. Else the leg stays, which is told once, and the session timer decides. This is
 //! the only place that says so: the layer above hears [`Event::Lost`], and only of what was confirmed.
@@ -21,6 +22,8 @@ pub(crate) struct Presence {
     pub(crate) answers_options: bool,
     /// A re-INVITE had no final response, and nothing was heard since.
     ignores_invite: bool,
+    /// It has said that it knows nothing of the dialog, and that is being confirmed.
+    disowned: bool,
     /// The layer above knows that it is silent.
     told: bool,
     /// The layer above knows that it is gone, and closes the leg.
@@ -92,7 +95,10 @@ impl Stack {
             (Kind::Modify | Kind::Update | Kind::Info, (status, _)) if is_doubtful(status) && silent => {
                 self.check(now, id);
             }
-            (Kind::Info, (481, Origin::Remote)) => self.check(now, id),
+            (Kind::Info, (481, Origin::Remote)) => {
+                leg.presence.disowned = true;
+                self.check(now, id);
+            }
             _ => {}
         }
         false
@@ -107,15 +113,18 @@ impl Stack {
     }
 
     /// The answer to a check.
-    pub(crate) fn on_checked(&mut self, id: LegId, sent: &Sent, outcome: (u16, Origin)) {
+    pub(crate) fn on_checked(&mut self, now: Time, id: LegId, sent: &Sent, outcome: (u16, Origin)) {
         let Some(leg) = self.legs.get_mut(id.into()) else { return };
-        if !leg.is_answered() || sent.heard {
+        if !leg.is_answered() {
             return;
         }
         let judged = leg.presence.answers_options || leg.presence.ignores_invite;
+        leg.presence.disowned = false;
         match Sign::of(outcome) {
-            Sign::Life => {}
+            Sign::Forgotten if sent.heard => self.confirm(now, id),
             Sign::Forgotten => self.lose(id, outcome),
+            _ if sent.heard => {}
+            Sign::Life => {}
             Sign::Silence if judged => self.lose(id, (408, outcome.1)),
             Sign::Silence | Sign::Neither => {
                 if !std::mem::replace(&mut leg.presence.told, true) {
@@ -123,6 +132,33 @@ impl Stack {
                 }
             }
         }
+    }
+
+    /// It says that it knows nothing of the dialog, and it was heard in it: a re-INVITE decides. Where one of either side is
+    /// under way, that one does.
+    fn confirm(&mut self, now: Time, id: LegId) {
+        let confirms = self.restate_for(now, id, Purpose::Confirmation).is_ok();
+        if let Some(leg) = self.legs.get_mut(id.into()) {
+            leg.presence.disowned = confirms;
+        }
+    }
+
+    /// A [`Purpose::Confirmation`] was answered, and the leg stands.
+    pub(crate) fn on_confirmed(&mut self, id: LegId) {
+        let Some(leg) = self.legs.get_mut(id.into()) else { return };
+        leg.presence.disowned = false;
+        if let Some(keepalive) = &mut leg.keepalive {
+            keepalive.forgive();
+        }
+    }
+
+    /// Whether it is being found out if the peer is still there: it was silent and nothing was heard since, or it has said
+    /// that it knows nothing of the dialog.
+    pub fn is_doubted(&self, leg: LegId) -> bool {
+        let checked = |sent: &Sent| sent.kind == Kind::Check && !sent.heard;
+        self.legs.get(leg.into()).is_some_and(|leg| {
+            leg.presence.disowned || leg.is_being_confirmed() || leg.sent.iter().any(checked)
+        })
     }
 
     /// The leg stays up for us: whoever hears of the loss closes it, and its BYE tells a peer that only did not answer
@@ -145,6 +181,6 @@ pub(crate) enum Purpose {
     Itself,
     /// The layer above asks whether the peer is there, and has a 481 confirmed itself.
     Question,
-    /// Missed keepalives are to be confirmed: silence ends the leg.
+    /// Missed keepalives, or a 481 that something else contradicts, are to be confirmed: silence ends the leg.
     Confirmation,
 }

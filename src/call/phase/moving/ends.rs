@@ -14,12 +14,14 @@ use crate::call::record::{HandoffState, Proof, Role};
 use crate::routing::explain::{self, Cause, Where};
 use crate::routing::table::Method;
 use crate::sip::leg::SentId;
-use crate::sip::{Content, Event, LegId, identity};
+use crate::sip::{Content, Event, LegId, Time, identity};
 use crate::wire::Message;
 use std::time::Duration;
 
 /// How long both legs must stand after the last failure before `returned` is said.
 const SETTLE: Duration = Duration::from_millis(500);
+/// How long it may take to find out whether one of them is gone.
+const PATIENCE: Duration = Duration::from_secs(4);
 
 impl Moving {
     /// An attempt failed: the WARN, and the next step.
@@ -81,7 +83,26 @@ impl Moving {
         if self.is_away(facts) && self.may_ask(facts) {
             return self.ask(cx, Then::Returned { cause });
         }
-        self.attempt = Attempt::Settling { until: cx.now.mono + SETTLE, cause };
+        let now = cx.now.mono;
+        self.attempt = Attempt::Settling { until: now + SETTLE, last: now + PATIENCE, cause };
+        self.phase()
+    }
+
+    /// Both legs have stood long enough. Who may be gone is no partner to return to, and no caller: that is found out first.
+    pub(super) fn stood(
+        mut self: Box<Self>,
+        cx: &mut Context<'_>,
+        facts: &mut Facts,
+        (last, cause): (Time, Cause),
+    ) -> Phase {
+        if !self.conversation.legs().any(|(leg, _)| cx.stack.is_doubted(leg)) {
+            return self.settled(cx, facts);
+        }
+        let now = cx.now.mono;
+        if last <= now {
+            return self.unknown(cx, facts);
+        }
+        self.attempt = Attempt::Settling { until: last.min(now + SETTLE), last, cause };
         self.phase()
     }
 

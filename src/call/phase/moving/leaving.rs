@@ -12,6 +12,8 @@ use std::time::Duration;
 
 /// How long the agent leg stays after the caller's side hung up in the middle of a transfer that it had accepted.
 const GRACE: Duration = Duration::from_secs(1);
+/// Why nothing is known of a caller who is gone.
+const EARLIER: &str = "the result of an earlier transfer is unknown";
 
 impl Attempt {
     /// The caller's side hung up. True: it had taken a REFER before, and a NOTIFY may still tell what became of that.
@@ -228,8 +230,7 @@ impl Moving {
     /// The caller's side has left while the result of an earlier handoff's REFER is open: that one may have led somewhere.
     fn gone_in_doubt(mut self: Box<Self>, cx: &mut Context<'_>, facts: &mut Facts) -> Phase {
         self.handoff.attempt_failed(cx, Cause::Unknown, "none");
-        let why = "the result of an earlier transfer is unknown";
-        self.over(cx, facts, HandoffState::Unknown, None, false, why)
+        self.over(cx, facts, HandoffState::Unknown, None, false, EARLIER)
     }
 
     pub(super) fn abandoned(mut self: Box<Self>, cx: &mut Context<'_>, facts: &mut Facts) -> Phase {
@@ -244,7 +245,14 @@ impl Moving {
         facts: &mut Facts,
         cause: Cause,
     ) -> Phase {
-        if self.handoff.last().and_then(|a| a.final_status) == Some(487) {
+        let hung_up = self.handoff.last().and_then(|a| a.final_status) == Some(487);
+        if self.is_in_doubt(facts) {
+            // An earlier one may have taken the caller away, whatever has become of this one.
+            self.take_back(cx, "The transfer failed");
+            self.handoff.attempt_failed(cx, if hung_up { Cause::Unknown } else { cause }, "none");
+            return self.over(cx, facts, HandoffState::Unknown, Some(Proof::Accepted), false, EARLIER);
+        }
+        if hung_up {
             return self.abandoned(cx, facts);
         }
         self.handoff.attempt_failed(cx, cause, "none");

@@ -82,8 +82,8 @@ enum Attempt {
     Joining(Join),
     /// The caller's side is asked whether it still has the caller; what follows if it has.
     Asking { question: StillHere, then: Then },
-    /// It failed with that cause, and both legs must stand until then.
-    Settling { until: Time, cause: Cause },
+    /// It failed with that cause, and both legs must stand until then; until `last` while one of them is in doubt.
+    Settling { until: Time, last: Time, cause: Cause },
     /// Our BYE to the caller leg is out.
     Bye,
     /// A target has answered in place of the agent, before the caller was answered; the caller's ACK makes it sure.
@@ -503,7 +503,10 @@ impl Moving {
                 let verdict = question.tick(cx);
                 self.judge_question(cx, facts, verdict)
             }
-            Attempt::Settling { until, .. } if *until <= now => self.settled(cx, facts),
+            Attempt::Settling { until, last, cause } if *until <= now => {
+                let then = (*last, *cause);
+                self.stood(cx, facts, then)
+            }
             Attempt::Held | Attempt::Settling { .. } | Attempt::Bye | Attempt::Confirming => self.phase(),
         }
     }

@@ -262,7 +262,7 @@ impl Moving {
     }
 
     pub(crate) fn step(
-        mut self: Box<Self>,
+        self: Box<Self>,
         cx: &mut Context<'_>,
         facts: &mut Facts,
         stimulus: Stimulus<'_>,
@@ -271,10 +271,7 @@ impl Moving {
             Stimulus::Leg(event, message) => self.hear(cx, facts, event, message),
             Stimulus::Tick => self.tick(cx, facts),
             Stimulus::HangUp { .. } if self.has_worked() => self.taken_over(cx, facts),
-            Stimulus::HangUp { why } => {
-                self.handoff.attempt_failed(cx, Cause::Failed, "none");
-                self.over(cx, facts, HandoffState::Failed, None, true, why)
-            }
+            Stimulus::HangUp { why } => self.hung_up(cx, facts, why),
             Stimulus::Resolved { query, flows } => self.resolved(cx, facts, (query, flows)),
         }
     }

@@ -1,10 +1,11 @@
 //! A REFER whose result is in doubt: what is done meanwhile, and what a late word changes.
 
+use crate::common::Command;
 use crate::common::config::Config;
 use crate::common::peer::{Leg, Peer, Talking, sdp};
 use crate::common::{ms, s};
 use baton::call::event::{Event, What};
-use baton::call::record::Stamp;
+use baton::call::record::{Proof, Stamp};
 use baton::daemon::telemetry::line_of;
 use baton::observe::line::Style;
 use baton::sip::UnixMillis;
@@ -332,4 +333,46 @@ fn a_late_2xx_does_not_break_off_the_question_where_another_refer_has_left_the_c
         t.world.assert_ended(state);
         t.world.assert_empty();
     }
+}
+
+/// Somebody ends the call while the REFER stands so: the transfer may be carried out all the same.
+#[track_caller]
+fn ended_in_the_middle(proof: Option<Proof>, stands: impl FnOnce(&Talking)) {
+    let t = Talking::new();
+    t.world.handoff("front-desk");
+    stands(&t);
+    t.world.command(Command::HangUp { call: t.world.call_id() });
+    t.both_get_bye();
+    assert_eq!(t.world.assert_ended("unknown").proof, proof);
+    t.world.assert_empty();
+}
+
+#[test]
+fn a_call_that_is_ended_while_a_refer_is_under_way_does_not_know_what_became_of_it() {
+    ended_in_the_middle(Some(Proof::Accepted), |t| {
+        let refer = t.call.expect("REFER");
+        t.call.reply(&refer, 202);
+    });
+    ended_in_the_middle(Some(Proof::Accepted), |t| {
+        let refer = t.call.expect("REFER");
+        t.call.notify_ok("SIP/2.0 180 Ringing\r\n", "active");
+        // Of a proxy that has passed it on.
+        t.call.reply(&refer, 408);
+    });
+    ended_in_the_middle(None, |t| {
+        t.call.expect("REFER");
+    });
+}
+
+/// Nothing is in doubt where no REFER is out.
+#[test]
+fn a_call_that_is_ended_while_a_target_rings_has_a_handoff_that_failed() {
+    let t = begin("mobile");
+    let target = t.mobile.expect_call();
+    target.reply(&target.invite(), 180);
+    t.t.world.command(Command::HangUp { call: t.t.world.call_id() });
+    t.t.both_get_bye();
+    taken_back(&target);
+    t.t.world.assert_ended("failed");
+    t.t.world.assert_empty();
 }

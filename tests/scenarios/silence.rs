@@ -354,7 +354,8 @@ fn a_proxys_408_to_an_agent_that_is_told_of_the_target_completes_no_briefing() {
     let offer = t.leg.expect("INVITE");
     t.leg.reply(&offer, 408);
     t.leg.expect("ACK");
-    t.world.advance(s(5));
+    // It is told again after 5 s.
+    t.world.advance(s(3));
     t.world.assert_running();
     t.pbx.expect_silence(s(1));
     target.hang_up();
@@ -380,4 +381,27 @@ fn a_proxys_408_to_a_wish_for_a_fresh_offer_ends_no_call() {
     t.world.advance(ms(500));
     t.world.assert_ended("returned");
     goes_on(&t);
+}
+
+/// A PBX stands still for 40 s: its answers to a re-INVITE and to the OPTIONS after it come together. A peer whose 2xx hears
+/// no ACK ends the call.
+#[test]
+fn an_answer_to_a_re_invite_that_was_given_up_is_acknowledged() {
+    let t = Talking::new();
+    let offer = sdp_with("agent", 2, "m=audio 4444 RTP/AVP 0\r\n");
+    t.leg.reinvite(&offer);
+    let asked = t.call.expect("INVITE");
+    let options = t.call.expect_within("OPTIONS", s(33));
+    t.world.advance(s(5));
+    t.call.reply(&options, 200);
+    let late = t.call.answer(&asked, &sdp("caller", 1));
+    let ack = t.call.expect("ACK");
+    assert_eq!(ack.cseq().0, asked.cseq().0, "{ack}");
+    t.call.again(&late);
+    t.call.expect("ACK");
+    t.world.advance(s(60));
+    t.world.assert_expected();
+    assert_eq!(told(&t, |what| matches!(what, What::LegLost { .. })), 0);
+    t.caller_hangs_up();
+    t.world.assert_empty();
 }

@@ -120,10 +120,6 @@ pub struct Leg {
     pub asked_alone: Option<u32>,
     /// CSeq of the peer's last re-INVITE or UPDATE.
     pub last_offer: Option<u32>,
-    /// Its last 481 was none that has to be believed.
-    pub cleared: bool,
-    /// The peer was heard since the request went out whose answer came last.
-    pub outdated: bool,
     /// What was asked inside it, and what was heard.
     pub silence: Silence,
     /// When a final 2xx NOTIFY came, and a BYE of the peer.
@@ -143,8 +139,8 @@ pub struct Leg {
     /// RSeq of Baton's reliable responses without a PRACK.
     pub unpracked: Vec<u32>,
     pub reinvites: Vec<Reinvite>,
-    /// A proxy on the way has refused Baton's last offer inside the dialog.
-    pub turned_away: bool,
+    /// So many offers of Baton's in a row a proxy on the way has refused inside the dialog.
+    pub turned_away: u32,
     /// Baton's BYE was answered so.
     pub bye_answer: Option<u16>,
     /// Baton's final refusal of the caller's INVITE, and whether it was acknowledged.
@@ -188,8 +184,6 @@ impl Leg {
             notified_at: None,
             asked_alone: None,
             last_offer: None,
-            cleared: false,
-            outdated: false,
             silence: Silence::default(),
             reported: None,
             bye_sent: None,
@@ -200,7 +194,7 @@ impl Leg {
             unacked: None,
             unpracked: Vec::new(),
             reinvites: Vec::new(),
-            turned_away: false,
+            turned_away: 0,
             bye_answer: None,
             refused: None,
         }
@@ -259,8 +253,6 @@ pub struct Handoff {
     pub partner_at_end: bool,
     /// Whether the caller had gone by itself when it ended.
     pub caller_gone: bool,
-    /// And whether that is not certain.
-    pub caller_unsure: bool,
 }
 
 /// One call: by the Call-ID of its caller.

@@ -131,8 +131,6 @@ impl Way<'_> {
             && matches!(failure.status, Some(408 | 504))
             && failure.reported.is_none()
             && failure.cause != "unknown"
-            // Whoever ends the call says nothing of it.
-            && !(self.was_ended(failure) && ended_from_outside(self.call))
         {
             // Whoever made it: it is silence, one hop further.
             return Err(format!("a REFER that nobody answered is not known to have failed: {failure:?}"));

@@ -41,12 +41,6 @@ impl Silence {
         }
     }
 
-    /// Whether the peer was heard since that request went out.
-    pub fn was_heard_since(&self, key: &str) -> bool {
-        let asked = self.open.iter().find(|(open, _)| open == key).map(|(_, at)| *at);
-        asked.zip(self.heard).is_some_and(|(asked, heard)| heard > asked)
-    }
-
     /// An offer of Baton's in the dialog has had no answer, so that no other one can follow.
     pub fn holds_an_offer(&self) -> bool {
         self.open.iter().any(|(key, _)| key.ends_with(" INVITE") || key.ends_with(" UPDATE"))

@@ -123,7 +123,7 @@ impl Watch {
 
     fn stood_since(&self, from: Time) -> std::time::Duration {
         // One that was under way then counts as a whole.
-        self.stood.iter().filter(|(began, time)| *began + *time >= from).map(|(_, time)| *time).sum()
+        self.stood.iter().filter(|(began, time)| *began + *time > from).map(|(_, time)| *time).sum()
     }
 
     /// A failure was told of the last REFER, and the caller's side does not say whether it still has the caller: the step for

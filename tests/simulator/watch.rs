@@ -91,6 +91,11 @@ impl Watch {
         }
     }
 
+    /// How long Baton stood still in that time.
+    pub fn stood_between(&self, from: Time, to: Time) -> Duration {
+        self.stood.iter().map(|(began, time)| (*began + *time).min(to).since((*began).max(from))).sum()
+    }
+
     /// All that was done at one instant is done: what holds at any time has to hold now.
     fn moved_on(&mut self, at: Time) {
         if at == self.now {
@@ -243,7 +248,6 @@ impl Watch {
     fn reaches(&mut self, at: Time, m: &Message) {
         self.read += 1;
         if let Some(leg) = self.book.legs.get_mut(m.call_id()) {
-            leg.outdated = leg.silence.was_heard_since(&key(m));
             leg.silence.hears(at, m, &key(m));
         }
         if m.is_request() { self.request(at, m) } else { self.response(at, m) }
@@ -297,16 +301,16 @@ impl Watch {
         }
         leg.open.remove(&key(m));
         if matches!(m.method(), "INVITE" | "UPDATE") {
-            leg.turned_away = status >= 300 && is_of_a_proxy(m);
+            leg.turned_away = if status >= 300 && is_of_a_proxy(m) { leg.turned_away + 1 } else { 0 };
         }
         let first = leg.finals.insert(key(m));
         // A 408 is of a proxy: that one has not reached the peer.
-        if status == 481 {
-            leg.forgotten |= !matches!(m.method(), "CANCEL" | "BYE" | "REFER");
-            // Nothing follows where the peer was heard since that went out, nor from a copy.
-            if first {
-                leg.cleared = matches!(m.method(), "INFO" | "OPTIONS") && leg.outdated;
-            }
+        let tells = first && !is_of_a_proxy(m) && !matches!(m.method(), "CANCEL" | "BYE" | "REFER");
+        match status {
+            481 => leg.forgotten |= tells,
+            // A 481 before it is none of the dialog's.
+            _ if tells => leg.forgotten = false,
+            _ => {}
         }
         let number = m.cseq().0;
         match m.method() {
@@ -398,7 +402,6 @@ impl Watch {
                     fresh: true,
                     partner_at_end: false,
                     caller_gone: false,
-                    caller_unsure: false,
                 });
             }
             What::AttemptFailed { call, number, attempt, next, .. }
@@ -456,7 +459,8 @@ impl Watch {
         }
         self.gives_up(at, call_id, attempt);
         // A target that has answered is joined, and nobody is asked.
-        let joins = &*attempt.method == "attended" && next == "invite";
+        let target = attempt.sip_call_id.as_ref().and_then(|target| self.book.legs.get(target));
+        let joins = &*attempt.method == "attended" && next == "invite" && target.is_some_and(Leg::is_up);
         let untold = !joins && self.is_untold(at, call_id, attempt);
         let stood = std::mem::take(&mut self.stood);
         let since =
@@ -495,7 +499,6 @@ impl Watch {
         let Some(caller) = self.book.by_baton.get(&view.call_id).cloned() else { return };
         let leg = self.book.legs.get(&caller);
         let gone = leg.is_some_and(|leg| leg.left.is_some() || leg.forgotten);
-        let unsure = leg.is_some_and(|leg| leg.left.is_none() && leg.cleared);
         let Some(call) = self.book.calls.get_mut(&caller) else { return };
         let last = view.attempts.last();
         // A REFER that was given up and has spoken after all: that it was, whoever is tried since. A blind one proves nothing.
@@ -515,7 +518,6 @@ impl Watch {
         };
         handoff.ended = Some((at, std::sync::Arc::clone(view), hurt));
         (handoff.partner_at_end, handoff.caller_gone) = (there, gone);
-        handoff.caller_unsure = unsure;
         if joined && let Some(target) = last.and_then(|last| last.sip_call_id.clone()) {
             call.partner_gone = self.book.legs.get(&target).is_none_or(|leg| !leg.is_up());
             call.partner = Some(target);

@@ -98,6 +98,14 @@ impl Attempt {
         }
     }
 
+    /// The same as [`refer::Attempt::is_open`].
+    pub(crate) fn is_open(&self, cx: &mut Context<'_>, caller: LegId) -> bool {
+        match &self.stage {
+            Stage::Settling { .. } => false,
+            Stage::Asking(refer) => self.swap.is_told() || refer.is_open(cx, caller),
+        }
+    }
+
     /// Whether it has worked, and only the target's BYE is waited for.
     pub(crate) fn has_worked(&self) -> bool {
         self.swap.is_believed()

@@ -3,6 +3,7 @@
 //! A leg knows SIP and nothing of calls. It is driven by the verbs of [`crate::sip::Stack`] and speaks by [`Event`].
 
 pub mod accept;
+mod belated;
 pub mod carry;
 mod catch_up;
 pub mod close;

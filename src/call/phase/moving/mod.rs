@@ -269,7 +269,7 @@ impl Moving {
     }
 
     pub(crate) fn step(
-        mut self: Box<Self>,
+        self: Box<Self>,
         cx: &mut Context<'_>,
         facts: &mut Facts,
         stimulus: Stimulus<'_>,
@@ -278,10 +278,7 @@ impl Moving {
             Stimulus::Leg(event, message) => self.hear(cx, facts, event, message),
             Stimulus::Tick => self.tick(cx, facts),
             Stimulus::HangUp { .. } if self.has_worked() => self.taken_over(cx, facts),
-            Stimulus::HangUp { why } => {
-                self.handoff.attempt_failed(cx, Cause::Failed, "none");
-                self.over(cx, facts, HandoffState::Failed, None, true, why)
-            }
+            Stimulus::HangUp { why } => self.hung_up(cx, facts, why),
             Stimulus::Resolved { query, flows } => self.resolved(cx, facts, (query, flows)),
         }
     }
@@ -454,7 +451,11 @@ impl Moving {
             Attempt::Joining(Join { target: Some(leg), .. }) => {
                 let_go(cx, leg, identity::reason(487, why));
             }
-            Attempt::Asking { question, .. } => question.give_up(cx),
+            Attempt::Asking { question, .. } => {
+                question.give_up(cx);
+                // It may have been answered, and a BYE was waited for.
+                self.conversation.restated(cx);
+            }
             Attempt::Held
             | Attempt::Joining(_)
             | Attempt::Settling { .. }

@@ -240,7 +240,8 @@ impl Watch {
     fn reaches(&mut self, at: Time, m: &Message) {
         self.read += 1;
         if let Some(leg) = self.book.legs.get_mut(m.call_id()) {
-            leg.silence.hears(at, m, &key(m));
+            let copy = leg.finals.contains(&key(m));
+            leg.silence.hears(at, m, &key(m), copy);
         }
         if m.is_request() { self.request(at, m) } else { self.response(at, m) }
     }

@@ -451,8 +451,9 @@ impl Watch {
             leg.timed_out = true;
         }
         self.gives_up(at, call_id, attempt);
-        // A target that has answered is joined, and nobody is asked.
-        let joins = &*attempt.method == "attended" && next == "invite";
+        // A target that has answered and is still there is joined, and nobody is asked.
+        let target = attempt.sip_call_id.as_ref().and_then(|target| self.book.legs.get(target));
+        let joins = &*attempt.method == "attended" && next == "invite" && target.is_some_and(Leg::is_up);
         let untold = !joins && self.is_untold(at, call_id, attempt);
         let stood = std::mem::take(&mut self.stood);
         let since =

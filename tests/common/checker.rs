@@ -125,6 +125,13 @@ impl Checker {
         self.sent.values_mut().filter(open).for_each(|sent| sent.broken = true);
     }
 
+    /// Baton stood still: that much of the time is none of its transactions' (Timer M).
+    pub fn stood(&mut self, gap: std::time::Duration) {
+        for sent in self.sent.values_mut() {
+            (sent.at, sent.final_at) = (sent.at + gap, sent.final_at + gap);
+        }
+    }
+
     /// What was wrong so far.
     pub fn faults(&self) -> &[String] {
         &self.faults

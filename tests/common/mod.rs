@@ -281,6 +281,7 @@ impl World {
         let now = inner.now.mono;
         let (_, gap) = inner.pace.read(now);
         if let Some(gap) = gap {
+            inner.checker.stood(gap.0);
             inner.handle(Input::StoodStill(gap));
         }
         for one in held {

@@ -31,6 +31,16 @@ route = "sip:desk@10.0.0.30"
 on_failure = { unknown = ["ladder"] }
 timeouts = { outcome = "2s" }
 
+[destination.silent]
+method = "attended"
+route = "sip:desk@10.0.0.30"
+on_failure = { unknown = ["once-more"] }
+timeouts = { response = "1s" }
+
+[destination.once-more]
+route = "sip:second@10.0.0.31"
+on_failure = ["attended"]
+
 [destination.called]
 method = "invite"
 route = "sip:desk@10.0.0.30"
@@ -196,6 +206,25 @@ fn a_caller_who_is_still_there_is_returned_half_a_second_after_the_answer() {
 }
 
 #[test]
+fn unless_it_disowns_the_dialog_meanwhile() {
+    let t = Talking::new();
+    let question = asked(&t, "front-desk", BUSY);
+    is_there(&t.call, &question);
+    t.leg.request("INFO", &[], "application/dtmf-relay", "Signal=5\r\n");
+    let info = t.call.expect("INFO");
+    t.call.reply(&info, 481);
+    t.leg.expect(480);
+    let check = t.call.expect("OPTIONS");
+    t.world.advance(ms(600));
+    t.world.assert_running();
+    t.call.reply(&check, 481);
+    t.call.expect_bye();
+    t.leg.expect_bye();
+    t.world.assert_ended("failed");
+    t.world.assert_empty();
+}
+
+#[test]
 fn any_answer_of_the_callers_side_shows_it() {
     for status in [200, 202, 488, 403, 500, 603] {
         let t = Talking::new();
@@ -267,6 +296,62 @@ fn an_answer_that_differs_is_told_to_the_agent() {
     t.leg.expect("ACK");
     t.world.assert_ended("returned");
     t.caller_hangs_up();
+    t.world.assert_empty();
+}
+
+const MOVED: &str = "m=audio 4444 RTP/AVP 0 101\r\na=rtpmap:101 telephone-event/8000\r\na=sendrecv\r\n";
+
+/// What one side has refused once it may take now: that it answers the question is a reason to try.
+#[test]
+fn a_caller_that_has_refused_the_agents_session_is_told_it_again() {
+    let t = Talking::new();
+    let question = asked(&t, "front-desk", BUSY);
+    t.call.answer(&question, &sdp_with("pbx", 2, MOVED));
+    t.call.expect("ACK");
+    let told = t.leg.expect("INVITE");
+    let other = MOVED.replace("4444", "5555");
+    t.leg.answer(&told, &sdp_with("agent", 2, &other));
+    t.leg.expect("ACK");
+    let refused = t.call.expect("INVITE");
+    assert!(refused.body.contains("m=audio 5555"), "{refused}");
+    t.call.reply(&refused, 500);
+    t.call.expect("ACK");
+    t.world.assert_ended("returned");
+    let question = asked(&t, "front-desk", BUSY);
+    assert!(question.body.contains("m=audio 4000"), "it asks with what stands\n{question}");
+    t.call.answer(&question, &sdp_with("pbx", 2, MOVED));
+    t.call.expect("ACK");
+    let again = t.call.expect("INVITE");
+    assert!(again.body.contains("m=audio 5555"), "{again}");
+    t.call.answer(&again, &sdp_with("pbx", 2, MOVED));
+    t.call.expect("ACK");
+    t.leg.peer.expect_silence(s(1));
+    t.caller_hangs_up();
+    t.world.assert_empty();
+}
+
+#[test]
+fn an_answer_that_differs_is_told_though_an_earlier_refer_speaks_just_then() {
+    let t = Talking::with(&config());
+    t.world.handoff("twice");
+    let first = t.call.expect("REFER");
+    t.world.advance(s(8));
+    let second = t.call.expect("REFER");
+    t.call.reply(&second, 202);
+    t.call.notify_ok(BUSY, "terminated");
+    let question = question(&t.call);
+    t.call.answer(&question, &sdp_with("pbx", 2, MOVED));
+    t.call.expect("ACK");
+    t.call.reply(&first, 202);
+    let told = t.leg.expect("INVITE");
+    assert!(told.body.contains("m=audio 4444"), "{told}");
+    t.leg.answer(&told, &sdp("agent", 1));
+    t.leg.expect("ACK");
+    t.world.assert_running();
+    t.call.notify_event(&format!("refer;id={}", first.cseq().0), OK, "terminated");
+    t.call.expect(200);
+    t.both_get_bye();
+    t.world.assert_ended("succeeded");
     t.world.assert_empty();
 }
 
@@ -859,5 +944,32 @@ fn a_dialog_that_is_forgotten_is_asked_about_once() {
     t.leg.expect_bye();
     t.world.assert_ended("unknown");
     t.call.expect_bye();
+    t.world.assert_empty();
+}
+
+/// The 2xx to it comes when another REFER has been refused and another target rings.
+#[test]
+fn a_refer_that_is_taken_late_is_open_when_the_caller_leaves() {
+    let t = Talking::with(&config());
+    let desk = t.world.peer("desk", DESK);
+    let second = t.world.peer("second", "10.0.0.31:5060");
+    t.world.handoff("silent");
+    let target = desk.expect_call();
+    target.answer(&target.invite(), &sdp("desk", 1));
+    target.expect("ACK");
+    let refer = t.call.expect_within("REFER", s(1));
+    let other = t.call.expect_within("REFER", s(3));
+    t.call.reply(&other, 480);
+    let rings = second.expect_call();
+    rings.reply(&rings.invite(), 180);
+    t.call.reply(&refer, 202);
+    t.call.hang_up();
+    let cancel = rings.expect("CANCEL");
+    rings.reply(&cancel, 200);
+    rings.reply(&rings.invite(), 487);
+    rings.expect("ACK");
+    t.leg.expect_bye_within(s(2));
+    target.expect_bye_within(s(120));
+    t.world.assert_ended("unknown");
     t.world.assert_empty();
 }

@@ -466,6 +466,53 @@ fn a_target_that_has_nothing_to_offer_is_left_as_it_is() {
     apart(&t, &target);
 }
 
+/// The caller has answered the join with another port, and the desk is told.
+fn telling() -> (Talking, Leg, Rc<Message>) {
+    let (t, _desk, target) = ringing();
+    let offer = answered(&t, &target, &sdp("desk", 1));
+    t.call.answer(&offer, &sdp_with("pbx", 2, "m=audio 4002 RTP/AVP 0 101\r\na=sendrecv\r\n"));
+    t.call.expect("ACK");
+    t.leg.expect_bye();
+    let told = target.expect("INVITE");
+    assert!(told.body.contains("m=audio 4002"), "{told}");
+    (t, target, told)
+}
+
+/// What a proxy says is no refusal of the target, which sends to where nobody listens until it is told.
+#[test]
+fn a_target_that_a_proxy_did_not_reach_is_told_again() {
+    for status in [408, 477, 480, 503, 504] {
+        let (t, target, told) = telling();
+        target.reply(&told, status);
+        target.expect("ACK");
+        if matches!(status, 408 | 504) {
+            // It is looked into.
+            let options = target.expect("OPTIONS");
+            target.reply(&options, 200);
+        }
+        let again = target.expect_within("INVITE", s(6));
+        assert_eq!(without_origin(again.sdp()), without_origin(told.sdp()), "{status}");
+        target.answer(&again, &sdp("desk", 1));
+        target.expect("ACK");
+        target.peer.expect_silence(s(10));
+        apart(&t, &target);
+    }
+}
+
+#[test]
+fn but_not_for_ever() {
+    let (t, target, mut told) = telling();
+    for again in [true, true, true, false] {
+        target.reply(&told, 503);
+        target.expect("ACK");
+        if again {
+            told = target.expect_within("INVITE", s(6));
+        }
+    }
+    target.peer.expect_silence(s(10));
+    apart(&t, &target);
+}
+
 #[test]
 fn the_targets_offer_is_not_left_without_an_answer_by_a_caller_that_is_silent() {
     let (t, target, relayed) = relayed();

@@ -354,7 +354,8 @@ fn a_proxys_408_to_an_agent_that_is_told_of_the_target_completes_no_briefing() {
     let offer = t.leg.expect("INVITE");
     t.leg.reply(&offer, 408);
     t.leg.expect("ACK");
-    t.world.advance(s(5));
+    // It is told again after 5 s.
+    t.world.advance(s(3));
     t.world.assert_running();
     t.pbx.expect_silence(s(1));
     target.hang_up();

@@ -127,8 +127,8 @@ pub struct Leg {
     /// RSeq of Baton's reliable responses without a PRACK.
     pub unpracked: Vec<u32>,
     pub reinvites: Vec<Reinvite>,
-    /// A proxy on the way has refused Baton's last offer inside the dialog.
-    pub turned_away: bool,
+    /// So many offers of Baton's in a row a proxy on the way has refused inside the dialog.
+    pub turned_away: u32,
     /// Baton's BYE was answered so.
     pub bye_answer: Option<u16>,
     /// Baton's final refusal of the caller's INVITE, and whether it was acknowledged.
@@ -181,7 +181,7 @@ impl Leg {
             unacked: None,
             unpracked: Vec::new(),
             reinvites: Vec::new(),
-            turned_away: false,
+            turned_away: 0,
             bye_answer: None,
             refused: None,
         }

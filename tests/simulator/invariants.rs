@@ -58,6 +58,8 @@ pub fn check(world: &World, watch: &mut Watch, ledger: &Ledger, tables: Tables<'
     }
     if !text.is_empty() {
         text.push_str(&stories(world, book, ledger, tables));
+        let stood = watch.stood.iter().map(|(from, time)| (millis(*from), time.as_millis()));
+        text.push_str(&format!("stood still from and for (ms): {:?}\n", stood.collect::<Vec<_>>()));
     }
     world.finish();
     text

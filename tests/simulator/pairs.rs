@@ -8,6 +8,8 @@ use baton::sip::Time;
 
 /// How long two must have been quiet before they have each other's session for certain.
 const QUIET: u64 = 15;
+/// How often Baton has to try again to tell one of the other, when a proxy has refused to pass it on.
+const MISSES: u32 = 3;
 
 impl Watch {
     /// Nothing tells the result of the REFER that asks the caller's side to take a target over: it may be at any moment.
@@ -58,10 +60,12 @@ impl Watch {
             return;
         };
         let stands = |leg: &Leg| {
-            let there = leg.over.is_none() && leg.left.is_none() && leg.is_quiet(at, QUIET);
-            // Who says nothing cannot be told either.
+            // Who stood still has had that much less time to tell them of each other.
+            let quiet = at.since(leg.session_at).saturating_sub(self.stood_between(leg.session_at, at));
+            let there = leg.over.is_none() && leg.left.is_none() && quiet.as_secs() >= QUIET;
+            // Who says nothing cannot be told either, nor who is not reached again and again.
             there
-                && !leg.turned_away
+                && leg.turned_away <= MISSES
                 && !leg.open.iter().any(|open| open.ends_with(" INVITE") || open.ends_with(" UPDATE"))
         };
         if !stands(one) || !stands(two) || one.confirmed.is_none() {

@@ -190,8 +190,13 @@ impl Case<'_> {
             .reinvites
             .iter()
             .any(|one| met(one.accepted) && met(one.acked) && one.acked >= target.answered && !one.bare);
-        let confirmed = self.leg.confirmed == Some(self.at);
-        (joined || confirmed).then_some(()).ok_or_else(|| "the caller did not get the target".to_owned())
+        // Before the answer, the 2xx to the caller's own INVITE had the target's session. The target's ACK may leave later
+        // than the caller's comes.
+        let with_target = |when: Time| when >= self.handoff.started && Some(when) >= target.answered;
+        let first = self.leg.accepted.is_some_and(|(when, _)| with_target(when));
+        (joined || first && met(self.leg.confirmed))
+            .then_some(())
+            .ok_or_else(|| "the caller did not get the target".to_owned())
     }
 
     fn handed_back(&self) -> Result<(), String> {

@@ -91,6 +91,11 @@ impl Watch {
         }
     }
 
+    /// How long Baton stood still in that time.
+    pub fn stood_between(&self, from: Time, to: Time) -> Duration {
+        self.stood.iter().map(|(began, time)| (*began + *time).min(to).since((*began).max(from))).sum()
+    }
+
     /// All that was done at one instant is done: what holds at any time has to hold now.
     fn moved_on(&mut self, at: Time) {
         if at == self.now {
@@ -294,7 +299,7 @@ impl Watch {
         }
         leg.open.remove(&key(m));
         if matches!(m.method(), "INVITE" | "UPDATE") {
-            leg.turned_away = status >= 300 && is_of_a_proxy(m);
+            leg.turned_away = if status >= 300 && is_of_a_proxy(m) { leg.turned_away + 1 } else { 0 };
         }
         let first = leg.finals.insert(key(m));
         // A 408 is of a proxy: that one has not reached the peer.
@@ -451,7 +456,7 @@ impl Watch {
             leg.timed_out = true;
         }
         self.gives_up(at, call_id, attempt);
-        // A target that has answered and is still there is joined, and nobody is asked.
+        // A target that has answered is joined, and nobody is asked.
         let target = attempt.sip_call_id.as_ref().and_then(|target| self.book.legs.get(target));
         let joins = &*attempt.method == "attended" && next == "invite" && target.is_some_and(Leg::is_up);
         let untold = !joins && self.is_untold(at, call_id, attempt);

@@ -9,7 +9,7 @@ use crate::call::passing::patience;
 use crate::sip::leg::{Body, SentId};
 use crate::sip::stack::NotSent;
 use crate::sip::{Content, Event, LegId, Time};
-use crate::wire::sdp::{accord, as_offer};
+use crate::wire::sdp::{accord, as_offer, own_wish};
 use std::time::Duration;
 
 /// How often the two are told of each other in a row: each answer may change what the other side has to know.
@@ -19,14 +19,23 @@ const ROUNDS: u8 = 8;
 const ASKING: u8 = 5;
 /// How often a side may be busy meanwhile. One that waits for a lost ACK is so until its 2xx has come again, which takes 4 s.
 const GLARES: u8 = 10;
+/// How often a side is told again that was not reached, and after what time. It sends to where nobody may listen any more.
+const MISSES: u8 = 3;
+const LATER: Duration = Duration::from_secs(5);
 
 /// What may still be tried.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Left {
     rounds: u8,
     glares: u8,
+    misses: u8,
     /// The caller is held, and that comes off first.
     held: bool,
+}
+
+impl Left {
+    /// One of the two is asked for an offer.
+    const ASKING: Left = Left { rounds: ASKING, glares: GLARES, misses: MISSES, held: false };
 }
 
 /// Bringing the two into accord.
@@ -44,7 +53,7 @@ pub(super) enum Accord {
 impl Accord {
     /// To be brought about from now on. `held`: the caller is held, and that comes off first.
     pub(super) fn wanted(cx: &Context<'_>, held: bool) -> Accord {
-        Accord::Wanted { left: Left { rounds: ROUNDS, glares: GLARES, held }, at: cx.now.mono }
+        Accord::Wanted { left: Left { rounds: ROUNDS, held, ..Left::ASKING }, at: cx.now.mono }
     }
 
     /// When something is due.
@@ -64,10 +73,12 @@ impl Conversation {
         }
     }
 
-    /// The caller's side was offered what stands once more. If its answer is not the session that the partner was told of, the
-    /// two are brought into accord.
+    /// The caller's side was offered what stands once more. If its answer is not the session that the partner was told of, or
+    /// what stands is not the partner's last one, the two are brought into accord: who has refused to be told of the other may
+    /// take it now.
     pub(crate) fn restated(&mut self, cx: &Context<'_>) {
-        if self.partner.is_some_and(|partner| differing(cx, partner.leg, self.caller).is_some()) {
+        let Some(partner) = self.partner.map(|partner| partner.leg) else { return };
+        if differing(cx, partner, self.caller).is_some() || outdated(cx, self.caller, partner) {
             self.want_accord(cx);
         }
     }
@@ -78,7 +89,7 @@ impl Conversation {
         if news.is_none() || !matches!(self.accord, Accord::Reached) {
             return;
         }
-        let left = Left { rounds: ASKING, glares: GLARES, held: false };
+        let left = Left::ASKING;
         if self.tell(cx, left, leg, Body::None, None).is_err() {
             self.accord = Accord::Wanted { left, at: cx.now.mono + SOON };
         }
@@ -112,6 +123,10 @@ impl Conversation {
         let next = match status {
             _ if glare && left.glares > 0 => {
                 Some((Left { glares: left.glares - 1, ..left }, cx.now.mono + cx.stack.back_off(leg)))
+            }
+            // A proxy says that it did not reach that side, or that side that it cannot just now: nobody has refused.
+            408 | 477 | 480 | 503 | 504 if left.misses > 0 => {
+                Some((Left { misses: left.misses - 1, ..left }, cx.now.mono + LATER))
             }
             200..=299 => Some((Left { rounds: left.rounds - 1, held: false, ..left }, cx.now.mono)),
             _ if asking => Some((Left { rounds: left.rounds - 1, ..left }, cx.now.mono)),
@@ -223,6 +238,12 @@ impl Conversation {
 
 /// When something is looked at again that cannot be done while a request is under way.
 const SOON: Duration = Duration::from_millis(200);
+
+/// Whether `leg` was told last of another session than the wish of `other` is, whatever a hold of its own leaves of that.
+fn outdated(cx: &Context<'_>, leg: LegId, other: LegId) -> bool {
+    let sessions = cx.stack.local_sdp(leg).zip(cx.stack.remote_sdp(leg)).zip(cx.stack.remote_sdp(other));
+    sessions.is_some_and(|((told, own), now)| !accord(told, own, &own_wish(now, own)))
+}
 
 /// What `leg` has to be told of `other`: None if they are in accord, or nothing is known of one of them. A leg that may have
 /// what it was offered and never answered is told in any case.

@@ -444,7 +444,11 @@ impl Moving {
             Attempt::Joining(Join { target: Some(leg), .. }) => {
                 let_go(cx, leg, identity::reason(487, why));
             }
-            Attempt::Asking { question, .. } => question.give_up(cx),
+            Attempt::Asking { question, .. } => {
+                question.give_up(cx);
+                // It may have been answered, and a BYE was waited for.
+                self.conversation.restated(cx);
+            }
             Attempt::Held
             | Attempt::Joining(_)
             | Attempt::Settling { .. }

@@ -1,8 +1,8 @@
 //! A 2xx that comes when its transaction is over.
 //!
 //! A re-INVITE was given up (Timer B): the peer stood still, and has found it waiting. No silence ends a leg, so the dialog is
-//! still there; and a peer that hears no ACK of its 2xx ends the call (RFC 3261 §13.3.1.4). A REFER had no answer in time, or
-//! its stream died: that it was taken counts as said.
+//! still there; and a peer that hears no ACK of its 2xx ends the call (RFC 3261 §13.3.1.4). A REFER had no answer in time:
+//! that it was taken counts as said.
 
 use super::presence::Purpose;
 use super::usage::{Leg, Sent, Usage};

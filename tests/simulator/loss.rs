@@ -6,7 +6,7 @@ use super::book::{Expiry, Leg};
 use super::common::message::Message;
 use super::models::Model;
 use super::session::Session;
-use super::watch::Watch;
+use super::watch::{Watch, stood_between};
 use super::whereabouts::is_of_a_proxy;
 use baton::sip::{Origin, Time};
 use std::collections::HashSet;
@@ -50,12 +50,17 @@ impl Silence {
 
     /// Since the refresh of the session was due, the peer itself has left unanswered what would have refreshed it; or Baton
     /// could ask for nothing, since an offer of its own had no final response at all, for as long as its transaction lasts.
-    fn held_a_refresh_up(&self, due: Time, now: Time, pending: &HashSet<String>) -> bool {
+    fn held_a_refresh_up(
+        &self,
+        due: Time,
+        passed: impl Fn(Time) -> Duration,
+        pending: &HashSet<String>,
+    ) -> bool {
         let offers = |key: &str| key.ends_with(" INVITE") || key.ends_with(" UPDATE");
         self.open
             .iter()
             .filter(|(key, _)| offers(key))
-            .any(|(key, asked)| *asked >= due || pending.contains(key) && now.since(*asked) <= LONGEST)
+            .any(|(key, asked)| *asked >= due || pending.contains(key) && passed(*asked) <= LONGEST)
     }
 
     /// Whether the peer was asked twice, and was not heard since.
@@ -91,7 +96,7 @@ impl Watch {
         } else {
             origin == Origin::Remote && leg.forgotten || !leg.open.is_empty() || leg.is_quiet(at, 55)
         };
-        let excused = excused || is_unacknowledged(leg, at) || has_expired(leg, at, &sessions);
+        let excused = excused || is_unacknowledged(leg, at) || has_expired(leg, at, &sessions, &self.stood);
         leg.forgotten |= is_caller;
         if !excused {
             let who = if is_caller { "the caller".to_owned() } else { format!("the partner {whose}") };
@@ -117,10 +122,11 @@ fn is_unacknowledged(leg: &Leg, at: Time) -> bool {
 }
 
 /// The peer was to refresh its session and did not, or refused to have it refreshed.
-fn has_expired(leg: &Leg, at: Time, sessions: &Sessions) -> bool {
+fn has_expired(leg: &Leg, at: Time, sessions: &Sessions, stood: &[(Time, Duration)]) -> bool {
     let held_up = |expiry: &Expiry| {
         let due = expiry.at + Duration::from_secs(expiry.seconds / 2);
-        leg.silence.held_a_refresh_up(due, at, &leg.open)
+        let passed = |from: Time| at.since(from).saturating_sub(stood_between(stood, from, at));
+        leg.silence.held_a_refresh_up(due, passed, &leg.open)
     };
     let over =
         |expiry: Expiry| expiry.is_over(at) && (!expiry.by_baton || sessions.stubborn || held_up(&expiry));

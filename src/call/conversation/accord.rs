@@ -29,13 +29,26 @@ pub(super) struct Left {
     rounds: u8,
     glares: u8,
     misses: u8,
+    /// It has refused to be told, or is silent, and is left as it is. The other one is told all the same.
+    spared: Option<LegId>,
     /// The caller is held, and that comes off first.
     held: bool,
 }
 
 impl Left {
     /// One of the two is asked for an offer.
-    const ASKING: Left = Left { rounds: ASKING, glares: GLARES, misses: MISSES, held: false };
+    const ASKING: Left = Left { rounds: ASKING, glares: GLARES, misses: MISSES, spared: None, held: false };
+
+    /// Whether the next one that has to be told is asked for an offer.
+    fn asks(self) -> bool {
+        self.rounds == ASKING && self.spared.is_none()
+    }
+
+    /// That side is left as it is. None: so is the other one.
+    fn spare(self, leg: LegId) -> Option<Left> {
+        let rounds = self.rounds - 1;
+        self.spared.is_none().then_some(Left { rounds, spared: Some(leg), ..self })
+    }
 }
 
 /// Bringing the two into accord.
@@ -68,8 +81,11 @@ impl Accord {
 impl Conversation {
     /// The two may not know of each other what there is.
     pub(crate) fn want_accord(&mut self, cx: &Context<'_>) {
-        if matches!(self.accord, Accord::Reached) {
-            self.accord = Accord::wanted(cx, false);
+        match &mut self.accord {
+            Accord::Reached => self.accord = Accord::wanted(cx, false),
+            // Something is new since.
+            Accord::Wanted { left, .. } => left.spared = None,
+            Accord::Telling { .. } => {}
         }
     }
 
@@ -104,7 +120,7 @@ impl Conversation {
         answering: Option<LegId>,
         (status, needs_answer, glare): (u16, bool, bool),
     ) {
-        let asking = left.rounds == ASKING && answering.is_none();
+        let asking = left.asks() && answering.is_none();
         // A 2xx without the answer or the offer that was asked for agrees to nothing.
         let empty = !needs_answer && (asking || !cx.stack.is_agreed(leg));
         let status = if empty && (200..300).contains(&status) { 488 } else { status };
@@ -134,8 +150,7 @@ impl Conversation {
             _ if left.held => Some((Left { rounds: left.rounds - 1, held: false, ..left }, cx.now.mono)),
             // What one has answered to somebody else may not do for the other, and something fresh may.
             488 | 606 if left.rounds > ASKING => Some((Left { rounds: ASKING, ..left }, cx.now.mono)),
-            // A side that refuses is left as it is.
-            _ => None,
+            _ => left.spare(leg).map(|left| (left, cx.now.mono)),
         };
         let next = next.filter(|(left, _)| left.rounds > 0);
         self.accord = next.map_or(Accord::Reached, |(left, at)| Accord::Wanted { left, at });
@@ -195,12 +210,15 @@ impl Conversation {
     /// What is due.
     pub(crate) fn tick(&mut self, cx: &mut Context<'_>) {
         self.passing.tick(cx);
-        if let Accord::Telling { leg, sent, until, .. } = self.accord
+        if let Accord::Telling { left, leg, sent, until, .. } = self.accord
             && until <= cx.now.mono
         {
             // Whoever never answers is left as it is, and keeps the other side from nothing.
             cx.stack.withdraw(cx.now, leg, sent);
             self.leave_accord(cx);
+            if let Some(left) = left.spare(leg).filter(|left| left.rounds > 0) {
+                self.accord = Accord::Wanted { left, at: cx.now.mono };
+            }
         }
         let Accord::Wanted { left, at } = self.accord else { return };
         if at > cx.now.mono {
@@ -221,13 +239,14 @@ impl Conversation {
         } else {
             [(partner.leg, self.caller), (self.caller, partner.leg)]
                 .into_iter()
+                .filter(|(leg, _)| left.spared != Some(*leg))
                 .find_map(|(leg, other)| differing(cx, leg, other).map(|now| (leg, now)))
         };
         let Some((leg, now)) = told else {
             self.accord = Accord::Reached;
             return;
         };
-        let body = if left.rounds == ASKING { Body::None } else { Body::Sdp(&now) };
+        let body = if left.asks() { Body::None } else { Body::Sdp(&now) };
         match self.tell(cx, left, leg, body, None) {
             Ok(()) => {}
             Err(NotSent::Pending) => self.accord = Accord::Wanted { left, at: cx.now.mono + SOON },

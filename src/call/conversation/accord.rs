@@ -10,6 +10,8 @@ use crate::sip::leg::{Body, SentId};
 use crate::sip::stack::NotSent;
 use crate::sip::{Content, Event, LegId, Time};
 use crate::wire::sdp::{accord, as_offer, own_wish};
+use siphasher::sip::SipHasher13;
+use std::hash::Hasher;
 use std::time::Duration;
 
 /// How often the two are told of each other in a row: each answer may change what the other side has to know.
@@ -29,8 +31,8 @@ pub(super) struct Left {
     rounds: u8,
     glares: u8,
     misses: u8,
-    /// It has refused to be told, or is silent, and is left as it is. The other one is told all the same.
-    spared: Option<LegId>,
+    /// It has refused to be told just that ([`mark`]), or is silent, and is left as it is. The other one is told all the same.
+    spared: Option<(LegId, u64)>,
     /// The caller is held, and that comes off first.
     held: bool,
 }
@@ -44,10 +46,11 @@ impl Left {
         self.rounds == ASKING && self.spared.is_none()
     }
 
-    /// That side is left as it is. None: so is the other one.
-    fn spare(self, leg: LegId) -> Option<Left> {
-        let rounds = self.rounds - 1;
-        self.spared.is_none().then_some(Left { rounds, spared: Some(leg), ..self })
+    /// That side is left as it is until the other one has changed. None: so is the other one.
+    fn spare(self, leg: LegId, about: u64) -> Option<Left> {
+        let other = self.spared.is_some_and(|(spared, _)| spared != leg);
+        let left = Left { rounds: self.rounds - 1, spared: Some((leg, about)), ..self };
+        (!other && left.rounds > 0).then_some(left)
     }
 }
 
@@ -58,9 +61,9 @@ pub(super) enum Accord {
     Reached,
     /// To be looked at, not before that time.
     Wanted { left: Left, at: Time },
-    /// A re-INVITE of ours is out, and is waited for until then. What is answered to it is the answer to the offer in the
-    /// 2xx of the other leg.
-    Telling { left: Left, leg: LegId, sent: SentId, until: Time, answering: Option<LegId> },
+    /// A re-INVITE of ours is out, and is waited for until then; `about`: the [`mark`] of what it tells. What is answered to it
+    /// is the answer to the offer in the 2xx of the other leg.
+    Telling { left: Left, leg: LegId, sent: SentId, about: u64, until: Time, answering: Option<LegId> },
 }
 
 impl Accord {
@@ -81,11 +84,8 @@ impl Accord {
 impl Conversation {
     /// The two may not know of each other what there is.
     pub(crate) fn want_accord(&mut self, cx: &Context<'_>) {
-        match &mut self.accord {
-            Accord::Reached => self.accord = Accord::wanted(cx, false),
-            // Something is new since.
-            Accord::Wanted { left, .. } => left.spared = None,
-            Accord::Telling { .. } => {}
+        if matches!(self.accord, Accord::Reached) {
+            self.accord = Accord::wanted(cx, false);
         }
     }
 
@@ -115,7 +115,7 @@ impl Conversation {
     pub(super) fn told(
         &mut self,
         cx: &mut Context<'_>,
-        leg: LegId,
+        (leg, about): (LegId, u64),
         left: Left,
         answering: Option<LegId>,
         (status, needs_answer, glare): (u16, bool, bool),
@@ -150,7 +150,7 @@ impl Conversation {
             _ if left.held => Some((Left { rounds: left.rounds - 1, held: false, ..left }, cx.now.mono)),
             // What one has answered to somebody else may not do for the other, and something fresh may.
             488 | 606 if left.rounds > ASKING => Some((Left { rounds: ASKING, ..left }, cx.now.mono)),
-            _ => left.spare(leg).map(|left| (left, cx.now.mono)),
+            _ => left.spare(leg, about).map(|left| (left, cx.now.mono)),
         };
         let next = next.filter(|(left, _)| left.rounds > 0);
         self.accord = next.map_or(Accord::Reached, |(left, at)| Accord::Wanted { left, at });
@@ -165,9 +165,10 @@ impl Conversation {
         body: Body<'_>,
         answering: Option<LegId>,
     ) -> Result<(), NotSent> {
+        let about = if let Body::Sdp(sdp) = body { mark(sdp) } else { 0 };
         let sent = cx.stack.reinvite(cx.now, leg, Content { body, ..Content::default() })?;
         let until = patience(cx, [leg]);
-        self.accord = Accord::Telling { left, leg, sent, until, answering };
+        self.accord = Accord::Telling { left, leg, sent, about, until, answering };
         Ok(())
     }
 
@@ -210,13 +211,13 @@ impl Conversation {
     /// What is due.
     pub(crate) fn tick(&mut self, cx: &mut Context<'_>) {
         self.passing.tick(cx);
-        if let Accord::Telling { left, leg, sent, until, .. } = self.accord
+        if let Accord::Telling { left, leg, sent, about, until, .. } = self.accord
             && until <= cx.now.mono
         {
             // Whoever never answers is left as it is, and keeps the other side from nothing.
             cx.stack.withdraw(cx.now, leg, sent);
             self.leave_accord(cx);
-            if let Some(left) = left.spare(leg).filter(|left| left.rounds > 0) {
+            if let Some(left) = left.spare(leg, about) {
                 self.accord = Accord::Wanted { left, at: cx.now.mono };
             }
         }
@@ -239,8 +240,8 @@ impl Conversation {
         } else {
             [(partner.leg, self.caller), (self.caller, partner.leg)]
                 .into_iter()
-                .filter(|(leg, _)| left.spared != Some(*leg))
-                .find_map(|(leg, other)| differing(cx, leg, other).map(|now| (leg, now)))
+                .filter_map(|(leg, other)| differing(cx, leg, other).map(|now| (leg, now)))
+                .find(|(leg, now)| left.spared != Some((*leg, mark(now))))
         };
         let Some((leg, now)) = told else {
             self.accord = Accord::Reached;
@@ -257,6 +258,13 @@ impl Conversation {
 
 /// When something is looked at again that cannot be done while a request is under way.
 const SOON: Duration = Duration::from_millis(200);
+
+/// By what a description is known again.
+fn mark(sdp: &[u8]) -> u64 {
+    let mut hasher = SipHasher13::new_with_keys(0, 0);
+    hasher.write(sdp);
+    hasher.finish()
+}
 
 /// Whether `leg` was told last of another session than the wish of `other` is, whatever a hold of its own leaves of that.
 fn outdated(cx: &Context<'_>, leg: LegId, other: LegId) -> bool {

@@ -15,7 +15,7 @@ use crate::wire::{Fault, Message, Method, Name, Writer, response_to};
 
 impl Leg {
     /// Whether a message of the peer's belongs to it.
-    fn matches(&self, local_tag: &[u8], remote_tag: &[u8]) -> bool {
+    pub(crate) fn matches(&self, local_tag: &[u8], remote_tag: &[u8]) -> bool {
         let local = match &self.usage {
             Usage::Offered(offered) => offered.parties.iter().any(|party| party.tag.as_bytes() == local_tag),
             _ => false,
@@ -267,7 +267,9 @@ impl Stack {
 // Responses.
 impl Stack {
     pub(crate) fn on_response(&mut self, now: Time, flow: Flow, message: &Message<'_>) -> Option<Event> {
-        let answer = self.table.receive_response(now, message, &mut self.outbox)?;
+        let Some(answer) = self.table.receive_response(now, message, &mut self.outbox) else {
+            return self.on_belated(now, flow, message);
+        };
         let leg = answer.owner?;
         let status = message.status()?;
         self.adopt(leg, flow);

@@ -203,6 +203,11 @@ impl Session {
         self.unsure = true;
     }
 
+    /// Our last offer, which was given up, is answered after all: see [`Session::answered`].
+    pub(crate) fn reopen(&mut self) {
+        self.exchange = Exchange::Ours;
+    }
+
     /// The outstanding offer was refused, by either side, or never answered, be it that a 2xx came without an answer: what
     /// stood stands.
     pub(crate) fn refused(&mut self) {

@@ -236,7 +236,7 @@ impl Stack {
             (again && same).then_some(leg.flow)
         };
         self.table.reroute(now.mono, connection, &mut self.outbox, other);
-        self.drain_transactions_of(now.mono, true);
+        self.drain_transactions(now.mono);
     }
 
     /// Addresses for the name that `poll_resolve` asked for; none if it has none (then the leg goes on as before). Of
@@ -457,17 +457,10 @@ impl Stack {
     }
 
     pub(crate) fn drain_transactions(&mut self, now: Time) {
-        self.drain_transactions_of(now, false);
-    }
-
-    /// `died`: the connection did, after the requests had left by it.
-    fn drain_transactions_of(&mut self, now: Time, died: bool) {
         while let Some(event) = self.table.poll_event() {
-            let (client, owner, status, left) = match event {
-                TransactionEvent::Timeout { client, owner } => (client, owner, 408, true),
-                TransactionEvent::TransportFailed { client, owner, left } => {
-                    (client, owner, 503, left || died)
-                }
+            let (client, owner, status) = match event {
+                TransactionEvent::Timeout { client, owner } => (client, owner, 408),
+                TransactionEvent::TransportFailed { client, owner } => (client, owner, 503),
                 TransactionEvent::Acknowledged { owner } => {
                     self.on_refusal_done(now, owner, (200, Origin::Remote));
                     continue;
@@ -479,8 +472,6 @@ impl Stack {
             };
             let Some(leg) = owner else { continue };
             let Some(sent) = self.take_sent(leg, client) else { continue };
-            // A REFER that had left may have arrived, and cannot be taken back: that is silence, not a refusal.
-            let status = if left && sent.kind == usage::Kind::Refer { 408 } else { status };
             self.tell_undelivered(leg, &sent, status);
             let event = self.on_final(now, leg, sent, (status, Origin::Local), None);
             self.events.extend(event);

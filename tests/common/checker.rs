@@ -72,8 +72,9 @@ pub struct Checker {
     got: BTreeMap<(String, u32, String, String), Option<u16>>,
     /// REFERs by Call-ID: new ones and challenges.
     refers: BTreeMap<String, (usize, usize)>,
-    /// Contact and Record-Route of INVITEs that came, by Call-ID and CSeq.
-    incoming: BTreeMap<(String, u32), (String, Vec<String>)>,
+    /// Contact and Record-Route of INVITEs and UPDATEs that came, by Call-ID, From-tag and CSeq: each branch of a fork counts
+    /// by itself.
+    incoming: BTreeMap<(String, String, u32), (String, Vec<String>)>,
     /// What Baton said already, by hash: the same once more is a retransmission and says nothing new.
     said: HashSet<u64>,
 }
@@ -249,7 +250,7 @@ impl Checker {
             self.learn_uri(uri_of(&route));
         }
         if ["INVITE", "UPDATE"].contains(&m.method()) {
-            let key = (m.call_id().to_owned(), m.cseq().0);
+            let key = asked_key(m);
             let contact = m.contact().unwrap_or_default().to_owned();
             self.incoming.entry(key).or_insert_with(|| (contact, m.list("Record-Route")));
         }
@@ -516,7 +517,7 @@ impl Checker {
         }
         if target_refresh && (200..300).contains(&status) {
             let dialog = (m.call_id().to_owned(), m.to_tag().to_owned(), m.from_tag().to_owned());
-            let asked = self.incoming.get(&(m.call_id().to_owned(), m.cseq().0));
+            let asked = self.incoming.get(&asked_key(m));
             if let (Some(known), Some((contact, _))) = (self.dialogs.get_mut(&dialog), asked)
                 && !contact.is_empty()
             {
@@ -534,7 +535,7 @@ impl Checker {
         let dialog = (m.call_id().to_owned(), m.to_tag().to_owned(), m.from_tag().to_owned());
         let status = m.status();
         if !self.dialogs.contains_key(&dialog) {
-            let contact = self.incoming.get(&(m.call_id().to_owned(), m.cseq().0)).cloned();
+            let contact = self.incoming.get(&asked_key(m)).cloned();
             let Some((contact, routes)) = contact else {
                 return self.fault(at, "a dialog without an INVITE", m);
             };
@@ -656,6 +657,11 @@ impl Known {
 
 fn got_key(m: &Message) -> (String, u32, String, String) {
     (m.call_id().to_owned(), m.cseq().0, m.method().to_owned(), m.branch().to_owned())
+}
+
+/// The request of a peer's that is asked or answered.
+fn asked_key(m: &Message) -> (String, String, u32) {
+    (m.call_id().to_owned(), m.from_tag().to_owned(), m.cseq().0)
 }
 
 fn is_loose(route: &str) -> bool {

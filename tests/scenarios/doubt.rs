@@ -1,10 +1,11 @@
 //! A REFER whose result is in doubt: what is done meanwhile, and what a late word changes.
 
+use crate::common::Command;
 use crate::common::config::Config;
 use crate::common::peer::{Leg, Peer, Talking, sdp};
 use crate::common::{ms, s};
 use baton::call::event::{Event, What};
-use baton::call::record::Stamp;
+use baton::call::record::{Proof, Stamp};
 use baton::daemon::telemetry::line_of;
 use baton::observe::line::Style;
 use baton::sip::UnixMillis;
@@ -305,5 +306,91 @@ fn a_2xx_that_comes_while_the_next_refer_waits_out_a_glare_counts() {
     t.leg.expect_bye_within(s(2));
     t.world.advance(s(60));
     t.world.assert_ended("unknown");
+    t.world.assert_empty();
+}
+
+/// The second one has told that it failed, and may have taken the caller away before.
+#[test]
+fn a_late_2xx_does_not_break_off_the_question_where_another_refer_has_left_the_caller() {
+    let table = "[destination.twice]\nroute = \"sip:desk@10.0.0.30\"\non_failure = { unknown = [\"again\"] }\n[destination.again]\nroute = \"sip:me@10.0.0.31\"\n";
+    for (told, state) in [("SIP/2.0 503 Service Unavailable\r\n", "failed"), (OK, "unknown")] {
+        let t = Talking::with(&Config::default().destination(table).trunk_key("notify_200 = \"accepted\""));
+        t.world.handoff("twice");
+        let first = t.call.expect("REFER");
+        t.world.advance(s(8));
+        let second = t.call.expect("REFER");
+        t.call.reply(&second, 202);
+        t.call.notify_event(&format!("refer;id={}", second.cseq().0), told, "terminated");
+        t.call.expect(200);
+        let question = t.call.expect("INVITE");
+        t.call.reply(&first, 202);
+        t.world.settle();
+        t.call.bye();
+        t.call.answer(&question, &sdp("pbx", 1));
+        t.call.expect(200);
+        t.call.expect("ACK");
+        t.leg.expect_bye();
+        t.world.assert_ended(state);
+        t.world.assert_empty();
+    }
+}
+
+/// Somebody ends the call while the REFER stands so: the transfer may be carried out all the same.
+#[track_caller]
+fn ended_in_the_middle(proof: Option<Proof>, stands: impl FnOnce(&Talking)) {
+    let t = Talking::new();
+    t.world.handoff("front-desk");
+    stands(&t);
+    t.world.command(Command::HangUp { call: t.world.call_id() });
+    t.both_get_bye();
+    assert_eq!(t.world.assert_ended("unknown").proof, proof);
+    t.world.assert_empty();
+}
+
+#[test]
+fn a_call_that_is_ended_while_a_refer_is_under_way_does_not_know_what_became_of_it() {
+    ended_in_the_middle(Some(Proof::Accepted), |t| {
+        let refer = t.call.expect("REFER");
+        t.call.reply(&refer, 202);
+    });
+    ended_in_the_middle(Some(Proof::Accepted), |t| {
+        let refer = t.call.expect("REFER");
+        t.call.notify_ok("SIP/2.0 180 Ringing\r\n", "active");
+        // Of a proxy that has passed it on.
+        t.call.reply(&refer, 408);
+    });
+    ended_in_the_middle(None, |t| {
+        t.call.expect("REFER");
+    });
+}
+
+/// Nothing is in doubt where no REFER is out.
+#[test]
+fn a_call_that_is_ended_while_a_target_rings_has_a_handoff_that_failed() {
+    let t = begin("mobile");
+    let target = t.mobile.expect_call();
+    target.reply(&target.invite(), 180);
+    t.t.world.command(Command::HangUp { call: t.t.world.call_id() });
+    t.t.both_get_bye();
+    taken_back(&target);
+    t.t.world.assert_ended("failed");
+    t.t.world.assert_empty();
+}
+
+/// A PBX has stood still for longer than the REFER's transaction (64*T1), and takes it then.
+#[test]
+fn a_2xx_that_comes_when_the_refers_transaction_is_over_counts_as_said() {
+    let stage = begin("brave");
+    let t = &stage.t;
+    let refer = t.call.expect("REFER");
+    t.world.advance(s(8));
+    let target = stage.desk.expect_call();
+    target.reply(&target.invite(), 180);
+    t.world.advance(s(25));
+    t.call.reply(&refer, 202);
+    taken_back(&target);
+    t.call.notify_ok(OK, "terminated");
+    t.both_get_bye();
+    t.world.assert_ended("succeeded");
     t.world.assert_empty();
 }

@@ -188,7 +188,8 @@ fn a_leg_that_is_closed_sends_no_copy_after_its_bye() {
     t.both_get_bye();
     t.pbx.expect_silence(s(31));
     assert_eq!(t.pbx.retransmissions(), 0);
-    t.world.assert_ended("failed");
+    // The receiver may have it, and nothing tells what it makes of it.
+    t.world.assert_ended("unknown");
     t.world.assert_empty();
 }
 

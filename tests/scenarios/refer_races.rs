@@ -249,6 +249,30 @@ fn the_stream_to_the_pbx_dies_with_the_refer_in_flight() {
     world.assert_empty();
 }
 
+/// The PBX answers by a new connection, as RFC 3261 §18.2.2 asks.
+#[test]
+fn a_refer_whose_stream_died_is_answered_by_another() {
+    let config = Config::default().pbx_address("sip:10.0.0.5:5060;transport=tcp");
+    let world = crate::common::World::with(&config);
+    let (pbx, agent) =
+        (world.peer("pbx", "tcp:10.0.0.5:5060"), world.peer("agent", crate::common::peer::AGENT));
+    let call = pbx.invite(crate::common::peer::NUMBER);
+    let leg = crate::common::peer::establish(&call, &agent);
+    world.handoff("front-desk");
+    let refer = call.expect("REFER");
+    pbx.closes_connection();
+    world.advance(s(1));
+    call.reply(&refer, 202);
+    // Its result is waited for, past `response`.
+    world.advance(s(12));
+    world.assert_running();
+    call.hang_up();
+    leg.expect_bye_within(s(2));
+    world.advance(s(120));
+    world.assert_ended("unknown");
+    world.assert_empty();
+}
+
 /// Nobody has a part in the caller's session while the agent has gone, and it must not expire for that (RFC 4028).
 #[test]
 fn a_refresh_without_an_offer_while_the_agent_has_gone() {

@@ -31,6 +31,16 @@ route = "sip:desk@10.0.0.30"
 on_failure = { unknown = ["ladder"] }
 timeouts = { outcome = "2s" }
 
+[destination.silent]
+method = "attended"
+route = "sip:desk@10.0.0.30"
+on_failure = { unknown = ["once-more"] }
+timeouts = { response = "1s" }
+
+[destination.once-more]
+route = "sip:second@10.0.0.31"
+on_failure = ["attended"]
+
 [destination.called]
 method = "invite"
 route = "sip:desk@10.0.0.30"
@@ -192,6 +202,25 @@ fn a_caller_who_is_still_there_is_returned_half_a_second_after_the_answer() {
     t.pbx.expect_silence(s(1));
     t.agent.expect_silence(s(1));
     t.caller_hangs_up();
+    t.world.assert_empty();
+}
+
+#[test]
+fn unless_it_disowns_the_dialog_meanwhile() {
+    let t = Talking::new();
+    let question = asked(&t, "front-desk", BUSY);
+    is_there(&t.call, &question);
+    t.leg.request("INFO", &[], "application/dtmf-relay", "Signal=5\r\n");
+    let info = t.call.expect("INFO");
+    t.call.reply(&info, 481);
+    t.leg.expect(480);
+    let check = t.call.expect("OPTIONS");
+    t.world.advance(ms(600));
+    t.world.assert_running();
+    t.call.reply(&check, 481);
+    t.call.expect_bye();
+    t.leg.expect_bye();
+    t.world.assert_ended("failed");
     t.world.assert_empty();
 }
 
@@ -363,6 +392,22 @@ fn a_request_in_its_way_is_waited_for() {
     t.world.advance(ms(500));
     t.world.assert_ended("returned");
     t.caller_hangs_up();
+    t.world.assert_empty();
+}
+
+/// RFC 3261 §14.2: its last INVITE is not done, and nobody has looked whether the caller is there.
+#[test]
+fn a_500_that_says_to_come_again_is_no_answer() {
+    let t = Talking::new();
+    let question = asked(&t, "front-desk", BUSY);
+    t.call.reply_with(&question, 500, &[("Retry-After", "1")], "");
+    t.call.expect("ACK");
+    t.world.advance(ms(600));
+    t.world.assert_running();
+    let again = t.call.expect_within("INVITE", s(3));
+    is_gone(&t.call, &again);
+    t.leg.expect_bye();
+    assert_lost(&t);
     t.world.assert_empty();
 }
 
@@ -604,8 +649,30 @@ fn what_becomes_of_the_last_refer_says_nothing_of_one_before_it() {
         t.leg.expect_bye();
         let handoff = t.world.assert_ended("unknown");
         assert_eq!(handoff.proof.map(|proof| proof.as_str()), Some("accepted"));
+        assert!(handoff.cause.is_some(), "{handoff:?}");
         t.world.assert_empty();
     }
+}
+
+/// Nobody takes it over any more.
+#[test]
+fn nor_does_its_target_wait() {
+    let t = Talking::with(&config());
+    let desk = t.world.peer("desk", DESK);
+    accepted(&t, "front-desk");
+    t.world.advance(s(120));
+    t.world.assert_ended("unknown");
+    t.world.handoff("replaced");
+    let target = desk.expect_call();
+    target.answer(&target.invite(), &sdp("desk", 1));
+    target.expect("ACK");
+    let refer = t.call.expect_within("REFER", s(1));
+    t.call.reply(&refer, 202);
+    t.call.hang_up();
+    t.call.notify_ok(BUSY, "terminated");
+    target.expect_bye();
+    t.leg.expect_bye();
+    t.world.assert_empty();
 }
 
 #[test]
@@ -918,5 +985,32 @@ fn a_dialog_that_is_forgotten_is_asked_about_once() {
     t.leg.expect_bye();
     t.world.assert_ended("unknown");
     t.call.expect_bye();
+    t.world.assert_empty();
+}
+
+/// The 2xx to it comes when another REFER has been refused and another target rings.
+#[test]
+fn a_refer_that_is_taken_late_is_open_when_the_caller_leaves() {
+    let t = Talking::with(&config());
+    let desk = t.world.peer("desk", DESK);
+    let second = t.world.peer("second", "10.0.0.31:5060");
+    t.world.handoff("silent");
+    let target = desk.expect_call();
+    target.answer(&target.invite(), &sdp("desk", 1));
+    target.expect("ACK");
+    let refer = t.call.expect_within("REFER", s(1));
+    let other = t.call.expect_within("REFER", s(3));
+    t.call.reply(&other, 480);
+    let rings = second.expect_call();
+    rings.reply(&rings.invite(), 180);
+    t.call.reply(&refer, 202);
+    t.call.hang_up();
+    let cancel = rings.expect("CANCEL");
+    rings.reply(&cancel, 200);
+    rings.reply(&rings.invite(), 487);
+    rings.expect("ACK");
+    t.leg.expect_bye_within(s(2));
+    target.expect_bye_within(s(120));
+    t.world.assert_ended("unknown");
     t.world.assert_empty();
 }

@@ -382,3 +382,34 @@ fn a_proxys_408_to_a_wish_for_a_fresh_offer_ends_no_call() {
     t.world.assert_ended("returned");
     goes_on(&t);
 }
+
+/// A PBX stands still for 40 s: its answers to a re-INVITE and to the OPTIONS after it come together. A peer whose 2xx hears
+/// no ACK ends the call.
+#[test]
+fn an_answer_to_a_re_invite_that_was_given_up_is_acknowledged() {
+    let t = Talking::new();
+    let offer = sdp_with("agent", 2, "m=audio 4444 RTP/AVP 0\r\n");
+    t.leg.reinvite(&offer);
+    let asked = t.call.expect("INVITE");
+    let gone = t.leg.expect_within(504, s(31));
+    t.leg.ack(&gone);
+    let options = t.call.expect_within("OPTIONS", s(3));
+    // What it may have taken is told anew.
+    let told = t.call.expect("INVITE");
+    t.world.advance(s(5));
+    t.call.reply(&options, 200);
+    let late = t.call.answer(&asked, &sdp("pbx", 1));
+    let ack = t.call.expect("ACK");
+    assert_eq!(ack.cseq().0, asked.cseq().0, "{ack}");
+    let copies = t.pbx.retransmissions();
+    t.call.again(&late);
+    t.world.settle();
+    assert_eq!(t.pbx.retransmissions(), copies + 1, "the ACK once more");
+    t.call.reply_with(&told, 500, &[("Retry-After", "1")], "");
+    t.call.expect("ACK");
+    let told = t.call.expect_within("INVITE", s(5));
+    t.call.answer(&told, &sdp("pbx", 1));
+    t.call.expect("ACK");
+    t.world.advance(s(60));
+    goes_on(&t);
+}

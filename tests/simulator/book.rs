@@ -24,6 +24,9 @@ pub enum Role {
 #[derive(Clone, Debug)]
 pub struct Reinvite {
     pub cseq: u32,
+    /// What it offers.
+    pub offer: String,
+    /// Where the same offer was refused just before, and goes out once more: when it did first.
     pub sent: Time,
     pub accepted: Option<Time>,
     /// The peer has refused it, so that it is there.
@@ -31,6 +34,16 @@ pub struct Reinvite {
     pub acked: Option<Time>,
     /// There was no description in its 2xx.
     pub bare: bool,
+}
+
+/// A NOTIFY 2xx.
+#[derive(Clone, Copy, Debug)]
+pub struct Success {
+    /// CSeq of the REFER that it is of, as the peers know it.
+    pub of: Option<u32>,
+    /// It says so itself.
+    pub named: bool,
+    pub at: Time,
 }
 
 /// A session timer (RFC 4028).
@@ -110,16 +123,14 @@ pub struct Leg {
     pub asked_alone: Option<u32>,
     /// CSeq of the peer's last re-INVITE or UPDATE.
     pub last_offer: Option<u32>,
-    /// Its last 481 was none that has to be believed.
-    pub cleared: bool,
-    /// The peer was heard since the request went out whose answer came last.
-    pub outdated: bool,
     /// What was asked inside it, and what was heard.
     pub silence: Silence,
     /// When a final 2xx NOTIFY came, and a BYE of the peer.
     pub reported: Option<Time>,
-    /// CSeq, if it was named, and time of REFERs that were told 2xx by NOTIFY.
-    pub successes: Vec<(Option<u32>, Time)>,
+    /// The peer's BYE was sent for the first time.
+    pub bye_sent: Option<Time>,
+    /// REFERs that were told 2xx by NOTIFY.
+    pub successes: Vec<Success>,
     /// What was agreed last about the session's end.
     pub expiry: Option<Expiry>,
     /// When Baton's 2xx to the first INVITE left, and the CSeq of that.
@@ -176,10 +187,9 @@ impl Leg {
             notified_at: None,
             asked_alone: None,
             last_offer: None,
-            cleared: false,
-            outdated: false,
             silence: Silence::default(),
             reported: None,
+            bye_sent: None,
             successes: Vec::new(),
             expiry: None,
             accepted: None,
@@ -246,8 +256,6 @@ pub struct Handoff {
     pub partner_at_end: bool,
     /// Whether the caller had gone by itself when it ended.
     pub caller_gone: bool,
-    /// And whether that is not certain.
-    pub caller_unsure: bool,
 }
 
 /// One call: by the Call-ID of its caller.

@@ -69,6 +69,11 @@ impl Tap for Door {
     }
 }
 
+/// How much of that time Baton stood still.
+pub fn stood_between(stood: &[(Time, Duration)], from: Time, to: Time) -> Duration {
+    stood.iter().map(|(began, time)| (*began + *time).min(to).since((*began).max(from))).sum()
+}
+
 fn key(m: &Message) -> String {
     format!("{} {}", m.branch(), m.method())
 }
@@ -93,7 +98,7 @@ impl Watch {
 
     /// How long Baton stood still in that time.
     pub fn stood_between(&self, from: Time, to: Time) -> Duration {
-        self.stood.iter().map(|(began, time)| (*began + *time).min(to).since((*began).max(from))).sum()
+        stood_between(&self.stood, from, to)
     }
 
     /// All that was done at one instant is done: what holds at any time has to hold now.
@@ -131,6 +136,9 @@ impl Watch {
             leg.session_at = at;
         }
         fly(leg, point, m);
+        if point == Point::PeerSends && m.is_request() && m.method() == "BYE" {
+            leg.bye_sent = leg.bye_sent.or(Some(at));
+        }
         match point {
             Point::Leaves => self.leaves(at, m),
             Point::Reaches => self.reaches(at, m),
@@ -209,9 +217,12 @@ impl Watch {
                         // Nobody else holds both ways.
                         self.briefings +=
                             u64::from(leg.role == Role::Caller && m.body.contains("a=inactive"));
+                        let same = |one: &&Reinvite| one.accepted.is_none() && one.offer == m.body;
+                        let before = leg.reinvites.last().filter(same).map(|one| one.sent);
                         leg.reinvites.push(Reinvite {
                             cseq,
-                            sent: at,
+                            offer: m.body.clone(),
+                            sent: before.unwrap_or(at),
                             accepted: None,
                             refused: None,
                             acked: None,
@@ -245,8 +256,8 @@ impl Watch {
     fn reaches(&mut self, at: Time, m: &Message) {
         self.read += 1;
         if let Some(leg) = self.book.legs.get_mut(m.call_id()) {
-            leg.outdated = leg.silence.was_heard_since(&key(m));
-            leg.silence.hears(at, m, &key(m));
+            let copy = leg.finals.contains(&key(m));
+            leg.silence.hears(at, m, &key(m), copy);
         }
         if m.is_request() { self.request(at, m) } else { self.response(at, m) }
     }
@@ -303,12 +314,12 @@ impl Watch {
         }
         let first = leg.finals.insert(key(m));
         // A 408 is of a proxy: that one has not reached the peer.
-        if status == 481 {
-            leg.forgotten |= !matches!(m.method(), "CANCEL" | "BYE" | "REFER");
-            // Nothing follows where the peer was heard since that went out, nor from a copy.
-            if first {
-                leg.cleared = matches!(m.method(), "INFO" | "OPTIONS") && leg.outdated;
-            }
+        let tells = first && !is_of_a_proxy(m) && !matches!(m.method(), "CANCEL" | "BYE" | "REFER");
+        match status {
+            481 => leg.forgotten |= tells,
+            // A 481 before it is none of the dialog's.
+            _ if tells => leg.forgotten = false,
+            _ => {}
         }
         let number = m.cseq().0;
         match m.method() {
@@ -400,7 +411,6 @@ impl Watch {
                     fresh: true,
                     partner_at_end: false,
                     caller_gone: false,
-                    caller_unsure: false,
                 });
             }
             What::AttemptFailed { call, number, attempt, next, .. }
@@ -458,7 +468,8 @@ impl Watch {
         }
         self.gives_up(at, call_id, attempt);
         // A target that has answered is joined, and nobody is asked.
-        let joins = &*attempt.method == "attended" && next == "invite";
+        let target = attempt.sip_call_id.as_ref().and_then(|target| self.book.legs.get(target));
+        let joins = &*attempt.method == "attended" && next == "invite" && target.is_some_and(Leg::is_up);
         let untold = !joins && self.is_untold(at, call_id, attempt);
         let stood = std::mem::take(&mut self.stood);
         let since =
@@ -497,12 +508,12 @@ impl Watch {
         let Some(caller) = self.book.by_baton.get(&view.call_id).cloned() else { return };
         let leg = self.book.legs.get(&caller);
         let gone = leg.is_some_and(|leg| leg.left.is_some() || leg.forgotten);
-        let unsure = leg.is_some_and(|leg| leg.left.is_none() && leg.cleared);
         let Some(call) = self.book.calls.get_mut(&caller) else { return };
         let last = view.attempts.last();
-        // A REFER that was given up and has spoken after all: that it was, whoever is tried since.
+        // A REFER that was given up and has spoken after all: that it was, whoever is tried since. A blind one proves nothing.
         let late = |attempt: &baton::call::record::AttemptView| {
-            attempt.cause.is_none() && attempt.final_status.is_some_and(|status| (200..300).contains(&status))
+            let told = attempt.final_status.is_some_and(|status| (200..300).contains(&status));
+            told && attempt.cause.is_none() && &*attempt.method == "attended"
         };
         let joined = view.state == HandoffState::Succeeded
             && view.proof == Some(baton::call::record::Proof::Proven)
@@ -516,7 +527,6 @@ impl Watch {
         };
         handoff.ended = Some((at, std::sync::Arc::clone(view), hurt));
         (handoff.partner_at_end, handoff.caller_gone) = (there, gone);
-        handoff.caller_unsure = unsure;
         if joined && let Some(target) = last.and_then(|last| last.sip_call_id.clone()) {
             call.partner_gone = self.book.legs.get(&target).is_none_or(|leg| !leg.is_up());
             call.partner = Some(target);

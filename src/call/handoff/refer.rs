@@ -215,6 +215,19 @@ impl Attempt {
         }
     }
 
+    /// The call ends now: whether the receiver may have the REFER, whose result is open.
+    pub(crate) fn is_open(&self, cx: &mut Context<'_>, caller: LegId) -> bool {
+        match self.state {
+            State::Sent { told: true, .. }
+            | State::Accepted { .. }
+            | State::Left { .. }
+            | State::TakenBack { .. } => true,
+            // One that waits for its connection is taken back.
+            State::Sent { sent, told: false, .. } => cx.stack.give_up(cx.now, caller, sent) != GivenUp::Waits,
+            State::Checking { .. } | State::Glare { .. } => false,
+        }
+    }
+
     /// Whether no REFER is out: it met a 491, and is to be sent again.
     pub(crate) fn is_to_be_sent(&self) -> bool {
         match self.state {

@@ -261,6 +261,21 @@ impl Stack {
         } else if message.has_sdp() {
             leg.session.offered(message.body());
         }
+        let needs_answer = !sent.offered && message.has_sdp();
+        self.keep_accepted(now, id, sent, tag, others);
+        needs_answer
+    }
+
+    /// Keeps an accepted INVITE of ours for as long as its 2xx may come again.
+    pub(crate) fn keep_accepted(
+        &mut self,
+        now: Time,
+        id: LegId,
+        sent: Sent,
+        tag: &[u8],
+        others: Vec<Branch>,
+    ) {
+        let Some(leg) = self.legs.get_mut(id.into()) else { return };
         let credentials = sent.credentials(&mut self.index);
         let (tag, acknowledged, by_source) = (tag.into(), Acknowledged::Waiting, false);
         let until = now + T1X64;
@@ -268,7 +283,6 @@ impl Stack {
         leg.sent.reserve_exact(1);
         let accepted = Some(Box::new(accepted));
         leg.sent.push(Sent { accepted, request: None, expires: None, said: Vec::new(), ..sent });
-        !sent.offered && message.has_sdp()
     }
 
     /// Sends the ACK of the 2xx to the request at `place`: with an answer if the 2xx carried an offer.

@@ -3,6 +3,7 @@
 //! A leg knows SIP and nothing of calls. It is driven by the verbs of [`crate::sip::Stack`] and speaks by [`Event`].
 
 pub mod accept;
+mod belated;
 pub mod carry;
 mod catch_up;
 pub mod close;
@@ -39,7 +40,7 @@ pub struct LegId {
 pub struct RequestId(pub(crate) super::transaction::ServerId);
 
 /// A request that we sent inside a leg. Answered by exactly one [`Event::Response`], unless the leg is over before, or lost
-/// by the answer.
+/// by the answer; by a second one if a REFER that had a local 408 is taken after all.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct SentId(pub(crate) u64);
 

@@ -238,7 +238,7 @@ impl Leg {
 
     /// The Contact of a request or 2xx that refreshes the target, and the methods that the peer takes. True: the leg's next
     /// hop may be another.
-    fn refresh(&mut self, message: &Message<'_>, listeners: &[Listener]) -> bool {
+    pub(crate) fn refresh(&mut self, message: &Message<'_>, listeners: &[Listener]) -> bool {
         self.note_allow(message);
         let Some(contact) = message.contact() else { return false };
         let Usage::Calling(calling) = &mut self.usage else {

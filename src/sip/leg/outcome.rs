@@ -32,7 +32,11 @@ impl Stack {
         match sent.kind {
             Kind::Invite => self.on_refused(id, outcome),
             Kind::Modify | Kind::Update | Kind::Info | Kind::Probe => {
-                self.on_answer(now, id, &sent, outcome, response)
+                let event = self.on_answer(now, id, &sent, outcome, response);
+                if (sent.kind, outcome) == (Kind::Modify, (408, Origin::Local)) {
+                    self.keep_unanswered(id, sent);
+                }
+                event
             }
             Kind::Refer => self.on_refer_answer(id, &sent, outcome, response),
             Kind::Notify(subscription) => self.on_notify_answer(now, id, subscription, outcome),

@@ -74,6 +74,8 @@ pub(crate) struct Aside {
     pub(crate) overtaken: Option<(u32, u32)>,
     /// The flow that the peer itself has used, where the dialog leads elsewhere: it serves if that fails (RFC 5923).
     pub(crate) source: Option<Flow>,
+    /// The last re-INVITE of ours that was given up without any final response: its 2xx may still come.
+    pub(crate) unanswered: Option<Box<Sent>>,
 }
 
 /// The INVITE usage (RFC 5057).

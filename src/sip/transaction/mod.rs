@@ -42,8 +42,9 @@ pub struct Outgoing<'a, O> {
     pub branch: &'a str,
     /// What the stack wants to be told with answers and events.
     pub owner: O,
-    /// Whether it can be taken back while it waits for a connection ([`Table::give_up`]): the network then tells when it
-    /// has left ([`Table::sent`]).
+    /// Whether it cannot be cancelled once it has left (RFC 3261 §9.1), but can be taken back while it waits for a
+    /// connection ([`Table::give_up`]): the network then tells when it has left ([`Table::sent`]). A fault of the transport
+    /// after that ends nothing.
     pub recallable: bool,
 }
 
@@ -105,8 +106,6 @@ pub enum TransactionEvent<O> {
         client: ClientId,
         /// What it was opened with.
         owner: O,
-        /// Whether a copy of it may have left before.
-        left: bool,
     },
     /// The ACK for our 300-699 came.
     Acknowledged {

@@ -196,7 +196,11 @@ impl<O: Copy> Table<O> {
         for (id, owner, flow) in waiting {
             match owner.and_then(|owner| other(ClientId(id), owner, flow)) {
                 Some(flow) => self.repeat(now, id, flow, outbox),
-                None => self.fail_client(id),
+                None => {
+                    // What still waited to be written fails by its id.
+                    self.clients.get_mut(id).into_iter().for_each(|entry| entry.left = true);
+                    self.fail_client(id);
+                }
             }
         }
     }

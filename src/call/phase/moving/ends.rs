@@ -77,7 +77,10 @@ impl Moving {
         match (self.whereabouts, &self.attempt) {
             (Whereabouts::Untold, _) => return self.unknown(cx, facts),
             // They have stood since the caller's side has said that it is there.
-            (_, Attempt::Asking { .. }) => return self.settled(cx, facts),
+            (_, Attempt::Asking { .. }) => {
+                let last = cx.now.mono + PATIENCE;
+                return self.stood(cx, facts, (last, cause));
+            }
             (Whereabouts::Here | Whereabouts::Unasked, _) => {}
         }
         if self.is_away(facts) && self.may_ask(facts) {

@@ -2,12 +2,12 @@
 
 use super::{Attempt, Moving, Then, Whereabouts};
 use crate::call::context::Context;
-use crate::call::conversation::Heard;
+use crate::call::conversation::{Heard, let_go};
 use crate::call::facts::Facts;
-use crate::call::phase::{Phase, talking};
+use crate::call::phase::{Phase, ending, talking};
 use crate::call::record::{HandoffState, Proof, Role};
 use crate::routing::explain::{self, Cause, Where};
-use crate::sip::{Content, Origin};
+use crate::sip::{Content, Origin, identity};
 use std::time::Duration;
 
 /// How long the agent leg stays after the caller's side hung up in the middle of a transfer that it had accepted.
@@ -51,12 +51,57 @@ impl Moving {
         }
     }
 
-    fn unanswered(mut self: Box<Self>, cx: &mut Context<'_>, facts: &mut Facts) -> Phase {
+    fn unanswered(self: Box<Self>, cx: &mut Context<'_>, facts: &mut Facts) -> Phase {
         if self.has_worked() {
             return self.phase();
         }
-        self.handoff.attempt_failed(cx, Cause::Failed, "none");
-        self.over(cx, facts, HandoffState::Failed, None, true, "an offer was left without an answer")
+        let doubt = self.doubt(cx, facts);
+        self.cut_short(cx, facts, doubt, "an offer was left without an answer")
+    }
+
+    /// Somebody else than the two sides ends the call.
+    pub(super) fn hung_up(
+        mut self: Box<Self>,
+        cx: &mut Context<'_>,
+        facts: &mut Facts,
+        why: &'static str,
+    ) -> Phase {
+        let doubt = self.doubt(cx, facts);
+        // Nobody waits for a target any more, though it may still be taken over.
+        if let Some(target) = self.target() {
+            let_go(cx, target, identity::reason(ending::NORMAL, why));
+            self.attempt = Attempt::Held;
+        }
+        self.cut_short(cx, facts, doubt, why)
+    }
+
+    /// The proof that there is of a REFER whose result is open, of this handoff or of an earlier one. None: there is none.
+    fn doubt(&self, cx: &mut Context<'_>, facts: &Facts) -> Option<Option<Proof>> {
+        let caller = self.conversation.caller;
+        let (open, accepted) = match &self.attempt {
+            Attempt::Refer(refer) => (refer.is_open(cx, caller), refer.is_accepted()),
+            Attempt::Attended(attempt) => (attempt.is_open(cx, caller), attempt.is_accepted()),
+            Attempt::Asking { then: Then::Unproven { .. }, .. } => (true, true),
+            _ => (false, false),
+        };
+        let accepted = accepted || self.accepted_before().is_some();
+        (open || self.is_in_doubt(facts)).then(|| accepted.then_some(Proof::Accepted))
+    }
+
+    /// Baton ends the call in the middle of the handoff. What a REFER may lead to all the same is not known to have failed.
+    fn cut_short(
+        mut self: Box<Self>,
+        cx: &mut Context<'_>,
+        facts: &mut Facts,
+        doubt: Option<Option<Proof>>,
+        why: &'static str,
+    ) -> Phase {
+        let (cause, state) = match doubt {
+            Some(_) => (Cause::Unknown, HandoffState::Unknown),
+            None => (Cause::Failed, HandoffState::Failed),
+        };
+        self.handoff.attempt_failed(cx, cause, "none");
+        self.over(cx, facts, state, doubt.flatten(), true, why)
     }
 
     /// A BYE right after its REFER does not stop the handoff; a target's BYE before the join was sure is a failure.
@@ -203,10 +248,8 @@ impl Moving {
         let hung_up = self.handoff.last().and_then(|a| a.final_status) == Some(487);
         if self.is_in_doubt(facts) {
             // An earlier one may have taken the caller away, whatever has become of this one.
-            match hung_up {
-                true => self.handoff.attempt_over(cx),
-                false => self.handoff.attempt_failed(cx, cause, "none"),
-            }
+            self.take_back(cx, "The transfer failed");
+            self.handoff.attempt_failed(cx, if hung_up { Cause::Unknown } else { cause }, "none");
             return self.over(cx, facts, HandoffState::Unknown, Some(Proof::Accepted), false, EARLIER);
         }
         if hung_up {

@@ -25,7 +25,7 @@ pub(super) struct ClientEntry<O> {
     pub(super) owner: Option<O>,
     pub(super) flow: Flow,
     machine: ClientMachine,
-    /// Whether the network tells when it has left.
+    /// Whether it cannot be cancelled. By a stream the network tells when it has left.
     recallable: bool,
     /// [`ELSEWHERE`], as it stands in the ids of its transmits now.
     elsewhere: bool,
@@ -55,7 +55,7 @@ impl<O: Copy> Table<O> {
         } else {
             ClientMachine::Other(Client::start(now, reliable, bytes))
         };
-        let (owner, recallable) = (Some(request.owner), request.recallable && reliable);
+        let (owner, recallable) = (Some(request.owner), request.recallable);
         let entry =
             ClientEntry { key, owner, flow, machine, recallable, elsewhere: false, left: false, armed: None };
         self.start_client(now, entry, outbox)
@@ -174,7 +174,7 @@ impl<O: Copy> Table<O> {
             ClientMachine::Other(other) if other.request().is_some() => other.give_up(),
             ClientMachine::Other(_) | ClientMachine::Invite(_) => return GivenUp::Over,
         }
-        let waits = entry.recallable && !entry.left;
+        let waits = entry.is_told() && !entry.left;
         self.settle_client(now, client.0);
         if waits { GivenUp::Waits } else { GivenUp::Left }
     }
@@ -279,11 +279,15 @@ impl<O: Copy> Table<O> {
         self.clients.get(slab_id(id)).is_some_and(|entry| entry.elsewhere == elsewhere)
     }
 
+    /// It cannot be sent. One that cannot be taken back and has left may have arrived: Timer F judges it, and its response
+    /// may come by another connection (RFC 3261 §18.2.2).
     pub(super) fn fail_client(&mut self, id: SlabId) {
         let Some(entry) = self.clients.get(id) else { return };
+        if entry.recallable && entry.left {
+            return;
+        }
         if let (Some(owner), Some(_)) = (entry.owner, entry.request()) {
-            let (client, left) = (ClientId(id), entry.left);
-            self.events.push_back(TransactionEvent::TransportFailed { client, owner, left });
+            self.events.push_back(TransactionEvent::TransportFailed { client: ClientId(id), owner });
         }
         // Of a completed INVITE it was the ACK that failed: the layer above has its answer (RFC 3261 §17.1.1.2).
         if !entry.is_accepted() {
@@ -294,8 +298,13 @@ impl<O: Copy> Table<O> {
 
 impl<O> ClientEntry<O> {
     fn transmit_id(&self, id: SlabId) -> u64 {
-        let told = if self.recallable { TOLD } else { 0 };
+        let told = if self.is_told() { TOLD } else { 0 };
         ClientId(id).transmit_id() | told | if self.elsewhere { ELSEWHERE } else { 0 }
+    }
+
+    /// Whether the network tells when it has left.
+    fn is_told(&self) -> bool {
+        self.recallable && self.flow.transport.is_reliable()
     }
 
     pub(super) fn request(&self) -> Option<&[u8]> {

@@ -21,7 +21,7 @@ pub(crate) fn answer_alone(cx: &mut Context<'_>, (leg, request): (LegId, Request
     let repeats = cx.stack.repeats(leg);
     let offer = cx.stack.offer_of(request).map(<[u8]>::to_vec);
     let answer = match (cx.stack.local_sdp(leg), offer) {
-        (Some(standing), Some(_)) if repeats => Ok(standing.to_vec()),
+        (Some(standing), Some(offer)) if repeats => Ok(as_answer(standing, &offer)),
         (Some(standing), offer) => {
             // The direction that stands may only have answered a hold.
             let own = match alone {

@@ -299,6 +299,31 @@ fn an_answer_that_differs_is_told_to_the_agent() {
     t.world.assert_empty();
 }
 
+/// The question has offered what our side wants, and the caller still holds when it refreshes its session: RFC 3264 §6.1.
+#[test]
+fn a_refresh_of_a_caller_that_holds_is_answered_in_the_direction_that_it_allows() {
+    let t = Talking::new();
+    let media = |direction: &str| format!("m=audio 4000 RTP/AVP 0\r\na={direction}\r\n");
+    t.call.reinvite(&sdp_with("pbx", 2, &media("sendonly")));
+    let passed = t.leg.expect("INVITE");
+    t.leg.answer(&passed, &sdp_with("agent", 2, &media("recvonly")));
+    t.leg.expect("ACK");
+    let ok = t.call.expect(200);
+    t.call.ack(&ok);
+    let question = asked(&t, "front-desk", BUSY);
+    t.call.answer(&question, &sdp_with("pbx", 2, &media("sendonly")));
+    t.call.expect("ACK");
+    t.world.advance(ms(500));
+    t.world.assert_ended("returned");
+    t.call.reinvite(&sdp_with("pbx", 2, &media("sendonly")));
+    let ok = t.call.expect(200);
+    assert!(ok.body.contains("a=recvonly"), "{ok}");
+    t.call.ack(&ok);
+    t.leg.peer.expect_silence(s(1));
+    t.caller_hangs_up();
+    t.world.assert_empty();
+}
+
 const MOVED: &str = "m=audio 4444 RTP/AVP 0 101\r\na=rtpmap:101 telephone-event/8000\r\na=sendrecv\r\n";
 
 /// What one side has refused once it may take now: that it answers the question is a reason to try.

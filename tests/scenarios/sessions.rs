@@ -499,6 +499,66 @@ fn a_target_that_a_proxy_did_not_reach_is_told_again() {
     }
 }
 
+/// The desk has moved while the join was under way, and will not be told of the caller. The caller would send to where nobody is.
+#[test]
+fn a_target_that_refuses_does_not_keep_the_caller_from_being_told() {
+    for silent in [false, true] {
+        let (t, _desk, target) = ringing();
+        let offer = answered(&t, &target, &sdp("desk", 1));
+        let moved = sdp_with("desk", 2, "m=audio 4040 RTP/AVP 0 101\r\na=sendrecv\r\n");
+        target.reinvite(&moved);
+        let ok = target.expect(200);
+        target.ack(&ok);
+        t.call.answer(&offer, &sdp_with("pbx", 2, "m=audio 4002 RTP/AVP 0 101\r\na=sendrecv\r\n"));
+        t.call.expect("ACK");
+        t.leg.expect_bye();
+        let refused = target.expect("INVITE");
+        assert!(refused.body.contains("m=audio 4002"), "{refused}");
+        if silent {
+            target.reply(&refused, 180);
+            t.world.advance(s(30));
+            let cancel = target.expect("CANCEL");
+            target.reply(&cancel, 200);
+            target.reply(&refused, 487);
+        } else {
+            target.reply(&refused, 500);
+        }
+        target.expect("ACK");
+        let told = t.call.expect("INVITE");
+        assert_eq!(without_origin(told.sdp()), without_origin(&moved));
+        t.call.answer(&told, &sdp_with("pbx", 2, "m=audio 4002 RTP/AVP 0 101\r\na=sendrecv\r\n"));
+        t.call.expect("ACK");
+        t.pbx.expect_silence(s(10));
+        apart(&t, &target);
+    }
+}
+
+/// The refusal was of what there was then.
+#[test]
+fn a_target_that_has_refused_is_told_what_is_new_since() {
+    let (t, _desk, target) = ringing();
+    let offer = answered(&t, &target, &sdp("desk", 1));
+    let moved = sdp_with("desk", 2, "m=audio 4040 RTP/AVP 0 101\r\na=sendrecv\r\n");
+    target.reinvite(&moved);
+    let ok = target.expect(200);
+    target.ack(&ok);
+    t.call.answer(&offer, &sdp_with("pbx", 2, "m=audio 4002 RTP/AVP 0 101\r\na=sendrecv\r\n"));
+    t.call.expect("ACK");
+    t.leg.expect_bye();
+    let refused = target.expect("INVITE");
+    target.reply(&refused, 500);
+    target.expect("ACK");
+    let told = t.call.expect("INVITE");
+    t.call.answer(&told, &sdp_with("pbx", 3, "m=audio 4006 RTP/AVP 0 101\r\na=sendrecv\r\n"));
+    t.call.expect("ACK");
+    let again = target.expect("INVITE");
+    assert!(again.body.contains("m=audio 4006"), "{again}");
+    target.reply(&again, 500);
+    target.expect("ACK");
+    target.peer.expect_silence(s(10));
+    apart(&t, &target);
+}
+
 #[test]
 fn but_not_for_ever() {
     let (t, target, mut told) = telling();

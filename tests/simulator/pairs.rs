@@ -1,8 +1,8 @@
 //! What holds of caller and partner at any time: one of those who have answered is with the caller and the others go, and two
 //! who are together have each other's session.
 
-use super::book::{Leg, Role};
-use super::session::{Session, discord};
+use super::book::{Handoff, Leg, Role};
+use super::session::Session;
 use super::watch::Watch;
 use baton::sip::Time;
 
@@ -47,14 +47,17 @@ impl Watch {
     /// Caller and partner are together, and nothing was said for a while: each has the other's session.
     pub fn compare(&mut self, at: Time, caller: &str, when: &str) {
         let Some(call) = self.book.calls.get(caller) else { return };
-        // Where a target has answered, the partner may be speaking with it, and the caller is held until all is over.
+        // Where a target of this handoff has answered, the partner may have spoken with it, and the caller is held until all is
+        // over.
         let near = |(ended, _, _): &(Time, _, _)| at.since(*ended).as_secs() < QUIET;
-        let running = call.handoffs.last().is_some_and(|handoff| handoff.ended.as_ref().is_none_or(near));
-        let target = |id: &String| {
+        let running = call.handoffs.last().filter(|handoff| handoff.ended.as_ref().is_none_or(near));
+        let target = |id: &String, handoff: &Handoff| {
             let leg = &self.book.legs[id];
-            leg.role == Role::Target && leg.answered.is_some() && call.partner.as_ref() != Some(id)
+            let answered = leg.answered.is_some_and(|when| when >= handoff.started);
+            leg.role == Role::Target && answered && call.partner.as_ref() != Some(id)
         };
-        let apart = call.partner_gone || running && call.legs.iter().any(target);
+        let held = running.is_some_and(|handoff| call.legs.iter().any(|id| target(id, handoff)));
+        let apart = call.partner_gone || held;
         let Some(partner) = call.partner.clone().filter(|_| !apart) else { return };
         let (Some(one), Some(two)) = (self.book.legs.get(caller), self.book.legs.get(&partner)) else {
             return;
@@ -81,7 +84,13 @@ impl Watch {
             let theirs: Vec<&Session> = theirs.filter(tagged).collect();
             // Of a fork it is not known here which branch is the one.
             let (Some(ours), [theirs]) = (ours.next().filter(tagged), theirs.as_slice()) else { return };
-            if !ours.is_idle() || !theirs.is_idle() || ours.was_stubborn() || theirs.was_stubborn() {
+            if ours.over
+                || theirs.over
+                || !ours.is_idle()
+                || !theirs.is_idle()
+                || ours.was_busy()
+                || theirs.was_busy()
+            {
                 return;
             }
             self.compared += 1;
@@ -95,9 +104,7 @@ impl Watch {
 }
 
 fn between(one: &Session, two: &Session) -> Option<String> {
-    let way = |from: &Session, to: &Session| {
-        discord(from.remote.as_ref()?, from.local.as_ref()?, to.local.as_ref()?)
-    };
+    let way = |from: &Session, to: &Session| from.discord(to.local.as_ref()?);
     way(one, two)
         .map(|why| format!("the caller: {why}"))
         .or_else(|| way(two, one).map(|why| format!("the partner: {why}")))

@@ -20,6 +20,8 @@ pub struct Description {
     pub lines: Vec<Line>,
 }
 
+/// So often Baton tries again where a side is busy.
+const GLARES: u32 = 10;
 const DIRECTIONS: [&str; 4] = ["sendrecv", "sendonly", "recvonly", "inactive"];
 
 impl Description {
@@ -38,6 +40,15 @@ impl Description {
             }
         }
         Description { lines }
+    }
+
+    /// Whether that is the same but for directions, and all that it has goes both ways.
+    fn restates(&self, before: &Description) -> bool {
+        let same = |(one, two): (&Line, &Line)| (&one.kind, one.port) == (&two.kind, two.port);
+        let free = |line: &Line| line.port == 0 || line.direction == "sendrecv";
+        self.lines.len() == before.lines.len()
+            && self.lines.iter().zip(&before.lines).all(same)
+            && self.lines.iter().all(free)
     }
 
     fn write(&self, who: &str, version: u64) -> String {
@@ -69,6 +80,8 @@ pub struct Session {
     pub local: Option<Description>,
     /// The other side's that stands.
     pub remote: Option<Description>,
+    /// The last one before Baton has offered it once more without what a hold of ours leaves of its directions.
+    named: Option<Description>,
     pub offer: Offer,
     /// Whether we hold.
     hold: bool,
@@ -76,6 +89,8 @@ pub struct Session {
     changed: Option<u64>,
     /// Offers of Baton in a row that were refused here, glare apart.
     pub refused: u32,
+    /// The last one of them that has described the other side.
+    declined: Option<Description>,
     /// Those that met another request.
     pub glares: u32,
     /// Its dialog is over here, or nothing is ever said in it any more.
@@ -158,9 +173,13 @@ impl Session {
             self.changed = Some(second);
         }
         let answer = Description { lines };
+        self.named = match self.remote.take() {
+            Some(before) if offer.restates(&before) => self.named.take().or(Some(before)),
+            _ => None,
+        };
         self.remote = Some(offer);
         self.local = Some(answer.clone());
-        (self.refused, self.glares) = (0, 0);
+        self.agreed();
         self.text(&answer)
     }
 
@@ -170,11 +189,15 @@ impl Session {
             // Baton answers a mere refresh with what stands.
             let refreshes = self.local.as_ref() == Some(&offer);
             self.local = Some(offer);
-            self.remote = Some(Description::read(sdp));
+            (self.remote, self.named) = (Some(Description::read(sdp)), None);
             if !refreshes {
-                (self.refused, self.glares) = (0, 0);
+                self.agreed();
             }
         }
+    }
+
+    fn agreed(&mut self) {
+        (self.refused, self.glares, self.declined) = (0, 0, None);
     }
 
     /// The offer that is open is refused, by whomever: what stood stands.
@@ -182,33 +205,50 @@ impl Session {
         self.offer = Offer::None;
     }
 
-    /// Our offer had no answer at all: it is not known here whether it was taken.
+    /// The offer that is open has no answer: we refuse it, or it is not known here whether it was taken.
     pub fn unanswered(&mut self) {
-        self.refuse();
+        if let Offer::Theirs(offer) = std::mem::take(&mut self.offer) {
+            self.declined = Some(offer);
+        }
         self.refused += 1;
     }
 
-    /// Whether we refused, so that Baton cannot have told us what it wanted.
-    pub fn was_stubborn(&self) -> bool {
-        self.refused > 0 || self.glares > 2
+    /// Whether other requests were under way again and again, so that Baton cannot have told us what it wanted.
+    pub fn was_busy(&self) -> bool {
+        self.glares > GLARES
+    }
+
+    /// What keeps us from sending to whose description is `now`. None: nothing, or we have refused to be told just that.
+    pub fn discord(&self, now: &Description) -> Option<String> {
+        let (own, told) = (self.local.as_ref()?, self.remote.as_ref()?);
+        let why = discord((told, self.named.as_ref()), own, now)?;
+        let declined = self.declined.as_ref().is_some_and(|told| discord((told, None), own, now).is_none());
+        (!declined).then_some(why)
     }
 }
 
-/// Whether `own` suits the direction that there is. Told that both ways are open, it has chosen its own; else that may only be
-/// the answer to what it was told.
-fn fits(told: &Line, own: &Line, now: &Line) -> bool {
-    let sends = |line: &Line| matches!(line.direction, "sendrecv" | "sendonly");
-    let receives = |line: &Line| matches!(line.direction, "sendrecv" | "recvonly");
-    let free = told.direction == "sendrecv";
-    let met = (!sends(own) || receives(now)) && (!receives(own) || sends(now));
-    told.direction == now.direction || (free && met)
+/// Whether the direction that there is suits one that was told another. Asked whether it is still there, a party that holds is
+/// offered what the other side wants, and not what its hold leaves of that: it was told so before.
+fn fits(told: &Line, now: &Line, named: Option<&Line>) -> bool {
+    told.direction == now.direction || named.is_some_and(|named| named.direction == now.direction)
 }
 
-/// What keeps `own` from sending to a party whose description is `now`, having been told `told` of it. None: nothing.
-pub fn discord(told: &Description, own: &Description, now: &Description) -> Option<String> {
+/// What keeps `own` from sending to a party whose description is `now`, having been told `told` of it, and `named` before. None:
+/// nothing.
+fn discord(
+    (told, named): (&Description, Option<&Description>),
+    own: &Description,
+    now: &Description,
+) -> Option<String> {
     for (place, line) in own.lines.iter().enumerate().filter(|(_, line)| line.port != 0) {
         let (told, now) = (told.lines.get(place), now.lines.get(place));
-        let suits = told.zip(now).is_some_and(|(told, now)| told.port == now.port && fits(told, line, now));
+        let named = named.and_then(|named| named.lines.get(place));
+        let suits = match (told, now) {
+            (Some(told), Some(now)) => told.port == now.port && fits(told, now, named),
+            // Baton has declined it for one that has no such stream.
+            (Some(told), None) => told.port == 0,
+            (None, _) => false,
+        };
         if !suits && (told.is_some() || now.is_some()) {
             return Some(format!("its line {place} ({}) was told {told:?}, and there is {now:?}", line.kind));
         }

@@ -10,6 +10,8 @@ use crate::sip::leg::{Body, SentId};
 use crate::sip::stack::NotSent;
 use crate::sip::{Content, Event, LegId, Time};
 use crate::wire::sdp::{accord, as_offer, own_wish};
+use siphasher::sip::SipHasher13;
+use std::hash::Hasher;
 use std::time::Duration;
 
 /// How often the two are told of each other in a row: each answer may change what the other side has to know.
@@ -29,13 +31,27 @@ pub(super) struct Left {
     rounds: u8,
     glares: u8,
     misses: u8,
+    /// It has refused to be told just that ([`mark`]), or is silent, and is left as it is. The other one is told all the same.
+    spared: Option<(LegId, u64)>,
     /// The caller is held, and that comes off first.
     held: bool,
 }
 
 impl Left {
     /// One of the two is asked for an offer.
-    const ASKING: Left = Left { rounds: ASKING, glares: GLARES, misses: MISSES, held: false };
+    const ASKING: Left = Left { rounds: ASKING, glares: GLARES, misses: MISSES, spared: None, held: false };
+
+    /// Whether the next one that has to be told is asked for an offer.
+    fn asks(self) -> bool {
+        self.rounds == ASKING && self.spared.is_none()
+    }
+
+    /// That side is left as it is until the other one has changed. None: so is the other one.
+    fn spare(self, leg: LegId, about: u64) -> Option<Left> {
+        let other = self.spared.is_some_and(|(spared, _)| spared != leg);
+        let left = Left { rounds: self.rounds - 1, spared: Some((leg, about)), ..self };
+        (!other && left.rounds > 0).then_some(left)
+    }
 }
 
 /// Bringing the two into accord.
@@ -45,9 +61,9 @@ pub(super) enum Accord {
     Reached,
     /// To be looked at, not before that time.
     Wanted { left: Left, at: Time },
-    /// A re-INVITE of ours is out, and is waited for until then. What is answered to it is the answer to the offer in the
-    /// 2xx of the other leg.
-    Telling { left: Left, leg: LegId, sent: SentId, until: Time, answering: Option<LegId> },
+    /// A re-INVITE of ours is out, and is waited for until then; `about`: the [`mark`] of what it tells. What is answered to it
+    /// is the answer to the offer in the 2xx of the other leg.
+    Telling { left: Left, leg: LegId, sent: SentId, about: u64, until: Time, answering: Option<LegId> },
 }
 
 impl Accord {
@@ -99,12 +115,12 @@ impl Conversation {
     pub(super) fn told(
         &mut self,
         cx: &mut Context<'_>,
-        leg: LegId,
+        (leg, about): (LegId, u64),
         left: Left,
         answering: Option<LegId>,
         (status, needs_answer, glare): (u16, bool, bool),
     ) {
-        let asking = left.rounds == ASKING && answering.is_none();
+        let asking = left.asks() && answering.is_none();
         // A 2xx without the answer or the offer that was asked for agrees to nothing.
         let empty = !needs_answer && (asking || !cx.stack.is_agreed(leg));
         let status = if empty && (200..300).contains(&status) { 488 } else { status };
@@ -134,8 +150,7 @@ impl Conversation {
             _ if left.held => Some((Left { rounds: left.rounds - 1, held: false, ..left }, cx.now.mono)),
             // What one has answered to somebody else may not do for the other, and something fresh may.
             488 | 606 if left.rounds > ASKING => Some((Left { rounds: ASKING, ..left }, cx.now.mono)),
-            // A side that refuses is left as it is.
-            _ => None,
+            _ => left.spare(leg, about).map(|left| (left, cx.now.mono)),
         };
         let next = next.filter(|(left, _)| left.rounds > 0);
         self.accord = next.map_or(Accord::Reached, |(left, at)| Accord::Wanted { left, at });
@@ -150,9 +165,10 @@ impl Conversation {
         body: Body<'_>,
         answering: Option<LegId>,
     ) -> Result<(), NotSent> {
+        let about = if let Body::Sdp(sdp) = body { mark(sdp) } else { 0 };
         let sent = cx.stack.reinvite(cx.now, leg, Content { body, ..Content::default() })?;
         let until = patience(cx, [leg]);
-        self.accord = Accord::Telling { left, leg, sent, until, answering };
+        self.accord = Accord::Telling { left, leg, sent, about, until, answering };
         Ok(())
     }
 
@@ -195,12 +211,15 @@ impl Conversation {
     /// What is due.
     pub(crate) fn tick(&mut self, cx: &mut Context<'_>) {
         self.passing.tick(cx);
-        if let Accord::Telling { leg, sent, until, .. } = self.accord
+        if let Accord::Telling { left, leg, sent, about, until, .. } = self.accord
             && until <= cx.now.mono
         {
             // Whoever never answers is left as it is, and keeps the other side from nothing.
             cx.stack.withdraw(cx.now, leg, sent);
             self.leave_accord(cx);
+            if let Some(left) = left.spare(leg, about) {
+                self.accord = Accord::Wanted { left, at: cx.now.mono };
+            }
         }
         let Accord::Wanted { left, at } = self.accord else { return };
         if at > cx.now.mono {
@@ -221,13 +240,14 @@ impl Conversation {
         } else {
             [(partner.leg, self.caller), (self.caller, partner.leg)]
                 .into_iter()
-                .find_map(|(leg, other)| differing(cx, leg, other).map(|now| (leg, now)))
+                .filter_map(|(leg, other)| differing(cx, leg, other).map(|now| (leg, now)))
+                .find(|(leg, now)| left.spared != Some((*leg, mark(now))))
         };
         let Some((leg, now)) = told else {
             self.accord = Accord::Reached;
             return;
         };
-        let body = if left.rounds == ASKING { Body::None } else { Body::Sdp(&now) };
+        let body = if left.asks() { Body::None } else { Body::Sdp(&now) };
         match self.tell(cx, left, leg, body, None) {
             Ok(()) => {}
             Err(NotSent::Pending) => self.accord = Accord::Wanted { left, at: cx.now.mono + SOON },
@@ -238,6 +258,13 @@ impl Conversation {
 
 /// When something is looked at again that cannot be done while a request is under way.
 const SOON: Duration = Duration::from_millis(200);
+
+/// By what a description is known again.
+fn mark(sdp: &[u8]) -> u64 {
+    let mut hasher = SipHasher13::new_with_keys(0, 0);
+    hasher.write(sdp);
+    hasher.finish()
+}
 
 /// Whether `leg` was told last of another session than the wish of `other` is, whatever a hold of its own leaves of that.
 fn outdated(cx: &Context<'_>, leg: LegId, other: LegId) -> bool {

@@ -275,10 +275,10 @@ impl Conversation {
         (status, needs_answer): (u16, bool),
         message: Option<&Message<'_>>,
     ) {
-        if let Accord::Telling { left, sent: ours, answering, .. } = self.accord
+        if let Accord::Telling { left, sent: ours, about, answering, .. } = self.accord
             && ours == sent
         {
-            self.told(cx, leg, left, answering, (status, needs_answer, is_glare(status, message)));
+            self.told(cx, (leg, about), left, answering, (status, needs_answer, is_glare(status, message)));
             return;
         }
         let pass = self.passing.take(sent);

@@ -12,6 +12,7 @@ use crate::sip::offer_answer::{Exchange, differs};
 use crate::sip::stack::{Gone, NotSent, Stack};
 use crate::sip::timing::{Now, Time};
 use crate::wire::headers::{ALLOW, APPLICATION_SDP};
+use crate::wire::sdp::as_answer;
 use crate::wire::{Message, Method, Name, Writer};
 
 // Verbs.
@@ -338,7 +339,7 @@ impl Stack {
             Err(short) => return self.refuse_short(now, flow, message, short),
         };
         let again = leg.is_answered() && message.has_sdp() && leg.is_refresh(message);
-        let standing = again.then(|| leg.session.local().to_vec());
+        let standing = again.then(|| as_answer(leg.session.local(), message.body()));
         let event = self.ask(now, flow, id, message, Wish::Update, demand)?;
         let Event::Request { request, .. } = event else { return None };
         if message.body().is_empty() || again {
@@ -363,7 +364,8 @@ impl Stack {
         let server = self.table.open(now, flow, message, Some(id));
         let Some(leg) = self.legs.get_mut(id.into()) else { return };
         leg.session.offered(message.body());
-        let local = leg.session.local().to_vec();
+        // What stands may have been an offer of ours, in directions that the peer's does not allow.
+        let local = as_answer(leg.session.local(), message.body());
         if leg.refresh(message, &self.settings.listeners) {
             self.aim(id);
         }

@@ -156,8 +156,10 @@ impl Party {
             }
             "UPDATE" if request.has_sdp() => {
                 if status >= 300 {
-                    self.session(place).refuse();
-                    self.session(place).refused += u32::from(status != 491);
+                    match status {
+                        491 => self.session(place).refuse(),
+                        _ => self.session(place).unanswered(),
+                    }
                     return self.reply(Some(place), request, status, out);
                 }
                 if self.is_bare() {
@@ -214,10 +216,12 @@ impl Party {
     pub(super) fn decline(&mut self, place: Place, status: u16, out: &mut Out) {
         let Some(request) = self.dialogs[place].asked.take() else { return };
         self.open.remove(request.branch());
-        self.session(place).refuse();
         match status {
-            491 => self.session(place).glares += 1,
-            _ => self.session(place).refused += 1,
+            491 => {
+                self.session(place).refuse();
+                self.session(place).glares += 1;
+            }
+            _ => self.session(place).unanswered(),
         }
         if status == 481 {
             self.end(place);

@@ -86,6 +86,8 @@ pub(crate) struct Subscription {
     pub(crate) cseq: u32,
     /// CSeq of its last NOTIFY.
     pub(crate) heard: Option<u32>,
+    /// The REFER had its final response from the peer.
+    pub(crate) answered: bool,
     standing: Standing,
 }
 
@@ -105,7 +107,7 @@ enum Standing {
 impl Subscription {
     /// The REFER was just sent.
     pub(crate) fn new(refer: SentId, cseq: u32) -> Subscription {
-        Subscription { refer, cseq, heard: None, standing: Standing::Open }
+        Subscription { refer, cseq, heard: None, answered: false, standing: Standing::Open }
     }
 
     /// Nobody waits for its result any more.

@@ -350,3 +350,21 @@ fn a_call_that_is_ended_while_a_target_rings_has_a_handoff_that_failed() {
     t.t.world.assert_ended("failed");
     t.t.world.assert_empty();
 }
+
+/// A PBX has stood still for longer than the REFER's transaction (64*T1), and takes it then.
+#[test]
+fn a_2xx_that_comes_when_the_refers_transaction_is_over_counts_as_said() {
+    let stage = begin("brave");
+    let t = &stage.t;
+    let refer = t.call.expect("REFER");
+    t.world.advance(s(8));
+    let target = stage.desk.expect_call();
+    target.reply(&target.invite(), 180);
+    t.world.advance(s(25));
+    t.call.reply(&refer, 202);
+    taken_back(&target);
+    t.call.notify_ok(OK, "terminated");
+    t.both_get_bye();
+    t.world.assert_ended("succeeded");
+    t.world.assert_empty();
+}

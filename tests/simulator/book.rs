@@ -24,6 +24,9 @@ pub enum Role {
 #[derive(Clone, Debug)]
 pub struct Reinvite {
     pub cseq: u32,
+    /// What it offers.
+    pub offer: String,
+    /// Where the same offer was refused just before, and goes out once more: when it did first.
     pub sent: Time,
     pub accepted: Option<Time>,
     /// The peer has refused it, so that it is there.

@@ -9,7 +9,9 @@ use super::tables::Table;
 use super::truth;
 use super::watch::Watch;
 use baton::call::event::What;
+use baton::sip::Time;
 use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
 
 /// What the world was drawn with.
 #[derive(Clone, Copy)]
@@ -22,6 +24,8 @@ pub struct Tables<'a> {
     pub models: &'a Models,
     /// Baton was told that a 200 of the PBX proves nothing.
     pub careful: bool,
+    /// When Baton stood still, and for how long.
+    pub stood: &'a [(Time, Duration)],
 }
 
 /// Looks at everything. What is wrong, with the ladders of the calls that it is about; empty: nothing.
@@ -29,6 +33,8 @@ pub fn check(world: &World, watch: &mut Watch, ledger: &Ledger, tables: Tables<'
     let empty = world.run_until(super::common::s(200), World::is_empty);
     let records = world.records();
     let counters = world.counters();
+    let stood = watch.stood.clone();
+    let tables = Tables { stood: &stood, ..tables };
     let book = &mut watch.book;
     outcomes(world, book);
     let calls: Vec<String> = book.calls.keys().cloned().collect();

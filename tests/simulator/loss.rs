@@ -6,9 +6,14 @@ use super::book::{Expiry, Leg};
 use super::common::message::Message;
 use super::models::Model;
 use super::session::Session;
-use super::watch::Watch;
+use super::watch::{Watch, stood_between};
 use super::whereabouts::is_of_a_proxy;
 use baton::sip::{Origin, Time};
+use std::collections::HashSet;
+use std::time::Duration;
+
+/// How long a re-INVITE may wait for its final response: until it is cancelled, and then 64*T1.
+const LONGEST: Duration = Duration::from_secs(63);
 
 /// See the module.
 #[derive(Debug, Default)]
@@ -27,9 +32,11 @@ impl Silence {
         self.open.push((key, at));
     }
 
-    /// A message reaches Baton.
-    pub fn hears(&mut self, at: Time, m: &Message, key: &str) {
-        if is_of_a_proxy(m) {
+    /// A message reaches Baton. `copy`: of a final response that it has. A 100 and such a copy are of the next hop, which may
+    /// be a proxy (RFC 3261 §16.7, §17.2), but for the 2xx to an INVITE.
+    pub fn hears(&mut self, at: Time, m: &Message, key: &str, copy: bool) {
+        let accepts = m.method() == "INVITE" && (200..300).contains(&m.status());
+        if is_of_a_proxy(m) || m.status() == 100 || copy && !accepts {
             return;
         }
         if m.status() != 481 {
@@ -41,9 +48,19 @@ impl Silence {
         }
     }
 
-    /// An offer of Baton's in the dialog has had no answer, so that no other one can follow.
-    pub fn holds_an_offer(&self) -> bool {
-        self.open.iter().any(|(key, _)| key.ends_with(" INVITE") || key.ends_with(" UPDATE"))
+    /// Since the refresh of the session was due, the peer itself has left unanswered what would have refreshed it; or Baton
+    /// could ask for nothing, since an offer of its own had no final response at all, for as long as its transaction lasts.
+    fn held_a_refresh_up(
+        &self,
+        due: Time,
+        passed: impl Fn(Time) -> Duration,
+        pending: &HashSet<String>,
+    ) -> bool {
+        let offers = |key: &str| key.ends_with(" INVITE") || key.ends_with(" UPDATE");
+        self.open
+            .iter()
+            .filter(|(key, _)| offers(key))
+            .any(|(key, asked)| *asked >= due || pending.contains(key) && passed(*asked) <= LONGEST)
     }
 
     /// Whether the peer was asked twice, and was not heard since.
@@ -79,7 +96,7 @@ impl Watch {
         } else {
             origin == Origin::Remote && leg.forgotten || !leg.open.is_empty() || leg.is_quiet(at, 55)
         };
-        let excused = excused || is_unacknowledged(leg, at) || has_expired(leg, at, &sessions);
+        let excused = excused || is_unacknowledged(leg, at) || has_expired(leg, at, &sessions, &self.stood);
         leg.forgotten |= is_caller;
         if !excused {
             let who = if is_caller { "the caller".to_owned() } else { format!("the partner {whose}") };
@@ -105,8 +122,13 @@ fn is_unacknowledged(leg: &Leg, at: Time) -> bool {
 }
 
 /// The peer was to refresh its session and did not, or refused to have it refreshed.
-fn has_expired(leg: &Leg, at: Time, sessions: &Sessions) -> bool {
-    let refused = sessions.stubborn || leg.silence.holds_an_offer();
-    let over = |expiry: Expiry| expiry.is_over(at) && (refused || !expiry.by_baton);
+fn has_expired(leg: &Leg, at: Time, sessions: &Sessions, stood: &[(Time, Duration)]) -> bool {
+    let held_up = |expiry: &Expiry| {
+        let due = expiry.at + Duration::from_secs(expiry.seconds / 2);
+        let passed = |from: Time| at.since(from).saturating_sub(stood_between(stood, from, at));
+        leg.silence.held_a_refresh_up(due, passed, &leg.open)
+    };
+    let over =
+        |expiry: Expiry| expiry.is_over(at) && (!expiry.by_baton || sessions.stubborn || held_up(&expiry));
     leg.expiry.is_some_and(over)
 }

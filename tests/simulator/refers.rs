@@ -8,8 +8,8 @@ use super::watch::Watch;
 use baton::call::record::AttemptView;
 use baton::sip::Time;
 
-/// So long Baton waits until it can ask.
-const NOT_ASKED: std::time::Duration = std::time::Duration::from_secs(15);
+/// So long Baton waits until it can ask: 15 s, less what it has read of a standstill while that went on.
+const NOT_ASKED: std::time::Duration = std::time::Duration::from_millis(14_500);
 
 /// One REFER of Baton's.
 #[derive(Clone, Debug)]

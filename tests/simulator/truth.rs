@@ -7,6 +7,7 @@ use super::judge::ended_from_outside;
 use super::ledger::Ledger;
 use super::models::Model;
 use super::refers::Refer;
+use super::watch::stood_between;
 use super::whereabouts::{Caller, Where};
 use baton::call::record::{AttemptView, HandoffState, HandoffView, Proof};
 use baton::sip::Time;
@@ -148,7 +149,10 @@ impl Case<'_> {
     fn attended(&self, tried: usize, last: &AttemptView) -> Result<(), String> {
         let (id, target) = self.target(tried).ok_or("there is no target")?;
         let told = self.told_of(id);
-        let near = |left: Time, told: Time| left.since(told) <= TOGETHER && told.since(left) <= TOGETHER;
+        // What has arrived while Baton stood still is as old as when it went on.
+        let passed =
+            |from: Time, to: Time| to.since(from).saturating_sub(stood_between(self.tables.stood, from, to));
+        let near = |left: Time, told: Time| passed(left, told).max(passed(told, left)) <= TOGETHER;
         let together = told.clone().any(|told| target.left.is_some_and(|left| near(left, told)));
         if !self.is_believed(last) && !together {
             return Err("the target did not leave near the 2xx".to_owned());

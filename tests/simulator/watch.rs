@@ -69,6 +69,11 @@ impl Tap for Door {
     }
 }
 
+/// How much of that time Baton stood still.
+pub fn stood_between(stood: &[(Time, Duration)], from: Time, to: Time) -> Duration {
+    stood.iter().map(|(began, time)| (*began + *time).min(to).since((*began).max(from))).sum()
+}
+
 fn key(m: &Message) -> String {
     format!("{} {}", m.branch(), m.method())
 }
@@ -93,7 +98,7 @@ impl Watch {
 
     /// How long Baton stood still in that time.
     pub fn stood_between(&self, from: Time, to: Time) -> Duration {
-        self.stood.iter().map(|(began, time)| (*began + *time).min(to).since((*began).max(from))).sum()
+        stood_between(&self.stood, from, to)
     }
 
     /// All that was done at one instant is done: what holds at any time has to hold now.
@@ -212,9 +217,12 @@ impl Watch {
                         // Nobody else holds both ways.
                         self.briefings +=
                             u64::from(leg.role == Role::Caller && m.body.contains("a=inactive"));
+                        let same = |one: &&Reinvite| one.accepted.is_none() && one.offer == m.body;
+                        let before = leg.reinvites.last().filter(same).map(|one| one.sent);
                         leg.reinvites.push(Reinvite {
                             cseq,
-                            sent: at,
+                            offer: m.body.clone(),
+                            sent: before.unwrap_or(at),
                             accepted: None,
                             refused: None,
                             acked: None,
@@ -248,7 +256,8 @@ impl Watch {
     fn reaches(&mut self, at: Time, m: &Message) {
         self.read += 1;
         if let Some(leg) = self.book.legs.get_mut(m.call_id()) {
-            leg.silence.hears(at, m, &key(m));
+            let copy = leg.finals.contains(&key(m));
+            leg.silence.hears(at, m, &key(m), copy);
         }
         if m.is_request() { self.request(at, m) } else { self.response(at, m) }
     }

@@ -140,7 +140,7 @@ pub fn run(seed: u64, keep_log: bool) -> Result<Outcome, String> {
     // All that the parties still do, they do within this time.
     world.advance(s(1_400));
     let fallback = fallback.as_deref();
-    let tables = Tables { versions: &desk.tables, fallback, models: &models, careful };
+    let tables = Tables { versions: &desk.tables, fallback, models: &models, careful, stood: &[] };
     let faults = invariants::check(&world, &mut watch.borrow_mut(), &ledger.borrow(), tables);
     if faults.is_empty() { Ok(outcome(&world, &watch.borrow(), &ledger.borrow())) } else { Err(faults) }
 }

@@ -90,6 +90,9 @@ impl Stack {
         if !keeps {
             leg.subscriptions.retain(|one| one.refer != sent.id);
         }
+        if let Some(one) = leg.subscriptions.iter_mut().find(|one| one.refer == sent.id) {
+            one.answered |= origin == Origin::Remote;
+        }
         self.told(id, Event::Response { leg: id, sent: sent.id, status, origin, needs_answer: false })
     }
 

@@ -117,8 +117,6 @@ pub struct Leg {
     pub refers: Vec<Refer>,
     /// The highest CSeq of a NOTIFY.
     pub notified: u32,
-    /// When the first one came.
-    pub notified_at: Option<Time>,
     /// CSeq of the last offer of the caller's that came when nobody was with it.
     pub asked_alone: Option<u32>,
     /// CSeq of the peer's last re-INVITE or UPDATE.
@@ -184,7 +182,6 @@ impl Leg {
             timed_out: false,
             refers: Vec::new(),
             notified: 0,
-            notified_at: None,
             asked_alone: None,
             last_offer: None,
             silence: Silence::default(),

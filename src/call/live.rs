@@ -196,10 +196,15 @@ impl Call {
         Ok(())
     }
 
-    /// The process stood still: its longest duration and the end of a drain go by true time.
+    /// The process stood still: its longest duration and the end of a drain go by true time, and so does how near to each
+    /// other two things have to be that are a proof together.
     pub(crate) fn catch_up(&mut self, now: Time, gap: Gap) {
         self.until = gap.back(now, self.until);
         gap.pull(now, &mut self.leave);
+        self.facts.waiting.catch_up(gap);
+        if let Phase::Moving(moving) = &mut self.phase {
+            moving.catch_up(gap);
+        }
     }
 
     /// It is ended at `by` at the latest. Whoever is with an agent by then is handed to its fallback before.

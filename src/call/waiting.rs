@@ -9,7 +9,7 @@ use super::context::Context;
 use super::conversation::let_go;
 use super::handoff::swap::{Shown, Swap, WINDOW};
 use crate::sip::leg::{Body, SentId};
-use crate::sip::{Content, Event, LegId, Time, identity};
+use crate::sip::{Content, Event, Gap, LegId, Time, identity};
 use crate::wire::sdp::as_answer;
 
 /// One of them.
@@ -73,6 +73,11 @@ impl Waiting {
     /// Their legs.
     pub(crate) fn legs(&self) -> impl Iterator<Item = LegId> + '_ {
         self.0.iter().filter_map(|one| one.target)
+    }
+
+    /// The process stood still.
+    pub(crate) fn catch_up(&mut self, gap: Gap) {
+        self.0.iter_mut().for_each(|one| one.swap.catch_up(gap));
     }
 
     /// When something is due.

@@ -37,7 +37,7 @@ method = "invite"
 route = "sip:me@10.0.0.31"
 "#;
 
-fn config() -> Config {
+pub(crate) fn config() -> Config {
     Config::default().destination(TABLE)
 }
 

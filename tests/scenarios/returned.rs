@@ -370,6 +370,22 @@ fn a_request_in_its_way_is_waited_for() {
     t.world.assert_empty();
 }
 
+/// RFC 3261 §14.2: its last INVITE is not done, and nobody has looked whether the caller is there.
+#[test]
+fn a_500_that_says_to_come_again_is_no_answer() {
+    let t = Talking::new();
+    let question = asked(&t, "front-desk", BUSY);
+    t.call.reply_with(&question, 500, &[("Retry-After", "1")], "");
+    t.call.expect("ACK");
+    t.world.advance(ms(600));
+    t.world.assert_running();
+    let again = t.call.expect_within("INVITE", s(3));
+    is_gone(&t.call, &again);
+    t.leg.expect_bye();
+    assert_lost(&t);
+    t.world.assert_empty();
+}
+
 #[test]
 fn so_is_a_request_of_the_callers_side_that_the_agent_has_not_answered() {
     let t = Talking::new();

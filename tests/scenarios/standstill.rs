@@ -329,3 +329,47 @@ fn what_begins_with_a_message_that_waited_is_not_sent_twice() {
     t.caller_hangs_up();
     t.world.assert_empty();
 }
+
+/// A target that hears nobody hangs up as well, and when in that time it did nobody knows.
+#[test]
+fn a_standstill_between_a_200_that_proves_nothing_and_the_targets_bye_leaves_no_proof() {
+    for (still, state) in [(ms(1_500), "succeeded"), (s(5), "unknown")] {
+        for bye_first in [false, true] {
+            let t = Talking::with(&super::attended::config().trunk_key("notify_200 = \"accepted\""));
+            let desk = t.world.peer("desk", DESK);
+            t.world.handoff("desk");
+            let target = desk.expect_call();
+            target.answer(&target.invite(), &sdp("desk", 1));
+            target.expect("ACK");
+            let refer = t.call.expect("REFER");
+            t.call.reply(&refer, 202);
+            t.call.notify_ok("SIP/2.0 100 Trying\r\n", "active");
+            if bye_first {
+                target.hang_up();
+            } else {
+                t.call.notify_ok("SIP/2.0 200 OK\r\n", "terminated");
+            }
+            t.world.stand();
+            if bye_first {
+                t.call.notify("SIP/2.0 200 OK\r\n", "terminated");
+            } else {
+                target.bye();
+            }
+            t.world.advance(still);
+            t.world.go_on();
+            match bye_first {
+                true => t.call.expect(200),
+                false => target.expect(200),
+            };
+            if state == "succeeded" {
+                t.both_get_bye();
+            }
+            let handoff = t.world.assert_ended(state);
+            assert_eq!(handoff.proof.is_some_and(|proof| proof.as_str() == "proven"), state == "succeeded");
+            if state == "unknown" {
+                t.caller_hangs_up();
+            }
+            t.world.assert_empty();
+        }
+    }
+}

@@ -38,6 +38,16 @@ pub struct Reinvite {
     pub bare: bool,
 }
 
+/// A NOTIFY 2xx.
+#[derive(Clone, Copy, Debug)]
+pub struct Success {
+    /// CSeq of the REFER that it is of, as the peers know it.
+    pub of: Option<u32>,
+    /// It says so itself.
+    pub named: bool,
+    pub at: Time,
+}
+
 /// A session timer (RFC 4028).
 #[derive(Clone, Copy, Debug)]
 pub struct Expiry {
@@ -119,8 +129,10 @@ pub struct Leg {
     pub silence: Silence,
     /// When a final 2xx NOTIFY came, and a BYE of the peer.
     pub reported: Option<Time>,
-    /// CSeq, if it was named, and time of REFERs that were told 2xx by NOTIFY.
-    pub successes: Vec<(Option<u32>, Time)>,
+    /// The peer's BYE was sent for the first time.
+    pub bye_sent: Option<Time>,
+    /// REFERs that were told 2xx by NOTIFY.
+    pub successes: Vec<Success>,
     /// What was agreed last about the session's end.
     pub expiry: Option<Expiry>,
     /// When Baton's 2xx to the first INVITE left, and the CSeq of that.
@@ -179,6 +191,7 @@ impl Leg {
             last_offer: None,
             silence: Silence::default(),
             reported: None,
+            bye_sent: None,
             successes: Vec::new(),
             expiry: None,
             accepted: None,

@@ -234,23 +234,29 @@ impl Way<'_> {
         following: Option<&AttemptView>,
         on: Footing,
     ) -> Result<(), String> {
-        // What stood at that time is not told: any of these.
-        for partner in [on.partner, false] {
-            for time in [on.time, false] {
-                let on = Footing { partner, time, ..on };
-                let expected = self.ladder.next(&failure.destination, cause, on);
-                let fits = match (&expected, following) {
-                    (Next::Try(id, method), Some(next)) => next.destination == *id && next.method == *method,
-                    (Next::Bye, Some(next)) => next.method == "bye",
-                    (Next::Agent | Next::Hangup | Next::None, None) => true,
-                    _ => false,
-                };
-                if fits {
-                    self.ladder.take(&failure.destination, cause, on);
-                    self.next = Some(expected);
-                    return Ok(());
-                }
+        // What stood at that time is not told: any of these. Who ended as failed had nobody to return to.
+        let failed =
+            self.handoff.ended.as_ref().is_some_and(|(_, view, _)| view.state == HandoffState::Failed);
+        let may_stand = [on.partner, false].map(|partner| [on.time, false].map(|time| (partner, time)));
+        let mut fitting: Option<(Footing, Next)> = None;
+        for (partner, time) in may_stand.into_iter().flatten() {
+            let on = Footing { partner, time, ..on };
+            let expected = self.ladder.next(&failure.destination, cause, on);
+            let fits = match (&expected, following) {
+                (Next::Try(id, method), Some(next)) => next.destination == *id && next.method == *method,
+                (Next::Bye, Some(next)) => next.method == "bye",
+                (Next::Agent | Next::Hangup | Next::None, None) => true,
+                _ => false,
+            };
+            let better = fitting.is_none() || failed && expected == Next::Hangup;
+            if fits && better {
+                fitting = Some((on, expected));
             }
+        }
+        if let Some((on, expected)) = fitting {
+            self.ladder.take(&failure.destination, cause, on);
+            self.next = Some(expected);
+            return Ok(());
         }
         let abandoned =
             self.handoff.ended.as_ref().is_some_and(|(_, view, _)| {

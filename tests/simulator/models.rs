@@ -49,8 +49,15 @@ const NAMES: [&str; COUNT] = [
     "open",
 ];
 /// Those that are drawn where nothing else is said.
-const IN_USE: [Model; 6] =
-    [Model::Bare, Model::Unheard, Model::Standstill, Model::GivenUp, Model::Alone, Model::Open];
+const IN_USE: [Model; 7] = [
+    Model::Asterisk,
+    Model::Bare,
+    Model::Unheard,
+    Model::Standstill,
+    Model::GivenUp,
+    Model::Alone,
+    Model::Open,
+];
 /// In how many of 100 worlds each of them is.
 const OFTEN: [u64; COUNT] = [35, 30, 25, 25, 30, 30, 25, 100, 100, 100, 100];
 
@@ -114,6 +121,8 @@ pub enum Draw {
     AskedAndGone,
     LeftWhileItRang,
     SwapAfterReport,
+    TargetLeavesInSwap,
+    TargetGoneBeforeSwap,
     NamelessSecond,
     MuteOptions,
     MuteInfo,
@@ -129,7 +138,7 @@ pub enum Draw {
     FoundWaiting,
 }
 
-const PARTS: [(&str, Model); 33] = [
+const PARTS: [(&str, Model); 35] = [
     ("call through a proxy", Model::Proxy),
     ("proxy forks in series", Model::Proxy),
     ("proxy forks in parallel", Model::Proxy),
@@ -150,6 +159,8 @@ const PARTS: [(&str, Model); 33] = [
     ("re-INVITE in such a dialog: BYE, then 200", Model::Asterisk),
     ("caller hangs up while the transfer rings", Model::Asterisk),
     ("PBX reports 200 before its swap is done", Model::Asterisk),
+    ("target hangs up before the swap is done", Model::Asterisk),
+    ("target has hung up before there is a swap, and 603 says so", Model::Asterisk),
     ("NOTIFY without id for a second REFER", Model::Nameless),
     ("OPTIONS never answered", Model::Mute),
     ("INFO never answered", Model::Mute),

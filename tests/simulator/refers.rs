@@ -1,14 +1,15 @@
 //! The REFERs of a caller's leg, as they were seen at Baton's door: what was answered, what was told of each, and what Baton
 //! has given up. Which REFER a NOTIFY is of the peers say, whether it names it or not.
 
+use super::book::Success;
 use super::common::message::Message;
 use super::models::Model;
 use super::watch::Watch;
 use baton::call::record::AttemptView;
 use baton::sip::Time;
 
-/// So long Baton waits until it can ask.
-const NOT_ASKED: std::time::Duration = std::time::Duration::from_secs(15);
+/// So long Baton waits until it can ask: 15 s, less what it has read of a standstill while that went on.
+const NOT_ASKED: std::time::Duration = std::time::Duration::from_millis(14_500);
 
 /// One REFER of Baton's.
 #[derive(Clone, Debug)]
@@ -21,6 +22,8 @@ pub struct Refer {
     pub answer: Option<u16>,
     /// When that came.
     pub answered_at: Option<Time>,
+    /// The highest CSeq of a NOTIFY of it.
+    heard: u32,
     /// When a NOTIFY of it came that told an end or was the last one, and whether it told a failure.
     pub settled: Option<(Time, bool)>,
     /// Baton has given it up without an answer.
@@ -40,6 +43,7 @@ impl Refer {
             sent,
             answer: None,
             answered_at: None,
+            heard: 0,
             settled: None,
             given_up: false,
             after_bye: false,
@@ -55,6 +59,18 @@ impl Refer {
         self.challenged_late |= self.given_up && matches!(status, 401 | 407);
     }
 
+    /// A NOTIFY of it with that CSeq came. False: it tells nothing new.
+    fn hears(&mut self, notify: u32) -> bool {
+        let news = notify > self.heard;
+        self.heard = self.heard.max(notify);
+        news
+    }
+
+    /// Whether it asks for the replacement of the dialog with that Call-ID.
+    pub fn replaces(&self, call_id: &str) -> bool {
+        self.to.contains(&format!("Replaces={call_id}%3B"))
+    }
+
     /// The receiver has taken it, and has not said by then what came of it.
     pub fn is_open(&self, at: Time) -> bool {
         self.is_taken(at) && !self.after_bye && self.settled.is_none_or(|(when, _)| when > at)
@@ -67,18 +83,22 @@ impl Refer {
 }
 
 impl Watch {
-    /// A NOTIFY reaches Baton.
+    /// A NOTIFY reaches Baton. One that a later one of the same REFER has overtaken gets 500 (RFC 3261 §12.2.2) and tells
+    /// nothing any more, nor does a copy.
     pub fn notified(&mut self, at: Time, m: &Message) {
         let of = self.ledger.borrow().notifies.get(&(m.call_id().to_owned(), m.cseq().0)).copied();
         let Some(leg) = self.book.legs.get_mut(m.call_id()) else { return };
         leg.notified = leg.notified.max(m.cseq().0);
         leg.notified_at = leg.notified_at.or(Some(at));
+        let refer = leg.refers.iter_mut().find(|refer| Some(refer.cseq) == of);
+        if refer.is_some_and(|refer| !refer.hears(m.cseq().0)) {
+            return;
+        }
         let class = m.body.strip_prefix("SIP/2.0 ").and_then(|status| status.chars().next());
         if class == Some('2') {
             leg.reported = Some(at);
-            let event = m.find("Event").unwrap_or_default();
-            let id = event.split("id=").nth(1).and_then(|id| id.parse::<u32>().ok());
-            leg.successes.push((id, at));
+            let named = m.find("Event").is_some_and(|event| event.contains("id="));
+            leg.successes.push(Success { of, named, at });
         }
         let failed = matches!(class, Some('3'..='6'));
         let last = m.find("Subscription-State").is_some_and(|state| state.starts_with("terminated"));

@@ -1,7 +1,7 @@
 //! Whether an outcome is what really happened: as far as it was seen on the wire, and as the peers know it. Where a caller
 //! truly is, its own side says ([`super::whereabouts`]); what nobody could have known is not held against Baton.
 
-use super::book::{Book, Call, Handoff, Leg, Role};
+use super::book::{Book, Call, Handoff, Leg, Role, Success};
 use super::invariants::Tables;
 use super::judge::ended_from_outside;
 use super::ledger::Ledger;
@@ -84,34 +84,43 @@ impl Case<'_> {
         self.ledger.callers.get(self.caller)
     }
 
-    /// Somebody told 2xx of a REFER up to then.
+    /// Somebody told 2xx of a REFER up to then, and meant it.
     fn was_told(&self) -> bool {
-        let reported = |cseq: u32| self.ledger.reported.contains(&(self.caller.to_owned(), cseq));
-        let mut before = self.leg.successes.iter().filter(|(_, when)| *when <= self.at);
-        before.any(|(cseq, _)| match cseq {
-            Some(cseq) => reported(*cseq),
-            // One without a name is of one of those that the receiver took.
-            None => self.leg.refers.iter().any(|refer| reported(refer.cseq)),
-        })
+        let meant = |cseq: u32| self.ledger.reported.contains(&(self.caller.to_owned(), cseq));
+        self.leg.successes.iter().any(|one| one.at <= self.at && one.of.is_some_and(meant))
+    }
+
+    /// When 2xx was told up to then of a REFER that names that target. Which one it is of a NOTIFY without a name leaves open:
+    /// another one may have been sent since.
+    fn told_of(&self, target: &str) -> impl Iterator<Item = Time> + Clone {
+        let naming = self.leg.refers.iter().filter(move |refer| refer.replaces(target));
+        let before = self.leg.successes.iter().filter(|one| one.at <= self.at);
+        let of = move |one: &&Success| {
+            naming.clone().any(|refer| one.of == Some(refer.cseq) || !one.named && refer.sent <= one.at)
+        };
+        before.filter(of).map(|one| one.at)
     }
 
     /// The attempt that it ended with, and how many were tried up to it: the last one, unless an earlier one was told of
-    /// late and has worked.
+    /// late and has worked. What a blind one is told is no proof.
     fn decisive(&self) -> Option<(usize, &AttemptView)> {
+        let proves = if self.view.proof == Some(Proof::Proven) { "attended" } else { "refer" };
         let worked = |one: &AttemptView| {
             let told = one.final_status.is_some_and(|status| (200..300).contains(&status));
-            told && one.cause.is_none() && one.refer_to.is_some()
+            told && one.cause.is_none() && one.refer_to.is_some() && &*one.method == proves
         };
         let mut attempts = self.view.attempts.iter().enumerate().map(|(place, one)| (place + 1, one));
         attempts.clone().find(|(_, one)| worked(one)).or_else(|| attempts.next_back())
     }
 
-    /// The target that has answered, of the last of the first so many attempts that had one.
-    fn target(&self, tried: usize) -> Option<&Leg> {
-        let answered =
-            |leg: &&Leg| leg.role == Role::Target && leg.answered.is_some_and(|time| time <= self.at);
-        let attempts = self.view.attempts.iter().take(tried).rev();
-        attempts.filter_map(|one| self.book.legs.get(one.sip_call_id.as_ref()?)).find(answered)
+    /// The target that has answered, of the last of the first so many attempts that had one, and its Call-ID.
+    fn target(&self, tried: usize) -> Option<(&str, &Leg)> {
+        let answered = |(_, leg): &(&str, &Leg)| {
+            leg.role == Role::Target && leg.answered.is_some_and(|time| time <= self.at)
+        };
+        let attempts =
+            self.view.attempts.iter().take(tried).rev().filter_map(|one| one.sip_call_id.as_deref());
+        attempts.filter_map(|id| Some((id, self.book.legs.get(id)?))).find(answered)
     }
 
     /// The caller has been with somebody whom its own side has called.
@@ -138,8 +147,8 @@ impl Case<'_> {
 
     /// The caller's side has taken the target over.
     fn attended(&self, tried: usize, last: &AttemptView) -> Result<(), String> {
-        let target = self.target(tried).ok_or("there is no target")?;
-        let mut told = self.leg.successes.iter().map(|(_, when)| *when).filter(|when| *when <= self.at);
+        let (id, target) = self.target(tried).ok_or("there is no target")?;
+        let told = self.told_of(id);
         // What has arrived while Baton stood still is as old as when it went on.
         let passed =
             |from: Time, to: Time| to.since(from).saturating_sub(stood_between(self.tables.stood, from, to));
@@ -150,14 +159,17 @@ impl Case<'_> {
         }
         // A PBX whose 200 only means that it has begun cannot be told from one whose target has been replaced, if the person
         // there hangs up by itself in those two seconds.
-        if !together && !self.was_told() {
+        let by_itself = together && !self.ledger.replaced.contains(id);
+        if !by_itself && !self.was_told() {
             return Err("nobody reported it".to_owned());
         }
-        if let Some(first) = told.next() {
+        if let Some(first) = told.min() {
             self.no_early_bye(target, first)?;
         }
-        if together {
-            // That is all that can be known, and a target that hangs up then by itself looks the same.
+        // Nor does anybody tell of a caller who hangs up on the way.
+        let left =
+            |truly: &Caller| truly.has_been(Where::Moving, self.at) && truly.has_been(Where::Left, self.at);
+        if by_itself || together && self.truly().is_some_and(left) {
             return Ok(());
         }
         self.has_been_there()
@@ -184,7 +196,7 @@ impl Case<'_> {
     }
 
     fn joined(&self, tried: usize) -> Result<(), String> {
-        let target = self.target(tried).ok_or("there is no target")?;
+        let (_, target) = self.target(tried).ok_or("there is no target")?;
         let met = |time: Option<Time>| time.is_some_and(|time| time <= self.at);
         if !met(target.answered) || !met(target.acked) {
             return Err("the target did not answer".to_owned());
@@ -223,15 +235,16 @@ impl Case<'_> {
         }
     }
 
-    /// The caller's side was asked since the REFER that has moved the caller, and has said that it is there, and nothing else for so long: its BYE was
-    /// late.
+    /// The caller's side was asked since the REFER that has moved the caller, and its BYE was sent before its 2xx and lost or
+    /// late on the way, so that nothing but the 2xx had come for so long.
     fn was_misled(&self) -> bool {
         let Some(moved) = self.truly().and_then(|truly| truly.taken_at(self.at)) else { return false };
         let before = self.leg.refers.iter().filter(|refer| refer.sent <= moved);
         let taken = before.map(|refer| refer.cseq).max();
+        let under_way = |answered: Time| self.leg.bye_sent.is_some_and(|sent| sent <= answered);
         let until = self.leg.left.map_or(self.at, |left| left.min(self.at));
         let mut asked = self.leg.reinvites.iter().filter(|one| Some(one.cseq) > taken);
-        asked.any(|one| one.accepted.or(one.refused).is_some_and(|at| at + SETTLED <= until))
+        asked.any(|one| one.accepted.is_some_and(|at| under_way(at) && at + SETTLED <= until))
     }
 
     fn abandoned(&self, hurt: bool) -> Result<(), String> {

@@ -206,8 +206,12 @@ impl<T> Ua<T> {
                 return News::Nothing;
             }
             // RFC 4320 §4.1: no 100 to anything else.
-            let invite = message.method() == "INVITE";
-            self.served.insert(key, invite.then(|| reply_text(message, 100, "", &[], "")));
+            let trying = (message.method() == "INVITE").then(|| reply_text(message, 100, "", &[], ""));
+            if self.tcp {
+                // Nothing is repeated that could fetch it (RFC 3261 §17.2.1).
+                out.extend(trying.clone().map(Action::Send));
+            }
+            self.served.insert(key, trying);
             return News::Request;
         }
         if message.status() < 200 {

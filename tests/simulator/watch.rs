@@ -136,6 +136,9 @@ impl Watch {
             leg.session_at = at;
         }
         fly(leg, point, m);
+        if point == Point::PeerSends && m.is_request() && m.method() == "BYE" {
+            leg.bye_sent = leg.bye_sent.or(Some(at));
+        }
         match point {
             Point::Leaves => self.leaves(at, m),
             Point::Reaches => self.reaches(at, m),
@@ -515,9 +518,10 @@ impl Watch {
         let gone = leg.is_some_and(|leg| leg.left.is_some() || leg.forgotten);
         let Some(call) = self.book.calls.get_mut(&caller) else { return };
         let last = view.attempts.last();
-        // A REFER that was given up and has spoken after all: that it was, whoever is tried since.
+        // A REFER that was given up and has spoken after all: that it was, whoever is tried since. A blind one proves nothing.
         let late = |attempt: &baton::call::record::AttemptView| {
-            attempt.cause.is_none() && attempt.final_status.is_some_and(|status| (200..300).contains(&status))
+            let told = attempt.final_status.is_some_and(|status| (200..300).contains(&status));
+            told && attempt.cause.is_none() && &*attempt.method == "attended"
         };
         let joined = view.state == HandoffState::Succeeded
             && view.proof == Some(baton::call::record::Proof::Proven)

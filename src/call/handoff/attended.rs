@@ -14,7 +14,7 @@ use crate::call::record::HandoffState;
 use crate::call::waiting::Waiter;
 use crate::routing::explain::Cause;
 use crate::sip::leg::SentId;
-use crate::sip::{Event, LegId, Time};
+use crate::sip::{Event, Gap, LegId, Time};
 use crate::wire::Message;
 
 /// Why it fails where the target was gone before anything was asked.
@@ -116,6 +116,11 @@ impl Attempt {
         if let Stage::Asking(refer) = &mut self.stage {
             refer.left();
         }
+    }
+
+    /// The process stood still.
+    pub(crate) fn catch_up(&mut self, gap: Gap) {
+        self.swap.catch_up(gap);
     }
 
     /// When something is due. `total`: the end of `timeouts.total`, which cuts nothing short that has worked.

@@ -7,7 +7,9 @@
 
 use crate::call::context::Context;
 use crate::sip::leg::SentId;
+use crate::sip::leg::modify::is_glare;
 use crate::sip::{Event, LegId, Time};
+use crate::wire::Message;
 use std::time::Duration;
 
 /// How long the final answer may take.
@@ -108,10 +110,17 @@ impl StillHere {
     }
 
     /// One event of the caller's leg.
-    pub(crate) fn hear(&mut self, cx: &mut Context<'_>, event: Event) -> Verdict {
+    pub(crate) fn hear(
+        &mut self,
+        cx: &mut Context<'_>,
+        event: Event,
+        message: Option<&Message<'_>>,
+    ) -> Verdict {
         let Event::Response { sent: which, status, .. } = event else { return Verdict::NotMine };
         match self.state {
-            State::Asking { sent, .. } if sent == which => self.answered(cx, status),
+            State::Asking { sent, .. } if sent == which => {
+                self.answered(cx, status, is_glare(status, message))
+            }
             State::Checking { probe, .. } if probe == which => match status {
                 481 => Verdict::Gone,
                 _ => Verdict::Unknown,
@@ -123,11 +132,11 @@ impl StillHere {
         }
     }
 
-    fn answered(&mut self, cx: &mut Context<'_>, status: u16) -> Verdict {
+    fn answered(&mut self, cx: &mut Context<'_>, status: u16, glare: bool) -> Verdict {
         let now = cx.now.mono;
         match status {
-            // Another request has met it (RFC 3261 §14.1).
-            491 => self.state = State::Waiting { at: now + cx.stack.back_off(self.caller) },
+            // Another request has met it (RFC 3261 §14.1), or its last one is not done (§14.2): nobody has looked who is there.
+            _ if glare => self.state = State::Waiting { at: now + cx.stack.back_off(self.caller) },
             481 => match cx.stack.probe(cx.now, self.caller) {
                 Ok(probe) => self.state = State::Checking { probe, until: now + PATIENCE },
                 Err(_) => return Verdict::Gone,

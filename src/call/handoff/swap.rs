@@ -4,7 +4,7 @@
 //! proves nothing. A 2xx may come before it is done (Asterisk: 2 ms before the BYE), and whoever ends one of the legs
 //! then destroys what the caller is being moved into: so the BYE is waited for. Pure.
 
-use crate::sip::Time;
+use crate::sip::{Gap, Time};
 use std::time::Duration;
 
 /// How long after a 2xx the BYE of the replaced leg is waited for; and how far the two may lie apart where the 2xx by itself
@@ -46,6 +46,13 @@ impl Swap {
     /// The target's BYE came.
     pub(crate) fn leave(&mut self, now: Time) {
         self.left = Some(now);
+    }
+
+    /// The process stood still: nobody knows when in that time the other one of the two has come, so all of it lies between
+    /// them.
+    pub(crate) fn catch_up(&mut self, gap: Gap) {
+        self.told = self.told.map(|told| gap.ago(told));
+        self.left = self.left.map(|left| gap.ago(left));
     }
 
     /// Whether a final 2xx came.
@@ -115,6 +122,17 @@ mod tests {
             swap.leave(at(left));
             swap.tell(at(told), false);
             assert_eq!(swap.shown(at(told.max(left)), false), expected, "told {told}, left {left}");
+        }
+    }
+
+    #[test]
+    fn a_standstill_lies_between_the_two() {
+        for (gap, expected) in [(1_900, Shown::Worked), (1_999, Shown::Doubtful)] {
+            let mut swap = Swap::default();
+            swap.tell(at(0), false);
+            swap.catch_up(Gap(Duration::from_millis(gap)));
+            swap.leave(at(2));
+            assert_eq!(swap.shown(at(2), false), expected, "{gap} ms");
         }
     }
 

@@ -212,10 +212,15 @@ impl Party {
         }
     }
 
-    /// 200, and the swap follows. Where one of the two legs is over by now, nothing is ever said.
+    /// 200, and the swap follows. Where the target's leg is over by now there is nothing to swap with: 603, and the caller
+    /// has not left (`refer_attended_task`). Where the caller's leg is, nothing is ever said.
     fn report_early(&mut self, place: Place, target: Place, cseq: u32, out: &mut Out) {
-        if !self.dialogs[target].is_up() || !self.dialogs[place].is_up() {
+        if !self.dialogs[place].is_up() {
             return;
+        }
+        if !self.dialogs[target].is_up() {
+            self.met(Draw::TargetGoneBeforeSwap);
+            return self.notify(place, cseq, Report::Final(603), out);
         }
         self.met(Draw::SwapAfterReport);
         self.moves(place, Where::Moving);
@@ -232,16 +237,37 @@ impl Party {
         if self.dialogs[place].swapping.take().is_none() {
             return;
         }
-        self.moves(place, Where::There);
+        self.is_left_standing(place, out);
+        let there = self.dialogs[target].is_up();
+        // Who has hung up meanwhile arrives nowhere.
+        if self.is_at(place) == Some(Where::Moving) {
+            self.moves(place, if there { Where::There } else { Where::Lost });
+        }
+        if there {
+            let call_id = self.dialogs[target].call_id.clone();
+            self.ledger().replaced.insert(call_id);
+            self.drop_leg(target, out);
+        }
+    }
+
+    /// The person at the target hangs up while a caller is being moved to it: what the caller was to come into is no more, and
+    /// it is hung up. On the wire there is a BYE of the target's leg near a 200, as after a swap.
+    pub(super) fn is_missed(&mut self, target: Place, out: &mut Out) {
+        let Some(caller) = self.dialogs[target].swapping.take().filter(|caller| *caller != target) else {
+            return;
+        };
+        self.met(Draw::TargetLeavesInSwap);
+        self.dialogs[caller].swapping = None;
+        if self.is_at(caller) == Some(Where::Moving) {
+            self.moves(caller, Where::Lost);
+        }
+        self.is_left_standing(caller, out);
+    }
+
+    /// The caller was taken out of a leg, which stands for a while.
+    fn is_left_standing(&mut self, place: Place, out: &mut Out) {
         self.dialogs[place].vacated = true;
         self.ua.wake(LEFT_STANDING, Later::Transfer(place, Step::Expires), out);
-        if !self.dialogs[target].is_up() {
-            // The person at the other end has just hung up.
-            return self.moves(place, Where::Lost);
-        }
-        let call_id = self.dialogs[target].call_id.clone();
-        self.ledger().replaced.insert(call_id);
-        self.drop_leg(target, out);
     }
 
     /// BYE for a leg that stands, whatever is open in it.
@@ -270,9 +296,11 @@ impl Party {
         self.end(place);
     }
 
-    /// A caller that is with us hangs up: nobody at Baton's end hears of it.
+    /// A caller that is with us, or on its way, hangs up: nobody at Baton's end hears of it.
     pub(super) fn leaves_by_itself(&mut self, place: Place) -> bool {
-        if !self.dialogs[place].vacated || self.house != House::Pbx {
+        let dialog = &self.dialogs[place];
+        let away = dialog.vacated || dialog.swapping == Some(place);
+        if !away || self.house != House::Pbx {
             return false;
         }
         if matches!(self.is_at(place), Some(Where::Moving | Where::There)) {

@@ -422,6 +422,7 @@ impl Party {
                 if dialog.ours && self.house == House::Pbx {
                     self.leaves(place);
                 }
+                self.is_missed(place, out);
                 self.inside(place, "BYE", head, ("", ""), out);
                 self.end(place);
                 self.decline(place, 487, out);

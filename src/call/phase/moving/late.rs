@@ -1,6 +1,6 @@
 //! A REFER that was given up as `unknown` is heard of after all, while what followed it runs.
 
-use super::{Attempt, Moving};
+use super::{Attempt, Moving, Then};
 use crate::call::context::Context;
 use crate::call::facts::Facts;
 use crate::call::handoff::{attended, refer};
@@ -22,10 +22,12 @@ impl Moving {
         event: Event,
         message: Option<&Message<'_>>,
     ) -> Phase {
-        // Another REFER cannot be taken back, and only a success of this one is news.
+        // Another REFER cannot be taken back, nor the question where that one has left the caller: only a success of this one is
+        // news.
         let other = match &self.attempt {
             Attempt::Refer(refer) => !refer.is_to_be_sent(),
             Attempt::Attended(attempt) => attempt.sent().is_some(),
+            Attempt::Asking { then: Then::Failed { .. } | Then::Unproven { .. }, .. } => true,
             Attempt::Held
             | Attempt::Calling(_)
             | Attempt::Fresh(_)

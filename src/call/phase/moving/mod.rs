@@ -32,7 +32,7 @@ use crate::call::waiting;
 use crate::routing::explain::Cause;
 use crate::routing::table::Method;
 use crate::sip::leg::SentId;
-use crate::sip::{Event, Flow, LegId, Time, identity};
+use crate::sip::{Event, Flow, Gap, LegId, Time, identity};
 use crate::wire::Message;
 use crate::wire::sdp::as_offer;
 use fresh::Fresh;
@@ -240,6 +240,13 @@ impl Moving {
         self.conversation.legs().chain(self.target().map(|leg| (leg, Role::Target))).collect()
     }
 
+    /// The process stood still.
+    pub(crate) fn catch_up(&mut self, gap: Gap) {
+        if let Attempt::Attended(attempt) = &mut self.attempt {
+            attempt.catch_up(gap);
+        }
+    }
+
     /// When something is due.
     pub(crate) fn deadline(&self) -> Time {
         let never = Time(u64::MAX);
@@ -409,7 +416,7 @@ impl Moving {
                     verdict => return self.judge_join(cx, facts, verdict),
                 }
             }
-            Attempt::Asking { question, .. } => match question.hear(cx, event) {
+            Attempt::Asking { question, .. } => match question.hear(cx, event, message) {
                 still_here::Verdict::NotMine => {}
                 verdict => return self.judge_question(cx, facts, verdict),
             },

@@ -26,8 +26,10 @@ pub struct Reinvite {
     pub cseq: u32,
     /// What it offers.
     pub offer: String,
-    /// Where the same offer was refused just before, and goes out once more: when it did first.
+    /// Where the same offer was refused in that moment, and goes out once more: when it did first.
     pub sent: Time,
+    /// Its final response came.
+    pub over: Option<Time>,
     pub accepted: Option<Time>,
     /// The peer has refused it, so that it is there.
     pub refused: Option<Time>,

@@ -141,19 +141,25 @@ impl Watch {
         let Some((leg, refer)) = leg.and_then(|leg| Some((leg, leg.refers.last()?))) else { return false };
         let told = attempt.final_status.is_some_and(|status| status >= 300);
         let lost = leg.left.is_some() || attempt.cause.as_deref() == Some("lost_by_receiver");
-        // Without a name it may have been of another one.
-        let failed = leg.refers.iter().filter_map(|one| one.settled.filter(|(_, failed)| *failed));
-        let when = failed.map(|(when, _)| when).max();
         if !told || lost {
             return false;
         }
-        // Only what was asked after that is the question.
-        let since = when.unwrap_or(refer.sent);
-        let asked = || leg.reinvites.iter().filter(|one| one.cseq > refer.cseq && one.sent >= since);
-        if asked().next().is_some() {
-            return !asked().any(|one| one.accepted.or(one.refused).is_some());
+        // Without a name it may have been of another one.
+        let failed = leg.refers.iter().filter_map(|one| one.settled.filter(|(_, failed)| *failed));
+        let mut told_at: Vec<Time> =
+            failed.map(|(when, _)| when).filter(|when| *when >= refer.sent).collect();
+        let known = !told_at.is_empty();
+        if !known {
+            told_at.push(refer.sent);
         }
-        when.is_some_and(|when| at.since(when).saturating_sub(self.stood_since(when)) >= NOT_ASKED)
+        told_at.into_iter().any(|since| {
+            // Only what was asked after that is the question.
+            let asked = || leg.reinvites.iter().filter(|one| one.cseq > refer.cseq && one.sent >= since);
+            match asked().next() {
+                Some(_) => !asked().any(|one| one.accepted.or(one.refused).is_some()),
+                None => known && at.since(since).saturating_sub(self.stood_since(since)) >= NOT_ASKED,
+            }
+        })
     }
 
     /// Baton tells that nothing is known of an attempt.

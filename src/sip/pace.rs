@@ -34,11 +34,6 @@ impl Gap {
         Time(deadline.0.saturating_sub(self.micros())).max(now)
     }
 
-    /// What was seen before the standstill lies that much further in the past.
-    pub fn ago(self, seen: Time) -> Time {
-        Time(seen.0.saturating_sub(self.micros()))
-    }
-
     /// [`Gap::back`] for one that may not be set.
     pub fn pull(self, now: Time, deadline: &mut Option<Time>) {
         if let Some(at) = deadline {

@@ -309,32 +309,6 @@ fn a_2xx_that_comes_while_the_next_refer_waits_out_a_glare_counts() {
     t.world.assert_empty();
 }
 
-/// The second one has told that it failed, and may have taken the caller away before.
-#[test]
-fn a_late_2xx_does_not_break_off_the_question_where_another_refer_has_left_the_caller() {
-    let table = "[destination.twice]\nroute = \"sip:desk@10.0.0.30\"\non_failure = { unknown = [\"again\"] }\n[destination.again]\nroute = \"sip:me@10.0.0.31\"\n";
-    for (told, state) in [("SIP/2.0 503 Service Unavailable\r\n", "failed"), (OK, "unknown")] {
-        let t = Talking::with(&Config::default().destination(table).trunk_key("notify_200 = \"accepted\""));
-        t.world.handoff("twice");
-        let first = t.call.expect("REFER");
-        t.world.advance(s(8));
-        let second = t.call.expect("REFER");
-        t.call.reply(&second, 202);
-        t.call.notify_event(&format!("refer;id={}", second.cseq().0), told, "terminated");
-        t.call.expect(200);
-        let question = t.call.expect("INVITE");
-        t.call.reply(&first, 202);
-        t.world.settle();
-        t.call.bye();
-        t.call.answer(&question, &sdp("pbx", 1));
-        t.call.expect(200);
-        t.call.expect("ACK");
-        t.leg.expect_bye();
-        t.world.assert_ended(state);
-        t.world.assert_empty();
-    }
-}
-
 /// Somebody ends the call while the REFER stands so: the transfer may be carried out all the same.
 #[track_caller]
 fn ended_in_the_middle(proof: Option<Proof>, stands: impl FnOnce(&Talking)) {

@@ -380,6 +380,32 @@ fn an_answer_that_differs_is_told_though_an_earlier_refer_speaks_just_then() {
     t.world.assert_empty();
 }
 
+/// The other REFER has told of a failure, or of a 200 that proves nothing, and may have taken the caller away before.
+#[test]
+fn a_question_that_an_earlier_refer_breaks_off_is_asked_before_the_return() {
+    for (told, state) in [(UNAVAILABLE, "failed"), (OK, "unknown")] {
+        let t = beside(ASTERISK.1);
+        t.world.handoff("twice");
+        let first = t.call.expect("REFER");
+        t.world.advance(s(8));
+        let second = t.call.expect("REFER");
+        t.call.reply(&second, 202);
+        t.call.notify_event(&format!("refer;id={}", second.cseq().0), told, "terminated");
+        t.call.expect(200);
+        let broken_off = question(&t.call);
+        is_there(&t.call, &broken_off);
+        t.call.reply(&first, 202);
+        t.call.notify_event(&format!("refer;id={}", first.cseq().0), "SIP/2.0 404 Gone\r\n", "terminated");
+        t.call.expect(200);
+        let question = question(&t.call);
+        is_gone(&t.call, &question);
+        t.leg.expect_bye_within(s(2));
+        t.world.advance(s(61));
+        t.world.assert_ended(state);
+        t.world.assert_empty();
+    }
+}
+
 #[test]
 fn a_request_in_its_way_is_waited_for() {
     let t = Talking::new();

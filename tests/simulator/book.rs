@@ -26,8 +26,10 @@ pub struct Reinvite {
     pub cseq: u32,
     /// What it offers.
     pub offer: String,
-    /// Where the same offer was refused just before, and goes out once more: when it did first.
+    /// Where the same offer was refused in that moment, and goes out once more: when it did first.
     pub sent: Time,
+    /// Its final response came.
+    pub over: Option<Time>,
     pub accepted: Option<Time>,
     /// The peer has refused it, so that it is there.
     pub refused: Option<Time>,
@@ -117,8 +119,6 @@ pub struct Leg {
     pub refers: Vec<Refer>,
     /// The highest CSeq of a NOTIFY.
     pub notified: u32,
-    /// When the first one came.
-    pub notified_at: Option<Time>,
     /// CSeq of the last offer of the caller's that came when nobody was with it.
     pub asked_alone: Option<u32>,
     /// CSeq of the peer's last re-INVITE or UPDATE.
@@ -184,7 +184,6 @@ impl Leg {
             timed_out: false,
             refers: Vec::new(),
             notified: 0,
-            notified_at: None,
             asked_alone: None,
             last_offer: None,
             silence: Silence::default(),

@@ -90,6 +90,13 @@ impl Ledger {
         self.callers.entry(call_id.to_owned()).or_default().goes(at, place);
     }
 
+    /// A REFER with that CSeq moves that caller.
+    pub fn is_moved_by(&mut self, at: Time, call_id: &str, cseq: u32) {
+        let caller = self.callers.entry(call_id.to_owned()).or_default();
+        caller.goes(at, Where::Moving);
+        caller.mover = Some(cseq);
+    }
+
     /// Where that caller is now.
     pub fn whereabouts(&self, call_id: &str) -> Option<Where> {
         self.callers.get(call_id)?.at(Time(u64::MAX))

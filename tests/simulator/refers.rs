@@ -24,6 +24,8 @@ pub struct Refer {
     pub answered_at: Option<Time>,
     /// The highest CSeq of a NOTIFY of it.
     heard: u32,
+    /// When the first one came.
+    told_at: Option<Time>,
     /// When a NOTIFY of it came that told an end or was the last one, and whether it told a failure.
     pub settled: Option<(Time, bool)>,
     /// Baton has given it up without an answer.
@@ -44,6 +46,7 @@ impl Refer {
             answer: None,
             answered_at: None,
             heard: 0,
+            told_at: None,
             settled: None,
             given_up: false,
             after_bye: false,
@@ -60,7 +63,8 @@ impl Refer {
     }
 
     /// A NOTIFY of it with that CSeq came. False: it tells nothing new.
-    fn hears(&mut self, notify: u32) -> bool {
+    fn hears(&mut self, at: Time, notify: u32) -> bool {
+        self.told_at = self.told_at.or(Some(at));
         let news = notify > self.heard;
         self.heard = self.heard.max(notify);
         news
@@ -76,6 +80,11 @@ impl Refer {
         self.is_taken(at) && !self.after_bye && self.settled.is_none_or(|(when, _)| when > at)
     }
 
+    /// That it works on it was known by then.
+    pub fn is_at_work(&self, by: Time) -> bool {
+        self.is_taken(by) || self.told_at.is_some_and(|at| at <= by)
+    }
+
     /// That it has taken it was known by then.
     pub fn is_taken(&self, by: Time) -> bool {
         self.answer.is_some_and(|status| status < 300) && self.answered_at.is_some_and(|at| at <= by)
@@ -89,9 +98,8 @@ impl Watch {
         let of = self.ledger.borrow().notifies.get(&(m.call_id().to_owned(), m.cseq().0)).copied();
         let Some(leg) = self.book.legs.get_mut(m.call_id()) else { return };
         leg.notified = leg.notified.max(m.cseq().0);
-        leg.notified_at = leg.notified_at.or(Some(at));
         let refer = leg.refers.iter_mut().find(|refer| Some(refer.cseq) == of);
-        if refer.is_some_and(|refer| !refer.hears(m.cseq().0)) {
+        if refer.is_some_and(|refer| !refer.hears(at, m.cseq().0)) {
             return;
         }
         let class = m.body.strip_prefix("SIP/2.0 ").and_then(|status| status.chars().next());

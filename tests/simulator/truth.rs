@@ -238,12 +238,10 @@ impl Case<'_> {
     /// The caller's side was asked since the REFER that has moved the caller, and its BYE was sent before its 2xx and lost or
     /// late on the way, so that nothing but the 2xx had come for so long.
     fn was_misled(&self) -> bool {
-        let Some(moved) = self.truly().and_then(|truly| truly.taken_at(self.at)) else { return false };
-        let before = self.leg.refers.iter().filter(|refer| refer.sent <= moved);
-        let taken = before.map(|refer| refer.cseq).max();
+        let Some(mover) = self.truly().and_then(|truly| truly.mover) else { return false };
         let under_way = |answered: Time| self.leg.bye_sent.is_some_and(|sent| sent <= answered);
         let until = self.leg.left.map_or(self.at, |left| left.min(self.at));
-        let mut asked = self.leg.reinvites.iter().filter(|one| Some(one.cseq) > taken);
+        let mut asked = self.leg.reinvites.iter().filter(|one| one.cseq > mover);
         asked.any(|one| one.accepted.is_some_and(|at| under_way(at) && at + SETTLED <= until))
     }
 
@@ -260,8 +258,10 @@ impl Case<'_> {
         if self.tables.models.has(Model::Open) && self.leg.refers.iter().any(open) {
             return Err("a REFER was taken, and nobody has said what came of it".to_owned());
         }
-        let known = self.leg.notified_at.is_some_and(|at| at <= self.at)
-            || self.leg.refers.iter().any(|refer| refer.is_taken(self.at));
+        let mover = self.truly().and_then(|truly| truly.mover);
+        // Silence is no refusal, but who leaves before anything is heard of the REFER has hung up for all that is known.
+        let known =
+            self.leg.refers.iter().any(|refer| Some(refer.cseq) == mover && refer.is_at_work(self.at));
         let Some(truly) = self.truly().filter(|truly| truly.tells && known) else { return Ok(()) };
         match truly.at(self.at) {
             None | Some(Where::Here | Where::Left) => Ok(()),

@@ -222,12 +222,15 @@ impl Watch {
                         // Nobody else holds both ways.
                         self.briefings +=
                             u64::from(leg.role == Role::Caller && m.body.contains("a=inactive"));
-                        let same = |one: &&Reinvite| one.accepted.is_none() && one.offer == m.body;
+                        let same = |one: &&Reinvite| {
+                            one.accepted.is_none() && one.offer == m.body && one.over == Some(at)
+                        };
                         let before = leg.reinvites.last().filter(same).map(|one| one.sent);
                         leg.reinvites.push(Reinvite {
                             cseq,
                             offer: m.body.clone(),
                             sent: before.unwrap_or(at),
+                            over: None,
                             accepted: None,
                             refused: None,
                             acked: None,
@@ -327,6 +330,11 @@ impl Watch {
             _ => {}
         }
         let number = m.cseq().0;
+        if m.method() == "INVITE"
+            && let Some(reinvite) = leg.reinvites.iter_mut().find(|one| one.cseq == number)
+        {
+            reinvite.over = reinvite.over.or(Some(at));
+        }
         match m.method() {
             "REFER" => {
                 let has_left = leg.left.is_some();

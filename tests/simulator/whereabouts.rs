@@ -25,6 +25,8 @@ pub enum Where {
 #[derive(Clone, Debug, Default)]
 pub struct Caller {
     moves: Vec<(Time, Where)>,
+    /// CSeq of the REFER that has moved it last, where its side tells so.
+    pub mover: Option<u32>,
     /// Its side says what it is, and that it is gone when it is asked.
     pub tells: bool,
 }
@@ -45,12 +47,6 @@ impl Caller {
     /// Whether it was there at any time up to then.
     pub fn has_been(&self, place: Where, by: Time) -> bool {
         self.moves.iter().any(|(since, known)| *since <= by && *known == place)
-    }
-
-    /// When it was taken out of Baton's leg, by then.
-    pub fn taken_at(&self, by: Time) -> Option<Time> {
-        let before = self.moves.iter().rev().filter(|(since, _)| *since <= by);
-        before.take_while(|(_, place)| *place != Where::Here).last().map(|(since, _)| *since)
     }
 
     /// In words.

@@ -20,6 +20,8 @@ pub(crate) struct Swap {
     believed: bool,
     /// When the target ended its leg by BYE.
     left: Option<Time>,
+    /// How long the process stood still between the two.
+    stood: Duration,
 }
 
 /// What both together show.
@@ -51,8 +53,9 @@ impl Swap {
     /// The process stood still: nobody knows when in that time the other one of the two has come, so all of it lies between
     /// them.
     pub(crate) fn catch_up(&mut self, gap: Gap) {
-        self.told = self.told.map(|told| gap.ago(told));
-        self.left = self.left.map(|left| gap.ago(left));
+        if self.told.is_some() != self.left.is_some() {
+            self.stood += gap.0;
+        }
     }
 
     /// Whether a final 2xx came.
@@ -68,17 +71,22 @@ impl Swap {
     /// A 2xx after which no BYE came is as good as none.
     pub(crate) fn forget(&mut self) {
         self.told = None;
+        if self.left.is_none() {
+            self.stood = Duration::ZERO;
+        }
     }
 
     /// See [`Shown`]. `there`: the target's leg stands.
     pub(crate) fn shown(&self, now: Time, there: bool) -> Shown {
         let Some(told) = self.told else { return Shown::Nothing };
-        let until = told + WINDOW;
+        let window = WINDOW.saturating_sub(self.stood);
+        let until = told + window;
         let open = there && now < until;
         match self.left {
             _ if self.believed && !open => Shown::Worked,
             _ if open => Shown::Told { until },
-            Some(left) if left.since(told) <= WINDOW && told.since(left) <= WINDOW => Shown::Worked,
+            Some(_) if self.stood > WINDOW => Shown::Doubtful,
+            Some(left) if left.since(told) <= window && told.since(left) <= window => Shown::Worked,
             Some(_) | None => Shown::Doubtful,
         }
     }

@@ -457,9 +457,6 @@ impl Stack {
         let refreshed = leg.refresh(message, &self.settings.listeners);
         let before: Option<Box<[u8]>> =
             (sent.purpose == Purpose::Confirmation).then(|| leg.session.remote().into());
-        if before.is_some() {
-            self.on_confirmed(id);
-        }
         let needs_answer = self.take_2xx(now, id, sent, message, Vec::new());
         if refreshed {
             self.aim(id);
@@ -511,7 +508,9 @@ impl Stack {
         }
         if sent.purpose == Purpose::Confirmation {
             // Only what ends the leg was waited for: it begins anew.
-            self.on_confirmed(id);
+            if let Some(keepalive) = self.legs.get_mut(id.into()).and_then(|leg| leg.keepalive.as_mut()) {
+                keepalive.forgive();
+            }
             return None;
         }
         if refreshed {

@@ -22,8 +22,6 @@ pub(crate) struct Presence {
     pub(crate) answers_options: bool,
     /// A re-INVITE had no final response, and nothing was heard since.
     ignores_invite: bool,
-    /// It has said that it knows nothing of the dialog, and that is being confirmed.
-    disowned: bool,
     /// The layer above knows that it is silent.
     told: bool,
     /// The layer above knows that it is gone, and closes the leg.
@@ -96,8 +94,8 @@ impl Stack {
                 self.check(now, id);
             }
             (Kind::Info, (481, Origin::Remote)) => {
-                leg.presence.disowned = true;
                 self.check(now, id);
+                self.note_disowned(id);
             }
             _ => {}
         }
@@ -112,6 +110,12 @@ impl Stack {
         }
     }
 
+    /// A 481 is what the check is about.
+    fn note_disowned(&mut self, id: LegId) {
+        let sent = self.legs.get_mut(id.into()).into_iter().flat_map(|leg| leg.sent.iter_mut());
+        sent.filter(|sent| sent.kind == Kind::Check).for_each(|sent| sent.purpose = Purpose::Disowned);
+    }
+
     /// The answer to a check.
     pub(crate) fn on_checked(&mut self, now: Time, id: LegId, sent: &Sent, outcome: (u16, Origin)) {
         let Some(leg) = self.legs.get_mut(id.into()) else { return };
@@ -119,9 +123,9 @@ impl Stack {
             return;
         }
         let judged = leg.presence.answers_options || leg.presence.ignores_invite;
-        leg.presence.disowned = false;
         match Sign::of(outcome) {
-            Sign::Forgotten if sent.heard => self.confirm(now, id),
+            // Where a request of either side is under way, that one decides.
+            Sign::Forgotten if sent.heard => _ = self.restate_for(now, id, Purpose::Confirmation),
             Sign::Forgotten => self.lose(id, outcome),
             _ if sent.heard => {}
             Sign::Life => {}
@@ -134,31 +138,14 @@ impl Stack {
         }
     }
 
-    /// It says that it knows nothing of the dialog, and it was heard in it: a re-INVITE decides. Where one of either side is
-    /// under way, that one does.
-    fn confirm(&mut self, now: Time, id: LegId) {
-        let confirms = self.restate_for(now, id, Purpose::Confirmation).is_ok();
-        if let Some(leg) = self.legs.get_mut(id.into()) {
-            leg.presence.disowned = confirms;
-        }
-    }
-
-    /// A [`Purpose::Confirmation`] was answered, and the leg stands.
-    pub(crate) fn on_confirmed(&mut self, id: LegId) {
-        let Some(leg) = self.legs.get_mut(id.into()) else { return };
-        leg.presence.disowned = false;
-        if let Some(keepalive) = &mut leg.keepalive {
-            keepalive.forgive();
-        }
-    }
-
     /// Whether it is being found out if the peer is still there: it was silent and nothing was heard since, or it has said
     /// that it knows nothing of the dialog.
     pub fn is_doubted(&self, leg: LegId) -> bool {
-        let checked = |sent: &Sent| sent.kind == Kind::Check && !sent.heard;
-        self.legs.get(leg.into()).is_some_and(|leg| {
-            leg.presence.disowned || leg.is_being_confirmed() || leg.sent.iter().any(checked)
-        })
+        let doubts = |sent: &Sent| {
+            sent.kind == Kind::Check && (!sent.heard || sent.purpose == Purpose::Disowned)
+        };
+        let leg = self.legs.get(leg.into());
+        leg.is_some_and(|leg| leg.is_being_confirmed() || leg.sent.iter().any(doubts))
     }
 
     /// The leg stays up for us: whoever hears of the loss closes it, and its BYE tells a peer that only did not answer
@@ -183,4 +170,6 @@ pub(crate) enum Purpose {
     Question,
     /// Missed keepalives, or a 481 that something else contradicts, are to be confirmed: silence ends the leg.
     Confirmation,
+    /// It checks a 481.
+    Disowned,
 }

@@ -139,7 +139,7 @@ impl Party {
                 (after, Step::Leaves(cseq))
             }
         };
-        self.vacate(place);
+        self.vacate(place, cseq);
         self.ua.wake(ends, Later::Transfer(place, step), out);
         // It counts from its last NOTIFY, which is the later one where the caller leaves.
         let last = if matches!(step, Step::Leaves(_)) { ends } else { Duration::ZERO };
@@ -151,10 +151,15 @@ impl Party {
     }
 
     /// The caller leaves this leg, which stands for a while.
-    fn vacate(&mut self, place: Place) {
+    fn vacate(&mut self, place: Place, cseq: u32) {
         self.met(Draw::TakenAtOnce);
         self.dialogs[place].vacated = true;
-        self.moves(place, Where::Moving);
+        self.sets_out(place, cseq);
+    }
+
+    fn sets_out(&mut self, place: Place, cseq: u32) {
+        let call_id = &self.dialogs[place].call_id;
+        self.ledger.borrow_mut().is_moved_by(self.now, call_id, cseq);
     }
 
     fn moves(&mut self, place: Place, to: Where) {
@@ -184,7 +189,7 @@ impl Party {
             self.met(Draw::NeverLeft404);
             return self.ua.wake(ms(2), Later::Notify(place, cseq, Report::Final(404)), out);
         }
-        self.vacate(place);
+        self.vacate(place, cseq);
         self.ua.wake(LEFT_STANDING, Later::Transfer(place, Step::Expires), out);
         self.ua.wake(ms(25), Later::Notify(place, cseq, Report::Final(200)), out);
         let (from, caller) = (self.ua.address, self.dialogs[place].call_id.clone());
@@ -223,7 +228,7 @@ impl Party {
             return self.notify(place, cseq, Report::Final(603), out);
         }
         self.met(Draw::SwapAfterReport);
-        self.moves(place, Where::Moving);
+        self.sets_out(place, cseq);
         self.dialogs[place].swapping = Some(place);
         self.dialogs[target].swapping = Some(place);
         self.notify(place, cseq, Report::Final(200), out);

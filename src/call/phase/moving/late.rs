@@ -1,6 +1,6 @@
 //! A REFER that was given up as `unknown` is heard of after all, while what followed it runs.
 
-use super::{Attempt, Moving, Then};
+use super::{Attempt, Moving, Then, Whereabouts};
 use crate::call::context::Context;
 use crate::call::facts::Facts;
 use crate::call::handoff::{attended, refer};
@@ -22,12 +22,10 @@ impl Moving {
         event: Event,
         message: Option<&Message<'_>>,
     ) -> Phase {
-        // Another REFER cannot be taken back, nor the question where that one has left the caller: only a success of this one is
-        // news.
+        // Another REFER cannot be taken back, and only a success of this one is news.
         let other = match &self.attempt {
             Attempt::Refer(refer) => !refer.is_to_be_sent(),
             Attempt::Attended(attempt) => attempt.sent().is_some(),
-            Attempt::Asking { then: Then::Failed { .. } | Then::Unproven { .. }, .. } => true,
             Attempt::Held
             | Attempt::Calling(_)
             | Attempt::Fresh(_)
@@ -74,10 +72,24 @@ impl Moving {
         true
     }
 
+    /// The question where another REFER has left the caller is broken off: it may be asked again before anything is said.
+    fn leave_unasked(&mut self) {
+        match self.attempt {
+            Attempt::Asking { then: Then::Failed { .. }, .. } if self.whereabouts == Whereabouts::Here => {
+                self.whereabouts = Whereabouts::Unasked;
+            }
+            Attempt::Asking { then: Then::Unproven { sent }, .. } => {
+                self.late.push(self.handoff.give_up(sent));
+            }
+            _ => {}
+        }
+    }
+
     /// What is tried now is taken back for a REFER that was given up, and that one is what is tried.
     pub(super) fn resume(&mut self, cx: &mut Context<'_>, facts: &mut Facts, which: usize) {
         let late = self.late.remove(which);
         let sent = late.sent;
+        self.leave_unasked();
         self.take_back(cx, "A transfer is under way");
         self.handoff.revive(cx, late);
         let refer = refer::Attempt::resumed(sent, cx.now.mono, &mut self.handoff);

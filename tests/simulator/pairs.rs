@@ -5,9 +5,12 @@ use super::book::{Handoff, Leg, Role};
 use super::session::Session;
 use super::watch::Watch;
 use baton::sip::Time;
+use std::time::Duration;
 
 /// How long two must have been quiet before they have each other's session for certain.
 const QUIET: u64 = 15;
+/// How soon those are looked at again that were not.
+const LATER: Duration = Duration::from_secs(10);
 /// How often Baton has to try again to tell one of the other, when a proxy has refused to pass it on.
 const MISSES: u32 = 3;
 
@@ -44,6 +47,28 @@ impl Watch {
         }
     }
 
+    /// The same as [`Watch::compare`], as soon as the two are quiet.
+    pub fn compare_when_quiet(&mut self, due: Time, caller: String) {
+        match self.talks(&caller, due) {
+            true => self.compare_at(due + LATER, caller),
+            false => self.compare(due, &caller, "later"),
+        }
+    }
+
+    /// Caller and partner are there, and are not quiet.
+    fn talks(&self, caller: &String, at: Time) -> bool {
+        let partner = self.book.calls.get(caller).and_then(|call| call.partner.as_ref());
+        let mut legs = [Some(caller), partner].into_iter().flatten().filter_map(|id| self.book.legs.get(id));
+        let there = legs.clone().all(|leg| leg.over.is_none() && leg.left.is_none());
+        there && legs.any(|leg| !self.is_quiet(leg, at))
+    }
+
+    fn is_quiet(&self, leg: &Leg, at: Time) -> bool {
+        // Who stood still has had that much less time to tell them of each other.
+        let quiet = at.since(leg.session_at).saturating_sub(self.stood_between(leg.session_at, at));
+        quiet.as_secs() >= QUIET
+    }
+
     /// Caller and partner are together, and nothing was said for a while: each has the other's session.
     pub fn compare(&mut self, at: Time, caller: &str, when: &str) {
         let Some(call) = self.book.calls.get(caller) else { return };
@@ -63,9 +88,7 @@ impl Watch {
             return;
         };
         let stands = |leg: &Leg| {
-            // Who stood still has had that much less time to tell them of each other.
-            let quiet = at.since(leg.session_at).saturating_sub(self.stood_between(leg.session_at, at));
-            let there = leg.over.is_none() && leg.left.is_none() && quiet.as_secs() >= QUIET;
+            let there = leg.over.is_none() && leg.left.is_none() && self.is_quiet(leg, at);
             // Who says nothing cannot be told either, nor who is not reached again and again.
             there
                 && leg.turned_away <= MISSES

@@ -13,6 +13,16 @@ pub struct Line {
     pub direction: &'static str,
 }
 
+impl Line {
+    fn sends(&self) -> bool {
+        matches!(self.direction, "sendrecv" | "sendonly")
+    }
+
+    fn receives(&self) -> bool {
+        matches!(self.direction, "sendrecv" | "recvonly")
+    }
+}
+
 /// A description as far as two parties can tell each other's apart: every description of every party has ports of its
 /// own.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -40,15 +50,6 @@ impl Description {
             }
         }
         Description { lines }
-    }
-
-    /// Whether that is the same but for directions, and all that it has goes both ways.
-    fn restates(&self, before: &Description) -> bool {
-        let same = |(one, two): (&Line, &Line)| (&one.kind, one.port) == (&two.kind, two.port);
-        let free = |line: &Line| line.port == 0 || line.direction == "sendrecv";
-        self.lines.len() == before.lines.len()
-            && self.lines.iter().zip(&before.lines).all(same)
-            && self.lines.iter().all(free)
     }
 
     fn write(&self, who: &str, version: u64) -> String {
@@ -80,8 +81,6 @@ pub struct Session {
     pub local: Option<Description>,
     /// The other side's that stands.
     pub remote: Option<Description>,
-    /// The last one before Baton has offered it once more without what a hold of ours leaves of its directions.
-    named: Option<Description>,
     pub offer: Offer,
     /// Whether we hold.
     hold: bool,
@@ -89,10 +88,12 @@ pub struct Session {
     changed: Option<u64>,
     /// Offers of Baton in a row that were refused here, glare apart.
     pub refused: u32,
-    /// The last one of them that has described the other side.
-    declined: Option<Description>,
+    /// Those of them that have described the other side.
+    declined: Vec<Description>,
     /// Those that met another request.
     pub glares: u32,
+    /// An answer of Baton's that has gone beyond what our offer allows (RFC 3264 §6.1).
+    wrong: Option<String>,
     /// Its dialog is over here, or nothing is ever said in it any more.
     pub over: bool,
 }
@@ -173,10 +174,6 @@ impl Session {
             self.changed = Some(second);
         }
         let answer = Description { lines };
-        self.named = match self.remote.take() {
-            Some(before) if offer.restates(&before) => self.named.take().or(Some(before)),
-            _ => None,
-        };
         self.remote = Some(offer);
         self.local = Some(answer.clone());
         self.agreed();
@@ -188,8 +185,16 @@ impl Session {
             self.hold = offer.lines.first().is_some_and(|line| line.direction == "sendonly");
             // Baton answers a mere refresh with what stands.
             let refreshes = self.local.as_ref() == Some(&offer);
-            self.local = Some(offer);
-            (self.remote, self.named) = (Some(Description::read(sdp)), None);
+            let answer = Description::read(sdp);
+            let beyond = |(offer, answer): (&Line, &Line)| {
+                let open = offer.port != 0 && answer.port != 0;
+                let (sends, receives) = (offer.sends(), offer.receives());
+                open && (answer.sends() && !receives || answer.receives() && !sends)
+            };
+            if offer.lines.iter().zip(&answer.lines).any(beyond) {
+                self.wrong = Some(format!("it has offered {offer:?}, and was answered {answer:?}"));
+            }
+            (self.local, self.remote) = (Some(offer), Some(answer));
             if !refreshes {
                 self.agreed();
             }
@@ -197,7 +202,8 @@ impl Session {
     }
 
     fn agreed(&mut self) {
-        (self.refused, self.glares, self.declined) = (0, 0, None);
+        (self.refused, self.glares) = (0, 0);
+        self.declined.clear();
     }
 
     /// The offer that is open is refused, by whomever: what stood stands.
@@ -208,7 +214,7 @@ impl Session {
     /// The offer that is open has no answer: we refuse it, or it is not known here whether it was taken.
     pub fn unanswered(&mut self) {
         if let Offer::Theirs(offer) = std::mem::take(&mut self.offer) {
-            self.declined = Some(offer);
+            self.declined.push(offer);
         }
         self.refused += 1;
     }
@@ -220,38 +226,38 @@ impl Session {
 
     /// What keeps us from sending to whose description is `now`. None: nothing, or we have refused to be told just that.
     pub fn discord(&self, now: &Description) -> Option<String> {
-        let (own, told) = (self.local.as_ref()?, self.remote.as_ref()?);
-        let why = discord((told, self.named.as_ref()), own, now)?;
-        let declined = self.declined.as_ref().is_some_and(|told| discord((told, None), own, now).is_none());
+        if self.wrong.is_some() {
+            return self.wrong.clone();
+        }
+        let why = self.discord_told(self.remote.as_ref()?, now)?;
+        let declined = self.declined.iter().any(|told| self.discord_told(told, now).is_none());
         (!declined).then_some(why)
     }
-}
 
-/// Whether the direction that there is suits one that was told another. Asked whether it is still there, a party that holds is
-/// offered what the other side wants, and not what its hold leaves of that: it was told so before.
-fn fits(told: &Line, now: &Line, named: Option<&Line>) -> bool {
-    told.direction == now.direction || named.is_some_and(|named| named.direction == now.direction)
-}
-
-/// What keeps `own` from sending to a party whose description is `now`, having been told `told` of it, and `named` before. None:
-/// nothing.
-fn discord(
-    (told, named): (&Description, Option<&Description>),
-    own: &Description,
-    now: &Description,
-) -> Option<String> {
-    for (place, line) in own.lines.iter().enumerate().filter(|(_, line)| line.port != 0) {
-        let (told, now) = (told.lines.get(place), now.lines.get(place));
-        let named = named.and_then(|named| named.lines.get(place));
-        let suits = match (told, now) {
-            (Some(told), Some(now)) => told.port == now.port && fits(told, now, named),
-            // Baton has declined it for one that has no such stream.
-            (Some(told), None) => told.port == 0,
-            (None, _) => false,
-        };
-        if !suits && (told.is_some() || now.is_some()) {
-            return Some(format!("its line {place} ({}) was told {told:?}, and there is {now:?}", line.kind));
+    /// The same where we were told that.
+    fn discord_told(&self, told: &Description, now: &Description) -> Option<String> {
+        let own = self.local.as_ref()?;
+        for (place, line) in own.lines.iter().enumerate().filter(|(_, line)| line.port != 0) {
+            let (told, now) = (told.lines.get(place), now.lines.get(place));
+            let suits = match (told, now) {
+                (Some(told), Some(now)) => told.port == now.port && self.fits(told, now),
+                // Baton has declined it for one that has no such stream.
+                (Some(told), None) => told.port == 0,
+                (None, _) => false,
+            };
+            if !suits && (told.is_some() || now.is_some()) {
+                return Some(format!(
+                    "its line {place} ({}) was told {told:?}, and there is {now:?}",
+                    line.kind
+                ));
+            }
         }
+        None
     }
-    None
+
+    /// Whether the direction that there is suits us. Who holds does not ask whether the other one sends, and Baton does not
+    /// tell where it may have stopped only for that.
+    fn fits(&self, told: &Line, now: &Line) -> bool {
+        told.receives() == now.receives() && (self.hold || told.sends() == now.sends())
+    }
 }

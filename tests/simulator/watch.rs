@@ -101,6 +101,11 @@ impl Watch {
         stood_between(&self.stood, from, to)
     }
 
+    /// A pair is to be looked at then.
+    pub fn compare_at(&mut self, at: Time, caller: String) {
+        self.due.push(Reverse((at, caller)));
+    }
+
     /// All that was done at one instant is done: what holds at any time has to hold now.
     fn moved_on(&mut self, at: Time) {
         if at == self.now {
@@ -112,7 +117,7 @@ impl Watch {
         }
         while self.due.peek().is_some_and(|Reverse((due, _))| *due <= at) {
             let Some(Reverse((due, caller))) = self.due.pop() else { break };
-            self.compare(due, &caller, "later");
+            self.compare_when_quiet(due, caller);
         }
         self.now = at;
     }
@@ -456,7 +461,7 @@ impl Watch {
         let up = |id: &&String| legs[*id].role == role && legs[*id].answered.is_some();
         call.partner = call.legs.iter().rev().find(up).cloned();
         call.partner_gone = false;
-        self.due.push(Reverse((self.now + Duration::from_secs(25), caller)));
+        self.compare_at(self.now + Duration::from_secs(25), caller);
     }
 
     fn attempt_failed(
@@ -540,7 +545,7 @@ impl Watch {
             call.partner = Some(target);
         }
         self.changed.push(caller.clone());
-        self.due.push(Reverse((at + Duration::from_secs(25), caller)));
+        self.compare_at(at + Duration::from_secs(25), caller);
         let referred = view.attempts.last().is_some_and(|last| last.refer_to.is_some());
         if view.state == HandoffState::Abandoned && referred {
             self.target_waits(&view.call_id);

@@ -141,9 +141,8 @@ impl Stack {
     /// Whether it is being found out if the peer is still there: it was silent and nothing was heard since, or it has said
     /// that it knows nothing of the dialog.
     pub fn is_doubted(&self, leg: LegId) -> bool {
-        let doubts = |sent: &Sent| {
-            sent.kind == Kind::Check && (!sent.heard || sent.purpose == Purpose::Disowned)
-        };
+        let doubts =
+            |sent: &Sent| sent.kind == Kind::Check && (!sent.heard || sent.purpose == Purpose::Disowned);
         let leg = self.legs.get(leg.into());
         leg.is_some_and(|leg| leg.is_being_confirmed() || leg.sent.iter().any(doubts))
     }

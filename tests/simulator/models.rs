@@ -49,8 +49,9 @@ const NAMES: [&str; COUNT] = [
     "open",
 ];
 /// Those that are drawn where nothing else is said.
-const IN_USE: [Model; 8] = [
+const IN_USE: [Model; 9] = [
     Model::Asterisk,
+    Model::Mute,
     Model::Bare,
     Model::Unheard,
     Model::Standstill,

@@ -49,7 +49,8 @@ const NAMES: [&str; COUNT] = [
     "open",
 ];
 /// Those that are drawn where nothing else is said.
-const IN_USE: [Model; 9] = [
+const IN_USE: [Model; 10] = [
+    Model::Proxy,
     Model::Asterisk,
     Model::Mute,
     Model::Bare,

@@ -49,12 +49,15 @@ const NAMES: [&str; COUNT] = [
     "open",
 ];
 /// Those that are drawn where nothing else is said.
-const IN_USE: [Model; 7] = [
+const IN_USE: [Model; 10] = [
+    Model::Proxy,
     Model::Asterisk,
+    Model::Mute,
     Model::Bare,
     Model::Unheard,
     Model::Standstill,
     Model::GivenUp,
+    Model::Loss,
     Model::Alone,
     Model::Open,
 ];

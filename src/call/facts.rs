@@ -44,6 +44,8 @@ pub(crate) struct Facts {
     pub(crate) handoffs: Vec<Arc<HandoffView>>,
     /// REFERs of ended handoffs that nothing was told of, oldest first; at most [`KEPT_HANDOFFS`].
     pub(crate) in_doubt: Vec<Doubt>,
+    /// One of them was told to have failed, and the caller's side was not asked whether it still has the caller.
+    pub(crate) may_be_gone: bool,
     /// Targets whose call such a REFER, or one that was given up while the ladder goes on, asks the caller's side to take over.
     pub(crate) waiting: Waiting,
     /// Each leg that there was, for the record.
@@ -122,6 +124,7 @@ impl Facts {
             answered: None,
             handoffs: Vec::new(),
             in_doubt: Vec::new(),
+            may_be_gone: false,
             waiting: Waiting::default(),
             legs: SmallVec::new(),
             holds_agent: true,

@@ -1040,3 +1040,27 @@ fn a_refer_that_is_taken_late_is_open_when_the_caller_leaves() {
     t.world.assert_ended("unknown");
     t.world.assert_empty();
 }
+
+/// The failure is told between two handoffs, and the next one's target answers.
+#[test]
+fn a_failure_that_is_told_between_two_handoffs_makes_the_next_join_careful() {
+    let t = Talking::with(&config());
+    let desk = t.world.peer("desk", DESK);
+    t.world.handoff("front-desk");
+    let refer = t.call.expect("REFER");
+    t.world.advance(s(9));
+    t.world.assert_ended("unknown");
+    t.call.reply(&refer, 202);
+    t.call.notify_ok(UNAVAILABLE, "terminated");
+    t.world.handoff("called");
+    let (target, offer) = desk_answers(&t, &desk);
+    t.call.answer(&offer, &sdp("pbx", 1));
+    t.call.expect("ACK");
+    t.world.advance(ms(300));
+    t.call.hang_up();
+    target.expect_bye();
+    t.leg.expect_bye();
+    t.world.settle();
+    assert_eq!(t.world.ended_handoffs()[1].cause.as_deref(), Some("lost_by_receiver"));
+    t.world.assert_empty();
+}

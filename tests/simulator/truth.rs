@@ -210,9 +210,15 @@ impl Case<'_> {
         // than the caller's comes.
         let with_target = |when: Time| when >= self.handoff.started && Some(when) >= target.answered;
         let first = self.leg.accepted.is_some_and(|(when, _)| with_target(when));
-        (joined || first && met(self.leg.confirmed))
-            .then_some(())
-            .ok_or_else(|| "the caller did not get the target".to_owned())
+        if !joined && !(first && met(self.leg.confirmed)) {
+            return Err("the caller did not get the target".to_owned());
+        }
+        let Some(truly) = self.truly().filter(|truly| truly.tells) else { return Ok(()) };
+        match truly.at(self.at) {
+            None | Some(Where::Here | Where::Left) => Ok(()),
+            Some(_) if self.was_misled() => Ok(()),
+            Some(place) => Err(format!("the caller is {place:?}: {}", truly.story())),
+        }
     }
 
     fn handed_back(&self) -> Result<(), String> {

@@ -163,7 +163,11 @@ impl Talking {
 
     /// What is told of a transfer in doubt, short of its success.
     fn hear_doubt(self, cx: &mut Context<'_>, facts: &mut Facts, event: Event) -> Phase {
-        match facts.has_failed(cx, event).filter(|_| self.conversation.partner.is_none()) {
+        match facts.has_failed(cx, event) {
+            Some(MayBeGone(gone)) if self.conversation.partner.is_some() => {
+                facts.may_be_gone |= gone;
+                Phase::Talking(self)
+            }
             // Nobody was with the caller who might have been with the target.
             Some(MayBeGone(false)) => self.fall_back(cx, facts),
             Some(MayBeGone(true)) => {

@@ -196,7 +196,11 @@ impl Moving {
     pub(crate) fn begin(cx: &mut Context<'_>, facts: &mut Facts, start: Start) -> Phase {
         let Start { conversation, plan, referral } = start;
         let handoff = Handoff::begin(cx, facts, plan, referral);
-        Self::new(conversation, handoff, Attempt::Held).set_out(cx, facts)
+        let mut moving = Self::new(conversation, handoff, Attempt::Held);
+        if std::mem::take(&mut facts.may_be_gone) {
+            moving.whereabouts = Whereabouts::Unasked;
+        }
+        moving.set_out(cx, facts)
     }
 
     /// The target of a handoff before the answer has answered, and so has the caller leg.

@@ -44,7 +44,7 @@ pub(crate) struct Facts {
     pub(crate) handoffs: Vec<Arc<HandoffView>>,
     /// REFERs of ended handoffs that nothing was told of, oldest first; at most [`KEPT_HANDOFFS`].
     pub(crate) in_doubt: Vec<Doubt>,
-    /// One of them was told to have failed, and the caller's side was not asked whether it still has the caller.
+    /// One of them was told to have failed, and the caller's side has not said since whether it still has the caller.
     pub(crate) may_be_gone: bool,
     /// Targets whose call such a REFER, or one that was given up while the ladder goes on, asks the caller's side to take over.
     pub(crate) waiting: Waiting,

@@ -1064,3 +1064,23 @@ fn a_failure_that_is_told_between_two_handoffs_makes_the_next_join_careful() {
     assert_eq!(t.world.ended_handoffs()[1].cause.as_deref(), Some("lost_by_receiver"));
     t.world.assert_empty();
 }
+
+/// The first failure was told, and the caller's side did not say whether it still had the caller.
+#[test]
+fn who_did_not_say_where_the_caller_is_is_asked_again_by_the_next_handoff() {
+    let t = Talking::new();
+    let unsaid = asked(&t, "front-desk", BUSY);
+    t.world.advance(s(4));
+    t.world.assert_ended("unknown");
+    t.call.answer(&unsaid, &sdp("pbx", 1));
+    t.call.expect("ACK");
+    t.world.handoff("front-desk");
+    let refer = t.call.expect("REFER");
+    t.call.reply(&refer, 403);
+    let question = question(&t.call);
+    is_gone(&t.call, &question);
+    t.leg.expect_bye();
+    t.world.settle();
+    assert_eq!(t.world.ended_handoffs()[1].state.as_str(), "failed");
+    t.world.assert_empty();
+}

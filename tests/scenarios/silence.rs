@@ -294,6 +294,23 @@ fn so_is_one_who_answers_the_reinvite_that_confirms_a_481() {
     goes_on(&t);
 }
 
+/// A proxy knows no way to the peer that has disowned the dialog, and says so.
+#[test]
+fn a_480_to_the_check_of_a_481_is_no_answer() {
+    let t = Talking::new();
+    let check = fails_in_doubt(&t);
+    t.call.reply(&check, 480);
+    let confirms = t.call.expect("INVITE");
+    t.world.advance(ms(600));
+    t.world.assert_running();
+    t.call.reply(&confirms, 481);
+    t.call.expect("ACK");
+    t.call.expect_bye();
+    t.leg.expect_bye();
+    t.world.assert_ended("failed");
+    t.world.assert_empty();
+}
+
 #[test]
 fn four_seconds_of_doubt_are_no_return() {
     let t = Talking::new();

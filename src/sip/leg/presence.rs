@@ -126,6 +126,10 @@ impl Stack {
         match Sign::of(outcome) {
             // Where a request of either side is under way, that one decides.
             Sign::Forgotten if sent.heard => _ = self.restate_for(now, id, Purpose::Confirmation),
+            // A proxy has answered in its place, and the 481 stands.
+            Sign::Neither if sent.purpose == Purpose::Disowned => {
+                _ = self.restate_for(now, id, Purpose::Confirmation);
+            }
             Sign::Forgotten => self.lose(id, outcome),
             _ if sent.heard => {}
             Sign::Life => {}

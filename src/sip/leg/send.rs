@@ -32,6 +32,8 @@ pub(crate) struct Request<'a> {
     pub(crate) within: Option<(Dialog, Flow)>,
 }
 
+/// How often a request is sent again that another one has overtaken.
+const OVERTAKEN: u8 = 3;
 /// Max-Forwards of a request that begins with us (RFC 3261 §8.1.1.6).
 pub(crate) const MAX_FORWARDS: u8 = 70;
 
@@ -164,7 +166,7 @@ impl Stack {
             branch: early,
             challenged: None,
             widened: false,
-            overtaken: false,
+            overtaken: 0,
             by_source: false,
             given_up: false,
             request: again.then(|| scratch.as_slice().into()),
@@ -270,7 +272,7 @@ impl Stack {
             return self.widen(now, id, sent, response);
         }
         if outcome == (500, Origin::Remote) && !is_glare(500, response) && leg.was_overtaken(&sent) {
-            sent.overtaken = true;
+            sent.overtaken += 1;
             let flow = leg.flow;
             return self.send_again(now, id, sent, flow, &[]);
         }
@@ -534,7 +536,7 @@ impl Leg {
     /// A re-INVITE that another request of ours arrived before gets 500 (RFC 3261 §12.2.2), and has not been looked at.
     fn was_overtaken(&self, sent: &Sent) -> bool {
         let later = sent.kind == Kind::Modify && sent.cseq != self.local_cseq;
-        later && !sent.overtaken && self.is_answered()
+        later && sent.overtaken < OVERTAKEN && self.is_answered()
     }
 
     fn has_other_flows(&self) -> bool {

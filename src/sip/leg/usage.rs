@@ -193,8 +193,8 @@ pub(crate) struct Sent {
     pub(crate) challenged: Option<(u16, bool)>,
     /// It was sent again with a longer session expiry, which a 422 had asked for.
     pub(crate) widened: bool,
-    /// It was sent again because another request had overtaken it.
-    pub(crate) overtaken: bool,
+    /// How often it was sent again because another request had overtaken it.
+    pub(crate) overtaken: u8,
     /// It was sent again by [`Aside::source`].
     pub(crate) by_source: bool,
     /// Nothing of it is sent any more.

@@ -134,7 +134,7 @@ impl Moving {
             let accepted = self.handoff.is_accepted(late);
             facts.doubt(Doubt { sent: late.sent, belief: late.belief(), accepted });
         }
-        facts.may_be_gone |= self.whereabouts == Whereabouts::Unasked;
+        facts.may_be_gone |= self.whereabouts != Whereabouts::Here;
         facts.keep(cx, self.handoff.view);
         self.conversation
     }

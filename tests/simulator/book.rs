@@ -33,6 +33,8 @@ pub struct Reinvite {
     pub accepted: Option<Time>,
     /// The peer has refused it, so that it is there.
     pub refused: Option<Time>,
+    /// It was a proxy that did so in its place, by a status that counts as the peer's (480).
+    pub by_proxy: bool,
     pub acked: Option<Time>,
     /// There was no description in its 2xx.
     pub bare: bool,

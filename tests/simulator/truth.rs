@@ -214,7 +214,8 @@ impl Case<'_> {
             return Err("the caller did not get the target".to_owned());
         }
         let Some(truly) = self.truly().filter(|truly| truly.tells) else { return Ok(()) };
-        match truly.at(self.at) {
+        // The next handoff may begin in the same moment.
+        match truly.at(Time(self.at.0.saturating_sub(1))) {
             None | Some(Where::Here | Where::Left) => Ok(()),
             Some(_) if self.was_misled() => Ok(()),
             Some(place) => Err(format!("the caller is {place:?}: {}", truly.story())),
@@ -242,13 +243,17 @@ impl Case<'_> {
     }
 
     /// The caller's side was asked since the REFER that has moved the caller, and its BYE was sent before its 2xx and lost or
-    /// late on the way, so that nothing but the 2xx had come for so long.
+    /// late on the way, so that nothing but the 2xx had come for so long. Or a proxy has said 480 in its place.
     fn was_misled(&self) -> bool {
         let Some(mover) = self.truly().and_then(|truly| truly.mover) else { return false };
         let under_way = |answered: Time| self.leg.bye_sent.is_some_and(|sent| sent <= answered);
         let until = self.leg.left.map_or(self.at, |left| left.min(self.at));
         let mut asked = self.leg.reinvites.iter().filter(|one| one.cseq > mover);
-        asked.any(|one| one.accepted.is_some_and(|at| under_way(at) && at + SETTLED <= until))
+        let settled = |at: Time| at + SETTLED <= until;
+        asked.any(|one| {
+            one.accepted.is_some_and(|at| under_way(at) && settled(at))
+                || one.by_proxy && one.refused.is_some_and(settled)
+        })
     }
 
     fn abandoned(&self, hurt: bool) -> Result<(), String> {

@@ -235,6 +235,7 @@ impl Watch {
                             refused: None,
                             acked: None,
                             bare: false,
+                            by_proxy: false,
                         });
                     }
                     "REFER" => leg.refers.push(Refer::new(m, at)),
@@ -358,6 +359,7 @@ impl Watch {
                 let says = !matches!(status, 401 | 407 | 408 | 477 | 481 | 491 | 503 | 504);
                 if let Some(one) = leg.reinvites.iter_mut().find(|one| one.cseq == number && says) {
                     one.refused = Some(at);
+                    one.by_proxy = is_of_a_proxy(m);
                 }
             }
             "INVITE" if first && leg.answered.is_none() && leg.role != Role::Caller => {

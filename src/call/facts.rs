@@ -76,10 +76,6 @@ pub(crate) struct Seen {
     pub(crate) peer: Option<Flow>,
 }
 
-/// Whether a receiver that tells of a failure may have taken the caller out of our dialog before.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct MayBeGone(pub(crate) bool);
-
 /// Whoever sent a message, by its name.
 fn recognised(message: &Message<'_>) -> Receiver {
     identity::product(message).map(Receiver::recognise).unwrap_or_default()
@@ -187,20 +183,20 @@ impl Facts {
     }
 
     /// Whether an event says that the last transfer in doubt has failed, or that nobody has carried it out; one of which
-    /// that is known is in doubt no more. And whether the caller may have gone with it: then its side is to be asked.
-    pub(crate) fn has_failed(&mut self, cx: &Context<'_>, event: Event) -> Option<MayBeGone> {
+    /// that is known is in doubt no more. The caller may have gone with it: then its side is to be asked.
+    pub(crate) fn has_failed(&mut self, cx: &Context<'_>, event: Event) -> bool {
         self.see_doubt(event);
         let (failed, told) = match event {
             Event::Notified { refer, news, .. } if news.is_failure() => (refer, news.status),
             Event::Response { leg, sent, status: 300.., .. } if !cx.stack.is_subscribed(leg, sent) => {
                 (sent, None)
             }
-            _ => return None,
+            _ => return false,
         };
-        let place = self.in_doubt.iter().position(|doubt| doubt.sent == failed)?;
+        let Some(place) = self.in_doubt.iter().position(|doubt| doubt.sent == failed) else { return false };
         let doubt = self.in_doubt.remove(place);
-        let asks = told.is_some_and(|status| doubt.belief.asks(self.receiver, status));
-        self.in_doubt.is_empty().then_some(MayBeGone(asks))
+        self.may_be_gone |= told.is_some_and(|status| doubt.belief.asks(self.receiver, status));
+        self.in_doubt.is_empty()
     }
 
     /// The agent has no part in the call any more: it may take another.

@@ -1084,3 +1084,27 @@ fn who_did_not_say_where_the_caller_is_is_asked_again_by_the_next_handoff() {
     assert_eq!(t.world.ended_handoffs()[1].state.as_str(), "failed");
     t.world.assert_empty();
 }
+
+/// An earlier one is open still, so that nobody is to be found who talks with the caller; but gone they may be.
+#[test]
+fn a_failure_that_is_told_beside_another_doubt_is_remembered_too() {
+    let t = Talking::with(&config());
+    let desk = t.world.peer("desk", DESK);
+    t.world.handoff("front-desk");
+    t.call.expect("REFER");
+    t.world.advance(s(9));
+    t.world.handoff("front-desk");
+    let second = t.call.expect("REFER");
+    t.world.advance(s(9));
+    t.call.reply(&second, 202);
+    t.call.notify_event(&format!("refer;id={}", second.cseq().0), UNAVAILABLE, "terminated");
+    t.call.expect(200);
+    t.world.handoff("called");
+    let (target, offer) = desk_answers(&t, &desk);
+    is_gone(&t.call, &offer);
+    target.expect_bye();
+    t.leg.expect_bye();
+    t.world.settle();
+    assert_eq!(t.world.ended_handoffs()[2].cause.as_deref(), Some("lost_by_receiver"));
+    t.world.assert_empty();
+}

@@ -48,19 +48,6 @@ const NAMES: [&str; COUNT] = [
     "alone",
     "open",
 ];
-/// Those that are drawn where nothing else is said.
-const IN_USE: [Model; 10] = [
-    Model::Proxy,
-    Model::Asterisk,
-    Model::Mute,
-    Model::Bare,
-    Model::Unheard,
-    Model::Standstill,
-    Model::GivenUp,
-    Model::Loss,
-    Model::Alone,
-    Model::Open,
-];
 /// In how many of 100 worlds each of them is.
 const OFTEN: [u64; COUNT] = [35, 30, 25, 25, 30, 30, 25, 100, 100, 100, 100];
 
@@ -92,11 +79,7 @@ impl Models {
     }
 
     fn in_use() -> [bool; COUNT] {
-        named().unwrap_or_else(|| {
-            let mut used = [false; COUNT];
-            IN_USE.iter().for_each(|model| used[*model as usize] = true);
-            used
-        })
+        named().unwrap_or([true; COUNT])
     }
 }
 

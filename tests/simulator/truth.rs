@@ -186,7 +186,10 @@ impl Case<'_> {
     fn no_early_bye(&self, target: &Leg, first: Time) -> Result<(), String> {
         for leg in [self.leg, target] {
             let ours = leg.over.filter(|over| leg.left.is_none_or(|left| *over < left));
-            let replaced = |over: Time| target.left.is_some_and(|left| left <= over) || target.forgotten;
+            let expired = |over: Time| target.expiry.is_some_and(|it| !it.by_baton && it.is_over(over));
+            let replaced = |over: Time| {
+                target.left.is_some_and(|left| left <= over) || target.forgotten || expired(over)
+            };
             let early = |over: Time| over >= first && over < first + TOGETHER && !replaced(over);
             if ours.is_some_and(early) && !self.call.hung_up {
                 return Err("a leg got a BYE before the replaced one had ended".to_owned());

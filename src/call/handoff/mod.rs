@@ -274,7 +274,9 @@ impl Handoff {
     /// Whether a REFER that was given up had its 2xx, or a NOTIFY in its place.
     pub(crate) fn is_accepted(&self, late: &Late) -> bool {
         let attempt = self.view.attempts.get(late.place);
-        attempt.is_some_and(|attempt| attempt.status.is_none_or(|status| status < 300))
+        attempt.is_some_and(|attempt| {
+            attempt.final_status.is_some() || attempt.status.is_none_or(|status| status < 300)
+        })
     }
 
     /// The receiver has taken a REFER that was given up, and nothing else is changed by that.

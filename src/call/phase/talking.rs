@@ -7,7 +7,7 @@ use crate::call::context::Context;
 use crate::call::conversation::{Conversation, Heard, let_go};
 use crate::call::decision::{By, Given};
 use crate::call::event::What;
-use crate::call::facts::{Facts, MayBeGone};
+use crate::call::facts::Facts;
 use crate::call::handoff::report::{Farewell, Referral};
 use crate::call::record::Role;
 use crate::call::waiting;
@@ -163,19 +163,17 @@ impl Talking {
 
     /// What is told of a transfer in doubt, short of its success.
     fn hear_doubt(self, cx: &mut Context<'_>, facts: &mut Facts, event: Event) -> Phase {
-        match facts.has_failed(cx, event) {
-            Some(MayBeGone(gone)) if self.conversation.partner.is_some() => {
-                facts.may_be_gone |= gone;
-                Phase::Talking(self)
-            }
-            // Nobody was with the caller who might have been with the target.
-            Some(MayBeGone(false)) => self.fall_back(cx, facts),
-            Some(MayBeGone(true)) => {
+        if !facts.has_failed(cx, event) || self.conversation.partner.is_some() {
+            return Phase::Talking(self);
+        }
+        // Nobody was with the caller who might have been with the target.
+        match std::mem::take(&mut facts.may_be_gone) {
+            false => self.fall_back(cx, facts),
+            true => {
                 let given = Given::fallback(facts, "agent_lost");
                 let conversation = self.into_conversation(cx);
                 Moving::decided_by_failure(cx, facts, conversation, given)
             }
-            None => Phase::Talking(self),
         }
     }
 

@@ -3,7 +3,7 @@
 
 use super::{Attempt, Moving, Then, Whereabouts};
 use crate::call::context::Context;
-use crate::call::facts::{Facts, MayBeGone};
+use crate::call::facts::Facts;
 use crate::call::handoff::still_here::{StillHere, Verdict};
 use crate::call::phase::Phase;
 use crate::call::record::HandoffState;
@@ -46,7 +46,8 @@ impl Moving {
 
     /// What is told of a transfer of an earlier handoff, short of its success.
     pub(super) fn hear_doubt(&mut self, cx: &Context<'_>, facts: &mut Facts, event: Event) {
-        if facts.has_failed(cx, event).is_some_and(|MayBeGone(gone)| gone) {
+        facts.has_failed(cx, event);
+        if std::mem::take(&mut facts.may_be_gone) {
             self.whereabouts = Whereabouts::Unasked;
         }
     }

@@ -63,6 +63,8 @@ pub(crate) struct Doubt {
     pub(crate) belief: Belief,
     /// The receiver has taken it: it may have taken the caller away.
     pub(crate) accepted: bool,
+    /// Its last NOTIFY has come: what is answered to the REFER itself afterwards is not the receiver's word.
+    pub(crate) told: bool,
 }
 
 /// A leg that there was.
@@ -164,12 +166,14 @@ impl Facts {
 
     /// An event may say that the receiver has taken a REFER that is in doubt.
     fn see_doubt(&mut self, event: Event) {
-        let refer = match event {
-            Event::Response { sent, status: 200..=299, .. } => sent,
-            Event::Notified { refer, .. } => refer,
+        let (refer, told) = match event {
+            Event::Response { sent, status: 200..=299, .. } => (sent, false),
+            Event::Notified { refer, news, .. } => (refer, news.terminated),
             _ => return,
         };
-        self.in_doubt.iter_mut().filter(|doubt| doubt.sent == refer).for_each(|doubt| doubt.accepted = true);
+        for doubt in self.in_doubt.iter_mut().filter(|doubt| doubt.sent == refer) {
+            (doubt.accepted, doubt.told) = (true, doubt.told || told);
+        }
     }
 
     /// The latest REFER of an ended handoff that the caller's side has taken, and whose result is open.
@@ -188,12 +192,15 @@ impl Facts {
         self.see_doubt(event);
         let (failed, told) = match event {
             Event::Notified { refer, news, .. } if news.is_failure() => (refer, news.status),
+            // Silence refuses nothing, whoever made the status.
+            Event::Response { status: 408 | 504, .. } => return false,
             Event::Response { leg, sent, status: 300.., .. } if !cx.stack.is_subscribed(leg, sent) => {
                 (sent, None)
             }
             _ => return false,
         };
-        let Some(place) = self.in_doubt.iter().position(|doubt| doubt.sent == failed) else { return false };
+        let is_it = |doubt: &Doubt| doubt.sent == failed && (told.is_some() || !doubt.told);
+        let Some(place) = self.in_doubt.iter().position(is_it) else { return false };
         let doubt = self.in_doubt.remove(place);
         self.may_be_gone |= told.is_some_and(|status| doubt.belief.asks(self.receiver, status));
         self.in_doubt.is_empty()

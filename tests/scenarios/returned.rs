@@ -1108,3 +1108,47 @@ fn a_failure_that_is_told_beside_another_doubt_is_remembered_too() {
     assert_eq!(t.world.ended_handoffs()[2].cause.as_deref(), Some("lost_by_receiver"));
     t.world.assert_empty();
 }
+
+/// Silence is no refusal: what was never answered may have been carried out.
+#[test]
+fn after_a_refer_that_nobody_answered_the_next_handoff_asks_before_it_returns() {
+    let t = Talking::new();
+    t.world.handoff("front-desk");
+    t.call.expect("REFER");
+    t.world.advance(s(9));
+    t.world.assert_ended("unknown");
+    t.world.handoff("front-desk");
+    let refer = t.call.expect("REFER");
+    t.call.reply(&refer, 404);
+    let question = question(&t.call);
+    is_gone(&t.call, &question);
+    t.leg.expect_bye();
+    t.world.settle();
+    assert_ne!(t.world.ended_handoffs()[1].state.as_str(), "returned");
+    t.world.assert_empty();
+}
+
+/// What a proxy says of a REFER whose end a NOTIFY has told is not the receiver's word.
+#[test]
+fn a_late_408_to_a_refer_that_was_told_of_leaves_the_doubt() {
+    for late in [408, 503] {
+        let t = Talking::with(&Config::default().trunk_key("notify_200 = \"accepted\""));
+        t.world.handoff("front-desk");
+        let refer = t.call.expect("REFER");
+        t.call.notify_ok(OK, "terminated");
+        let first = question(&t.call);
+        is_there(&t.call, &first);
+        t.world.advance(s(1));
+        t.world.assert_ended("unknown");
+        t.call.reply(&refer, late);
+        t.world.handoff("front-desk");
+        let second = t.call.expect("REFER");
+        t.call.reply(&second, 404);
+        let again = question(&t.call);
+        is_gone(&t.call, &again);
+        t.leg.expect_bye();
+        t.world.settle();
+        assert_eq!(t.world.ended_handoffs()[1].state.as_str(), "unknown", "{late}");
+        t.world.assert_empty();
+    }
+}

@@ -237,7 +237,8 @@ impl Case<'_> {
             return Err(format!("hurt {hurt}, caller gone {gone}, partner there {there}"));
         }
         let Some(truly) = self.truly().filter(|truly| truly.tells) else { return Ok(()) };
-        match truly.at(self.at) {
+        // The next handoff may begin in the same moment.
+        match truly.at(Time(self.at.0.saturating_sub(1))) {
             // Its own BYE may be on its way.
             None | Some(Where::Here | Where::Left) => Ok(()),
             Some(_) if self.was_misled() => Ok(()),

@@ -279,6 +279,11 @@ impl Handoff {
         })
     }
 
+    /// Whether a final NOTIFY of a REFER that was given up has come.
+    pub(crate) fn was_told(&self, late: &Late) -> bool {
+        self.view.attempts.get(late.place).is_some_and(|attempt| attempt.final_status.is_some())
+    }
+
     /// The receiver has taken a REFER that was given up, and nothing else is changed by that.
     pub(crate) fn accepted_late(&mut self, late: &Late, event: Event) {
         let Some(attempt) = self.edit().attempts.get_mut(late.place) else { return };

@@ -83,7 +83,7 @@ impl Moving {
             }
             (Whereabouts::Here | Whereabouts::Unasked, _) => {}
         }
-        if self.is_away(facts) && self.may_ask(facts) {
+        if self.may_be_away(facts) && self.may_ask(facts) {
             return self.ask(cx, Then::Returned { cause });
         }
         let now = cx.now.mono;
@@ -131,8 +131,8 @@ impl Moving {
     /// The handoff is over, and the call is not.
     pub(super) fn part(self: Box<Self>, cx: &mut Context<'_>, facts: &mut Facts) -> Conversation {
         for late in &self.late {
-            let accepted = self.handoff.is_accepted(late);
-            facts.doubt(Doubt { sent: late.sent, belief: late.belief(), accepted });
+            let (accepted, told) = (self.handoff.is_accepted(late), self.handoff.was_told(late));
+            facts.doubt(Doubt { sent: late.sent, belief: late.belief(), accepted, told });
         }
         facts.may_be_gone |= self.whereabouts != Whereabouts::Here;
         facts.keep(cx, self.handoff.view);

@@ -74,7 +74,7 @@ impl Moving {
             calling::Verdict::Answered { leg, .. } => {
                 self.handoff.progress(cx, HandoffState::Joining, None);
                 let join = Join::begin(cx, &self.conversation, leg);
-                self.attempt = Attempt::Joining(if self.is_away(facts) { join.settling() } else { join });
+                self.attempt = Attempt::Joining(if self.may_be_away(facts) { join.settling() } else { join });
                 self.phase()
             }
             calling::Verdict::Failed { status: Some(488 | 606), cause }
@@ -279,7 +279,7 @@ impl Moving {
         self.handoff.attempt(cx, Method::Invite, HandoffState::Joining, answered);
         self.handoff.answered(200, "OK", Origin::Remote);
         let join = Join::begin(cx, &self.conversation, target);
-        self.attempt = Attempt::Joining(if self.is_away(facts) { join.settling() } else { join });
+        self.attempt = Attempt::Joining(if self.may_be_away(facts) { join.settling() } else { join });
         self.phase()
     }
 

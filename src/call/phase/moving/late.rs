@@ -65,7 +65,9 @@ impl Moving {
                 true
             };
         };
-        if !cx.stack.is_subscribed(leg, sent) {
+        // Silence refuses nothing, whoever made the status; nor does it what a NOTIFY has told of already.
+        let refused = !matches!(status, 408 | 504) && !self.handoff.was_told(&self.late[which]);
+        if refused && !cx.stack.is_subscribed(leg, sent) {
             let late = self.late.remove(which);
             self.handoff.refused_late(&late, status, message, origin);
         }

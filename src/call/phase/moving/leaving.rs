@@ -227,6 +227,11 @@ impl Moving {
         self.whereabouts != Whereabouts::Here || self.is_in_doubt(facts)
     }
 
+    /// The same, for all that is known: one that was never answered may have been carried out too.
+    pub(super) fn may_be_away(&self, facts: &Facts) -> bool {
+        self.is_away(facts) || !self.late.is_empty() || !facts.in_doubt.is_empty()
+    }
+
     /// The caller's side has left while the result of an earlier handoff's REFER is open: that one may have led somewhere.
     fn gone_in_doubt(mut self: Box<Self>, cx: &mut Context<'_>, facts: &mut Facts) -> Phase {
         self.handoff.attempt_failed(cx, Cause::Unknown, "none");

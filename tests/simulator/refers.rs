@@ -144,10 +144,11 @@ impl Watch {
         if !told || lost {
             return false;
         }
-        // Without a name it may have been of another one.
+        // Its own, or, for without a name it may have been of another one, any.
+        let own = refer.settled.filter(|(_, failed)| *failed).map(|(when, _)| when);
         let failed = leg.refers.iter().filter_map(|one| one.settled.filter(|(_, failed)| *failed));
-        let mut told_at: Vec<Time> =
-            failed.map(|(when, _)| when).filter(|when| *when >= refer.sent).collect();
+        let any = failed.map(|(when, _)| when).filter(|when| *when >= refer.sent);
+        let mut told_at: Vec<Time> = own.map_or_else(|| any.collect(), |own| vec![own]);
         let known = !told_at.is_empty();
         if !known {
             told_at.push(refer.sent);

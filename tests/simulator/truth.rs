@@ -213,7 +213,8 @@ impl Case<'_> {
         // than the caller's comes.
         let with_target = |when: Time| when >= self.handoff.started && Some(when) >= target.answered;
         let first = self.leg.accepted.is_some_and(|(when, _)| with_target(when));
-        if !joined && !(first && met(self.leg.confirmed)) {
+        let confirmed = first && met(self.leg.confirmed);
+        if !joined && !confirmed {
             return Err("the caller did not get the target".to_owned());
         }
         let Some(truly) = self.truly().filter(|truly| truly.tells) else { return Ok(()) };

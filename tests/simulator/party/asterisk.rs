@@ -17,6 +17,8 @@ use super::{House, Later, Out, Party, Place, Report, Step};
 use std::rc::Rc;
 use std::time::Duration;
 
+/// Of so many swaps one is missed by its target.
+const MISSED: u32 = 16;
 /// How long a leg stands that the caller was taken out of.
 const LEFT_STANDING: Duration = ms(60_000);
 
@@ -235,6 +237,10 @@ impl Party {
         let most = if self.chance(10) { 300 } else { 30 };
         let after = ms(1 + self.ua.random.below(most));
         self.ua.wake(after, Later::Transfer(place, Step::Swaps(target)), out);
+        // Hardly ever by itself in so short a time.
+        if cseq.is_multiple_of(MISSED) {
+            self.ua.wake(after / 2, Later::Bye(target, String::new()), out);
+        }
     }
 
     fn swap(&mut self, place: Place, target: Place, out: &mut Out) {

@@ -163,6 +163,12 @@ class Suite:
                 print(f"PJSUA2 gave up, the case is played again: {number} {ran.stderr.splitlines()[-1:]}", flush=True)
                 ran = subprocess.run(command, capture_output=True, text=True, check=False, timeout=case.seconds + 30)
             report = json.loads(ran.stdout.splitlines()[-1])
+            # A slow Asterisk says 200, and answers the question whether it has the caller before it takes them. That is told
+            # as unknown, as it should be, and is not what the case is about.
+            if case not in CROWD and report["faults"] and (report.get("handoff") or {}).get("state") == "unknown":
+                print(f"nothing is known, the case is played again: {number} {report['faults']}", flush=True)
+                ran = subprocess.run(command, capture_output=True, text=True, check=False, timeout=case.seconds + 30)
+                report = json.loads(ran.stdout.splitlines()[-1])
         except (IndexError, ValueError):
             report = {"faults": [f"its phones ended: {' | '.join(ran.stderr.splitlines()[-3:])}"]}
         except subprocess.TimeoutExpired:

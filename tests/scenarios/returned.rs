@@ -63,6 +63,16 @@ fn accepted(t: &Talking, destination: &str) -> Rc<Message> {
     refer
 }
 
+/// The REFER of a handoff has no answer, and the handoff ends.
+#[track_caller]
+fn unanswered(t: &Talking) -> Rc<Message> {
+    t.world.handoff("front-desk");
+    let refer = t.call.expect("REFER");
+    t.world.advance(s(9));
+    t.world.assert_ended("unknown");
+    refer
+}
+
 /// It fails, and the caller's side is asked.
 #[track_caller]
 fn asked(t: &Talking, destination: &str, told: &str) -> Rc<Message> {
@@ -1046,10 +1056,7 @@ fn a_refer_that_is_taken_late_is_open_when_the_caller_leaves() {
 fn a_failure_that_is_told_between_two_handoffs_makes_the_next_join_careful() {
     let t = Talking::with(&config());
     let desk = t.world.peer("desk", DESK);
-    t.world.handoff("front-desk");
-    let refer = t.call.expect("REFER");
-    t.world.advance(s(9));
-    t.world.assert_ended("unknown");
+    let refer = unanswered(&t);
     t.call.reply(&refer, 202);
     t.call.notify_ok(UNAVAILABLE, "terminated");
     t.world.handoff("called");
@@ -1113,10 +1120,7 @@ fn a_failure_that_is_told_beside_another_doubt_is_remembered_too() {
 #[test]
 fn after_a_refer_that_nobody_answered_the_next_handoff_asks_before_it_returns() {
     let t = Talking::new();
-    t.world.handoff("front-desk");
-    t.call.expect("REFER");
-    t.world.advance(s(9));
-    t.world.assert_ended("unknown");
+    unanswered(&t);
     t.world.handoff("front-desk");
     let refer = t.call.expect("REFER");
     t.call.reply(&refer, 404);

@@ -258,6 +258,17 @@ fn fails_in_doubt(t: &Talking) -> Rc<Message> {
     check
 }
 
+/// The 481 is confirmed, and the caller is lost.
+#[track_caller]
+fn gone(t: &Talking, confirms: &Message) {
+    t.call.reply(confirms, 481);
+    t.call.expect("ACK");
+    t.call.expect_bye();
+    t.leg.expect_bye();
+    t.world.assert_ended("failed");
+    t.world.assert_empty();
+}
+
 #[test]
 fn nobody_is_returned_while_the_callers_dialog_is_checked() {
     let t = Talking::new();
@@ -265,12 +276,7 @@ fn nobody_is_returned_while_the_callers_dialog_is_checked() {
     // What was heard since the check went out clears it, so a re-INVITE confirms the 481.
     t.call.reply(&check, 481);
     let confirms = t.call.expect("INVITE");
-    t.call.reply(&confirms, 481);
-    t.call.expect("ACK");
-    t.call.expect_bye();
-    t.leg.expect_bye();
-    t.world.assert_ended("failed");
-    t.world.assert_empty();
+    gone(&t, &confirms);
 }
 
 #[test]
@@ -303,12 +309,7 @@ fn a_480_to_the_check_of_a_481_is_no_answer() {
     let confirms = t.call.expect("INVITE");
     t.world.advance(ms(600));
     t.world.assert_running();
-    t.call.reply(&confirms, 481);
-    t.call.expect("ACK");
-    t.call.expect_bye();
-    t.leg.expect_bye();
-    t.world.assert_ended("failed");
-    t.world.assert_empty();
+    gone(&t, &confirms);
 }
 
 #[test]

@@ -9,7 +9,7 @@ use crate::routing::table::Method;
 use crate::routing::template::Variables;
 use crate::routing::topology::{Agent, CalledFrom, Trunk};
 use crate::sip::leg::SentId;
-use crate::sip::{Event, Flow, LegId, Now, UnixMillis, identity};
+use crate::sip::{Event, Flow, LegId, Now, UnixMillis, identity, is_doubtful};
 use crate::wire::Message;
 use smallvec::SmallVec;
 use std::borrow::Cow;
@@ -193,7 +193,7 @@ impl Facts {
         let (failed, told) = match event {
             Event::Notified { refer, news, .. } if news.is_failure() => (refer, news.status),
             // Silence refuses nothing, whoever made the status.
-            Event::Response { status: 408 | 504, .. } => return false,
+            Event::Response { status, .. } if is_doubtful(status) => return false,
             Event::Response { leg, sent, status: 300.., .. } if !cx.stack.is_subscribed(leg, sent) => {
                 (sent, None)
             }

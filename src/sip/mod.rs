@@ -23,6 +23,7 @@ pub mod timing;
 pub mod transaction;
 
 pub use flow::{Flow, Listener, Transport};
+pub(crate) use leg::presence::is_doubtful;
 pub use leg::{Body, Connect, Content, Event, Field, LegId, Origin, RequestId, SentId, Wish};
 pub use pace::{Gap, Pace};
 pub use stack::{Counts, Credentials, Gone, LegState, NotSent, PRODUCT, Settings, Stack};

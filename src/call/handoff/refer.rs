@@ -20,7 +20,7 @@ use crate::sip::leg::remark::Remark;
 use crate::sip::stack::NotSent;
 use crate::sip::subscription::News;
 use crate::sip::transaction::GivenUp;
-use crate::sip::{Event, Field, LegId, Origin, Time};
+use crate::sip::{Event, Field, LegId, Origin, Time, is_doubtful};
 use crate::wire::Message;
 use std::time::Duration;
 
@@ -340,7 +340,7 @@ impl Attempt {
             // A NOTIFY has shown that the receiver works on it; what the response says then is not the result.
             _ if told => Verdict::Wait,
             // Silence is no refusal, ours or that of a proxy which has sent it on (RFC 4320 §4.2).
-            408 | 504 => self.unknown(cx, caller, sent),
+            _ if is_doubtful(status) => self.unknown(cx, caller, sent),
             481 => match cx.stack.probe(cx.now, caller) {
                 Ok(probe) => {
                     self.state = State::Checking { probe };

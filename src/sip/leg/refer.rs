@@ -1,6 +1,7 @@
 //! REFER inside a leg, both ways (RFC 3515, RFC 4488), and the NOTIFYs that follow.
 
 use super::decision::refuses_subscription;
+use super::presence::is_doubtful;
 use super::send::{MAX_FORWARDS, Request, write_contact};
 use super::usage::{Kind, Sent, Usage};
 use super::{Event, Field, LegId, Origin, RequestId, SentId, Wish};
@@ -83,7 +84,7 @@ impl Stack {
                 !response.is_some_and(refuses_subscription)
             }
             // Silence is no refusal, ours or one hop further (RFC 4320 §4.2): its NOTIFYs may still come.
-            408 | 504 => true,
+            _ if is_doubtful(status) => true,
             // They have come already, so that it was not the receiver who said that.
             _ => leg.subscriptions.iter().any(heard),
         };

@@ -197,7 +197,8 @@ impl<O: Copy> Table<O> {
             match owner.and_then(|owner| other(ClientId(id), owner, flow)) {
                 Some(flow) => self.repeat(now, id, flow, outbox),
                 None => {
-                    // What still waited to be written fails by its id.
+                    // It may have left by that connection. One that still waited to be written counts so too: that is
+                    // silence, which claims less than a refusal.
                     self.clients.get_mut(id).into_iter().for_each(|entry| entry.left = true);
                     self.fail_client(id);
                 }

@@ -7,8 +7,8 @@ use crate::call::handoff::{attended, refer};
 use crate::call::phase::Phase;
 use crate::call::record::HandoffState;
 use crate::call::waiting;
-use crate::sip::Event;
 use crate::sip::leg::SentId;
+use crate::sip::{Event, is_doubtful};
 use crate::wire::Message;
 
 impl Moving {
@@ -66,7 +66,7 @@ impl Moving {
             };
         };
         // Silence refuses nothing, whoever made the status; nor does it what a NOTIFY has told of already.
-        let refused = !matches!(status, 408 | 504) && !self.handoff.was_told(&self.late[which]);
+        let refused = !is_doubtful(status) && !self.handoff.was_told(&self.late[which]);
         if refused && !cx.stack.is_subscribed(leg, sent) {
             let late = self.late.remove(which);
             self.handoff.refused_late(&late, status, message, origin);

@@ -300,6 +300,31 @@ fn so_is_one_who_answers_the_reinvite_that_confirms_a_481() {
     goes_on(&t);
 }
 
+/// A re-INVITE of its own is under way, so that ours has to wait.
+#[test]
+fn a_481_that_cannot_be_confirmed_yet_is_confirmed_later() {
+    let t = Talking::new();
+    info(&t.leg);
+    let asked = t.call.expect("INFO");
+    t.call.reply(&asked, 481);
+    t.leg.expect(480);
+    let check = t.call.expect("OPTIONS");
+    let moved = t.call.reinvite(&sdp("pbx", 2));
+    let passed = t.leg.expect("INVITE");
+    t.call.reply(&check, 481);
+    t.leg.answer(&passed, &sdp("agent", 1));
+    t.leg.expect("ACK");
+    t.call.expect(200);
+    t.call.ack(&moved);
+    let confirms = t.call.expect_within("INVITE", s(2));
+    t.call.reply(&confirms, 481);
+    t.call.expect("ACK");
+    t.call.expect_bye();
+    t.leg.expect_bye();
+    assert_eq!(told(&t, |what| matches!(what, What::LegLost { .. })), 1);
+    t.world.assert_empty();
+}
+
 /// A proxy knows no way to the peer that has disowned the dialog, and says so.
 #[test]
 fn a_480_to_the_check_of_a_481_is_no_answer() {

@@ -17,7 +17,7 @@ use std::time::Duration;
 /// How many misses in a row are a suspicion, and how many OPTIONS without an answer are told of.
 const MISSES: u8 = 3;
 /// How soon a suspicion is followed up that could not be while another request was under way.
-const SOON: Duration = Duration::from_secs(1);
+pub(super) const SOON: Duration = Duration::from_secs(1);
 
 /// OPTIONS at an interval. Every idle leg has one: it is kept small.
 #[derive(Debug)]

@@ -62,6 +62,7 @@ impl Stack {
         self.expire_due(now, id);
         self.notify_due(now, id);
         self.keepalive_due(now, id);
+        self.confirm_due(now, id);
         self.timer_due(now, id);
     }
 }

@@ -10,9 +10,10 @@
 //! A 481 to an UPDATE or a re-INVITE ends the leg by itself (RFC 3261 §12.2.1.2). REFER and NOTIFY have no part in this:
 //! what their silence means is the business of who sent them. Who is asked without a cause stands in `keepalive`.
 
+use super::keepalive::SOON;
 use super::usage::{Kind, Leg, Sent};
 use super::{Event, LegId, Origin};
-use crate::sip::stack::Stack;
+use crate::sip::stack::{NotSent, Stack};
 use crate::sip::timing::Time;
 
 /// What is known of the peer in this dialog.
@@ -124,12 +125,9 @@ impl Stack {
         }
         let judged = leg.presence.answers_options || leg.presence.ignores_invite;
         match Sign::of(outcome) {
-            // Where a request of either side is under way, that one decides.
-            Sign::Forgotten if sent.heard => _ = self.restate_for(now, id, Purpose::Confirmation),
+            Sign::Forgotten if sent.heard => self.confirm(now, id),
             // A proxy has answered in its place, and the 481 stands.
-            Sign::Neither if sent.purpose == Purpose::Disowned => {
-                _ = self.restate_for(now, id, Purpose::Confirmation);
-            }
+            Sign::Neither if sent.purpose == Purpose::Disowned => self.confirm(now, id),
             Sign::Forgotten => self.lose(id, outcome),
             _ if sent.heard => {}
             Sign::Life => {}
@@ -142,13 +140,31 @@ impl Stack {
         }
     }
 
+    /// A re-INVITE confirms a 481, as soon as no other one is in its way (RFC 3261 §14.1).
+    fn confirm(&mut self, now: Time, id: LegId) {
+        let pending = matches!(self.restate_for(now, id, Purpose::Confirmation), Err(NotSent::Pending));
+        let Some(leg) = self.legs.get_mut(id.into()).filter(|leg| pending || leg.aside.is_some()) else {
+            return;
+        };
+        leg.aside.get_or_insert_default().unconfirmed = pending.then(|| now + SOON);
+    }
+
+    /// A 481 may wait to be confirmed.
+    pub(crate) fn confirm_due(&mut self, now: Time, id: LegId) {
+        if self.legs.get(id.into()).and_then(Leg::unconfirmed).is_some_and(|at| at <= now) {
+            self.confirm(now, id);
+        }
+    }
+
     /// Whether it is being found out if the peer is still there: it was silent and nothing was heard since, or it has said
     /// that it knows nothing of the dialog.
     pub fn is_doubted(&self, leg: LegId) -> bool {
         let doubts =
             |sent: &Sent| sent.kind == Kind::Check && (!sent.heard || sent.purpose == Purpose::Disowned);
         let leg = self.legs.get(leg.into());
-        leg.is_some_and(|leg| leg.is_being_confirmed() || leg.sent.iter().any(doubts))
+        leg.is_some_and(|leg| {
+            leg.is_being_confirmed() || leg.unconfirmed().is_some() || leg.sent.iter().any(doubts)
+        })
     }
 
     /// The leg stays up for us: whoever hears of the loss closes it, and its BYE tells a peer that only did not answer

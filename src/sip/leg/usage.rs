@@ -76,6 +76,8 @@ pub(crate) struct Aside {
     pub(crate) source: Option<Flow>,
     /// The last re-INVITE of ours that was given up without any final response: its 2xx may still come.
     pub(crate) unanswered: Option<Box<Sent>>,
+    /// When a 481 is to be confirmed, which another re-INVITE was in the way of.
+    pub(crate) unconfirmed: Option<Time>,
 }
 
 /// The INVITE usage (RFC 5057).
@@ -447,6 +449,11 @@ impl Leg {
             || self.asked.iter().any(|asked| asked.wish == super::Wish::Modify)
     }
 
+    /// When a 481 is to be confirmed that waits for that.
+    pub(crate) fn unconfirmed(&self) -> Option<Time> {
+        self.aside.as_ref().and_then(|aside| aside.unconfirmed)
+    }
+
     /// The earliest thing that time does to it.
     pub(crate) fn next_deadline(&self) -> Option<Time> {
         let unacked = self.unacked.as_ref().map(|unacked| unacked.at.min(unacked.until));
@@ -465,7 +472,7 @@ impl Leg {
         let referral = self.referrals.iter().filter_map(|referral| referral.again_at).min();
         let keepalive = self.keepalive.as_ref().map(|keepalive| keepalive.at);
         let timer = self.timer.as_ref().map(|timer| timer.deadline());
-        [unacked, usage, sent, referral, keepalive, timer].into_iter().flatten().min()
+        [unacked, usage, sent, referral, keepalive, timer, self.unconfirmed()].into_iter().flatten().min()
     }
 }
 

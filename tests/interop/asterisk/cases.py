@@ -145,7 +145,7 @@ LEAVES = [
         left(
             (None, "abandoned", "unknown", "failed"),
             (None, "accepted"),
-            (None, "unknown", "lost_by_receiver"),
+            (None, "unknown", "refused", "lost_by_receiver"),
         ),
         desk=Rings(),
         story=stories.caller_leaves_at_once,

@@ -149,6 +149,9 @@ impl Moving {
         let cause = match self.attempt {
             Attempt::Asking { .. } => return self.caller_gone(cx, facts),
             _ if self.is_away(facts) => Cause::LostByReceiver,
+            // It works on it, and has no dialog any more to tell the result in.
+            Attempt::Refer(ref refer) if refer.is_accepted() => return self.lost_in_doubt(cx, facts),
+            Attempt::Attended(ref attempt) if attempt.is_accepted() => return self.lost_in_doubt(cx, facts),
             // Nobody was asked to take the caller, so nobody has lost them.
             Attempt::Settling { .. } if !asked => {
                 explain::cause(status, Where::ReferResponse).unwrap_or(Cause::Unreachable)
@@ -166,6 +169,11 @@ impl Moving {
         };
         self.handoff.attempt_failed(cx, cause, "none");
         self.over(cx, facts, HandoffState::Failed, None, true, "caller leg lost")
+    }
+
+    /// The caller's dialog broke after the receiver had taken the REFER.
+    fn lost_in_doubt(self: Box<Self>, cx: &mut Context<'_>, facts: &mut Facts) -> Phase {
+        self.cut_short(cx, facts, Some(Some(Proof::Accepted)), "caller leg lost")
     }
 
     /// The receiver of a REFER has forgotten the dialog.
@@ -195,7 +203,9 @@ impl Moving {
         if self.whereabouts != Whereabouts::Here && !matches!(self.attempt, Attempt::Settling { .. }) {
             return self.lost_by_receiver(cx, facts);
         }
-        if facts.accepted_in_doubt().is_some() {
+        // Who is asked whether the caller is still there, and hangs up, may have carried out what it never answered.
+        let asked = matches!(self.attempt, Attempt::Asking { .. }) && self.may_be_away(facts);
+        if asked || facts.accepted_in_doubt().is_some() {
             return self.gone_in_doubt(cx, facts);
         }
         match self.attempt {

@@ -339,7 +339,19 @@ impl Leg {
     /// Baton asks by a re-INVITE whether this side still has the caller. It has.
     #[track_caller]
     pub fn still_has_caller(&self) {
-        let question = self.expect("INVITE");
+        self.still_has_caller_within(SOON);
+    }
+
+    /// The same, and once more: a 2xx that is not believed may have been told before the caller was taken.
+    #[track_caller]
+    pub fn keeps_caller(&self) {
+        self.still_has_caller();
+        self.still_has_caller_within(Duration::from_secs(3));
+    }
+
+    #[track_caller]
+    fn still_has_caller_within(&self, within: Duration) {
+        let question = self.expect_within("INVITE", within);
         assert!(question.has_sdp(), "an offer of its own stands in it\n{question}");
         self.answer(&question, &sdp(&self.peer.name, 1));
         self.expect("ACK");

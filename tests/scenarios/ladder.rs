@@ -733,7 +733,7 @@ on_failure = { unknown = ["mobile"], default = ["agent"] }
             target.reply(&target.invite(), 487);
             target.expect("ACK");
             // It is alive, so that nobody is called meanwhile, and its 200 proves nothing: unknown.
-            t.call.still_has_caller();
+            t.call.keeps_caller();
             t.world.advance(s(1));
             t.world.assert_ended("unknown");
         }

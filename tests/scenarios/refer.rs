@@ -230,7 +230,7 @@ fn a_200_that_proves_nothing_is_unknown_however_often_it_comes() {
     let (t, refer) = referred_to(&Config::default().trunk_key("notify_200 = \"accepted\""), "front-desk");
     t.call.reply(&refer, 202);
     t.call.notify_ok(OK, "active;expires=60");
-    t.call.still_has_caller();
+    t.call.keeps_caller();
     t.world.advance(ms(500));
     let handoff = t.world.assert_ended("unknown");
     assert_eq!(handoff.proof.map(|p| p.as_str()), Some("accepted"));

@@ -90,6 +90,12 @@ fn question(call: &Leg) -> Rc<Message> {
     question
 }
 
+/// The one that asks a second time.
+#[track_caller]
+fn question_again(call: &Leg) -> Rc<Message> {
+    call.expect_within("INVITE", s(3))
+}
+
 /// What Asterisk does in a dialog whose caller it has taken away.
 #[track_caller]
 fn is_gone(call: &Leg, question: &Message) {
@@ -846,9 +852,10 @@ fn a_caller_who_is_still_there_after_it_stays_with_the_agent() {
     let t = beside(ASTERISK.1);
     let question = asked(&t, "front-desk", OK);
     is_there(&t.call, &question);
+    is_there(&t.call, &question_again(&t.call));
     t.world.advance(ms(500));
     t.world.assert_ended("unknown");
-    t.pbx.expect_silence(s(2));
+    t.pbx.expect_silence(s(10));
     t.agent.expect_silence(s(2));
     t.caller_hangs_up();
     t.world.assert_empty();
@@ -860,6 +867,7 @@ fn and_a_step_that_is_named_for_unknown_follows() {
     let desk = t.world.peer("desk", DESK);
     let question = asked(&t, "brave", OK);
     is_there(&t.call, &question);
+    is_there(&t.call, &question_again(&t.call));
     let (target, offer) = desk_answers(&t, &desk);
     t.call.answer(&offer, &sdp("pbx", 1));
     t.call.expect("ACK");
@@ -867,6 +875,37 @@ fn and_a_step_that_is_named_for_unknown_follows() {
     t.world.assert_ended("succeeded");
     t.call.hang_up();
     target.expect_bye();
+    t.world.assert_empty();
+}
+
+/// Under load Asterisk takes the caller only after it has said 200 and answered the question.
+#[test]
+fn who_is_taken_after_the_question_leaves_no_agent_alone() {
+    let t = beside(ASTERISK.1);
+    let question = asked(&t, "front-desk", OK);
+    is_there(&t.call, &question);
+    is_gone(&t.call, &question_again(&t.call));
+    t.leg.expect_bye();
+    t.world.assert_ended("unknown");
+    assert_eq!(lines(&t, "handoff.unproven").len(), 1);
+    t.world.assert_empty();
+}
+
+#[test]
+fn what_differs_in_the_first_answer_is_told_whatever_follows() {
+    let t = beside(ASTERISK.1);
+    let question = asked(&t, "front-desk", OK);
+    t.call.answer(&question, &sdp_with("pbx", 2, "m=audio 4444 RTP/AVP 0 101\r\na=sendrecv\r\n"));
+    t.call.expect("ACK");
+    let told = t.leg.expect("INVITE");
+    assert!(told.body.contains("m=audio 4444"), "{told}");
+    t.leg.answer(&told, &sdp("agent", 1));
+    t.leg.expect("ACK");
+    let again = question_again(&t.call);
+    t.call.reply(&again, 503);
+    t.call.expect("ACK");
+    t.world.assert_ended("unknown");
+    t.caller_hangs_up();
     t.world.assert_empty();
 }
 
@@ -1140,8 +1179,7 @@ fn a_late_408_to_a_refer_that_was_told_of_leaves_the_doubt() {
         t.world.handoff("front-desk");
         let refer = t.call.expect("REFER");
         t.call.notify_ok(OK, "terminated");
-        let first = question(&t.call);
-        is_there(&t.call, &first);
+        t.call.keeps_caller();
         t.world.advance(s(1));
         t.world.assert_ended("unknown");
         t.call.reply(&refer, late);
@@ -1155,4 +1193,36 @@ fn a_late_408_to_a_refer_that_was_told_of_leaves_the_doubt() {
         assert_eq!(t.world.ended_handoffs()[1].state.as_str(), "unknown", "{late}");
         t.world.assert_empty();
     }
+}
+
+/// Asterisk answers the question of a dialog that it has taken the caller out of by BYE: that is no goodbye of the caller's.
+#[test]
+fn a_bye_to_the_question_after_a_refer_that_nobody_answered_is_not_abandoned() {
+    let t = Talking::with(&config());
+    unanswered(&t);
+    t.world.handoff("front-desk");
+    let second = t.call.expect("REFER");
+    t.call.reply(&second, 404);
+    let question = question(&t.call);
+    is_gone(&t.call, &question);
+    t.leg.expect_bye();
+    t.world.settle();
+    assert_eq!(t.world.ended_handoffs()[1].state.as_str(), "unknown");
+    t.world.assert_empty();
+}
+
+/// It works on it, and has no dialog to tell the result in any more.
+#[test]
+fn a_leg_that_is_lost_while_its_refer_is_open_has_not_failed() {
+    let t = Talking::with(&config());
+    t.leg.request("INFO", &[], "application/dtmf-relay", "Signal=5\r\n");
+    let info = t.call.expect("INFO");
+    accepted(&t, "front-desk");
+    t.call.reply(&info, 481);
+    t.leg.expect(480);
+    let check = t.call.expect("OPTIONS");
+    t.call.reply(&check, 481);
+    t.both_get_bye();
+    t.world.assert_ended("unknown");
+    t.world.assert_empty();
 }

@@ -100,6 +100,7 @@ pub enum Draw {
     Reinvite408,
     TakenAtOnce,
     Early200,
+    TakenAfter200,
     Early200NobodyAnswers,
     Taken503,
     NeverLeft404,
@@ -124,7 +125,7 @@ pub enum Draw {
     FoundWaiting,
 }
 
-const PARTS: [(&str, Model); 35] = [
+const PARTS: [(&str, Model); 36] = [
     ("call through a proxy", Model::Proxy),
     ("proxy forks in series", Model::Proxy),
     ("proxy forks in parallel", Model::Proxy),
@@ -138,6 +139,7 @@ const PARTS: [(&str, Model); 35] = [
     ("proxy answers a re-INVITE by 408, and the dialog lives", Model::Proxy),
     ("PBX takes the caller at once", Model::Asterisk),
     ("PBX says 200 before anybody answers", Model::Asterisk),
+    ("PBX takes the caller after it has said 200", Model::Asterisk),
     ("PBX says 200 and nobody answers", Model::Asterisk),
     ("PBX says that it failed, and has hung the caller up", Model::Asterisk),
     ("PBX says 404, and the caller never left", Model::Asterisk),

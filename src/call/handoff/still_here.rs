@@ -4,6 +4,9 @@
 //! One re-INVITE asks, with the session as it stands. Asterisk answers it in a dialog that has lost its caller by BYE within
 //! 1 ms, and then still by 200: so the BYE decides, whatever the order, and a 2xx is believed once nothing has followed for
 //! half a second. The BYE itself is heard by the phase.
+//!
+//! A 200 that is told before anybody has answered may also come before the caller is taken: under load Asterisk was seen to answer
+//! the question for a caller whom it took 0.9 s after its NOTIFY. Therefore a 2xx is asked about twice.
 
 use crate::call::context::Context;
 use crate::sip::leg::SentId;
@@ -16,6 +19,8 @@ use std::time::Duration;
 const PATIENCE: Duration = Duration::from_secs(4);
 /// How long a BYE may still follow it.
 const SETTLE: Duration = Duration::from_millis(500);
+/// How long after an answer the second question follows.
+const LATER: Duration = Duration::from_millis(1500);
 /// How soon a dialog is looked at again in which another request is under way.
 const SOON: Duration = Duration::from_millis(50);
 /// How long others may be under way.
@@ -26,6 +31,8 @@ const BUSY: Duration = Duration::from_secs(15);
 pub(crate) struct StillHere {
     caller: LegId,
     state: State,
+    /// Whether a second question follows an answer.
+    twice: bool,
     /// When it is not asked again any more.
     until: Time,
 }
@@ -49,6 +56,8 @@ pub(crate) enum Verdict {
     NotMine,
     /// It goes on.
     Wait,
+    /// It is, and is asked once more.
+    HereYet,
     /// It is, and so is the caller.
     Here,
     /// Its dialog is over.
@@ -58,10 +67,10 @@ pub(crate) enum Verdict {
 }
 
 impl StillHere {
-    /// Asks, or waits until it can.
-    pub(crate) fn begin(cx: &mut Context<'_>, caller: LegId) -> StillHere {
+    /// Asks, or waits until it can. `twice`: who is there now may be taken away yet.
+    pub(crate) fn begin(cx: &mut Context<'_>, caller: LegId, twice: bool) -> StillHere {
         let now = cx.now.mono;
-        let mut question = StillHere { caller, state: State::Waiting { at: now }, until: now + BUSY };
+        let mut question = StillHere { caller, state: State::Waiting { at: now }, twice, until: now + BUSY };
         question.ask(cx);
         question
     }
@@ -98,6 +107,11 @@ impl StillHere {
                 Verdict::Unknown
             }
             State::Checking { .. } => Verdict::Unknown,
+            State::Settling { .. } if std::mem::take(&mut self.twice) => {
+                let at = cx.now.mono + LATER;
+                (self.state, self.until) = (State::Waiting { at }, at + BUSY);
+                Verdict::HereYet
+            }
             State::Settling { .. } => Verdict::Here,
         }
     }

@@ -23,7 +23,6 @@ from house import ASTERISK, DOOMED_ASTERISK, Asterisk, Baton, add_address, sh
 HERE = Path(__file__).resolve().parent
 AT_A_TIME = 8  # cases; each is a process with up to four phones
 UNPROVEN = 0.05  # of a crowd: Baton waits 2 s for the BYE that proves it, and a machine may be busier than that
-AGAIN = 3  # cases at most, of all, are played a second time for nothing being known of them
 CROWDS = 10 if os.environ.get("BATON_LONG") == "1" else 1  # how often the crowd comes
 
 
@@ -102,7 +101,6 @@ class Suite:
 
     def __init__(self, binary, tree, python):
         self.python = python
-        self.again = []  # the numbers of cases that were played a second time
         self.folder = Path(tempfile.mkdtemp(prefix="baton-asterisk-"))
         self._make_network()
         self.asterisks = {at: Asterisk(tree, at, phones_at(at)) for at in (ASTERISK, DOOMED_ASTERISK)}
@@ -165,14 +163,6 @@ class Suite:
                 print(f"PJSUA2 gave up, the case is played again: {number} {ran.stderr.splitlines()[-1:]}", flush=True)
                 ran = subprocess.run(command, capture_output=True, text=True, check=False, timeout=case.seconds + 30)
             report = json.loads(ran.stdout.splitlines()[-1])
-            # An Asterisk under load says 200 early, and answers the question before it takes the caller. Baton tells that as
-            # unknown, and leaves the agent with nobody: a known limit, which must stay rare.
-            unknown = (report.get("handoff") or {}).get("state") == "unknown"
-            if case not in CROWD and report["faults"] and unknown and len(self.again) < AGAIN:
-                self.again.append(number)
-                print(f"nothing is known, the case is played again: {number} {report['faults']}", flush=True)
-                ran = subprocess.run(command, capture_output=True, text=True, check=False, timeout=case.seconds + 30)
-                report = json.loads(ran.stdout.splitlines()[-1])
         except (IndexError, ValueError):
             report = {"faults": [f"its phones ended: {' | '.join(ran.stderr.splitlines()[-3:])}"]}
         except subprocess.TimeoutExpired:

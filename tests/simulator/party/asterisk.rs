@@ -19,6 +19,8 @@ use std::time::Duration;
 
 /// Of so many swaps one is missed by its target.
 const MISSED: u32 = 16;
+/// Of so many early 200s one is said before the caller is taken, as an Asterisk under load does.
+const TAKEN_LATE: u32 = 8;
 /// How long a leg stands that the caller was taken out of.
 const LEFT_STANDING: Duration = ms(60_000);
 
@@ -141,8 +143,16 @@ impl Party {
                 (after, Step::Leaves(cseq))
             }
         };
-        self.vacate(place, cseq);
-        self.ua.wake(ends, Later::Transfer(place, step), out);
+        let early = matches!(extension, Extension::Answered(_, false) | Extension::Unanswered(_));
+        let late = match early && cseq.is_multiple_of(TAKEN_LATE) {
+            true => ms(100 + u64::from(cseq / TAKEN_LATE % 900)),
+            false => Duration::ZERO,
+        };
+        match late {
+            Duration::ZERO => self.vacate(place, cseq),
+            late => self.ua.wake(late, Later::Transfer(place, Step::Takes(cseq)), out),
+        }
+        self.ua.wake(late + ends, Later::Transfer(place, step), out);
         // It counts from its last NOTIFY, which is the later one where the caller leaves.
         let last = if matches!(step, Step::Leaves(_)) { ends } else { Duration::ZERO };
         self.ua.wake(last + LEFT_STANDING, Later::Transfer(place, Step::Expires), out);
@@ -204,6 +214,10 @@ impl Party {
         let moving = self.is_at(place) == Some(Where::Moving);
         match step {
             Step::Reports(target, cseq) => self.report_early(place, target, cseq, out),
+            Step::Takes(cseq) if self.dialogs[place].is_up() && self.is_at(place) == Some(Where::Here) => {
+                self.met(Draw::TakenAfter200);
+                self.vacate(place, cseq);
+            }
             Step::Swaps(target) => self.swap(place, target, out),
             Step::Reaches if moving => self.moves(place, Where::There),
             Step::GivesUp if moving => self.moves(place, Where::Lost),
@@ -215,7 +229,7 @@ impl Party {
                 self.ua.wake(ms(1), Later::Notify(place, cseq, Report::Final(503)), out);
             }
             Step::Expires => self.drop_leg(place, out),
-            Step::Reaches | Step::GivesUp => {}
+            Step::Takes(_) | Step::Reaches | Step::GivesUp => {}
         }
     }
 

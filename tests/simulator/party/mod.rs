@@ -123,6 +123,8 @@ pub enum Later {
 pub enum Step {
     /// It says that it worked: into which leg, and by which REFER.
     Reports(Place, u32),
+    /// The caller is taken only now, after the 200 of that REFER.
+    Takes(u32),
     /// Somebody answers.
     Reaches,
     /// Nobody does, and the caller is hung up.

@@ -61,7 +61,7 @@ impl Moving {
 
     /// Asks the caller's side.
     pub(super) fn ask(mut self: Box<Self>, cx: &mut Context<'_>, then: Then) -> Phase {
-        let question = StillHere::begin(cx, self.conversation.caller);
+        let question = StillHere::begin(cx, self.conversation.caller, matches!(then, Then::Unproven { .. }));
         self.attempt = Attempt::Asking { question, then };
         self.phase()
     }
@@ -75,6 +75,10 @@ impl Moving {
         let Attempt::Asking { then, .. } = self.attempt else { return self.phase() };
         match (verdict, then) {
             (Verdict::NotMine | Verdict::Wait, _) => self.phase(),
+            (Verdict::HereYet, _) => {
+                self.conversation.restated(cx);
+                self.phase()
+            }
             (Verdict::Gone, _) => self.caller_gone(cx, facts),
             // The agent may have left meanwhile.
             (

@@ -123,7 +123,7 @@ pub struct Leg {
     pub notified: u32,
     /// CSeq of the last offer of the caller's that came when nobody was with it.
     pub asked_alone: Option<u32>,
-    /// CSeq of the peer's last re-INVITE or UPDATE.
+    /// The highest CSeq of a re-INVITE or UPDATE of the peer's.
     pub last_offer: Option<u32>,
     /// What was asked inside it, and what was heard.
     pub silence: Silence,
@@ -146,6 +146,8 @@ pub struct Leg {
     pub reinvites: Vec<Reinvite>,
     /// So many offers of Baton's in a row a proxy on the way has refused inside the dialog.
     pub turned_away: u32,
+    /// Baton has taken back an offer that it left open for half a minute. It has agreed to nothing since.
+    pub never_answers: bool,
     /// Baton's BYE was answered so.
     pub bye_answer: Option<u16>,
     /// Baton's final refusal of the caller's INVITE, and whether it was acknowledged.
@@ -199,6 +201,7 @@ impl Leg {
             unpracked: Vec::new(),
             reinvites: Vec::new(),
             turned_away: 0,
+            never_answers: false,
             bye_answer: None,
             refused: None,
         }

@@ -92,6 +92,7 @@ impl Watch {
             // Who says nothing cannot be told either, nor who is not reached again and again.
             there
                 && leg.turned_away <= MISSES
+                && !leg.never_answers
                 && !leg.open.iter().any(|open| open.ends_with(" INVITE") || open.ends_with(" UPDATE"))
         };
         if !stands(one) || !stands(two) || one.confirmed.is_none() {

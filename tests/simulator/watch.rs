@@ -208,7 +208,7 @@ impl Watch {
                     reinvite.acked = reinvite.acked.or(Some(at));
                 }
             }
-            "CANCEL" => {}
+            "CANCEL" => leg.never_answers |= !m.to_tag().is_empty(),
             method => {
                 if !leg.open.insert(key(m)) {
                     return;
@@ -275,9 +275,9 @@ impl Watch {
         let is_offer = m.method() == "UPDATE" || m.method() == "INVITE" && !m.to_tag().is_empty();
         let alone = is_offer && self.book.calls.get(m.call_id()).is_some_and(|call| call.partner_gone);
         let Some(leg) = self.book.legs.get_mut(m.call_id()) else { return };
-        let copy = leg.last_offer == Some(m.cseq().0);
+        let copy = leg.last_offer >= Some(m.cseq().0);
         leg.asked_alone = (alone && !copy).then_some(m.cseq().0).or(leg.asked_alone);
-        leg.last_offer = is_offer.then_some(m.cseq().0).or(leg.last_offer);
+        leg.last_offer = is_offer.then_some(m.cseq().0).max(leg.last_offer);
         match m.method() {
             "ACK" => {
                 leg.unacked.take_if(|open| open.cseq == m.cseq().0 && open.tag == m.from_tag());
@@ -319,6 +319,7 @@ impl Watch {
         }
         leg.open.remove(&key(m));
         if matches!(m.method(), "INVITE" | "UPDATE") {
+            leg.never_answers &= status >= 300;
             leg.turned_away = if status >= 300 && is_of_a_proxy(m) { leg.turned_away + 1 } else { 0 };
         }
         let first = leg.finals.insert(key(m));

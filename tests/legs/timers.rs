@@ -116,7 +116,7 @@ fn a_refresh_that_fails_otherwise_is_tried_until_the_session_runs_out() {
     let (leg, _, _) = answered(&mut bench, "Session-Expires: 300");
     seconds(&mut bench, 150);
     let mut tries = 0;
-    for _ in 0..1180 {
+    for _ in 0..1480 {
         if !bench.sent.is_empty() {
             let invite = bench.sent("INVITE");
             bench.recv(&response(&invite, "500 Oops", "", "", ""));
@@ -126,7 +126,7 @@ fn a_refresh_that_fails_otherwise_is_tried_until_the_session_runs_out() {
         assert!(bench.events.is_empty());
         bench.ms(100);
     }
-    assert_eq!(tries, 7);
+    assert_eq!(tries, 11);
     assert_eq!(bench.event(), Event::Lost { leg, status: 408, origin: Origin::Local });
     close(&mut bench, leg);
     bench.end();

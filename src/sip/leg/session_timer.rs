@@ -34,6 +34,8 @@ impl Default for Settings {
 
 /// How long before its expiry a session is given up that the peer should have refreshed (RFC 4028 §10).
 const EARLY: Duration = Duration::from_secs(32);
+/// The same where the refresh is ours: "slightly before". A peer that says 491 or is busy leaves us all the time that there is.
+const OURS_EARLY: Duration = Duration::from_secs(2);
 /// How often a refresh is tried that cannot go out now.
 const PENDING: Duration = Duration::from_secs(1);
 
@@ -45,7 +47,9 @@ pub(crate) struct Timer {
     ours: bool,
     /// When the next refresh of ours goes out; None: it is out, or not ours.
     refresh_at: Option<Time>,
-    /// When the session is over.
+    /// When the peer gives it up, or we do where the refresh is the peer's.
+    expiry: Time,
+    /// When it is over for us. Where the refresh is ours that is later, should the peer not hold to its side of RFC 4028 §10.
     until: Time,
     /// Our refresh that has no answer.
     sent: Option<SentId>,
@@ -121,9 +125,9 @@ pub(crate) fn write_demand(writer: &mut Writer<'_>, demand: Option<Demand>) {
 }
 
 impl Leg {
-    /// When its session is over, unless it is refreshed.
+    /// When its session is over for one of the two, unless it is refreshed.
     pub(crate) fn session_expiry(&self) -> Option<Time> {
-        self.timer.as_ref().map(|timer| timer.until)
+        self.timer.as_ref().map(|timer| timer.expiry)
     }
 
     /// What a request of ours asks for (RFC 4028 §7.1, §7.4): ours at first, later what stands, the roles kept.
@@ -145,9 +149,10 @@ impl Leg {
 
     fn start_timer(&mut self, now: Time, interval: u32, ours: bool) {
         let whole = Duration::from_secs(interval.into());
-        let until = now + (whole - EARLY.min(whole / 3));
+        let expiry = now + (whole - EARLY.min(whole / 3));
+        let until = if ours { now + (whole - OURS_EARLY) } else { expiry };
         let refresh_at = ours.then(|| now + whole / 2);
-        self.timer = Some(Box::new(Timer { interval, ours, refresh_at, until, sent: None }));
+        self.timer = Some(Box::new(Timer { interval, ours, refresh_at, expiry, until, sent: None }));
     }
 
     /// Our 2xx has agreed on it.
@@ -235,8 +240,8 @@ impl Stack {
             // What stands, stands until it expires (RFC 4028 §10). Who refuses is there, and may be only busy; who is silent is
             // checked (`presence`).
             _ => {
-                let left = timer.until.since(now) / 2;
-                timer.refresh_at = (left >= PENDING).then(|| now + left);
+                let halves = [timer.expiry, timer.until].map(|end| end.since(now) / 2);
+                timer.refresh_at = halves.into_iter().find(|half| *half >= PENDING).map(|half| now + half);
             }
         }
         true

@@ -48,10 +48,9 @@ enum State {
     Waiting { at: Time },
     /// The re-INVITE is out: no return but by another one.
     Offering { sent: SentId },
-    /// Both have each other, unless a BYE follows until then.
-    Settling { until: Time },
-    /// The caller has taken it, and an ACK waits for a connection: nobody can be sure of the other yet. `asked`: it was the
-    /// caller who had made the offer.
+    /// Both have each other, unless a BYE follows until then. `asked`: it was the caller who had made the offer.
+    Settling { until: Time, asked: bool },
+    /// The caller has taken it, and an ACK waits for a connection: nobody can be sure of the other yet.
     Acknowledging { asked: bool },
     /// The caller may have the target's session already, and gets the agent's back.
     Restoring { at: Time, sent: Option<SentId> },
@@ -85,16 +84,21 @@ impl Join {
         Join { settles: true, ..self }
     }
 
-    /// Caller and target have answered each other, and an ACK to one of them waits for a connection.
-    pub(crate) fn acknowledging(cx: &Context<'_>, target: LegId) -> Join {
-        let (state, until) = (State::Acknowledging { asked: true }, cx.now.mono + PATIENCE);
+    /// Caller and target have answered each other, and an ACK to one of them waits for a connection, or the caller may be gone
+    /// already and `settles`.
+    pub(crate) fn acknowledging(cx: &Context<'_>, target: LegId, settles: bool) -> Join {
+        let state = match settles {
+            true => State::Settling { until: cx.now.mono + SETTLE, asked: true },
+            false => State::Acknowledging { asked: true },
+        };
+        let until = cx.now.mono + PATIENCE;
         Join { target: Some(target), declined: false, state, tries: 0, settles: false, until }
     }
 
     /// When something is due.
     pub(crate) fn deadline(&self) -> Time {
         match self.state {
-            State::Settling { until } => until,
+            State::Settling { until, .. } => until,
             State::Waiting { at } | State::Restoring { at, sent: None } => at.min(self.until),
             State::Offering { .. } | State::Acknowledging { .. } | State::Restoring { sent: Some(_), .. } => {
                 self.until
@@ -165,7 +169,7 @@ impl Join {
             return Verdict::Wait;
         }
         match self.state {
-            State::Settling { .. } => self.acknowledged(cx, conversation, false),
+            State::Settling { asked, .. } => self.acknowledged(cx, conversation, asked),
             State::Waiting { .. } if self.until <= cx.now.mono => Verdict::Failed,
             State::Restoring { sent: None, .. }
                 if self.until <= cx.now.mono || conversation.partner.is_none() =>
@@ -247,7 +251,7 @@ impl Join {
         }
         match status {
             200..=299 if self.target.is_some() && self.settles => {
-                self.state = State::Settling { until: cx.now.mono + SETTLE };
+                self.state = State::Settling { until: cx.now.mono + SETTLE, asked: false };
                 Verdict::Wait
             }
             200..=299 if self.target.is_some() => self.acknowledged(cx, conversation, false),

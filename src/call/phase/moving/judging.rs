@@ -100,11 +100,12 @@ impl Moving {
     ) -> Phase {
         match verdict {
             fresh::Verdict::NotMine | fresh::Verdict::Wait => self.phase(),
-            fresh::Verdict::Joined(leg) if cx.stack.is_acknowledged(self.conversation.caller) => {
-                self.joined(cx, facts, leg, true)
-            }
             fresh::Verdict::Joined(leg) => {
-                self.attempt = Attempt::Joining(Join::acknowledging(cx, leg));
+                let settles = self.may_be_away(facts);
+                if cx.stack.is_acknowledged(self.conversation.caller) && !settles {
+                    return self.joined(cx, facts, leg, true);
+                }
+                self.attempt = Attempt::Joining(Join::acknowledging(cx, leg, settles));
                 self.phase()
             }
             fresh::Verdict::Failed(cause) => {

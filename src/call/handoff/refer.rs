@@ -123,11 +123,11 @@ impl Attempt {
     pub(crate) fn resumed(sent: SentId, now: Time, handoff: &mut Handoff) -> Attempt {
         let cap = now + OUTCOME_CAP;
         let until = (now + handoff.course.destination.timeouts.outcome).min(cap);
-        let answered = handoff.last().and_then(|a| a.status).is_some_and(|s| s < 300);
-        let state = if answered {
-            State::Accepted { sent, until, cap }
-        } else {
-            State::Sent { sent, until, told: false }
+        let attempt = handoff.last();
+        let told = attempt.as_ref().is_some_and(|attempt| attempt.final_status.is_some());
+        let state = match attempt.and_then(|attempt| attempt.status) {
+            Some(..300) => State::Accepted { sent, until, cap },
+            _ => State::Sent { sent, until, told },
         };
         Attempt { state, retries: GLARE_RETRIES, replaces: None }
     }

@@ -1226,3 +1226,28 @@ fn a_leg_that_is_lost_while_its_refer_is_open_has_not_failed() {
     t.world.assert_ended("unknown");
     t.world.assert_empty();
 }
+
+/// The caller's side answers for somebody who is gone, and its BYE follows.
+#[test]
+fn a_bye_after_a_join_with_a_fresh_offer_is_waited_for() {
+    let t = Talking::with(&config());
+    let desk = t.world.peer("desk", DESK);
+    unanswered(&t);
+    t.world.handoff("called");
+    let target = desk.expect_call();
+    target.reply(&target.invite(), 488);
+    target.expect("ACK");
+    let asked = t.call.expect("INVITE");
+    t.call.answer(&asked, &sdp("pbx", 2));
+    let target = desk.expect_call();
+    target.answer(&target.invite(), &sdp("desk", 1));
+    target.expect("ACK");
+    t.call.expect("ACK");
+    assert_eq!(t.world.ended_handoffs().len(), 1);
+    t.call.hang_up();
+    target.expect_bye();
+    t.leg.expect_bye();
+    t.world.settle();
+    assert_ne!(t.world.ended_handoffs()[1].state.as_str(), "succeeded");
+    t.world.assert_empty();
+}

@@ -7,9 +7,12 @@ use super::models::Model;
 use super::watch::Watch;
 use baton::call::record::AttemptView;
 use baton::sip::Time;
+use std::time::Duration;
 
-/// So long Baton waits until it can ask: 15 s, less what it has read of a standstill while that went on.
-const NOT_ASKED: std::time::Duration = std::time::Duration::from_millis(14_500);
+/// So long Baton waits for the answer.
+const PATIENCE: Duration = Duration::from_secs(4);
+/// So long it waits until it can ask: 15 s, less what it has read of a standstill while that went on.
+const NOT_ASKED: Duration = Duration::from_millis(14_500);
 
 /// One REFER of Baton's.
 #[derive(Clone, Debug)]
@@ -156,7 +159,9 @@ impl Watch {
         told_at.into_iter().any(|since| {
             // Only what was asked after that is the question.
             let asked = || leg.reinvites.iter().filter(|one| one.cseq > refer.cseq && one.sent >= since);
-            match asked().next() {
+            match asked().last() {
+                // What was under way when the failure was told is no question: that comes after it.
+                Some(last) if last.over.is_none() && at.since(last.sent) >= PATIENCE => true,
                 Some(_) => !asked().any(|one| one.accepted.or(one.refused).is_some()),
                 None => known && at.since(since).saturating_sub(self.stood_since(since)) >= NOT_ASKED,
             }
@@ -176,6 +181,8 @@ impl Watch {
         let its = |refer: &Refer| attempt.refer_to.as_ref().is_some_and(|to| refer.to.contains(&**to));
         let told =
             |refer: &Refer| its(refer) && refer.settled.is_some_and(|(when, failed)| failed && when < at);
+        // Two REFERs to one place cannot be told apart here.
+        let once = leg.refers.iter().filter(|refer| its(refer)).count() == 1;
         // What was told stands in the attempt, though the caller's side may have left open whether it still has the caller.
         let noted = attempt.final_status.is_some_and(|status| status >= 300);
         // A NOTIFY without a name that an earlier one still owed is taken for the newest one's.
@@ -186,7 +193,8 @@ impl Watch {
             };
             !before.iter().all(done)
         });
-        if leg.refers.last().is_some_and(told) && !noted && !owed && self.models.has(Model::Nameless) {
+        if leg.refers.last().is_some_and(told) && once && !noted && !owed && self.models.has(Model::Nameless)
+        {
             let what = "a REFER is not known to have failed, though a NOTIFY said so".to_owned();
             self.book.fault(&caller, what);
         }

@@ -357,7 +357,9 @@ impl Watch {
                 }
             }
             "INVITE" if first && leg.reinvites.iter().any(|one| one.cseq == number) => {
-                let says = !matches!(status, 401 | 407 | 408 | 477 | 481 | 491 | 503 | 504);
+                // A 500 that says when to come again has met another request (RFC 3261 §14.2).
+                let glare = status == 500 && m.find("Retry-After").is_some();
+                let says = !glare && !matches!(status, 401 | 407 | 408 | 477 | 481 | 491 | 503 | 504);
                 if let Some(one) = leg.reinvites.iter_mut().find(|one| one.cseq == number && says) {
                     one.refused = Some(at);
                     one.by_proxy = is_of_a_proxy(m);

@@ -5,6 +5,7 @@ use super::Api;
 use super::body::{Segment, Segments};
 use super::calls::Page;
 use super::problem::Problem;
+use crate::call::command::Refusal;
 use crate::routing::document::{Document, DocumentError};
 use crate::routing::table::{self, Method, Table};
 use axum::extract::State;
@@ -64,7 +65,7 @@ pub(super) async fn show(
     Segments(environment, id): Segments,
 ) -> Result<Response, Problem> {
     api.with_table(&environment, |table, document| {
-        let view = view(table, document, &id).ok_or_else(|| Problem::no_destination(&environment, &id))?;
+        let view = view(table, document, &id).ok_or_else(|| Problem::no_destination(table, &id))?;
         Ok(([(ETAG, etag(&view))], axum::Json(view)).into_response())
     })
 }
@@ -210,9 +211,10 @@ impl Problem {
     }
 
     /// 404.
-    pub(super) fn no_destination(environment: &str, id: &str) -> Problem {
-        let detail = format!("the table of `{environment}` has no destination `{id}`");
-        Problem::new(StatusCode::NOT_FOUND, "no_destination", detail)
+    pub(super) fn no_destination(table: &Table, id: &str) -> Problem {
+        let environment = table.environment.to_string();
+        let nearest = table.nearest(id).map(str::to_owned);
+        Refusal::NoDestination { id: id.to_owned(), environment, nearest }.into()
     }
 }
 

@@ -2,6 +2,7 @@
 
 use super::edit::{self, EditError};
 use super::*;
+use crate::call::command::Refusal;
 use crate::http::destinations::Condition;
 
 /// See the module.
@@ -112,7 +113,13 @@ impl Reloader {
             }
             What::Delete { id, condition } => {
                 let view = destinations::view(table, &document, id).ok_or_else(|| {
-                    ChangeError::NoDestination { environment: environment.to_string(), id: id.clone() }
+                    let nearest = table.nearest(id).map(str::to_owned);
+                    let environment = environment.to_string();
+                    ChangeError::NoDestination(Refusal::NoDestination {
+                        id: id.clone(),
+                        environment,
+                        nearest,
+                    })
                 })?;
                 check(id, condition, Some(&view))?;
                 (id, edit::remove(&table.text, id).map_err(astray)?, None)

@@ -103,6 +103,8 @@ pub struct Changed {
     pub diff: Diff,
     /// What is allowed but doubtful, as `check` prints it.
     pub warnings: Vec<String>,
+    /// For a promotion: the destinations that stay where they are (`only`).
+    pub left_behind: Vec<String>,
     /// Where the text of the file was kept that was replaced and had not been in force.
     pub set_aside: Option<String>,
 }

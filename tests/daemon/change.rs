@@ -305,7 +305,7 @@ fn what_cannot_be_promoted_or_rolled_back_is_told() {
             house.ask("POST", &format!("{PRODUCTION}/promote"), &from).problem(404, "no_environment");
         assert_eq!(problem["detail"], format!("there is no environment `{named}`{told}"));
     }
-    house.ask("GET", &format!("{PRODUCTION}/diff"), "").problem(404, "no_version");
+    house.ask("GET", &format!("{PRODUCTION}/diff?to=1"), "").problem(404, "no_version");
     house.ask("GET", &format!("{PRODUCTION}/versions?cursor=x"), "").problem(422, "invalid");
 
     // Good in the sandbox, and not good enough for the agents of production.
@@ -481,4 +481,33 @@ fn an_editor_that_renames_makes_one_version() {
     }
     assert_eq!(house.versions("production").len(), 4);
     assert_eq!(house.desk().0["name"], "Three");
+}
+
+/// The sandbox's own phone is no destination of production.
+#[test]
+fn what_is_only_for_the_sandbox_stays_there() {
+    let house = with_sandbox(Plan::default());
+    let own =
+        "\n# My phone.\n[destination.my-phone]\nonly = [\"sandbox\"]\nroute = \"sip:100@127.0.0.1:5070\"\n";
+    house.write("destinations.sandbox.toml", &format!("{}{own}", sandbox("Tried")));
+    house.await_line("changed=sandbox:2");
+    // Nothing was changed in production yet, so the sandbox is what there is to compare with.
+    let shown: Value = house.get(&format!("{PRODUCTION}/diff"));
+    assert_eq!(
+        (&shown["from"]["environment"], &shown["to"]["environment"]),
+        (&json!("production"), &json!("sandbox"))
+    );
+    let ids: Vec<&Value> = shown["destinations"].as_array().unwrap().iter().map(|one| &one["id"]).collect();
+    assert_eq!(ids, [&json!("front-desk")], "{shown}");
+    let promoted = done(house.promote(json!({ "from": "sandbox", "message": "a better name" })));
+    assert_eq!(promoted["left_behind"], json!(["my-phone"]));
+    assert_eq!(house.text("destinations.toml"), sandbox("Tried"), "nor does its comment go along");
+    house.write(
+        "destinations.sandbox.toml",
+        &format!("{}{own}", sandbox("Tried").replace("front-desk\"", "my-phone\"")),
+    );
+    house.await_line("changed=sandbox:3");
+    let refused =
+        house.promote(json!({ "from": "sandbox", "message": "m" })).problem(422, "configuration_invalid");
+    assert!(refused["errors"][0]["message"].as_str().unwrap().contains("`my-phone`"), "{refused}");
 }

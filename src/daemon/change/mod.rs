@@ -81,6 +81,7 @@ impl Reloader {
             handoffs_by_older: 0,
             diff: candidate.diff.clone(),
             warnings: candidate.warnings.clone(),
+            left_behind: wish.left_behind.clone(),
             set_aside: None,
         };
         // Who holds a table is counted.

@@ -12,6 +12,8 @@ pub(super) struct Wish {
     pub(super) origin: Origin,
     /// For a `PUT`: which destination, and whether it is new.
     put: Option<(String, bool)>,
+    /// The destinations of the other environment that stay there.
+    pub(super) left_behind: Vec<String>,
 }
 
 impl Wish {
@@ -57,8 +59,14 @@ impl Reloader {
             return Err(on_disk.in_the_way(&from));
         }
         let origin = Origin::Promote { environment: from.to_string(), version: table.version };
-        let source = Source::new(&on_disk.path.display().to_string(), &table.text);
-        Ok(Wish { source, origin, put: None })
+        let document = Document::read(&table.text).map_err(|error| no_document(&error))?;
+        let left_behind = document.left_behind(environment);
+        let mut text = table.text.to_string();
+        for id in &left_behind {
+            text = edit::remove(&text, id).map_err(astray)?;
+        }
+        let source = Source::new(&on_disk.path.display().to_string(), &text);
+        Ok(Wish { source, origin, put: None, left_behind })
     }
 
     /// The text of an earlier version.
@@ -80,7 +88,7 @@ impl Reloader {
             }));
         };
         let source = Source::new(&format!("{environment} version {number}"), &text);
-        Ok(Wish { source, origin: Origin::Rollback { version: number }, put: None })
+        Ok(Wish { source, origin: Origin::Rollback { version: number }, put: None, left_behind: Vec::new() })
     }
 
     /// The text in force with one destination changed.
@@ -130,7 +138,12 @@ impl Reloader {
         };
         let source = Source::new(&named.table.display().to_string(), &text);
         let origin = Origin::Edit { destination: id.clone() };
-        Ok(Wish { source, origin, put: created.map(|created| (id.clone(), created)) })
+        Ok(Wish {
+            source,
+            origin,
+            put: created.map(|created| (id.clone(), created)),
+            left_behind: Vec::new(),
+        })
     }
 }
 

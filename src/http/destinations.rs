@@ -12,6 +12,7 @@ use axum::extract::State;
 use axum::http::header::{AsHeaderName, ETAG, IF_MATCH, IF_NONE_MATCH};
 use axum::http::{HeaderMap, StatusCode};
 use axum::response::{IntoResponse, Response};
+use serde::Serialize;
 use serde_json::{Map, Value};
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -52,11 +53,21 @@ impl Documents {
 pub(super) async fn list(
     State(api): State<Arc<Api>>,
     Segment(environment): Segment,
-) -> Result<axum::Json<Page<Value>>, Problem> {
+) -> Result<axum::Json<Whole>, Problem> {
+    let not_in_force = api.not_in_force.borrow().said();
     api.with_table(&environment, |table, document| {
         let data = document.destinations.keys().filter_map(|id| view(table, document, id)).collect();
-        Ok(axum::Json(Page { data, next_cursor: None }))
+        Ok(axum::Json(Whole { page: Page { data, next_cursor: None }, not_in_force }))
     })
+}
+
+/// A whole table as it is served.
+#[derive(Serialize)]
+pub(super) struct Whole {
+    #[serde(flatten)]
+    page: Page<Value>,
+    /// What stands in the files beside that, if it is not in force.
+    not_in_force: Option<String>,
 }
 
 /// `GET /v1/environments/{env}/destinations/{id}`, with its ETag.

@@ -419,8 +419,22 @@ fn behind_a_link_the_file_is_replaced_and_the_link_stays() {
 fn half_a_file_is_in_nobodys_way_and_not_lost() {
     let house = with_sandbox(Plan::default());
     let half = &TABLE[..TABLE.find("X-Account").unwrap() + 12];
+    let ready = |status: &str| assert_eq!(house.get("/readyz")["status"], status);
+    ready("ready");
     house.write("destinations.toml", half);
     house.await_line("config.rejected");
+    // Calls go on, and whoever looks at a table hears of it.
+    ready("degraded");
+    house.await_metric("baton_configuration_degraded", 1);
+    for path in ["destinations", "destinations/front-desk", "versions"] {
+        let answer = house.ask("GET", &format!("{PRODUCTION}/{path}"), "");
+        let said = answer.header("baton-not-in-force").unwrap();
+        assert!(
+            said.contains("destinations.toml:") && said.ends_with("the last good state is in force"),
+            "{said}"
+        );
+    }
+    assert!(house.get(&format!("{PRODUCTION}/destinations"))["not_in_force"].is_string());
     // Who edits one destination would write the rest of it anew: no.
     let put = house.put("front-desk", &[("If-Match", "*")], &house.desk().0);
     let problem = put.problem(409, "file_not_in_force");
@@ -431,6 +445,8 @@ fn half_a_file_is_in_nobodys_way_and_not_lost() {
     assert_eq!((&back["version"], &back["changed"]), (&json!(1), &json!(false)));
     assert_eq!(fs::read_to_string(back["set_aside"].as_str().unwrap()).unwrap(), half);
     assert_eq!(house.text("destinations.toml"), TABLE);
+    ready("ready");
+    house.await_metric("baton_configuration_degraded", 0);
     // And a promotion goes over it, too.
     fs::write(house.path("destinations.toml"), [0xff, 0xfe]).unwrap();
     house.await_lines("config.rejected", 2);

@@ -220,6 +220,13 @@ pub fn line_of(event: &Event) -> Line {
             .text("origin", "local")
             .quoted("sip_call_id", Some(sip_call_id)),
         What::CallEnded(record) => call_ended(record),
+        What::LegBye { call, role, goodbye, sip_call_id } => Line::info("leg.bye")
+            .text("call", call)
+            .text("by", role.as_str())
+            .text("method", &*goodbye.method)
+            .quoted("reason", goodbye.reason.as_deref())
+            .quoted("warning", goodbye.warning.as_deref())
+            .quoted("sip_call_id", Some(sip_call_id)),
         What::LegLost { call, role, status, origin, next } => Line::warn("leg.lost")
             .text("call", call)
             .text("leg", role.as_str())
@@ -284,7 +291,7 @@ pub fn line_of(event: &Event) -> Line {
             .text("next", if *again { "the flow that the peer has used" } else { "none" })
             .quoted("hint", Some(UNDELIVERED))
             .quoted("sip_call_id", Some(sip_call_id)),
-        What::Status { call, direction, method, status, reason, origin, sip_call_id, peer } => {
+        What::Status { call, direction, method, status, reason, origin, said, sip_call_id, peer } => {
             Line::info("sip.status")
                 .some("call", call.as_deref())
                 .text("direction", direction.as_str())
@@ -292,6 +299,8 @@ pub fn line_of(event: &Event) -> Line {
                 .number("status", *status)
                 .quoted("reason", Some(reason))
                 .text("origin", origin_word(*origin))
+                .quoted("warning", said.warning.as_deref())
+                .quoted("sip_reason", said.reason.as_deref())
                 .quoted("sip_call_id", Some(sip_call_id))
                 .text("peer", peer)
         }
@@ -370,6 +379,8 @@ fn attempt_failed(line: Line, number: usize, attempt: &AttemptView, next: &str, 
         (None, None) => line,
     };
     line.some("cause", attempt.cause.as_deref())
+        .quoted("warning", attempt.warning.as_deref())
+        .quoted("sip_reason", attempt.sip_reason.as_deref())
         .some("origin", attempt.origin.map(origin_word))
         .text("next", next)
         .quoted("hint", Some(hint))

@@ -27,6 +27,7 @@ use crate::observe::counters::Counters;
 use crate::routing::Tables;
 use crate::sip::deadline::Deadlines;
 use crate::sip::ident::{Ident, Seed, SlotKey};
+use crate::sip::identity::Said;
 use crate::sip::{self, Flow, Listener, Now, Origin, Stack, Time, Transport};
 use crate::wire::{self, Framing, Index, Message};
 use std::collections::{BTreeMap, VecDeque};
@@ -262,6 +263,7 @@ impl Engine {
             status,
             reason: String::from_utf8_lossy(message.reason()).into_owned(),
             origin: Origin::Remote,
+            said: Said::of(message),
             sip_call_id: String::from_utf8_lossy(message.call_id()).into_owned(),
             peer: view::peer(flow),
         };
@@ -300,6 +302,7 @@ impl Engine {
             return remarked.into_iter().for_each(|what| self.tell(what));
         }
         let leg = event.leg();
+        self.goodbye(event, arrived.map(|(_, message)| message));
         match self.legs.find(leg) {
             Some((key, _)) => self.step_any(key, Stimulus::Leg(event, arrived.map(|(_, message)| message))),
             None => self.stack.release(self.now, leg),

@@ -159,7 +159,7 @@ impl Calling {
                 Verdict::Wait
             }
             Event::Answered { leg, status, needs_answer } if leg == ours => {
-                handoff.answered(status, &phrase(message, status), Origin::Remote);
+                handoff.answered_by(status, message, Origin::Remote);
                 Verdict::Answered { leg, needs_answer }
             }
             Event::Refused { leg, status, origin } if leg == ours => {
@@ -167,7 +167,7 @@ impl Calling {
                 if self.follow(cx, facts, handoff, status, message) {
                     return Verdict::Wait;
                 }
-                handoff.answered(status, &phrase(message, status), origin);
+                handoff.answered_by(status, message, origin);
                 let cause = self.place.cause(status, message).unwrap_or(Cause::Failed);
                 Verdict::Failed { cause, status: Some(status) }
             }

@@ -11,6 +11,7 @@ use crate::call::engine::{Engine, Settings};
 use crate::http::guard::Guard;
 use crate::http::history::History;
 use crate::http::in_force::NotInForce;
+use crate::http::listener::Doors;
 use crate::http::reload::Request;
 use crate::http::{self, Api, Readiness};
 use crate::net::Deliver;
@@ -166,6 +167,7 @@ async fn run(parts: Parts<'_>, runtime: &Runtime) -> anyhow::Result<()> {
     accept(&bound, &network.connections, &tables)?;
 
     let (not_in_force, told) = watch::channel(NotInForce::default());
+    let doors = Arc::<Doors>::default();
     let readiness = Arc::<Readiness>::default();
     let (reload, mut asked) = mpsc::channel(16);
     let connections = Arc::clone(&network.connections);
@@ -181,12 +183,14 @@ async fn run(parts: Parts<'_>, runtime: &Runtime) -> anyhow::Result<()> {
         counts,
         connections,
         lost,
+        doors: Arc::clone(&doors),
         listeners: bound.listeners.clone(),
         session_timer: configuration.sip.session_timer.map(session_timer),
     };
     let (stop_api, api_stops) = oneshot::channel::<()>();
-    let router = http::router(Arc::new(api), Arc::new(guard));
-    let serving: Task<std::io::Result<()>> = tokio::spawn(http::serve(api_listener, router, async {
+    let api = Arc::new(api);
+    let routers = (http::router(Arc::clone(&api), Arc::new(guard)), http::probes(api));
+    let serving: Task<()> = tokio::spawn(http::serve(api_listener, doors, routers, async {
         // Sent or dropped: it is the end either way.
         let _ = api_stops.await;
     }));
@@ -224,7 +228,7 @@ async fn run(parts: Parts<'_>, runtime: &Runtime) -> anyhow::Result<()> {
 async fn take_apart(
     threads: Vec<JoinHandle<()>>,
     stop_api: oneshot::Sender<()>,
-    serving: Task<std::io::Result<()>>,
+    serving: Task<()>,
     log: &Sink,
 ) {
     for thread in threads {
@@ -232,13 +236,10 @@ async fn take_apart(
         let _ = tokio::task::spawn_blocking(move || thread.join()).await;
     }
     drop(stop_api);
-    let reason = match timeout(LAST_ANSWERS, serving).await {
-        // What was not answered by now waits for something that does not come any more.
-        Ok(Ok(Ok(()))) | Err(_) => return,
-        Ok(Ok(Err(error))) => error.to_string(),
-        Ok(Err(error)) => error.to_string(),
-    };
-    log(Line::error("http.failed").text("reason", reason));
+    // What was not answered by now waits for something that does not come any more.
+    if let Ok(Err(error)) = timeout(LAST_ANSWERS, serving).await {
+        log(Line::error("http.failed").text("reason", error.to_string()));
+    }
 }
 
 async fn bind_api(configuration: &Configuration, state: &StateDir) -> anyhow::Result<(TcpListener, Guard)> {

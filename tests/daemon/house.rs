@@ -80,7 +80,7 @@ impl Default for Plan {
     fn default() -> Plan {
         Plan {
             host: "127.0.0.1",
-            agent: "127.0.0.1:9".parse().unwrap(),
+            agent: "127.0.0.1:19".parse().unwrap(),
             pbx: "127.0.0.1:9".parse().unwrap(),
             drain: "200ms",
             extra: String::new(),

@@ -15,9 +15,9 @@ mod told;
 mod trials;
 
 use crate::call::admission::Keyring;
-use crate::call::context::{AgentCalls, CallKey, LegIndex, Queries, Queued};
+use crate::call::context::{CallKey, LegIndex, Queries, Queued, Taken};
 use crate::call::event::{Direction, Event, What};
-pub use crate::call::io::{Input, Output, Settings};
+pub use crate::call::io::{Input, Occupancy, Output, Settings};
 use crate::call::live::Call;
 use crate::call::phase::Stimulus;
 use crate::call::record::Stamp;
@@ -51,7 +51,7 @@ pub struct Engine {
     last_key: u64,
     by_id: BTreeMap<Box<str>, CallKey>,
     by_handoff: hashbrown::HashMap<Box<str>, CallKey>,
-    agents: AgentCalls,
+    agents: Taken,
     trials: Trials,
     legs: LegIndex,
     queries: Queries,
@@ -70,7 +70,7 @@ pub struct Engine {
 impl Engine {
     /// An engine without calls.
     pub fn new(now: Now, settings: Settings) -> Engine {
-        let Settings { mut stack, slot_key, max_calls, max_duration, tables } = settings;
+        let Settings { mut stack, slot_key, max_calls, occupancy, max_duration, tables } = settings;
         let mut keyring = Keyring::default();
         stack.credentials = keyring.adopt(&tables);
         // The stack and the calls draw from two streams of one seed.
@@ -91,7 +91,7 @@ impl Engine {
             last_key: 0,
             by_id: BTreeMap::new(),
             by_handoff: hashbrown::HashMap::new(),
-            agents: AgentCalls::default(),
+            agents: Taken::of(occupancy),
             trials: Trials::default(),
             legs: LegIndex::default(),
             queries: Queries::default(),
@@ -204,6 +204,9 @@ impl Engine {
 
     fn message(&mut self, flow: Flow, bytes: &[u8]) {
         let framing = if flow.transport == Transport::Udp { Framing::Datagram } else { Framing::Stream };
+        if framing == Framing::Datagram && wire::peek::is_keepalive(bytes) {
+            return;
+        }
         let known = self.tables.topology.knows(flow.peer.ip());
         let mut index = std::mem::take(&mut self.index);
         match wire::identify(bytes, &mut index, framing) {

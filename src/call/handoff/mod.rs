@@ -7,6 +7,7 @@ pub(crate) mod course;
 pub(crate) mod fresh;
 pub(crate) mod join;
 pub(crate) mod ladder;
+pub(crate) mod onward;
 pub(crate) mod outcome;
 pub(crate) mod refer;
 pub(crate) mod report;
@@ -85,6 +86,8 @@ pub(crate) struct Handoff {
     seen: Receiver,
     /// Who is to be told by NOTIFY.
     pub(crate) referral: Option<Referral>,
+    /// The provisional status that was told last of the running attempt: a 18x that is said again is no news.
+    told: Option<u16>,
 }
 
 impl Handoff {
@@ -134,6 +137,7 @@ impl Handoff {
             why: None,
             seen: facts.receiver,
             referral,
+            told: None,
         }
     }
 
@@ -240,6 +244,7 @@ impl Handoff {
         attempts.reserve_exact(1);
         attempts.push(attempt);
         self.running = self.view.attempts.len() - 1;
+        self.told = None;
         if let Some(at) = METHODS.iter().position(|m| *m == method.name()) {
             cx.counters.attempts[at] += 1;
         }
@@ -344,9 +349,13 @@ impl Handoff {
         if self.view.state == state && status.is_none() {
             return;
         }
-        self.edit().state = state;
-        let (call, handoff) = (self.view.call_id.clone(), self.view.id.clone());
-        cx.tell(What::HandoffProgress { call, handoff, state: state.as_str(), status });
+        let again = self.view.state == state && status == self.told;
+        self.told = status;
+        if !again {
+            self.edit().state = state;
+            let (call, handoff) = (self.view.call_id.clone(), self.view.id.clone());
+            cx.tell(What::HandoffProgress { call, handoff, state: state.as_str(), status });
+        }
         if let (Some(status), Some(referral)) = (status, self.referral.as_mut()) {
             referral.progress(cx, status);
         }
@@ -360,9 +369,10 @@ impl Handoff {
         }
     }
 
-    /// Why the attempt that is about to fail does, where its status is the 2xx of a target that was called.
+    /// Why the attempt that is about to fail does, where its status is the 2xx of a target that was called. What was said
+    /// first is nearest to the cause.
     pub(crate) fn because(&mut self, why: &'static str) {
-        self.why = Some(why);
+        self.why.get_or_insert(why);
     }
 
     /// The running attempt failed: the one WARN, with what is done next.

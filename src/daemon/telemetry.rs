@@ -259,6 +259,9 @@ pub fn line_of(event: &Event) -> Line {
         What::Ignored { call, what } => {
             Line::warn("call.ignored").text("call", call).quoted("what", Some(what))
         }
+        What::ReferPassed { call, by, refer_to, status } => {
+            refer_passed((call, *by), refer_to.as_deref(), *status)
+        }
         What::Undelivered { call, method, peer, again, sip_call_id } => Line::warn("sip.undelivered")
             .text("call", call)
             .text("method", *method)
@@ -290,6 +293,16 @@ pub fn line_of(event: &Event) -> Line {
             .quoted("hint", Some("a fault in Baton cost this call; please report it")),
     };
     line.at(event.at.0.0)
+}
+
+/// A REFER that went from one side to the other, or its result.
+fn refer_passed((call, by): (&str, Role), refer_to: Option<&str>, status: Option<u16>) -> Line {
+    let line = Line::info("refer.passed").text("call", call).text("by", by.as_str());
+    let line = if refer_to.is_some() { line.phone("refer_to", refer_to) } else { line };
+    match status {
+        Some(status) => line.number("status", status),
+        None => line,
+    }
 }
 
 fn origin_word(origin: Origin) -> &'static str {

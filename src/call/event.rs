@@ -110,6 +110,12 @@ pub enum What {
         call: String,
         /// Handoff id.
         handoff: String,
+        /// Whose table.
+        environment: String,
+        /// The caller's trunk.
+        trunk: String,
+        /// Whom its request went to: `udp:192.0.2.1:5060`. None: to nobody.
+        peer: Option<String>,
         /// Counted from 1.
         number: usize,
         /// The attempt.
@@ -126,6 +132,12 @@ pub enum What {
         call: String,
         /// Handoff id.
         handoff: String,
+        /// Whose table.
+        environment: String,
+        /// The caller's trunk.
+        trunk: String,
+        /// Whom its request went to: `udp:192.0.2.1:5060`. None: to nobody.
+        peer: Option<String>,
         /// Counted from 1.
         number: usize,
         /// The attempt.

@@ -3,6 +3,7 @@
 //! counted. Only the history takes note at once, in its bounded memory.
 
 use super::configuration::Log;
+use super::systemd;
 use crate::call::event::{Event, What};
 use crate::call::record::{AttemptView, CallRecord, CallView, HandoffView, Role, Stamp};
 use crate::http::history::History;
@@ -62,7 +63,7 @@ impl Telemetry {
         let keeper = thread::Builder::new()
             .name("records".to_owned())
             .spawn(move || keep_records(records, &kept, &sink, &failed))?;
-        let of_writer = Writer { log, keep, lost: Arc::clone(&lost) };
+        let of_writer = Writer { log, journal: systemd::logs_to_journal(), keep, lost: Arc::clone(&lost) };
         let writer = thread::Builder::new().name("telemetry".to_owned()).spawn(move || {
             of_writer.run(&receiver);
             // The writer has dropped its end of the records' queue; what waits there is still written. A keeper that
@@ -138,6 +139,8 @@ fn keep_records(mut records: Records, kept: &Receiver<Arc<CallRecord>>, sink: &S
 
 struct Writer {
     log: Log,
+    /// Standard error is the journal, which takes a priority from the beginning of a line (sd-daemon(3)).
+    journal: bool,
     keep: SyncSender<Arc<CallRecord>>,
     lost: Arc<Lost>,
 }
@@ -172,6 +175,9 @@ impl Writer {
 
     fn line(&self, line: &Line, text: &mut String) {
         if line.level >= self.log.level {
+            if self.journal {
+                text.push_str(priority(line.level));
+            }
             line.render_into(text, wall().0, self.log.style);
             text.push('\n');
         }
@@ -184,6 +190,16 @@ impl Writer {
         {
             self.lost.records.bump();
         }
+    }
+}
+
+/// A level as syslog has it (RFC 5424 §6.2.1).
+fn priority(level: Level) -> &'static str {
+    match level {
+        Level::Error => "<3>",
+        Level::Warn => "<4>",
+        Level::Info => "<6>",
+        Level::Debug => "<7>",
     }
 }
 
@@ -231,13 +247,15 @@ pub fn line_of(event: &Event) -> Line {
                 None => line,
             }
         }
-        What::AttemptFailed { call, handoff, number, attempt, next, hint } => {
+        What::AttemptFailed { call, handoff, environment, trunk, peer, number, attempt, next, hint } => {
             let line = Line::warn("handoff.attempt_failed").text("call", call).text("handoff", handoff);
-            attempt_failed(line, *number, attempt, next, hint)
+            let line = line.text("environment", environment).text("trunk", trunk);
+            attempt_failed(line, *number, attempt, next, hint).some("peer", peer.as_deref())
         }
-        What::Unproven { call, handoff, number, attempt, next, hint } => {
+        What::Unproven { call, handoff, environment, trunk, peer, number, attempt, next, hint } => {
             let line = Line::warn("handoff.unproven").text("call", call).text("handoff", handoff);
-            attempt_failed(line, *number, attempt, next, hint)
+            let line = line.text("environment", environment).text("trunk", trunk);
+            attempt_failed(line, *number, attempt, next, hint).some("peer", peer.as_deref())
         }
         What::RefersUnproven { trunk, receiver, hint } => Line::warn("trunk.refer_unproven")
             .text("trunk", trunk)
@@ -379,7 +397,7 @@ fn handoff_ended(handoff: &HandoffView, caller_hurt: bool) -> Line {
         .some("proof", handoff.proof.map(|proof| proof.as_str()))
         .some("cause", handoff.cause.as_deref())
         .number("attempts", handoff.attempts.len())
-        .text("caller_hurt", if caller_hurt { "true" } else { "false" });
+        .flag("caller_hurt", caller_hurt);
     if caller_hurt {
         line.quoted("title", Some(&handoff.explain.title)).quoted("hint", Some(&handoff.explain.next_step))
     } else {
@@ -390,7 +408,38 @@ fn handoff_ended(handoff: &HandoffView, caller_hurt: bool) -> Line {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::observe::line::{Format, Style};
     use serde_json::json;
+
+    #[test]
+    fn a_failed_attempt_says_whose_it_is_and_a_flag_is_no_text() {
+        let attempt = serde_json::from_value(json!({
+            "destination": "front-desk", "method": "invite", "route": "sip:a@b", "sip_call_id": "x",
+            "status": 486, "status_reason": "Busy Here", "final_status": null, "cause": "busy",
+            "origin": "remote", "started_at": "2026-01-02T03:04:05.678Z", "ended_at": null,
+        }));
+        let what = What::AttemptFailed {
+            call: "c-1".to_owned(),
+            handoff: "h-1".to_owned(),
+            environment: "production".to_owned(),
+            trunk: "pbx".to_owned(),
+            peer: Some("udp:192.0.2.1:5060".to_owned()),
+            number: 1,
+            attempt: Box::new(attempt.unwrap()),
+            next: "agent".to_owned(),
+            hint: String::new(),
+        };
+        let style = Style { format: Format::Json, ..Style::default() };
+        let at = Stamp(crate::sip::UnixMillis(0));
+        let line: serde_json::Value =
+            serde_json::from_str(&line_of(&Event { at, what }).flag("hurt", true).render(0, style)).unwrap();
+        for (key, value) in
+            [("call", "c-1"), ("environment", "production"), ("trunk", "pbx"), ("peer", "udp:192.0.2.1:5060")]
+        {
+            assert_eq!(line[key], value, "{line}");
+        }
+        assert_eq!(line["hurt"], true);
+    }
 
     #[test]
     fn an_ended_handoff_can_be_read_before_its_line_is_written() {

@@ -150,7 +150,10 @@ impl Engine {
             return match queued {
                 Queued::Resolve { query, uri } => Output::Resolve { query, uri },
                 Queued::Reply { id, reply } => Output::Reply { id, reply },
-                Queued::Event(event) => Output::Event(*event),
+                Queued::Event(mut event) => {
+                    self.attribute(&mut event.what);
+                    Output::Event(*event)
+                }
                 Queued::Adopted { serial } => Output::Adopted { serial },
             };
         }
@@ -232,6 +235,14 @@ impl Engine {
             }
         }
         self.index = index;
+    }
+
+    /// A failure that leaves us is told of with its call, if it belongs to one.
+    fn attribute(&self, what: &mut What) {
+        if let What::Status { call: call @ None, sip_call_id, .. } = what {
+            let leg = self.stack.find_leg_by_call_id(sip_call_id.as_bytes());
+            *call = leg.and_then(|leg| self.legs.find(leg)).and_then(|(key, _)| self.call_id(key));
+        }
     }
 
     /// Counts a response, and tells of a failure that reached us. What a stranger sends in no call of ours is no failure.

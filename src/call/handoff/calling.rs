@@ -121,6 +121,7 @@ impl Calling {
         facts.own(cx, leg, Role::Target, trusted);
         cx.stack.keep_alive(cx.now, leg, self.place.keepalive);
         let sip_call_id = cx.stack.sip_call_id(leg).map(|id| String::from_utf8_lossy(id).into_owned());
+        handoff.peer = cx.stack.peer(leg);
         if let Some(attempt) = handoff.last() {
             attempt.sip_call_id = sip_call_id;
         }

@@ -19,13 +19,14 @@ use crate::call::decision::{self, Step};
 use crate::call::event::What;
 use crate::call::facts::Facts;
 use crate::call::record::{AttemptView, HandoffState, HandoffView, Proof, Stamp};
+use crate::call::view;
 use crate::observe::counters::{CAUSES, HANDOFF_ENDS, METHODS};
 use crate::routing::explain::{self, Cause, Where};
 use crate::routing::profile::{Belief, Notify200, Receiver};
 use crate::routing::table::{Destination, Id, Method};
 use crate::sip::leg::SentId;
 use crate::sip::leg::remark::Remark;
-use crate::sip::{Event, Origin, Time};
+use crate::sip::{Event, Flow, Origin, Time};
 use crate::wire::Message;
 use course::{Course, Plan};
 use report::Referral;
@@ -84,6 +85,10 @@ pub(crate) struct Handoff {
     why: Option<&'static str>,
     /// Who the receiver of a REFER is seen to be.
     seen: Receiver,
+    /// The caller's trunk.
+    trunk: Id,
+    /// Whom the running attempt's request went to.
+    pub(crate) peer: Option<Flow>,
     /// Who is to be told by NOTIFY.
     pub(crate) referral: Option<Referral>,
     /// The provisional status that was told last of the running attempt: a 18x that is said again is no news.
@@ -136,6 +141,8 @@ impl Handoff {
             total,
             why: None,
             seen: facts.receiver,
+            trunk: Arc::clone(&facts.trunk.id),
+            peer: None,
             referral,
             told: None,
         }
@@ -223,6 +230,8 @@ impl Handoff {
         state: HandoffState,
         sip_call_id: Option<String>,
     ) {
+        let leg = sip_call_id.as_ref().and_then(|id| cx.stack.find_leg_by_call_id(id.as_bytes()));
+        self.peer = leg.and_then(|leg| cx.stack.peer(leg));
         let route = self.course.route.as_ref().filter(|_| method.needs_route());
         let route = route.map(|route| route.text().to_string());
         let attempt = AttemptView {
@@ -403,10 +412,14 @@ impl Handoff {
             hint.push_str(TIME_IS_UP);
         }
         let (call, handoff) = (self.view.call_id.clone(), self.view.id.clone());
+        let (environment, trunk) = (self.view.environment.clone(), self.trunk.to_string());
+        let peer = self.peer.map(view::peer);
         let (number, next) = (self.running + 1, next.into());
         cx.tell(match unproven {
-            true => What::Unproven { call, handoff, number, attempt, next, hint },
-            false => What::AttemptFailed { call, handoff, number, attempt, next, hint },
+            true => What::Unproven { call, handoff, environment, trunk, peer, number, attempt, next, hint },
+            false => {
+                What::AttemptFailed { call, handoff, environment, trunk, peer, number, attempt, next, hint }
+            }
         });
     }
 

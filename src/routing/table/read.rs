@@ -19,6 +19,7 @@ use super::{
     Timeouts, Undefined,
 };
 use crate::routing::address::AddressError;
+use crate::routing::document::ONLY;
 use crate::routing::file::{At, Diagnostic, Report, Section, Source, nearest, quoted, with_article};
 use crate::routing::headers::{self, HeaderError, NameError};
 use crate::routing::number::normalise;
@@ -83,7 +84,7 @@ pub fn read(
     let mut rows = Vec::with_capacity(sections.len());
     let mut parsed = Parsed::default();
     for (id, section) in sections {
-        let reader = Reader { report: &mut report, ids: &ids, around, parsed: &mut parsed };
+        let reader = Reader { report: &mut report, environment, ids: &ids, around, parsed: &mut parsed };
         rows.extend(reader.destination(&id, section));
     }
     chains::check(&mut report, &mut rows, ids.len());
@@ -145,6 +146,7 @@ pub(crate) fn expected_ids(ids: &BTreeSet<&str>) -> String {
 
 struct Reader<'r, 's, 'i> {
     report: &'r mut Report<'s>,
+    environment: &'i Id,
     ids: &'i BTreeSet<&'i str>,
     around: Option<&'i Surroundings>,
     parsed: &'r mut Parsed,
@@ -158,6 +160,7 @@ impl<'a> Reader<'_, '_, '_> {
                 .error(id.span.clone(), format!("`{}` cannot be a destination's id", id.value))
                 .expected("a word that is no method and no step of `on_failure`");
         }
+        self.only(&mut section, id.value);
         let name = self.text(&mut section, "name", 200);
         let description = self.text(&mut section, "description", 4000);
         let method = self.method(&mut section);
@@ -237,6 +240,27 @@ impl<'a> Reader<'_, '_, '_> {
                 .expected("one of the two: a REFER that is refused is not passed");
         }
         Onward { allowed, may_route, pass }
+    }
+
+    /// `only`: the environments whose tables may hold it; a promotion to others leaves it behind.
+    fn only(&mut self, section: &mut Section<'_>, id: &str) {
+        const FORM: &str = "a list of environments, as in [\"sandbox\"]";
+        let Some(found) = section.strings(self.report, ONLY, FORM) else { return };
+        let place = section.value_span(ONLY);
+        if found.is_empty() {
+            self.report.error(place, "`only` names no environment").expected(FORM);
+        } else if found.iter().all(|environment| environment.value != &**self.environment) {
+            let environments = quoted(found.iter().map(|environment| environment.value));
+            self.report
+                .error(
+                    place,
+                    format!(
+                        "`{id}` is for {environments} only, and this is the table of `{}`",
+                        self.environment
+                    ),
+                )
+                .help("remove the destination here; `baton promote` leaves it behind by itself");
+        }
     }
 
     /// `require`: the place of its value if it asks for proof.

@@ -5,7 +5,7 @@
 //! need is none (RFC 3261 §8.2): a BYE that is refused for its Contact leaves the other leg up.
 
 use super::fault::Fault;
-use super::grammar::Commas;
+use super::grammar::{self, Commas};
 use super::headers::{Method, Name};
 use super::message::Message;
 use super::name_addr::NameAddr;
@@ -44,6 +44,8 @@ impl Needs {
             Method::Invite => (&[FROM, TO, CONTACT, RECORD_ROUTE], &SESSION, true),
             Method::Update => (&[CONTACT], &SESSION, true),
             Method::Refer => (&[REFER_TO], &REFERRAL, true),
+            // Of a registration nothing else is of interest.
+            Method::Register => (&[FROM, TO, CONTACT], &[Name::Expires], false),
             Method::Notify => (&[], &NEWS, false),
             Method::Info | Method::Ack => (&[], &BODY, false),
             Method::Prack => (&[], &[Name::RAck, Name::ContentType], false),
@@ -52,7 +54,6 @@ impl Needs {
             | Method::Cancel
             | Method::Options
             | Method::Subscribe
-            | Method::Register
             | Method::Message
             | Method::Publish
             | Method::Other => (&[], &[], false),
@@ -82,6 +83,10 @@ impl Message<'_> {
         let hops = needs.hops.then_some(&Name::MaxForwards);
         if needs.single.iter().chain(hops).any(|name| doubled(&name)) {
             return Err(Fault::StandsTwice);
+        }
+        let registers = self.method() == Method::Register;
+        if let Some(expires) = self.header(Name::Expires).filter(|_| registers) {
+            grammar::decimal(expires).ok_or(Fault::Expires)?;
         }
         for (name, fault) in needs.addresses {
             for value in self.headers(*name) {

@@ -9,6 +9,7 @@
 //! }
 //! ```
 
+mod arriving;
 mod commands;
 mod stepping;
 mod told;
@@ -16,19 +17,18 @@ mod trials;
 
 use crate::call::admission::Keyring;
 use crate::call::context::{CallKey, LegIndex, Queries, Queued, Taken};
-use crate::call::event::{Direction, Event, What};
+use crate::call::event::{Event, What};
 pub use crate::call::io::{Input, Occupancy, Output, Settings};
 use crate::call::live::Call;
 use crate::call::phase::Stimulus;
 use crate::call::record::Stamp;
 use crate::call::trial::Trials;
-use crate::call::view;
 use crate::observe::counters::Counters;
 use crate::routing::Tables;
 use crate::sip::deadline::Deadlines;
 use crate::sip::ident::{Ident, Seed, SlotKey};
-use crate::sip::{self, Flow, Listener, Now, Origin, Stack, Time, Transport};
-use crate::wire::{self, Framing, Index, Message};
+use crate::sip::{self, Flow, Listener, Now, Stack, Time};
+use crate::wire::{self, Index, Message};
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 use std::time::Duration;
@@ -205,72 +205,6 @@ impl Engine {
         Counters { calls_live, deadlines, ..self.counters.clone() }
     }
 
-    fn message(&mut self, flow: Flow, bytes: &[u8]) {
-        let framing = if flow.transport == Transport::Udp { Framing::Datagram } else { Framing::Stream };
-        if framing == Framing::Datagram && wire::peek::is_keepalive(bytes) {
-            return;
-        }
-        let known = self.tables.topology.knows(flow.peer.ip());
-        let mut index = std::mem::take(&mut self.index);
-        match wire::identify(bytes, &mut index, framing) {
-            Ok(message) => {
-                self.trials.received(self.now, message.call_id(), message.method().as_str(), bytes);
-                self.arrived(flow, &message, bytes, known);
-                match self.stack.handle_message(self.now, flow, &message, known) {
-                    Ok(event) => {
-                        self.counters.messages_in += 1;
-                        self.counters.messages_unknown_source += u64::from(!known);
-                        if let Some(event) = event {
-                            self.leg_event(event, Some((flow, &message)));
-                        }
-                    }
-                    Err(_answered) => self.counters.messages_malformed += 1,
-                }
-            }
-            Err(fault) => {
-                self.counters.messages_malformed += 1;
-                if let Some(message) = wire::salvage(bytes, &index) {
-                    self.stack.handle_fault(flow, &message, fault, known);
-                }
-            }
-        }
-        self.index = index;
-    }
-
-    /// A failure that leaves us is told of with its call, if it belongs to one.
-    fn attribute(&self, what: &mut What) {
-        if let What::Status { call: call @ None, sip_call_id, .. } = what {
-            let leg = self.stack.find_leg_by_call_id(sip_call_id.as_bytes());
-            *call = leg.and_then(|leg| self.legs.find(leg)).and_then(|(key, _)| self.call_id(key));
-        }
-    }
-
-    /// Counts a response, and tells of a failure that reached us. What a stranger sends in no call of ours is no failure.
-    fn arrived(&mut self, flow: Flow, message: &Message<'_>, bytes: &[u8], known: bool) {
-        let Some(status) = message.status() else { return };
-        self.counters.responses_in[usize::from(status / 100 - 1).min(5)] += 1;
-        if status < 400 {
-            return;
-        }
-        self.passing = Some(status);
-        let leg = self.stack.find_leg_by_call_id(message.call_id());
-        let call = leg.and_then(|leg| self.legs.find(leg)).and_then(|(key, _)| self.call_id(key));
-        if call.is_none() && !known || !self.told.is_new(bytes) {
-            return;
-        }
-        let what = What::Status {
-            call,
-            direction: Direction::In,
-            method: message.method().as_str(),
-            status,
-            reason: String::from_utf8_lossy(message.reason()).into_owned(),
-            origin: Origin::Remote,
-            sip_call_id: String::from_utf8_lossy(message.call_id()).into_owned(),
-            peer: view::peer(flow),
-        };
-        self.tell(what);
-    }
-
     fn tell(&mut self, what: What) {
         self.queue.push_back(Queued::Event(Box::new(Event { at: Stamp(self.now.wall), what })));
     }
@@ -303,6 +237,7 @@ impl Engine {
             return remarked.into_iter().for_each(|what| self.tell(what));
         }
         let leg = event.leg();
+        self.goodbye(event, arrived.map(|(_, message)| message));
         match self.legs.find(leg) {
             Some((key, _)) => self.step_any(key, Stimulus::Leg(event, arrived.map(|(_, message)| message))),
             None => self.stack.release(self.now, leg),

@@ -8,11 +8,12 @@ use crate::call::facts::Facts;
 use crate::call::live::Call;
 use crate::call::phase::setup::Setup;
 use crate::call::phase::{Phase, Stimulus};
-use crate::call::record::Role;
+use crate::call::record::{Goodbye, Role, Stamp};
 use crate::call::view;
 use crate::routing::explain;
 use crate::routing::profile::Profile;
 use crate::sip::ident::slot;
+use crate::sip::identity::Said;
 use crate::sip::{self, Content, Flow, Gap, LegId, Time, identity};
 use crate::wire::{Message, Method};
 use std::any::Any;
@@ -227,6 +228,20 @@ impl Engine {
             sip::Event::KeepaliveIgnored { leg } => Some(self.keepalive_ignored(leg)),
             _ => None,
         }
+    }
+
+    /// A side says goodbye: told, and kept with its leg.
+    pub(super) fn goodbye(&mut self, event: sip::Event, message: Option<&Message<'_>>) {
+        let (sip::Event::Bye { leg } | sip::Event::Cancelled { leg }) = event else { return };
+        let (Some(message), Some((key, role))) = (message, self.legs.find(leg)) else { return };
+        let Said { reason, warning } = Said::of(message);
+        let at = Stamp(self.now.wall);
+        let goodbye = Goodbye { method: message.method().as_str().into(), at, reason, warning };
+        let Some(Some(call)) = self.calls.get_mut(&key) else { return };
+        call.facts.said_goodbye(leg, goodbye.clone());
+        let call = call.facts.id.to_string();
+        let sip_call_id = self.sip_call_id(leg).unwrap_or_default();
+        self.tell(What::LegBye { call, role, goodbye, sip_call_id });
     }
 
     /// A request inside a call could not be sent.

@@ -159,7 +159,7 @@ impl Calling {
                 Verdict::Wait
             }
             Event::Answered { leg, status, needs_answer } if leg == ours => {
-                handoff.answered(status, &phrase(message, status), Origin::Remote);
+                handoff.answered_by(status, message, Origin::Remote);
                 if message.is_some_and(Message::is_multipart) && !is_joinable(cx, leg) {
                     handoff.because(MULTIPART);
                 }
@@ -170,7 +170,7 @@ impl Calling {
                 if self.follow(cx, facts, handoff, status, message) {
                     return Verdict::Wait;
                 }
-                handoff.answered(status, &phrase(message, status), origin);
+                handoff.answered_by(status, message, origin);
                 let cause = self.place.cause(status, message).unwrap_or(Cause::Failed);
                 Verdict::Failed { cause, status: Some(status) }
             }

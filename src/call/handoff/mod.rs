@@ -24,6 +24,7 @@ use crate::observe::counters::{CAUSES, HANDOFF_ENDS, METHODS};
 use crate::routing::explain::{self, Cause, Where};
 use crate::routing::profile::{Belief, Notify200, Receiver};
 use crate::routing::table::{Destination, Id, Method};
+use crate::sip::identity::Said;
 use crate::sip::leg::SentId;
 use crate::sip::leg::remark::Remark;
 use crate::sip::{Event, Flow, Origin, Time};
@@ -242,6 +243,8 @@ impl Handoff {
             sip_call_id,
             status: None,
             status_reason: None,
+            warning: None,
+            sip_reason: None,
             final_status: None,
             cause: None,
             origin: None,
@@ -350,6 +353,15 @@ impl Handoff {
             attempt.status = Some(status);
             attempt.status_reason = Some(reason.into());
             attempt.origin = Some(origin);
+        }
+    }
+
+    /// The same, with the words of whoever answered.
+    pub(crate) fn answered_by(&mut self, status: u16, message: Option<&Message<'_>>, origin: Origin) {
+        self.answered(status, &calling::phrase(message, status), origin);
+        let said = message.map(Said::of).unwrap_or_default();
+        if let Some(attempt) = self.last() {
+            (attempt.warning, attempt.sip_reason) = (said.warning, said.reason);
         }
     }
 

@@ -503,6 +503,9 @@ const ROUTE_FORM: &str = "a number like \"+14155550123\", a `sip:` or a `tel:` U
 fn route_help(error: &RouteError, text: &str) -> Option<String> {
     Some(match error {
         RouteError::Variable => "a `$` in a URI is written %24".to_owned(),
+        RouteError::Unknown(_) if text.starts_with('+') && text.contains(['X', 'x']) => {
+            "the X stand for digits: put the number itself here".to_owned()
+        }
         RouteError::Number(_) if !text.starts_with('+') => {
             "with its country's code if it is a number, or as a URI like sip:100@pbx.example.com if it is an extension"
                 .to_owned()

@@ -2,10 +2,14 @@
 
 use super::Engine;
 use crate::call::event::{Direction, What};
+use crate::call::facts::Facts;
 use crate::call::view;
+use crate::routing::explain;
+use crate::routing::profile::Profile;
 use crate::sip::identity::Said;
 use crate::sip::{Flow, Origin, Transport};
 use crate::wire::{self, Framing, Message};
+use std::sync::Arc;
 
 impl Engine {
     pub(super) fn message(&mut self, flow: Flow, bytes: &[u8]) {
@@ -73,5 +77,24 @@ impl Engine {
             peer: view::peer(flow),
         };
         self.tell(what);
+    }
+
+    /// The first call of a trunk that is seen to be a receiver whose NOTIFY 200 proves nothing warns of blind REFERs.
+    pub(super) fn warn_of_refers(&mut self, facts: &Facts) {
+        let belief = Profile::base(facts.trunk.profile).with(&facts.trunk.overrides).belief;
+        let receiver = belief.receiver(facts.receiver);
+        let Some(title) = receiver.title().filter(|_| !self.once.unproven.contains(&facts.trunk.id)) else {
+            return;
+        };
+        let Some(table) = self.tables.table(&facts.agent.environment) else { return };
+        let trunk = &facts.trunk;
+        if table.destinations.values().any(|one| one.refers_unproven(belief, facts.receiver)) {
+            self.tell(What::RefersUnproven {
+                trunk: trunk.id.to_string(),
+                receiver: title,
+                hint: explain::blind(receiver),
+            });
+        }
+        self.once.unproven.insert(Arc::clone(&trunk.id));
     }
 }

@@ -10,15 +10,12 @@ use crate::call::phase::setup::Setup;
 use crate::call::phase::{Phase, Stimulus};
 use crate::call::record::{Goodbye, Role, Stamp};
 use crate::call::view;
-use crate::routing::explain;
-use crate::routing::profile::Profile;
 use crate::sip::ident::slot;
 use crate::sip::identity::Said;
 use crate::sip::{self, Content, Flow, Gap, LegId, Time, identity};
 use crate::wire::{Message, Method};
 use std::any::Any;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::Arc;
 use std::time::Duration;
 
 /// A call's deadline is armed at most this far ahead, so that what ended calls leave behind is gone soon.
@@ -80,25 +77,6 @@ impl Engine {
             // Told as it stands now, but before what has become of it already.
             cx.tell_at(first, What::CallStarted(Box::new(view::call(call, cx.stack))));
         });
-    }
-
-    /// The first call of a trunk that is seen to be a receiver whose NOTIFY 200 proves nothing warns of blind REFERs.
-    fn warn_of_refers(&mut self, facts: &Facts) {
-        let belief = Profile::base(facts.trunk.profile).with(&facts.trunk.overrides).belief;
-        let receiver = belief.receiver(facts.receiver);
-        let Some(title) = receiver.title().filter(|_| !self.once.unproven.contains(&facts.trunk.id)) else {
-            return;
-        };
-        let Some(table) = self.tables.table(&facts.agent.environment) else { return };
-        let trunk = &facts.trunk;
-        if table.destinations.values().any(|one| one.refers_unproven(belief, facts.receiver)) {
-            self.tell(What::RefersUnproven {
-                trunk: trunk.id.to_string(),
-                receiver: title,
-                hint: explain::blind(receiver),
-            });
-        }
-        self.once.unproven.insert(Arc::clone(&trunk.id));
     }
 
     fn refuse(&mut self, leg: LegId, invite: &Message<'_>, refused: &admission::Refused) {

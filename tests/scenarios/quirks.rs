@@ -433,7 +433,7 @@ fn an_identity_that_is_asserted_later_reaches_the_agent_and_the_variable() {
         let told = t.leg.expect(if updates { "UPDATE" } else { "INVITE" });
         assert_eq!(told.header("P-Asserted-Identity"), pai);
         assert_eq!(told.has_sdp(), !updates);
-        t.leg.reply_with(&told, 200, &[], if updates { "" } else { &*AGENT_SDP });
+        t.leg.reply_with(&told, 200, &[], if updates { "" } else { &AGENT_SDP });
         if !updates {
             t.leg.expect("ACK");
         }

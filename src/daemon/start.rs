@@ -7,7 +7,7 @@ use super::sources::Sources;
 use super::telemetry::Telemetry;
 use super::watch::{self as files, FileWatch, Seen};
 use super::{stop, systemd};
-use crate::call::engine::{Engine, Settings};
+use crate::call::engine::{Engine, Occupancy, Settings};
 use crate::http::guard::Guard;
 use crate::http::history::History;
 use crate::http::in_force::NotInForce;
@@ -349,13 +349,14 @@ impl Engines<'_> {
         broke: &mpsc::Sender<String>,
     ) -> anyhow::Result<Vec<JoinHandle<()>>> {
         let mut threads = Vec::with_capacity(shards.count());
+        let occupancy = Occupancy::default();
         for index in 0..shards.count() {
             let reads = self.bound.udp.iter().enumerate();
             let reads = reads.filter(|(at, _)| at % shards.count() == index).map(|(_, udp)| udp.clone());
             let start = Start {
                 index: u16::try_from(index).context("too many workers")?,
                 shards: Arc::clone(shards),
-                engine: Engine::new(self.clock.now(), self.settings(shards.count())?),
+                engine: Engine::new(self.clock.now(), self.settings(occupancy.clone())?),
                 clock: self.clock,
                 reads: reads.collect(),
                 network: network.clone(),
@@ -378,7 +379,7 @@ impl Engines<'_> {
         Ok(threads)
     }
 
-    fn settings(&self, shards: usize) -> anyhow::Result<Settings> {
+    fn settings(&self, occupancy: Occupancy) -> anyhow::Result<Settings> {
         let mut seed = [0; 32];
         getrandom::fill(&mut seed).map_err(|error| anyhow!("the system has no randomness: {error}"))?;
         let sip = &self.configuration.sip;
@@ -392,8 +393,8 @@ impl Engines<'_> {
                 product: sip::PRODUCT.into(),
             },
             slot_key: self.key,
-            // Slots are spread evenly by a keyed hash, and so are the calls.
-            max_calls: max_calls.div_ceil(shards),
+            max_calls,
+            occupancy,
             max_duration: sip.max_duration,
             tables: Arc::clone(self.tables),
         })

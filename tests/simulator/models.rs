@@ -32,9 +32,11 @@ pub enum Model {
     Alone,
     /// A rule: nobody has hung up by himself whom somebody may have taken.
     Open,
+    /// Faults in headers that a message does not need.
+    Careless,
 }
 
-const COUNT: usize = 11;
+const COUNT: usize = 12;
 const NAMES: [&str; COUNT] = [
     "proxy",
     "asterisk",
@@ -47,9 +49,10 @@ const NAMES: [&str; COUNT] = [
     "loss",
     "alone",
     "open",
+    "careless",
 ];
 /// In how many of 100 worlds each of them is.
-const OFTEN: [u64; COUNT] = [35, 30, 25, 25, 30, 30, 25, 100, 100, 100, 100];
+const OFTEN: [u64; COUNT] = [35, 30, 25, 25, 30, 30, 25, 100, 100, 100, 100, 30];
 
 /// Which models a world has.
 #[derive(Clone, Debug, Default)]
@@ -123,9 +126,15 @@ pub enum Draw {
     PeerDies,
     StoodStill,
     FoundWaiting,
+    MalformedHeader,
+    EmptyHeader,
+    DoubledHeader,
+    EqualTags,
+    DoubledInResponse,
+    EarlyForks,
 }
 
-const PARTS: [(&str, Model); 36] = [
+const PARTS: [(&str, Model); 42] = [
     ("call through a proxy", Model::Proxy),
     ("proxy forks in series", Model::Proxy),
     ("proxy forks in parallel", Model::Proxy),
@@ -162,6 +171,12 @@ const PARTS: [(&str, Model); 36] = [
     ("peer dies in a call", Model::Mute),
     ("engine stands still", Model::Standstill),
     ("and finds messages waiting", Model::Standstill),
+    ("malformed header in a request that does not need it", Model::Careless),
+    ("empty header in such a request", Model::Careless),
+    ("header that may stand once, doubled in such a request", Model::Careless),
+    ("To with its tag twice", Model::Careless),
+    ("header that may stand once, doubled in a response", Model::Careless),
+    ("two branches of a fork that both ring", Model::Proxy),
 ];
 
 /// How often each part was met.

@@ -9,27 +9,26 @@
 //! }
 //! ```
 
+mod arriving;
 mod commands;
 mod stepping;
 mod told;
 mod trials;
 
 use crate::call::admission::Keyring;
-use crate::call::context::{AgentCalls, CallKey, LegIndex, Queries, Queued};
-use crate::call::event::{Direction, Event, What};
-pub use crate::call::io::{Input, Output, Settings};
+use crate::call::context::{CallKey, LegIndex, Queries, Queued, Taken};
+use crate::call::event::{Event, What};
+pub use crate::call::io::{Input, Occupancy, Output, Settings};
 use crate::call::live::Call;
 use crate::call::phase::Stimulus;
 use crate::call::record::Stamp;
 use crate::call::trial::Trials;
-use crate::call::view;
 use crate::observe::counters::Counters;
 use crate::routing::Tables;
 use crate::sip::deadline::Deadlines;
 use crate::sip::ident::{Ident, Seed, SlotKey};
-use crate::sip::identity::Said;
-use crate::sip::{self, Flow, Listener, Now, Origin, Stack, Time, Transport};
-use crate::wire::{self, Framing, Index, Message};
+use crate::sip::{self, Flow, Listener, Now, Stack, Time};
+use crate::wire::{self, Index, Message};
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 use std::time::Duration;
@@ -52,7 +51,7 @@ pub struct Engine {
     last_key: u64,
     by_id: BTreeMap<Box<str>, CallKey>,
     by_handoff: hashbrown::HashMap<Box<str>, CallKey>,
-    agents: AgentCalls,
+    agents: Taken,
     trials: Trials,
     legs: LegIndex,
     queries: Queries,
@@ -71,7 +70,7 @@ pub struct Engine {
 impl Engine {
     /// An engine without calls.
     pub fn new(now: Now, settings: Settings) -> Engine {
-        let Settings { mut stack, slot_key, max_calls, max_duration, tables } = settings;
+        let Settings { mut stack, slot_key, max_calls, occupancy, max_duration, tables } = settings;
         let mut keyring = Keyring::default();
         stack.credentials = keyring.adopt(&tables);
         // The stack and the calls draw from two streams of one seed.
@@ -92,7 +91,7 @@ impl Engine {
             last_key: 0,
             by_id: BTreeMap::new(),
             by_handoff: hashbrown::HashMap::new(),
-            agents: AgentCalls::default(),
+            agents: Taken::of(occupancy),
             trials: Trials::default(),
             legs: LegIndex::default(),
             queries: Queries::default(),
@@ -204,70 +203,6 @@ impl Engine {
         let calls_live = self.calls.len() as u64;
         let deadlines = (self.deadlines.len() + self.stack.counts().deadlines) as u64;
         Counters { calls_live, deadlines, ..self.counters.clone() }
-    }
-
-    fn message(&mut self, flow: Flow, bytes: &[u8]) {
-        let framing = if flow.transport == Transport::Udp { Framing::Datagram } else { Framing::Stream };
-        let known = self.tables.topology.knows(flow.peer.ip());
-        let mut index = std::mem::take(&mut self.index);
-        match wire::identify(bytes, &mut index, framing) {
-            Ok(message) => {
-                self.trials.received(self.now, message.call_id(), message.method().as_str(), bytes);
-                self.arrived(flow, &message, bytes, known);
-                match self.stack.handle_message(self.now, flow, &message, known) {
-                    Ok(event) => {
-                        self.counters.messages_in += 1;
-                        self.counters.messages_unknown_source += u64::from(!known);
-                        if let Some(event) = event {
-                            self.leg_event(event, Some((flow, &message)));
-                        }
-                    }
-                    Err(_answered) => self.counters.messages_malformed += 1,
-                }
-            }
-            Err(fault) => {
-                self.counters.messages_malformed += 1;
-                if let Some(message) = wire::salvage(bytes, &index) {
-                    self.stack.handle_fault(flow, &message, fault, known);
-                }
-            }
-        }
-        self.index = index;
-    }
-
-    /// A failure that leaves us is told of with its call, if it belongs to one.
-    fn attribute(&self, what: &mut What) {
-        if let What::Status { call: call @ None, sip_call_id, .. } = what {
-            let leg = self.stack.find_leg_by_call_id(sip_call_id.as_bytes());
-            *call = leg.and_then(|leg| self.legs.find(leg)).and_then(|(key, _)| self.call_id(key));
-        }
-    }
-
-    /// Counts a response, and tells of a failure that reached us. What a stranger sends in no call of ours is no failure.
-    fn arrived(&mut self, flow: Flow, message: &Message<'_>, bytes: &[u8], known: bool) {
-        let Some(status) = message.status() else { return };
-        self.counters.responses_in[usize::from(status / 100 - 1).min(5)] += 1;
-        if status < 400 {
-            return;
-        }
-        self.passing = Some(status);
-        let leg = self.stack.find_leg_by_call_id(message.call_id());
-        let call = leg.and_then(|leg| self.legs.find(leg)).and_then(|(key, _)| self.call_id(key));
-        if call.is_none() && !known || !self.told.is_new(bytes) {
-            return;
-        }
-        let what = What::Status {
-            call,
-            direction: Direction::In,
-            method: message.method().as_str(),
-            status,
-            reason: String::from_utf8_lossy(message.reason()).into_owned(),
-            origin: Origin::Remote,
-            said: Said::of(message),
-            sip_call_id: String::from_utf8_lossy(message.call_id()).into_owned(),
-            peer: view::peer(flow),
-        };
-        self.tell(what);
     }
 
     fn tell(&mut self, what: What) {

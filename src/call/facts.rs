@@ -4,7 +4,7 @@ use super::context::Context;
 use super::handoff::course::Basis;
 use super::record::{Goodbye, HandoffView, Role, Stamp};
 use super::waiting::Waiting;
-use crate::routing::profile::{Belief, Notify200, Receiver};
+use crate::routing::profile::{Belief, Notify200, Profile, Receiver};
 use crate::routing::table::{Method, Onward};
 use crate::routing::template::Variables;
 use crate::routing::topology::{Agent, CalledFrom, Trunk};
@@ -150,6 +150,16 @@ impl Facts {
         let caller = identity::caller(message, true, local(&self.trunk));
         let normal = |number: &str| crate::routing::number::normalise(number, self.trunk.country).into();
         (self.caller_id, self.caller_name) = (caller.user.as_deref().map(normal), caller.name);
+    }
+
+    /// What the caller's side is known to mean by what it tells of a REFER that is no handoff's.
+    pub(crate) fn belief(&self) -> Belief {
+        Profile::base(self.trunk.profile).with(&self.trunk.overrides).belief
+    }
+
+    /// Whether its NOTIFY 200 says that somebody has the caller.
+    pub(crate) fn believes_200(&self) -> bool {
+        self.belief().notify_200(self.receiver) == Notify200::Reported
     }
 
     /// Looks at the name of whoever sent a message in the caller's dialog, until it is known.

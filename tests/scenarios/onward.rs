@@ -9,6 +9,7 @@ use baton::call::event::What;
 const DESK: &str = "10.0.0.30:5060";
 const NEXT: &str = "10.0.0.31:5060";
 const OK: &str = "SIP/2.0 200 OK\r\n";
+const PASSED: &str = "transfer = \"pass\"\nmay_route = [\"sip:1*@10.0.0.5\"]";
 
 fn config(keys: &str) -> Config {
     Config::default().destination(&format!(
@@ -23,7 +24,13 @@ fn joined(config: &Config) -> (Talking, Leg) {
     let desk = t.world.peer("desk", DESK);
     desk.answers_options(200);
     t.world.handoff("desk");
-    let target = desk.expect_call();
+    let target = joins(&t, desk.expect_call());
+    (t, target)
+}
+
+/// A target that is called answers, and is joined with the caller.
+#[track_caller]
+fn joins(t: &Talking, target: Leg) -> Leg {
     target.answer(&target.invite(), &sdp("desk", 1));
     target.expect("ACK");
     let offer = t.call.expect("INVITE");
@@ -31,7 +38,25 @@ fn joined(config: &Config) -> (Talking, Leg) {
     t.call.expect("ACK");
     t.leg.expect_bye();
     t.world.assert_ended("succeeded");
-    (t, target)
+    target
+}
+
+/// The handoff that a target has asked for is refused by the caller's side.
+#[track_caller]
+fn is_declined(t: &Talking, target: &Leg) {
+    target.expect_notify("SIP/2.0 100 Trying", "active");
+    let refer = t.call.expect("REFER");
+    t.call.reply(&refer, 603);
+    target.expect_notify_within("SIP/2.0 603 Decline", "terminated", s(2));
+}
+
+/// A REFER of the target's is passed to the caller's side, which takes it.
+#[track_caller]
+fn passes(t: &Talking, target: &Leg, headers: &[(&str, &str)]) {
+    target.refer("sip:100@10.0.0.5", headers);
+    target.expect(202);
+    let refer = t.call.expect("REFER");
+    t.call.reply(&refer, 202);
 }
 
 fn bye(t: &Talking, target: &Leg) {
@@ -97,10 +122,7 @@ fn a_joined_target_may_name_no_more_than_it_is_allowed() {
         target.refer(to, &[]);
         target.expect(status);
         if status == 202 {
-            target.expect_notify("SIP/2.0 100 Trying", "active");
-            let refer = t.call.expect("REFER");
-            t.call.reply(&refer, 603);
-            target.expect_notify_within("SIP/2.0 603 Decline", "terminated", s(2));
+            is_declined(&t, &target);
         }
         bye(&t, &target);
     }
@@ -113,20 +135,11 @@ fn a_trunk_may_allow_it_and_a_destination_may_not() {
     for (keys, status) in [("", 202), ("may_transfer = false", 603)] {
         let t = Talking::with(&Config::default().trunk_key(trunk).destination(&format!("{number}{keys}\n")));
         t.world.handoff("number");
-        let target = t.pbx.expect_call();
-        target.answer(&target.invite(), &sdp("desk", 1));
-        target.expect("ACK");
-        let offer = t.call.expect("INVITE");
-        t.call.answer(&offer, &sdp("pbx", 1));
-        t.call.expect("ACK");
-        t.leg.expect_bye();
+        let target = joins(&t, t.pbx.expect_call());
         target.refer("sip:100@10.0.0.5", &[]);
         target.expect(status);
         if status == 202 {
-            target.expect_notify("SIP/2.0 100 Trying", "active");
-            let refer = t.call.expect("REFER");
-            t.call.reply(&refer, 603);
-            target.expect_notify_within("SIP/2.0 603 Decline", "terminated", s(2));
+            is_declined(&t, &target);
         }
         bye(&t, &target);
     }
@@ -134,7 +147,7 @@ fn a_trunk_may_allow_it_and_a_destination_may_not() {
 
 #[test]
 fn a_refer_may_be_passed_to_the_callers_side() {
-    let (t, target) = joined(&config("transfer = \"pass\"\nmay_route = [\"sip:1*@10.0.0.5\"]"));
+    let (t, target) = joined(&config(PASSED));
     let sent =
         target.refer("sip:100@10.0.0.5", &[("Referred-By", "<sip:desk@10.0.0.30>"), ("X-Why", "billing")]);
     target.expect(202);
@@ -162,8 +175,7 @@ fn a_refer_may_be_passed_to_the_callers_side() {
 
 #[test]
 fn a_passed_refer_that_is_refused_or_unanswered_is_told_as_it_is() {
-    let keys = "transfer = \"pass\"\nmay_route = [\"sip:1*@10.0.0.5\"]";
-    let (t, target) = joined(&config(keys));
+    let (t, target) = joined(&config(PASSED));
     for (status, told) in [(603, "SIP/2.0 603 Decline"), (405, "SIP/2.0 405 Method Not Allowed")] {
         target.refer("sip:100@10.0.0.5", &[]);
         target.expect(202);
@@ -184,13 +196,9 @@ fn a_passed_refer_that_is_refused_or_unanswered_is_told_as_it_is() {
 
 #[test]
 fn who_passes_a_refer_and_hangs_up_leaves_the_caller_until_there_is_a_result() {
-    let keys = "transfer = \"pass\"\nmay_route = [\"sip:1*@10.0.0.5\"]";
     for (told, worked) in [(OK, true), ("SIP/2.0 486 Busy Here\r\n", false)] {
-        let (t, target) = joined(&config(keys));
-        target.refer("sip:100@10.0.0.5", &[("Refer-Sub", "false")]);
-        target.expect(202);
-        let refer = t.call.expect("REFER");
-        t.call.reply(&refer, 202);
+        let (t, target) = joined(&config(PASSED));
+        passes(&t, &target, &[("Refer-Sub", "false")]);
         target.hang_up();
         t.pbx.expect_silence(s(2));
         t.call.notify_ok(told, "terminated");
@@ -209,7 +217,7 @@ fn who_passes_a_refer_and_hangs_up_leaves_the_caller_until_there_is_a_result() {
 
 #[test]
 fn a_caller_who_hangs_up_ends_a_passed_refer() {
-    let (t, target) = joined(&config("transfer = \"pass\"\nmay_route = [\"sip:1*@10.0.0.5\"]"));
+    let (t, target) = joined(&config(PASSED));
     target.refer("sip:100@10.0.0.5", &[]);
     target.expect(202);
     target.expect_notify("SIP/2.0 100 Trying", "active");
@@ -234,5 +242,18 @@ fn a_refer_of_the_callers_side_moves_whom_the_caller_talks_with() {
     t.call.refer("sip:anybody@elsewhere.example", &[]);
     t.call.expect(403);
     t.caller_hangs_up();
+    t.world.assert_empty();
+}
+
+/// Asterisk says 200 before it has moved anybody, and a BYE of ours would hang the caller up.
+#[test]
+fn a_200_that_proves_nothing_lets_nobody_go_whose_target_has_left() {
+    let config = config(PASSED).trunk_key("notify_200 = \"accepted\"");
+    let (t, target) = joined(&config);
+    passes(&t, &target, &[("Refer-Sub", "false")]);
+    target.hang_up();
+    t.call.notify_ok(OK, "terminated");
+    t.pbx.expect_silence(s(10));
+    t.call.hang_up();
     t.world.assert_empty();
 }

@@ -5,7 +5,6 @@ use crate::call::event::{Direction, What};
 use crate::call::facts::Facts;
 use crate::call::view;
 use crate::routing::explain;
-use crate::routing::profile::Profile;
 use crate::sip::identity::Said;
 use crate::sip::{Flow, Origin, Transport};
 use crate::wire::{self, Framing, Message};
@@ -81,7 +80,7 @@ impl Engine {
 
     /// The first call of a trunk that is seen to be a receiver whose NOTIFY 200 proves nothing warns of blind REFERs.
     pub(super) fn warn_of_refers(&mut self, facts: &Facts) {
-        let belief = Profile::base(facts.trunk.profile).with(&facts.trunk.overrides).belief;
+        let belief = facts.belief();
         let receiver = belief.receiver(facts.receiver);
         let Some(title) = receiver.title().filter(|_| !self.once.unproven.contains(&facts.trunk.id)) else {
             return;

@@ -146,7 +146,9 @@ impl Talking {
             && let Some(told) = self.hear_passed(cx, facts, event)
         {
             return match told {
-                Some(200..=299) => self.end(cx, facts, MOVED_ON),
+                Some(200..=299) if facts.believes_200() => self.end(cx, facts, MOVED_ON),
+                // It proves nothing: our BYE could take away whom the receiver has not moved yet.
+                Some(200..=299) => Phase::Talking(self),
                 Some(status) if !is_doubtful(status) => self.fall_back(cx, facts),
                 Some(_) | None => Phase::Talking(self),
             };

@@ -45,12 +45,10 @@ impl NotInForce {
         NotInForce { faults: Vec::new(), restart: keys }
     }
 
-    /// The same once another text was put into that file, which is in force.
-    #[must_use]
-    pub fn but(&self, file: &Path) -> NotInForce {
+    /// Whether all that stands in the way of the files is in that one.
+    pub fn is_by(&self, file: &Path) -> bool {
         let file = file.display().to_string();
-        let faults = self.faults.iter().filter(|(of, _)| *of != file).cloned().collect();
-        NotInForce { faults, restart: self.restart.clone() }
+        !self.faults.is_empty() && self.faults.iter().all(|(of, _)| *of == file)
     }
 
     /// In a sentence; `None`: all that stands in the files is in force.
@@ -91,7 +89,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn it_is_said_until_the_file_is_replaced() {
+    fn it_is_said_with_its_place() {
         let fault = |file: &str, line| Diagnostic {
             severity: Severity::Error,
             file: file.to_owned(),
@@ -109,8 +107,9 @@ mod tests {
             faulty.said().unwrap(),
             "a.toml:7:3: `x` is wrong (and 1 more); the last good state is in force; sip.listen after a restart only"
         );
-        let other = faulty.but(Path::new("a.toml"));
-        assert!(other.said().unwrap().starts_with("b.toml: `x` is wrong;"), "{other:?}");
+        assert!(!faulty.is_by(Path::new("a.toml")) && !NotInForce::default().is_by(Path::new("a.toml")));
+        let one = NotInForce::faulty(&[fault("a.toml", 7)], &restart);
+        assert!(one.is_by(Path::new("a.toml")) && !one.is_by(Path::new("b.toml")));
         assert_eq!(NotInForce::default().said(), None);
         assert_eq!(ascii("b\u{fc}ro\n"), "b?ro?");
     }

@@ -419,6 +419,7 @@ fn behind_a_link_the_file_is_replaced_and_the_link_stays() {
 fn half_a_file_is_in_nobodys_way_and_not_lost() {
     let house = with_sandbox(Plan::default());
     let half = &TABLE[..TABLE.find("X-Account").unwrap() + 12];
+    let sandbox_desk = PRODUCTION.replace("production", "sandbox") + "/destinations/front-desk";
     let ready = |status: &str| assert_eq!(house.get("/readyz")["status"], status);
     ready("ready");
     house.write("destinations.toml", half);
@@ -435,6 +436,14 @@ fn half_a_file_is_in_nobodys_way_and_not_lost() {
         );
     }
     assert!(house.get(&format!("{PRODUCTION}/destinations"))["not_in_force"].is_string());
+    let path = house.path("baton.toml");
+    let shown = crate::house::baton().args(["destinations", "--config"]).arg(&path).output().unwrap();
+    let warned = String::from_utf8_lossy(&shown.stderr);
+    assert!(shown.status.success() && warned.starts_with("warning: not in force: "), "{warned}");
+    // Another file changes meanwhile, and cannot come into force alone.
+    house.write("destinations.sandbox.toml", &sandbox("Waits"));
+    house.await_lines("config.rejected", 2);
+    assert_eq!(house.get(&sandbox_desk)["name"], "Tried");
     // Who edits one destination would write the rest of it anew: no.
     let put = house.put("front-desk", &[("If-Match", "*")], &house.desk().0);
     let problem = put.problem(409, "file_not_in_force");
@@ -447,13 +456,15 @@ fn half_a_file_is_in_nobodys_way_and_not_lost() {
     assert_eq!(house.text("destinations.toml"), TABLE);
     ready("ready");
     house.await_metric("baton_configuration_degraded", 0);
+    assert_eq!(house.get(&sandbox_desk)["name"], "Waits", "what that fault kept out of force");
     // And a promotion goes over it, too.
+    let rejected = house.lines("config.rejected");
     fs::write(house.path("destinations.toml"), [0xff, 0xfe]).unwrap();
-    house.await_lines("config.rejected", 2);
+    house.await_lines("config.rejected", rejected + 1);
     let promoted = done(house.promote(json!({ "from": "sandbox", "message": "m" })));
     assert_eq!(promoted["version"], 2);
     assert_eq!(fs::read(promoted["set_aside"].as_str().unwrap()).unwrap(), [0xff, 0xfe]);
-    assert_eq!(house.text("destinations.toml"), sandbox("Tried"));
+    assert_eq!(house.text("destinations.toml"), sandbox("Waits"));
     house.await_line("table.set_aside");
 }
 

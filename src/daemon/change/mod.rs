@@ -88,6 +88,7 @@ impl Reloader {
         drop(before);
         let mut table = candidate.table.clone();
         let is_written = !is_new && on_disk.has(&table.hash);
+        let unblocks = self.not_in_force.borrow().is_by(&on_disk.path);
         if !change.dry_run && !is_written {
             changed.set_aside = self.set_aside(&environment, &on_disk).await?;
             let draft = is_new.then(|| Draft {
@@ -102,6 +103,10 @@ impl Reloader {
                 self.bring_into_force(&environment, table.clone()).await?;
                 changed.handoffs_by_older = self.handoffs_by_older(&environment);
                 self.tell_change(&environment, &version, &changed);
+            }
+            if unblocks {
+                // What the fault has kept out of force in other files comes into it now; what does not is logged.
+                let _ = self.reload("change", watch).await;
             }
         }
         table.version = changed.version;
@@ -193,10 +198,7 @@ impl Reloader {
             noted.inspect_err(|unavailable| self.numbering.tell(unavailable))?;
         }
         match beside(move || replacement.carry_out(seen)).await? {
-            Ok(print) => {
-                watch.replaced(&path, print);
-                self.not_in_force.send_modify(|not| *not = not.but(&path));
-            }
+            Ok(print) => watch.replaced(&path, print),
             Err(error) => {
                 let of = environment.to_string();
                 if is_noted && let Err(error) = self.numbering.ask(move |v| v.withdraw(&of)).await {

@@ -4,7 +4,7 @@ use super::facts::called;
 use crate::observe::counters::REFUSALS;
 use crate::routing::Tables;
 use crate::routing::select::by_id;
-use crate::routing::topology::{Agent, Auth, Trunk, rehearsed};
+use crate::routing::topology::{Agent, Auth, Trunk};
 use crate::sip::Flow;
 use crate::sip::stack::Credentials;
 use crate::wire::Message;
@@ -97,7 +97,7 @@ pub(crate) fn admit(
 
 /// Why a rehearsal agent has nothing to do for who called this.
 fn nothing_to_rehearse(tables: &Tables, agent: &Agent, called: &str) -> Option<String> {
-    let id = rehearsed(called).filter(|_| agent.rehearsal.is_some())?;
+    let id = agent.rehearses(called)?;
     let table = tables.table(&agent.environment)?;
     by_id(table, Some(id)).err().map(|none| format!("{none} ({called})"))
 }

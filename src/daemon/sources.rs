@@ -99,6 +99,7 @@ fn scripts(tables: &Tables) -> Scripts {
             destination: rehearsal.destination.to_string(),
             after: rehearsal.after,
             briefed: destinations().filter(|to| to.brief).map(|to| to.id.to_string()).collect(),
+            numbers: agent.numbers.clone(),
         };
         Some((agent.id.to_string(), script))
     });

@@ -132,6 +132,19 @@ fn it_is_where_baton_can_call_it() {
 }
 
 #[test]
+fn a_number_of_its_own_is_no_name_of_a_destination() {
+    let agent = "[agent.trial]\naddress = \"rehearsal:goodbye?after=0s\"\nnumbers = [\"rehearsal-line\", \"rehearsal-front-desk\"]\n";
+    let house = House::open(Plan { extra: agent.to_owned(), ..Plan::default() });
+    let caller = Phone::new();
+    caller.towards(house.udp);
+    for number in ["rehearsal-line", "rehearsal-front-desk"] {
+        dial(&caller, number, number);
+        bye(&caller);
+    }
+    house.await_metric("baton_calls", 0);
+}
+
+#[test]
 fn every_destination_of_its_environment_can_be_rehearsed() {
     let house = shipped();
     let caller = Phone::new();

@@ -11,6 +11,7 @@ mod media;
 
 use super::text::Text;
 use crate::observe::line::{Line, Sink};
+use crate::routing::topology::rehearsed;
 use call::{ALLOW, Call, Out, Told};
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::io::ErrorKind::{ConnectionRefused, ConnectionReset};
@@ -39,12 +40,14 @@ pub struct Script {
     pub after: Duration,
     /// The destinations with whose targets it speaks first, and then hangs up (`brief = true`).
     pub briefed: BTreeSet<String>,
+    /// The numbers that reach it for that destination.
+    pub numbers: Vec<Box<str>>,
 }
 
 impl Script {
     /// The destination that somebody is handed to who called this user part.
     fn of(mut self, called: &str) -> Script {
-        if let Some(id) = called.strip_prefix("rehearsal-") {
+        if let Some(id) = rehearsed(called, &self.numbers) {
             id.clone_into(&mut self.destination);
         }
         self
@@ -280,6 +283,7 @@ mod tests {
             destination: "front-desk".to_owned(),
             after: Duration::from_secs(2),
             briefed: BTreeSet::new(),
+            numbers: Vec::new(),
         };
         let sender = watch::Sender::new(Scripts::from([("trial".to_owned(), script)]));
         let (own, scripts) = ("127.0.0.1:5090".parse().unwrap(), sender.subscribe());

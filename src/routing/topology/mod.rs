@@ -149,6 +149,16 @@ impl Agent {
         // Never empty: the reader makes no agent without an address.
         &self.addresses[0]
     }
+
+    /// The destination that who called this asks for, if it is an agent inside Baton.
+    pub fn rehearses<'a>(&self, called: &'a str) -> Option<&'a str> {
+        self.rehearsal.as_ref().and_then(|_| rehearsed(called, &self.numbers))
+    }
+}
+
+/// The destination that a called user part asks a rehearsal agent for: `rehearsal-front-desk`. A number of its own asks for none.
+pub fn rehearsed<'a>(called: &'a str, numbers: &[Box<str>]) -> Option<&'a str> {
+    called.strip_prefix(REHEARSED).filter(|_| !numbers.iter().any(|number| **number == *called))
 }
 
 /// An environment: a table and the agents that belong to it.
@@ -254,10 +264,8 @@ pub struct Topology {
     rehearsal: Option<usize>,
 }
 
-/// The destination that a called user part asks the rehearsal agent for: `rehearsal-front-desk`.
-pub fn rehearsed(called: &str) -> Option<&str> {
-    called.strip_prefix("rehearsal-")
-}
+/// What the called user part begins with that asks the rehearsal agent for a destination: `rehearsal-front-desk`.
+const REHEARSED: &str = "rehearsal-";
 
 /// Two trunks that resolve to the same address: the first of them, by id, is taken for its source.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -372,7 +380,7 @@ impl Topology {
     }
 
     /// The agent that `called` reaches when it comes from `trunk`: the number as it stands, then as the trunk's
-    /// country reads it, then the rehearsal agent by [`rehearsed`], then the agent that takes all others.
+    /// country reads it, then the rehearsal agent by [`Agent::rehearses`], then the agent that takes all others.
     pub fn agent_for(&self, trunk: &Trunk, called: &str) -> Option<&Arc<Agent>> {
         let plain = super::number::clean(called);
         let index = self
@@ -380,7 +388,7 @@ impl Topology {
             .get(&*plain)
             .or_else(|| self.numbers.get(&*super::number::normalise(called, trunk.country)))
             .copied()
-            .or(self.rehearsal.filter(|_| rehearsed(called).is_some()))
+            .or(self.rehearsal.filter(|_| called.starts_with(REHEARSED)))
             .or(self.wildcard)?;
         self.agents.get(index)
     }

@@ -91,7 +91,7 @@ impl Drop for Seat {
 }
 
 /// Serves until `stop` is there; requests that are being answered then may finish. `probes`: what is served without a seat.
-pub(super) async fn serve(
+pub async fn serve(
     listener: TcpListener,
     doors: Arc<Doors>,
     (router, probes): (Router, Router),

@@ -21,6 +21,7 @@ mod trial;
 pub mod versions;
 
 pub use calls::Page;
+pub use listener::serve;
 
 use crate::net::connections::Connections;
 use crate::net::counts::{Counts, Lost};
@@ -36,10 +37,8 @@ use axum::routing::{get, patch, post};
 use guard::Guard;
 use history::History;
 use problem::Problem;
-use std::future::Future;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU8, Ordering};
-use tokio::net::TcpListener;
 use tokio::sync::{mpsc, watch};
 
 /// The longest body of a request, in bytes.
@@ -142,16 +141,6 @@ pub fn probes(api: Arc<Api>) -> Router {
         .route(guard::READY, get(probes::ready))
         .fallback(crowded)
         .with_state(api)
-}
-
-/// Serves until `stop` is there; requests that are being answered then may finish.
-pub async fn serve(
-    listener: TcpListener,
-    doors: Arc<listener::Doors>,
-    routers: (Router, Router),
-    stop: impl Future<Output = ()> + Send + 'static,
-) {
-    listener::serve(listener, doors, routers, stop).await;
 }
 
 async fn crowded() -> Problem {

@@ -277,12 +277,17 @@ pub fn reason_field(value: &str) -> Field {
 
 /// The Reason of a message, to be passed on to the other side (RFC 3326).
 pub fn passed_reason(message: &Message<'_>) -> Option<Field> {
+    joined(message, Name::Reason).map(|all| reason_field(&all))
+}
+
+/// All values of a header in one line. None: there is nothing in it.
+fn joined(message: &Message<'_>, name: Name) -> Option<String> {
     let mut all = String::new();
-    for value in message.values(Name::Reason) {
+    for value in message.values(name) {
         all.push_str(if all.is_empty() { "" } else { ", " });
         all.push_str(&text(value));
     }
-    (!all.is_empty()).then(|| reason_field(&all))
+    (!all.is_empty()).then_some(all)
 }
 
 /// What a peer says beside a status or a goodbye.
@@ -297,11 +302,7 @@ pub struct Said {
 impl Said {
     /// Of a message.
     pub fn of(message: &Message<'_>) -> Said {
-        let all = |name| {
-            let values: Vec<Box<str>> = message.values(name).map(text).collect();
-            (!values.is_empty()).then(|| values.join(", "))
-        };
-        Said { reason: all(Name::Reason), warning: all(Name::Warning) }
+        Said { reason: joined(message, Name::Reason), warning: joined(message, Name::Warning) }
     }
 }
 

@@ -357,6 +357,19 @@ impl Leg {
         self.expect("ACK");
     }
 
+    /// The caller gives up while that one rings, and both INVITEs are over.
+    #[track_caller]
+    pub fn cancels(&self, ringing: &Leg) {
+        self.cancel();
+        self.expect(200);
+        let gone = self.expect(487);
+        self.ack(&gone);
+        let cancel = ringing.expect("CANCEL");
+        ringing.reply(&cancel, 200);
+        ringing.reply(&ringing.invite(), 487);
+        ringing.expect("ACK");
+    }
+
     /// Expects a NOTIFY with this first line in its body and this word in Subscription-State, and answers it.
     #[track_caller]
     pub fn expect_notify(&self, sipfrag: &str, state: &str) -> Rc<Message> {

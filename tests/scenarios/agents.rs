@@ -106,14 +106,7 @@ fn the_caller_hangs_up_between_two_of_them() {
     leg.expect("ACK");
     let leg = second.expect_call();
     leg.reply(&leg.invite(), 100);
-    call.cancel();
-    call.expect(200);
-    let gone = call.expect(487);
-    call.ack(&gone);
-    let cancel = leg.expect("CANCEL");
-    leg.reply(&cancel, 200);
-    leg.reply(&leg.invite(), 487);
-    leg.expect("ACK");
+    call.cancels(&leg);
     world.assert_empty();
 }
 

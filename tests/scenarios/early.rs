@@ -144,14 +144,7 @@ fn a_caller_that_cancels_while_a_183_waits_for_its_prack() {
     leg.reply_with(&leg.invite(), 183, &[], &sdp("agent", 1));
     call.expect(183);
     world.advance(ms(400));
-    call.cancel();
-    call.expect(200);
-    let gone = call.expect(487);
-    call.ack(&gone);
-    let cancel = leg.expect("CANCEL");
-    leg.reply(&cancel, 200);
-    leg.reply(&leg.invite(), 487);
-    leg.expect("ACK");
+    call.cancels(&leg);
     world.assert_empty();
 }
 

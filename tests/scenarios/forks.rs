@@ -34,6 +34,19 @@ fn other_branch(invite: &Message, number: &str, branch: &str) -> String {
     )
 }
 
+/// That branch answers, and the call is hung up: the To tag of the answer.
+fn answers(world: &World, call: &Leg, branch: &Leg) -> String {
+    branch.answer(&branch.invite(), &media(5200));
+    branch.expect("ACK");
+    let ok = call.expect(200);
+    assert_eq!(without_origin(ok.sdp()), without_origin(&media(5200)));
+    call.ack(&ok);
+    call.hang_up();
+    branch.expect_bye();
+    world.assert_empty();
+    ok.to_tag().to_owned()
+}
+
 #[test]
 fn each_branch_of_the_agent_has_its_own_tag_towards_the_caller() {
     let (world, _pbx, call, leg) = calling(&[]);
@@ -46,15 +59,7 @@ fn each_branch_of_the_agent_has_its_own_tag_towards_the_caller() {
     // The first one again: it is the dialog that it was.
     leg.reply_with(&leg.invite(), 180, &[], "");
     assert_eq!(call.expect(180).to_tag(), one.to_tag());
-    other.answer(&other.invite(), &media(5200));
-    other.expect("ACK");
-    let ok = call.expect(200);
-    assert_eq!(ok.to_tag(), two.to_tag());
-    assert_eq!(without_origin(ok.sdp()), without_origin(&media(5200)));
-    call.ack(&ok);
-    call.hang_up();
-    other.expect_bye();
-    world.assert_empty();
+    assert_eq!(answers(&world, &call, &other), two.to_tag());
 }
 
 #[test]
@@ -63,15 +68,7 @@ fn a_branch_that_was_never_heard_answers_under_a_tag_of_its_own() {
     let other = leg.fork();
     leg.reply_with(&leg.invite(), 183, &[], &media(5100));
     let one = call.expect(183);
-    other.answer(&other.invite(), &media(5200));
-    other.expect("ACK");
-    let ok = call.expect(200);
-    assert_ne!(one.to_tag(), ok.to_tag());
-    assert_eq!(without_origin(ok.sdp()), without_origin(&media(5200)));
-    call.ack(&ok);
-    call.hang_up();
-    other.expect_bye();
-    world.assert_empty();
+    assert_ne!(answers(&world, &call, &other), one.to_tag());
 }
 
 #[test]

@@ -199,14 +199,7 @@ fn a_local_number_with_a_global_context_is_a_global_number() {
         assert_eq!(world.call().called_number, NUMBER, "{to}");
         leg.reply(&leg.invite(), 180);
         call.expect(180);
-        call.cancel();
-        call.expect(200);
-        let gone = call.expect(487);
-        call.ack(&gone);
-        let cancel = leg.expect("CANCEL");
-        leg.reply(&cancel, 200);
-        leg.reply(&leg.invite(), 487);
-        leg.expect("ACK");
+        call.cancels(&leg);
         world.assert_empty();
     }
 }

@@ -256,7 +256,7 @@ impl Handoff {
         attempts.reserve_exact(1);
         attempts.push(attempt);
         self.running = self.view.attempts.len() - 1;
-        self.told = None;
+        (self.told, self.why) = (None, None);
         if let Some(at) = METHODS.iter().position(|m| *m == method.name()) {
             cx.counters.attempts[at] += 1;
         }

@@ -13,7 +13,6 @@ use crate::call::event::What;
 use crate::call::facts::Facts;
 use crate::call::handoff::course::Course;
 use crate::call::record::Role;
-use crate::routing::headers;
 use crate::routing::profile::Placement;
 use crate::sip::leg::refer::Refer;
 use crate::sip::leg::{RequestId, SentId};
@@ -47,8 +46,7 @@ pub(crate) fn pass(
     to: LegId,
 ) -> Result<Passed, u16> {
     let uri = refer::place(facts, course, Placement::Request).ok_or(403_u16)?;
-    let advertised = cx.advertised(cx.stack.peer(to));
-    let referred_by = format!("<sip:{}@{advertised}>", headers::user_part(&facts.called));
+    let referred_by = refer::referred_by(cx, facts, to);
     let refer_to = format!("<{uri}>");
     let refer = Refer {
         refer_to: refer_to.as_bytes(),

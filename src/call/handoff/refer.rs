@@ -447,11 +447,7 @@ fn send(
         Some(target) => (format!("<{}>", cx.stack.replaces(target).ok_or(Cause::Failed)?), true),
         None => (refer_to(facts, &course, placement).ok_or(Cause::Failed)?, placement.on_request()),
     };
-    let advertised = cx.advertised(cx.stack.peer(caller));
-    let referred_by = course
-        .profile
-        .referred_by
-        .then(|| format!("<sip:{}@{advertised}>", headers::user_part(&facts.called)));
+    let referred_by = course.profile.referred_by.then(|| referred_by(cx, facts, caller));
     let fields: &[Field] = if on_request { &course.fields } else { &[] };
     let refer = Refer {
         refer_to: refer_to.as_bytes(),
@@ -468,6 +464,12 @@ fn send(
         Ok(sent) => Ok(State::Sent { sent, until, told: false }),
         Err(NotSent::Gone | NotSent::Pending) => Err(Cause::Failed),
     }
+}
+
+/// Referred-By of a REFER of ours in that leg: the number that was called (RFC 3892).
+pub(crate) fn referred_by(cx: &Context<'_>, facts: &Facts, leg: LegId) -> String {
+    let advertised = cx.advertised(cx.stack.peer(leg));
+    format!("<sip:{}@{advertised}>", headers::user_part(&facts.called))
 }
 
 /// The value of Refer-To: always in `<>`, without `;method=INVITE`. None: there is no route.

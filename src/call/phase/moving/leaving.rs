@@ -16,6 +16,16 @@ const GRACE: Duration = Duration::from_secs(1);
 const EARLIER: &str = "the result of an earlier transfer is unknown";
 
 impl Attempt {
+    /// Whether the receiver has taken the REFER, whose result is open.
+    fn is_accepted(&self) -> bool {
+        match self {
+            Attempt::Refer(refer) => refer.is_accepted(),
+            Attempt::Attended(attempt) => attempt.is_accepted(),
+            Attempt::Asking { then: Then::Unproven { .. }, .. } => true,
+            _ => false,
+        }
+    }
+
     /// The caller's side hung up. True: it had taken a REFER before, and a NOTIFY may still tell what became of that.
     fn left(&mut self) -> bool {
         match self {
@@ -82,13 +92,12 @@ impl Moving {
     /// The proof that there is of a REFER whose result is open, of this handoff or of an earlier one. None: there is none.
     fn doubt(&self, cx: &mut Context<'_>, facts: &Facts) -> Option<Option<Proof>> {
         let caller = self.conversation.caller;
-        let (open, accepted) = match &self.attempt {
-            Attempt::Refer(refer) => (refer.is_open(cx, caller), refer.is_accepted()),
-            Attempt::Attended(attempt) => (attempt.is_open(cx, caller), attempt.is_accepted()),
-            Attempt::Asking { then: Then::Unproven { .. }, .. } => (true, true),
-            _ => (false, false),
+        let open = match &self.attempt {
+            Attempt::Refer(refer) => refer.is_open(cx, caller),
+            Attempt::Attended(attempt) => attempt.is_open(cx, caller),
+            attempt => attempt.is_accepted(),
         };
-        let accepted = accepted || self.accepted_before().is_some();
+        let accepted = self.attempt.is_accepted() || self.accepted_before().is_some();
         (open || self.is_in_doubt(facts)).then(|| accepted.then_some(Proof::Accepted))
     }
 
@@ -154,8 +163,9 @@ impl Moving {
             Attempt::Asking { .. } => return self.caller_gone(cx, facts),
             _ if self.is_away(facts) => Cause::LostByReceiver,
             // It works on it, and has no dialog any more to tell the result in.
-            Attempt::Refer(ref refer) if refer.is_accepted() => return self.lost_in_doubt(cx, facts),
-            Attempt::Attended(ref attempt) if attempt.is_accepted() => return self.lost_in_doubt(cx, facts),
+            ref attempt if attempt.is_accepted() => {
+                return self.cut_short(cx, facts, Some(Some(Proof::Accepted)), "caller leg lost");
+            }
             // Nobody was asked to take the caller, so nobody has lost them.
             Attempt::Settling { .. } if !asked => {
                 explain::cause(status, Where::ReferResponse).unwrap_or(Cause::Unreachable)
@@ -173,11 +183,6 @@ impl Moving {
         };
         self.handoff.attempt_failed(cx, cause, "none");
         self.over(cx, facts, HandoffState::Failed, None, true, "caller leg lost")
-    }
-
-    /// The caller's dialog broke after the receiver had taken the REFER.
-    fn lost_in_doubt(self: Box<Self>, cx: &mut Context<'_>, facts: &mut Facts) -> Phase {
-        self.cut_short(cx, facts, Some(Some(Proof::Accepted)), "caller leg lost")
     }
 
     /// The receiver of a REFER has forgotten the dialog.

@@ -185,9 +185,10 @@ impl Passing {
         }
     }
 
-    /// A request of ours about the session, whose answer nobody waits for any more.
-    pub(crate) fn follow(&mut self, to: LegId, sent: SentId) {
-        let (request, from, until) = (None, to, None);
+    /// A request of ours about the session, whose answer nobody waits for any more. It is taken back in time: while it is under
+    /// way nobody can refresh the session.
+    pub(crate) fn follow(&mut self, cx: &Context<'_>, to: LegId, sent: SentId) {
+        let (request, from, until) = (None, to, Some(patience(cx, [to])));
         self.open.push(Pass { request, from, to, sent, session: true, passed: false, offered: false, until });
     }
 
@@ -203,11 +204,13 @@ impl Passing {
             let _ = cx.stack.respond(cx.now, held.request, 504, Content::default());
         }
         for pass in &mut self.open {
-            let over = pass.until.take_if(|until| *until <= cx.now.mono).is_some();
-            if let Some(request) = pass.request.take_if(|_| over) {
-                let _ = cx.stack.respond(cx.now, request, 504, Content::default());
-                cx.stack.withdraw(cx.now, pass.to, pass.sent);
+            if pass.until.take_if(|until| *until <= cx.now.mono).is_none() {
+                continue;
             }
+            if let Some(request) = pass.request.take() {
+                let _ = cx.stack.respond(cx.now, request, 504, Content::default());
+            }
+            cx.stack.withdraw(cx.now, pass.to, pass.sent);
         }
     }
 

@@ -368,6 +368,29 @@ fn a_caller_that_says_481_to_the_hold_after_the_target_has_left_is_lost() {
     t.world.assert_empty();
 }
 
+/// Its session could not be refreshed, and the next join would wait for it in vain.
+#[test]
+fn a_hold_that_is_never_answered_is_taken_back_after_the_target_has_left() {
+    let t = Talking::with(&Config::default().destination(TABLE));
+    let house = t.world.peer("desk", DESK);
+    t.world.handoff("desk");
+    let target = house.expect_call();
+    target.answer(&target.invite(), &desk(1));
+    target.expect("ACK");
+    let hold = t.call.expect("INVITE");
+    t.call.reply(&hold, 100);
+    target.hang_up();
+    let cancel = t.call.expect_within("CANCEL", s(31));
+    t.call.reply(&cancel, 200);
+    t.call.reply(&hold, 487);
+    t.call.expect("ACK");
+    // It may have taken the hold all the same.
+    takes(&t.call, &sdp("agent", 1), &sdp("pbx", 2));
+    t.world.assert_ended("returned");
+    t.caller_hangs_up();
+    t.world.assert_empty();
+}
+
 /// The caller is asked to take the hold off, and says nothing; the agent leaves meanwhile.
 #[test]
 fn a_caller_that_is_silent_to_what_its_former_partner_wanted_is_lost() {

@@ -179,7 +179,7 @@ impl Conversation {
         if let Some(asked) = answering {
             self.answer_offer(cx, asked);
         }
-        self.follow(leg, sent);
+        self.follow(cx, leg, sent);
     }
 
     /// The caller is going to be held, while somebody else speaks with the partner.
@@ -189,9 +189,9 @@ impl Conversation {
     }
 
     /// Nobody waits for the answer to that re-INVITE any more. It is still to come, and may be that the dialog is gone.
-    pub(crate) fn follow(&mut self, leg: LegId, sent: SentId) {
+    pub(crate) fn follow(&mut self, cx: &Context<'_>, leg: LegId, sent: SentId) {
         if leg == self.caller || self.partner.is_some_and(|partner| partner.leg == leg) {
-            self.passing.follow(leg, sent);
+            self.passing.follow(cx, leg, sent);
         }
     }
 

@@ -227,7 +227,7 @@ impl Fresh {
         match self.state {
             State::Asking { sent: Some(sent), .. } => {
                 cx.stack.withdraw(cx.now, self.caller, sent);
-                conversation.follow(self.caller, sent);
+                conversation.follow(cx, self.caller, sent);
             }
             State::Asking { sent: None, .. } | State::Waiting { .. } => {}
             State::Offered => conversation.answer_offer(cx, self.caller),

@@ -195,7 +195,7 @@ impl Moving {
         match std::mem::replace(&mut self.attempt, Attempt::Held) {
             Attempt::Briefing(brief) => {
                 let answered = (brief.target, brief.answered);
-                brief.end(cx).for_each(|(leg, sent)| self.conversation.follow(leg, sent));
+                brief.end(cx).for_each(|(leg, sent)| self.conversation.follow(cx, leg, sent));
                 self.take_over(cx, facts, answered)
             }
             other => {

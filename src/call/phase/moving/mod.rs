@@ -450,7 +450,7 @@ impl Moving {
             Attempt::Fresh(fresh) => fresh.give_up(cx, &mut self.conversation, why),
             Attempt::Briefing(brief) => {
                 let target = brief.target;
-                brief.end(cx).for_each(|(leg, sent)| self.conversation.follow(leg, sent));
+                brief.end(cx).for_each(|(leg, sent)| self.conversation.follow(cx, leg, sent));
                 let_go(cx, target, identity::reason(487, why));
                 self.conversation.reunite(cx);
             }
@@ -508,7 +508,7 @@ impl Moving {
             Attempt::Briefing(_) if total => self.judge_brief(cx, facts, brief::Verdict::Failed),
             Attempt::Briefing(brief) => {
                 if let Some(sent) = brief.tick(cx) {
-                    self.conversation.follow(caller, sent);
+                    self.conversation.follow(cx, caller, sent);
                 }
                 self.phase()
             }

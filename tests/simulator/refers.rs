@@ -161,7 +161,8 @@ impl Watch {
             let asked = || leg.reinvites.iter().filter(|one| one.cseq > refer.cseq && one.sent >= since);
             match asked().next_back() {
                 // What was under way when the failure was told is no question: that comes after it.
-                Some(last) if last.over.is_none() && at.since(last.sent) >= PATIENCE => true,
+                // Nor is what was sent just now: an unanswered question is waited for.
+                Some(last) if last.over.is_none() => at.since(last.sent) >= PATIENCE,
                 Some(_) => !asked().any(|one| one.accepted.or(one.refused).is_some()),
                 None => known && at.since(since).saturating_sub(self.stood_since(since)) >= NOT_ASKED,
             }

@@ -24,6 +24,8 @@ pub struct Silence {
     answers_options: bool,
     /// Requests of Baton that the peer itself has not answered.
     open: Vec<(String, Time)>,
+    /// Its requests.
+    requests: HashSet<String>,
 }
 
 impl Silence {
@@ -32,11 +34,12 @@ impl Silence {
         self.open.push((key, at));
     }
 
-    /// A message reaches Baton. `copy`: of a final response that it has. A 100 and such a copy are of the next hop, which may
-    /// be a proxy (RFC 3261 §16.7, §17.2), but for the 2xx to an INVITE.
+    /// A message reaches Baton. `copy`: of a final response that it has. A 100, such a copy, but for the 2xx to an INVITE, and
+    /// the copy of a request are of the next hop, which may be a proxy (RFC 3261 §16.7, §17.1, §17.2).
     pub fn hears(&mut self, at: Time, m: &Message, key: &str, copy: bool) {
         let accepts = m.method() == "INVITE" && (200..300).contains(&m.status());
-        if is_of_a_proxy(m) || m.status() == 100 || copy && !accepts {
+        let again = m.is_request() && !self.requests.insert(key.to_owned());
+        if is_of_a_proxy(m) || m.status() == 100 || copy && !accepts || again {
             return;
         }
         if m.status() != 481 {

@@ -65,11 +65,13 @@ impl Refer {
         self.challenged_late |= self.given_up && matches!(status, 401 | 407);
     }
 
-    /// A NOTIFY of it with that CSeq came. False: it tells nothing new.
-    fn hears(&mut self, at: Time, notify: u32) -> bool {
+    /// A NOTIFY of it with that CSeq came. `known`: Baton can tell that it is of this one. False: it tells nothing new.
+    fn hears(&mut self, at: Time, notify: u32, known: bool) -> bool {
         self.told_at = self.told_at.or(Some(at));
         let news = notify > self.heard;
-        self.heard = self.heard.max(notify);
+        if known {
+            self.heard = self.heard.max(notify);
+        }
         news
     }
 
@@ -95,20 +97,21 @@ impl Refer {
 }
 
 impl Watch {
-    /// A NOTIFY reaches Baton. One that a later one of the same REFER has overtaken gets 500 (RFC 3261 §12.2.2) and tells
+    /// A NOTIFY reaches Baton. One that a later one of the same REFER, by its name, has overtaken gets 500 (RFC 3261 §12.2.2) and tells
     /// nothing any more, nor does a copy.
     pub fn notified(&mut self, at: Time, m: &Message) {
         let of = self.ledger.borrow().notifies.get(&(m.call_id().to_owned(), m.cseq().0)).copied();
         let Some(leg) = self.book.legs.get_mut(m.call_id()) else { return };
         leg.notified = leg.notified.max(m.cseq().0);
+        let named = m.find("Event").is_some_and(|event| event.contains("id="));
+        let known = named || leg.refers.len() == 1;
         let refer = leg.refers.iter_mut().find(|refer| Some(refer.cseq) == of);
-        if refer.is_some_and(|refer| !refer.hears(at, m.cseq().0)) {
+        if refer.is_some_and(|refer| !refer.hears(at, m.cseq().0, known)) {
             return;
         }
         let class = m.body.strip_prefix("SIP/2.0 ").and_then(|status| status.chars().next());
         if class == Some('2') {
             leg.reported = Some(at);
-            let named = m.find("Event").is_some_and(|event| event.contains("id="));
             leg.successes.push(Success { of, named, at });
         }
         let failed = matches!(class, Some('3'..='6'));

@@ -11,6 +11,7 @@ use crate::observe::line::{Level, Line, Sink};
 use crate::shard::Events;
 use crate::shard::clock::wall;
 use crate::sip::Origin;
+use crate::sip::leg::reach::Advice;
 use crate::store::records::Records;
 use crate::wire::reason_phrase;
 use std::io::Write;
@@ -188,6 +189,8 @@ impl Writer {
 }
 
 /// What to look at where a request could not be sent.
+const NO_STREAM: &str = "a request over 1300 bytes waited 1 s for TCP, and went by UDP; so do those of the next 10 minutes. Where the peer takes no TCP, set `large = \"udp\"` there";
+const PRIVATE_CONTACT: &str = "its Contact is a private address, but it is heard from a public one: a NAT stands between. If requests inside its calls do not arrive, set `contact = \"source\"` there";
 const UNDELIVERED: &str = "the peer's Contact or route set leads where nothing listens: see `net.connect_failed`, and what its Contact says";
 
 /// The line of an event: the whole mapping.
@@ -204,19 +207,22 @@ pub fn line_of(event: &Event) -> Line {
             .text("origin", "local")
             .quoted("sip_call_id", Some(sip_call_id)),
         What::CallEnded(record) => call_ended(record),
-        What::LegLost { call, role, status, origin, next } => Line::warn("leg.lost")
-            .text("call", call)
-            .text("leg", role.as_str())
-            .number("status", *status)
-            .text("origin", origin_word(*origin))
-            .text("next", next),
+        What::LegLost { call, role, status, origin, reason, next } => {
+            let line = Line::warn("leg.lost").text("call", call).text("leg", role.as_str());
+            let line = line.number("status", *status).quoted("reason", *reason);
+            line.text("origin", origin_word(*origin)).text("next", next)
+        }
         What::LegSilent { call, role, sip_call_id } => Line::warn("leg.silent")
             .text("call", call)
             .text("leg", role.as_str())
             .quoted("hint", Some("a request inside the dialog and the OPTIONS that checked it were not answered, which may only mean that the other side ignores both; the leg stays, until its session expires or something better is known"))
             .quoted("sip_call_id", Some(sip_call_id)),
+        What::Advice { call, role, party, peer, advice } => {
+            let line = advised(*advice).text("call", call).text("leg", role.as_str());
+            line.text(section_of(*role), party).text("peer", peer).quoted("hint", Some(hint_of(*advice)))
+        }
         What::KeepaliveIgnored { call, role, party } => Line::warn("keepalive.ignored")
-            .text(if *role == Role::Agent { "agent" } else { "trunk" }, party)
+            .text(section_of(*role), party)
             .text("call", call)
             .quoted("hint", Some("it answers no OPTIONS inside its calls, so that one that died there is not noticed; let it answer them, or set keepalive = \"0s\" for it")),
         What::HandoffStarted(handoff) => handoff_line(Line::info("handoff.started"), handoff)
@@ -290,6 +296,25 @@ pub fn line_of(event: &Event) -> Line {
             .quoted("hint", Some("a fault in Baton cost this call; please report it")),
     };
     line.at(event.at.0.0)
+}
+
+/// The section of the configuration that a leg's party stands in.
+fn section_of(role: Role) -> &'static str {
+    if role == Role::Agent { "agent" } else { "trunk" }
+}
+
+fn advised(advice: Advice) -> Line {
+    Line::warn(match advice {
+        Advice::NoStream => "sip.no_stream",
+        Advice::PrivateContact => "sip.private_contact",
+    })
+}
+
+fn hint_of(advice: Advice) -> &'static str {
+    match advice {
+        Advice::NoStream => NO_STREAM,
+        Advice::PrivateContact => PRIVATE_CONTACT,
+    }
 }
 
 fn origin_word(origin: Origin) -> &'static str {

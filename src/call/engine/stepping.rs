@@ -13,8 +13,8 @@ use crate::call::view;
 use crate::routing::explain;
 use crate::routing::profile::Profile;
 use crate::sip::ident::slot;
-use crate::sip::{self, Content, Flow, Gap, LegId, Time, identity};
-use crate::wire::{Message, Method};
+use crate::sip::{Content, Flow, Gap, LegId, Time, identity};
+use crate::wire::Message;
 use std::any::Any;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
@@ -36,6 +36,7 @@ impl Engine {
         let admission::Admitted { trunk, agent, called } = admitted;
         let full = agent.max_calls > 0 && self.agents.of(&agent.id) >= agent.max_calls;
         self.stack.use_credentials(leg, self.keyring.index(&trunk));
+        self.stack.reach(leg, trunk.reach, flow);
         let facts = Facts::new(self.now, (id.clone(), slot), trunk, agent, &called, invite);
         self.warn_of_refers(&facts);
         self.last_key += 1;
@@ -203,49 +204,6 @@ impl Engine {
         let message = text.or_else(|| panic.downcast_ref::<String>().cloned()).unwrap_or_default();
         self.counters.faults += 1;
         self.tell(What::Fault { call: call.to_owned(), message });
-    }
-
-    /// What is told of a leg, where its call has nothing to decide. None: the event is for the call.
-    pub(super) fn remark(&mut self, event: sip::Event) -> Option<Option<What>> {
-        match event {
-            sip::Event::Undelivered { leg, method, to, again } => {
-                Some(self.undelivered(leg, method, to, again))
-            }
-            sip::Event::Silent { leg } => Some(self.silent(leg)),
-            sip::Event::KeepaliveIgnored { leg } => Some(self.keepalive_ignored(leg)),
-            _ => None,
-        }
-    }
-
-    /// A request inside a call could not be sent.
-    fn undelivered(&self, leg: LegId, method: Method, to: Flow, again: bool) -> Option<What> {
-        let call = self.call_id(self.legs.find(leg)?.0)?;
-        let sip_call_id = self.sip_call_id(leg)?;
-        Some(What::Undelivered { call, method: method.as_str(), peer: view::peer(to), again, sip_call_id })
-    }
-
-    fn silent(&self, leg: LegId) -> Option<What> {
-        let (key, role) = self.legs.find(leg)?;
-        Some(What::LegSilent { call: self.call_id(key)?, role, sip_call_id: self.sip_call_id(leg)? })
-    }
-
-    fn sip_call_id(&self, leg: LegId) -> Option<String> {
-        Some(String::from_utf8_lossy(self.stack.sip_call_id(leg)?).into_owned())
-    }
-
-    /// Told once for all of its agent's or trunk's legs.
-    fn keepalive_ignored(&mut self, leg: LegId) -> Option<What> {
-        let (key, role) = self.legs.find(leg)?;
-        let facts = &self.calls.get(&key)?.as_ref()?.facts;
-        let call = facts.id.to_string();
-        let party = match role {
-            Role::Caller => facts.trunk.id.to_string(),
-            Role::Agent => facts.agent.id.to_string(),
-            Role::Target => self.tables.topology.trunk_at(self.stack.peer(leg)?.peer.ip())?.id.to_string(),
-        };
-        let name = if role == Role::Agent { "agent" } else { "trunk" };
-        let is_new = self.once.ignoring.insert(format!("{name}.{party}"));
-        is_new.then_some(What::KeepaliveIgnored { call, role, party })
     }
 
     /// Its legs get what can still be said.

@@ -255,6 +255,8 @@ mod tests {
             unanswered: super::super::topology::Unanswered::Invite,
             refer_from_caller: false,
             keepalive: None,
+            patience: Default::default(),
+            reach: Default::default(),
             profile: None,
             overrides: Overrides { header_placement: Some(Placement::Both), ..Overrides::default() },
         };

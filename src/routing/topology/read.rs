@@ -1,5 +1,6 @@
 //! Reads `[sip]`, `[trunk.*]`, `[agent.*]` and `[environment.*]`. Every key is carried out or refused by name.
 
+mod reach;
 mod rehearsal;
 mod settings;
 
@@ -280,6 +281,8 @@ fn trunk(
     );
     let refer_from_caller = section.boolean(report, "refer_from_caller").unwrap_or(false);
     let keepalive = keepalive(&mut section, report, Duration::from_secs(60));
+    let patience = reach::patience(&mut section, report);
+    let reach = reach::reach(&mut section, report);
     let overrides = Overrides::read(&mut section, report);
     let profile = Receiver::read(&mut section, report);
     section.refuse(report, "register", "remove it, and let the PBX send its calls to Baton's address");
@@ -296,6 +299,8 @@ fn trunk(
         unanswered: unanswered.unwrap_or(Unanswered::Invite),
         refer_from_caller,
         keepalive,
+        patience,
+        reach,
         profile,
         overrides,
     })
@@ -451,6 +456,8 @@ fn agent(
     let (numbers, wildcard) = numbers(&name, &mut section, report, taken);
     let environment = environment_of(&mut section, report, environments);
     let answer_timeout = section.duration(report, "answer_timeout", SHORTEST, Duration::from_secs(300));
+    let first_response = reach::first_response(&mut section, report);
+    let reach = reach::reach(&mut section, report);
     let keepalive = keepalive(&mut section, report, Duration::from_secs(20));
     let fallback = section
         .string(report, "fallback", "the id of a destination")
@@ -467,6 +474,8 @@ fn agent(
         wildcard,
         environment,
         answer_timeout: answer_timeout.unwrap_or(Duration::from_secs(20)),
+        first_response,
+        reach,
         keepalive,
         fallback: fallback.as_ref().map(|at| Arc::clone(&at.value)),
         may_route,

@@ -32,9 +32,11 @@ pub enum Model {
     Alone,
     /// A rule: nobody has hung up by himself whom somebody may have taken.
     Open,
+    /// Addresses that swallow or refuse what is sent to them, several addresses behind a name, peers that come anew.
+    Network,
 }
 
-const COUNT: usize = 11;
+const COUNT: usize = 12;
 const NAMES: [&str; COUNT] = [
     "proxy",
     "asterisk",
@@ -47,9 +49,10 @@ const NAMES: [&str; COUNT] = [
     "loss",
     "alone",
     "open",
+    "network",
 ];
 /// In how many of 100 worlds each of them is.
-const OFTEN: [u64; COUNT] = [35, 30, 25, 25, 30, 30, 25, 100, 100, 100, 100];
+const OFTEN: [u64; COUNT] = [35, 30, 25, 25, 30, 30, 25, 100, 100, 100, 100, 35];
 
 /// Which models a world has.
 #[derive(Clone, Debug, Default)]
@@ -123,9 +126,14 @@ pub enum Draw {
     PeerDies,
     StoodStill,
     FoundWaiting,
+    Swallowed,
+    PortUnreachable,
+    SeveralAddresses,
+    LeftBehind,
+    CameAnew,
 }
 
-const PARTS: [(&str, Model); 36] = [
+const PARTS: [(&str, Model); 41] = [
     ("call through a proxy", Model::Proxy),
     ("proxy forks in series", Model::Proxy),
     ("proxy forks in parallel", Model::Proxy),
@@ -162,6 +170,11 @@ const PARTS: [(&str, Model); 36] = [
     ("peer dies in a call", Model::Mute),
     ("engine stands still", Model::Standstill),
     ("and finds messages waiting", Model::Standstill),
+    ("INVITE that is swallowed", Model::Network),
+    ("INVITE that is refused by ICMP", Model::Network),
+    ("INVITE to a further address of its name", Model::Network),
+    ("and somebody at both of them answers", Model::Network),
+    ("peer that comes by a new stream", Model::Network),
 ];
 
 /// How often each part was met.

@@ -116,6 +116,21 @@ const FILE_CAP: usize = 600;
 const ENGINE_CAP: usize = 300;
 const FUNCTION_CAP: usize = 100;
 
+/// What has been built is known to build: an older version that was only written down is a promise that nobody has kept.
+#[test]
+fn rust_version_is_the_toolchain_that_runs_the_tests() {
+    let said =
+        std::process::Command::new(env!("CARGO")).arg("--version").output().expect("cargo runs").stdout;
+    let said = String::from_utf8(said).expect("text");
+    let runs =
+        said.split_whitespace().nth(1).and_then(|version| version.rsplit_once('.')).expect("a version");
+    let promised = env!("CARGO_PKG_RUST_VERSION");
+    assert_eq!(promised, runs.0, "`rust-version` in Cargo.toml, and the `{}` that runs this", said.trim());
+    let readme =
+        fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("README.md")).expect("README.md");
+    assert!(readme.contains(&format!("Rust {promised} or newer")), "README.md names another version");
+}
+
 #[test]
 fn each_layer_imports_only_lower_ones() {
     let mut faults = Faults::default();

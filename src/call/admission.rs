@@ -3,7 +3,8 @@
 use super::facts::called;
 use crate::observe::counters::REFUSALS;
 use crate::routing::Tables;
-use crate::routing::topology::{Agent, Auth, Trunk};
+use crate::routing::select::by_id;
+use crate::routing::topology::{Agent, Auth, Trunk, rehearsed};
 use crate::sip::Flow;
 use crate::sip::stack::Credentials;
 use crate::wire::Message;
@@ -80,9 +81,19 @@ pub(crate) fn admit(
         return Err(refused(404, "the INVITE names no called number".into(), "no_agent", false));
     };
     match topology.agent_for(trunk, &called) {
+        Some(agent) if let Some(why) = nothing_to_rehearse(tables, agent, &called) => {
+            Err(refused(404, why, "no_agent", false))
+        }
         Some(agent) => Ok(Admitted { trunk: Arc::clone(trunk), agent: Arc::clone(agent), called }),
         None => Err(refused(404, format!("no agent has the number {called}"), "no_agent", false)),
     }
+}
+
+/// Why a rehearsal agent has nothing to do for who called this.
+fn nothing_to_rehearse(tables: &Tables, agent: &Agent, called: &str) -> Option<String> {
+    let id = rehearsed(called).filter(|_| agent.rehearsal.is_some())?;
+    let table = tables.table(&agent.environment)?;
+    by_id(table, Some(id)).err().map(|none| format!("{none} ({called})"))
 }
 
 /// Which credentials of the stack belong to which trunk. Indexes stay what they are over reloads: legs hold them.

@@ -1,8 +1,9 @@
 //! What the engine tells of itself: the source of logs, records and `?wait=`.
 
-use super::record::{AttemptView, CallRecord, CallView, HandoffView, Role, Stamp};
+use super::record::{AttemptView, CallRecord, CallView, Goodbye, HandoffView, Role, Stamp};
 use super::trial::TrialView;
 use crate::sip::Origin;
+use crate::sip::identity::Said;
 use crate::sip::leg::reach::Advice;
 use std::sync::Arc;
 
@@ -59,6 +60,17 @@ pub enum What {
     },
     /// The call is over; all that is to be kept of it.
     CallEnded(Arc<CallRecord>),
+    /// A side said goodbye.
+    LegBye {
+        /// Call id.
+        call: String,
+        /// Whose leg.
+        role: Role,
+        /// How, and what it said.
+        goodbye: Goodbye,
+        /// Its Call-ID.
+        sip_call_id: String,
+    },
     /// A leg ended without a BYE of its own: the agent refused, did not answer or was lost.
     LegLost {
         /// Call id.
@@ -126,6 +138,12 @@ pub enum What {
         call: String,
         /// Handoff id.
         handoff: String,
+        /// Whose table.
+        environment: String,
+        /// The caller's trunk.
+        trunk: String,
+        /// Whom its request went to: `udp:192.0.2.1:5060`. None: to nobody.
+        peer: Option<String>,
         /// Counted from 1.
         number: usize,
         /// The attempt.
@@ -142,6 +160,12 @@ pub enum What {
         call: String,
         /// Handoff id.
         handoff: String,
+        /// Whose table.
+        environment: String,
+        /// The caller's trunk.
+        trunk: String,
+        /// Whom its request went to: `udp:192.0.2.1:5060`. None: to nobody.
+        peer: Option<String>,
         /// Counted from 1.
         number: usize,
         /// The attempt.
@@ -210,6 +234,8 @@ pub enum What {
         reason: String,
         /// Who made it: a response that we send and a timeout of ours are local.
         origin: Origin,
+        /// What a peer's says beside that.
+        said: Said,
         /// Call-ID.
         sip_call_id: String,
         /// `udp:192.0.2.1:5060`.

@@ -2,7 +2,7 @@
 
 use super::context::Context;
 use super::handoff::course::Basis;
-use super::record::{HandoffView, Role, Stamp};
+use super::record::{Goodbye, HandoffView, Role, Stamp};
 use super::waiting::Waiting;
 use crate::routing::profile::{Belief, Notify200, Receiver};
 use crate::routing::table::Method;
@@ -76,6 +76,7 @@ pub(crate) struct Seen {
     pub(crate) role: Role,
     pub(crate) sip_call_id: Box<str>,
     pub(crate) peer: Option<Flow>,
+    pub(crate) goodbye: Option<Box<Goodbye>>,
 }
 
 /// Whoever sent a message, by its name.
@@ -225,7 +226,14 @@ impl Facts {
         cx.legs.insert(leg, cx.call, role);
         let sip_call_id =
             cx.stack.sip_call_id(leg).map(|id| String::from_utf8_lossy(id).into()).unwrap_or_default();
-        self.legs.push(Seen { leg, trusted, role, sip_call_id, peer: cx.stack.peer(leg) });
+        self.legs.push(Seen { leg, trusted, role, sip_call_id, peer: cx.stack.peer(leg), goodbye: None });
+    }
+
+    /// What a side has said as it left is kept with its leg.
+    pub(crate) fn said_goodbye(&mut self, leg: LegId, goodbye: Goodbye) {
+        if let Some(seen) = self.legs.iter_mut().find(|seen| seen.leg == leg) {
+            seen.goodbye = Some(Box::new(goodbye));
+        }
     }
 
     /// Whether P-Asserted-Identity and Privacy pass between the caller and that leg.

@@ -57,6 +57,24 @@ pub struct LegView {
     pub peer: String,
     /// `trying`, `ringing`, `answered`, `confirmed`, `closing`, `over`.
     pub state: Cow<'static, str>,
+    /// Its own goodbye, if it said one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub goodbye: Option<Goodbye>,
+}
+
+/// How a side ended its leg, in its own words.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Goodbye {
+    /// `BYE`, or `CANCEL` before the answer.
+    pub method: Cow<'static, str>,
+    /// RFC 3339, UTC.
+    pub at: Stamp,
+    /// Its Reason headers (RFC 3326).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reason: Option<String>,
+    /// Its Warning headers (RFC 3261 §20.43).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub warning: Option<String>,
 }
 
 /// A call as the API shows it and as its record keeps it.
@@ -185,6 +203,12 @@ pub struct AttemptView {
     pub status: Option<u16>,
     /// Its reason phrase.
     pub status_reason: Option<String>,
+    /// The Warning headers of that response.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub warning: Option<String>,
+    /// Its Reason headers.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub sip_reason: Option<String>,
     /// The final sipfrag; null for other methods.
     pub final_status: Option<u16>,
     /// From the one table of causes; null while it runs and when it worked.

@@ -36,6 +36,7 @@ fn leg(stack: &Stack, leg: LegId, role: Role) -> Option<LegView> {
         sip_call_id: String::from_utf8_lossy(stack.sip_call_id(leg)?).into_owned(),
         peer: stack.peer(leg).map(peer).unwrap_or_default(),
         state: word(stack.state(leg)?).into(),
+        goodbye: None,
     })
 }
 
@@ -99,6 +100,7 @@ pub(crate) fn record(call: &Call, now: Now, why: &'static str) -> CallRecord {
         sip_call_id: seen.sip_call_id.to_string(),
         peer: seen.peer.map(peer).unwrap_or_default(),
         state: "over".into(),
+        goodbye: seen.goodbye.as_deref().cloned(),
     });
     let mut view = view_with(call, seen.collect());
     view.state = CallState::Ended;

@@ -2,7 +2,9 @@
 
 use super::Global;
 use super::exit::{Exit, Failure};
+use super::page;
 use crate::daemon::configuration::access;
+use crate::http::in_force::HEADER;
 use crate::http::problem::Problem;
 use crate::observe::secret::Secret;
 use crate::store::StateDir;
@@ -115,6 +117,9 @@ fn local(address: SocketAddr) -> SocketAddr {
 }
 
 fn read<T: DeserializeOwned>(mut answer: Response<Body>) -> Result<T, Failure> {
+    if let Some(said) = answer.headers().get(HEADER).and_then(|said| said.to_str().ok()) {
+        page::warn(&format!("not in force: {said}"));
+    }
     let status = answer.status();
     let body = answer.body_mut().with_config().limit(ANSWER).read_to_vec();
     let body = body.map_err(|error| Failure::new(Exit::Failed, format!("the answer broke off: {error}")))?;

@@ -110,6 +110,10 @@ fn changed(page: &Page, changed: &Changed) -> String {
             let _ = writeln!(out, "{environment} has this text already; it stays at version {version}");
         }
     }
+    if !changed.left_behind.is_empty() {
+        let ids = plain(&changed.left_behind.join(", "));
+        let _ = writeln!(out, "left behind, by `only`: {ids}");
+    }
     if let Some(kept) = &changed.set_aside {
         let _ = writeln!(out, "the file held something that was not in force; it is kept in {}", plain(kept));
     }

@@ -17,7 +17,7 @@ pub(super) struct Compare {
     /// The earlier side [default: the version before --to; with another environment as --to, the version in force]
     #[arg(long, value_name = "SIDE")]
     from: Option<String>,
-    /// The later side [default: the version in force]
+    /// The later side [default: the version in force; where there was none before, the other environment]
     #[arg(long, value_name = "SIDE")]
     to: Option<String>,
     /// Print JSON

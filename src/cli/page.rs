@@ -50,6 +50,12 @@ pub(super) fn keys(pairs: &[(&str, String)]) -> String {
     pairs.iter().map(|(key, value)| format!("{key:width$}  {}\n", plain(value))).collect()
 }
 
+/// Says something beside the answer, on standard error.
+pub(super) fn warn(text: &str) {
+    // Nobody may be there to read it; the answer is what was asked for.
+    let _ = writeln!(std::io::stderr(), "warning: {}", plain(text));
+}
+
 /// Without control characters.
 pub(super) fn plain(text: &str) -> String {
     text.chars().map(|c| if c.is_control() { '\u{fffd}' } else { c }).collect()

@@ -8,7 +8,7 @@ mod secrets;
 
 use std::collections::BTreeMap;
 use std::io::Read as _;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -293,7 +293,14 @@ fn http(top: &mut Section<'_>, report: &mut Report<'_>, fetch: &secrets::Fetch) 
     let Some(mut section) = top.section(report, "http") else { return http };
     if let Some(found) = section.string(report, "listen", LISTEN) {
         match found.value.parse() {
-            Ok(address) => http.listen = address,
+            Ok(address) => {
+                http.listen = address;
+                if is_exposed(http.listen.ip()) {
+                    report.warn(found.span, format!("the API listens on {}, without TLS", address.ip())).help(
+                        "whoever is on the way reads the token: listen on loopback, and put a proxy with TLS before it",
+                    );
+                }
+            }
             Err(_) => {
                 report
                     .error(found.span, format!("`{}` is no address with a port", found.value))
@@ -317,6 +324,14 @@ fn http(top: &mut Section<'_>, report: &mut Report<'_>, fetch: &secrets::Fetch) 
     }
     section.finish(report);
     http
+}
+
+/// Whether others than this machine and its own network may reach that address.
+fn is_exposed(ip: IpAddr) -> bool {
+    match ip {
+        IpAddr::V4(ip) => !(ip.is_loopback() || ip.is_private() || ip.is_link_local()),
+        IpAddr::V6(ip) => !(ip.is_loopback() || ip.is_unique_local() || ip.is_unicast_link_local()),
+    }
 }
 
 fn public_url(text: &str) -> Option<PublicUrl> {

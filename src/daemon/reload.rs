@@ -6,6 +6,7 @@ use super::configuration::{Configuration, load};
 use super::numbering::{ByEnvironment, Numbering, UNNUMBERED};
 use super::sources::Sources;
 use super::watch::FileWatch;
+use crate::http::in_force::NotInForce;
 use crate::http::reload::{ReloadError, Reloaded, TableState};
 use crate::observe::line::{Line, Sink};
 use crate::routing::Tables;
@@ -24,6 +25,8 @@ pub struct Reloader {
     /// The latest that was good.
     pub(super) current: Configuration,
     tables: watch::Sender<Arc<Tables>>,
+    /// What the files say beside that.
+    pub(super) not_in_force: watch::Sender<NotInForce>,
     retired: Vec<Arc<Tables>>,
     shards: Arc<Shards>,
     sources: Sources,
@@ -36,6 +39,7 @@ pub struct Reloader {
 /// What a reloader is made of, beside the configuration.
 pub(super) struct Parts {
     pub(super) tables: watch::Sender<Arc<Tables>>,
+    pub(super) not_in_force: watch::Sender<NotInForce>,
     pub(super) shards: Arc<Shards>,
     pub(super) sources: Sources,
     pub(super) numbering: Numbering,
@@ -59,12 +63,13 @@ pub(super) async fn first(
 impl Reloader {
     /// With what the shards were started with.
     pub(super) fn new(configuration: Configuration, parts: Parts) -> Reloader {
-        let Parts { tables, shards, sources, numbering, state, log } = parts;
+        let Parts { tables, not_in_force, shards, sources, numbering, state, log } = parts;
         let mut started = configuration.clone();
         // Who holds a table is counted.
         started.tables.clear();
         let retired = Vec::new();
-        Reloader { started, current: configuration, tables, retired, shards, sources, numbering, state, log }
+        let current = configuration;
+        Reloader { started, current, tables, not_in_force, retired, shards, sources, numbering, state, log }
     }
 
     /// The files whose change is a reason to reload.
@@ -98,6 +103,8 @@ impl Reloader {
             (self.log)(diagnostic_line(diagnostic));
         }
         let Some(mut next) = loaded.configuration else {
+            let faulty = NotInForce::faulty(&loaded.diagnostics, &self.not_in_force.borrow());
+            self.not_in_force.send_replace(faulty);
             let errors = loaded.diagnostics.into_iter().filter(|d| d.severity == Severity::Error).collect();
             (self.log)(
                 Line::warn("config.rejected").text("by", why).text("hint", "the last good state stays"),
@@ -127,6 +134,7 @@ impl Reloader {
             restart_required: restart_required.iter().map(ToString::to_string).collect(),
             warnings: loaded.diagnostics.iter().map(ToString::to_string).collect(),
         };
+        self.not_in_force.send_replace(NotInForce::restart(reloaded.restart_required.clone()));
         self.tell(why, &reloaded);
         Ok(reloaded)
     }

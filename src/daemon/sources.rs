@@ -94,11 +94,11 @@ fn scripts(tables: &Tables) -> Scripts {
     let scripts = agents.filter_map(|agent| {
         let rehearsal = agent.rehearsal.as_ref()?;
         let table = tables.environments.get(&*agent.environment);
-        let destination = table.and_then(|table| table.find(&rehearsal.destination));
+        let destinations = || table.into_iter().flat_map(|table| table.destinations.values());
         let script = Script {
             destination: rehearsal.destination.to_string(),
             after: rehearsal.after,
-            brief: destination.is_some_and(|destination| destination.brief),
+            briefed: destinations().filter(|to| to.brief).map(|to| to.id.to_string()).collect(),
         };
         Some((agent.id.to_string(), script))
     });

@@ -10,6 +10,7 @@ use super::{stop, systemd};
 use crate::call::engine::{Engine, Settings};
 use crate::http::guard::Guard;
 use crate::http::history::History;
+use crate::http::in_force::NotInForce;
 use crate::http::reload::Request;
 use crate::http::{self, Api, Readiness};
 use crate::net::Deliver;
@@ -165,6 +166,7 @@ async fn run(parts: Parts<'_>, runtime: &Runtime) -> anyhow::Result<()> {
     let (publish, tables) = watch::channel(tables);
     accept(&bound, &network.connections, &tables)?;
 
+    let (not_in_force, told) = watch::channel(NotInForce::default());
     let readiness = Arc::<Readiness>::default();
     let (reload, mut asked) = mpsc::channel(16);
     let connections = Arc::clone(&network.connections);
@@ -172,6 +174,7 @@ async fn run(parts: Parts<'_>, runtime: &Runtime) -> anyhow::Result<()> {
         shards: Arc::clone(&shards),
         history,
         tables,
+        not_in_force: told,
         readiness: Arc::clone(&readiness),
         reload,
         versions,
@@ -193,6 +196,7 @@ async fn run(parts: Parts<'_>, runtime: &Runtime) -> anyhow::Result<()> {
     let grace = configuration.sip.drain;
     let parts = reload::Parts {
         tables: publish,
+        not_in_force,
         shards: Arc::clone(&shards),
         sources,
         numbering,

@@ -4,8 +4,16 @@
 use crate::observe::line::{Line, Sink};
 use crate::shard::Shards;
 use sd_notify::NotifyState;
+use std::os::unix::fs::MetadataExt;
 use std::sync::Arc;
 use std::time::Duration;
+
+/// Whether standard error is the journal's own stream: `JOURNAL_STREAM` names its device and inode (systemd.exec(5)).
+pub(super) fn logs_to_journal() -> bool {
+    let named = std::env::var("JOURNAL_STREAM").ok();
+    let own = std::fs::metadata("/proc/self/fd/2").map(|own| format!("{}:{}", own.dev(), own.ino()));
+    named.is_some_and(|named| own.is_ok_and(|own| own == named))
+}
 
 /// New calls are taken.
 pub(super) fn ready(log: &Sink, status: &str) {

@@ -3,6 +3,7 @@
 //! counted. Only the history takes note at once, in its bounded memory.
 
 use super::configuration::Log;
+use super::systemd;
 use crate::call::event::{Event, What};
 use crate::call::record::{AttemptView, CallRecord, CallView, HandoffView, Role, Stamp};
 use crate::http::history::History;
@@ -63,7 +64,7 @@ impl Telemetry {
         let keeper = thread::Builder::new()
             .name("records".to_owned())
             .spawn(move || keep_records(records, &kept, &sink, &failed))?;
-        let of_writer = Writer { log, keep, lost: Arc::clone(&lost) };
+        let of_writer = Writer { log, journal: systemd::logs_to_journal(), keep, lost: Arc::clone(&lost) };
         let writer = thread::Builder::new().name("telemetry".to_owned()).spawn(move || {
             of_writer.run(&receiver);
             // The writer has dropped its end of the records' queue; what waits there is still written. A keeper that
@@ -139,6 +140,8 @@ fn keep_records(mut records: Records, kept: &Receiver<Arc<CallRecord>>, sink: &S
 
 struct Writer {
     log: Log,
+    /// Standard error is the journal, which takes a priority from the beginning of a line (sd-daemon(3)).
+    journal: bool,
     keep: SyncSender<Arc<CallRecord>>,
     lost: Arc<Lost>,
 }
@@ -173,6 +176,9 @@ impl Writer {
 
     fn line(&self, line: &Line, text: &mut String) {
         if line.level >= self.log.level {
+            if self.journal {
+                text.push_str(priority(line.level));
+            }
             line.render_into(text, wall().0, self.log.style);
             text.push('\n');
         }
@@ -185,6 +191,16 @@ impl Writer {
         {
             self.lost.records.bump();
         }
+    }
+}
+
+/// A level as syslog has it (RFC 5424 §6.2.1).
+fn priority(level: Level) -> &'static str {
+    match level {
+        Level::Error => "<3>",
+        Level::Warn => "<4>",
+        Level::Info => "<6>",
+        Level::Debug => "<7>",
     }
 }
 
@@ -207,6 +223,13 @@ pub fn line_of(event: &Event) -> Line {
             .text("origin", "local")
             .quoted("sip_call_id", Some(sip_call_id)),
         What::CallEnded(record) => call_ended(record),
+        What::LegBye { call, role, goodbye, sip_call_id } => Line::info("leg.bye")
+            .text("call", call)
+            .text("by", role.as_str())
+            .text("method", &*goodbye.method)
+            .quoted("reason", goodbye.reason.as_deref())
+            .quoted("warning", goodbye.warning.as_deref())
+            .quoted("sip_call_id", Some(sip_call_id)),
         What::LegLost { call, role, status, origin, reason, next } => {
             let line = Line::warn("leg.lost").text("call", call).text("leg", role.as_str());
             let line = line.number("status", *status).quoted("reason", *reason);
@@ -237,13 +260,15 @@ pub fn line_of(event: &Event) -> Line {
                 None => line,
             }
         }
-        What::AttemptFailed { call, handoff, number, attempt, next, hint } => {
+        What::AttemptFailed { call, handoff, environment, trunk, peer, number, attempt, next, hint } => {
             let line = Line::warn("handoff.attempt_failed").text("call", call).text("handoff", handoff);
-            attempt_failed(line, *number, attempt, next, hint)
+            let line = line.text("environment", environment).text("trunk", trunk);
+            attempt_failed(line, *number, attempt, next, hint).some("peer", peer.as_deref())
         }
-        What::Unproven { call, handoff, number, attempt, next, hint } => {
+        What::Unproven { call, handoff, environment, trunk, peer, number, attempt, next, hint } => {
             let line = Line::warn("handoff.unproven").text("call", call).text("handoff", handoff);
-            attempt_failed(line, *number, attempt, next, hint)
+            let line = line.text("environment", environment).text("trunk", trunk);
+            attempt_failed(line, *number, attempt, next, hint).some("peer", peer.as_deref())
         }
         What::RefersUnproven { trunk, receiver, hint } => Line::warn("trunk.refer_unproven")
             .text("trunk", trunk)
@@ -272,7 +297,7 @@ pub fn line_of(event: &Event) -> Line {
             .text("next", if *again { "the flow that the peer has used" } else { "none" })
             .quoted("hint", Some(UNDELIVERED))
             .quoted("sip_call_id", Some(sip_call_id)),
-        What::Status { call, direction, method, status, reason, origin, sip_call_id, peer } => {
+        What::Status { call, direction, method, status, reason, origin, said, sip_call_id, peer } => {
             Line::info("sip.status")
                 .some("call", call.as_deref())
                 .text("direction", direction.as_str())
@@ -280,6 +305,8 @@ pub fn line_of(event: &Event) -> Line {
                 .number("status", *status)
                 .quoted("reason", Some(reason))
                 .text("origin", origin_word(*origin))
+                .quoted("warning", said.warning.as_deref())
+                .quoted("sip_reason", said.reason.as_deref())
                 .quoted("sip_call_id", Some(sip_call_id))
                 .text("peer", peer)
         }
@@ -374,9 +401,12 @@ fn attempt_failed(line: Line, number: usize, attempt: &AttemptView, next: &str, 
         (None, Some(status)) => {
             line.number("status", status).quoted("reason", attempt.status_reason.as_deref())
         }
-        (None, None) => line,
+        // Nobody has answered: the words say why.
+        (None, None) => line.quoted("reason", attempt.status_reason.as_deref()),
     };
     line.some("cause", attempt.cause.as_deref())
+        .quoted("warning", attempt.warning.as_deref())
+        .quoted("sip_reason", attempt.sip_reason.as_deref())
         .some("origin", attempt.origin.map(origin_word))
         .text("next", next)
         .quoted("hint", Some(hint))
@@ -391,7 +421,7 @@ fn handoff_ended(handoff: &HandoffView, caller_hurt: bool) -> Line {
         .some("proof", handoff.proof.map(|proof| proof.as_str()))
         .some("cause", handoff.cause.as_deref())
         .number("attempts", handoff.attempts.len())
-        .text("caller_hurt", if caller_hurt { "true" } else { "false" });
+        .flag("caller_hurt", caller_hurt);
     if caller_hurt {
         line.quoted("title", Some(&handoff.explain.title)).quoted("hint", Some(&handoff.explain.next_step))
     } else {
@@ -402,7 +432,38 @@ fn handoff_ended(handoff: &HandoffView, caller_hurt: bool) -> Line {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::observe::line::{Format, Style};
     use serde_json::json;
+
+    #[test]
+    fn a_failed_attempt_says_whose_it_is_and_a_flag_is_no_text() {
+        let attempt = serde_json::from_value(json!({
+            "destination": "front-desk", "method": "invite", "route": "sip:a@b", "sip_call_id": "x",
+            "status": 486, "status_reason": "Busy Here", "final_status": null, "cause": "busy",
+            "origin": "remote", "started_at": "2026-01-02T03:04:05.678Z", "ended_at": null,
+        }));
+        let what = What::AttemptFailed {
+            call: "c-1".to_owned(),
+            handoff: "h-1".to_owned(),
+            environment: "production".to_owned(),
+            trunk: "pbx".to_owned(),
+            peer: Some("udp:192.0.2.1:5060".to_owned()),
+            number: 1,
+            attempt: Box::new(attempt.unwrap()),
+            next: "agent".to_owned(),
+            hint: String::new(),
+        };
+        let style = Style { format: Format::Json, ..Style::default() };
+        let at = Stamp(crate::sip::UnixMillis(0));
+        let line: serde_json::Value =
+            serde_json::from_str(&line_of(&Event { at, what }).flag("hurt", true).render(0, style)).unwrap();
+        for (key, value) in
+            [("call", "c-1"), ("environment", "production"), ("trunk", "pbx"), ("peer", "udp:192.0.2.1:5060")]
+        {
+            assert_eq!(line[key], value, "{line}");
+        }
+        assert_eq!(line["hurt"], true);
+    }
 
     #[test]
     fn an_ended_handoff_can_be_read_before_its_line_is_written() {

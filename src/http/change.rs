@@ -8,6 +8,7 @@ use super::body::{Json, Segment, Segments};
 use super::destinations::{self, Condition};
 use super::problem::{FieldError, Problem};
 use super::reload::Request;
+use crate::call::command::Refusal;
 use crate::routing::diff::Diff;
 use crate::routing::file::Diagnostic;
 use crate::store::versions::{Origin, Unavailable};
@@ -102,6 +103,8 @@ pub struct Changed {
     pub diff: Diff,
     /// What is allowed but doubtful, as `check` prints it.
     pub warnings: Vec<String>,
+    /// For a promotion: the destinations that stay where they are (`only`).
+    pub left_behind: Vec<String>,
     /// Where the text of the file was kept that was replaced and had not been in force.
     pub set_aside: Option<String>,
 }
@@ -134,12 +137,7 @@ pub enum ChangeError {
     /// The version was never there, or is not kept any more.
     NoVersion(String),
     /// The table has no such destination.
-    NoDestination {
-        /// Whose table.
-        environment: String,
-        /// Which.
-        id: String,
-    },
+    NoDestination(Refusal),
     /// Destinations of this environment are not edited through the API; the sentence says why.
     NotEditable(String),
     /// Another version is in force than was expected.
@@ -204,7 +202,7 @@ impl From<ChangeError> for Problem {
         match error {
             ChangeError::NoEnvironment(detail) => Problem::no_environment(detail),
             ChangeError::NoVersion(detail) => new(StatusCode::NOT_FOUND, "no_version", detail),
-            ChangeError::NoDestination { environment, id } => Problem::no_destination(&environment, &id),
+            ChangeError::NoDestination(refusal) => refusal.into(),
             ChangeError::NotEditable(detail) => new(StatusCode::FORBIDDEN, "not_editable", detail),
             ChangeError::NotCurrent { environment, current, about } => {
                 let detail =

@@ -5,12 +5,14 @@ use super::Api;
 use super::body::{Segment, Segments};
 use super::calls::Page;
 use super::problem::Problem;
+use crate::call::command::Refusal;
 use crate::routing::document::{Document, DocumentError};
 use crate::routing::table::{self, Method, Table};
 use axum::extract::State;
 use axum::http::header::{AsHeaderName, ETAG, IF_MATCH, IF_NONE_MATCH};
 use axum::http::{HeaderMap, StatusCode};
 use axum::response::{IntoResponse, Response};
+use serde::Serialize;
 use serde_json::{Map, Value};
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -51,11 +53,21 @@ impl Documents {
 pub(super) async fn list(
     State(api): State<Arc<Api>>,
     Segment(environment): Segment,
-) -> Result<axum::Json<Page<Value>>, Problem> {
+) -> Result<axum::Json<Whole>, Problem> {
+    let not_in_force = api.not_in_force.borrow().said();
     api.with_table(&environment, |table, document| {
         let data = document.destinations.keys().filter_map(|id| view(table, document, id)).collect();
-        Ok(axum::Json(Page { data, next_cursor: None }))
+        Ok(axum::Json(Whole { page: Page { data, next_cursor: None }, not_in_force }))
     })
+}
+
+/// A whole table as it is served.
+#[derive(Serialize)]
+pub(super) struct Whole {
+    #[serde(flatten)]
+    page: Page<Value>,
+    /// What stands in the files beside that, if it is not in force.
+    not_in_force: Option<String>,
 }
 
 /// `GET /v1/environments/{env}/destinations/{id}`, with its ETag.
@@ -64,7 +76,7 @@ pub(super) async fn show(
     Segments(environment, id): Segments,
 ) -> Result<Response, Problem> {
     api.with_table(&environment, |table, document| {
-        let view = view(table, document, &id).ok_or_else(|| Problem::no_destination(&environment, &id))?;
+        let view = view(table, document, &id).ok_or_else(|| Problem::no_destination(table, &id))?;
         Ok(([(ETAG, etag(&view))], axum::Json(view)).into_response())
     })
 }
@@ -210,9 +222,10 @@ impl Problem {
     }
 
     /// 404.
-    pub(super) fn no_destination(environment: &str, id: &str) -> Problem {
-        let detail = format!("the table of `{environment}` has no destination `{id}`");
-        Problem::new(StatusCode::NOT_FOUND, "no_destination", detail)
+    pub(super) fn no_destination(table: &Table, id: &str) -> Problem {
+        let environment = table.environment.to_string();
+        let nearest = table.nearest(id).map(str::to_owned);
+        Refusal::NoDestination { id: id.to_owned(), environment, nearest }.into()
     }
 }
 

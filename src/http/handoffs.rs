@@ -30,7 +30,8 @@ pub(super) struct Waiting {
 impl Waiting {
     fn duration(&self) -> Result<Option<Duration>, Problem> {
         let Some(text) = &self.wait else { return Ok(None) };
-        match duration::parse(text) {
+        // A number alone is seconds, as everywhere on the web.
+        match text.parse().map(Duration::from_secs).or_else(|_| duration::parse(text)) {
             Ok(wait) => Ok(Some(wait.min(LONGEST_WAIT))),
             Err(error) => Err(Problem::field("wait", format!("{error}; expected {}", duration::FORM))),
         }

@@ -80,6 +80,11 @@ fn process(text: &mut Exposition, api: &Api) {
         "Number of the state of tables, trunks and agents in force.",
         tables.serial,
     );
+    text.gauge(
+        "configuration_degraded",
+        "1 while something that stands in the files is not in force: a fault, or for want of a restart.",
+        api.not_in_force.borrow().said().is_some().into(),
+    );
     text.family("table_version", "gauge", "Version of the table in force.");
     for (environment, table) in &tables.environments {
         text.sample("table_version", &[("environment", environment)], table.version);

@@ -10,6 +10,7 @@ pub mod destinations;
 pub mod guard;
 mod handoffs;
 pub mod history;
+pub mod in_force;
 mod listener;
 mod metrics;
 mod probes;
@@ -77,6 +78,8 @@ pub struct Api {
     pub history: Arc<History>,
     /// The tables in force.
     pub tables: watch::Receiver<Arc<Tables>>,
+    /// What the files say beside that.
+    pub not_in_force: watch::Receiver<in_force::NotInForce>,
     /// Whether new calls are taken.
     pub readiness: Arc<Readiness>,
     /// Where a reload, or a change of a table, is asked for.
@@ -124,6 +127,7 @@ pub fn router(api: Arc<Api>, guard: Arc<Guard>) -> Router {
         .route(guard::READY, get(probes::ready))
         .fallback(not_found)
         .method_not_allowed_fallback(method_not_allowed)
+        .layer(from_fn_with_state(Arc::clone(&api), in_force::tell))
         .layer(from_fn_with_state(Arc::clone(&guard), guard::authorise))
         .layer(from_fn_with_state(guard, guard::same_site))
         .layer(DefaultBodyLimit::max(BODY))

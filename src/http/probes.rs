@@ -13,10 +13,12 @@ pub(super) async fn health() -> Json<Value> {
     Json(json!({ "status": "ok" }))
 }
 
-/// New calls are taken.
+/// New calls are taken; `degraded`: not by all that stands in the files.
 pub(super) async fn ready(State(api): State<Arc<Api>>) -> Result<Json<Value>, Problem> {
     if api.readiness.is_ready() {
-        return Ok(Json(json!({ "status": "ready" })));
+        // Calls are taken by what is in force: that is no reason to send them elsewhere.
+        let degraded = api.not_in_force.borrow().said().is_some();
+        return Ok(Json(json!({ "status": if degraded { "degraded" } else { "ready" } })));
     }
     let (code, detail) = if api.readiness.is_draining() {
         ("draining", "no new calls are taken; those that live are finishing")

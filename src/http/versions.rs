@@ -114,21 +114,26 @@ pub(super) async fn show(
 ///
 /// A side is a version of this environment (`7`), another environment (`sandbox`, its version in force) or a version of it
 /// (`sandbox:4`). `to` is the version in force where it is not said. `from` is then the version before `to`; where `to` is
-/// another environment, the version in force of this one.
+/// another environment, the version in force of this one. Where neither is said and nothing was before the version in force,
+/// it is compared with that of the other environment, if there is only one.
 pub(super) async fn diff(
     State(api): State<Arc<Api>>,
     Segment(environment): Segment,
     Query(sides): Query<Sides>,
 ) -> Result<axum::Json<Compared>, Problem> {
-    let to = api.side(&environment, sides.to.as_deref().unwrap_or(&environment))?;
+    let mut to = api.side(&environment, sides.to.as_deref().unwrap_or(&environment))?;
     let from = match &sides.from {
         Some(from) => api.side(&environment, from)?,
         None if to.environment != environment => api.side(&environment, &environment)?,
         None => {
             let (of, number) = (to.environment.clone(), to.version);
             let before = api.ask_versions(move |versions| versions.before(&of, number)).await?;
-            let none = || no_version(&environment, &format!("before {number}"));
-            Wanted { environment: environment.clone(), version: before.ok_or_else(none)?.number }
+            match (before, api.other_environment(&environment).filter(|_| sides.to.is_none())) {
+                (Some(before), _) => Wanted { environment: environment.clone(), version: before.number },
+                // Nothing has been changed yet: what could be promoted is what there is to compare.
+                (None, Some(other)) => std::mem::replace(&mut to, api.side(&environment, &other)?),
+                (None, None) => return Err(no_version(&environment, &format!("before {number}"))),
+            }
         }
     };
     let (of_from, of_to) = (from.clone(), to.clone());
@@ -151,7 +156,12 @@ pub(super) async fn diff(
             )
         })
     };
-    let diff = Diff::between(&read(&earlier.1)?, &read(&later.1)?);
+    // What never goes from one to the other is no difference.
+    let mut sides = (read(&earlier.1)?, read(&later.1)?);
+    if from.environment != to.environment {
+        sides = (sides.0.for_environment(&to.environment), sides.1.for_environment(&from.environment));
+    }
+    let diff = Diff::between(&sides.0, &sides.1);
     let same_text = earlier.0.hash == later.0.hash;
     let side = |wanted: Wanted, version: Version| Side {
         environment: wanted.environment,
@@ -192,6 +202,14 @@ impl Api {
             .table(environment)
             .map(number)
             .ok_or_else(|| Problem::no_environment(tables.no_environment(environment)))
+    }
+
+    /// The one other environment that there is.
+    fn other_environment(&self, environment: &str) -> Option<String> {
+        let tables = Arc::clone(&self.tables.borrow());
+        let mut others = tables.environments.keys().filter(|id| ***id != *environment);
+        let other = others.next().map(ToString::to_string);
+        other.filter(|_| others.next().is_none())
     }
 
     /// What a side of a comparison means.

@@ -62,6 +62,7 @@ enum Value {
     /// Always in quotes: what a peer wrote, or a sentence.
     Quoted(String),
     Number(i64),
+    Flag(bool),
     Phone(String),
 }
 
@@ -142,6 +143,13 @@ impl Line {
         self
     }
 
+    /// Yes or no: `true` or `false`, in JSON without quotes.
+    #[must_use]
+    pub fn flag(mut self, key: &'static str, value: bool) -> Line {
+        self.fields.push((key, Value::Flag(value)));
+        self
+    }
+
     /// A text that may hold telephone numbers: a number, a SIP URI.
     #[must_use]
     pub fn phone(mut self, key: &'static str, value: Option<&str>) -> Line {
@@ -184,6 +192,7 @@ impl Line {
                 Value::Number(number) => {
                     let _ = write!(out, "{number}");
                 }
+                Value::Flag(flag) => out.push_str(if *flag { "true" } else { "false" }),
                 Value::Phone(text) if style.mask_numbers => push_text(out, &mask(text), style.format),
                 Value::Text(text) | Value::Phone(text) => push_text(out, text, style.format),
                 Value::Quoted(text) => push_quoted(out, text),

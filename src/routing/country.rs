@@ -18,6 +18,16 @@ pub struct Country {
     pub longest: u8,
 }
 
+/// The code of a country that is often written otherwise.
+pub fn meant(upper: &str) -> Option<&'static str> {
+    match upper {
+        "UK" | "GBR" | "ENGLAND" => Some("GB"),
+        "USA" => Some("US"),
+        "GER" | "DEU" => Some("DE"),
+        _ => None,
+    }
+}
+
 /// The country of an ISO 3166-1 alpha-2 code in capitals.
 pub fn find(iso: &str) -> Option<&'static Country> {
     COUNTRIES.binary_search_by(|c| c.iso.cmp(iso)).ok().map(|index| &COUNTRIES[index])

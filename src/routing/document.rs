@@ -10,6 +10,9 @@ use toml::{Table, Value};
 /// The key at the top of a table that holds its destinations.
 pub const DESTINATIONS: &str = "destination";
 
+/// The key of a destination with the environments whose tables may hold it.
+pub const ONLY: &str = "only";
+
 /// The keys and values of one table's text.
 #[derive(Debug, Clone, PartialEq, Default)]
 pub struct Document {
@@ -48,6 +51,24 @@ impl Document {
             _ => Err(DocumentError::NoTable(format!("{DESTINATIONS}.{id}"))),
         };
         Ok(Self { top, destinations: destinations.into_iter().map(keys).collect::<Result<_, _>>()? })
+    }
+
+    /// The destinations that a table of `environment` may not hold (`only`).
+    pub fn left_behind(&self, environment: &str) -> Vec<String> {
+        let is_elsewhere = |keys: &Table| {
+            let only = keys.get(ONLY).and_then(Value::as_array);
+            only.is_some_and(|only| only.iter().all(|named| named.as_str() != Some(environment)))
+        };
+        self.destinations.iter().filter(|(_, keys)| is_elsewhere(keys)).map(|(id, _)| id.clone()).collect()
+    }
+
+    /// The same without those that a table of `environment` may not hold.
+    #[must_use]
+    pub fn for_environment(mut self, environment: &str) -> Self {
+        for id in self.left_behind(environment) {
+            self.destinations.remove(&id);
+        }
+        self
     }
 }
 

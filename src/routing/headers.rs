@@ -140,9 +140,13 @@ pub fn check_name(name: &str) -> Result<(), NameError> {
 
 /// The name that was probably meant where one is not carried: one with a grammar, or the same with `X-`.
 pub fn carried(name: &str) -> String {
+    let hyphened = name.replace('_', "-");
+    if check_name(&hyphened).is_ok() {
+        return hyphened;
+    }
     match nearest(name, STRUCTURED) {
         Some(near) => near.to_owned(),
-        None => format!("X-{name}"),
+        None => format!("X-{hyphened}"),
     }
 }
 

@@ -4,7 +4,6 @@ use std::fmt;
 use std::sync::Arc;
 
 use super::address::{Address, AddressError};
-use super::file::nearest;
 use super::number;
 use super::profile::Overrides;
 use super::route::{self, Route};
@@ -152,10 +151,6 @@ pub enum Rule {
     MayRoute(Pattern),
 }
 
-/// With so many ids one that is not there is compared, to say which was probably meant: the call of the one who asked waits,
-/// and so do all others of the shard.
-const COMPARED: usize = 200;
-
 /// A destination and why it was chosen.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Selection {
@@ -200,7 +195,7 @@ pub fn by_id(table: &Table, wanted: Option<&str>) -> Result<Selection, NoDestina
         Some(destination) => Ok(Selection { destination: Arc::clone(destination), rule: Rule::Named }),
         None => Err(NoDestination::Unknown {
             wanted: shown(id.as_bytes()),
-            nearest: nearest(id, table.destinations.keys().take(COMPARED).map(|id| &**id)).map(Into::into),
+            nearest: table.nearest(id).map(Into::into),
         }),
     }
 }

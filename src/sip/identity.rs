@@ -225,6 +225,41 @@ pub fn passed_reason(message: &Message<'_>) -> Option<Field> {
     (!all.is_empty()).then(|| reason_field(&all))
 }
 
+/// What a peer says beside a status or a goodbye.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Said {
+    /// Its Reason headers (RFC 3326).
+    pub reason: Option<String>,
+    /// Its Warning headers (RFC 3261 §20.43).
+    pub warning: Option<String>,
+}
+
+impl Said {
+    /// Of a message.
+    pub fn of(message: &Message<'_>) -> Said {
+        let all = |name| {
+            let values: Vec<Box<str>> = message.values(name).map(text).collect();
+            (!values.is_empty()).then(|| values.join(", "))
+        };
+        Said { reason: all(Name::Reason), warning: all(Name::Warning) }
+    }
+}
+
+/// A Warning of ours: what the log says, for whoever reads the other side's. 399 is "miscellaneous" (RFC 3261 §20.43).
+pub fn warning(words: &str) -> Field {
+    let mut value = String::with_capacity(words.len() + 16);
+    value.push_str("399 baton \"");
+    for c in words.chars() {
+        match c {
+            '"' | '\\' => value.extend(['\\', c]),
+            c if c.is_control() => value.push(' '),
+            c => value.push(c),
+        }
+    }
+    value.push('"');
+    Field { name: Name::Warning.as_str().into(), value: value.into() }
+}
+
 /// What the BYE of a side says to the other: `X-*`, User-to-User (RFC 7433) and what else goes end to end. A CANCEL goes
 /// from hop to hop, and only its Reason is of interest beyond.
 pub fn goodbye(message: &Message<'_>) -> Box<[Field]> {

@@ -67,7 +67,7 @@ destinations.toml:4:1: error: unknown key `rout` in [destination.a]
    |
  4 | rout = "x"
    | ^^^^
-  expected: one of `name`, `description`, `method`, `brief`, `require`, `route`, `trunk`, `caller_id`, `headers`, `rule`, `on_failure`, `timeouts`, `undefined`, `reason`, `refer_to_host`, `header_placement`, `referred_by`, `notify_200`, `ask_return` or `limits`
+  expected: one of `only`, `name`, `description`, `method`, `brief`, `require`, `route`, `trunk`, `caller_id`, `headers`, `rule`, `on_failure`, `timeouts`, `undefined`, `reason`, `refer_to_host`, `header_placement`, `referred_by`, `notify_200`, `ask_return` or `limits`
   help: did you mean `route`?
 destinations.toml:5:8: error: `name` is an integer in [destination.a]
    |
@@ -78,7 +78,7 @@ destinations.toml:6:1: error: unknown key `descripton` in [destination.a]
    |
  6 | descripton = ""
    | ^^^^^^^^^^
-  expected: one of `name`, `description`, `method`, `brief`, `require`, `route`, `trunk`, `caller_id`, `headers`, `rule`, `on_failure`, `timeouts`, `undefined`, `reason`, `refer_to_host`, `header_placement`, `referred_by`, `notify_200`, `ask_return` or `limits`
+  expected: one of `only`, `name`, `description`, `method`, `brief`, `require`, `route`, `trunk`, `caller_id`, `headers`, `rule`, `on_failure`, `timeouts`, `undefined`, `reason`, `refer_to_host`, `header_placement`, `referred_by`, `notify_200`, `ask_return` or `limits`
   help: did you mean `description`?
 destinations.toml:7:13: error: `drop` is no `undefined`
    |
@@ -319,6 +319,34 @@ destinations.toml:4:14: error: `a/b` cannot be an id
  4 | [destination."a/b"]
    |              ^^^^^
   expected: a letter or a digit, then letters, digits, `-`, `_` and `.`, at most 64 characters
+"#,
+    );
+}
+
+#[test]
+fn a_destination_of_another_environment() {
+    table_prints(
+        r#"default = "a"
+[destination.a]
+route = "+14155550123"
+[destination.b]
+only = ["sandbox", "staging"]
+route = "+14155550124"
+[destination.c]
+only = []
+route = "+14155550125"
+"#,
+        r#"
+destinations.toml:5:8: error: `b` is for `sandbox` or `staging` only, and this is the table of `production`
+   |
+ 5 | only = ["sandbox", "staging"]
+   |        ^^^^^^^^^^^^^^^^^^^^^^
+  help: remove the destination here; `baton promote` leaves it behind by itself
+destinations.toml:8:8: error: `only` names no environment
+   |
+ 8 | only = []
+   |        ^^
+  expected: a list of environments, as in ["sandbox"]
 "#,
     );
 }

@@ -468,3 +468,86 @@ destinations.toml:7:10: warning: `{call_id}` is sent as it stands
 "#,
     );
 }
+
+#[test]
+fn an_agent_where_a_trunk_is_and_an_api_that_anybody_reaches() {
+    let baton = r#"
+[sip]
+listen = ["udp:127.0.0.1:5060"]
+[http]
+listen = "0.0.0.0:8060"
+[trunk.pbx]
+address = "sip:10.0.0.5"
+accept_from = ["10.0.0.0/24"]
+[agent.same]
+address = "sip:booking@10.0.0.5:5060"
+numbers = ["1"]
+[agent.inside]
+address = ["sip:booking@10.0.0.80", "sip:booking@10.0.1.80"]
+numbers = ["2"]
+[environment.production]
+table = "destinations.toml"
+"#;
+    let (loaded, printed) = read(&[
+        ("baton.toml", baton),
+        ("destinations.toml", "default = \"a\"\n[destination.a]\nroute = \"sip:100@10.0.0.5\"\n"),
+    ]);
+    compare(
+        &loaded,
+        &printed,
+        r#"
+baton.toml:5:10: warning: the API listens on 0.0.0.0, without TLS
+   |
+ 5 | listen = "0.0.0.0:8060"
+   |          ^^^^^^^^^^^^^^
+  help: whoever is on the way reads the token: listen on loopback, and put a proxy with TLS before it
+baton.toml:10:11: warning: the agent `same` has the address of the trunk `pbx`
+    |
+ 10 | address = "sip:booking@10.0.0.5:5060"
+    |           ^^^^^^^^^^^^^^^^^^^^^^^^^^^
+  help: its calls go back to where they come from: put the agent's own address here
+baton.toml:13:11: warning: the agent `inside` lies in `accept_from` of the trunk `pbx`
+    |
+ 13 | address = ["sip:booking@10.0.0.80", "sip:booking@10.0.1.80"]
+    |           ^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^
+  help: an INVITE of its own is taken for a call of that trunk: narrow `accept_from` to the PBX
+"#,
+    );
+}
+
+#[test]
+fn slips_get_the_right_word() {
+    table_prints(
+        r#"[destination.a]
+route = "+1XXXXXXXXXX"
+default = "a"
+[destination.a.headers]
+X_Caller_ID = "$caller_id"
+"#,
+        r#"
+destinations.toml:1:1: error: `default` is missing
+   |
+ 1 | [destination.a]
+   | ^
+  expected: the id of a destination
+destinations.toml:2:9: error: `route`: `+1XXXXXXXXXX` is neither a number nor a URI
+   |
+ 2 | route = "+1XXXXXXXXXX"
+   |         ^^^^^^^^^^^^^^
+  expected: a number like "+14155550123", a `sip:` or a `tel:` URI
+  help: the X stand for digits: put the number itself here
+destinations.toml:3:1: error: unknown key `default` in [destination.a]
+   |
+ 3 | default = "a"
+   | ^^^^^^^
+  expected: one of `only`, `name`, `description`, `method`, `brief`, `require`, `route`, `trunk`, `caller_id`, `headers`, `rule`, `on_failure`, `timeouts`, `undefined`, `reason`, `refer_to_host`, `header_placement`, `referred_by`, `notify_200`, `ask_return` or `limits`
+  help: `default` stands at the top of the file, before the first [destination.ID]
+destinations.toml:5:1: error: `X_Caller_ID`: only headers that begin with X-, and User-to-User, Diversion and History-Info are carried
+   |
+ 5 | X_Caller_ID = "$caller_id"
+   | ^^^^^^^^^^^
+  expected: a name like X-Account-ID, or `User-to-User`, `Diversion`, `History-Info`
+  help: did you mean `X-Caller-ID`?
+"#,
+    );
+}

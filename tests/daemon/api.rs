@@ -108,7 +108,8 @@ fn a_handoff_by_http_is_waited_for() {
     assert_eq!(set["variables"]["account"], "A-17");
     house.ask("PATCH", &path, r#"{"caller_id":"1"}"#).problem(422, "invalid");
 
-    let path = format!("/v1/calls/{}/handoff?wait=30s", talk.call);
+    // A number alone is seconds.
+    let path = format!("/v1/calls/{}/handoff?wait=30", talk.call);
     let answer = std::thread::scope(|scope| {
         let asking =
             scope.spawn(|| house.ask("POST", &path, r#"{"destination":"front-desk","reason":"billing"}"#));
@@ -262,4 +263,8 @@ fn the_table_can_be_read() {
     );
     assert_eq!(desk["headers"]["X-Caller-ID"], "$caller_id");
     house.ask("GET", "/v1/environments/production/destinations/none", "").problem(404, "no_destination");
+    let slip = house
+        .ask("GET", "/v1/environments/production/destinations/front-desc", "")
+        .problem(404, "no_destination");
+    assert!(slip["detail"].as_str().unwrap().ends_with("did you mean `front-desk`?"), "{slip}");
 }

@@ -305,7 +305,7 @@ fn what_cannot_be_promoted_or_rolled_back_is_told() {
             house.ask("POST", &format!("{PRODUCTION}/promote"), &from).problem(404, "no_environment");
         assert_eq!(problem["detail"], format!("there is no environment `{named}`{told}"));
     }
-    house.ask("GET", &format!("{PRODUCTION}/diff"), "").problem(404, "no_version");
+    house.ask("GET", &format!("{PRODUCTION}/diff?to=1"), "").problem(404, "no_version");
     house.ask("GET", &format!("{PRODUCTION}/versions?cursor=x"), "").problem(422, "invalid");
 
     // Good in the sandbox, and not good enough for the agents of production.
@@ -419,8 +419,22 @@ fn behind_a_link_the_file_is_replaced_and_the_link_stays() {
 fn half_a_file_is_in_nobodys_way_and_not_lost() {
     let house = with_sandbox(Plan::default());
     let half = &TABLE[..TABLE.find("X-Account").unwrap() + 12];
+    let ready = |status: &str| assert_eq!(house.get("/readyz")["status"], status);
+    ready("ready");
     house.write("destinations.toml", half);
     house.await_line("config.rejected");
+    // Calls go on, and whoever looks at a table hears of it.
+    ready("degraded");
+    house.await_metric("baton_configuration_degraded", 1);
+    for path in ["destinations", "destinations/front-desk", "versions"] {
+        let answer = house.ask("GET", &format!("{PRODUCTION}/{path}"), "");
+        let said = answer.header("baton-not-in-force").unwrap();
+        assert!(
+            said.contains("destinations.toml:") && said.ends_with("the last good state is in force"),
+            "{said}"
+        );
+    }
+    assert!(house.get(&format!("{PRODUCTION}/destinations"))["not_in_force"].is_string());
     // Who edits one destination would write the rest of it anew: no.
     let put = house.put("front-desk", &[("If-Match", "*")], &house.desk().0);
     let problem = put.problem(409, "file_not_in_force");
@@ -431,6 +445,8 @@ fn half_a_file_is_in_nobodys_way_and_not_lost() {
     assert_eq!((&back["version"], &back["changed"]), (&json!(1), &json!(false)));
     assert_eq!(fs::read_to_string(back["set_aside"].as_str().unwrap()).unwrap(), half);
     assert_eq!(house.text("destinations.toml"), TABLE);
+    ready("ready");
+    house.await_metric("baton_configuration_degraded", 0);
     // And a promotion goes over it, too.
     fs::write(house.path("destinations.toml"), [0xff, 0xfe]).unwrap();
     house.await_lines("config.rejected", 2);
@@ -481,4 +497,33 @@ fn an_editor_that_renames_makes_one_version() {
     }
     assert_eq!(house.versions("production").len(), 4);
     assert_eq!(house.desk().0["name"], "Three");
+}
+
+/// The sandbox's own phone is no destination of production.
+#[test]
+fn what_is_only_for_the_sandbox_stays_there() {
+    let house = with_sandbox(Plan::default());
+    let own =
+        "\n# My phone.\n[destination.my-phone]\nonly = [\"sandbox\"]\nroute = \"sip:100@127.0.0.1:5070\"\n";
+    house.write("destinations.sandbox.toml", &format!("{}{own}", sandbox("Tried")));
+    house.await_line("changed=sandbox:2");
+    // Nothing was changed in production yet, so the sandbox is what there is to compare with.
+    let shown: Value = house.get(&format!("{PRODUCTION}/diff"));
+    assert_eq!(
+        (&shown["from"]["environment"], &shown["to"]["environment"]),
+        (&json!("production"), &json!("sandbox"))
+    );
+    let ids: Vec<&Value> = shown["destinations"].as_array().unwrap().iter().map(|one| &one["id"]).collect();
+    assert_eq!(ids, [&json!("front-desk")], "{shown}");
+    let promoted = done(house.promote(json!({ "from": "sandbox", "message": "a better name" })));
+    assert_eq!(promoted["left_behind"], json!(["my-phone"]));
+    assert_eq!(house.text("destinations.toml"), sandbox("Tried"), "nor does its comment go along");
+    house.write(
+        "destinations.sandbox.toml",
+        &format!("{}{own}", sandbox("Tried").replace("front-desk\"", "my-phone\"")),
+    );
+    house.await_line("changed=sandbox:3");
+    let refused =
+        house.promote(json!({ "from": "sandbox", "message": "m" })).problem(422, "configuration_invalid");
+    assert!(refused["errors"][0]["message"].as_str().unwrap().contains("`my-phone`"), "{refused}");
 }

@@ -4,8 +4,10 @@ use crate::house::{House, PATIENCE, Plan, write_configuration};
 use crate::http::request;
 use crate::phone::{Phone, Talk, header};
 use std::fs;
-use std::io::{Read, Write};
+use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{SocketAddr, TcpStream, UdpSocket};
+use std::os::fd::AsRawFd;
+use std::os::unix::fs::MetadataExt;
 use std::os::unix::net::UnixDatagram;
 use std::sync::Arc;
 
@@ -216,4 +218,27 @@ fn an_agent_whose_port_is_closed_by_tcp_costs_no_more_than_its_attempt() {
     let fallback = caller.receive("INVITE ");
     assert!(fallback.starts_with("INVITE sip:+14155550123@127.0.0.1"), "{fallback}");
     house.await_metric("baton_connections", 0);
+}
+
+/// The journal takes a priority from the beginning of each line, so that `journalctl -p warning` finds the warnings.
+#[test]
+fn a_line_of_the_journal_has_its_priority() {
+    let folder = tempfile::tempdir().unwrap();
+    write_configuration(folder.path(), &Plan::default());
+    let (reader, writer) = std::io::pipe().unwrap();
+    let journal = fs::metadata(format!("/proc/self/fd/{}", reader.as_raw_fd())).unwrap();
+    let mut serve = std::process::Command::new(env!("CARGO_BIN_EXE_baton"))
+        .args(["serve", "--config", folder.path().join("baton.toml").to_str().unwrap()])
+        .env("JOURNAL_STREAM", format!("{}:{}", journal.dev(), journal.ino()))
+        .stderr(writer)
+        .spawn()
+        .unwrap();
+    let mut lines = BufReader::new(reader).lines().map_while(Result::ok);
+    let ready = lines.find(|line| line.contains("serve.ready")).unwrap();
+    assert!(ready.starts_with("<6>20"), "{ready}");
+    fs::write(folder.path().join("destinations.toml"), "default = ").unwrap();
+    let fault = lines.find(|line| line.contains("config.error")).unwrap();
+    assert!(fault.starts_with("<4>20"), "{fault}");
+    serve.kill().unwrap();
+    serve.wait().unwrap();
 }

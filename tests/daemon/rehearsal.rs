@@ -130,3 +130,17 @@ fn it_is_where_baton_can_call_it() {
     bye(&caller);
     house.await_metric("baton_calls", 0);
 }
+
+#[test]
+fn every_destination_of_its_environment_can_be_rehearsed() {
+    let house = shipped();
+    let caller = Phone::new();
+    caller.towards(house.udp);
+    dial(&caller, "rehearsal-front-desk", "by-name");
+    let refer = caller.receive("REFER ");
+    assert!(header(&refer, "Refer-To").starts_with("<sip:+14155550123@"), "{refer}");
+    caller.send(&caller.answer(&refer, "603 Decline"));
+    caller.send(&caller.request("INVITE", "wrong").replace("+14155550100", "rehearsal-front-desc"));
+    caller.receive("SIP/2.0 404");
+    house.await_line("did you mean `front-desk`?");
+}

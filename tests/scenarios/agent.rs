@@ -367,3 +367,15 @@ fn the_agent_gets_its_result_when_the_caller_hangs_up() {
     t.world.assert_ended("abandoned");
     t.world.assert_empty();
 }
+
+/// Whoever looks at the agent's side reads there what Baton's log says.
+#[test]
+fn a_refer_that_is_refused_says_why_in_a_warning() {
+    let t = Talking::new();
+    t.leg.refer("sip:front-desc@baton", &[]);
+    let refused = t.leg.expect(403);
+    let warning = refused.header("Warning");
+    assert!(warning.starts_with("399 baton \"") && warning.contains("front-desc"), "{warning}");
+    t.caller_hangs_up();
+    t.world.assert_empty();
+}

@@ -4,6 +4,7 @@ use crate::common::config::Config;
 use crate::common::message::{Message, without_origin};
 use crate::common::peer::{Leg, Peer, Talking, sdp, sdp_with};
 use crate::common::{Command, HandoffRequest, Reply, ms, s};
+use baton::call::event::{Direction, What};
 use std::rc::Rc;
 
 /// Where the desk is.
@@ -1043,4 +1044,31 @@ fn a_challenged_prack_is_answered() {
     accept(&t, &offer);
     t.leg.expect_bye();
     together(&t, &target);
+}
+
+/// Whoever reads the log of a failure is told whose call it was, and by whom it was refused.
+#[test]
+fn a_failed_attempt_names_call_trunk_and_peer() {
+    let (t, _desk, target) = ringing();
+    target.reply(&target.invite(), 486);
+    target.expect("ACK");
+    t.world.settle();
+    let found = t.world.events().into_iter().find_map(|what| match what {
+        What::AttemptFailed { call, environment, trunk, peer, .. } => Some((call, environment, trunk, peer)),
+        _ => None,
+    });
+    let (call, environment, trunk, peer) = found.expect("an attempt failed");
+    assert_eq!((&*environment, &*trunk, peer.as_deref()), ("production", "pbx", Some("udp:10.0.0.30:5060")));
+    // A refusal of ours in a dialog belongs to the call, too.
+    t.leg.request("INFO", &[("Content-Type", "x/y")], "", "x");
+    t.call.expect("INFO");
+    t.call.bye();
+    t.leg.expect(487);
+    let told = t.world.events().into_iter().any(|what| {
+        matches!(what, What::Status { call: Some(of), direction: Direction::Out, status: 487, .. } if of == call)
+    });
+    assert!(told, "{:?}", t.world.events());
+    t.call.expect(200);
+    t.leg.expect_bye();
+    t.world.assert_empty();
 }

@@ -4,6 +4,8 @@ use crate::common::config::Config;
 use crate::common::message::Message;
 use crate::common::peer::{Leg, Talking};
 use crate::common::{T1X64, ms, s};
+use baton::call::event::What;
+use baton::call::record::Role;
 use std::rc::Rc;
 
 const OK: &str = "SIP/2.0 200 OK\r\n";
@@ -635,4 +637,59 @@ fn the_agent_says_goodbye_and_the_refer_fails() {
 pub(super) fn conclude(call: &Leg, refer: &Message, sipfrag: &str) {
     call.reply(refer, 202);
     call.notify_ok(sipfrag, "terminated;reason=noresource");
+}
+
+/// What on-call staff have to look at is another thing each time.
+#[test]
+fn four_ways_of_not_knowing_are_four_lines() {
+    let hint = |t: &Talking| {
+        let hints = t.world.events().into_iter().filter_map(|what| match what {
+            What::AttemptFailed { hint, .. } => Some(hint),
+            _ => None,
+        });
+        hints.last().expect("an attempt failed")
+    };
+    let (t, _refer) = referred();
+    t.world.advance(s(9));
+    assert!(hint(&t).starts_with("Nobody answered the REFER"), "{}", hint(&t));
+    t.world.advance(T1X64);
+    still_together(&t);
+
+    let (t, refer) = referred();
+    t.call.reply(&refer, 202);
+    t.world.advance(s(61));
+    assert!(hint(&t).contains("no NOTIFY told its result within"), "{}", hint(&t));
+    still_together(&t);
+
+    let (t, refer) = referred();
+    t.call.reply(&refer, 202);
+    t.call.notify_ok("SIP/2.0 100 Trying\r\n", "terminated;reason=timeout");
+    t.world.settle();
+    assert!(hint(&t).starts_with("The receiver ended its NOTIFYs without a result"), "{}", hint(&t));
+    still_together(&t);
+
+    let (t, refer) = referred();
+    t.call.reply(&refer, 202);
+    t.call.bye_with(&[("Reason", "Q.850;cause=16"), ("Warning", "399 pbx \"moved\"")]);
+    t.call.expect(200);
+    t.leg.expect_bye_within(s(2));
+    t.world.advance(s(61));
+    assert!(hint(&t).starts_with("The caller's side hung up after it had accepted"), "{}", hint(&t));
+    // And it is told how it did.
+    let told = t.world.events().into_iter().find_map(|what| match what {
+        What::LegBye { role, goodbye, .. } => Some((role, goodbye)),
+        _ => None,
+    });
+    let (role, goodbye) = told.expect("a goodbye");
+    assert_eq!(
+        (role, &*goodbye.method, goodbye.reason.as_deref()),
+        (Role::Caller, "BYE", Some("Q.850;cause=16"))
+    );
+    assert_eq!(goodbye.warning.as_deref(), Some("399 pbx \"moved\""));
+    let kept = &t.world.records()[0].call.legs;
+    assert!(
+        kept.iter().any(|leg| leg.role == Role::Caller && leg.goodbye.as_ref() == Some(&goodbye)),
+        "{kept:#?}"
+    );
+    t.world.assert_empty();
 }

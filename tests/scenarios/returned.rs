@@ -1251,3 +1251,19 @@ fn a_bye_after_a_join_with_a_fresh_offer_is_waited_for() {
     assert_ne!(t.world.ended_handoffs()[1].state.as_str(), "succeeded");
     t.world.assert_empty();
 }
+
+/// The same, where it answers the re-INVITE of a join.
+#[test]
+fn a_bye_in_the_join_after_a_refer_that_nobody_answered_is_not_abandoned() {
+    let t = Talking::with(&config());
+    let desk = t.world.peer("desk", DESK);
+    unanswered(&t);
+    t.world.handoff("called");
+    let (target, offer) = desk_answers(&t, &desk);
+    is_gone(&t.call, &offer);
+    target.expect_bye();
+    t.leg.expect_bye();
+    t.world.settle();
+    assert_eq!(t.world.ended_handoffs()[1].state.as_str(), "unknown");
+    t.world.assert_empty();
+}

@@ -109,7 +109,7 @@ route = "sip:desk@nowhere.example.com"
 
 fn talking() -> Talking {
     let t = Talking::with(&Config::default().destination(TABLE));
-    let ips: Vec<IpAddr> = vec!["10.0.0.30".parse().unwrap(), "10.0.0.31".parse().unwrap()];
+    let ips = [30, 31].map(|host| IpAddr::from([10, 0, 0, host])).to_vec();
     t.world.name("pool.example.com", Name::Known(ips, ms(0)));
     t
 }
@@ -127,6 +127,7 @@ fn is_unreachable(t: &Talking, why: &str) {
     let attempt = &handoff.attempts[0];
     let told = (attempt.cause.as_deref(), attempt.status, attempt.status_reason.as_deref());
     assert_eq!(told, (Some("unreachable"), None, Some(why)));
+    assert_eq!(handoff.explain.cause, format!("Nobody has answered: {why}."));
     let line = t.world.events().into_iter().find(|what| matches!(what, What::AttemptFailed { .. }));
     assert!(line.is_some(), "one WARN");
 }

@@ -159,7 +159,7 @@ impl Watch {
         told_at.into_iter().any(|since| {
             // Only what was asked after that is the question.
             let asked = || leg.reinvites.iter().filter(|one| one.cseq > refer.cseq && one.sent >= since);
-            match asked().last() {
+            match asked().next_back() {
                 // What was under way when the failure was told is no question: that comes after it.
                 Some(last) if last.over.is_none() && at.since(last.sent) >= PATIENCE => true,
                 Some(_) => !asked().any(|one| one.accepted.or(one.refused).is_some()),

@@ -28,6 +28,7 @@ use crate::observe::counters::Counters;
 use crate::routing::Tables;
 use crate::sip::deadline::Deadlines;
 use crate::sip::ident::{Ident, Seed, SlotKey};
+use crate::sip::identity::Said;
 use crate::sip::{self, Flow, Listener, Now, Origin, Stack, Time, Transport};
 use crate::wire::{self, Framing, Index, Message};
 use std::collections::{BTreeMap, VecDeque};
@@ -153,7 +154,10 @@ impl Engine {
             return match queued {
                 Queued::Resolve { query, uri } => Output::Resolve { query, uri },
                 Queued::Reply { id, reply } => Output::Reply { id, reply },
-                Queued::Event(event) => Output::Event(*event),
+                Queued::Event(mut event) => {
+                    self.attribute(&mut event.what);
+                    Output::Event(*event)
+                }
                 Queued::Adopted { serial } => Output::Adopted { serial },
             };
         }
@@ -234,6 +238,14 @@ impl Engine {
         self.index = index;
     }
 
+    /// A failure that leaves us is told of with its call, if it belongs to one.
+    fn attribute(&self, what: &mut What) {
+        if let What::Status { call: call @ None, sip_call_id, .. } = what {
+            let leg = self.stack.find_leg_by_call_id(sip_call_id.as_bytes());
+            *call = leg.and_then(|leg| self.legs.find(leg)).and_then(|(key, _)| self.call_id(key));
+        }
+    }
+
     /// Counts a response, and tells of a failure that reached us. What a stranger sends in no call of ours is no failure.
     fn arrived(&mut self, flow: Flow, message: &Message<'_>, bytes: &[u8], known: bool) {
         let Some(status) = message.status() else { return };
@@ -254,6 +266,7 @@ impl Engine {
             status,
             reason: String::from_utf8_lossy(message.reason()).into_owned(),
             origin: Origin::Remote,
+            said: Said::of(message),
             sip_call_id: String::from_utf8_lossy(message.call_id()).into_owned(),
             peer: view::peer(flow),
         };
@@ -292,6 +305,7 @@ impl Engine {
             return remarked.into_iter().for_each(|what| self.tell(what));
         }
         let leg = event.leg();
+        self.goodbye(event, arrived.map(|(_, message)| message));
         match self.legs.find(leg) {
             Some((key, _)) => self.step_any(key, Stimulus::Leg(event, arrived.map(|(_, message)| message))),
             None => self.stack.release(self.now, leg),

@@ -2,11 +2,12 @@
 
 use super::Engine;
 use crate::call::event::What;
-use crate::call::record::Role;
+use crate::call::record::{Goodbye, Role, Stamp};
 use crate::call::view;
+use crate::sip::identity::Said;
 use crate::sip::leg::reach::Advice;
 use crate::sip::{self, Flow, LegId};
-use crate::wire::Method;
+use crate::wire::{Message, Method};
 
 impl Engine {
     /// What is told of a leg, where its call has nothing to decide. None: the event is for the call.
@@ -20,6 +21,20 @@ impl Engine {
             sip::Event::Advice { leg, advice } => Some(self.advise(leg, advice)),
             _ => None,
         }
+    }
+
+    /// A side says goodbye: told, and kept with its leg.
+    pub(super) fn goodbye(&mut self, event: sip::Event, message: Option<&Message<'_>>) {
+        let (sip::Event::Bye { leg } | sip::Event::Cancelled { leg }) = event else { return };
+        let (Some(message), Some((key, role))) = (message, self.legs.find(leg)) else { return };
+        let Said { reason, warning } = Said::of(message);
+        let at = Stamp(self.now.wall);
+        let goodbye = Goodbye { method: message.method().as_str().into(), at, reason, warning };
+        let Some(Some(call)) = self.calls.get_mut(&key) else { return };
+        call.facts.said_goodbye(leg, goodbye.clone());
+        let call = call.facts.id.to_string();
+        let sip_call_id = self.sip_call_id(leg).unwrap_or_default();
+        self.tell(What::LegBye { call, role, goodbye, sip_call_id });
     }
 
     /// A request inside a call could not be sent.

@@ -6,6 +6,7 @@ use crate::call::event::{Direction, What};
 use crate::call::view;
 use crate::routing::table::Id;
 use crate::sip::ident::{SlotKey, fingerprint};
+use crate::sip::identity::Said;
 use crate::sip::{Flow, Origin};
 use crate::wire;
 use std::collections::{BTreeSet, VecDeque};
@@ -62,6 +63,7 @@ pub(super) fn left(status: u16, passing: Option<u16>, bytes: &[u8], flow: Flow) 
         status,
         reason: phrase_of(bytes),
         origin: if passing == Some(status) { Origin::Remote } else { Origin::Local },
+        said: Said::default(),
         sip_call_id: String::from_utf8_lossy(peek.call_id).into_owned(),
         peer: view::peer(flow),
     })

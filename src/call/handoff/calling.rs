@@ -122,6 +122,7 @@ impl Calling {
         facts.own(cx, leg, Role::Target, trusted);
         cx.stack.keep_alive(cx.now, leg, self.place.keepalive);
         let sip_call_id = cx.stack.sip_call_id(leg).map(|id| String::from_utf8_lossy(id).into_owned());
+        handoff.peer = cx.stack.peer(leg);
         if let Some(attempt) = handoff.last() {
             attempt.sip_call_id = sip_call_id;
         }
@@ -159,7 +160,7 @@ impl Calling {
                 Verdict::Wait
             }
             Event::Answered { leg, status, needs_answer } if leg == ours => {
-                handoff.answered(status, &phrase(message, status), Origin::Remote);
+                handoff.answered_by(status, message, Origin::Remote);
                 Verdict::Answered { leg, needs_answer }
             }
             Event::Refused { leg, status, origin } if leg == ours => {
@@ -172,7 +173,7 @@ impl Calling {
                 if self.follow(cx, facts, handoff, status, message) {
                     return Verdict::Wait;
                 }
-                handoff.answered(status, &phrase(message, status), origin);
+                handoff.answered_by(status, message, origin);
                 let cause = self.place.cause(status, message).unwrap_or(Cause::Failed);
                 Verdict::Failed { cause, status: Some(status) }
             }

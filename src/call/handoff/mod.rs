@@ -18,13 +18,15 @@ use crate::call::decision::{self, Step};
 use crate::call::event::What;
 use crate::call::facts::Facts;
 use crate::call::record::{AttemptView, HandoffState, HandoffView, Proof, Stamp};
+use crate::call::view;
 use crate::observe::counters::{CAUSES, HANDOFF_ENDS, METHODS};
 use crate::routing::explain::{self, Cause, Where};
 use crate::routing::profile::{Belief, Notify200, Receiver};
 use crate::routing::table::{Destination, Id, Method};
+use crate::sip::identity::Said;
 use crate::sip::leg::SentId;
 use crate::sip::leg::remark::Remark;
-use crate::sip::{Event, Origin, Time};
+use crate::sip::{Event, Flow, Origin, Time};
 use crate::wire::Message;
 use course::{Course, Plan};
 use report::Referral;
@@ -83,6 +85,10 @@ pub(crate) struct Handoff {
     why: Option<&'static str>,
     /// Who the receiver of a REFER is seen to be.
     seen: Receiver,
+    /// The caller's trunk.
+    trunk: Id,
+    /// Whom the running attempt's request went to.
+    pub(crate) peer: Option<Flow>,
     /// Who is to be told by NOTIFY.
     pub(crate) referral: Option<Referral>,
 }
@@ -133,6 +139,8 @@ impl Handoff {
             total,
             why: None,
             seen: facts.receiver,
+            trunk: Arc::clone(&facts.trunk.id),
+            peer: None,
             referral,
         }
     }
@@ -219,6 +227,8 @@ impl Handoff {
         state: HandoffState,
         sip_call_id: Option<String>,
     ) {
+        let leg = sip_call_id.as_ref().and_then(|id| cx.stack.find_leg_by_call_id(id.as_bytes()));
+        self.peer = leg.and_then(|leg| cx.stack.peer(leg));
         let route = self.course.route.as_ref().filter(|_| method.needs_route());
         let route = route.map(|route| route.text().to_string());
         let attempt = AttemptView {
@@ -229,6 +239,8 @@ impl Handoff {
             sip_call_id,
             status: None,
             status_reason: None,
+            warning: None,
+            sip_reason: None,
             final_status: None,
             cause: None,
             origin: None,
@@ -339,6 +351,15 @@ impl Handoff {
         }
     }
 
+    /// The same, with the words of whoever answered.
+    pub(crate) fn answered_by(&mut self, status: u16, message: Option<&Message<'_>>, origin: Origin) {
+        self.answered(status, &calling::phrase(message, status), origin);
+        let said = message.map(Said::of).unwrap_or_default();
+        if let Some(attempt) = self.last() {
+            (attempt.warning, attempt.sip_reason) = (said.warning, said.reason);
+        }
+    }
+
     /// The attempt's first request had no response, for that reason.
     pub(crate) fn unanswered(&mut self, why: &str) {
         if let Some(attempt) = self.last() {
@@ -402,10 +423,14 @@ impl Handoff {
             hint.push_str(TIME_IS_UP);
         }
         let (call, handoff) = (self.view.call_id.clone(), self.view.id.clone());
+        let (environment, trunk) = (self.view.environment.clone(), self.trunk.to_string());
+        let peer = self.peer.map(view::peer);
         let (number, next) = (self.running + 1, next.into());
         cx.tell(match unproven {
-            true => What::Unproven { call, handoff, number, attempt, next, hint },
-            false => What::AttemptFailed { call, handoff, number, attempt, next, hint },
+            true => What::Unproven { call, handoff, environment, trunk, peer, number, attempt, next, hint },
+            false => {
+                What::AttemptFailed { call, handoff, environment, trunk, peer, number, attempt, next, hint }
+            }
         });
     }
 

@@ -5,7 +5,6 @@
 //! to do then is the business of its phase.
 
 use super::Handoff;
-use super::calling::phrase;
 use super::course::Course;
 use crate::call::context::Context;
 use crate::call::facts::Facts;
@@ -28,6 +27,12 @@ use std::time::Duration;
 const GLARE_RETRIES: u8 = 3;
 /// How soon the network tells what became of a REFER that is taken back. It does so at once; this bounds it.
 const TOLD_WITHIN: Duration = Duration::from_secs(1);
+
+/// Why nothing is known of a REFER's result.
+const UNANSWERED: &str = "Nobody answered the REFER within `timeouts.response`: see whether it reaches the caller's side, and `sip.status` of this call for what a proxy says.";
+const NO_NOTIFY: &str = "The REFER was accepted, and no NOTIFY told its result within `timeouts.outcome`: let the receiver send NOTIFY for it, or raise that if it is slow.";
+const NO_RESULT: &str = "The receiver ended its NOTIFYs without a result (`terminated`, and no final status in it): look at its log for what became of the transfer.";
+const HUNG_UP: &str = "The caller's side hung up after it had accepted the REFER, and no NOTIFY told the result: it has moved the caller, or the caller has left.";
 
 /// Where the attempt stands.
 #[derive(Clone, Copy, Debug)]
@@ -167,14 +172,23 @@ impl Attempt {
                     if !told {
                         silent(handoff);
                     }
+                    handoff.because(if told { NO_NOTIFY } else { UNANSWERED });
                     Verdict::Unknown(sent)
                 }
             },
             State::TakenBack { sent, until } if until <= cx.now.mono => {
                 silent(handoff);
+                handoff.because(UNANSWERED);
                 Verdict::Unknown(sent)
             }
-            State::Accepted { sent, .. } | State::Left { sent, .. } => self.unknown(cx, caller, sent),
+            State::Accepted { sent, .. } => {
+                handoff.because(NO_NOTIFY);
+                self.unknown(cx, caller, sent)
+            }
+            State::Left { sent, .. } => {
+                handoff.because(HUNG_UP);
+                self.unknown(cx, caller, sent)
+            }
             State::TakenBack { .. } | State::Checking { .. } | State::Glare { .. } => Verdict::Wait,
         }
     }
@@ -282,6 +296,7 @@ impl Attempt {
         match (self.state, event) {
             (State::TakenBack { sent, .. }, Event::Left { sent: which, .. }) if which == sent => {
                 silent(handoff);
+                handoff.because(UNANSWERED);
                 return Verdict::Unknown(sent);
             }
             // It had left, and somebody has it.
@@ -293,7 +308,7 @@ impl Attempt {
             {
                 if status == 491 {
                     // Nor is it tried again.
-                    handoff.answered(status, &phrase(message, status), origin);
+                    handoff.answered_by(status, message, origin);
                     return Verdict::Failed(Cause::Refused);
                 }
                 self.state = State::Sent { sent, until, told: false };
@@ -306,7 +321,7 @@ impl Attempt {
             {
                 // The first request of `attended` was the INVITE, and it was answered; a refusal is what there is to tell.
                 if self.replaces.is_none() || self.retries > 0 || status >= 300 {
-                    handoff.answered(status, &phrase(message, status), origin);
+                    handoff.answered_by(status, message, origin);
                 }
                 let remark = message.map(Remark::of).unwrap_or_default();
                 self.responded(cx, handoff, caller, (sent, told), (status, remark))
@@ -340,7 +355,10 @@ impl Attempt {
             // A NOTIFY has shown that the receiver works on it; what the response says then is not the result.
             _ if told => Verdict::Wait,
             // Silence is no refusal, ours or that of a proxy which has sent it on (RFC 4320 §4.2).
-            _ if is_doubtful(status) => self.unknown(cx, caller, sent),
+            _ if is_doubtful(status) => {
+                handoff.because(UNANSWERED);
+                self.unknown(cx, caller, sent)
+            }
             481 => match cx.stack.probe(cx.now, caller) {
                 Ok(probe) => {
                     self.state = State::Checking { probe };
@@ -395,11 +413,15 @@ impl Attempt {
             }
             State::Accepted { until, cap, .. } => {
                 if news.terminated {
+                    handoff.because(NO_RESULT);
                     return self.unknown(cx, caller, sent);
                 }
                 *until = (cx.now.mono + handoff.course.destination.timeouts.outcome).min(*cap);
             }
-            State::Left { .. } if news.terminated => return self.unknown(cx, caller, sent),
+            State::Left { .. } if news.terminated => {
+                handoff.because(NO_RESULT);
+                return self.unknown(cx, caller, sent);
+            }
             State::Left { .. } | State::TakenBack { .. } | State::Checking { .. } | State::Glare { .. } => {}
         }
         Verdict::Wait

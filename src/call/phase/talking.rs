@@ -314,11 +314,14 @@ impl Talking {
             Err(refused) => {
                 let (conversation, refusal) = *refused;
                 let status = refusal_status(&refusal);
+                let words = refusal.to_string();
                 cx.tell(What::Ignored {
                     call: facts.id.to_string(),
-                    what: format!("the {}'s REFER: {refusal}", by.as_str()),
+                    what: format!("the {}'s REFER: {words}", by.as_str()),
                 });
-                let _ = cx.stack.respond(cx.now, request, status, Content::default());
+                let fields = [identity::warning(&words)];
+                let content = Content { fields: &fields, ..Content::default() };
+                let _ = cx.stack.respond(cx.now, request, status, content);
                 Phase::Talking(Talking { farewell, ..Talking::new(conversation) })
             }
         }

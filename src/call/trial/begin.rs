@@ -82,7 +82,7 @@ impl Trial {
         let found = table.find(destination).cloned().ok_or_else(|| Refusal::NoDestination {
             id: destination.to_owned(),
             environment: environment.to_owned(),
-            nearest: nearest(destination, table.destinations.keys().map(|id| &**id)).map(str::to_owned),
+            nearest: table.nearest(destination).map(str::to_owned),
         })?;
         let table_version = table.version;
         let (trunk, route) = check(cx, &request, &found)?;

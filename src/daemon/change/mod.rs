@@ -81,6 +81,7 @@ impl Reloader {
             handoffs_by_older: 0,
             diff: candidate.diff.clone(),
             warnings: candidate.warnings.clone(),
+            left_behind: wish.left_behind.clone(),
             set_aside: None,
         };
         // Who holds a table is counted.
@@ -192,7 +193,10 @@ impl Reloader {
             noted.inspect_err(|unavailable| self.numbering.tell(unavailable))?;
         }
         match beside(move || replacement.carry_out(seen)).await? {
-            Ok(print) => watch.replaced(&path, print),
+            Ok(print) => {
+                watch.replaced(&path, print);
+                self.not_in_force.send_modify(|not| *not = not.but(&path));
+            }
             Err(error) => {
                 let of = environment.to_string();
                 if is_noted && let Err(error) = self.numbering.ask(move |v| v.withdraw(&of)).await {

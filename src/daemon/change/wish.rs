@@ -2,6 +2,7 @@
 
 use super::edit::{self, EditError};
 use super::*;
+use crate::call::command::Refusal;
 use crate::http::destinations::Condition;
 
 /// See the module.
@@ -11,6 +12,8 @@ pub(super) struct Wish {
     pub(super) origin: Origin,
     /// For a `PUT`: which destination, and whether it is new.
     put: Option<(String, bool)>,
+    /// The destinations of the other environment that stay there.
+    pub(super) left_behind: Vec<String>,
 }
 
 impl Wish {
@@ -56,8 +59,14 @@ impl Reloader {
             return Err(on_disk.in_the_way(&from));
         }
         let origin = Origin::Promote { environment: from.to_string(), version: table.version };
-        let source = Source::new(&on_disk.path.display().to_string(), &table.text);
-        Ok(Wish { source, origin, put: None })
+        let document = Document::read(&table.text).map_err(|error| no_document(&error))?;
+        let left_behind = document.left_behind(environment);
+        let mut text = table.text.to_string();
+        for id in &left_behind {
+            text = edit::remove(&text, id).map_err(astray)?;
+        }
+        let source = Source::new(&on_disk.path.display().to_string(), &text);
+        Ok(Wish { source, origin, put: None, left_behind })
     }
 
     /// The text of an earlier version.
@@ -79,7 +88,7 @@ impl Reloader {
             }));
         };
         let source = Source::new(&format!("{environment} version {number}"), &text);
-        Ok(Wish { source, origin: Origin::Rollback { version: number }, put: None })
+        Ok(Wish { source, origin: Origin::Rollback { version: number }, put: None, left_behind: Vec::new() })
     }
 
     /// The text in force with one destination changed.
@@ -112,7 +121,13 @@ impl Reloader {
             }
             What::Delete { id, condition } => {
                 let view = destinations::view(table, &document, id).ok_or_else(|| {
-                    ChangeError::NoDestination { environment: environment.to_string(), id: id.clone() }
+                    let nearest = table.nearest(id).map(str::to_owned);
+                    let environment = environment.to_string();
+                    ChangeError::NoDestination(Refusal::NoDestination {
+                        id: id.clone(),
+                        environment,
+                        nearest,
+                    })
                 })?;
                 check(id, condition, Some(&view))?;
                 (id, edit::remove(&table.text, id).map_err(astray)?, None)
@@ -123,7 +138,12 @@ impl Reloader {
         };
         let source = Source::new(&named.table.display().to_string(), &text);
         let origin = Origin::Edit { destination: id.clone() };
-        Ok(Wish { source, origin, put: created.map(|created| (id.clone(), created)) })
+        Ok(Wish {
+            source,
+            origin,
+            put: created.map(|created| (id.clone(), created)),
+            left_behind: Vec::new(),
+        })
     }
 }
 

@@ -319,7 +319,7 @@ impl Call {
         match self.state {
             State::Refused => self.state = State::Over,
             // A destination with `brief`: this was the offer that brings the target to this agent.
-            State::Waiting { leaves: None } if taken && self.script.brief => {
+            State::Waiting { leaves: None } if taken && self.script.briefs() => {
                 self.state = State::Waiting { leaves: Some(now + BRIEFS) };
             }
             _ => {}

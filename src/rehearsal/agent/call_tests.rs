@@ -15,7 +15,8 @@ struct Bench {
 
 impl Bench {
     fn ring(brief: bool, body: &str) -> Bench {
-        let script = Script { destination: "front-desk".to_owned(), after: 2000 * MS, brief };
+        let briefed = brief.then(|| "front-desk".to_owned()).into_iter().collect();
+        let script = Script { destination: "front-desk".to_owned(), after: 2000 * MS, briefed };
         let mut invite = Text::new("INVITE sip:trial@127.0.0.1:5090 SIP/2.0")
             .with("Via", "SIP/2.0/UDP 127.0.0.1:5060;branch=z9hG4bK-1;rport")
             .with("From", "<sip:+14155550142@baton>;tag=baton")

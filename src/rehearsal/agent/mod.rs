@@ -12,7 +12,7 @@ mod media;
 use super::text::Text;
 use crate::observe::line::{Line, Sink};
 use call::{ALLOW, Call, Out, Told};
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::io::ErrorKind::{ConnectionRefused, ConnectionReset};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -33,12 +33,27 @@ const IDLE: Duration = Duration::from_secs(3600);
 /// What one agent does with its callers.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Script {
-    /// The id of the destination that it names.
+    /// The id of the destination that it names, unless it was called as `rehearsal-ID`.
     pub destination: String,
     /// How long it talks before that.
     pub after: Duration,
-    /// It speaks with the target first, and then hangs up (`brief = true` of the destination).
-    pub brief: bool,
+    /// The destinations with whose targets it speaks first, and then hangs up (`brief = true`).
+    pub briefed: BTreeSet<String>,
+}
+
+impl Script {
+    /// The destination that somebody is handed to who called this user part.
+    fn of(mut self, called: &str) -> Script {
+        if let Some(id) = called.strip_prefix("rehearsal-") {
+            id.clone_into(&mut self.destination);
+        }
+        self
+    }
+
+    /// Whether it speaks with the target first.
+    fn briefs(&self) -> bool {
+        self.briefed.contains(&self.destination)
+    }
 }
 
 /// By the id of the agent.
@@ -204,7 +219,8 @@ impl House {
         }
         let mut mark = [0; 8];
         getrandom::fill(&mut mark).map_err(|_| (500, "Server Internal Error"))?;
-        Ok((script, format!("{:016x}", u64::from_le_bytes(mark))))
+        let called = user(invite.header("To").map_or("", uri_of));
+        Ok((script.of(called), format!("{:016x}", u64::from_le_bytes(mark))))
     }
 
     /// Steps one call. A panic costs that call; its other side finds it gone.
@@ -242,6 +258,11 @@ fn line(told: &Told) -> Line {
     }
 }
 
+/// The URI of a header like To.
+fn uri_of(value: &str) -> &str {
+    value.split_once('<').and_then(|(_, rest)| rest.split_once('>')).map_or(value, |(uri, _)| uri)
+}
+
 /// The user part of a `sip:` URI as Baton writes it; ids need no escapes.
 fn user(uri: &str) -> &str {
     uri.strip_prefix("sip:").and_then(|rest| rest.split_once('@')).map_or("", |(user, _)| user)
@@ -255,8 +276,11 @@ mod tests {
     const BATON: &str = "127.0.0.1:5060";
 
     fn house(log: Sink) -> (House, watch::Sender<Scripts>) {
-        let script =
-            Script { destination: "front-desk".to_owned(), after: Duration::from_secs(2), brief: false };
+        let script = Script {
+            destination: "front-desk".to_owned(),
+            after: Duration::from_secs(2),
+            briefed: BTreeSet::new(),
+        };
         let sender = watch::Sender::new(Scripts::from([("trial".to_owned(), script)]));
         let (own, scripts) = ("127.0.0.1:5090".parse().unwrap(), sender.subscribe());
         (House { own, scripts, calls: HashMap::new(), log }, sender)

@@ -498,10 +498,18 @@ impl<'a> Section<'a> {
         for (name, _) in self.table.iter() {
             let key: &str = name.get_ref();
             if !self.known.contains(&key) && !self.refused.contains(&key) {
-                report
+                let note = report
                     .error(name.span(), format!("unknown key `{key}`{}", self.within()))
-                    .expected(format!("one of {}", quoted(self.known.iter().copied())))
-                    .nearest(key, self.known.iter().copied());
+                    .expected(format!("one of {}", quoted(self.known.iter().copied())));
+                match key {
+                    // A key at the end of a table's file belongs to the last section that stands before it.
+                    "default" if self.name.starts_with("destination") => {
+                        note.help(
+                            "`default` stands at the top of the file, before the first [destination.ID]",
+                        );
+                    }
+                    _ => _ = note.nearest(key, self.known.iter().copied()),
+                }
             }
         }
     }

@@ -16,6 +16,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
+use super::file::nearest;
 pub use super::headers::HeaderTemplate;
 use super::profile::{Belief, Notify200, Overrides, Placement, Profile, Receiver};
 pub use super::route::Route;
@@ -25,6 +26,9 @@ use super::topology::Trunk;
 
 /// A destination's or an environment's name: short, cheap to clone.
 pub type Id = Arc<str>;
+
+/// With so many ids one that is not there is compared ([`Table::nearest`]).
+const COMPARED: usize = 200;
 
 /// The longest that an outcome may be waited for, however many provisional NOTIFYs come.
 pub const OUTCOME_CAP: Duration = Duration::from_secs(180);
@@ -52,6 +56,12 @@ impl Table {
     /// The destination of that id.
     pub fn find(&self, id: &str) -> Option<&Arc<Destination>> {
         self.destinations.get(id)
+    }
+
+    /// The id that was probably meant by one that is not there. Only some hundred are compared: the call of the one who asked
+    /// waits, and so do all others of the shard.
+    pub fn nearest(&self, id: &str) -> Option<&str> {
+        nearest(id, self.destinations.keys().take(COMPARED).map(|id| &**id))
     }
 
     /// The destination that is meant where none is named. Always there in a table that was read.

@@ -19,6 +19,7 @@ use super::{
     Undefined,
 };
 use crate::routing::address::AddressError;
+use crate::routing::document::ONLY;
 use crate::routing::file::{At, Diagnostic, Report, Section, Source, nearest, quoted, with_article};
 use crate::routing::headers::{self, HeaderError, NameError};
 use crate::routing::number::normalise;
@@ -82,7 +83,7 @@ pub fn read(
     let mut rows = Vec::with_capacity(sections.len());
     let mut parsed = Parsed::default();
     for (id, section) in sections {
-        let reader = Reader { report: &mut report, ids: &ids, around, parsed: &mut parsed };
+        let reader = Reader { report: &mut report, environment, ids: &ids, around, parsed: &mut parsed };
         rows.extend(reader.destination(&id, section));
     }
     chains::check(&mut report, &mut rows, ids.len());
@@ -144,6 +145,7 @@ pub(crate) fn expected_ids(ids: &BTreeSet<&str>) -> String {
 
 struct Reader<'r, 's, 'i> {
     report: &'r mut Report<'s>,
+    environment: &'i Id,
     ids: &'i BTreeSet<&'i str>,
     around: Option<&'i Surroundings>,
     parsed: &'r mut Parsed,
@@ -157,6 +159,7 @@ impl<'a> Reader<'_, '_, '_> {
                 .error(id.span.clone(), format!("`{}` cannot be a destination's id", id.value))
                 .expected("a word that is no method and no step of `on_failure`");
         }
+        self.only(&mut section, id.value);
         let name = self.text(&mut section, "name", 200);
         let description = self.text(&mut section, "description", 4000);
         let method = self.method(&mut section);
@@ -219,6 +222,27 @@ impl<'a> Reader<'_, '_, '_> {
             self.report.error(found.span, format!("`{key}` holds control characters"));
         }
         Some(found.value)
+    }
+
+    /// `only`: the environments whose tables may hold it; a promotion to others leaves it behind.
+    fn only(&mut self, section: &mut Section<'_>, id: &str) {
+        const FORM: &str = "a list of environments, as in [\"sandbox\"]";
+        let Some(found) = section.strings(self.report, ONLY, FORM) else { return };
+        let place = section.value_span(ONLY);
+        if found.is_empty() {
+            self.report.error(place, "`only` names no environment").expected(FORM);
+        } else if found.iter().all(|environment| environment.value != &**self.environment) {
+            let environments = quoted(found.iter().map(|environment| environment.value));
+            self.report
+                .error(
+                    place,
+                    format!(
+                        "`{id}` is for {environments} only, and this is the table of `{}`",
+                        self.environment
+                    ),
+                )
+                .help("remove the destination here; `baton promote` leaves it behind by itself");
+        }
     }
 
     /// `require`: the place of its value if it asks for proof.
@@ -461,6 +485,9 @@ const ROUTE_FORM: &str = "a number like \"+14155550123\", a `sip:` or a `tel:` U
 fn route_help(error: &RouteError, text: &str) -> Option<String> {
     Some(match error {
         RouteError::Variable => "a `$` in a URI is written %24".to_owned(),
+        RouteError::Unknown(_) if text.starts_with('+') && text.contains(['X', 'x']) => {
+            "the X stand for digits: put the number itself here".to_owned()
+        }
         RouteError::Number(_) if !text.starts_with('+') => {
             "with its country's code if it is a number, or as a URI like sip:100@pbx.example.com if it is an extension"
                 .to_owned()

@@ -256,6 +256,12 @@ pub struct Topology {
     agent_nets: Vec<(IpNet, usize)>,
     numbers: BTreeMap<Box<str>, usize>,
     wildcard: Option<usize>,
+    rehearsal: Option<usize>,
+}
+
+/// The destination that a called user part asks the rehearsal agent for: `rehearsal-front-desk`.
+pub fn rehearsed(called: &str) -> Option<&str> {
+    called.strip_prefix("rehearsal-")
 }
 
 /// Two trunks that resolve to the same address: the first of them, by id, is taken for its source.
@@ -285,6 +291,9 @@ impl Topology {
             }
             if agent.wildcard && topology.wildcard.is_none() {
                 topology.wildcard = Some(index);
+            }
+            if agent.rehearsal.is_some() && topology.rehearsal.is_none() {
+                topology.rehearsal = Some(index);
             }
         }
         topology.with_resolved(|_| Vec::new()).0
@@ -368,7 +377,7 @@ impl Topology {
     }
 
     /// The agent that `called` reaches when it comes from `trunk`: the number as it stands, then as the trunk's
-    /// country reads it, then the agent that takes all others.
+    /// country reads it, then the rehearsal agent by [`rehearsed`], then the agent that takes all others.
     pub fn agent_for(&self, trunk: &Trunk, called: &str) -> Option<&Arc<Agent>> {
         let plain = super::number::clean(called);
         let index = self
@@ -376,6 +385,7 @@ impl Topology {
             .get(&*plain)
             .or_else(|| self.numbers.get(&*super::number::normalise(called, trunk.country)))
             .copied()
+            .or(self.rehearsal.filter(|_| rehearsed(called).is_some()))
             .or(self.wildcard)?;
         self.agents.get(index)
     }

@@ -97,7 +97,7 @@ impl Parties {
         }
         let mut numbers = Numbers::default();
         for (id, section) in agent_sections {
-            let read = agent(&id, section, report, &environment_ids, &mut numbers);
+            let read = agent(&id, section, report, (&environment_ids, &parties.trunks), &mut numbers);
             if let Some((agent, named)) = read {
                 parties.rehearsals.extend(agent.rehearsal.is_some().then(|| id.span.clone()));
                 parties.named.extend(named.into_iter().map(|at| (Arc::clone(&agent.environment), at)));
@@ -320,8 +320,8 @@ fn country(section: &mut Section<'_>, report: &mut Report<'_>) -> Option<&'stati
         let note = report
             .error(found.span, format!("`{}` is no country", found.value))
             .expected("an ISO 3166 code of two capital letters, like \"US\"");
-        if country::find(&upper).is_some() {
-            note.help(format!("did you mean `{upper}`?"));
+        if let Some(meant) = country::find(&upper).map(|_| &*upper).or_else(|| country::meant(&upper)) {
+            note.help(format!("did you mean `{meant}`?"));
         }
     }
     known
@@ -441,7 +441,7 @@ fn agent(
     id: &At<&str>,
     mut section: Section<'_>,
     report: &mut Report<'_>,
-    environments: &BTreeSet<&str>,
+    (environments, trunks): (&BTreeSet<&str>, &[Trunk]),
     taken: &mut Numbers,
 ) -> Option<(Agent, Vec<Named>)> {
     check_id(report, id);
@@ -452,6 +452,8 @@ fn agent(
         (None, _) => addresses(&mut section, report),
         (Some(_), read) => read.as_ref().map(|_| vec![rehearsal::nowhere(id.value)]),
     };
+    let mut outside = addresses.iter().flatten().filter(|_| rehearsed.is_none());
+    outside.any(|address| doubt_place(report, section.value_span("address"), &name, address, trunks));
     let accept = accept_from(&mut section, report);
     let (numbers, wildcard) = numbers(&name, &mut section, report, taken);
     let environment = environment_of(&mut section, report, environments);
@@ -485,6 +487,35 @@ fn agent(
     let fallback = fallback.map(|at| Named { at, rehearsed: false });
     let destination = destination.map(|at| Named { at, rehearsed: true });
     Some((agent, fallback.into_iter().chain(destination).collect()))
+}
+
+/// Warns of an agent that is where a trunk is. True: it did.
+fn doubt_place(
+    report: &mut Report<'_>,
+    place: Range<usize>,
+    id: &Id,
+    address: &Address,
+    trunks: &[Trunk],
+) -> bool {
+    let Host::Ip(ip) = address.host else { return false };
+    let port = |address: &Address| address.port.unwrap_or(5060);
+    let same = |trunk: &&Trunk| trunk.address.host == address.host && port(&trunk.address) == port(address);
+    if let Some(trunk) = trunks.iter().find(same) {
+        report
+            .warn(place, format!("the agent `{id}` has the address of the trunk `{}`", trunk.id))
+            .help("its calls go back to where they come from: put the agent's own address here");
+        return true;
+    }
+    let accepts =
+        |trunk: &&Trunk| trunk.accept_from.iter().flatten().any(|net| net.contains(ip)) && !ip.is_loopback();
+    let found = trunks.iter().find(accepts);
+    if let Some(trunk) = found {
+        let message = format!("the agent `{id}` lies in `accept_from` of the trunk `{}`", trunk.id);
+        report
+            .warn(place, message)
+            .help("an INVITE of its own is taken for a call of that trunk: narrow `accept_from` to the PBX");
+    }
+    found.is_some()
 }
 
 fn numbers(

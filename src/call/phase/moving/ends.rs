@@ -5,7 +5,6 @@ use crate::call::context::Context;
 use crate::call::conversation::{Conversation, Partner, let_go};
 use crate::call::decision::{By, Given};
 use crate::call::facts::{Doubt, Facts};
-use crate::call::handoff::calling::phrase;
 use crate::call::handoff::ladder::{Footing, Next};
 use crate::call::phase::Phase;
 use crate::call::phase::ending::{self, Ending};
@@ -182,7 +181,7 @@ impl Moving {
         match event {
             Event::Closed { leg, status, origin } if leg == caller => {
                 self.conversation.caller_over = true;
-                self.handoff.answered(status, &phrase(message, status), origin);
+                self.handoff.answered_by(status, message, origin);
                 if status == 481 {
                     // The dialog was gone before our BYE came: the caller's side hung up.
                     return self.caller_left(cx, facts);

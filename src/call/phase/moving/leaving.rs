@@ -203,9 +203,8 @@ impl Moving {
         if self.whereabouts != Whereabouts::Here && !matches!(self.attempt, Attempt::Settling { .. }) {
             return self.lost_by_receiver(cx, facts);
         }
-        // Who is asked whether the caller is still there, and hangs up, may have carried out what it never answered.
-        let asked = matches!(self.attempt, Attempt::Asking { .. }) && self.may_be_away(facts);
-        if asked || facts.accepted_in_doubt().is_some() {
+        // What was never answered may have been carried out, too.
+        if self.is_any_open(facts) {
             return self.gone_in_doubt(cx, facts);
         }
         match self.attempt {
@@ -239,7 +238,12 @@ impl Moving {
 
     /// The same, for all that is known: one that was never answered may have been carried out too.
     pub(super) fn may_be_away(&self, facts: &Facts) -> bool {
-        self.is_away(facts) || !self.late.is_empty() || !facts.in_doubt.is_empty()
+        self.is_away(facts) || self.is_any_open(facts)
+    }
+
+    /// Whether the result of an earlier REFER is open, be it accepted or never answered.
+    fn is_any_open(&self, facts: &Facts) -> bool {
+        !self.late.is_empty() || !facts.in_doubt.is_empty()
     }
 
     /// The caller's side has left while the result of an earlier handoff's REFER is open: that one may have led somewhere.

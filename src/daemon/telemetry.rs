@@ -290,26 +290,8 @@ pub fn line_of(event: &Event) -> Line {
         What::Ignored { call, what } => {
             Line::warn("call.ignored").text("call", call).quoted("what", Some(what))
         }
-        What::Undelivered { call, method, peer, again, sip_call_id } => Line::warn("sip.undelivered")
-            .text("call", call)
-            .text("method", *method)
-            .text("peer", peer)
-            .text("next", if *again { "the flow that the peer has used" } else { "none" })
-            .quoted("hint", Some(UNDELIVERED))
-            .quoted("sip_call_id", Some(sip_call_id)),
-        What::Status { call, direction, method, status, reason, origin, said, sip_call_id, peer } => {
-            Line::info("sip.status")
-                .some("call", call.as_deref())
-                .text("direction", direction.as_str())
-                .text("method", *method)
-                .number("status", *status)
-                .quoted("reason", Some(reason))
-                .text("origin", origin_word(*origin))
-                .quoted("warning", said.warning.as_deref())
-                .quoted("sip_reason", said.reason.as_deref())
-                .quoted("sip_call_id", Some(sip_call_id))
-                .text("peer", peer)
-        }
+        What::Undelivered { .. } => undelivered(&event.what),
+        What::Status { .. } => status_line(&event.what),
         What::Tested(found) => Line::info("test.ended")
             .text("environment", &found.environment)
             .text("destination", &found.destination)
@@ -323,6 +305,39 @@ pub fn line_of(event: &Event) -> Line {
             .quoted("hint", Some("a fault in Baton cost this call; please report it")),
     };
     line.at(event.at.0.0)
+}
+
+/// A 4xx, 5xx or 6xx that passed by.
+fn status_line(what: &What) -> Line {
+    let What::Status { call, direction, method, status, reason, origin, said, sip_call_id, peer } = what
+    else {
+        return Line::info("sip.status");
+    };
+    Line::info("sip.status")
+        .some("call", call.as_deref())
+        .text("direction", direction.as_str())
+        .text("method", *method)
+        .number("status", *status)
+        .quoted("reason", Some(reason))
+        .text("origin", origin_word(*origin))
+        .quoted("warning", said.warning.as_deref())
+        .quoted("sip_reason", said.reason.as_deref())
+        .quoted("sip_call_id", Some(sip_call_id))
+        .text("peer", peer)
+}
+
+/// What could not be sent inside a call.
+fn undelivered(what: &What) -> Line {
+    let What::Undelivered { call, method, peer, again, sip_call_id } = what else {
+        return Line::warn("sip.undelivered");
+    };
+    Line::warn("sip.undelivered")
+        .text("call", call)
+        .text("method", *method)
+        .text("peer", peer)
+        .text("next", if *again { "the flow that the peer has used" } else { "none" })
+        .quoted("hint", Some(UNDELIVERED))
+        .quoted("sip_call_id", Some(sip_call_id))
 }
 
 /// The section of the configuration that a leg's party stands in.

@@ -17,19 +17,17 @@ mod trials;
 
 use crate::call::admission::Keyring;
 use crate::call::context::{AgentCalls, CallKey, LegIndex, Queries, Queued};
-use crate::call::event::{Direction, Event, What};
+use crate::call::event::{Event, What};
 pub use crate::call::io::{Input, Output, Settings};
 use crate::call::live::Call;
 use crate::call::phase::Stimulus;
 use crate::call::record::Stamp;
 use crate::call::trial::Trials;
-use crate::call::view;
 use crate::observe::counters::Counters;
 use crate::routing::Tables;
 use crate::sip::deadline::Deadlines;
 use crate::sip::ident::{Ident, Seed, SlotKey};
-use crate::sip::identity::Said;
-use crate::sip::{self, Flow, Listener, Now, Origin, Stack, Time, Transport};
+use crate::sip::{self, Flow, Listener, Now, Stack, Time, Transport};
 use crate::wire::{self, Framing, Index, Message};
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
@@ -244,33 +242,6 @@ impl Engine {
             let leg = self.stack.find_leg_by_call_id(sip_call_id.as_bytes());
             *call = leg.and_then(|leg| self.legs.find(leg)).and_then(|(key, _)| self.call_id(key));
         }
-    }
-
-    /// Counts a response, and tells of a failure that reached us. What a stranger sends in no call of ours is no failure.
-    fn arrived(&mut self, flow: Flow, message: &Message<'_>, bytes: &[u8], known: bool) {
-        let Some(status) = message.status() else { return };
-        self.counters.responses_in[usize::from(status / 100 - 1).min(5)] += 1;
-        if status < 400 {
-            return;
-        }
-        self.passing = Some(status);
-        let leg = self.stack.find_leg_by_call_id(message.call_id());
-        let call = leg.and_then(|leg| self.legs.find(leg)).and_then(|(key, _)| self.call_id(key));
-        if call.is_none() && !known || !self.told.is_new(bytes) {
-            return;
-        }
-        let what = What::Status {
-            call,
-            direction: Direction::In,
-            method: message.method().as_str(),
-            status,
-            reason: String::from_utf8_lossy(message.reason()).into_owned(),
-            origin: Origin::Remote,
-            said: Said::of(message),
-            sip_call_id: String::from_utf8_lossy(message.call_id()).into_owned(),
-            peer: view::peer(flow),
-        };
-        self.tell(what);
     }
 
     fn tell(&mut self, what: What) {

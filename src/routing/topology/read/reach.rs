@@ -1,9 +1,10 @@
-//! Reads how a trunk or an agent is reached: how long it may be silent, long requests, Contacts that lead nowhere.
+//! Reads where a trunk or an agent is heard from and how it is reached: its sources, how long it may be silent, long requests, Contacts that lead nowhere.
 
 use std::time::Duration;
 
 use super::SHORTEST;
-use crate::routing::file::{Report, Section};
+use crate::routing::file::{At, Report, Section};
+use crate::routing::net::IpNet;
 use crate::sip::leg::reach::{Contact, Large, Reach};
 use crate::sip::leg::tries::Patience;
 
@@ -29,4 +30,25 @@ pub(super) fn reach(section: &mut Section<'_>, report: &mut Report<'_>) -> Reach
 pub(super) fn first_response(section: &mut Section<'_>, report: &mut Report<'_>) -> Duration {
     let found = section.duration(report, "first_response", SHORTEST, LONGEST_SILENCE);
     found.unwrap_or(Patience::default().first_response)
+}
+
+/// `accept_from`: the sources that are a trunk or an agent; `None`: what its address resolves to.
+pub(super) fn accept_from(section: &mut Section<'_>, report: &mut Report<'_>) -> Option<Vec<At<IpNet>>> {
+    const FORM: &str = "a list of addresses and networks like [\"10.0.0.0/24\", \"2001:db8::5\"]";
+    let list = section.strings(report, "accept_from", FORM)?;
+    if list.is_empty() {
+        report
+            .error(section.key_span("accept_from"), "an empty `accept_from` accepts nobody")
+            .help("remove it to accept what `address` resolves to");
+    }
+    let mut nets = Vec::new();
+    for entry in list {
+        match entry.value.parse() {
+            Ok(value) => nets.push(At { value, span: entry.span }),
+            Err(error) => {
+                report.error(entry.span, format!("`accept_from`: {error}")).expected(FORM);
+            }
+        }
+    }
+    Some(nets)
 }

@@ -30,6 +30,10 @@ mod doubt;
 mod early;
 #[path = "scenarios/fallback.rs"]
 mod fallback;
+#[path = "scenarios/faulty.rs"]
+mod faulty;
+#[path = "scenarios/forks.rs"]
+mod forks;
 #[path = "scenarios/given_up.rs"]
 mod given_up;
 #[path = "scenarios/headers.rs"]
@@ -44,8 +48,12 @@ mod ladder;
 mod large;
 #[path = "scenarios/lifecycle.rs"]
 mod lifecycle;
+#[path = "scenarios/onward.rs"]
+mod onward;
 #[path = "scenarios/passing.rs"]
 mod passing;
+#[path = "scenarios/quirks.rs"]
+mod quirks;
 #[path = "scenarios/races.rs"]
 mod races;
 #[path = "scenarios/redirect.rs"]

@@ -1096,10 +1096,14 @@ mod matching {
              10 ! Acknowledged
              10    < ACK branch=z9hG4bKthird from=another
              10 ! Acknowledged
-             // the first one still absorbs its copies, and so still merges
+             // after a refusal a proxy goes on, with the same request in a new branch (§16.7)
              20    < INVITE branch=z9hG4bKlate
-             20    up merged
-             5010  gone",
+             20    up INVITE
+             20    respond 404 INVITE
+             20    > 404
+             30    < ACK branch=z9hG4bKlate
+             30 ! Acknowledged
+             5030  gone",
         );
     }
 }

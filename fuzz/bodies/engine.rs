@@ -108,6 +108,7 @@ impl World {
             stack,
             slot_key: SlotKey([9; 16]),
             max_calls: 8,
+            occupancy: Default::default(),
             max_duration: Duration::from_secs(3600),
             tables: tables(),
         };

@@ -29,7 +29,7 @@ pub(crate) struct Refused {
     pub(crate) retry_after: bool,
 }
 
-/// How full the engine is.
+/// How full it is, over all shards.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Load {
     pub(crate) calls: usize,
@@ -39,6 +39,17 @@ pub(crate) struct Load {
 
 fn kind(name: &str) -> usize {
     REFUSALS.iter().position(|known| *known == name).unwrap_or(0)
+}
+
+/// There is no room for one more call.
+pub(crate) fn overload(trunk: &Trunk, calls: usize) -> Refused {
+    Refused {
+        status: 503,
+        trunk: (&*trunk.id).into(),
+        why: format!("{calls} calls are up, which is max_calls"),
+        kind: kind("overload"),
+        retry_after: true,
+    }
 }
 
 /// Decides about a new INVITE.
@@ -70,12 +81,7 @@ pub(crate) fn admit(
         return Err(refused(503, "draining: no new calls".into(), "draining", true));
     }
     if load.calls >= load.max_calls {
-        return Err(refused(
-            503,
-            format!("{} calls are up, which is max_calls", load.calls),
-            "overload",
-            true,
-        ));
+        return Err(overload(trunk, load.calls));
     }
     let Some(called) = called(trunk, invite) else {
         return Err(refused(404, "the INVITE names no called number".into(), "no_agent", false));

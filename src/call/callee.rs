@@ -3,10 +3,11 @@
 use super::context::Context;
 use super::facts::Facts;
 use super::handoff::course::Course;
+use crate::routing::address::Address;
 use crate::routing::explain::{self, Cause};
 use crate::routing::headers::user_part;
 use crate::routing::profile::Receiver;
-use crate::routing::table::Route;
+use crate::routing::table::{Onward, Route};
 use crate::routing::topology::Trunk;
 use crate::sip::leg::Body;
 use crate::sip::leg::reach::Reach;
@@ -32,6 +33,8 @@ pub(crate) struct Place {
     /// How long it may be silent.
     pub(crate) patience: Patience,
     pub(crate) reach: Reach,
+    /// It is told which number the call was for (RFC 5806, RFC 7044).
+    diversion: bool,
     /// Its trunk's `profile`; None: `auto`.
     named: Option<Receiver>,
 }
@@ -48,11 +51,25 @@ impl Place {
         Place::through(cx, named.unwrap_or(&facts.trunk), route)
     }
 
+    /// What a target may do with the caller that was called by that course and is joined with it.
+    pub(crate) fn onward(cx: &Context<'_>, facts: &Facts, course: &Course) -> Option<Onward> {
+        let named = course.destination.trunk.as_deref().and_then(|id| cx.tables.topology.trunk(id));
+        let trunk = named.unwrap_or(&facts.trunk);
+        let address = course.route.as_ref().map(|route| route.request_uri(trunk).1);
+        let owner = address.and_then(|address| Place::owner(cx, trunk, address));
+        course.destination.onward.with(owner.map(|trunk| &trunk.onward))
+    }
+
+    /// The trunk that an address is one of, that one before others.
+    fn owner<'a>(cx: &'a Context<'_>, trunk: &'a Arc<Trunk>, address: &Address) -> Option<&'a Arc<Trunk>> {
+        let known = |trunk: &&Arc<Trunk>| trunk.address.host == address.host;
+        [trunk].into_iter().chain(cx.tables.topology.trunks()).find(known)
+    }
+
     /// A route that is reached by that trunk if it is a number.
     pub(crate) fn through(cx: &Context<'_>, trunk: &Arc<Trunk>, route: &Route) -> Place {
         let (uri, address) = route.request_uri(trunk);
-        let known = |trunk: &&Arc<Trunk>| trunk.address.host == address.host;
-        let owner = [trunk].into_iter().chain(cx.tables.topology.trunks()).find(known);
+        let owner = Place::owner(cx, trunk, address);
         Place {
             request_uri: uri.into(),
             address: address.text.as_ref().into(),
@@ -61,6 +78,7 @@ impl Place {
             keepalive: owner.and_then(|trunk| trunk.keepalive),
             patience: owner.map(|trunk| trunk.patience).unwrap_or_default(),
             reach: owner.map(|trunk| trunk.reach).unwrap_or_default(),
+            diversion: owner.is_some_and(|trunk| trunk.diversion),
             named: owner.and_then(|trunk| trunk.profile),
         }
     }
@@ -111,8 +129,10 @@ pub(crate) fn call_agent(
     invite: &[u8],
 ) -> Option<LegId> {
     let own = [identity::call_id_field(&facts.id)];
+    let to = called_at(cx, facts, flows);
     let callee = Callee {
         uri,
+        to: &to,
         credentials: None,
         identity: facts.trunk.trusted,
         shown: Shown::caller(facts),
@@ -122,17 +142,24 @@ pub(crate) fn call_agent(
     connect(cx, facts, flows, &callee, &own, Offer::Invite(invite))
 }
 
-/// INVITE to a target.
+/// The called number at our own host.
+fn called_at(cx: &Context<'_>, facts: &Facts, flows: &[Flow]) -> String {
+    format!("sip:{}@{}", user_part(&facts.called), cx.advertised(flows.first().copied()))
+}
+
+/// INVITE to a target, which it is addressed to (RFC 3261 §8.1.1.1): a system that routes by To would send the caller back
+/// to where they came from. Who has referred the caller is told (RFC 3892).
 pub(crate) fn call_target(
     cx: &mut Context<'_>,
     facts: &Facts,
     flows: &[Flow],
-    (place, course): (&Place, &Course),
+    (place, course, referred_by): (&Place, &Course, Option<&str>),
     offer: Offer<'_>,
 ) -> Option<LegId> {
     let shown = Shown::by(facts, course);
     let callee = Callee {
         uri: &place.request_uri,
+        to: &place.request_uri,
         credentials: place.credentials,
         // Its assertion is the caller's own, and somebody else's number cannot have it.
         identity: facts.trunk.trusted && place.trusted && course.caller_id.is_none(),
@@ -141,8 +168,13 @@ pub(crate) fn call_target(
         reach: place.reach,
     };
     let mut fields = course.fields.clone();
+    fields.extend(referred_by.map(identity::referred_by_field));
+    if place.diversion {
+        let from = called_at(cx, facts, flows);
+        fields.extend(identity::diverted(&facts.kept, &from, &place.request_uri, &course.fields));
+    }
     if let Offer::Sdp(_) = offer {
-        fields.extend(identity::carried(&facts.kept, callee.identity, &course.fields));
+        fields.extend(identity::carried(&facts.kept, callee.identity, &fields));
     }
     // What an untrusted caller says of itself is not ours to vouch for; what the destination says is.
     let vouched = facts.trunk.trusted || course.caller_id.is_some();
@@ -154,7 +186,10 @@ pub(crate) fn call_target(
 }
 
 struct Callee<'a> {
+    /// Request-URI.
     uri: &'a str,
+    /// The URI of To.
+    to: &'a str,
     credentials: Option<u16>,
     /// PAI and Privacy of the caller's INVITE pass.
     identity: bool,
@@ -183,13 +218,12 @@ fn connect(
         (Offer::Invite(_), _) => Body::None,
     };
     let hops = invite.as_ref().map_or(facts.hops, |invite| invite.max_forwards());
-    let to = format!("sip:{}@{}", user_part(&facts.called), cx.advertised(flows.first().copied()));
     let connect = Connect {
         flows,
         patience: callee.patience,
         reach: callee.reach,
         uri: callee.uri.as_bytes(),
-        to: to.as_bytes(),
+        to: callee.to.as_bytes(),
         from_user: callee.shown.user.map(str::as_bytes),
         from_display: callee.shown.name.map(str::as_bytes),
         max_forwards: hops.unwrap_or(70).saturating_sub(1),

@@ -7,6 +7,66 @@ use crate::observe::counters::Counters;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+/// A variable's value as a client gives it: a text, or a number or a boolean, which is taken as the text that it is written
+/// as. A model that fills in JSON does not ask whether an account is a number.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Plain(pub String);
+
+mod plain {
+    use super::Plain;
+    use serde::de::{Deserialize, Deserializer, Error, Visitor};
+    use std::collections::BTreeMap;
+    use std::fmt;
+
+    pub(super) fn variables<'de, D: Deserializer<'de>>(
+        from: D,
+    ) -> Result<BTreeMap<String, String>, D::Error> {
+        let all = BTreeMap::<String, Plain>::deserialize(from)?;
+        Ok(all.into_iter().map(|(name, value)| (name, value.0)).collect())
+    }
+
+    struct Scalar;
+
+    impl Visitor<'_> for Scalar {
+        type Value = Plain;
+
+        fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+            f.write_str("a text, a number or a boolean")
+        }
+
+        fn visit_str<E: Error>(self, text: &str) -> Result<Plain, E> {
+            Ok(Plain(text.to_owned()))
+        }
+
+        fn visit_string<E: Error>(self, text: String) -> Result<Plain, E> {
+            Ok(Plain(text))
+        }
+
+        fn visit_bool<E: Error>(self, value: bool) -> Result<Plain, E> {
+            Ok(Plain(value.to_string()))
+        }
+
+        fn visit_i64<E: Error>(self, value: i64) -> Result<Plain, E> {
+            Ok(Plain(value.to_string()))
+        }
+
+        fn visit_u64<E: Error>(self, value: u64) -> Result<Plain, E> {
+            Ok(Plain(value.to_string()))
+        }
+
+        fn visit_f64<E: Error>(self, value: f64) -> Result<Plain, E> {
+            // `1.0`, and not `1`.
+            Ok(Plain(format!("{value:?}")))
+        }
+    }
+
+    impl<'de> Deserialize<'de> for Plain {
+        fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Plain, D::Error> {
+            from.deserialize_any(Scalar)
+        }
+    }
+}
+
 /// The decision to move a caller, as `POST /v1/calls/{id}/handoff` gives it.
 #[derive(Clone, Debug, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -21,7 +81,7 @@ pub struct HandoffRequest {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub utterance: Option<String>,
     /// Set on the call and used for the expansion; they win over what was set before.
-    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty", deserialize_with = "plain::variables")]
     pub variables: BTreeMap<String, String>,
     /// Headers that win over the table's.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
@@ -181,4 +241,21 @@ pub struct Invalid {
     pub field: String,
     /// What is wrong and what would be right.
     pub message: String,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn numbers_and_booleans_are_taken_as_they_are_written() {
+        let text = r#"{"variables":{"a":"x","b":4711,"c":-1,"d":true,"e":1.5,"f":1.0,"g":""}}"#;
+        let request: HandoffRequest = serde_json::from_str(text).expect("JSON");
+        let values: Vec<&str> = request.variables.values().map(String::as_str).collect();
+        assert_eq!(values, ["x", "4711", "-1", "true", "1.5", "1.0", ""]);
+        for text in [r#"{"variables":{"a":null}}"#, r#"{"variables":{"a":[1]}}"#, r#"{"variables":{"a":{}}}"#]
+        {
+            assert!(serde_json::from_str::<HandoffRequest>(text).is_err(), "{text}");
+        }
+    }
 }

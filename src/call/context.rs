@@ -3,6 +3,7 @@
 use super::admission::Keyring;
 use super::command::Reply;
 use super::event::{Event, What};
+pub(crate) use super::occupancy::Taken;
 use super::record::{Role, Stamp};
 use crate::observe::counters::Counters;
 use crate::routing::Tables;
@@ -64,33 +65,6 @@ impl LegIndex {
     }
 }
 
-/// How many calls each agent has.
-#[derive(Debug, Default)]
-pub(crate) struct AgentCalls(hashbrown::HashMap<Arc<str>, u32>);
-
-impl AgentCalls {
-    pub(crate) fn take(&mut self, agent: &Arc<str>) {
-        *self.0.entry(Arc::clone(agent)).or_default() += 1;
-    }
-
-    pub(crate) fn free(&mut self, agent: &Arc<str>) {
-        if let Some(count) = self.0.get_mut(agent) {
-            *count -= 1;
-            if *count == 0 {
-                self.0.remove(agent);
-            }
-        }
-    }
-
-    pub(crate) fn of(&self, agent: &str) -> u32 {
-        self.0.get(agent).copied().unwrap_or(0)
-    }
-
-    pub(crate) fn is_empty(&self) -> bool {
-        self.0.is_empty()
-    }
-}
-
 /// Queries for addresses that are under way.
 #[derive(Debug, Default)]
 pub(crate) struct Queries {
@@ -131,7 +105,7 @@ pub(crate) struct Context<'a> {
     pub(crate) counters: &'a mut Counters,
     pub(crate) legs: &'a mut LegIndex,
     pub(crate) queries: &'a mut Queries,
-    pub(crate) agents: &'a mut AgentCalls,
+    pub(crate) agents: &'a mut Taken,
     /// Whose each handoff is, running or remembered.
     pub(crate) handoffs: &'a mut hashbrown::HashMap<Box<str>, CallKey>,
     pub(crate) queue: &'a mut VecDeque<Queued>,

@@ -26,6 +26,10 @@ pub(crate) enum By {
     Client,
     /// The agent, by SIP: what cannot be carried out is left out with a warning, unknown destinations are refused.
     Agent,
+    /// A party that was joined with the caller, by SIP: as the agent, by its own `may_route`.
+    Party,
+    /// The caller's side, by SIP: the same, by that of its trunk.
+    Caller,
     /// Baton, because the agent is gone: nothing may stop it.
     Loss,
     /// Baton, because Baton itself is going: the same, by a method that does not need it any more.
@@ -37,7 +41,7 @@ impl By {
     pub(crate) fn is_own(self) -> bool {
         match self {
             By::Loss | By::Drain => true,
-            By::Client | By::Agent => false,
+            By::Client | By::Agent | By::Party | By::Caller => false,
         }
     }
 }
@@ -64,6 +68,8 @@ pub(crate) struct Given {
     pub(crate) headers: Vec<Field>,
     pub(crate) route: Option<Box<str>>,
     pub(crate) method: Option<Box<str>>,
+    /// The URI of who refers, where it was a REFER that says so: a target that is called is told.
+    pub(crate) referred_by: Option<Box<str>>,
 }
 
 impl Given {
@@ -84,6 +90,7 @@ impl Given {
             headers: request.headers.into_iter().map(field).collect(),
             route: request.route.map(Into::into),
             method: request.method.map(Into::into),
+            referred_by: None,
         }
     }
 
@@ -104,8 +111,17 @@ impl Given {
                 variables.insert(name.into(), field.value.clone());
             }
         }
-        let Decision { fields, reason, utterance, .. } = decision;
-        Given { wanted, reason, utterance, variables, headers: fields, route: None, method: None }
+        let Decision { fields, reason, utterance, referred_by, .. } = decision;
+        Given {
+            wanted,
+            reason,
+            utterance,
+            variables,
+            headers: fields,
+            route: None,
+            method: None,
+            referred_by,
+        }
     }
 }
 
@@ -281,9 +297,14 @@ fn choose(cx: &Context<'_>, plan: &Plan, facts: &Facts) -> Result<Chosen, Refusa
             nearest: None,
         },
     };
+    let may_route = match by {
+        By::Party => facts.onward.as_deref().map_or(&[][..], |onward| &onward.may_route),
+        By::Caller => &facts.trunk.onward.may_route,
+        By::Client | By::Agent | By::Loss | By::Drain => &facts.agent.may_route,
+    };
     let by_uri = |uri: &Uri<'_>, here: &dyn Fn(&Uri<'_>) -> bool| {
         let ours = |host: &Host<'_>| is_ours(cx.listeners, &facts.trunk, host);
-        select::by_uri(table, &facts.agent.may_route, uri, here, &ours).map_err(refusal)
+        select::by_uri(table, may_route, uri, here, &ours).map_err(refusal)
     };
     let chosen = match &given.wanted {
         Wanted::Default => select::by_id(table, None).map_err(refusal)?,

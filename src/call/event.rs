@@ -220,6 +220,17 @@ pub enum What {
         /// What, and why not.
         what: String,
     },
+    /// A REFER of one side was passed to the other, which is to carry it out; and what that has told.
+    ReferPassed {
+        /// Call id.
+        call: String,
+        /// Who refers its partner.
+        by: Role,
+        /// Where to; None: this is the result.
+        refer_to: Option<String>,
+        /// The final status that was told; 408 where nothing is known. None: it was passed just now.
+        status: Option<u16>,
+    },
     /// A 4xx, 5xx or 6xx that reached or left Baton.
     Status {
         /// The call, if it belongs to one.

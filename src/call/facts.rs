@@ -5,9 +5,10 @@ use super::handoff::course::Basis;
 use super::record::{Goodbye, HandoffView, Role, Stamp};
 use super::waiting::Waiting;
 use crate::routing::profile::{Belief, Notify200, Receiver};
-use crate::routing::table::Method;
+use crate::routing::table::{Method, Onward};
 use crate::routing::template::Variables;
 use crate::routing::topology::{Agent, CalledFrom, Trunk};
+use crate::sip::identity::Local;
 use crate::sip::leg::SentId;
 use crate::sip::{Event, Flow, LegId, Now, UnixMillis, identity, is_doubtful};
 use crate::wire::Message;
@@ -52,6 +53,8 @@ pub(crate) struct Facts {
     pub(crate) legs: SmallVec<[Seen; 2]>,
     /// It counts as a call of its agent: until the agent is let go.
     pub(crate) holds_agent: bool,
+    /// What the target may do that is with the caller now. None: it may not refer, or it is the agent.
+    pub(crate) onward: Option<Box<Onward>>,
 }
 
 /// A REFER whose handoff ended without a result. If a NOTIFY still says that the target has the caller, the legs are closed,
@@ -90,10 +93,15 @@ const KEPT_HANDOFFS: usize = 32;
 /// The called number of an INVITE, where the trunk says that it stands.
 pub(crate) fn called(trunk: &Trunk, message: &Message<'_>) -> Option<Box<str>> {
     match trunk.called_from {
-        CalledFrom::RequestUri => identity::called_by_request_uri(message),
-        CalledFrom::To => identity::called_by_to(message),
-        CalledFrom::PCalledPartyId => identity::called_by_party_id(message),
+        CalledFrom::RequestUri => identity::called_by_request_uri(message, local(trunk)),
+        CalledFrom::To => identity::called_by_to(message, local(trunk)),
+        CalledFrom::PCalledPartyId => identity::called_by_party_id(message, local(trunk)),
     }
+}
+
+/// A trunk's country knows better which digits its numbers begin with.
+fn local(trunk: &Trunk) -> Local {
+    if trunk.country.is_some() { Local::AsWritten } else { Local::ByContext }
 }
 
 impl Facts {
@@ -106,7 +114,7 @@ impl Facts {
         called: &str,
         message: &Message<'_>,
     ) -> Facts {
-        let caller = identity::caller(message, trunk.trusted);
+        let caller = identity::caller(message, trunk.trusted, local(&trunk));
         let normal = |number: &str| crate::routing::number::normalise(number, trunk.country).into();
         Facts {
             id,
@@ -127,9 +135,21 @@ impl Facts {
             waiting: Waiting::default(),
             legs: SmallVec::new(),
             holds_agent: true,
+            onward: None,
             trunk,
             agent,
         }
+    }
+
+    /// The caller's side, where it is believed, asserts who is there now: a PBX has moved the caller on, or knows better than
+    /// at the beginning (RFC 5876 §3).
+    pub(crate) fn identify(&mut self, message: &Message<'_>) {
+        if !self.trunk.trusted || !identity::asserts(message) {
+            return;
+        }
+        let caller = identity::caller(message, true, local(&self.trunk));
+        let normal = |number: &str| crate::routing::number::normalise(number, self.trunk.country).into();
+        (self.caller_id, self.caller_name) = (caller.user.as_deref().map(normal), caller.name);
     }
 
     /// Looks at the name of whoever sent a message in the caller's dialog, until it is known.
@@ -217,7 +237,7 @@ impl Facts {
     /// The agent is called again.
     pub(crate) fn hold_agent(&mut self, cx: &mut Context<'_>) {
         if !std::mem::replace(&mut self.holds_agent, true) {
-            cx.agents.take(&self.agent.id);
+            cx.agents.take(&self.agent.id, 0);
         }
     }
 

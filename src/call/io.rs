@@ -2,6 +2,7 @@
 
 use super::command::{Command, Reply};
 use super::event::Event;
+pub use super::occupancy::Occupancy;
 use crate::routing::Tables;
 use crate::sip::ident::SlotKey;
 use crate::sip::{self, Flow, Gap, Time};
@@ -15,8 +16,10 @@ pub struct Settings {
     pub stack: sip::Settings,
     /// Key of the slots of foreign Call-IDs; the same in all shards and kept over restarts.
     pub slot_key: SlotKey,
-    /// Live calls beyond which an INVITE gets 503 + Retry-After.
+    /// Live calls of all shards beyond which an INVITE gets 503 + Retry-After.
     pub max_calls: usize,
+    /// How many there are: one for all shards.
+    pub occupancy: Occupancy,
     /// After which a call is ended.
     pub max_duration: Duration,
     /// Trunks, agents and tables to begin with.

@@ -12,6 +12,7 @@ use super::phase::talking::Talking;
 use super::phase::{Phase, Stimulus};
 use super::record::{HandoffState, HandoffView, Role};
 use super::view;
+use crate::sip::leg::Wish;
 use crate::sip::{Event, Gap, Time};
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -62,6 +63,12 @@ impl Call {
         };
         if matches!(stimulus, Stimulus::HangUp { .. }) {
             self.facts.waiting.clear(cx);
+        }
+        if let Stimulus::Leg(Event::Request { leg, wish: Wish::Modify | Wish::Update, .. }, Some(message)) =
+            stimulus
+            && cx.legs.find(leg).is_some_and(|(_, role)| role == Role::Caller)
+        {
+            self.facts.identify(message);
         }
         self.advance(cx, |phase, facts, cx| match phase {
             Phase::Setup(setup) => setup.step(cx, facts, stimulus),
@@ -117,7 +124,7 @@ impl Call {
             let (phase, refusal) = match phase {
                 Phase::Talking(talking) => {
                     let farewell = talking.farewell;
-                    let conversation = talking.into_conversation(cx);
+                    let conversation = talking.into_conversation(cx, facts);
                     match Moving::decided(cx, facts, conversation, given, By::Client) {
                         Ok(start) => (Moving::begin(cx, facts, start), None),
                         Err(refused) => {
@@ -239,7 +246,7 @@ impl Call {
                 }
             };
             let given = Given::fallback(facts, "draining");
-            let conversation = talking.into_conversation(cx);
+            let conversation = talking.into_conversation(cx, facts);
             match Moving::decided(cx, facts, conversation, given, By::Drain) {
                 Ok(start) => Moving::begin(cx, facts, start),
                 Err(refused) => {

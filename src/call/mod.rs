@@ -7,6 +7,7 @@
 //! admission     INVITE -> trunk, agent, or a refusal
 //! conversation  two answered legs: what passes between them, and what brings them into accord
 //! callee        what an INVITE of ours to an agent or a target says
+//! occupancy     how many calls there are, over all shards
 //! passing       requests of one leg that wait for the answer of another
 //! alone         what a side is answered that is with nobody just now
 //! decision      who wants what -> a checked, expanded plan
@@ -31,6 +32,7 @@ mod facts;
 mod handoff;
 mod io;
 mod live;
+mod occupancy;
 mod passing;
 mod phase;
 pub mod record;

@@ -6,7 +6,7 @@ use crate::sip::leg::{Body, RequestId, SentId};
 use crate::sip::stack::NotSent;
 use crate::sip::{Content, LegId, Time};
 use crate::wire::sdp::{as_answer, meets};
-use crate::wire::{Message, Method};
+use crate::wire::{Framing, Index, Message, Method, identify};
 use smallvec::SmallVec;
 use std::time::Duration;
 
@@ -28,6 +28,21 @@ pub(crate) struct Pass {
     pub(crate) offered: bool,
     /// When whoever asked is told that there is no answer. None: nobody waits for it.
     until: Option<Time>,
+}
+
+/// A re-INVITE that cannot be passed before the other leg has acknowledged our 2xx. Whoever asks has its own
+/// ACK and knows nothing of that: a 491 would speak of a glare that there is not.
+#[derive(Debug)]
+struct Held {
+    request: RequestId,
+    /// The leg that asks.
+    from: LegId,
+    /// The leg whose ACK is waited for.
+    to: LegId,
+    /// The request as received.
+    message: Box<[u8]>,
+    /// When whoever asked is told that there is no answer.
+    until: Time,
 }
 
 /// How long an answer to anything but an INVITE is waited for. Whoever asked waits for 64*T1, part of which may have passed
@@ -88,6 +103,7 @@ fn stands(cx: &mut Context<'_>, pass: Pass, request: RequestId) -> Option<Vec<u8
 #[derive(Debug)]
 pub(crate) struct Passing {
     open: SmallVec<[Pass; 1]>,
+    held: Option<Box<Held>>,
     /// PAI and Privacy pass.
     identity: bool,
 }
@@ -106,12 +122,12 @@ impl Pass {
 
 impl Passing {
     pub(crate) fn new(identity: bool) -> Passing {
-        Passing { open: SmallVec::new(), identity }
+        Passing { open: SmallVec::new(), held: None, identity }
     }
 
     /// Something that may change the session is under way.
     pub(crate) fn is_about_session(&self) -> bool {
-        self.open.iter().any(|pass| pass.session)
+        self.held.is_some() || self.open.iter().any(|pass| pass.session)
     }
 
     /// Passes a request, or answers it because it cannot be passed now.
@@ -143,10 +159,29 @@ impl Passing {
                     until,
                 });
             }
+            Err(NotSent::Pending)
+                if message.method() == Method::Invite
+                    && self.held.is_none()
+                    && cx.stack.waits_for_ack(to) =>
+            {
+                let (message, until) = (message.bytes().into(), patience(cx, [from, to]));
+                self.held = Some(Box::new(Held { request, from, to, message, until }));
+            }
             Err(NotSent::Pending) => {
                 let _ = cx.stack.respond(cx.now, request, 491, Content::default());
             }
             Err(NotSent::Gone) => give_up(cx, request),
+        }
+    }
+
+    /// That leg has acknowledged our 2xx: what waited for it is passed.
+    pub(crate) fn acknowledged(&mut self, cx: &mut Context<'_>, leg: LegId) {
+        let Some(held) = self.held.take_if(|held| held.to == leg) else { return };
+        let mut index = Index::default();
+        match identify(&held.message, &mut index, Framing::Datagram) {
+            Ok(message) => self.ask(cx, (held.from, held.request), held.to, &message),
+            // It read when it came.
+            Err(_) => give_up(cx, held.request),
         }
     }
 
@@ -158,11 +193,15 @@ impl Passing {
 
     /// When something is due.
     pub(crate) fn deadline(&self) -> Option<Time> {
-        self.open.iter().filter_map(|pass| pass.until).min()
+        let held = self.held.as_ref().map(|held| held.until);
+        self.open.iter().filter_map(|pass| pass.until).chain(held).min()
     }
 
     /// What has waited too long is answered, and a re-INVITE taken back. What may come yet is nobody's answer.
     pub(crate) fn tick(&mut self, cx: &mut Context<'_>) {
+        if let Some(held) = self.held.take_if(|held| held.until <= cx.now.mono) {
+            let _ = cx.stack.respond(cx.now, held.request, 504, Content::default());
+        }
         for pass in &mut self.open {
             let over = pass.until.take_if(|until| *until <= cx.now.mono).is_some();
             if let Some(request) = pass.request.take_if(|_| over) {
@@ -174,6 +213,8 @@ impl Passing {
 
     /// Whoever asked takes it back. True if it was passed.
     pub(crate) fn withdraw(&mut self, cx: &mut Context<'_>, request: RequestId) -> bool {
+        // What waits was not passed yet.
+        self.held.take_if(|held| held.request == request);
         let Some(pass) = self.open.iter_mut().find(|pass| pass.request == Some(request)) else {
             return false;
         };
@@ -217,6 +258,11 @@ impl Passing {
 
     /// A leg is gone: what waits for it is answered as by one who is alone, and nobody waits for what it has asked.
     pub(crate) fn drop_leg(&mut self, cx: &mut Context<'_>, leg: LegId, alone: Alone) {
+        if let Some(held) = self.held.take_if(|held| held.to == leg || held.from == leg)
+            && held.to == leg
+        {
+            answer_alone(cx, (held.from, held.request), alone);
+        }
         self.open.retain(|pass| {
             match pass.request.take().filter(|_| pass.to == leg) {
                 Some(request) if pass.session => answer_alone(cx, (pass.from, request), alone),
@@ -229,6 +275,9 @@ impl Passing {
 
     /// All legs are gone but that one, whose session needs no answer: it is not settled yet, or ends as well.
     pub(crate) fn drop_others(&mut self, cx: &mut Context<'_>, stays: LegId) {
+        if let Some(held) = self.held.take() {
+            give_up(cx, held.request);
+        }
         self.open.retain(|pass| {
             if let Some(request) = pass.request.take().filter(|_| pass.to != stays) {
                 give_up(cx, request);
@@ -240,6 +289,9 @@ impl Passing {
     /// The two part: whoever waits is answered, and what was asked about the session is taken back. What may be answered
     /// all the same.
     pub(crate) fn dissolve(self, cx: &mut Context<'_>) -> impl Iterator<Item = (LegId, SentId)> + use<> {
+        if let Some(held) = self.held {
+            let _ = cx.stack.respond(cx.now, held.request, 491, Content::default());
+        }
         for pass in &self.open {
             if let Some(request) = pass.request {
                 // With somebody else it may work, so it can be asked again.

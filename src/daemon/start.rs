@@ -7,10 +7,11 @@ use super::sources::Sources;
 use super::telemetry::Telemetry;
 use super::watch::{self as files, FileWatch, Seen};
 use super::{stop, systemd};
-use crate::call::engine::{Engine, Settings};
+use crate::call::engine::{Engine, Occupancy, Settings};
 use crate::http::guard::Guard;
 use crate::http::history::History;
 use crate::http::in_force::NotInForce;
+use crate::http::listener::Doors;
 use crate::http::reload::Request;
 use crate::http::{self, Api, Readiness};
 use crate::net::Deliver;
@@ -167,6 +168,7 @@ async fn run(parts: Parts<'_>, runtime: &Runtime) -> anyhow::Result<()> {
     accept(&bound, &network.connections, &tables)?;
 
     let (not_in_force, told) = watch::channel(NotInForce::default());
+    let doors = Arc::<Doors>::default();
     let readiness = Arc::<Readiness>::default();
     let (reload, mut asked) = mpsc::channel(16);
     let connections = Arc::clone(&network.connections);
@@ -182,12 +184,14 @@ async fn run(parts: Parts<'_>, runtime: &Runtime) -> anyhow::Result<()> {
         counts,
         connections,
         lost,
+        doors: Arc::clone(&doors),
         listeners: bound.listeners.clone(),
         session_timer: configuration.sip.session_timer.map(session_timer),
     };
     let (stop_api, api_stops) = oneshot::channel::<()>();
-    let router = http::router(Arc::new(api), Arc::new(guard));
-    let serving: Task<std::io::Result<()>> = tokio::spawn(http::serve(api_listener, router, async {
+    let api = Arc::new(api);
+    let routers = (http::router(Arc::clone(&api), Arc::new(guard)), http::probes(api));
+    let serving: Task<()> = tokio::spawn(http::serve(api_listener, doors, routers, async {
         // Sent or dropped: it is the end either way.
         let _ = api_stops.await;
     }));
@@ -225,7 +229,7 @@ async fn run(parts: Parts<'_>, runtime: &Runtime) -> anyhow::Result<()> {
 async fn take_apart(
     threads: Vec<JoinHandle<()>>,
     stop_api: oneshot::Sender<()>,
-    serving: Task<std::io::Result<()>>,
+    serving: Task<()>,
     log: &Sink,
 ) {
     for thread in threads {
@@ -233,13 +237,10 @@ async fn take_apart(
         let _ = tokio::task::spawn_blocking(move || thread.join()).await;
     }
     drop(stop_api);
-    let reason = match timeout(LAST_ANSWERS, serving).await {
-        // What was not answered by now waits for something that does not come any more.
-        Ok(Ok(Ok(()))) | Err(_) => return,
-        Ok(Ok(Err(error))) => error.to_string(),
-        Ok(Err(error)) => error.to_string(),
-    };
-    log(Line::error("http.failed").text("reason", reason));
+    // What was not answered by now waits for something that does not come any more.
+    if let Ok(Err(error)) = timeout(LAST_ANSWERS, serving).await {
+        log(Line::error("http.failed").text("reason", error.to_string()));
+    }
 }
 
 async fn bind_api(configuration: &Configuration, state: &StateDir) -> anyhow::Result<(TcpListener, Guard)> {
@@ -359,13 +360,14 @@ impl Engines<'_> {
         broke: &mpsc::Sender<String>,
     ) -> anyhow::Result<Vec<JoinHandle<()>>> {
         let mut threads = Vec::with_capacity(shards.count());
+        let occupancy = Occupancy::default();
         for index in 0..shards.count() {
             let reads = self.bound.udp.iter().enumerate();
             let reads = reads.filter(|(at, _)| at % shards.count() == index).map(|(_, udp)| udp.clone());
             let start = Start {
                 index: u16::try_from(index).context("too many workers")?,
                 shards: Arc::clone(shards),
-                engine: Engine::new(self.clock.now(), self.settings(shards.count())?),
+                engine: Engine::new(self.clock.now(), self.settings(occupancy.clone())?),
                 clock: self.clock,
                 reads: reads.collect(),
                 network: network.clone(),
@@ -388,7 +390,7 @@ impl Engines<'_> {
         Ok(threads)
     }
 
-    fn settings(&self, shards: usize) -> anyhow::Result<Settings> {
+    fn settings(&self, occupancy: Occupancy) -> anyhow::Result<Settings> {
         let mut seed = [0; 32];
         getrandom::fill(&mut seed).map_err(|error| anyhow!("the system has no randomness: {error}"))?;
         let sip = &self.configuration.sip;
@@ -402,8 +404,8 @@ impl Engines<'_> {
                 product: sip::PRODUCT.into(),
             },
             slot_key: self.key,
-            // Slots are spread evenly by a keyed hash, and so are the calls.
-            max_calls: max_calls.div_ceil(shards),
+            max_calls,
+            occupancy,
             max_duration: sip.max_duration,
             tables: Arc::clone(self.tables),
         })

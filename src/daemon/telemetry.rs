@@ -6,6 +6,7 @@ use super::configuration::Log;
 use super::systemd;
 use crate::call::event::{Event, What};
 use crate::call::record::{AttemptView, CallRecord, CallView, HandoffView, Role, Stamp};
+use crate::call::trial::TrialView;
 use crate::http::history::History;
 use crate::net::counts::Lost;
 use crate::observe::line::{Level, Line, Sink};
@@ -254,11 +255,7 @@ pub fn line_of(event: &Event) -> Line {
             .some("rules", rules(handoff).as_deref()),
         What::HandoffProgress { call, handoff, state, status } => {
             let line = Line::info("handoff.progress").text("call", call).text("handoff", handoff);
-            let line = line.text("state", *state);
-            match status {
-                Some(status) => line.number("status", *status),
-                None => line,
-            }
+            with_status(line.text("state", *state), *status)
         }
         What::AttemptFailed { call, handoff, environment, trunk, peer, number, attempt, next, hint } => {
             let line = Line::warn("handoff.attempt_failed").text("call", call).text("handoff", handoff);
@@ -274,13 +271,9 @@ pub fn line_of(event: &Event) -> Line {
             .text("trunk", trunk)
             .quoted("receiver", Some(receiver))
             .quoted("hint", Some(hint)),
-        What::AttemptResumed { call, handoff, number, attempt } => Line::info("handoff.attempt_resumed")
-            .text("call", call)
-            .text("handoff", handoff)
-            .text("destination", &attempt.destination)
-            .text("method", &*attempt.method)
-            .number("attempt", *number)
-            .quoted("reason", Some("its REFER was heard of late: what followed it is taken back")),
+        What::AttemptResumed { call, handoff, number, attempt } => {
+            attempt_resumed((call, handoff), *number, attempt)
+        }
         What::HandoffEnded { handoff, caller_hurt } => handoff_ended(handoff, *caller_hurt),
         What::Undefined { call, handoff, header, why } => Line::warn("handoff.header_left_out")
             .text("call", call)
@@ -290,15 +283,26 @@ pub fn line_of(event: &Event) -> Line {
         What::Ignored { call, what } => {
             Line::warn("call.ignored").text("call", call).quoted("what", Some(what))
         }
-        What::Undelivered { .. } => undelivered(&event.what),
-        What::Status { .. } => status_line(&event.what),
-        What::Tested(found) => Line::info("test.ended")
-            .text("environment", &found.environment)
-            .text("destination", &found.destination)
-            .text("outcome", found.outcome.as_str())
-            .phone("route", Some(&found.route))
-            .some("address", found.addresses.first().map(String::as_str))
-            .number("duration_ms", found.duration_ms),
+        What::ReferPassed { call, by, refer_to, status } => {
+            refer_passed((call, *by), refer_to.as_deref(), *status)
+        }
+        What::Undelivered { call, method, peer, again, sip_call_id } => {
+            undelivered((call, sip_call_id), method, peer, *again)
+        }
+        What::Status { call, direction, method, status, reason, origin, said, sip_call_id, peer } => {
+            Line::info("sip.status")
+                .some("call", call.as_deref())
+                .text("direction", direction.as_str())
+                .text("method", *method)
+                .number("status", *status)
+                .quoted("reason", Some(reason))
+                .text("origin", origin_word(*origin))
+                .quoted("warning", said.warning.as_deref())
+                .quoted("sip_reason", said.reason.as_deref())
+                .quoted("sip_call_id", Some(sip_call_id))
+                .text("peer", peer)
+        }
+        What::Tested(found) => tested(found),
         What::Fault { call, message } => Line::error("call.fault")
             .text("call", call)
             .quoted("message", Some(message))
@@ -307,35 +311,37 @@ pub fn line_of(event: &Event) -> Line {
     line.at(event.at.0.0)
 }
 
-/// A 4xx, 5xx or 6xx that passed by.
-fn status_line(what: &What) -> Line {
-    let What::Status { call, direction, method, status, reason, origin, said, sip_call_id, peer } = what
-    else {
-        return Line::info("sip.status");
-    };
-    Line::info("sip.status")
-        .some("call", call.as_deref())
-        .text("direction", direction.as_str())
-        .text("method", *method)
-        .number("status", *status)
-        .quoted("reason", Some(reason))
-        .text("origin", origin_word(*origin))
-        .quoted("warning", said.warning.as_deref())
-        .quoted("sip_reason", said.reason.as_deref())
-        .quoted("sip_call_id", Some(sip_call_id))
-        .text("peer", peer)
+/// A REFER that went from one side to the other, or its result.
+fn refer_passed((call, by): (&str, Role), refer_to: Option<&str>, status: Option<u16>) -> Line {
+    let line = Line::info("refer.passed").text("call", call).text("by", by.as_str());
+    let line = if refer_to.is_some() { line.phone("refer_to", refer_to) } else { line };
+    with_status(line, status)
 }
 
-/// What could not be sent inside a call.
-fn undelivered(what: &What) -> Line {
-    let What::Undelivered { call, method, peer, again, sip_call_id } = what else {
-        return Line::warn("sip.undelivered");
-    };
+fn with_status(line: Line, status: Option<u16>) -> Line {
+    match status {
+        Some(status) => line.number("status", status),
+        None => line,
+    }
+}
+
+fn attempt_resumed((call, handoff): (&str, &str), number: usize, attempt: &AttemptView) -> Line {
+    Line::info("handoff.attempt_resumed")
+        .text("call", call)
+        .text("handoff", handoff)
+        .text("destination", &attempt.destination)
+        .text("method", &*attempt.method)
+        .number("attempt", number)
+        .quoted("reason", Some("its REFER was heard of late: what followed it is taken back"))
+}
+
+/// A request inside a call that could not be sent.
+fn undelivered((call, sip_call_id): (&str, &str), method: &str, peer: &str, again: bool) -> Line {
     Line::warn("sip.undelivered")
         .text("call", call)
-        .text("method", *method)
+        .text("method", method)
         .text("peer", peer)
-        .text("next", if *again { "the flow that the peer has used" } else { "none" })
+        .text("next", if again { "the flow that the peer has used" } else { "none" })
         .quoted("hint", Some(UNDELIVERED))
         .quoted("sip_call_id", Some(sip_call_id))
 }
@@ -357,6 +363,16 @@ fn hint_of(advice: Advice) -> &'static str {
         Advice::NoStream => NO_STREAM,
         Advice::PrivateContact => PRIVATE_CONTACT,
     }
+}
+
+fn tested(found: &TrialView) -> Line {
+    Line::info("test.ended")
+        .text("environment", &found.environment)
+        .text("destination", &found.destination)
+        .text("outcome", found.outcome.as_str())
+        .phone("route", Some(&found.route))
+        .some("address", found.addresses.first().map(String::as_str))
+        .number("duration_ms", found.duration_ms)
 }
 
 fn origin_word(origin: Origin) -> &'static str {

@@ -6,6 +6,11 @@ use axum::extract::{FromRequest, FromRequestParts, Request};
 use axum::http::request::Parts;
 use axum::http::{StatusCode, header};
 use serde::de::DeserializeOwned;
+use std::time::Duration;
+use tokio::time::timeout;
+
+/// How long a body may take.
+const BODY_WITHIN: Duration = Duration::from_secs(10);
 
 /// A JSON body that was read into `T`.
 pub(super) struct Json<T>(pub(super) T);
@@ -21,7 +26,11 @@ impl<T: DeserializeOwned, S: Send + Sync> FromRequest<S> for Json<T> {
             let detail = "the body must be JSON, with the header `Content-Type: application/json`";
             return Err(Problem::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, "not_json", detail));
         }
-        let bytes = Bytes::from_request(request, state).await.map_err(|rejection| {
+        let read = timeout(BODY_WITHIN, Bytes::from_request(request, state)).await.map_err(|_| {
+            let detail = format!("the body did not come within {} s", BODY_WITHIN.as_secs());
+            Problem::new(StatusCode::REQUEST_TIMEOUT, "body_too_slow", detail)
+        })?;
+        let bytes = read.map_err(|rejection| {
             let status = rejection.status();
             let code =
                 if status == StatusCode::PAYLOAD_TOO_LARGE { "body_too_large" } else { "body_unreadable" };

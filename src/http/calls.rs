@@ -3,7 +3,7 @@
 use super::Api;
 use super::body::{Json, Query, Segment};
 use super::problem::Problem;
-use crate::call::command::{Command, Refusal, Reply};
+use crate::call::command::{Command, Plain, Refusal, Reply};
 use crate::call::record::CallView;
 use crate::shard::handle::{Cursor, PAGE};
 use axum::extract::State;
@@ -77,8 +77,9 @@ pub(super) async fn hang_up(
 pub(super) async fn set_variables(
     State(api): State<Arc<Api>>,
     Segment(id): Segment,
-    Json(variables): Json<BTreeMap<String, Option<String>>>,
+    Json(variables): Json<BTreeMap<String, Option<Plain>>>,
 ) -> Result<axum::Json<CallView>, Problem> {
+    let variables = variables.into_iter().map(|(name, value)| (name, value.map(|value| value.0))).collect();
     let reply = api.shards.command(Command::SetVariables { call: id.clone(), variables }).await?;
     call_of(api.or_ended(reply, &id)?).map(axum::Json)
 }

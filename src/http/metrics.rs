@@ -93,6 +93,12 @@ fn process(text: &mut Exposition, api: &Api) {
     for (environment, table) in &tables.environments {
         text.sample("table_destinations", &[("environment", environment)], table.destinations.len() as u64);
     }
+    text.gauge("http_connections", "Connections to the API.", api.doors.taken());
+    text.counter(
+        "http_connections_crowded_total",
+        "Connections to the API beyond the bound, on which only the probes were answered.",
+        api.doors.turned_away(),
+    );
     text.gauge(
         "versions_available",
         "1 while the versions of tables can be read and written.",

@@ -11,7 +11,7 @@ pub mod guard;
 mod handoffs;
 pub mod history;
 pub mod in_force;
-mod listener;
+pub mod listener;
 mod metrics;
 mod probes;
 pub mod problem;
@@ -37,7 +37,6 @@ use guard::Guard;
 use history::History;
 use problem::Problem;
 use std::future::Future;
-use std::io;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU8, Ordering};
 use tokio::net::TcpListener;
@@ -94,6 +93,8 @@ pub struct Api {
     pub connections: Arc<Connections>,
     /// Log lines and records that were dropped for want of room.
     pub lost: Arc<Lost>,
+    /// Who is connected to the API.
+    pub doors: Arc<listener::Doors>,
     /// The sockets, as peers see them.
     pub listeners: Vec<Listener>,
     /// What is asked for and taken of session timers.
@@ -134,16 +135,28 @@ pub fn router(api: Arc<Api>, guard: Arc<Guard>) -> Router {
         .with_state(api)
 }
 
+/// What is served to who finds no seat: the probes, and that there is none.
+pub fn probes(api: Arc<Api>) -> Router {
+    Router::new()
+        .route(guard::HEALTH, get(probes::health))
+        .route(guard::READY, get(probes::ready))
+        .fallback(crowded)
+        .with_state(api)
+}
+
 /// Serves until `stop` is there; requests that are being answered then may finish.
-///
-/// # Errors
-/// The listener broke.
 pub async fn serve(
     listener: TcpListener,
-    router: Router,
+    doors: Arc<listener::Doors>,
+    routers: (Router, Router),
     stop: impl Future<Output = ()> + Send + 'static,
-) -> io::Result<()> {
-    axum::serve(listener::Bounded::new(listener), router).with_graceful_shutdown(stop).await
+) {
+    listener::serve(listener, doors, routers, stop).await;
+}
+
+async fn crowded() -> Problem {
+    let detail = "too many connections are open; close some that are idle";
+    Problem::new(axum::http::StatusCode::SERVICE_UNAVAILABLE, "too_many_connections", detail)
 }
 
 async fn not_found(uri: axum::http::Uri) -> Problem {

@@ -237,6 +237,7 @@ fn start(
         },
         slot_key: key,
         max_calls: 10,
+        occupancy: Default::default(),
         max_duration: Duration::from_secs(60),
         tables,
     };

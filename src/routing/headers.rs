@@ -160,6 +160,9 @@ pub enum ValueError {
     /// A variable has no value and no fallback.
     #[error(transparent)]
     Undefined(#[from] Undefined),
+    /// A variable is empty where a token or a URI needs a value.
+    #[error("the variable `{0}` is empty, and stands where a value is needed")]
+    Empty(Box<str>),
     /// It would hold a control character: a line break, a NUL, a delete.
     #[error("its value would hold a control character")]
     Control,
@@ -266,7 +269,7 @@ impl HeaderTemplate {
     /// The value with every variable put in, encoded for its place, without white space around it.
     ///
     /// # Errors
-    /// Why the header is to be left out.
+    /// Why the header is to be left out. A value that is empty where a token or URI needs one is as one that is undefined.
     pub fn expand(&self, variables: &dyn Variables) -> Result<String, ValueError> {
         let mut out = Vec::new();
         for (part, place) in self.value.parts().iter().zip(&self.places) {
@@ -276,6 +279,12 @@ impl HeaderTemplate {
             } else {
                 // Checked before it is encoded: an encoded line break is still one for whoever decodes it.
                 check_value(&text)?;
+                if let Part::Value { source, .. } = part
+                    && place.needs_value()
+                    && text.trim().is_empty()
+                {
+                    return Err(ValueError::Empty(source.to_string().into()));
+                }
                 place.encode(&text, &mut out);
             }
             if out.len() > MAX_VALUE {
@@ -292,6 +301,11 @@ impl HeaderTemplate {
 }
 
 impl Place {
+    /// Whether nothing at all would be malformed there: `;encoding=hex` after no value, `<sip:@host>`.
+    fn needs_value(self) -> bool {
+        matches!(self, Self::Uri | Self::Token)
+    }
+
     fn encode(self, text: &str, out: &mut Vec<u8>) {
         match self {
             Self::Text => out.extend_from_slice(text.as_bytes()),
@@ -507,7 +521,7 @@ mod tests {
         }
 
         #[test]
-        fn no_value_adds_a_parameter_or_an_element(value in "[ -~äöü]{0,40}") {
+        fn no_value_adds_a_parameter_or_an_element(value in "[ -~äöü]{0,20}[!-~äöü][ -~äöü]{0,20}") {
             for (name, template) in [
                 ("X-A", "a;b=$v;c"),
                 ("X-A", "\"$v\" <sip:$v@pbx>;b=\"$v\""),

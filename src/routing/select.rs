@@ -4,10 +4,11 @@ use std::fmt;
 use std::sync::Arc;
 
 use super::address::{Address, AddressError};
+use super::file::{Report, Section};
 use super::number;
 use super::profile::Overrides;
 use super::route::{self, Route};
-use super::table::{DEFAULT_REASON, Destination, Ladder, Method, Table, Timeouts, Undefined};
+use super::table::{DEFAULT_REASON, Destination, Ladder, Method, Onward, Table, Timeouts, Undefined};
 use super::topology::Topology;
 use crate::wire::uri::{self, Scheme, Uri};
 
@@ -43,6 +44,22 @@ pub enum PatternError {
 }
 
 impl Pattern {
+    /// Reads `may_route` of a section; absent: none.
+    pub(crate) fn list(section: &mut Section<'_>, report: &mut Report<'_>) -> Vec<Pattern> {
+        const FORM: &str = "a list like [\"+1415\", \"sip:*@pbx.example.com\"]";
+        let list = section.strings(report, "may_route", FORM).unwrap_or_default();
+        let mut patterns = Vec::new();
+        for entry in list {
+            match Pattern::parse(entry.value) {
+                Ok(pattern) => patterns.push(pattern),
+                Err(error) => {
+                    report.error(entry.span, format!("`may_route`: {error}")).expected(FORM);
+                }
+            }
+        }
+        patterns
+    }
+
     /// Reads `+1415` or `+1415*` (numbers that begin so), `sip:*@pbx.example.com`, `sip:2*@*.example.com:5070`.
     ///
     /// # Errors
@@ -308,6 +325,7 @@ fn ad_hoc(route: Route) -> Destination {
         undefined: Undefined::Leave,
         reason: DEFAULT_REASON.into(),
         overrides: Overrides::default(),
+        onward: Onward::default(),
     }
 }
 

@@ -80,7 +80,7 @@ impl Shards {
         if self.inboxes.len() == 1 {
             return Some(0);
         }
-        peek(bytes).map(|peeked| self.owner(peeked.replaces_call_id.unwrap_or(peeked.call_id)))
+        peek(bytes).map(|peeked| self.owner(peeked.call_id))
     }
 
     pub(super) fn inbox(&self, shard: usize) -> &Arc<Inbox> {

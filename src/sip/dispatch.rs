@@ -3,6 +3,7 @@
 //! Not here: what a leg makes of it (`leg/`). Called by [`Stack::handle_message`] alone.
 
 use super::flow::Flow;
+use super::ident::tag_of;
 use super::leg::presence::Sign;
 use super::leg::send::write_supported;
 use super::leg::usage::{Leg, Usage};
@@ -11,7 +12,7 @@ use super::stack::{Owner, Stack};
 use super::timing::Time;
 use super::transaction::{Inbound, Kind, ServerId, response_flow};
 use crate::wire::headers::{ALLOW, APPLICATION_SDP};
-use crate::wire::{Fault, Message, Method, Name, Writer, response_to};
+use crate::wire::{Fault, Message, Method, Name, Writer, reason_phrase, response_to};
 
 impl Leg {
     /// Whether a message of the peer's belongs to it.
@@ -57,7 +58,10 @@ impl Stack {
         let merged = match self.table.receive_request(now, flow, message, &mut self.outbox) {
             Inbound::Absorbed => return Ok(None),
             Inbound::Cancel { invite, owner } => {
-                return Ok(self.on_cancel(now, flow, message, invite, owner));
+                // Its INVITE came from a known source; that the tables have changed since is no reason to let it ring.
+                let same = self.table.source(invite) == Some(flow.peer.ip());
+                let event = (known || same).then(|| self.on_cancel(now, flow, message, invite, owner));
+                return Ok(event.flatten());
             }
             Inbound::Merged => true,
             Inbound::New => false,
@@ -86,7 +90,8 @@ impl Stack {
             }
             (Method::Ack, None) => None,
             // Its INVITE is unknown (RFC 3261 §9.2).
-            (Method::Cancel, Some(_)) => self.refuse(now, flow, message, 481, &|_| ()),
+            (Method::Cancel, Some(_)) if known => self.refuse(now, flow, message, 481, &|_| ()),
+            (Method::Cancel, Some(_)) => None,
             (_, Some(leg)) => {
                 self.hear(leg);
                 self.follow(leg, flow, true);
@@ -102,7 +107,7 @@ impl Stack {
         let outside = message.to_tag().is_none();
         match message.method() {
             Method::Invite if outside => self.on_invite(now, flow, message),
-            Method::Options if outside => self.on_options(now, flow, message),
+            Method::Options if outside => self.on_options(flow, message),
             // Outside a call nobody may make Baton call somebody.
             Method::Refer if outside => self.refuse(now, flow, message, 403, &|_| ()),
             method => {
@@ -112,15 +117,35 @@ impl Stack {
         }
     }
 
-    fn on_options(&mut self, now: Time, flow: Flow, message: &Message<'_>) -> Option<Event> {
+    fn on_options(&mut self, flow: Flow, message: &Message<'_>) -> Option<Event> {
         let (draining, timer) = (self.draining, self.settings.session_timer.is_some());
         let status = if draining.is_some() { 503 } else { 200 };
-        self.refuse(now, flow, message, status, &|writer| {
+        self.answer_statelessly(flow, message, status, &|writer| {
             if let Some(seconds) = draining {
                 writer.begin(Name::RetryAfter).push_number(seconds.into());
             }
             write_capabilities(writer, timer);
-        })
+        });
+        None
+    }
+
+    /// Answers a request and keeps nothing of it (RFC 3261 §8.2.7): a copy gets the same answer, To tag and all.
+    fn answer_statelessly(
+        &mut self,
+        flow: Flow,
+        message: &Message<'_>,
+        status: u16,
+        fill: &dyn Fn(&mut Writer<'_>),
+    ) {
+        let (to, _) = response_flow(flow, message);
+        let tag = tag_of(self.hash_key(), &[message.call_id(), message.from_tag().unwrap_or(b"")]);
+        let reason = reason_phrase(status).as_bytes();
+        let scratch = &mut self.scratch;
+        let mut writer = response_to(scratch, message, status, reason, Some(tag.as_bytes()), Some(flow.peer));
+        writer.header(Name::Server, self.settings.product.as_bytes());
+        fill(&mut writer);
+        writer.finish(None);
+        self.outbox.copy(0, to, scratch);
     }
 
     /// A request in the dialog of a leg (RFC 3261 §12.2.2).

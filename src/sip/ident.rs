@@ -11,6 +11,7 @@
 use rand_chacha::ChaCha12Rng;
 use rand_chacha::rand_core::{Rng, SeedableRng};
 use siphasher::sip::SipHasher13;
+use siphasher::sip128::{Hasher128, SipHasher24};
 use std::fmt;
 use std::hash::Hasher;
 
@@ -202,6 +203,19 @@ impl Ident {
     pub fn hash_key(&mut self) -> [u8; 16] {
         self.bits().to_le_bytes()
     }
+}
+
+/// A To tag that is always the same for the same request, and that nobody without the key can foresee.
+pub fn tag_of(key: &[u8; 16], request: &[&[u8]]) -> Text {
+    let mut hasher = SipHasher24::new_with_key(key);
+    for part in request {
+        hasher.write_usize(part.len());
+        hasher.write(part);
+    }
+    let hash = hasher.finish128();
+    let mut tag = Text::EMPTY;
+    tag.push_base32(u128::from(hash.h1) << 64 | u128::from(hash.h2), RANDOM);
+    tag
 }
 
 /// The slot that an id minted here carries (`b-…`, `c-…`, `h-…`). `None`: it is not of ours.

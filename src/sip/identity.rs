@@ -3,11 +3,14 @@
 
 use super::leg::{Field, LegId};
 use super::stack::Stack;
+use crate::wire::grammar::{Commas, Params};
 use crate::wire::headers::{X_BATON_CALL_ID, X_HANDOFF};
 use crate::wire::uri::encode_user;
 use crate::wire::{Message, Method, Name, NameAddr, Scheme, Uri, push_quoted};
+use siphasher::sip::SipHasher13;
 use std::borrow::Cow;
 use std::fmt::Write as _;
+use std::hash::Hasher;
 
 impl Stack {
     /// The credentials with which requests of ours in this leg answer a challenge.
@@ -15,6 +18,24 @@ impl Stack {
         if let Some(leg) = self.legs.get_mut(leg.into()) {
             leg.credentials = credentials;
         }
+    }
+
+    /// What a message asserts of its sender, as a hash. None: nothing.
+    pub(crate) fn assertion(&self, message: &Message<'_>) -> Option<u64> {
+        let mut hasher = SipHasher13::new_with_key(self.hash_key());
+        let mut any = false;
+        for value in message.headers(Name::PAssertedIdentity) {
+            any = true;
+            hasher.write(value);
+        }
+        any.then(|| hasher.finish())
+    }
+
+    /// Whether a request of the peer's asserts somebody else than before: the other side is to hear of it.
+    pub(crate) fn hears_identity(&mut self, leg: LegId, message: &Message<'_>) -> bool {
+        let now = self.assertion(message);
+        let Some(leg) = self.legs.get_mut(leg.into()).filter(|_| now.is_some()) else { return false };
+        std::mem::replace(&mut leg.aside.get_or_insert_default().asserted, now) != now
     }
 }
 
@@ -27,9 +48,18 @@ pub struct Caller {
     pub name: Option<Box<str>>,
 }
 
-/// Reads the caller: P-Asserted-Identity before From where the trunk is `trusted` (RFC 3325 §9.1); anonymous where
-/// the caller asks for privacy (RFC 3323 §4.2).
-pub fn caller(message: &Message<'_>, trusted: bool) -> Caller {
+/// How a number without `+` is read that says where it is a number (`;phone-context=+1`, RFC 3966 §5.1.5).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Local {
+    /// As it is written: somebody else knows the country.
+    AsWritten,
+    /// As a number of its context, which is put before it.
+    ByContext,
+}
+
+/// Reads the caller: P-Asserted-Identity before From where the trunk is `trusted` (RFC 3325 §9.1), of several the one that
+/// is a number before one that is a name; anonymous where the caller asks for privacy (RFC 3323 §4.2).
+pub fn caller(message: &Message<'_>, trusted: bool, local: Local) -> Caller {
     let private = message.values(Name::Privacy).any(|v| {
         v.split(|&b| b == b';').any(|word| {
             let word = word.trim_ascii();
@@ -39,16 +69,35 @@ pub fn caller(message: &Message<'_>, trusted: bool) -> Caller {
     if private {
         return Caller::default();
     }
-    let asserted = trusted
-        .then(|| message.values(Name::PAssertedIdentity).find_map(|v| NameAddr::parse(v).ok()))
-        .flatten();
-    let from = asserted.unwrap_or_else(|| message.from());
-    let Some(user) = user_of(&from.uri) else { return Caller::default() };
+    let from = trusted.then(|| asserted_by(message)).flatten().unwrap_or_else(|| message.from());
+    let Some(user) = user_of(&from.uri, local) else { return Caller::default() };
     if user.eq_ignore_ascii_case("anonymous") {
         return Caller::default();
     }
     let name = text(&from.display_text());
     Caller { user: Some(user), name: Some(name).filter(|n| !n.is_empty()) }
+}
+
+/// The identity that a message asserts: a network may assert a SIP URI and a number (RFC 3325 §9.1), and it is the number
+/// that a telephone shows.
+fn asserted_by<'a>(message: &Message<'a>) -> Option<NameAddr<'a>> {
+    let all = message.values(Name::PAssertedIdentity).filter_map(|value| NameAddr::parse(value).ok());
+    let is_number = |address: &NameAddr<'_>| {
+        let user = user_of(&address.uri, Local::AsWritten);
+        user.is_some_and(|user| user.trim_start_matches('+').bytes().all(|byte| byte.is_ascii_digit()))
+    };
+    all.clone().find(is_number).or_else(|| all.into_iter().next())
+}
+
+/// Whether a message asserts who its sender is.
+pub fn asserts(message: &Message<'_>) -> bool {
+    message.header(Name::PAssertedIdentity).is_some()
+}
+
+/// Whether an INVITE asks for somebody's place in a dialog, and does not insist on it (RFC 3891 §3): who does not know what
+/// that is takes it for a new call.
+pub fn wants_to_replace(invite: &Message<'_>) -> bool {
+    invite.header(Name::Replaces).is_some()
 }
 
 /// What the sender of a message calls itself: User-Agent, or Server (RFC 3261 §20.35, §20.41).
@@ -57,29 +106,40 @@ pub fn product<'a>(message: &Message<'a>) -> Option<&'a [u8]> {
 }
 
 /// The called number by the Request-URI's user part.
-pub fn called_by_request_uri(message: &Message<'_>) -> Option<Box<str>> {
-    user_of(&message.uri().ok()?)
+pub fn called_by_request_uri(message: &Message<'_>, local: Local) -> Option<Box<str>> {
+    user_of(&message.uri().ok()?, local)
 }
 
 /// The called number by the To header's user part.
-pub fn called_by_to(message: &Message<'_>) -> Option<Box<str>> {
-    user_of(&message.to().uri)
+pub fn called_by_to(message: &Message<'_>, local: Local) -> Option<Box<str>> {
+    user_of(&message.to().uri, local)
 }
 
 /// The called number by P-Called-Party-ID (RFC 7315 §4.2).
-pub fn called_by_party_id(message: &Message<'_>) -> Option<Box<str>> {
-    user_of(&NameAddr::parse(message.header(Name::PCalledPartyId)?).ok()?.uri)
+pub fn called_by_party_id(message: &Message<'_>, local: Local) -> Option<Box<str>> {
+    user_of(&NameAddr::parse(message.header(Name::PCalledPartyId)?).ok()?.uri, local)
 }
 
 /// User part or telephone number of a URI, percent-decoded, without parameters of the user part.
-fn user_of(uri: &Uri<'_>) -> Option<Box<str>> {
+fn user_of(uri: &Uri<'_>, local: Local) -> Option<Box<str>> {
     match uri.scheme {
         Scheme::Sip | Scheme::Sips | Scheme::Tel => {}
         Scheme::Other(_) => return None,
     }
-    let user = uri.user_text();
-    let user = user.split(|&b| b == b';').next().unwrap_or_default();
-    Some(text(user)).filter(|u| !u.is_empty())
+    let whole = uri.user_text();
+    let end = memchr::memchr(b';', &whole).unwrap_or(whole.len());
+    let (user, params) = whole.split_at(end);
+    let of_tel = uri.scheme == Scheme::Tel;
+    let context = Params::new(params).find(b"phone-context").flatten();
+    let context = context.or_else(|| uri.param(b"phone-context").flatten().filter(|_| of_tel));
+    let is_number =
+        |text: &[u8]| !text.is_empty() && text.iter().all(|b| b.is_ascii_digit() || b"-.()".contains(b));
+    let global = |context: &&[u8]| context.strip_prefix(b"+").is_some_and(is_number) && is_number(user);
+    let user = match context.filter(|context| local == Local::ByContext && global(context)) {
+        Some(context) => text(&[context, user].concat()),
+        None => text(user),
+    };
+    Some(user).filter(|user| !user.is_empty())
 }
 
 /// Text for people and variables: invalid UTF-8 is replaced, control characters are dropped.
@@ -272,6 +332,55 @@ pub fn goodbye(message: &Message<'_>) -> Box<[Field]> {
         Field { name: text(name), value: text(header.value) }
     });
     fields.collect()
+}
+
+/// Referred-By of an INVITE that a REFER has caused (RFC 3892 §2.1).
+pub fn referred_by_field(uri: &str) -> Field {
+    Field { name: Name::ReferredBy.as_str().into(), value: format!("<{uri}>").into() }
+}
+
+/// The headers that tell a target where the call was for, before it was sent on to `target`: Diversion with a new first entry
+/// (RFC 5806 §4), and History-Info with the two of us at its end, `index` continued (RFC 7044 §10.3), both with what the
+/// caller's INVITE had of them. Those that stand in `instead` are left to it.
+pub fn diverted(kept: &[u8], called: &str, target: &str, instead: &[Field]) -> Vec<Field> {
+    let replaced = |name: Name| instead.iter().any(|field| field.name.eq_ignore_ascii_case(name.as_str()));
+    let mut fields = Vec::new();
+    if !replaced(Name::Diversion) {
+        let mut value = format!("<{called}>;reason=deflection");
+        for before in kept_all(kept, Name::Diversion) {
+            value.push_str(", ");
+            value.push_str(&before);
+        }
+        fields.push(Field { name: Name::Diversion.as_str().into(), value: value.into() });
+    }
+    if !replaced(Name::HistoryInfo) {
+        let before: Vec<Cow<'_, str>> = kept_all(kept, Name::HistoryInfo).collect();
+        let last = before.last().map(|list| Commas::new(list.as_bytes()));
+        let index = last.and_then(Iterator::last).and_then(|entry| index_of(entry).map(str::to_owned));
+        let ours = index.map_or("1".to_owned(), |index| format!("{index}.1"));
+        let mut value = before.join(", ");
+        if !value.is_empty() {
+            value.push_str(", ");
+        }
+        let _ = write!(value, "<{called}>;index={ours}, <{target}>;index={ours}.1;mp={ours}");
+        fields.push(Field { name: Name::HistoryInfo.as_str().into(), value: value.into() });
+    }
+    fields
+}
+
+/// The index of an entry of History-Info: digits and dots.
+fn index_of(entry: &[u8]) -> Option<&str> {
+    let index = NameAddr::parse(entry).ok()?.param(b"index").flatten()?;
+    let sound = index.iter().all(|byte| byte.is_ascii_digit() || *byte == b'.');
+    std::str::from_utf8(index).ok().filter(|index| sound && !index.is_empty())
+}
+
+/// Every line of that name in what [`keep`] kept.
+fn kept_all(kept: &[u8], name: Name) -> impl Iterator<Item = Cow<'_, str>> {
+    kept.split(|&b| b == b'\n').filter_map(move |line| {
+        let value = line.strip_prefix(name.as_str().as_bytes())?.strip_prefix(b":")?;
+        Some(String::from_utf8_lossy(value))
+    })
 }
 
 /// Whether a field is a Reason.

@@ -377,6 +377,13 @@ impl Stack {
         session.offered_now().is_some_and(|offer| !differs(session.remote(), offer))
     }
 
+    /// Whether our 2xx in a leg waits for its ACK, and nothing else keeps a request about the session from being sent in it.
+    pub fn waits_for_ack(&self, leg: LegId) -> bool {
+        self.legs.get(leg.into()).is_some_and(|leg| {
+            leg.is_answered() && leg.unacked.is_some() && !leg.asks_invite() && leg.unanswered().is_none()
+        })
+    }
+
     /// When the leg's session is over, unless it is refreshed (RFC 4028).
     pub fn session_expiry(&self, leg: LegId) -> Option<Time> {
         self.legs.get(leg.into())?.session_expiry()
@@ -390,6 +397,11 @@ impl Stack {
 
 // The legs and their index.
 impl Stack {
+    /// The key of its hashes.
+    pub(crate) fn hash_key(&self) -> &[u8; 16] {
+        &self.hash_key
+    }
+
     /// The leg with that Call-ID of which `fits` is true.
     pub(crate) fn find_leg(&self, call_id: &[u8], fits: impl Fn(&Leg) -> bool) -> Option<LegId> {
         let same = |index: &u32| {

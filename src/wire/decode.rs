@@ -2,9 +2,9 @@
 //! relies on (RFC 3261 sections 7, 8.1.1, 16.3 and 18.3; RFC 4475; RFC 5118).
 //!
 //! Nothing is copied, and nothing is allocated once the index has seen a message with as many headers. What is
-//! checked here needs no second look above: the start line, one From, To, Call-ID and CSeq, a readable top Via, the
-//! range of Max-Forwards and Content-Length against the body. The addresses that a request steers by stand in
-//! `check`, apart, for most messages are no new requests. What a method, a scheme or an extension means is the
+//! checked here needs no second look above: the start line, one From, To, Call-ID and CSeq, a readable top Via, and
+//! Content-Length against the body. What a request needs beside, by its method, stands in `check`, apart, for most
+//! messages are no new requests. What a method, a scheme or an extension means is the
 //! business of `sip`.
 
 use super::caps::{MAX_CSEQ, MAX_HEAD, MAX_HEADERS, MAX_LINE, MAX_MESSAGE, MAX_NAME};
@@ -111,6 +111,8 @@ pub struct Index {
     folded: bool,
     /// From, To, Call-ID or CSeq stands twice: which one to answer with cannot be told.
     doubled: bool,
+    /// The header that was read last is not kept: folded lines that follow are its.
+    left_out: bool,
     /// A fault was found, but an error response can be built from the keys.
     salvageable: bool,
 }
@@ -127,6 +129,7 @@ impl Default for Index {
             body: Span::default(),
             folded: false,
             doubled: false,
+            left_out: false,
             salvageable: false,
         }
     }
@@ -152,6 +155,10 @@ impl Index {
 
     pub(crate) fn first<'a>(&self, bytes: &'a [u8], name: Name) -> Option<&'a [u8]> {
         self.lines(name).first().map(|entry| entry.value(bytes))
+    }
+
+    fn is_request(&self) -> bool {
+        matches!(self.start_line, StartLine::Request { .. })
     }
 
     pub(crate) fn start_line(&self) -> &StartLine {
@@ -230,6 +237,7 @@ impl Index {
         self.body = Span::default();
         self.folded = false;
         self.doubled = false;
+        self.left_out = false;
         self.salvageable = false;
     }
 
@@ -283,17 +291,24 @@ impl Index {
         if end - start > MAX_LINE {
             return Err(Fault::LongHeader);
         }
+        let first = self.first[name as usize];
+        self.left_out = false;
+        if first != 0 && name.is_matched_by() {
+            self.doubled |= name != Name::ContentLength;
+            return Err(Fault::StandsTwice);
+        }
+        if first != 0 && name.is_single() && !self.is_request() {
+            // Nobody can be told, and what came once has to be heard: a 2xx that is dropped is a call that never comes up.
+            self.left_out = true;
+            return Ok(());
+        }
         let value = Span::of(bytes, grammar::trim(&bytes[colon + 1..end]));
         let name_length = raw_name.len() as u8;
         self.headers.push(Entry { name, name_length, name_start: start as u16, value });
         let position = self.headers.len() as u8;
         self.last[name as usize] = position;
-        let first = &mut self.first[name as usize];
-        if *first == 0 {
-            *first = position;
-        } else if name.is_single() {
-            self.doubled |= matches!(name, Name::From | Name::To | Name::CallId | Name::CSeq);
-            return Err(Fault::StandsTwice);
+        if first == 0 {
+            self.first[name as usize] = position;
         }
         Ok(())
     }
@@ -302,6 +317,9 @@ impl Index {
     #[inline(never)]
     fn extend_fold(&mut self, bytes: &[u8], line: Line) -> Result<(), Fault> {
         self.folded = true;
+        if self.left_out {
+            return Ok(());
+        }
         let entry = self.headers.last_mut().ok_or(Fault::FoldedStartLine)?;
         if line.end() - entry.line_start() > MAX_LINE {
             return Err(Fault::LongHeader);
@@ -392,10 +410,8 @@ impl Index {
         if self.keys.cseq > MAX_CSEQ {
             return Err(Fault::CSeqRange);
         }
-        if let Some(value) = self.first(bytes, Name::MaxForwards) {
-            let hops = grammar::decimal(value).and_then(|hops| u8::try_from(hops).ok());
-            self.keys.max_forwards = Some(hops.ok_or(Fault::MaxForwards)?);
-        }
+        let hops = self.first(bytes, Name::MaxForwards).and_then(grammar::decimal);
+        self.keys.max_forwards = hops.and_then(|hops| u8::try_from(hops).ok());
         let StartLine::Request { text, .. } = self.start_line else { return Ok(()) };
         let cseq = self.first(bytes, Name::CSeq).unwrap_or(b"");
         if !cseq.ends_with(text.of_bytes(bytes)) || cseq_method(cseq) != text.of_bytes(bytes) {
@@ -540,7 +556,9 @@ mod tests {
         );
         let body = "b".repeat(MAX_MESSAGE);
         assert_eq!(verdict(&options(""), &body, Framing::Datagram).map_err(|f| f.status()), Err(513));
-        let params = |count: usize| options(&format!("Contact: <sip:a>{}\r\n", ";p".repeat(count)));
+        let params = |count: usize| {
+            options(&format!("Contact: <sip:a>{}\r\n", ";p".repeat(count))).replace("OPTIONS", "UPDATE")
+        };
         assert!(verdict(&params(64), "", Framing::Datagram).is_ok());
         assert!(verdict(&params(65), "", Framing::Datagram).is_err());
     }
@@ -567,7 +585,7 @@ mod tests {
         assert_eq!(salvaged(format!("OPTIONS a b SIP/2.0\r\n{KEYS}CSeq: 1 OPTIONS\r\n\r\n")), x);
         assert_eq!(salvaged(format!("OPTIONS sip:a SIP/3.0\r\n{KEYS}CSeq: 1 OPTIONS\r\n\r\n")), x);
         assert_eq!(salvaged(options("l: 9\r\n") + "\r\n"), x);
-        assert_eq!(salvaged(options("Max-Forwards: x\r\n") + "\r\n"), x);
+        assert_eq!(salvaged(options("l: x\r\n") + "\r\n"), x);
         assert_eq!(salvaged(options("Call-ID: y\r\n") + "\r\n"), None, "which Call-ID?");
         assert_eq!(
             salvaged(format!("ACK a b SIP/2.0\r\n{KEYS}CSeq: 1 ACK\r\n\r\n")),

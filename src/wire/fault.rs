@@ -38,7 +38,7 @@ faults! {
     Via = 400 "Malformed Via", From = 400 "Malformed From", To = 400 "Malformed To", CallId = 400 "Malformed Call-ID",
     CSeq = 400 "Malformed CSeq", CSeqRange = 400 "CSeq Out of Range", CSeqMethod = 400 "CSeq Method Mismatch",
     MaxForwards = 400 "Max-Forwards Out of Range", Expires = 400 "Expires Out of Range",
-    Contact = 400 "Malformed Contact", Route = 400 "Malformed Route", RecordRoute = 400 "Malformed Record-Route",
+    Contact = 400 "Malformed Contact", RecordRoute = 400 "Malformed Record-Route",
     ReferTo = 400 "Malformed Refer-To", ContentLength = 400 "Malformed Content-Length",
     BodyShort = 400 "Body Shorter Than Content-Length", BodyLong = 400 "Body Longer Than Content-Length",
     LongUri = 414 "Request-URI Too Long", OtherVersion = 505 "Version Not Supported",

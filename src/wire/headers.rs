@@ -130,8 +130,15 @@ impl Name {
         NAME_TEXTS[self as usize]
     }
 
+    /// True for the headers that may stand only once and that every message is matched or cut by: of two of them nobody can
+    /// say which one counts.
+    pub(crate) fn is_matched_by(self) -> bool {
+        matches!(self, Name::From | Name::To | Name::CallId | Name::CSeq | Name::ContentLength)
+    }
+
     /// True for headers that may stand only once in a message, and whose doubling changes what the message means
-    /// (RFC 3261 section 7.3.1: a second one is malformed).
+    /// (RFC 3261 section 7.3.1: a second one is malformed). In a request that is a fault where its method needs the header
+    /// ([`super::Message::check`]); in a response the first one counts.
     pub fn is_single(self) -> bool {
         matches!(
             self,

@@ -153,12 +153,12 @@ impl<'a> Message<'a> {
         self.index.keys().branch.map(|span| span.of_bytes(self.bytes))
     }
 
-    /// The From header; empty where it does not read, which [`check`](Self::check) excludes for a request.
+    /// The From header; empty where it does not read, which [`check`](Self::check) excludes for a request outside a dialog.
     pub fn from(&self) -> NameAddr<'a> {
         NameAddr::parse(self.header(Name::From).unwrap_or(b"")).unwrap_or_default()
     }
 
-    /// The To header; empty where it does not read, which [`check`](Self::check) excludes for a request.
+    /// The To header; empty where it does not read, which [`check`](Self::check) excludes for a request outside a dialog.
     pub fn to(&self) -> NameAddr<'a> {
         NameAddr::parse(self.header(Name::To).unwrap_or(b"")).unwrap_or_default()
     }
@@ -173,7 +173,7 @@ impl<'a> Message<'a> {
         self.index.keys().to_tag.map(|span| span.of_bytes(self.bytes))
     }
 
-    /// Max-Forwards, if it stands there.
+    /// Max-Forwards, if it stands there and reads.
     pub fn max_forwards(&self) -> Option<u8> {
         self.index.keys().max_forwards
     }
@@ -200,6 +200,12 @@ impl<'a> Message<'a> {
     /// The Content-Type as written.
     pub fn content_type(&self) -> Option<&'a [u8]> {
         self.header(Name::ContentType)
+    }
+
+    /// True if the body has parts (RFC 2046 section 5.1), one of which may be a session description. They are not looked at.
+    pub fn is_multipart(&self) -> bool {
+        let kind = self.content_type().map(media_type).unwrap_or_default();
+        kind.get(..10).is_some_and(|kind| kind.eq_ignore_ascii_case(b"multipart/"))
     }
 
     /// True if the body is a session description. One without Content-Type is taken for that if it begins as one does

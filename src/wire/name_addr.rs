@@ -32,19 +32,19 @@ impl<'a> NameAddr<'a> {
     /// The tag among the parameters of one value; its URI is not looked at.
     pub(crate) fn find_tag(value: &'a [u8]) -> Result<Option<&'a [u8]>, Malformed> {
         let (_, _, params) = split(value)?;
-        let mut tag = None;
-        let mut tags = 0;
+        let mut tag: Option<Option<&[u8]>> = None;
+        let mut two = false;
         Params::new(params).check(|param| {
             if param.name.eq_ignore_ascii_case(b"tag") {
-                tag = param.value;
-                tags += 1;
+                two |= tag.is_some_and(|first| first != param.value);
+                tag = Some(param.value);
             }
         })?;
-        // Two tags would let two readers see two dialogs; one without a value names none.
-        if tags > 1 || (tags == 1 && !tag.is_some_and(grammar::is_token)) {
+        // Two tags would let two readers see two dialogs, unless they are equal; one without a value names none.
+        if two || tag.is_some_and(|tag| !tag.is_some_and(grammar::is_token)) {
             return Err(Malformed("tag"));
         }
-        Ok(tag)
+        Ok(tag.flatten())
     }
 
     /// The value of a header parameter, its name in any case: `Some(None)` if it stands without a value.
@@ -139,8 +139,16 @@ mod tests {
         ] {
             assert!(NameAddr::parse(text.as_bytes()).is_err(), "{text:?}");
         }
-        for text in ["<sip:a@b>;tag=1;tag=2", "<sip:a@b>;tag", "<sip:a@b>;tag=\"x\""] {
+        for text in
+            ["<sip:a@b>;tag=1;tag=2", "<sip:a@b>;tag=1;tag=1;tag=2", "<sip:a@b>;tag", "<sip:a@b>;tag=\"x\""]
+        {
             assert!(NameAddr::find_tag(text.as_bytes()).is_err(), "{text:?}");
         }
+    }
+
+    #[test]
+    fn two_equal_tags_are_one() {
+        let tag = NameAddr::find_tag(b"<sip:a@b>;tag=1;x;TAG=1");
+        assert!(matches!(tag, Ok(Some(b"1"))), "{tag:?}");
     }
 }

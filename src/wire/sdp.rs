@@ -189,6 +189,11 @@ pub fn holds(sdp: &[u8]) -> bool {
     media(sdp).any(|media| media.port() != b"0" && media.direction() != SENDRECV)
 }
 
+/// Whether a party has a stream without an address: nobody else can be offered it, for nothing would ever reach it.
+pub fn is_nowhere(sdp: &[u8]) -> bool {
+    media(sdp).any(|media| media.port() != b"0" && media.is_nowhere())
+}
+
 /// The answer that declines every stream of `offer`: its lines with all ports 0.
 pub fn declined(offer: &[u8]) -> Vec<u8> {
     let mut answer = Vec::with_capacity(offer.len());
@@ -312,9 +317,23 @@ impl<'a> Media<'a> {
         own(part)
     }
 
-    /// `a=sendrecv` where nothing is said (RFC 8866 section 6.7).
+    /// `a=sendrecv` where nothing is said (RFC 8866 section 6.7). Who wants to hear nothing may say so by an address where
+    /// nobody is (RFC 2543 section B.5), and then does not receive, whatever else stands there.
     fn direction(self) -> &'a [u8] {
-        self.told(is_direction).last().unwrap_or(SENDRECV)
+        match self.told(is_direction).last().unwrap_or(SENDRECV) {
+            SENDRECV if self.is_nowhere() => SENDONLY,
+            RECVONLY if self.is_nowhere() => INACTIVE,
+            direction => direction,
+        }
+    }
+
+    /// Whether its address is nobody's: `0.0.0.0` or `::`.
+    fn is_nowhere(self) -> bool {
+        let nobody = |line: &[u8]| {
+            let address = line.rsplit(|byte| *byte == b' ').next().unwrap_or_default();
+            address == b"0.0.0.0" || address == b"::"
+        };
+        self.told(|line| line.starts_with(b"c=")).last().is_some_and(nobody)
     }
 
     /// Writes it with that direction, among its other attributes: they follow `c=` and `b=` (RFC 8866 section 9).
@@ -383,6 +402,32 @@ pub fn accord(told: &[u8], own: &[u8], now: &[u8]) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn an_address_where_nobody_is_holds() {
+        let at = |session: &str, own: &str, direction: &str| {
+            format!("v=0\r\nc=IN {session}\r\nt=0 0\r\nm=audio 4000 RTP/AVP 0\r\n{own}{direction}")
+        };
+        for sdp in [
+            at("IP4 0.0.0.0", "", ""),
+            at("IP4 0.0.0.0", "", "a=sendrecv\r\n"),
+            at("IP6 ::", "", ""),
+            at("IP4 10.0.0.1", "c=IN IP4 0.0.0.0\r\n", ""),
+        ] {
+            assert!(holds(sdp.as_bytes()) && is_nowhere(sdp.as_bytes()), "{sdp}");
+            let offer = at("IP4 10.0.0.2", "", "");
+            let answer = as_answer(offer.as_bytes(), sdp.as_bytes());
+            let answer = String::from_utf8_lossy(&answer);
+            assert!(answer.ends_with("a=recvonly\r\n") || answer.contains("a=sendonly"), "{answer}");
+        }
+        for sdp in [
+            at("IP4 0.0.0.0", "c=IN IP4 10.0.0.1\r\n", ""),
+            at("IP4 10.0.0.1", "", ""),
+            "v=0\r\nc=IN IP4 0.0.0.0\r\nt=0 0\r\nm=audio 0 RTP/AVP 0\r\n".to_owned(),
+        ] {
+            assert!(!holds(sdp.as_bytes()) && !is_nowhere(sdp.as_bytes()), "{sdp}");
+        }
+    }
 
     #[test]
     fn the_version_is_found_where_it_stands() {

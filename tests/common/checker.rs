@@ -596,7 +596,8 @@ impl Checker {
     }
 
     /// All is over: what never came?
-    pub fn finish(&mut self, records: &[CallRecord]) {
+    /// `passed`: REFERs of one side that were passed to the other.
+    pub fn finish(&mut self, records: &[CallRecord], passed: usize) {
         let mut missing = Vec::new();
         for sent in self.sent.values() {
             // What arrives after the transaction's end (64*T1) is a stray and answered by nobody.
@@ -624,7 +625,7 @@ impl Checker {
             }
         }
         for (call_id, (refers, challenges)) in &self.refers {
-            let most = attempts.get(call_id.as_str()).copied().unwrap_or(0) + challenges;
+            let most = attempts.get(call_id.as_str()).copied().unwrap_or(0) + challenges + passed;
             if *refers > most {
                 self.faults.push(format!("{refers} REFERs in {call_id}, for {most} attempts and challenges"));
             }

@@ -259,6 +259,7 @@ impl Config {
             },
             slot_key: SlotKey([9; 16]),
             max_calls: self.max_calls,
+            occupancy: Default::default(),
             max_duration: self.max_duration,
             tables: self.tables(),
         }

@@ -555,10 +555,12 @@ impl World {
         let started = self.events().iter().filter(|e| matches!(e, What::HandoffStarted(_))).count();
         assert_eq!(started, self.ended_handoffs().len(), "every handoff ends once");
         let records = self.records();
+        let is_passed = |what: &&What| matches!(what, What::ReferPassed { status: None, .. });
+        let passed = self.events().iter().filter(is_passed).count();
         let mut inner = self.0.borrow_mut();
         inner.finished = true;
         if inner.nowhere.is_empty() {
-            inner.checker.finish(&records);
+            inner.checker.finish(&records, passed);
         }
         let faults = inner.checker.faults().join("\n");
         let nowhere = inner.nowhere.join("\n");
@@ -609,7 +611,7 @@ impl World {
     /// For the checker's own checks at the end.
     pub fn check_wire(&self, records: &[CallRecord]) -> Vec<String> {
         let mut inner = self.0.borrow_mut();
-        inner.checker.finish(records);
+        inner.checker.finish(records, 0);
         inner.checker.faults().to_vec()
     }
 }

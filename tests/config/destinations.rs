@@ -67,7 +67,7 @@ destinations.toml:4:1: error: unknown key `rout` in [destination.a]
    |
  4 | rout = "x"
    | ^^^^
-  expected: one of `only`, `name`, `description`, `method`, `brief`, `require`, `route`, `trunk`, `caller_id`, `headers`, `rule`, `on_failure`, `timeouts`, `undefined`, `reason`, `refer_to_host`, `header_placement`, `referred_by`, `notify_200`, `ask_return` or `limits`
+  expected: one of `only`, `name`, `description`, `method`, `brief`, `require`, `route`, `trunk`, `caller_id`, `headers`, `rule`, `on_failure`, `timeouts`, `undefined`, `reason`, `refer_to_host`, `header_placement`, `referred_by`, `notify_200`, `ask_return`, `limits`, `may_transfer`, `may_route` or `transfer`
   help: did you mean `route`?
 destinations.toml:5:8: error: `name` is an integer in [destination.a]
    |
@@ -78,7 +78,7 @@ destinations.toml:6:1: error: unknown key `descripton` in [destination.a]
    |
  6 | descripton = ""
    | ^^^^^^^^^^
-  expected: one of `only`, `name`, `description`, `method`, `brief`, `require`, `route`, `trunk`, `caller_id`, `headers`, `rule`, `on_failure`, `timeouts`, `undefined`, `reason`, `refer_to_host`, `header_placement`, `referred_by`, `notify_200`, `ask_return` or `limits`
+  expected: one of `only`, `name`, `description`, `method`, `brief`, `require`, `route`, `trunk`, `caller_id`, `headers`, `rule`, `on_failure`, `timeouts`, `undefined`, `reason`, `refer_to_host`, `header_placement`, `referred_by`, `notify_200`, `ask_return`, `limits`, `may_transfer`, `may_route` or `transfer`
   help: did you mean `description`?
 destinations.toml:7:13: error: `drop` is no `undefined`
    |
@@ -319,6 +319,46 @@ destinations.toml:4:14: error: `a/b` cannot be an id
  4 | [destination."a/b"]
    |              ^^^^^
   expected: a letter or a digit, then letters, digits, `-`, `_` and `.`, at most 64 characters
+"#,
+    );
+}
+
+#[test]
+fn whom_a_joined_target_may_name_and_what_becomes_of_it() {
+    table_prints(
+        r#"default = "front-desk"
+[destination.front-desk]
+route = "+14155550123"
+may_transfer = "yes"
+may_route = ["sip:*@*"]
+transfer = "passed"
+[destination.desk]
+route = "+14155550124"
+may_transfer = false
+transfer = "pass"
+"#,
+        r#"
+destinations.toml:4:16: error: `may_transfer` is a string in [destination.front-desk]
+   |
+ 4 | may_transfer = "yes"
+   |                ^^^^^
+  expected: `true` or `false`
+destinations.toml:5:14: error: `may_route`: the host of a pattern must be complete, or `*.` and a domain
+   |
+ 5 | may_route = ["sip:*@*"]
+   |              ^^^^^^^^^
+  expected: a list like ["+1415", "sip:*@pbx.example.com"]
+destinations.toml:6:12: error: `passed` is no `transfer`
+   |
+ 6 | transfer = "passed"
+   |            ^^^^^^^^
+  expected: one of `serve` or `pass`
+  help: did you mean `pass`?
+destinations.toml:10:12: error: `transfer = "pass"` beside `may_transfer = false`
+    |
+ 10 | transfer = "pass"
+    |            ^^^^^^
+  expected: one of the two: a REFER that is refused is not passed
 "#,
     );
 }

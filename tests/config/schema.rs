@@ -102,8 +102,8 @@ fn what_is_shipped_and_shown_is_right_and_names_its_schema() {
     let readme = std::fs::read_to_string(root().join("README.md")).expect("the README");
     let blocks: Vec<&str> =
         readme.split("```toml\n").skip(1).filter_map(|rest| rest.split("```").next()).collect();
-    let [table, rules, desk, headers, baton] = blocks[..] else { panic!("{} blocks", blocks.len()) };
-    let table = format!("{table}{rules}{desk}{headers}");
+    let [table, rules, desk, headers, baton, onward] = blocks[..] else { panic!("{} blocks", blocks.len()) };
+    let table = format!("{table}{rules}{desk}{headers}{onward}");
     assert_eq!(faults("destinations.json", &table), Vec::<String>::new());
     assert_eq!(faults("baton.json", baton), Vec::<String>::new());
     assert_eq!(faults("baton.json", BATON), Vec::<String>::new());
@@ -120,6 +120,9 @@ fn what_is_wrong_is_wrong_for_both() {
         "brief = \"yes\"",
         "require = \"certain\"",
         "undefined = \"drop\"",
+        "may_transfer = \"yes\"",
+        "may_route = \"+1415\"",
+        "transfer = \"passed\"",
         "reason = \"$x\"",
         "header_placement = \"body\"",
         "referred_by = 1",

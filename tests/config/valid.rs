@@ -81,6 +81,7 @@ fn the_defaults_are_those_of_the_contract() {
     assert_eq!(http.listen.to_string(), "127.0.0.1:8060");
     assert!(state_dir.ends_with("state"));
     let (trunk, agent) = (&topology.trunks()[0], &topology.agents()[0]);
+    assert!(!trunk.diversion && trunk.onward.allowed.is_none() && trunk.onward.may_route.is_empty());
     assert!(!trunk.refer_from_caller && trunk.auth.is_none() && trunk.accept_from.is_none());
     assert_eq!(trunk.keepalive.map(|k| k.as_secs()), Some(60));
     assert_eq!((agent.answer_timeout.as_secs(), agent.keepalive.map(|k| k.as_secs())), (20, Some(20)));
@@ -101,6 +102,31 @@ fn the_defaults_are_those_of_the_contract() {
     );
     assert_eq!(destination.on_failure, Ladder::default());
     assert_eq!(&*destination.reason, "SIP;cause=200;text=\"Handoff\"");
+}
+
+#[test]
+fn who_may_move_a_caller_on() {
+    let baton = BATON.replace(
+        "address = \"sip:10.0.0.5\"",
+        "address = \"sip:10.0.0.5\"\nmay_transfer = true\nmay_route = [\"+1415\"]\ndiversion = true",
+    );
+    let table = format!(
+        "{TABLE}[destination.a]\nroute = \"+14155550124\"\nmay_transfer = false\n\
+         [destination.b]\nroute = \"+14155550125\"\nmay_route = [\"sip:2*@10.0.0.5\"]\ntransfer = \"pass\"\n\
+         [destination.c]\nroute = \"+14155550126\"\ntransfer = \"serve\"\n"
+    );
+    let (loaded, printed) = read(&[("baton.toml", &baton), ("destinations.toml", &table)]);
+    assert_eq!(printed, "");
+    let Configuration { topology, tables, .. } = loaded.configuration.expect("no errors");
+    let trunk = &topology.trunks()[0];
+    assert!(trunk.diversion);
+    let with = |id: &str, trunk| tables["production"].find(id).expect("it is there").onward.with(trunk);
+    assert_eq!(with("a", Some(&trunk.onward)), None);
+    let b = with("b", Some(&trunk.onward)).expect("it may");
+    assert_eq!((b.may_route.len(), b.pass), (2, true));
+    assert!(with("b", None).is_some_and(|b| b.may_route.len() == 1), "`pass` says that it may");
+    assert!(with("c", Some(&trunk.onward)).is_some_and(|c| !c.pass));
+    assert_eq!(with("c", None), None);
 }
 
 #[test]
@@ -126,10 +152,10 @@ fn what_the_readme_shows_is_valid() {
         .expect("the README is there");
     let blocks: Vec<&str> =
         readme.split("```toml\n").skip(1).filter_map(|rest| rest.split("```").next()).collect();
-    let [table, rules, desk, headers, baton] = blocks[..] else {
+    let [table, rules, desk, headers, baton, onward] = blocks[..] else {
         panic!("a table, its rules, what is added to it, and a configuration, not {}", blocks.len())
     };
-    let table = format!("{table}\n{rules}\n{desk}\n{headers}");
+    let table = format!("{table}\n{rules}\n{desk}\n{headers}\n{onward}");
     let baton = baton.replace("env:PBX_PASSWORD", "file:password");
     let (loaded, printed) =
         read(&[("baton.toml", &baton), ("destinations.toml", &table), ("password", "s3cret")]);

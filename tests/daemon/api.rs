@@ -1,9 +1,11 @@
 //! The contract of the API.
 
-use crate::house::{House, Plan};
+use crate::house::{House, PATIENCE, Plan};
 use crate::http::{Answer, request};
 use crate::phone::{Phone, Talk, header};
 use serde_json::{Value, json};
+use std::io::{Read, Write};
+use std::net::TcpStream;
 
 fn talk(id: &str) -> (House, Talk) {
     let (caller, agent) = (Phone::new(), Phone::new());
@@ -267,4 +269,35 @@ fn the_table_can_be_read() {
         .ask("GET", "/v1/environments/production/destinations/front-desc", "")
         .problem(404, "no_destination");
     assert!(slip["detail"].as_str().unwrap().ends_with("did you mean `front-desk`?"), "{slip}");
+}
+
+/// Silent connections without a token cost nobody else the probes, and themselves their seats.
+#[test]
+fn silent_connections_shut_nobody_out() {
+    let house = House::open(Plan::default());
+    let silent: Vec<TcpStream> = (0..600).map(|_| TcpStream::connect(house.http).unwrap()).collect();
+    let ask = |path| request(house.http, "GET", path, &[("Host", house.http.to_string())], "");
+    for _ in 0..20 {
+        assert_eq!(ask("/healthz").status, 200);
+        assert_eq!(ask("/readyz").status, 200);
+    }
+    ask("/v1/calls").problem(503, "too_many_connections");
+    // The oldest is given up after some seconds, and its place is free.
+    let mut first = &silent[0];
+    first.set_read_timeout(Some(PATIENCE)).unwrap();
+    let mut last = Vec::new();
+    first.read_to_end(&mut last).unwrap();
+    house.await_metric("baton_http_connections", 1);
+    assert_eq!(house.ask("GET", "/v1/calls", "").status, 200);
+    // Half a body is no reason to wait either.
+    let mut slow = TcpStream::connect(house.http).unwrap();
+    let head = format!(
+        "POST /v1/calls/none/handoff HTTP/1.1\r\nHost: {}\r\nAuthorization: Bearer {}\r\nContent-Type: application/json\r\nContent-Length: 90\r\n\r\n{{",
+        house.http, house.token
+    );
+    slow.write_all(head.as_bytes()).unwrap();
+    slow.set_read_timeout(Some(PATIENCE)).unwrap();
+    let mut answer = [0; 64];
+    let length = slow.read(&mut answer).unwrap();
+    assert!(answer[..length].starts_with(b"HTTP/1.1 408"), "{}", String::from_utf8_lossy(&answer[..length]));
 }

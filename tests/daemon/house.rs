@@ -71,6 +71,8 @@ pub(crate) struct Plan {
     pub(crate) pbx: SocketAddr,
     pub(crate) drain: &'static str,
     pub(crate) extra: String,
+    /// Shards.
+    pub(crate) workers: usize,
     /// The daemon is nobody in particular, and the folder is nobody's: permissions count.
     pub(crate) as_nobody: bool,
     pub(crate) environment: Vec<(&'static str, String)>,
@@ -80,14 +82,21 @@ impl Default for Plan {
     fn default() -> Plan {
         Plan {
             host: "127.0.0.1",
-            agent: "127.0.0.1:9".parse().unwrap(),
+            agent: "127.0.0.1:19".parse().unwrap(),
             pbx: "127.0.0.1:9".parse().unwrap(),
             drain: "200ms",
             extra: String::new(),
+            workers: workers(),
             as_nobody: false,
             environment: Vec::new(),
         }
     }
+}
+
+/// With how many shards the daemons run here that no test wants otherwise: `BATON_TEST_WORKERS`, else 1.
+fn workers() -> usize {
+    let set = std::env::var("BATON_TEST_WORKERS").ok().filter(|set| !set.is_empty());
+    set.map_or(1, |set| set.parse().unwrap())
 }
 
 /// A running daemon.
@@ -270,13 +279,14 @@ pub(crate) fn field(line: &str, key: &str) -> String {
 }
 
 pub(crate) fn write_configuration(folder: &Path, plan: &Plan) {
-    let Plan { host, agent, pbx, drain, extra, .. } = plan;
+    let Plan { host, agent, pbx, drain, extra, workers, .. } = plan;
     let source = host.trim_matches(['[', ']']);
     let text = format!(
         r#"
 [sip]
 listen = ["udp:{host}:0", "tcp:{host}:0"]
 drain = "{drain}"
+workers = {workers}
 [http]
 listen = "127.0.0.1:0"
 public_url = "https://baton.example.com"

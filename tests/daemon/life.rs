@@ -127,15 +127,53 @@ fn why_it_cannot_start_is_said_once_and_with_a_way_out() {
 }
 
 #[test]
-fn several_shards_serve_one_socket() {
+fn a_call_whose_invite_carries_replaces_stays_in_one_shard() {
+    let (mut caller, mut agent) = (Phone::new(), Phone::new());
+    let house = House::open(Plan { agent: agent.at, pbx: caller.at, workers: 4, ..Plan::default() });
+    for number in 0..8 {
+        caller.towards(house.udp);
+        let invite = caller.request("INVITE", &format!("replaces-{number}"));
+        let replaces = format!("Max-Forwards: 70\r\nReplaces: other-{number}@elsewhere;to-tag=1;from-tag=2");
+        let invite = invite.replace("Max-Forwards: 70", &replaces);
+        let talk = Talk::begin_with(caller, agent, house.udp, &invite);
+        talk.caller.send(&talk.caller.inside(&talk.dialog, "BYE", 2, "", ""));
+        let ended = talk.caller.receive("SIP/2.0 ");
+        assert!(ended.starts_with("SIP/2.0 200") && ended.contains(" BYE\r\n"), "{ended}");
+        let bye = talk.agent.receive("BYE ");
+        talk.agent.send(&talk.agent.answer(&bye, "200 OK"));
+        (caller, agent) = (talk.caller, talk.agent);
+    }
+}
+
+#[test]
+fn an_agents_limit_counts_over_all_shards() {
     let (caller, agent) = (Phone::new(), Phone::new());
+    let limit = "max_calls = 2\n[environment.production]";
     let folder = Arc::new(tempfile::tempdir().unwrap());
-    let plan = Plan { agent: agent.at, pbx: caller.at, ..Plan::default() };
+    let plan = Plan { agent: agent.at, pbx: caller.at, workers: 4, ..Plan::default() };
     write_configuration(folder.path(), &plan);
     let path = folder.path().join("baton.toml");
-    let text = fs::read_to_string(&path).unwrap().replace("[sip]", "[sip]\nworkers = 3");
+    let text = fs::read_to_string(&path).unwrap().replace("[environment.production]", limit);
     fs::write(&path, text).unwrap();
     let house = House::again(folder, plan);
+    let first = Talk::begin(caller, agent, house.udp, "limit-0");
+    let second = Talk::begin(first.caller, first.agent, house.udp, "limit-1");
+    // Each further one goes to the fallback, which is the caller's own trunk.
+    for number in 2..14 {
+        second.caller.towards(house.udp);
+        second.caller.send(&second.caller.request("INVITE", &format!("limit-{number}")));
+        let target = second.caller.receive("INVITE ");
+        assert!(target.starts_with("INVITE sip:+14155550123@"), "{target}");
+        second.caller.send(&second.caller.answer(&target, "486 Busy Here"));
+        second.caller.receive("SIP/2.0 486");
+    }
+    assert!(!second.agent.has_mail(), "the agent has two calls, and hears of no other");
+}
+
+#[test]
+fn several_shards_serve_one_socket() {
+    let (caller, agent) = (Phone::new(), Phone::new());
+    let house = House::open(Plan { agent: agent.at, pbx: caller.at, workers: 3, ..Plan::default() });
     // Call-IDs of all kinds, so that each shard owns some; one pair of phones has them one after the other.
     let mut talk = Talk::begin(caller, agent, house.udp, "shard-0");
     let mut calls = vec![talk.call.clone()];

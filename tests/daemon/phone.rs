@@ -158,9 +158,14 @@ pub(crate) struct Talk {
 impl Talk {
     /// Brings a call up between two phones.
     pub(crate) fn begin(caller: Phone, agent: Phone, baton: SocketAddr, id: &str) -> Talk {
-        caller.towards(baton);
         let request = caller.request("INVITE", id);
-        caller.send(&request);
+        Talk::begin_with(caller, agent, baton, &request)
+    }
+
+    /// The same with this INVITE.
+    pub(crate) fn begin_with(caller: Phone, agent: Phone, baton: SocketAddr, request: &str) -> Talk {
+        caller.towards(baton);
+        caller.send(request);
         let invite = agent.receive("INVITE ");
         agent.send(&agent.answer(&invite, "180 Ringing"));
         agent.send(&agent.answer(&invite, "200 OK"));

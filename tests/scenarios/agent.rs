@@ -282,23 +282,6 @@ fn a_refer_from_the_callers_side_is_declined() {
 }
 
 #[test]
-fn a_refer_from_the_callers_side_where_the_trunk_allows_it() {
-    let t = Talking::with(&Config::default().trunk_key("refer_from_caller = true"));
-    t.call.refer(DESK, &[]);
-    t.call.expect(202);
-    t.call.expect_notify("SIP/2.0 100 Trying", "active");
-    let refer = t.call.expect("REFER");
-    t.call.reply(&refer, 202);
-    t.call.notify_ok(OK, "terminated");
-    let last = t.call.expect("NOTIFY");
-    assert!(last.body.starts_with("SIP/2.0 200"), "{last}");
-    t.call.reply(&last, 200);
-    t.both_get_bye();
-    t.world.assert_ended("succeeded");
-    t.world.assert_empty();
-}
-
-#[test]
 fn a_bye_with_x_handoff_is_a_decision() {
     let t = Talking::new();
     t.leg.bye_with(&[("X-Handoff", "front-desk"), ("X-Handoff-Reason", "done"), ("X-Ticket", "42")]);

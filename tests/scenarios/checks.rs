@@ -128,7 +128,7 @@ fn a_missing_ack_and_a_refer_too_many() {
     out(&mut checker, pbx(), &message("INVITE sip:p@10.0.0.5:5060 SIP/2.0", &lines, &sdp(7, 1)));
     let answer = message("SIP/2.0 200 OK", &lines, &sdp(1, 1));
     checker.see(Time(11), Way::In, pbx(), answer.as_bytes());
-    checker.finish(&[]);
+    checker.finish(&[], 0);
     finds(&checker, "no ACK for Some(200)");
     finds(&checker, "2 REFERs in i, for 0 attempts");
 }

@@ -301,16 +301,11 @@ fn each_branch_of_a_fork_has_a_session_of_its_own() {
     let elsewhere = sdp_with("other", 1, "m=audio 4020 RTP/AVP 0 101\r\na=sendrecv\r\n");
     other.answer(&other.invite(), &elsewhere);
     other.expect("ACK");
+    // Nor has the caller: the early dialog of the first one is not this one.
     let ok = call.expect(200);
+    assert_eq!(without_origin(ok.sdp()), without_origin(&elsewhere));
     call.ack(&ok);
-    let told = other.expect("INVITE");
-    assert_eq!(told.sdp(), moved, "the second version that it sees");
-    other.answer(&told, &elsewhere);
-    other.expect("ACK");
-    let told = call.expect("INVITE");
-    assert_eq!(without_origin(told.sdp()), without_origin(&elsewhere));
-    call.answer(&told, &moved);
-    call.expect("ACK");
+    world.settle();
     call.request_numbered("BYE", 4, &[], "", "");
     call.expect(200);
     other.expect_bye();

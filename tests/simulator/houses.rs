@@ -57,6 +57,9 @@ fn manners(random: &mut Random, house: House, models: &Models, careful: bool) ->
         manners.bare = random.pick(&[0, 3, 15]);
         manners.untyped = random.pick(&[0, 20, 100]);
     }
+    if models.has(Model::Careless) {
+        manners.careless = Random(random.0 ^ 0x6361_7265).pick(&[5, 25]);
+    }
     if pbx && models.has(Model::Unheard) {
         manners.unheard = random.pick(&[20, 50]);
         manners.lies = careful;

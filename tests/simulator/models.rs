@@ -32,11 +32,13 @@ pub enum Model {
     Alone,
     /// A rule: nobody has hung up by himself whom somebody may have taken.
     Open,
+    /// Faults in headers that a message does not need.
+    Careless,
     /// Addresses that swallow or refuse what is sent to them, several addresses behind a name, peers that come anew.
     Network,
 }
 
-const COUNT: usize = 12;
+const COUNT: usize = 13;
 const NAMES: [&str; COUNT] = [
     "proxy",
     "asterisk",
@@ -49,10 +51,11 @@ const NAMES: [&str; COUNT] = [
     "loss",
     "alone",
     "open",
+    "careless",
     "network",
 ];
 /// In how many of 100 worlds each of them is.
-const OFTEN: [u64; COUNT] = [35, 30, 25, 25, 30, 30, 25, 100, 100, 100, 100, 35];
+const OFTEN: [u64; COUNT] = [35, 30, 25, 25, 30, 30, 25, 100, 100, 100, 100, 30, 35];
 
 /// Which models a world has.
 #[derive(Clone, Debug, Default)]
@@ -126,6 +129,12 @@ pub enum Draw {
     PeerDies,
     StoodStill,
     FoundWaiting,
+    MalformedHeader,
+    EmptyHeader,
+    DoubledHeader,
+    EqualTags,
+    DoubledInResponse,
+    EarlyForks,
     Swallowed,
     PortUnreachable,
     SeveralAddresses,
@@ -133,7 +142,7 @@ pub enum Draw {
     CameAnew,
 }
 
-const PARTS: [(&str, Model); 41] = [
+const PARTS: [(&str, Model); 47] = [
     ("call through a proxy", Model::Proxy),
     ("proxy forks in series", Model::Proxy),
     ("proxy forks in parallel", Model::Proxy),
@@ -170,6 +179,12 @@ const PARTS: [(&str, Model); 41] = [
     ("peer dies in a call", Model::Mute),
     ("engine stands still", Model::Standstill),
     ("and finds messages waiting", Model::Standstill),
+    ("malformed header in a request that does not need it", Model::Careless),
+    ("empty header in such a request", Model::Careless),
+    ("header that may stand once, doubled in such a request", Model::Careless),
+    ("To with its tag twice", Model::Careless),
+    ("header that may stand once, doubled in a response", Model::Careless),
+    ("two branches of a fork that both ring", Model::Proxy),
     ("INVITE that is swallowed", Model::Network),
     ("INVITE that is refused by ICMP", Model::Network),
     ("INVITE to a further address of its name", Model::Network),

@@ -5,6 +5,7 @@ use super::common::message::Message;
 use super::common::peer::reply_text;
 use super::common::random::Random;
 use super::common::{Action, ms};
+use super::models::Draw;
 use std::collections::HashMap;
 use std::net::SocketAddr;
 use std::time::Duration;
@@ -70,6 +71,11 @@ pub struct Ua<T> {
     pub untyped: u64,
     /// Descriptions that did.
     pub bared: u64,
+    /// Of 100 messages those that have a fault in a header that nobody needs, drawn from numbers of their own.
+    pub careless: u64,
+    pub faults: Random,
+    /// Those that had one.
+    pub made: Vec<Draw>,
     /// Responses that wait to be acknowledged.
     repeats: HashMap<Reply, String>,
 }
@@ -92,6 +98,9 @@ impl<T> Ua<T> {
             served: HashMap::new(),
             untyped: 0,
             bared: 0,
+            careless: 0,
+            faults: Random(seed ^ 0x6661_756c_7473),
+            made: Vec::new(),
             repeats: HashMap::new(),
         }
     }
@@ -132,9 +141,52 @@ impl<T> Ua<T> {
         text.replacen(TYPE, "", 1)
     }
 
+    /// A request that needs little may have a fault in what it does not need.
+    fn spoil(&mut self, text: String) -> String {
+        const NEEDS_LITTLE: [&str; 6] = ["BYE ", "INFO ", "OPTIONS ", "NOTIFY ", "PRACK ", "ACK "];
+        let little = NEEDS_LITTLE.iter().any(|method| text.starts_with(method));
+        if self.careless == 0 || !little || !self.faults.chance(self.careless) {
+            return text;
+        }
+        let (draw, line) = self.faults.pick(&[
+            (Draw::MalformedHeader, "Expires: never\r\n"),
+            (Draw::MalformedHeader, "Record-Route: <sip:\r\n"),
+            (Draw::MalformedHeader, "Refer-To: <sip:a@b>;;x\r\n"),
+            (Draw::EmptyHeader, "Record-Route: <>\r\n"),
+            (Draw::EmptyHeader, "Min-SE:\r\n"),
+            (Draw::DoubledHeader, "Session-Expires: 90\r\nSession-Expires: 1800\r\n"),
+            (Draw::DoubledHeader, "RSeq: 1\r\nRSeq: 2\r\n"),
+            (Draw::EqualTags, ""),
+        ]);
+        let Ok(message) = Message::parse(text.as_bytes()) else { return text };
+        if draw == Draw::EqualTags && message.to_tag().is_empty() {
+            return text;
+        }
+        self.made.push(draw);
+        match draw {
+            Draw::EqualTags => {
+                let to = message.header("To");
+                text.replacen(&format!("To: {to}\r\n"), &format!("To: {to};tag={}\r\n", message.to_tag()), 1)
+            }
+            _ => text.replacen("Max-Forwards:", &format!("{line}Max-Forwards:"), 1),
+        }
+    }
+
+    /// A 2xx may have a header twice that may stand once.
+    fn double(&mut self, text: String) -> String {
+        if self.careless == 0 || !text.starts_with("SIP/2.0 2") || !self.faults.chance(self.careless) {
+            return text;
+        }
+        self.made.push(Draw::DoubledInResponse);
+        let line =
+            self.faults.pick(&["Content-Disposition: session\r\n", "Retry-After: 1\r\n", "Min-SE: 90\r\n"]);
+        text.replacen("Call-ID:", &format!("{line}{line}Call-ID:"), 1)
+    }
+
     /// A request, repeated until it is answered.
     pub fn request(&mut self, text: String, out: &mut Vec<Action>) {
         let text = self.undress(text);
+        let text = self.spoil(text);
         let Ok(message) = Message::parse(text.as_bytes()) else { return };
         let key = key(&message);
         self.clients.insert(key.clone(), Client { text: text.clone(), heard: false });
@@ -154,6 +206,7 @@ impl<T> Ua<T> {
         out: &mut Vec<Action>,
     ) {
         let text = self.undress(reply_text(request, status, tag, headers, sdp));
+        let text = self.double(text);
         if request.method() == "INVITE" && status >= 200 {
             self.repeat((request.call_id().to_owned(), request.cseq().0, tag.to_owned(), 0), &text, out);
         }
@@ -190,6 +243,7 @@ impl<T> Ua<T> {
     /// Remembers and sends an ACK.
     pub fn ack(&mut self, response: &Message, text: String, out: &mut Vec<Action>) {
         let text = self.undress(text);
+        let text = self.spoil(text);
         self.acks.insert(format!("{} {}", key(response), response.to_tag()), text.clone());
         out.push(Action::Send(text));
     }

@@ -333,6 +333,7 @@ impl Conversation {
             // It was offered what stands, and its answer may be another one than the other side knows.
             self.want_accord(cx);
         }
+        self.passing.acknowledged(cx, leg);
         if first {
             // A reliable provisional response may have carried another answer than the 2xx.
             self.want_accord(cx);

@@ -9,6 +9,7 @@
 //! }
 //! ```
 
+mod arriving;
 mod commands;
 mod remarks;
 mod stepping;
@@ -16,9 +17,9 @@ mod told;
 mod trials;
 
 use crate::call::admission::Keyring;
-use crate::call::context::{AgentCalls, CallKey, LegIndex, Queries, Queued};
+use crate::call::context::{CallKey, LegIndex, Queries, Queued, Taken};
 use crate::call::event::{Event, What};
-pub use crate::call::io::{Input, Output, Settings};
+pub use crate::call::io::{Input, Occupancy, Output, Settings};
 use crate::call::live::Call;
 use crate::call::phase::Stimulus;
 use crate::call::record::Stamp;
@@ -27,8 +28,8 @@ use crate::observe::counters::Counters;
 use crate::routing::Tables;
 use crate::sip::deadline::Deadlines;
 use crate::sip::ident::{Ident, Seed, SlotKey};
-use crate::sip::{self, Flow, Listener, Now, Stack, Time, Transport};
-use crate::wire::{self, Framing, Index, Message};
+use crate::sip::{self, Flow, Listener, Now, Stack, Time};
+use crate::wire::{self, Index, Message};
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 use std::time::Duration;
@@ -51,7 +52,7 @@ pub struct Engine {
     last_key: u64,
     by_id: BTreeMap<Box<str>, CallKey>,
     by_handoff: hashbrown::HashMap<Box<str>, CallKey>,
-    agents: AgentCalls,
+    agents: Taken,
     trials: Trials,
     legs: LegIndex,
     queries: Queries,
@@ -70,7 +71,7 @@ pub struct Engine {
 impl Engine {
     /// An engine without calls.
     pub fn new(now: Now, settings: Settings) -> Engine {
-        let Settings { mut stack, slot_key, max_calls, max_duration, tables } = settings;
+        let Settings { mut stack, slot_key, max_calls, occupancy, max_duration, tables } = settings;
         let mut keyring = Keyring::default();
         stack.credentials = keyring.adopt(&tables);
         // The stack and the calls draw from two streams of one seed.
@@ -91,7 +92,7 @@ impl Engine {
             last_key: 0,
             by_id: BTreeMap::new(),
             by_handoff: hashbrown::HashMap::new(),
-            agents: AgentCalls::default(),
+            agents: Taken::of(occupancy),
             trials: Trials::default(),
             legs: LegIndex::default(),
             queries: Queries::default(),
@@ -205,43 +206,6 @@ impl Engine {
         let calls_live = self.calls.len() as u64;
         let deadlines = (self.deadlines.len() + self.stack.counts().deadlines) as u64;
         Counters { calls_live, deadlines, ..self.counters.clone() }
-    }
-
-    fn message(&mut self, flow: Flow, bytes: &[u8]) {
-        let framing = if flow.transport == Transport::Udp { Framing::Datagram } else { Framing::Stream };
-        let known = self.tables.topology.knows(flow.peer.ip());
-        let mut index = std::mem::take(&mut self.index);
-        match wire::identify(bytes, &mut index, framing) {
-            Ok(message) => {
-                self.trials.received(self.now, message.call_id(), message.method().as_str(), bytes);
-                self.arrived(flow, &message, bytes, known);
-                match self.stack.handle_message(self.now, flow, &message, known) {
-                    Ok(event) => {
-                        self.counters.messages_in += 1;
-                        self.counters.messages_unknown_source += u64::from(!known);
-                        if let Some(event) = event {
-                            self.leg_event(event, Some((flow, &message)));
-                        }
-                    }
-                    Err(_answered) => self.counters.messages_malformed += 1,
-                }
-            }
-            Err(fault) => {
-                self.counters.messages_malformed += 1;
-                if let Some(message) = wire::salvage(bytes, &index) {
-                    self.stack.handle_fault(flow, &message, fault, known);
-                }
-            }
-        }
-        self.index = index;
-    }
-
-    /// A failure that leaves us is told of with its call, if it belongs to one.
-    fn attribute(&self, what: &mut What) {
-        if let What::Status { call: call @ None, sip_call_id, .. } = what {
-            let leg = self.stack.find_leg_by_call_id(sip_call_id.as_bytes());
-            *call = leg.and_then(|leg| self.legs.find(leg)).and_then(|(key, _)| self.call_id(key));
-        }
     }
 
     fn tell(&mut self, what: What) {

@@ -1,12 +1,12 @@
-//! What is told where no call has anything to decide: of a leg, and of a failure that passes by.
+//! What is told of a leg where its call has nothing to decide.
 
 use super::Engine;
-use crate::call::event::{Direction, What};
+use crate::call::event::What;
 use crate::call::record::{Goodbye, Role, Stamp};
 use crate::call::view;
 use crate::sip::identity::Said;
 use crate::sip::leg::reach::Advice;
-use crate::sip::{self, Flow, LegId, Origin};
+use crate::sip::{self, Flow, LegId};
 use crate::wire::{Message, Method};
 
 impl Engine {
@@ -87,32 +87,5 @@ impl Engine {
             }
         }
         Some(What::Advice { call, role, party, peer, advice })
-    }
-
-    /// Counts a response, and tells of a failure that reached us. What a stranger sends in no call of ours is no failure.
-    pub(super) fn arrived(&mut self, flow: Flow, message: &Message<'_>, bytes: &[u8], known: bool) {
-        let Some(status) = message.status() else { return };
-        self.counters.responses_in[usize::from(status / 100 - 1).min(5)] += 1;
-        if status < 400 {
-            return;
-        }
-        self.passing = Some(status);
-        let leg = self.stack.find_leg_by_call_id(message.call_id());
-        let call = leg.and_then(|leg| self.legs.find(leg)).and_then(|(key, _)| self.call_id(key));
-        if call.is_none() && !known || !self.told.is_new(bytes) {
-            return;
-        }
-        let what = What::Status {
-            call,
-            direction: Direction::In,
-            method: message.method().as_str(),
-            status,
-            reason: String::from_utf8_lossy(message.reason()).into_owned(),
-            origin: Origin::Remote,
-            said: Said::of(message),
-            sip_call_id: String::from_utf8_lossy(message.call_id()).into_owned(),
-            peer: view::peer(flow),
-        };
-        self.tell(what);
     }
 }

@@ -10,23 +10,23 @@ use crate::call::phase::setup::Setup;
 use crate::call::phase::{Phase, Stimulus};
 use crate::call::record::Role;
 use crate::call::view;
-use crate::routing::explain;
-use crate::routing::profile::Profile;
 use crate::sip::ident::slot;
 use crate::sip::{Content, Flow, Gap, LegId, Time, identity};
 use crate::wire::Message;
 use std::any::Any;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::Arc;
 use std::time::Duration;
 
 /// A call's deadline is armed at most this far ahead, so that what ended calls leave behind is gone soon.
 const HORIZON: Duration = Duration::from_secs(30);
 
+/// What is told of an INVITE that carries Replaces.
+const NOT_REPLACED: &str = "Replaces: it names a dialog to be taken over, which Baton does not do, and does not require that; the INVITE is a new call";
+
 impl Engine {
     pub(super) fn incoming(&mut self, leg: LegId, flow: Flow, invite: &Message<'_>) {
         let load =
-            Load { calls: self.calls.len(), max_calls: self.max_calls, draining: self.draining.is_some() };
+            Load { calls: self.agents.calls(), max_calls: self.max_calls, draining: self.draining.is_some() };
         let admitted = match admission::admit(&self.tables, load, flow, invite) {
             Ok(admitted) => admitted,
             Err(refused) => return self.refuse(leg, invite, &refused),
@@ -34,14 +34,18 @@ impl Engine {
         let slot = slot(&self.slot_key, invite.call_id());
         let id: Box<str> = (&*self.ident.call_id(slot)).into();
         let admission::Admitted { trunk, agent, called } = admitted;
-        let full = agent.max_calls > 0 && self.agents.of(&agent.id) >= agent.max_calls;
+        if let Err(calls) = self.agents.take_call(self.max_calls) {
+            // Another shard has taken the last one just now.
+            return self.refuse(leg, invite, &admission::overload(&trunk, calls));
+        }
+        let full = !self.agents.take(&agent.id, agent.max_calls);
         self.stack.use_credentials(leg, self.keyring.index(&trunk));
         self.stack.reach(leg, trunk.reach, flow);
-        let facts = Facts::new(self.now, (id.clone(), slot), trunk, agent, &called, invite);
+        let mut facts = Facts::new(self.now, (id.clone(), slot), trunk, agent, &called, invite);
+        facts.holds_agent = !full;
         self.warn_of_refers(&facts);
         self.last_key += 1;
         let key = CallKey(self.last_key);
-        self.agents.take(&facts.agent.id);
         let until = self.now.mono + self.max_duration;
         let call = Call {
             facts,
@@ -66,28 +70,13 @@ impl Engine {
                     Setup::begin(cx, facts, leg, invite)
                 }
             });
+            if identity::wants_to_replace(invite) {
+                let (call, what) = (call.facts.id.to_string(), NOT_REPLACED.to_owned());
+                cx.tell_at(first, What::Ignored { call, what });
+            }
             // Told as it stands now, but before what has become of it already.
             cx.tell_at(first, What::CallStarted(Box::new(view::call(call, cx.stack))));
         });
-    }
-
-    /// The first call of a trunk that is seen to be a receiver whose NOTIFY 200 proves nothing warns of blind REFERs.
-    fn warn_of_refers(&mut self, facts: &Facts) {
-        let belief = Profile::base(facts.trunk.profile).with(&facts.trunk.overrides).belief;
-        let receiver = belief.receiver(facts.receiver);
-        let Some(title) = receiver.title().filter(|_| !self.once.unproven.contains(&facts.trunk.id)) else {
-            return;
-        };
-        let Some(table) = self.tables.table(&facts.agent.environment) else { return };
-        let trunk = &facts.trunk;
-        if table.destinations.values().any(|one| one.refers_unproven(belief, facts.receiver)) {
-            self.tell(What::RefersUnproven {
-                trunk: trunk.id.to_string(),
-                receiver: title,
-                hint: explain::blind(receiver),
-            });
-        }
-        self.once.unproven.insert(Arc::clone(&trunk.id));
     }
 
     fn refuse(&mut self, leg: LegId, invite: &Message<'_>, refused: &admission::Refused) {
@@ -180,6 +169,7 @@ impl Engine {
 
     /// The call is over and told: nothing of it stays.
     fn forget(&mut self, key: CallKey, call: &Call) {
+        self.agents.free_call();
         self.calls.remove(&key);
         self.by_id.remove(&call.facts.id);
         for handoff in &call.facts.handoffs {

@@ -113,7 +113,7 @@ impl Calling {
             handoff.unanswered(NO_ADDRESS);
             return UNREACHABLE;
         }
-        let to = (&self.place, &*handoff.course);
+        let to = (&self.place, &*handoff.course, handoff.plan.basis.given.referred_by.as_deref());
         let Some(leg) = callee::call_target(cx, facts, flows, to, offer) else {
             return Verdict::Failed { cause: Cause::Failed, status: None };
         };
@@ -161,6 +161,9 @@ impl Calling {
             }
             Event::Answered { leg, status, needs_answer } if leg == ours => {
                 handoff.answered_by(status, message, Origin::Remote);
+                if message.is_some_and(Message::is_multipart) && !is_joinable(cx, leg) {
+                    handoff.because(MULTIPART);
+                }
                 Verdict::Answered { leg, needs_answer }
             }
             Event::Refused { leg, status, origin } if leg == ours => {
@@ -275,6 +278,9 @@ const NOT_ACKNOWLEDGED: &str = "The target has answered, and the ACK could not b
 
 /// The word for a 2xx that cannot be joined with anybody.
 pub(crate) const NO_SESSION: &str = "No session description";
+
+/// The same for one whose session stands in a part of its body.
+const MULTIPART: &str = "The target's 2xx has a multipart body, of which Baton reads no part: have it send its SDP alone, as `application/sdp`.";
 
 /// The same for whoever is on call.
 pub(crate) const NOTHING_TO_JOIN: &str = "The target's 2xx has no session that anybody could be joined with: no SDP, or every stream refused. Compare its codecs with the caller's.";

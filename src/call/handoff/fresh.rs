@@ -1,5 +1,6 @@
 //! A target that refuses the caller's last session (488) is called once more with a fresh one: the caller is asked for
-//! an offer by a re-INVITE without SDP (RFC 3725 §7).
+//! an offer by a re-INVITE without SDP (RFC 3725 §7). So is a caller whose last session has no address, because it holds,
+//! before any target is called.
 //!
 //! The caller's 2xx waits for its ACK until the target has answered, so the target may not ring for long. If it does
 //! not answer, the ACK gives the caller the agent's session, as it was.
@@ -10,19 +11,22 @@ use crate::call::callee::Offer;
 use crate::call::context::Context;
 use crate::call::conversation::Conversation;
 use crate::call::facts::Facts;
+use crate::call::record::HandoffState;
 use crate::routing::explain::Cause;
 use crate::sip::leg::modify::is_glare;
 use crate::sip::leg::{Body, SentId};
 use crate::sip::stack::NotSent;
 use crate::sip::{Content, Event, Flow, LegId, Time};
 use crate::wire::Message;
-use crate::wire::sdp::{as_answer, as_offer, has_stream};
+use crate::wire::sdp::{as_answer, as_offer, has_stream, is_nowhere};
 use std::time::Duration;
 
 /// How long the target may ring: a 2xx that is not acknowledged is given up after 32 s (RFC 3261 §13.3.1.4).
 const RINGS: Duration = Duration::from_secs(20);
 /// How long the caller may take to offer something.
 const PATIENCE: Duration = Duration::from_secs(10);
+/// Why there is nothing to offer, for whoever is on call.
+pub(crate) const NOWHERE: &str = "The caller's side holds by an address where nobody is (`c=0.0.0.0`, RFC 2543), and offered no other when it was asked: a target could not be heard.";
 /// How soon a dialog that is busy is looked at again.
 const SOON: Duration = Duration::from_millis(50);
 
@@ -31,6 +35,8 @@ const SOON: Duration = Duration::from_millis(50);
 pub(crate) struct Fresh {
     state: State,
     caller: LegId,
+    /// No target was called before: the attempt is still to be opened.
+    first: bool,
 }
 
 #[derive(Debug)]
@@ -68,7 +74,21 @@ impl Fresh {
             Ok(_) => until,
             Err(NotSent::Pending | NotSent::Gone) => cx.now.mono,
         };
-        Fresh { state: State::Asking { sent: sent.ok(), until }, caller }
+        Fresh { state: State::Asking { sent: sent.ok(), until }, caller, first: false }
+    }
+
+    /// Asks a caller whose last session nobody can be offered.
+    pub(crate) fn begin_first(cx: &mut Context<'_>, handoff: &Handoff, caller: LegId) -> Fresh {
+        Fresh { first: true, ..Fresh::begin(cx, handoff, caller) }
+    }
+
+    /// The caller has nothing that a target could be offered.
+    fn refused(&mut self, cx: &mut Context<'_>, handoff: &mut Handoff) -> Verdict {
+        if std::mem::take(&mut self.first) {
+            handoff.attempt(cx, handoff.course.method, HandoffState::Pending, None);
+            handoff.because(NOWHERE);
+        }
+        Verdict::Failed(Cause::Refused)
     }
 
     /// The target's leg, if there is one.
@@ -121,10 +141,12 @@ impl Fresh {
                 match status {
                     200..=299 if needs_answer => {
                         self.state = State::Offered;
-                        let offered = cx.stack.proposed_sdp(self.caller).is_some_and(has_stream);
-                        if !offered && cx.stack.local_sdp(self.caller).is_some_and(has_stream) {
-                            return Verdict::Failed(Cause::Refused);
+                        let offer = cx.stack.proposed_sdp(self.caller);
+                        let (offered, held) = (offer.is_some_and(has_stream), offer.is_some_and(is_nowhere));
+                        if held || !offered && cx.stack.local_sdp(self.caller).is_some_and(has_stream) {
+                            return self.refused(cx, handoff);
                         }
+                        self.first = false;
                         let most = Some(cx.now.mono + RINGS);
                         match Calling::begin(cx, facts, handoff, most) {
                             Ok(calling) => {
@@ -140,7 +162,7 @@ impl Fresh {
                         Verdict::Wait
                     }
                     // It has nothing else to offer, and the session is as it was.
-                    _ => Verdict::Failed(Cause::Refused),
+                    _ => self.refused(cx, handoff),
                 }
             }
             (State::Asking { .. } | State::Waiting { .. } | State::Offered, _) => Verdict::NotMine,
@@ -155,7 +177,7 @@ impl Fresh {
     pub(crate) fn tick(&mut self, cx: &mut Context<'_>, handoff: &mut Handoff) -> Verdict {
         match &mut self.state {
             State::Asking { until, .. } | State::Waiting { until, .. } if *until <= cx.now.mono => {
-                Verdict::Failed(Cause::Refused)
+                self.refused(cx, handoff)
             }
             State::Waiting { again, until } if *again <= cx.now.mono => {
                 let until = *until;

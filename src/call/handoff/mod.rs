@@ -7,6 +7,7 @@ pub(crate) mod course;
 pub(crate) mod fresh;
 pub(crate) mod join;
 pub(crate) mod ladder;
+pub(crate) mod onward;
 pub(crate) mod outcome;
 pub(crate) mod refer;
 pub(crate) mod report;
@@ -91,6 +92,8 @@ pub(crate) struct Handoff {
     pub(crate) peer: Option<Flow>,
     /// Who is to be told by NOTIFY.
     pub(crate) referral: Option<Referral>,
+    /// The provisional status that was told last of the running attempt: a 18x that is said again is no news.
+    told: Option<u16>,
 }
 
 impl Handoff {
@@ -142,6 +145,7 @@ impl Handoff {
             trunk: Arc::clone(&facts.trunk.id),
             peer: None,
             referral,
+            told: None,
         }
     }
 
@@ -252,6 +256,7 @@ impl Handoff {
         attempts.reserve_exact(1);
         attempts.push(attempt);
         self.running = self.view.attempts.len() - 1;
+        self.told = None;
         if let Some(at) = METHODS.iter().position(|m| *m == method.name()) {
             cx.counters.attempts[at] += 1;
         }
@@ -374,9 +379,13 @@ impl Handoff {
         if self.view.state == state && status.is_none() {
             return;
         }
-        self.edit().state = state;
-        let (call, handoff) = (self.view.call_id.clone(), self.view.id.clone());
-        cx.tell(What::HandoffProgress { call, handoff, state: state.as_str(), status });
+        let again = self.view.state == state && status == self.told;
+        self.told = status;
+        if !again {
+            self.edit().state = state;
+            let (call, handoff) = (self.view.call_id.clone(), self.view.id.clone());
+            cx.tell(What::HandoffProgress { call, handoff, state: state.as_str(), status });
+        }
         if let (Some(status), Some(referral)) = (status, self.referral.as_mut()) {
             referral.progress(cx, status);
         }
@@ -390,9 +399,10 @@ impl Handoff {
         }
     }
 
-    /// Why the attempt that is about to fail does, where its status is the 2xx of a target that was called.
+    /// Why the attempt that is about to fail does, where its status is the 2xx of a target that was called. What was said
+    /// first is nearest to the cause.
     pub(crate) fn because(&mut self, why: &'static str) {
-        self.why = Some(why);
+        self.why.get_or_insert(why);
     }
 
     /// The running attempt failed: the one WARN, with what is done next.

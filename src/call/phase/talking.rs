@@ -5,16 +5,17 @@ use super::moving::Moving;
 use super::{Phase, Stimulus};
 use crate::call::context::Context;
 use crate::call::conversation::{Conversation, Heard, let_go};
-use crate::call::decision::{By, Given};
+use crate::call::decision::{self, By, Given};
 use crate::call::event::What;
 use crate::call::facts::Facts;
+use crate::call::handoff::onward::{self, Passed};
 use crate::call::handoff::report::{Farewell, Referral};
 use crate::call::record::Role;
 use crate::call::waiting;
 use crate::sip::leg::RequestId;
 use crate::sip::leg::decision::Decision;
 use crate::sip::leg::remark::Remark;
-use crate::sip::{Content, Event, LegId, Origin, Time, identity};
+use crate::sip::{Content, Event, LegId, Origin, Time, identity, is_doubtful};
 use crate::wire::Message;
 
 /// See the module.
@@ -25,6 +26,8 @@ pub(crate) struct Talking {
     pub(crate) farewell: Option<Farewell>,
     /// The agent, which has no part in the conversation any more.
     pub(crate) departing: Option<Departing>,
+    /// A REFER of one side that the other one carries out.
+    pub(crate) passed: Option<Box<Passed>>,
 }
 
 /// An agent whose caller has been joined with a target: its BYE waits for the answer to the last NOTIFY.
@@ -56,12 +59,15 @@ impl Departing {
 /// Why a call ends whose caller has been moved by a REFER that nobody expected anything of any more.
 pub(crate) const MOVED: &str = "moved: the result of the REFER came late";
 
+/// The same for one whom a target that was joined with them has moved on.
+const MOVED_ON: &str = "moved on by the target";
+
 /// Why an agent is let go.
 const GOODBYE: &str = "Handoff";
 
 impl Talking {
     pub(crate) fn new(conversation: Conversation) -> Talking {
-        Talking { conversation, farewell: None, departing: None }
+        Talking { conversation, farewell: None, departing: None, passed: None }
     }
 
     /// The legs that are there.
@@ -73,15 +79,37 @@ impl Talking {
     /// When something is due.
     pub(crate) fn deadline(&self) -> Option<Time> {
         let departing = self.departing.map(|departing| departing.0.until);
-        self.conversation.deadline().into_iter().chain(departing).min()
+        let passed = self.passed.as_ref().map(|passed| passed.deadline());
+        self.conversation.deadline().into_iter().chain(departing).chain(passed).min()
     }
 
     /// Everything but caller and partner is forgotten: something new begins.
-    pub(crate) fn into_conversation(self, cx: &mut Context<'_>) -> Conversation {
+    pub(crate) fn into_conversation(mut self, cx: &mut Context<'_>, facts: &Facts) -> Conversation {
+        self.give_up_passed(cx, facts);
         if let Some(departing) = self.departing {
             departing.let_go(cx);
         }
         self.conversation
+    }
+
+    /// A REFER that was passed is not waited for any more.
+    fn give_up_passed(&mut self, cx: &mut Context<'_>, facts: &Facts) {
+        if let Some(passed) = self.passed.take() {
+            self.farewell = passed.give_up(cx, facts);
+        }
+    }
+
+    /// What concerns a REFER that was passed. With its result, if that is all there was to wait for: nobody is with the
+    /// caller. None: it is not about that.
+    fn hear_passed(&mut self, cx: &mut Context<'_>, facts: &Facts, event: Event) -> Option<Option<u16>> {
+        match self.passed.as_mut()?.hear(cx, facts, event) {
+            onward::Heard::NotMine => None,
+            onward::Heard::Wait => Some(None),
+            onward::Heard::Over(status, farewell) => {
+                (self.passed, self.farewell) = (None, farewell);
+                Some(Some(status).filter(|_| self.conversation.partner.is_none()))
+            }
+        }
     }
 
     /// What concerns the agent that leaves. True if it did.
@@ -115,6 +143,15 @@ impl Talking {
     }
 
     pub(crate) fn step(mut self, cx: &mut Context<'_>, facts: &mut Facts, stimulus: Stimulus<'_>) -> Phase {
+        if let Stimulus::Leg(event, _) = stimulus
+            && let Some(told) = self.hear_passed(cx, facts, event)
+        {
+            return match told {
+                Some(200..=299) => self.end(cx, facts, MOVED_ON),
+                Some(status) if !is_doubtful(status) => self.fall_back(cx, facts),
+                Some(_) | None => Phase::Talking(self),
+            };
+        }
         match stimulus {
             Stimulus::Leg(event @ Event::Notified { .. }, message) => {
                 if let Some(message) = message {
@@ -123,10 +160,10 @@ impl Talking {
                 match facts.waiting.hear(cx, event) {
                     waiting::Heard::NotMine => {}
                     waiting::Heard::Nothing => return Phase::Talking(self),
-                    waiting::Heard::Arrived => return self.end(cx, MOVED),
+                    waiting::Heard::Arrived => return self.end(cx, facts, MOVED),
                 }
                 if facts.has_arrived(event) {
-                    return self.end(cx, MOVED);
+                    return self.end(cx, facts, MOVED);
                 }
                 self.hear_doubt(cx, facts, event)
             }
@@ -142,15 +179,18 @@ impl Talking {
                 match facts.waiting.hear(cx, event) {
                     waiting::Heard::NotMine => {}
                     waiting::Heard::Nothing => return Phase::Talking(self),
-                    waiting::Heard::Arrived => return self.end(cx, MOVED),
+                    waiting::Heard::Arrived => return self.end(cx, facts, MOVED),
                 }
                 let heard = self.conversation.hear(cx, event, message);
                 self.heard(cx, facts, heard, message)
             }
-            Stimulus::HangUp { why } => self.end(cx, why),
+            Stimulus::HangUp { why } => self.end(cx, facts, why),
             Stimulus::Tick => {
                 if facts.waiting.tick(cx) {
-                    return self.end(cx, MOVED);
+                    return self.end(cx, facts, MOVED);
+                }
+                if self.passed.as_ref().is_some_and(|passed| passed.deadline() <= cx.now.mono) {
+                    self.give_up_passed(cx, facts);
                 }
                 if let Some(departing) = self.departing.take_if(|d| d.0.until <= cx.now.mono) {
                     departing.let_go(cx);
@@ -172,19 +212,20 @@ impl Talking {
             false => self.fall_back(cx, facts),
             true => {
                 let given = Given::fallback(facts, "agent_lost");
-                let conversation = self.into_conversation(cx);
+                let conversation = self.into_conversation(cx, facts);
                 Moving::decided_by_failure(cx, facts, conversation, given)
             }
         }
     }
 
-    fn end(mut self, cx: &mut Context<'_>, why: &'static str) -> Phase {
+    fn end(mut self, cx: &mut Context<'_>, facts: &Facts, why: &'static str) -> Phase {
         self.conversation.goodbye = Box::default();
-        self.end_by_goodbye(cx, why)
+        self.end_by_goodbye(cx, facts, why)
     }
 
     /// What was said is passed on.
-    fn end_by_goodbye(mut self, cx: &mut Context<'_>, why: &'static str) -> Phase {
+    fn end_by_goodbye(mut self, cx: &mut Context<'_>, facts: &Facts, why: &'static str) -> Phase {
+        self.give_up_passed(cx, facts);
         let departing = self.departing.map(|departing| (departing.leg(), Role::Agent));
         let farewell = self.farewell.or(self.departing.map(|departing| departing.0));
         let words = ending::words(std::mem::take(&mut self.conversation.goodbye), why);
@@ -201,12 +242,12 @@ impl Talking {
     ) -> Phase {
         match heard {
             Heard::Nothing | Heard::Confirmed => Phase::Talking(self),
-            Heard::CallerLeft => self.end_by_goodbye(cx, "caller hung up"),
+            Heard::CallerLeft => self.end_by_goodbye(cx, facts, "caller hung up"),
             Heard::CallerLost { status, origin } => {
                 lost(cx, facts, Role::Caller, (status, origin), "end");
-                self.end(cx, "caller leg lost")
+                self.end(cx, facts, "caller leg lost")
             }
-            Heard::Unanswered => self.end(cx, "an offer was left without an answer"),
+            Heard::Unanswered => self.end(cx, facts, "an offer was left without an answer"),
             Heard::PartnerLeft => self.partner_left(cx, facts, message),
             Heard::PartnerLost { status, origin } => self.partner_lost(cx, facts, status, origin),
             Heard::Referred { request, by } => {
@@ -247,14 +288,19 @@ impl Talking {
             self.conversation.drop_partner(cx);
             let given = Given::by_agent(cx, facts, decision);
             // The agent is gone and cannot be refused: a decision that cannot be carried out becomes the fallback.
-            let conversation = self.into_conversation(cx);
+            let conversation = self.into_conversation(cx, facts);
             return Moving::decided_by_absence(cx, facts, conversation, given, By::Agent);
         }
         if let Some(status) = broken {
             return self.partner_lost(cx, facts, status, Origin::Remote);
         }
+        if self.passed.as_ref().is_some_and(|passed| passed.moves_caller()) {
+            // The caller is not dropped before it is known whether somebody else has them.
+            self.conversation.drop_partner(cx);
+            return Phase::Talking(self);
+        }
         self.conversation.drop_last_partner(cx);
-        self.end_by_goodbye(cx, if role == Role::Agent { "agent hung up" } else { "target hung up" })
+        self.end_by_goodbye(cx, facts, if role == Role::Agent { "agent hung up" } else { "target hung up" })
     }
 
     /// The agent's leg broke: its fallback. A target's leg broke: there is nobody to go back to.
@@ -264,7 +310,7 @@ impl Talking {
         if role == Role::Target {
             self.conversation.drop_last_partner(cx);
             lost(cx, facts, role, (status, origin), "end");
-            let legs = self.into_conversation(cx).dissolve(cx);
+            let legs = self.into_conversation(cx, facts).dissolve(cx);
             return Ending::begin(cx, legs, None, status, "target leg lost");
         }
         self.conversation.drop_partner(cx);
@@ -275,7 +321,7 @@ impl Talking {
     /// The agent is gone: its fallback.
     fn fall_back(self, cx: &mut Context<'_>, facts: &mut Facts) -> Phase {
         let given = Given::fallback(facts, "agent_lost");
-        let conversation = self.into_conversation(cx);
+        let conversation = self.into_conversation(cx, facts);
         Moving::decided_by_absence(cx, facts, conversation, given, By::Loss)
     }
 
@@ -287,25 +333,34 @@ impl Talking {
         by: Role,
         decision: Decision<'_>,
     ) -> Phase {
+        let onward = facts.onward.as_deref();
         let refused = match by {
-            Role::Agent if decision.replaces => Some(403),
+            Role::Target if onward.is_none() => Some(603),
             Role::Caller if !facts.trunk.refer_from_caller => Some(603),
-            Role::Caller if decision.replaces => Some(403),
-            Role::Target => Some(603),
-            Role::Agent | Role::Caller => None,
+            // One at a time.
+            _ if self.passed.is_some() => Some(491),
+            // The dialog that it names is not the other side's.
+            _ if decision.replaces => Some(403),
+            Role::Agent | Role::Target | Role::Caller => None,
         };
         if let Some(status) = refused {
             let _ = cx.stack.respond(cx.now, request, status, Content::default());
             return Phase::Talking(self);
         }
-        let leg = match (by, self.conversation.partner) {
-            (Role::Agent | Role::Target, Some(partner)) => partner.leg,
-            (Role::Caller, _) | (_, None) => self.conversation.caller,
+        let passes = match by {
+            Role::Agent => false,
+            Role::Target => onward.is_some_and(|onward| onward.pass),
+            Role::Caller => true,
         };
         let given = Given::by_agent(cx, facts, decision);
+        if passes {
+            return self.pass(cx, facts, (by, request), given);
+        }
+        let leg = self.conversation.partner.map_or(self.conversation.caller, |partner| partner.leg);
         let farewell = self.farewell;
-        let conversation = self.into_conversation(cx);
-        match Moving::decided(cx, facts, conversation, given, By::Agent) {
+        let conversation = self.into_conversation(cx, facts);
+        let decider = if by == Role::Target { By::Party } else { By::Agent };
+        match Moving::decided(cx, facts, conversation, given, decider) {
             Ok(mut start) => {
                 let subscription = cx.stack.accept_referral(cx.now, request).unwrap_or_default();
                 start.referral = Some(Referral::new(leg, subscription));
@@ -325,6 +380,44 @@ impl Talking {
                 Phase::Talking(Talking { farewell, ..Talking::new(conversation) })
             }
         }
+    }
+}
+
+impl Talking {
+    /// A REFER that the sender's partner is to carry out.
+    fn pass(
+        mut self,
+        cx: &mut Context<'_>,
+        facts: &mut Facts,
+        (by, request): (Role, RequestId),
+        given: Given,
+    ) -> Phase {
+        let caller = self.conversation.caller;
+        let Some(partner) = self.conversation.partner.map(|partner| partner.leg) else {
+            let _ = cx.stack.respond(cx.now, request, 480, Content::default());
+            return Phase::Talking(self);
+        };
+        let (from, to, decider) = match by {
+            Role::Caller => (caller, partner, By::Caller),
+            Role::Agent | Role::Target => (partner, caller, By::Party),
+        };
+        // It names no handoff to anybody: it only may stand in a header that is expanded.
+        let id: Box<str> = (&*cx.ident.handoff_id(facts.slot)).into();
+        let passed = match decision::plan(cx, facts, given, decider, true, &id) {
+            Ok((_, course)) => onward::pass(cx, facts, &course, (by, from, request), to),
+            Err(refusal) => {
+                let what = format!("the {}'s REFER: {refusal}", by.as_str());
+                cx.tell(What::Ignored { call: facts.id.to_string(), what });
+                Err(refusal_status(&refusal))
+            }
+        };
+        match passed {
+            Ok(passed) => self.passed = Some(Box::new(passed)),
+            Err(status) => {
+                let _ = cx.stack.respond(cx.now, request, status, Content::default());
+            }
+        }
+        Phase::Talking(self)
     }
 }
 

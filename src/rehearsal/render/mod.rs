@@ -454,7 +454,7 @@ rule = [
         let from = line(invite, "From");
         assert!(from.text.starts_with("From: <sip:+14155550000@203.0.113.10"), "{from:?}");
         assert_eq!((from.by, &*from.rule), (Origin::Table, "destination.voice.caller_id"));
-        says(invite, "To: <sip:+14155550100@203.0.113.10:5060>", Origin::Caller, "the called number");
+        says(invite, "To: <sip:voice@10.0.0.9;transport=tcp>", Origin::Table, "destination.voice.route");
         assert!(invite.body.contains("m=audio"), "{}", invite.body);
         assert!(invite.bytes > invite.body.len());
     }

@@ -155,7 +155,10 @@ fn header(name: &str, text: &Text, to: To, known: &Known<'_>) -> (Origin, String
             Some(_) => (Origin::Table, place(known, "caller_id")),
             None => (Origin::Caller, "From or P-Asserted-Identity".to_owned()),
         },
-        ("to", "INVITE") if to == To::Target => (Origin::Caller, "the called number".to_owned()),
+        ("to", "INVITE") if to == To::Target => route(known),
+        ("diversion" | "history-info", "INVITE") if to == To::Target && trunk.diversion => {
+            (Origin::Profile, format!("trunk.{}.diversion", trunk.id))
+        }
         ("p-asserted-identity", _) => (Origin::Profile, format!("trunk.{}.trusted", trunk.id)),
         (carried, _) if carried.starts_with("x-") || CARRIED.contains(&carried) => {
             (Origin::Caller, name.to_owned())

@@ -21,6 +21,7 @@ pub use super::headers::HeaderTemplate;
 use super::profile::{Belief, Notify200, Overrides, Placement, Profile, Receiver};
 pub use super::route::Route;
 use super::rules::{Rule, Then};
+use super::select::Pattern;
 use super::template::Template;
 use super::topology::Trunk;
 
@@ -204,6 +205,30 @@ pub struct Destination {
     pub reason: Arc<str>,
     /// Keys of the trunk's profile that this destination sets itself.
     pub overrides: Overrides,
+    /// Whether whoever was joined with a caller here may move the caller on.
+    pub onward: Onward,
+}
+
+/// Whether a party that was joined with the caller may move the caller on by REFER, which always moves the sender's partner
+/// (RFC 5589). A destination's own word goes before its trunk's.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Onward {
+    /// `may_transfer`; `None`: nothing is said.
+    pub allowed: Option<bool>,
+    /// `may_route`: what it may name beside the table's destinations.
+    pub may_route: Vec<Pattern>,
+    /// `transfer = "pass"`: its REFER goes to the caller's side, and is not carried out here.
+    pub pass: bool,
+}
+
+impl Onward {
+    /// What a party of this destination may do that is reached by that trunk. None: it may not refer at all.
+    pub fn with(&self, trunk: Option<&Onward>) -> Option<Onward> {
+        let allowed = self.allowed.or(self.pass.then_some(true)).or(trunk.and_then(|trunk| trunk.allowed));
+        let both = self.may_route.iter().chain(trunk.into_iter().flat_map(|trunk| &trunk.may_route));
+        let may_route = both.cloned().collect();
+        (allowed == Some(true)).then_some(Onward { allowed, may_route, pass: self.pass })
+    }
 }
 
 /// The Reason of a BYE that hands the call back, where the destination names none (RFC 3326).
@@ -264,6 +289,8 @@ mod tests {
             auth: None,
             unanswered: super::super::topology::Unanswered::Invite,
             refer_from_caller: false,
+            diversion: false,
+            onward: Onward::default(),
             keepalive: None,
             patience: Default::default(),
             reach: Default::default(),

@@ -15,8 +15,8 @@ use std::time::Duration;
 use sha2::{Digest, Sha256};
 
 use super::{
-    DEFAULT_REASON, Destination, HeaderTemplate, Id, Method, OUTCOME_CAP, Route, Routes, Table, Timeouts,
-    Undefined,
+    DEFAULT_REASON, Destination, HeaderTemplate, Id, Method, OUTCOME_CAP, Onward, Route, Routes, Table,
+    Timeouts, Undefined,
 };
 use crate::routing::address::AddressError;
 use crate::routing::document::ONLY;
@@ -25,6 +25,7 @@ use crate::routing::headers::{self, HeaderError, NameError};
 use crate::routing::number::normalise;
 use crate::routing::profile::Overrides;
 use crate::routing::route::RouteError;
+use crate::routing::select::Pattern;
 use crate::routing::template::{Part, Source as From, Template, TemplateError, misspelt_built_in};
 use crate::routing::topology::Surroundings;
 use crate::wire::grammar::{self, Params};
@@ -183,6 +184,7 @@ impl<'a> Reader<'_, '_, '_> {
             .unwrap_or(Undefined::Leave);
         let reason = self.reason(&mut section).unwrap_or_else(|| DEFAULT_REASON.into());
         let overrides = Overrides::read(&mut section, self.report);
+        let onward = self.onward(&mut section);
         self.check(&section, id, in_play.as_ref(), route.as_ref(), &overrides);
         if on_failure.attends(method) {
             self.doubt_attended(&section, route.as_ref(), trunk.as_deref());
@@ -207,6 +209,7 @@ impl<'a> Reader<'_, '_, '_> {
             undefined,
             reason,
             overrides,
+            onward,
         };
         destination.rules = rules.rules(self.report, &destination, brief, self.around);
         Some(Row { destination, place: id.span.start, lists: on_failure.lists, uses, places })
@@ -222,6 +225,21 @@ impl<'a> Reader<'_, '_, '_> {
             self.report.error(found.span, format!("`{key}` holds control characters"));
         }
         Some(found.value)
+    }
+
+    /// What whoever was joined with a caller may do.
+    fn onward(&mut self, section: &mut Section<'_>) -> Onward {
+        let allowed = section.boolean(self.report, "may_transfer");
+        let may_route = Pattern::list(section, self.report);
+        let pass = section.choice(self.report, "transfer", &[("serve", false), ("pass", true)]);
+        let pass = pass.unwrap_or(false);
+        if pass && allowed == Some(false) {
+            let place = section.value_span("transfer");
+            self.report
+                .error(place, "`transfer = \"pass\"` beside `may_transfer = false`")
+                .expected("one of the two: a REFER that is refused is not passed");
+        }
+        Onward { allowed, may_route, pass }
     }
 
     /// `only`: the environments whose tables may hold it; a promotion to others leaves it behind.

@@ -13,7 +13,7 @@ use std::time::Duration;
 use super::address::{Address, Host};
 use super::net::IpNet;
 use super::profile::{Belief, Limits, Overrides, Receiver};
-use super::table::Id;
+use super::table::{Id, Onward};
 use crate::observe::secret::Secret;
 use crate::sip::Transport;
 use crate::sip::leg::reach::Reach;
@@ -67,7 +67,7 @@ pub struct Trunk {
     pub auth: Option<Auth>,
     /// What a handoff does before its caller is answered.
     pub unanswered: Unanswered,
-    /// Whether a REFER from the caller's side is served like an agent's (false: 603).
+    /// Whether a REFER from the caller's side is passed to whom the caller talks with (false: 603).
     pub refer_from_caller: bool,
     /// Interval of OPTIONS inside the dialogs of its calls; `None`: none are sent.
     pub keepalive: Option<Duration>,
@@ -75,6 +75,11 @@ pub struct Trunk {
     pub patience: Patience,
     /// How it is reached.
     pub reach: Reach,
+    /// Whether INVITEs to it that send a call on carry an entry of ours in Diversion and History-Info.
+    pub diversion: bool,
+    /// Whether whoever was joined with a caller by it may move the caller on; what the caller's side may name where
+    /// [`Trunk::refer_from_caller`] lets it refer.
+    pub onward: Onward,
     /// Which receiver it is; `None`: it is recognised for each dialog by itself.
     pub profile: Option<Receiver>,
     /// Keys of the profile that this trunk sets itself.

@@ -21,7 +21,7 @@ use crate::routing::net::IpNet;
 use crate::routing::number;
 use crate::routing::profile::{Overrides, Placement, Profile, Receiver};
 use crate::routing::select::Pattern;
-use crate::routing::table::{Id, Method, Table, check_id, expected_ids};
+use crate::routing::table::{Id, Method, Onward, Table, check_id, expected_ids};
 use crate::sip::Transport;
 pub use settings::settings;
 
@@ -283,6 +283,9 @@ fn trunk(
     let keepalive = keepalive(&mut section, report, Duration::from_secs(60));
     let patience = reach::patience(&mut section, report);
     let reach = reach::reach(&mut section, report);
+    let diversion = section.boolean(report, "diversion").unwrap_or(false);
+    let allowed = section.boolean(report, "may_transfer");
+    let onward = Onward { allowed, may_route: Pattern::list(&mut section, report), pass: false };
     let overrides = Overrides::read(&mut section, report);
     let profile = Receiver::read(&mut section, report);
     section.refuse(report, "register", "remove it, and let the PBX send its calls to Baton's address");
@@ -301,6 +304,8 @@ fn trunk(
         keepalive,
         patience,
         reach,
+        diversion,
+        onward,
         profile,
         overrides,
     })
@@ -444,7 +449,7 @@ fn agent(
     let fallback = section
         .string(report, "fallback", "the id of a destination")
         .map(|found| At { value: Id::from(found.value), span: found.span });
-    let may_route = may_route(&mut section, report);
+    let may_route = Pattern::list(&mut section, report);
     let max_calls = section.number(report, "max_calls", 0..1_000_001).unwrap_or(0);
     section.finish(report);
     let agent = Agent {
@@ -550,21 +555,6 @@ fn environment_of(section: &mut Section<'_>, report: &mut Report<'_>, environmen
             .nearest(name, environments.iter().copied());
     }
     name.into()
-}
-
-fn may_route(section: &mut Section<'_>, report: &mut Report<'_>) -> Vec<Pattern> {
-    const FORM: &str = "a list like [\"+1415\", \"sip:*@pbx.example.com\"]";
-    let list = section.strings(report, "may_route", FORM).unwrap_or_default();
-    let mut patterns = Vec::new();
-    for entry in list {
-        match Pattern::parse(entry.value) {
-            Ok(pattern) => patterns.push(pattern),
-            Err(error) => {
-                report.error(entry.span, format!("`may_route`: {error}")).expected(FORM);
-            }
-        }
-    }
-    patterns
 }
 
 fn environment(

@@ -12,6 +12,7 @@ use crate::sip::offer_answer::{Exchange, Session};
 use crate::sip::stack::{Gone, Stack};
 use crate::sip::timing::{Now, T1, T1X64, T2, Time};
 use crate::sip::transaction::ServerId;
+use crate::wire::grammar;
 use crate::wire::headers::{ALLOW, APPLICATION_SDP, RELIABLE};
 use crate::wire::{Message, Method, Name, NameAddr, Uri, Writer};
 use smallvec::SmallVec;
@@ -86,6 +87,7 @@ impl Stack {
         let mut leg = self.caller_leg(flow, message, contact.uri.bytes, server);
         if let Usage::Offered(offered) = &mut leg.usage {
             offered.demand = demand;
+            offered.expires = expires(message).map(|after| now + after);
         }
         let id = self.add_leg(leg);
         self.table.set_owner(server, Some(id));
@@ -123,11 +125,15 @@ impl Stack {
         let reliable =
             names(message, Name::Require, RELIABLE).then(|| Box::new(Reliable::new(self.ident.cseq())));
         let parties = SmallVec::new();
-        let offered = Offered { server, cseq, parties, repeat_at: None, reliable, demand: None };
+        let offered =
+            Offered { server, cseq, parties, repeat_at: None, reliable, demand: None, expires: None };
         let mut leg = Leg::new(dialog, flow, Usage::Offered(Box::new(offered)));
         leg.local_cseq = self.ident.cseq();
         leg.remote_cseq = Some(cseq);
         leg.note_allow(message);
+        if let Some(asserted) = self.assertion(message) {
+            leg.aside.get_or_insert_default().asserted = Some(asserted);
+        }
         if message.has_sdp() {
             leg.session.offered(message.body());
         }
@@ -152,6 +158,12 @@ impl Stack {
             }
         }
     }
+}
+
+/// For how long an INVITE may be answered. One that says 0 seconds, or nothing that reads, is answered like any other.
+fn expires(message: &Message<'_>) -> Option<Duration> {
+    let seconds = message.header(Name::Expires).and_then(grammar::decimal).filter(|seconds| *seconds > 0)?;
+    Some(Duration::from_secs(seconds.into()))
 }
 
 /// Request-URIs that a call may have (RFC 3261 §8.2.2.1).
@@ -357,6 +369,24 @@ impl Stack {
         }
     }
 
+    /// The INVITE was not answered in the time that it gave: 487, as if the caller had cancelled it (RFC 3261 §13.3.1).
+    pub(crate) fn expires_due(&mut self, now: Time, id: LegId) {
+        let Some(leg) = self.legs.get_mut(id.into()) else { return };
+        let Usage::Offered(offered) = &leg.usage else { return };
+        if offered.expires.is_none_or(|at| now < at) {
+            return;
+        }
+        let product = &self.settings.product;
+        let (server, tag) = (offered.server, Some(tag_of(leg)));
+        // A CANCEL that crosses it finds its answer given.
+        let _ = self.table.respond(now, server, 487, tag, &mut self.outbox, |mut writer| {
+            writer.header(Name::Server, product.as_bytes());
+            writer.finish(None)
+        });
+        leg.usage = Usage::Over;
+        self.tell(id, Event::Cancelled { leg: id });
+    }
+
     /// The last 18x is due again.
     pub(crate) fn repeat_due(&mut self, now: Time, id: LegId) {
         let Some(leg) = self.legs.get_mut(id.into()) else { return };
@@ -369,20 +399,24 @@ impl Stack {
 }
 
 impl Offered {
-    /// The early dialog of a party; a new one gets `tag`, and a session in which only the INVITE's offer is known.
+    /// The early dialog of a party, which is the one that is heard from now on: the last. A new one gets `tag`, and a session
+    /// in which only the INVITE's offer is known.
     pub(crate) fn party(
         &mut self,
         number: u8,
         tag: crate::sip::ident::Text,
         session: &Session,
     ) -> &mut Party {
-        let place = self.parties.iter().position(|party| party.number == number);
-        let place = place.unwrap_or_else(|| {
-            let (remote_cseq, session) = (Some(self.cseq), session.clone());
-            self.parties.push(Party { number, tag, remote_cseq, session, answered: false });
-            self.parties.len() - 1
-        });
-        &mut self.parties[place]
+        let last = self.parties.len().saturating_sub(1);
+        match self.parties.iter().position(|party| party.number == number) {
+            Some(place) => self.parties.swap(place, last),
+            None => {
+                let (remote_cseq, session) = (Some(self.cseq), session.clone());
+                self.parties.push(Party { number, tag, remote_cseq, session, answered: false });
+            }
+        }
+        let last = self.parties.len() - 1;
+        &mut self.parties[last]
     }
 }
 

@@ -75,8 +75,11 @@ fn copy(writer: &mut Writer<'_>, message: &Message<'_>, content: &Content<'_>, w
             name => passes(name, response, content.identity),
         };
         let name = if header.name == Name::Other { header.raw_name } else { header.name.as_str().as_bytes() };
+        // Of a header that may stand once the first one counts.
+        let again = header.name.is_single()
+            && message.header(header.name).is_some_and(|first| !std::ptr::eq(first, header.value));
         let replaced = || content.fields.iter().any(|field| field.name.as_bytes().eq_ignore_ascii_case(name));
-        if wanted && !replaced() {
+        if wanted && !again && !replaced() {
             writer.header_raw(name, header.value);
         }
     }

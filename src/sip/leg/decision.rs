@@ -53,6 +53,9 @@ pub struct Decision<'a> {
     pub reason: Option<Box<str>>,
     /// `X-Handoff-Utterance`.
     pub utterance: Option<Box<str>>,
+    /// Who refers, by the REFER's Referred-By (RFC 3892): its URI alone, for what else stands there vouches for the message
+    /// that it came with.
+    pub referred_by: Option<Box<str>>,
     /// `Refer-Sub: false` stands on it (RFC 4488): no NOTIFY is wanted.
     pub no_subscription: bool,
 }
@@ -71,6 +74,7 @@ impl<'a> Decision<'a> {
         let address = NameAddr::parse(value).map_err(|_| Malformed::Uri)?;
         let mut decision = Decision::of_uri(message, &address.uri)?;
         decision.no_subscription = refuses_subscription(message);
+        decision.referred_by = referred_by(message);
         Ok(decision)
     }
 
@@ -106,6 +110,7 @@ impl<'a> Decision<'a> {
             fields: Vec::new(),
             reason: None,
             utterance: None,
+            referred_by: None,
             no_subscription: false,
         }
     }
@@ -201,6 +206,11 @@ fn without_headers<'a>(uri: &Uri<'a>) -> &'a [u8] {
         return uri.bytes.strip_suffix(b"?").unwrap_or(uri.bytes);
     }
     &uri.bytes[..uri.bytes.len().saturating_sub(uri.headers.len() + 1)]
+}
+
+fn referred_by(message: &Message<'_>) -> Option<Box<str>> {
+    let by = NameAddr::parse(message.header(Name::ReferredBy)?).ok()?;
+    std::str::from_utf8(by.uri.bytes).ok().map(Into::into)
 }
 
 /// `Refer-Sub: false` (RFC 4488 §4).

@@ -144,7 +144,8 @@ pub enum Event {
         /// The leg.
         leg: LegId,
     },
-    /// The caller cancelled before a final response; 200 and 487 are sent. The leg is over.
+    /// The caller cancelled before a final response, or the time is over that its INVITE gave: 200 and 487 are sent, or 487
+    /// alone. The leg is over.
     Cancelled {
         /// The leg.
         leg: LegId,

@@ -51,10 +51,15 @@ impl Stack {
         if !free {
             return Err(NotSent::Pending);
         }
-        let offered = message.has_sdp() && kind != Kind::Info;
+        // What an UPDATE says without an offer is said beside what stands.
+        let own = (kind == Kind::Modify && message.method() == Method::Update && !message.has_sdp())
+            .then(|| leg.session.own().into_owned());
+        let offered = (message.has_sdp() || own.is_some()) && kind != Kind::Info;
         let session = leg.session_in(early.as_deref()).filter(|_| offered);
-        let offer = session.map(|session| session.offer(message.body()).to_vec());
-        let content = Content { copy: Some(message), identity, fields: &[], body: Body::Copied };
+        let sdp = own.as_deref().unwrap_or(message.body());
+        let offer = session.map(|session| session.offer(sdp).to_vec());
+        let body = if own.is_some() { Body::Sdp(sdp) } else { Body::Copied };
+        let content = Content { copy: Some(message), identity, fields: &[], body };
         let request = Request {
             method,
             kind,
@@ -169,6 +174,9 @@ impl Stack {
         let branch = asked.branch.clone();
         let unanswered = offered && (200..300).contains(&status) && sdp_of(&content).is_none();
         let (status, content) = if unanswered { (488, Content::default()) } else { (status, content) };
+        // Whoever was asked beside what stands has answered with a session; nobody here has offered one.
+        let unasked = wish == Wish::Update && !offered;
+        let content = if unasked { Content { body: Body::None, ..content } } else { content };
         if status >= 200 {
             leg.asked.remove(place);
         }
@@ -295,7 +303,8 @@ impl Stack {
             Ok(demand) => demand,
             Err(short) => return self.refuse_short(now, flow, message, short),
         };
-        if message.has_sdp() && leg.is_refresh(message) {
+        let refreshes = message.has_sdp() && leg.is_refresh(message);
+        if !self.hears_identity(id, message) && refreshes {
             self.answer_refresh(now, flow, id, message, demand);
             return None;
         }
@@ -324,6 +333,10 @@ impl Stack {
             return self.refuse(now, flow, message, 415, &write_acceptable);
         }
         let branch = leg.branch(message);
+        if branch.as_deref().is_some_and(|branch| !leg.is_heard(branch)) {
+            // What it asks would be asked of another branch of the fork, which is the one that is heard now.
+            return self.refuse_for_a_while(now, flow, message);
+        }
         let session = leg.session_in(branch.as_deref())?;
         // Before the first offer is answered there is nothing that could be changed.
         let premature = message.has_sdp() && session.remote().is_empty();
@@ -340,9 +353,12 @@ impl Stack {
         };
         let again = leg.is_answered() && message.has_sdp() && leg.is_refresh(message);
         let standing = again.then(|| as_answer(leg.session.local(), message.body()));
+        // Before the answer there may be nobody yet who could be told.
+        let told = leg.is_answered();
+        let told = self.hears_identity(id, message) && told;
         let event = self.ask(now, flow, id, message, Wish::Update, demand)?;
         let Event::Request { request, .. } = event else { return None };
-        if message.body().is_empty() || again {
+        if (message.body().is_empty() || again) && !told {
             // It refreshes the session or the target, and both are each side's own.
             let now = Now { mono: now, ..Now::default() };
             let body = standing.as_deref().map_or(Body::None, Body::Sdp);

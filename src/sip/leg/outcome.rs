@@ -60,6 +60,7 @@ impl Stack {
 
     /// A deadline of a leg is due: each part looks for itself.
     pub(crate) fn on_due(&mut self, now: Time, id: LegId) {
+        self.expires_due(now, id);
         self.unacked_due(now, id);
         self.repeat_due(now, id);
         self.reliable_due(now, id);

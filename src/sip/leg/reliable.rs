@@ -11,12 +11,13 @@ use super::usage::{Kind, Leg, Offered, Usage};
 use super::{Body, Content, Event, Field, LegId, Origin, carry, connect};
 use crate::sip::dialog::Dialog;
 use crate::sip::flow::Flow;
-use crate::sip::offer_answer::Session;
+use crate::sip::offer_answer::{Exchange, Session};
 use crate::sip::pace::Gap;
 use crate::sip::stack::{Gone, Stack};
 use crate::sip::timing::{T1, T1X64, Time};
 use crate::wire::grammar::{self, Commas};
-use crate::wire::headers::{ALLOW, RELIABLE};
+use crate::wire::headers::{ALLOW, APPLICATION_SDP, RELIABLE};
+use crate::wire::sdp::as_answer;
 use crate::wire::{Message, Method, Name, Writer};
 use std::collections::VecDeque;
 use std::time::Duration;
@@ -216,13 +217,16 @@ impl Stack {
             let refusal = if status < 300 { 481 } else { status };
             return self.refuse(now, flow, message, refusal, &|_| ());
         };
-        // Nobody here can answer an offer before the call is answered; the acknowledgement counts all the same.
-        let status = if message.has_sdp() { 488 } else { status };
+        let offer = (message.has_sdp() && status < 300).then(|| message.body());
+        let answer = offer.and_then(|offer| leg.answer_early(message, offer));
+        // What was acknowledged counts all the same.
+        let status = if message.has_sdp() && answer.is_none() { 488.max(status) } else { status };
         let tag = tag_of(leg).to_vec();
         let product = &self.settings.product;
+        let body = answer.as_deref().map(|answer| (APPLICATION_SDP.as_bytes(), answer));
         self.table.answer(now, flow, message, None, (status, &tag), &mut self.outbox, |mut writer| {
             writer.header(Name::Server, product.as_bytes());
-            writer.finish(None)
+            writer.finish(body)
         });
         if let Some(accept) = accepting {
             let _ = self.accept_as(now, id, accept.party, &accept.content());
@@ -266,6 +270,19 @@ impl Stack {
 }
 
 impl Leg {
+    /// The answer to an offer in a PRACK (RFC 3262 §5): what stands on our side. The other side is told of the offer when the
+    /// call is answered, for it may take no offer before. None: there is nothing yet that stands.
+    fn answer_early(&mut self, message: &Message<'_>, offer: &[u8]) -> Option<Vec<u8>> {
+        let branch = self.branch(message);
+        let session = self.session_in(branch.as_deref())?;
+        if session.exchange() != Exchange::Idle || session.local().is_empty() {
+            return None;
+        }
+        let ours = as_answer(&session.own(), offer);
+        session.offered(offer);
+        Some(session.answer(&ours).to_vec())
+    }
+
     /// The PRACK of a response that waits for it, by its RSeq and the CSeq of the INVITE: what may be sent next, and the 2xx
     /// that has waited. None: nothing waits for that.
     fn acknowledged(&mut self, meant: (u32, u32)) -> Option<(Option<Waiting>, Option<Waiting>)> {

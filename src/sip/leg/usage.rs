@@ -84,6 +84,8 @@ pub(crate) struct Aside {
     pub(crate) fault: Option<Fault>,
     /// How its peer is reached, where that is not as usual.
     pub(crate) reach: Reach,
+    /// What the peer has asserted of itself last (RFC 3325), as a hash. None: nothing.
+    pub(crate) asserted: Option<u64>,
 }
 
 /// The INVITE usage (RFC 5057).
@@ -119,6 +121,8 @@ pub(crate) struct Offered {
     pub(crate) reliable: Option<Box<Reliable>>,
     /// What our 2xx says of the session's expiry.
     pub(crate) demand: Option<Demand>,
+    /// When the INVITE is over unless it was answered (RFC 3261 §13.3.1).
+    pub(crate) expires: Option<Time>,
 }
 
 /// One early dialog with the caller.
@@ -379,6 +383,19 @@ impl Leg {
         known.then(|| tag.into())
     }
 
+    /// Whether that early dialog is the one that is heard now.
+    pub(crate) fn is_heard(&self, branch: &[u8]) -> bool {
+        match &self.usage {
+            Usage::Offered(offered) => {
+                offered.parties.last().is_some_and(|party| party.tag.as_bytes() == branch)
+            }
+            Usage::Calling(calling) => {
+                calling.early.last().is_some_and(|early| early.dialog.remote_tag() == branch)
+            }
+            Usage::Confirmed | Usage::Refusing | Usage::Closing | Usage::Over => false,
+        }
+    }
+
     /// The session of an early dialog, which may be the leg's by now; `None`: the leg's own. None: it is gone, because the
     /// leg was answered by another branch, or the INVITE was sent again.
     pub(crate) fn session_in(&mut self, branch: Option<&[u8]>) -> Option<&mut Session> {
@@ -475,7 +492,7 @@ impl Leg {
         let usage = match &self.usage {
             Usage::Offered(offered) => {
                 let reliable = offered.reliable.as_ref().and_then(|reliable| reliable.deadline());
-                offered.repeat_at.into_iter().chain(reliable).min()
+                offered.repeat_at.into_iter().chain(reliable).chain(offered.expires).min()
             }
             Usage::Calling(_) => self.silence_deadline(),
             Usage::Confirmed | Usage::Refusing | Usage::Closing | Usage::Over => None,

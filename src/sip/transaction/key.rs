@@ -1,5 +1,8 @@
 //! What a message is matched to its transaction by: RFC 3261 §17.1.3 and §17.2.3, as keyed 128-bit hashes.
 //!
+//! Requests are matched by more than §17.2.3 asks for. A branch is the peer's to choose, and many count them: alone it
+//! would let a stranger's CANCEL end a call, and a forged ACK acknowledge a refusal.
+//!
 //! A hash instead of the strings: an ended transaction then costs no text. Two messages share a key by chance once
 //! in 2¹²⁸ tries, and by design not without the key of the hash, which is random for each engine.
 
@@ -54,40 +57,38 @@ impl Keys {
         self.hash(Kind::Client, &[branch, method])
     }
 
-    /// §17.2.3: branch, sent-by and method; for a peer of RFC 2543 the Request-URI, From tag, Call-ID, CSeq number
-    /// and top Via instead. (The To tag is left out: it would differ between an INVITE and its ACK, and within a
-    /// dialog CSeq tells requests apart.) `method` is that of the transaction looked for: INVITE for an ACK.
+    /// §17.2.3: branch, sent-by and method, and what a CANCEL (§9.1) and the ACK of a refusal (§17.1.1.3) have in common
+    /// with their INVITE: From tag, Call-ID and CSeq number; for a peer of RFC 2543 the Request-URI, too. (The To tag is
+    /// left out: it would differ between an INVITE and its ACK, and within a dialog CSeq tells requests apart.) `method` is
+    /// that of the transaction looked for: INVITE for an ACK.
     pub(crate) fn server(&self, message: &Message<'_>, method: &[u8]) -> Key {
         let via = message.via();
         let (mut host, mut sent_by) = ([0; 16], Vec::new());
         let host = host_bytes(&via, &mut host, &mut sent_by);
         let port = via.port.unwrap_or(5060).to_be_bytes();
+        let number = message.cseq().number.to_be_bytes();
+        let (from_tag, call_id) = (message.from_tag().unwrap_or(b""), message.call_id());
         match via.branch.filter(|_| via.has_cookie()) {
-            Some(branch) => self.hash(Kind::Server, &[branch, host, &port, method]),
-            None => self.hash(
-                Kind::Server2543,
-                &[
-                    message.uri_bytes(),
-                    message.from_tag().unwrap_or(b""),
-                    message.call_id(),
-                    &message.cseq().number.to_be_bytes(),
-                    host,
-                    &port,
-                    via.branch.unwrap_or(b""),
-                    method,
-                ],
-            ),
+            Some(branch) => {
+                self.hash(Kind::Server, &[branch, host, &port, method, from_tag, call_id, &number])
+            }
+            None => {
+                let (uri, branch) = (message.uri_bytes(), via.branch.unwrap_or(b""));
+                self.hash(Kind::Server2543, &[uri, from_tag, call_id, &number, host, &port, branch, method])
+            }
         }
     }
 
-    /// §8.2.2.2: what a request that came by two ways has in common. Only requests outside dialogs have one.
+    /// §8.2.2.2: what a request that came by two ways has in common. Only requests outside dialogs have one. To another
+    /// Request-URI it is another request: a proxy has forked to two numbers of ours.
     pub(crate) fn merge(&self, message: &Message<'_>) -> Option<Key> {
         if message.to_tag().is_some() || matches!(message.method(), Method::Ack | Method::Cancel) {
             return None;
         }
         let number = message.cseq().number.to_be_bytes();
         let from_tag = message.from_tag().unwrap_or(b"");
-        Some(self.hash(Kind::Merge, &[from_tag, message.call_id(), &number, message.method_text()]))
+        let uri = message.uri_bytes();
+        Some(self.hash(Kind::Merge, &[uri, from_tag, message.call_id(), &number, message.method_text()]))
     }
 }
 

@@ -62,6 +62,8 @@ pub struct Manners {
     pub bare: u64,
     /// Of 100 descriptions those that go without their type.
     pub untyped: u64,
+    /// Of 100 messages those that have a fault in a header that nobody needs.
+    pub careless: u64,
     /// Of 100 transfers with Replaces those in which nothing is replaced, and the person at the target hears nobody.
     pub unheard: u64,
     /// It may say 200 to such a one: Baton has been told that this proves nothing.
@@ -307,6 +309,7 @@ impl Party {
             (self.mood.contrary, self.mood.deaf, self.mood.challenges) = (0, 0, 0);
         }
         self.ua.untyped = manners.untyped;
+        self.ua.careless = manners.careless;
         self.manners = manners;
         self
     }
@@ -478,6 +481,9 @@ impl Actor for Party {
         }
         for _ in 0..std::mem::take(&mut self.ua.bared) {
             self.met(Draw::UntypedSdp);
+        }
+        for draw in std::mem::take(&mut self.ua.made) {
+            self.met(draw);
         }
     }
 

@@ -24,6 +24,8 @@ pub(super) struct Fork {
     settled: bool,
     /// Baton has a final response.
     answered: bool,
+    /// The tag of the branch that rang first; empty: none has.
+    rang: String,
     /// The last response that Baton was given.
     last: String,
 }
@@ -48,6 +50,7 @@ impl Proxy {
             serial,
             settled: false,
             answered: false,
+            rang: String::new(),
             last: trying,
         };
         self.forks.insert(branch.clone(), fork);
@@ -145,6 +148,12 @@ impl Proxy {
                 if !fork.answered {
                     fork.last.clone_from(&text);
                     out.push(Action::Send(text));
+                    let tag = m.to_tag();
+                    if fork.rang.is_empty() {
+                        fork.rang = tag.to_owned();
+                    } else if !tag.is_empty() && fork.rang != tag {
+                        self.met(Draw::EarlyForks);
+                    }
                 }
             }
             // Always, and its copies too: each is a dialog of its own.

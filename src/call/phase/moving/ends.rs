@@ -1,6 +1,7 @@
 //! An attempt is over: the next step, or the end of the handoff.
 
 use super::{Attempt, Moving, Then, Whereabouts};
+use crate::call::callee::Place;
 use crate::call::context::Context;
 use crate::call::conversation::{Conversation, Partner, let_go};
 use crate::call::decision::{By, Given};
@@ -222,6 +223,7 @@ impl Moving {
         let agent = self.conversation.take_partner(cx);
         let partner = Partner { leg: target, role: Role::Target };
         self.conversation.join(cx, partner, facts.identity_with(target), asked);
+        facts.onward = Place::onward(cx, facts, &self.handoff.course).map(Box::new);
         self.handoff.attempt_over(cx);
         self.handoff.end(cx, HandoffState::Succeeded, Some(Proof::Proven), false);
         facts.free_agent(cx);

@@ -43,7 +43,11 @@ impl Moving {
             Heard::PartnerLost { status, origin } => self.partner_gone(cx, facts, Some((status, origin))),
             Heard::Referred { request, by } => {
                 // Who may refer is told to wait; who may not, not to come again.
-                let may = by == Role::Agent || (by == Role::Caller && facts.trunk.refer_from_caller);
+                let may = match by {
+                    Role::Agent => true,
+                    Role::Target => facts.onward.is_some(),
+                    Role::Caller => facts.trunk.refer_from_caller,
+                };
                 let status = if may { 491 } else { 603 };
                 let _ = cx.stack.respond(cx.now, request, status, Content::default());
                 self.phase()

@@ -34,8 +34,8 @@ use crate::routing::table::Method;
 use crate::sip::leg::SentId;
 use crate::sip::{Event, Flow, Gap, LegId, Time, identity};
 use crate::wire::Message;
-use crate::wire::sdp::as_offer;
-use fresh::Fresh;
+use crate::wire::sdp::{as_offer, is_nowhere};
+use fresh::{Fresh, NOWHERE};
 use smallvec::SmallVec;
 
 /// See the module.
@@ -297,6 +297,9 @@ impl Moving {
         let caller = self.conversation.caller;
         let begun = match self.handoff.course.method {
             Method::Refer => refer::Attempt::begin(cx, facts, &mut self.handoff, caller).map(Attempt::Refer),
+            Method::Invite if cx.stack.remote_sdp(caller).is_some_and(is_nowhere) => {
+                Ok(Attempt::Fresh(Fresh::begin_first(cx, &self.handoff, caller)))
+            }
             Method::Invite | Method::Attended => {
                 Calling::begin(cx, facts, &mut self.handoff, None).map(Attempt::Calling)
             }
@@ -322,7 +325,13 @@ impl Moving {
         let caller = self.conversation.caller;
         match &mut self.attempt {
             Attempt::Calling(calling) => {
-                let offer = cx.stack.remote_sdp(caller).map(as_offer).unwrap_or_default();
+                let last = cx.stack.remote_sdp(caller);
+                if last.is_some_and(is_nowhere) {
+                    self.attempt = Attempt::Held;
+                    self.handoff.because(NOWHERE);
+                    return self.failed(cx, facts, Cause::Refused, None);
+                }
+                let offer = last.map(as_offer).unwrap_or_default();
                 let offer = Offer::Sdp(&offer);
                 let verdict = calling.resolved(cx, facts, &mut self.handoff, answer, offer);
                 self.judge_call(cx, facts, verdict)

@@ -1,15 +1,18 @@
 //! The caller leg is not answered yet: the agent is called, at each of its addresses in turn, or, once a handoff was
 //! decided, its destination.
 //!
-//! Each party that is tried has its own early dialog (To-tag) towards the caller.
+//! Each party that is tried has its own early dialog (To-tag) towards the caller, and so has each branch where its INVITE
+//! is forked.
 
+mod branches;
 mod divert;
 
+use self::branches::Branches;
 use super::ending::Ending;
 use super::moving::Moving;
 use super::talking::{self, Talking};
 use super::{Phase, Stimulus};
-use crate::call::callee::{self, Offer};
+use crate::call::callee::{self, Offer, Place};
 use crate::call::context::Context;
 use crate::call::conversation::{Conversation, Partner, let_go};
 use crate::call::decision::{By, Given};
@@ -33,8 +36,8 @@ pub(crate) struct Setup {
     caller: LegId,
     /// The INVITE as received: what goes to whoever is called next.
     invite: Box<[u8]>,
-    /// Counts who was tried: the agent's first address is 0.
-    party: u8,
+    /// Who was heard, and under which number the caller heard it.
+    branches: Branches,
     trying: Trying,
     /// The agent's addresses that are left to be called, by place, the next one last.
     agents: SmallVec<[Candidate; 4]>,
@@ -73,7 +76,8 @@ impl Setup {
         let passing = Passing::new(facts.trunk.trusted);
         let invite = invite.bytes().into();
         let agents = SmallVec::new();
-        Box::new(Setup { caller, invite, party: 0, trying: Trying::Nobody, agents, why: None, passing })
+        let (branches, trying, why) = (Branches::default(), Trying::Nobody, None);
+        Box::new(Setup { caller, invite, branches, trying, agents, why, passing })
     }
 
     /// A call was admitted: the agent is called.
@@ -123,7 +127,7 @@ impl Setup {
     /// Somebody else is called next.
     fn turn(&mut self, cx: &mut Context<'_>) {
         self.passing.drop_others(cx, self.caller);
-        self.party = self.party.saturating_add(1);
+        self.branches.turn();
     }
 
     /// The handoff that runs, if one does.
@@ -249,6 +253,10 @@ impl Setup {
         }
         match event {
             Event::Answered { leg, .. } if !calling::is_joinable(cx, leg) => {
+                if message.is_some_and(Message::is_multipart) {
+                    let what = "the multipart body of the agent's 2xx: its SDP is read where it stands alone";
+                    cx.tell(What::Ignored { call: facts.id.to_string(), what: what.to_owned() });
+                }
                 let_go(cx, leg, identity::reason(488, NO_SESSION));
                 self.refused(cx, facts, leg, (488, Origin::Local), None)
             }
@@ -263,17 +271,18 @@ impl Setup {
 
     /// 18x, with the early session if it carries one.
     fn pass_progress(
-        &self,
+        &mut self,
         cx: &mut Context<'_>,
         facts: &Facts,
         (leg, status): (LegId, u16),
         message: Option<&Message<'_>>,
     ) {
+        let Some(party) = self.branches.heard(message.and_then(Message::to_tag)) else { return };
         let body = if message.is_some_and(Message::has_sdp) { Body::Copied } else { Body::None };
         let identity = facts.identity_with(leg);
         let content = Content { copy: message, identity, body, ..Content::default() };
         // A caller that has gone meanwhile tells so itself.
-        let _ = cx.stack.provisional(cx.now, self.caller, self.party, status, content);
+        let _ = cx.stack.provisional(cx.now, self.caller, party, status, content);
     }
 
     /// A request in an early dialog: only a session can be changed in it.
@@ -299,7 +308,7 @@ impl Setup {
 
     /// Agent or target has answered, and so does the caller leg.
     fn answered(
-        self,
+        mut self,
         cx: &mut Context<'_>,
         facts: &mut Facts,
         leg: LegId,
@@ -314,13 +323,17 @@ impl Setup {
         };
         let body = early.as_deref().map_or(Body::Copied, Body::Sdp);
         let content = Content { copy: message, identity, body, ..Content::default() };
+        let party = self.branches.answers(message.and_then(Message::to_tag));
         // A caller that has gone meanwhile tells so itself.
-        let _ = cx.stack.answer(cx.now, self.caller, self.party, content);
+        let _ = cx.stack.answer(cx.now, self.caller, party, content);
         cx.stack.keep_alive(cx.now, self.caller, facts.trunk.keepalive);
         facts.answered = Some(cx.now.wall);
         cx.counters.calls_answered += 1;
         let (role, handoff) = match self.trying {
-            Trying::Target { handoff, .. } => (Role::Target, Some(handoff)),
+            Trying::Target { handoff, .. } => {
+                facts.onward = Place::onward(cx, facts, &handoff.course).map(Box::new);
+                (Role::Target, Some(handoff))
+            }
             Trying::Nobody
             | Trying::Agent { .. }
             | Trying::FindingAgent { .. }

@@ -11,7 +11,7 @@ use crate::sip::pace::Gap;
 use crate::sip::slab::{Slab, SlabId};
 use crate::sip::timing::Time;
 use crate::wire::{Message, Method, Writer, reason_phrase, response_to};
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 
 #[derive(Debug)]
 pub(super) enum ServerMachine {
@@ -123,7 +123,18 @@ impl<O: Copy> Table<O> {
         let Some(entry) = self.servers.get_mut(id) else { return };
         outbox.copy(response_id(id, entry.flow), entry.flow, &response);
         entry.on_sent(now, status, response);
+        self.part(id, status);
         self.settle_server(now, id);
+    }
+
+    /// After a refusal the same request in another branch is a new one: a proxy goes on (RFC 3261 §16.7), and has nobody
+    /// else to ask. After a 2xx it is a parallel copy that was late.
+    fn part(&mut self, id: SlabId, status: u16) {
+        let Some(entry) = self.servers.get_mut(id).filter(|_| status >= 300) else { return };
+        let Some(merge) = entry.merge.take() else { return };
+        if let Ok(place) = self.by_merge_key.find_entry(merge.hash(), |&index| index == id.index) {
+            place.remove();
+        }
     }
 
     /// A new transaction, whose deadline is still to be armed.
@@ -176,6 +187,7 @@ impl<O: Copy> Table<O> {
         let response: Box<[u8]> = self.scratch.as_slice().into();
         outbox.copy(response_id(id, entry.flow), entry.flow, &response);
         entry.on_sent(now, status, response);
+        self.part(id, status);
         self.settle_server(now, id);
         Ok(())
     }
@@ -298,6 +310,11 @@ impl<O: Copy> Table<O> {
         if let Some(response) = last {
             outbox.copy(response_id(id, entry.flow), entry.flow, response);
         }
+    }
+
+    /// Where an open request came from.
+    pub fn source(&self, server: ServerId) -> Option<IpAddr> {
+        self.servers.get(server.0).map(|entry| entry.flow.peer.ip())
     }
 
     fn find_server(&self, key: Key) -> Option<SlabId> {

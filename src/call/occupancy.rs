@@ -1,0 +1,162 @@
+//! How many calls there are, and how many each agent has, over all shards.
+//!
+//! A call belongs to one shard, and its limits do not: each engine counts in what all of them share. There is no lock: a
+//! seat is found once, and from then on it is a number that is added to.
+
+use hashbrown::hash_map::{Entry, HashMap};
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, OnceLock};
+
+/// What the shards of one daemon share. A clone counts in the same.
+#[derive(Clone, Debug, Default)]
+pub struct Occupancy(Arc<Shared>);
+
+#[derive(Debug, Default)]
+struct Shared {
+    calls: Count,
+    agents: OnceLock<Box<Seat>>,
+}
+
+/// One agent. Seats are added at the end and stay: there are as many as there were ids of agents.
+#[derive(Debug)]
+struct Seat {
+    agent: Arc<str>,
+    calls: Arc<Count>,
+    next: OnceLock<Box<Seat>>,
+}
+
+#[derive(Debug, Default)]
+struct Count(AtomicUsize);
+
+impl Count {
+    /// One more, unless there are `most` already; 0: there is no limit.
+    fn take(&self, most: usize) -> bool {
+        let more = |count: usize| (most == 0 || count < most).then_some(count + 1);
+        self.0.fetch_update(Ordering::Relaxed, Ordering::Relaxed, more).is_ok()
+    }
+
+    fn free(&self) {
+        let less = |count: usize| count.checked_sub(1);
+        // It was taken before.
+        let _ = self.0.fetch_update(Ordering::Relaxed, Ordering::Relaxed, less);
+    }
+}
+
+impl Occupancy {
+    fn seat(&self, agent: &Arc<str>) -> Arc<Count> {
+        let mut place = &self.0.agents;
+        loop {
+            let seat = place.get_or_init(|| {
+                let (agent, calls) = (Arc::clone(agent), Arc::default());
+                Box::new(Seat { agent, calls, next: OnceLock::new() })
+            });
+            if seat.agent == *agent {
+                return Arc::clone(&seat.calls);
+            }
+            place = &seat.next;
+        }
+    }
+}
+
+/// What one engine has taken of it.
+#[derive(Debug, Default)]
+pub(crate) struct Taken {
+    shared: Occupancy,
+    agents: HashMap<Arc<str>, (usize, Arc<Count>)>,
+}
+
+impl Taken {
+    pub(crate) fn of(shared: Occupancy) -> Taken {
+        Taken { shared, agents: HashMap::new() }
+    }
+
+    /// One more call, unless there are `most` already.
+    pub(crate) fn take_call(&self, most: usize) -> Result<(), usize> {
+        // A limit of 0 calls is none that a configuration can say.
+        if self.shared.0.calls.take(most.max(1)) { Ok(()) } else { Err(self.calls()) }
+    }
+
+    pub(crate) fn free_call(&self) {
+        self.shared.0.calls.free();
+    }
+
+    /// Calls of all shards.
+    pub(crate) fn calls(&self) -> usize {
+        self.shared.0.calls.0.load(Ordering::Relaxed)
+    }
+
+    /// The agent has one more call, unless it has `most` already; 0: there is no limit.
+    pub(crate) fn take(&mut self, agent: &Arc<str>, most: u32) -> bool {
+        let most = usize::try_from(most).unwrap_or(usize::MAX);
+        let (own, count) = match self.agents.entry(Arc::clone(agent)) {
+            Entry::Occupied(entry) => entry.into_mut(),
+            Entry::Vacant(entry) => entry.insert((0, self.shared.seat(agent))),
+        };
+        let taken = count.take(most);
+        *own += usize::from(taken);
+        if *own == 0 {
+            self.agents.remove(agent);
+        }
+        taken
+    }
+
+    pub(crate) fn free(&mut self, agent: &Arc<str>) {
+        let Some((own, count)) = self.agents.get_mut(agent) else { return };
+        count.free();
+        *own -= 1;
+        if *own == 0 {
+            self.agents.remove(agent);
+        }
+    }
+
+    /// Whether this engine has taken nothing.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.agents.is_empty()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn two_engines_count_in_one() {
+        let shared = Occupancy::default();
+        let (mut one, mut two) = (Taken::of(shared.clone()), Taken::of(shared));
+        let (a, b): (Arc<str>, Arc<str>) = ("a".into(), "b".into());
+        assert!(one.take(&a, 2) && two.take(&a, 2) && !one.take(&a, 2) && !two.take(&a, 2));
+        assert!(one.take(&b, 1) && !two.take(&b, 1), "each agent has its own seat");
+        assert!(two.take(&b, 0), "0 is no limit");
+        one.free(&a);
+        assert!(two.take(&a, 2));
+        one.free(&b);
+        assert!(one.is_empty() && !two.is_empty());
+    }
+
+    #[test]
+    fn calls_are_counted_over_all() {
+        let shared = Occupancy::default();
+        let (one, two) = (Taken::of(shared.clone()), Taken::of(shared));
+        assert_eq!((one.take_call(1), two.take_call(1)), (Ok(()), Err(1)));
+        one.free_call();
+        assert_eq!((two.take_call(1), one.calls()), (Ok(()), 1));
+    }
+
+    #[test]
+    fn threads_take_no_more_than_there_is() {
+        let shared = Occupancy::default();
+        let taken = std::thread::scope(|scope| {
+            let threads: Vec<_> = (0..4)
+                .map(|_| {
+                    let mut own = Taken::of(shared.clone());
+                    scope.spawn(move || {
+                        let agent: Arc<str> = "a".into();
+                        (0..1000).filter(|_| own.take(&agent, 700)).count()
+                    })
+                })
+                .collect();
+            threads.into_iter().map(|thread| thread.join().unwrap_or_default()).sum::<usize>()
+        });
+        assert_eq!(taken, 700);
+    }
+}

@@ -57,7 +57,8 @@ impl Pair {
         self.server.tick(self.now, 64, &mut self.outbox);
         let (branch, call_id, tag) = (self.ident.branch(), self.ident.sip_call_id(5), self.ident.tag());
         let text = method.as_str();
-        let outgoing = Outgoing { method: text.as_bytes(), branch: &branch, owner: 7, recallable: false };
+        let outgoing =
+            Outgoing { method: text.as_bytes(), branch: &branch, owner: 7, recallable: false, told: false };
         self.client.send(self.now, flow, outgoing, &mut self.outbox, |buffer| {
             let mut writer = Writer::request(buffer, text, "sip:+14155550123@192.0.2.7:5060");
             writer

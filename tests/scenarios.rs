@@ -44,6 +44,8 @@ mod identity;
 mod keepalive;
 #[path = "scenarios/ladder.rs"]
 mod ladder;
+#[path = "scenarios/large.rs"]
+mod large;
 #[path = "scenarios/lifecycle.rs"]
 mod lifecycle;
 #[path = "scenarios/onward.rs"]
@@ -74,3 +76,5 @@ mod standstill;
 mod trial;
 #[path = "scenarios/unanswered.rs"]
 mod unanswered;
+#[path = "scenarios/unreachable.rs"]
+mod unreachable;

@@ -33,6 +33,9 @@ mod loss;
 #[path = "simulator/models.rs"]
 #[allow(unreachable_pub)]
 mod models;
+#[path = "simulator/network.rs"]
+#[allow(unreachable_pub)]
+mod network;
 #[path = "simulator/pairs.rs"]
 #[allow(unreachable_pub)]
 mod pairs;

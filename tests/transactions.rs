@@ -220,7 +220,7 @@ impl World {
         match words {
             ["send", method] => {
                 let (method, owner) = (method.as_bytes(), "owner");
-                let request = Outgoing { method, branch: BRANCH, owner, recallable: false };
+                let request = Outgoing { method, branch: BRANCH, owner, recallable: false, told: false };
                 let method = words[1];
                 let text = our_request(method);
                 self.asked = (*method).to_owned();

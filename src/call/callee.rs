@@ -10,7 +10,9 @@ use crate::routing::profile::Receiver;
 use crate::routing::table::{Onward, Route};
 use crate::routing::topology::Trunk;
 use crate::sip::leg::Body;
+use crate::sip::leg::reach::Reach;
 use crate::sip::leg::remark::Remark;
+use crate::sip::leg::tries::Patience;
 use crate::sip::{Connect, Content, Field, Flow, LegId, identity};
 use crate::wire::{Framing, Index, Message, identify};
 use std::sync::Arc;
@@ -28,6 +30,9 @@ pub(crate) struct Place {
     pub(crate) trusted: bool,
     /// How often it is asked, once it has answered, whether it is there; None: never.
     pub(crate) keepalive: Option<Duration>,
+    /// How long it may be silent.
+    pub(crate) patience: Patience,
+    pub(crate) reach: Reach,
     /// It is told which number the call was for (RFC 5806, RFC 7044).
     diversion: bool,
     /// Its trunk's `profile`; None: `auto`.
@@ -71,6 +76,8 @@ impl Place {
             credentials: owner.and_then(|trunk| cx.keyring.index(trunk)),
             trusted: owner.is_some_and(|trunk| trunk.trusted),
             keepalive: owner.and_then(|trunk| trunk.keepalive),
+            patience: owner.map(|trunk| trunk.patience).unwrap_or_default(),
+            reach: owner.map(|trunk| trunk.reach).unwrap_or_default(),
             diversion: owner.is_some_and(|trunk| trunk.diversion),
             named: owner.and_then(|trunk| trunk.profile),
         }
@@ -123,8 +130,15 @@ pub(crate) fn call_agent(
 ) -> Option<LegId> {
     let own = [identity::call_id_field(&facts.id)];
     let to = called_at(cx, facts, flows);
-    let shown = Shown::caller(facts);
-    let callee = Callee { uri, to: &to, credentials: None, identity: facts.trunk.trusted, shown };
+    let callee = Callee {
+        uri,
+        to: &to,
+        credentials: None,
+        identity: facts.trunk.trusted,
+        shown: Shown::caller(facts),
+        patience: Patience { first_response: facts.agent.first_response, ..Patience::default() },
+        reach: facts.agent.reach,
+    };
     connect(cx, facts, flows, &callee, &own, Offer::Invite(invite))
 }
 
@@ -150,6 +164,8 @@ pub(crate) fn call_target(
         // Its assertion is the caller's own, and somebody else's number cannot have it.
         identity: facts.trunk.trusted && place.trusted && course.caller_id.is_none(),
         shown,
+        patience: place.patience,
+        reach: place.reach,
     };
     let mut fields = course.fields.clone();
     fields.extend(referred_by.map(identity::referred_by_field));
@@ -178,6 +194,8 @@ struct Callee<'a> {
     /// PAI and Privacy of the caller's INVITE pass.
     identity: bool,
     shown: Shown<'a>,
+    patience: Patience,
+    reach: Reach,
 }
 
 /// None: the stored INVITE does not read, which it did when it came.
@@ -202,6 +220,8 @@ fn connect(
     let hops = invite.as_ref().map_or(facts.hops, |invite| invite.max_forwards());
     let connect = Connect {
         flows,
+        patience: callee.patience,
+        reach: callee.reach,
         uri: callee.uri.as_bytes(),
         to: callee.to.as_bytes(),
         from_user: callee.shown.user.map(str::as_bytes),

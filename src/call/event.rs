@@ -4,6 +4,7 @@ use super::record::{AttemptView, CallRecord, CallView, Goodbye, HandoffView, Rol
 use super::trial::TrialView;
 use crate::sip::Origin;
 use crate::sip::identity::Said;
+use crate::sip::leg::reach::Advice;
 use std::sync::Arc;
 
 /// Something that people or machines outside want to know. Every event carries its wall time.
@@ -80,6 +81,8 @@ pub enum What {
         status: u16,
         /// Who made it.
         origin: Origin,
+        /// In words, where nobody has answered at all.
+        reason: Option<&'static str>,
         /// What Baton does now, for people: `fallback front-desk`.
         next: String,
     },
@@ -102,6 +105,19 @@ pub enum What {
         role: Role,
         /// Id of the agent, if it is one's leg; else of the trunk.
         party: String,
+    },
+    /// How the peer of a leg is reached may be set otherwise.
+    Advice {
+        /// Call id.
+        call: String,
+        /// Whose leg.
+        role: Role,
+        /// Id of the agent, if it is one's leg; else of the trunk.
+        party: String,
+        /// Where its requests go now: `udp:192.0.2.1:5060`.
+        peer: String,
+        /// What.
+        advice: Advice,
     },
     /// A handoff was decided.
     HandoffStarted(Arc<HandoffView>),

@@ -6,6 +6,7 @@ pub use super::occupancy::Occupancy;
 use crate::routing::Tables;
 use crate::sip::ident::SlotKey;
 use crate::sip::{self, Flow, Gap, Time};
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -46,10 +47,17 @@ pub enum Input<'a> {
         /// Of the transmit.
         id: u64,
     },
+    /// Nobody listens at the peer's end of that flow, says its host: an ICMP port unreachable came for a datagram of ours.
+    Refused {
+        /// By which it went.
+        flow: Flow,
+    },
     /// A stream is gone.
     FlowClosed {
         /// [`Flow::connection`].
         connection: u64,
+        /// The other end.
+        peer: SocketAddr,
     },
     /// The answer to [`Output::Resolve`]: paths in the order of preference; empty: the name does not resolve.
     Resolved {

@@ -19,6 +19,7 @@ use crate::net::connections::{Around, Connections};
 use crate::net::counts::{Counts, Lost};
 use crate::net::listen::{self, Bound, Listen, ListenError};
 use crate::net::paths::Paths;
+use crate::net::refusals;
 use crate::net::resolve::{Resolver, system_dns};
 use crate::net::tcp::{self, Known, Limits};
 use crate::net::udp::Sockets;
@@ -300,11 +301,21 @@ fn network(
         counts: Arc::clone(counts),
         log: Arc::clone(log),
     });
+    watch_refusals(bound, &deliver, log);
     let paths = Arc::new(Paths::new(&bound.listeners));
     let resolver =
         Resolver::new(paths, dns, runtime.handle().clone(), deliver, Arc::clone(counts), Arc::clone(log));
     let sockets = Sockets::new(bound.listeners.len(), &bound.udp, Arc::clone(counts));
     Network { sockets, connections, resolver, counts: Arc::clone(counts) }
+}
+
+/// Who refuses our datagrams is told to the shards.
+fn watch_refusals(bound: &Bound, deliver: &Arc<dyn Deliver>, log: &Sink) {
+    for (index, socket) in &bound.udp {
+        if let Err(error) = refusals::watch(*index, socket, Arc::clone(deliver)) {
+            log(Line::warn("net.refusals_unseen").text("reason", error.to_string()));
+        }
+    }
 }
 
 /// The agents inside this process, in the family of addresses that Baton can call by UDP.

@@ -13,6 +13,7 @@ use crate::observe::line::{Level, Line, Sink};
 use crate::shard::Events;
 use crate::shard::clock::wall;
 use crate::sip::Origin;
+use crate::sip::leg::reach::Advice;
 use crate::store::records::Records;
 use crate::wire::reason_phrase;
 use std::io::Write;
@@ -205,6 +206,8 @@ fn priority(level: Level) -> &'static str {
 }
 
 /// What to look at where a request could not be sent.
+const NO_STREAM: &str = "a request over 1300 bytes waited 1 s for TCP, and went by UDP; so do those of the next 10 minutes. Where the peer takes no TCP, set `large = \"udp\"` there";
+const PRIVATE_CONTACT: &str = "its Contact is a private address, but it is heard from a public one: a NAT stands between. If requests inside its calls do not arrive, set `contact = \"source\"` there";
 const UNDELIVERED: &str = "the peer's Contact or route set leads where nothing listens: see `net.connect_failed`, and what its Contact says";
 
 /// The line of an event: the whole mapping.
@@ -228,19 +231,22 @@ pub fn line_of(event: &Event) -> Line {
             .quoted("reason", goodbye.reason.as_deref())
             .quoted("warning", goodbye.warning.as_deref())
             .quoted("sip_call_id", Some(sip_call_id)),
-        What::LegLost { call, role, status, origin, next } => Line::warn("leg.lost")
-            .text("call", call)
-            .text("leg", role.as_str())
-            .number("status", *status)
-            .text("origin", origin_word(*origin))
-            .text("next", next),
+        What::LegLost { call, role, status, origin, reason, next } => {
+            let line = Line::warn("leg.lost").text("call", call).text("leg", role.as_str());
+            let line = line.number("status", *status).quoted("reason", *reason);
+            line.text("origin", origin_word(*origin)).text("next", next)
+        }
         What::LegSilent { call, role, sip_call_id } => Line::warn("leg.silent")
             .text("call", call)
             .text("leg", role.as_str())
             .quoted("hint", Some("a request inside the dialog and the OPTIONS that checked it were not answered, which may only mean that the other side ignores both; the leg stays, until its session expires or something better is known"))
             .quoted("sip_call_id", Some(sip_call_id)),
+        What::Advice { call, role, party, peer, advice } => {
+            let line = advised(*advice).text("call", call).text("leg", role.as_str());
+            line.text(section_of(*role), party).text("peer", peer).quoted("hint", Some(hint_of(*advice)))
+        }
         What::KeepaliveIgnored { call, role, party } => Line::warn("keepalive.ignored")
-            .text(if *role == Role::Agent { "agent" } else { "trunk" }, party)
+            .text(section_of(*role), party)
             .text("call", call)
             .quoted("hint", Some("it answers no OPTIONS inside its calls, so that one that died there is not noticed; let it answer them, or set keepalive = \"0s\" for it")),
         What::HandoffStarted(handoff) => handoff_line(Line::info("handoff.started"), handoff)
@@ -340,6 +346,25 @@ fn undelivered((call, sip_call_id): (&str, &str), method: &str, peer: &str, agai
         .quoted("sip_call_id", Some(sip_call_id))
 }
 
+/// The section of the configuration that a leg's party stands in.
+fn section_of(role: Role) -> &'static str {
+    if role == Role::Agent { "agent" } else { "trunk" }
+}
+
+fn advised(advice: Advice) -> Line {
+    Line::warn(match advice {
+        Advice::NoStream => "sip.no_stream",
+        Advice::PrivateContact => "sip.private_contact",
+    })
+}
+
+fn hint_of(advice: Advice) -> &'static str {
+    match advice {
+        Advice::NoStream => NO_STREAM,
+        Advice::PrivateContact => PRIVATE_CONTACT,
+    }
+}
+
 fn tested(found: &TrialView) -> Line {
     Line::info("test.ended")
         .text("environment", &found.environment)
@@ -407,7 +432,8 @@ fn attempt_failed(line: Line, number: usize, attempt: &AttemptView, next: &str, 
         (None, Some(status)) => {
             line.number("status", status).quoted("reason", attempt.status_reason.as_deref())
         }
-        (None, None) => line,
+        // Nobody has answered: the words say why.
+        (None, None) => line.quoted("reason", attempt.status_reason.as_deref()),
     };
     line.some("cause", attempt.cause.as_deref())
         .quoted("warning", attempt.warning.as_deref())

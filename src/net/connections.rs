@@ -299,14 +299,15 @@ impl Connections {
         (connection, receiver)
     }
 
-    /// Takes a connection out, gives back what was not sent on it and tells the shards.
+    /// Takes a connection out, gives back what was not sent on it and tells the shards. Tells how many messages were lost,
+    /// those not counted that were taken back.
     pub(super) async fn end(
         &self,
         connection: &Connection,
         mut queue: mpsc::Receiver<Outgoing>,
         unsent: Vec<Leaving>,
         why: &'static str,
-    ) {
+    ) -> usize {
         connection.shut();
         self.open.remove(&connection.id);
         self.by_peer.remove_if(&connection.peer, |_, id| *id == connection.id);
@@ -318,6 +319,7 @@ impl Connections {
         }
         queue.close();
         let deliver = &self.around.deliver;
+        let mut lost = unsent.len();
         for Leaving { shard, id, told } in unsent.into_iter().filter(|one| one.id != 0) {
             if told {
                 // The peer may have it, or a part of it.
@@ -326,11 +328,15 @@ impl Connections {
             deliver.send_failed(shard, id);
         }
         while let Some(message) = queue.recv().await {
-            if message.id != 0 && self.leaves(&message) {
+            if !self.leaves(&message) {
+                continue;
+            }
+            lost += 1;
+            if message.id != 0 {
                 deliver.send_failed(message.shard, message.id);
             }
         }
-        self.around.deliver.flow_closed(connection.id);
+        self.around.deliver.flow_closed(connection.id, connection.peer);
         connection.asked.take();
         (self.around.log)(
             Line::debug("net.connection_closed")
@@ -338,6 +344,7 @@ impl Connections {
                 .number("connection", connection.id)
                 .text("why", why),
         );
+        lost
     }
 
     pub(super) fn limits(&self) -> &Limits {
@@ -408,9 +415,11 @@ mod tests {
             self.hear(News::Sent(shard, id));
         }
 
-        fn flow_closed(&self, connection: u64) {
+        fn flow_closed(&self, connection: u64, _: SocketAddr) {
             self.hear(News::Closed(connection));
         }
+
+        fn refused(&self, _: Flow) {}
 
         fn resolved(&self, _: u16, _: u64, _: Vec<Flow>) {}
     }

@@ -124,7 +124,10 @@ fn udp(address: SocketAddr) -> io::Result<UdpSocket> {
     let _ = socket.set_send_buffer_size(SEND_BUFFER);
     socket.set_nonblocking(true)?;
     socket.bind(&address.into())?;
-    Ok(socket.into())
+    let socket = socket.into();
+    // A kernel that keeps no errors only leaves a dead port to its silence.
+    let _ = super::refusals::keep(&socket);
+    Ok(socket)
 }
 
 /// SO_REUSEADDR here only skips TIME_WAIT after a restart.

@@ -9,12 +9,14 @@ pub mod counts;
 pub mod listen;
 pub mod paths;
 pub(crate) mod patience;
+pub mod refusals;
 pub mod resolve;
 pub mod tcp;
 pub mod udp;
 pub mod unread;
 
 use crate::sip::Flow;
+use std::net::SocketAddr;
 pub use unread::Unread;
 
 /// Where the news of the network goes: the shards, seen from below.
@@ -26,8 +28,10 @@ pub trait Deliver: Send + Sync + 'static {
     fn send_failed(&self, shard: u16, id: u64);
     /// Transmit `id` of `shard`, which asked to be told, was written.
     fn sent(&self, shard: u16, id: u64);
-    /// A connection is gone; every shard may have used it.
-    fn flow_closed(&self, connection: u64);
+    /// The connection of that number, with that peer, is gone; every shard may have used it.
+    fn flow_closed(&self, connection: u64, peer: SocketAddr);
+    /// Nobody listens where a datagram by that flow went; every shard may have sent it.
+    fn refused(&self, flow: Flow);
     /// What a name stands for; empty: nothing.
     fn resolved(&self, shard: u16, query: u64, flows: Vec<Flow>);
 }

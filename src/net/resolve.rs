@@ -227,7 +227,8 @@ mod tests {
         }
         fn send_failed(&self, _: u16, _: u64) {}
         fn sent(&self, _: u16, _: u64) {}
-        fn flow_closed(&self, _: u64) {}
+        fn flow_closed(&self, _: u64, _: SocketAddr) {}
+        fn refused(&self, _: Flow) {}
         fn resolved(&self, shard: u16, query: u64, flows: Vec<Flow>) {
             self.0.lock().unwrap().send((shard, query, flows)).unwrap();
         }

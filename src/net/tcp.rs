@@ -198,13 +198,16 @@ pub(super) async fn open(
         None => format!("not opened within {} ms", limit.as_millis()),
     };
     connections.counts().connect_failed.bump();
-    connections.warn(
-        Line::warn("net.connect_failed")
-            .text("peer", format!("tcp:{}", connection.peer))
-            .text("reason", reason)
-            .text("hint", "nothing listens there, or a firewall stands between"),
-    );
-    connections.end(&connection, queue, Vec::new(), "connect").await;
+    let peer = format!("tcp:{}", connection.peer);
+    // What was taken back has gone another way, and whoever took it back has said so.
+    if connections.end(&connection, queue, Vec::new(), "connect").await > 0 {
+        connections.warn(
+            Line::warn("net.connect_failed")
+                .text("peer", peer)
+                .text("reason", reason)
+                .text("hint", "nothing listens there, or a firewall stands between"),
+        );
+    }
 }
 
 async fn connect(connection: &Connection, connections: &Connections) -> std::io::Result<TcpStream> {

@@ -6,6 +6,9 @@ use std::io;
 use std::net::UdpSocket;
 use std::sync::Arc;
 
+/// How often a datagram is offered to the kernel.
+const TRIES: usize = 4;
+
 /// What became of a datagram.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Sent {
@@ -38,21 +41,19 @@ impl Sockets {
             self.counts.datagrams_failed.bump();
             return Sent::No;
         };
-        // A pending ICMP error of an earlier datagram may be reported in place of the send; it is then tried again.
-        for _ in 0..2 {
+        // Errors of earlier datagrams (ICMP) may be reported in place of the send; it is then tried again.
+        for _ in 0..TRIES {
             match socket.send_to(bytes, flow.peer) {
                 Ok(_) => {
                     self.counts.datagrams_out.bump();
                     return Sent::Yes;
                 }
-                Err(error) => match error.kind() {
-                    io::ErrorKind::Interrupted | io::ErrorKind::ConnectionRefused => {}
-                    io::ErrorKind::WouldBlock => {
-                        self.counts.datagrams_dropped.bump();
-                        return Sent::Yes;
-                    }
-                    _ => break,
-                },
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                    self.counts.datagrams_dropped.bump();
+                    return Sent::Yes;
+                }
+                // Of this one, or of an earlier one.
+                Err(_) => {}
             }
         }
         self.counts.datagrams_failed.bump();

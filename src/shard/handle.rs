@@ -13,6 +13,7 @@ use crate::routing::Tables;
 use crate::sip::ident::{self, SlotKey};
 use crate::sip::{Flow, Time};
 use crate::wire::peek::peek;
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::oneshot;
@@ -245,8 +246,12 @@ impl Deliver for Shards {
         }
     }
 
-    fn flow_closed(&self, connection: u64) {
-        self.inboxes.iter().for_each(|inbox| inbox.push(Item::FlowClosed(connection)));
+    fn flow_closed(&self, connection: u64, peer: SocketAddr) {
+        self.inboxes.iter().for_each(|inbox| inbox.push(Item::FlowClosed(connection, peer)));
+    }
+
+    fn refused(&self, flow: Flow) {
+        self.inboxes.iter().for_each(|inbox| inbox.push(Item::Refused(flow)));
     }
 
     fn resolved(&self, shard: u16, query: u64, flows: Vec<Flow>) {

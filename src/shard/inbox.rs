@@ -9,6 +9,7 @@ use crate::net::Unread;
 use crate::routing::Tables;
 use crate::sip::{Flow, Time};
 use std::collections::VecDeque;
+use std::net::SocketAddr;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use tokio::sync::{Notify, oneshot};
@@ -35,7 +36,9 @@ pub enum Item {
     /// A transmit that asked to be told was sent.
     Sent(u64),
     /// A stream is gone.
-    FlowClosed(u64),
+    FlowClosed(u64, SocketAddr),
+    /// Nobody listens at the other end of that flow.
+    Refused(Flow),
     /// The answer to a query.
     Resolved(u64, Vec<Flow>),
     /// Another shard waits until this one has read all that has arrived.
@@ -202,7 +205,7 @@ mod tests {
         assert_eq!(taken, MESSAGES / 4 * 3);
         let taken = (0..2 * MESSAGES).filter(|_| inbox.push_message(flow(), BYE)).count();
         assert_eq!(taken, MESSAGES / 4);
-        inbox.push(Item::FlowClosed(7));
+        inbox.push(Item::FlowClosed(7, ([127, 0, 0, 1], 5060).into()));
         let mut items = Vec::new();
         inbox.take(usize::MAX, &mut items);
         assert_eq!(items.len(), MESSAGES + 1);

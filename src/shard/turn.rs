@@ -365,7 +365,8 @@ impl Shard {
                 }
                 Item::SendFailed(id) => self.step(now, Input::SendFailed { id }),
                 Item::Sent(id) => self.step(now, Input::Sent { id }),
-                Item::FlowClosed(connection) => self.step(now, Input::FlowClosed { connection }),
+                Item::FlowClosed(connection, peer) => self.step(now, Input::FlowClosed { connection, peer }),
+                Item::Refused(flow) => self.step(now, Input::Refused { flow }),
                 Item::Resolved(query, flows) => self.step(now, Input::Resolved { query, flows: &flows }),
                 Item::Tables(tables, done) => {
                     self.adopting.push((tables.serial, done));

@@ -4,8 +4,9 @@
 //! leg's. Called by `leg/` only.
 
 use super::flow::{Flow, Listener, Transport};
+use super::leg::reach::is_nowhere;
 use crate::wire::grammar::Commas;
-use crate::wire::{Host, NameAddr, Uri};
+use crate::wire::{Host, NameAddr, Scheme, Uri};
 use std::net::SocketAddr;
 
 /// The texts of a dialog, in the order in which they stand in its block.
@@ -128,6 +129,10 @@ impl Dialog {
     /// Where the next request goes, as far as the texts say it; `resolved` is the address of a name in them.
     pub(crate) fn hop(&self, current: Flow, resolved: Option<Flow>, listeners: &[Listener]) -> Hop<'_> {
         let Some(uri) = self.next_hop().filter(Uri::is_sip) else { return Hop::Stay };
+        // Without TLS nothing is sent to it (RFC 5630 §3.1.3), least of all in the clear.
+        if uri.scheme == Scheme::Sips {
+            return Hop::Stay;
+        }
         let host = match uri.param(b"maddr").flatten().map(Host::parse) {
             Some(Ok(host)) => host,
             Some(Err(_)) | None => uri.host,
@@ -139,6 +144,9 @@ impl Dialog {
             (None, None, _) => return Hop::Stay,
         };
         let peer = SocketAddr::new(ip, uri.port.unwrap_or(5060));
+        if is_nowhere(ip, current.peer.ip()) || peer.port() == 0 {
+            return Hop::Stay;
+        }
         let transport = match uri.param(b"transport").flatten() {
             Some(word) if word.eq_ignore_ascii_case(b"tcp") => Transport::Tcp,
             Some(word) if word.eq_ignore_ascii_case(b"udp") => Transport::Udp,

@@ -85,6 +85,7 @@ impl Stack {
         match (message.method(), leg) {
             (Method::Ack, Some(leg)) => {
                 self.hear(leg);
+                self.follow(leg, flow, true);
                 self.on_ack(now, leg, message)
             }
             (Method::Ack, None) => None,
@@ -93,6 +94,7 @@ impl Stack {
             (Method::Cancel, Some(_)) => None,
             (_, Some(leg)) => {
                 self.hear(leg);
+                self.follow(leg, flow, true);
                 self.on_dialog_request(now, flow, leg, message)
             }
             (_, None) if !known => None,
@@ -297,14 +299,17 @@ impl Stack {
         };
         let leg = answer.owner?;
         let status = message.status()?;
-        self.adopt(leg, flow);
+        let other = self.is_left_behind(leg, answer.client);
+        if !other {
+            self.follow(leg, flow, false);
+        }
         let life = match answer.kind {
             // A 100 is of the next hop.
             Kind::Provisional => status > 100,
             Kind::Again => true,
             Kind::Final => Sign::of((status, Origin::Remote)) == Sign::Life,
         };
-        if life {
+        if life && !other {
             self.hear(leg);
         }
         let event = match answer.kind {

@@ -16,6 +16,7 @@ pub mod leg;
 pub mod offer_answer;
 pub mod outbox;
 pub mod pace;
+mod quarantine;
 pub mod slab;
 pub mod stack;
 pub mod subscription;

@@ -14,6 +14,7 @@ use super::leg::usage::{self, Leg, Sent, Usage};
 use super::leg::{Event, LegId, Origin, SentId, session_timer};
 use super::offer_answer::differs;
 use super::outbox::Outbox;
+use super::quarantine::Quarantine;
 use super::slab::{Slab, SlabId};
 use super::timing::{Now, Time};
 use super::transaction::{ClientId, OTHER, Table, TransactionEvent, slab_id};
@@ -23,6 +24,7 @@ use hashbrown::HashTable;
 use siphasher::sip::SipHasher13;
 use std::collections::VecDeque;
 use std::hash::Hasher;
+use std::net::SocketAddr;
 
 pub use super::outbox::Transmit;
 
@@ -117,6 +119,8 @@ pub struct Stack {
     pub(crate) table: Table<Owner>,
     pub(crate) outbox: Outbox,
     deadlines: Deadlines<LegId>,
+    /// Where new calls are tried last.
+    pub(crate) quarantine: Quarantine,
     pub(crate) events: VecDeque<Event>,
     pub(crate) resolves: VecDeque<(u64, Box<[u8]>)>,
     /// Transmits to be taken back.
@@ -163,6 +167,7 @@ impl Stack {
             table: Table::new(table_key),
             outbox: Outbox::default(),
             deadlines: Deadlines::default(),
+            quarantine: Quarantine::default(),
             events: VecDeque::new(),
             resolves: VecDeque::new(),
             recalls: VecDeque::new(),
@@ -225,17 +230,23 @@ impl Stack {
 
     /// A stream died: requests in flight on it are sent again over a new one to where their dialog says. A REFER is not, nor
     /// what would go by another transport: those fail as above.
-    pub fn handle_flow_closed(&mut self, now: Now, connection: u64) {
+    pub fn handle_flow_closed(&mut self, now: Now, connection: u64, peer: SocketAddr) {
         self.drop_connection(connection);
         let legs = &self.legs;
-        let other = |client: ClientId, owner: Owner, before: Flow| {
+        let other = |client: ClientId, owner: Owner, before: Flow, again: bool| {
             let leg = legs.get(owner?.into())?;
             let sent = leg.sent.iter().find(|sent| sent.client == client)?;
-            let again = sent.kind != usage::Kind::Refer && sent.branch.is_none();
+            if sent.kind == usage::Kind::Invite {
+                // It may have been closing already; a second time nobody is there.
+                let once = sent.attempt.is_answered() || !again;
+                let wanted = !sent.attempt.is_unwanted() && sent.fallback.is_none();
+                return (once && wanted).then_some(Flow { connection: 0, ..before });
+            }
+            let may = sent.kind != usage::Kind::Refer && sent.branch.is_none();
             let same = (leg.flow.transport, leg.flow.listener) == (before.transport, before.listener);
-            (again && same).then_some(leg.flow)
+            (may && same).then_some(leg.flow)
         };
-        self.table.reroute(now.mono, connection, &mut self.outbox, other);
+        self.table.reroute(now.mono, (connection, Some(peer)), &mut self.outbox, other);
         self.drain_transactions(now.mono);
     }
 

@@ -407,6 +407,8 @@ impl Checker {
         match self.cseqs.insert(dialog, number).or(first) {
             // An INVITE once more (after a challenge, say), while branches of the first counted on by themselves.
             Some(last) if m.to_tag().is_empty() && number > last => {}
+            // The same INVITE to a further address of its name, as a fork of it: another branch.
+            Some(last) if m.to_tag().is_empty() && m.method() == "INVITE" && number == last => {}
             Some(last) if number != last + 1 => {
                 self.fault(at, &format!("CSeq {number} follows {last}"), m);
             }

@@ -124,6 +124,18 @@ pub enum Action {
     Break,
 }
 
+/// What becomes of datagrams to an address.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Door {
+    /// They arrive.
+    #[default]
+    Open,
+    /// Nothing listens there: its host says so (ICMP port unreachable).
+    Refusing,
+    /// Something on the way swallows them, and says nothing.
+    Swallowing,
+}
+
 /// How a host name answers.
 #[derive(Clone, Debug)]
 pub enum Name {
@@ -187,7 +199,7 @@ impl World {
             lossy: false,
             at_once: (Time(0), 0),
             nowhere: Vec::new(),
-            waiting: BTreeSet::new(),
+            waiting: BTreeMap::new(),
         };
         let world = World(Rc::new(RefCell::new(inner)));
         world.0.borrow_mut().drain();
@@ -212,6 +224,7 @@ impl World {
             options: None,
             actor: None,
             dead: false,
+            door: Door::Open,
             connects: Duration::ZERO,
             connection,
             number,

@@ -30,6 +30,10 @@ pub(super) enum Due {
     SendFailed {
         id: u64,
     },
+    /// ICMP: nobody listens there.
+    PortUnreachable {
+        flow: Flow,
+    },
     /// A message that waited for its stream leaves, unless it was taken back.
     Opens {
         id: u64,
@@ -58,8 +62,9 @@ pub(super) enum Held {
     Message { flow: Flow, bytes: Rc<[u8]>, message: Result<Rc<Message>, String> },
     Resolved { query: u64, flows: Vec<Flow> },
     SendFailed { id: u64 },
+    PortUnreachable { flow: Flow },
     Sent { id: u64 },
-    FlowClosed { connection: u64 },
+    FlowClosed { connection: u64, peer: SocketAddr },
 }
 
 pub(super) struct Scheduled {
@@ -101,6 +106,8 @@ pub(super) struct Post {
     pub(super) actor: Option<Box<dyn Actor>>,
     /// Sends to it fail.
     pub(super) dead: bool,
+    /// What becomes of datagrams to it.
+    pub(super) door: Door,
     /// How long a stream to it takes to be opened, or to fail.
     pub(super) connects: Duration,
     /// Of the open stream, if it is a stream peer.
@@ -139,7 +146,7 @@ pub(crate) struct Inner {
     /// Packets to addresses that no peer has.
     pub(super) nowhere: Vec<String>,
     /// Messages that wait for their stream and may be taken back.
-    pub(super) waiting: BTreeSet<u64>,
+    pub(super) waiting: BTreeMap<u64, (Flow, Rc<Message>)>,
 }
 
 impl Post {
@@ -221,9 +228,10 @@ impl Inner {
             Due::ToPeer { peer, connection, message } => self.to_peer(peer, connection, &message),
             Due::Resolved { query, flows } => self.arrive(Held::Resolved { query, flows }),
             Due::SendFailed { id } => self.arrive(Held::SendFailed { id }),
+            Due::PortUnreachable { flow } => self.arrive(Held::PortUnreachable { flow }),
             Due::Sent { id } => self.arrive(Held::Sent { id }),
             Due::Refused { id, told, flow, message } => {
-                if !told || self.waiting.remove(&id) {
+                if !told || self.waiting.remove(&id).is_some() {
                     self.unsent(flow, &message);
                     if id != 0 {
                         self.arrive(Held::SendFailed { id });
@@ -234,7 +242,7 @@ impl Inner {
                 if let Some(post) = self.posts.get_mut(&(true, flow.peer)) {
                     post.connects = Duration::ZERO;
                 }
-                if !told || self.waiting.remove(&id) {
+                if !told || self.waiting.remove(&id).is_some() {
                     self.leaves((id, told), flow, message);
                 }
             }
@@ -258,8 +266,11 @@ impl Inner {
             }
             Held::Resolved { query, flows } => self.handle(Input::Resolved { query, flows: &flows }),
             Held::SendFailed { id } => self.handle(Input::SendFailed { id }),
+            Held::PortUnreachable { flow } => self.handle(Input::Refused { flow }),
             Held::Sent { id } => self.handle(Input::Sent { id }),
-            Held::FlowClosed { connection } => self.handle(Input::FlowClosed { connection }),
+            Held::FlowClosed { connection, peer } => {
+                self.handle(Input::FlowClosed { connection, peer });
+            }
         }
     }
 
@@ -314,8 +325,11 @@ impl Inner {
                 Took::Resolve(query, uri) => self.resolve(query, &uri),
                 Took::Recall(id) => {
                     let back = self.waiting.remove(&id);
+                    if let Some((flow, message)) = &back {
+                        self.unsent(*flow, message);
+                    }
                     let at = self.now.mono;
-                    self.schedule(at, if back { Due::SendFailed { id } } else { Due::Sent { id } });
+                    self.schedule(at, if back.is_some() { Due::SendFailed { id } } else { Due::Sent { id } });
                 }
                 Took::Other => {}
             }
@@ -362,7 +376,7 @@ impl Inner {
         match connects(true).or(connects(false)) {
             Some((after, dead)) if tcp && flow.connection == 0 && !after.is_zero() => {
                 if told {
-                    self.waiting.insert(id);
+                    self.waiting.insert(id, (flow, Rc::clone(&message)));
                 }
                 let at = self.now.mono + after;
                 let due = match refused || dead {
@@ -389,8 +403,17 @@ impl Inner {
         let key = (tcp, flow.peer);
         let fate = self.fate(self.from_baton, tcp);
         let note = if fate.is_empty() { "lost" } else { "" };
+        let door = self.posts.get(&key).map_or(Door::Open, |post| post.door);
         match self.posts.get(&key).is_some_and(|post| post.dead) {
             true => self.unsent(flow, &message),
+            false if !tcp && door != Door::Open => {
+                self.note(Way::Out, flow, &Ok(Rc::clone(&message)), "lost");
+                if door == Door::Refusing {
+                    let at = self.now.mono + self.from_baton.delay + self.to_baton.delay;
+                    self.schedule(at, Due::PortUnreachable { flow });
+                }
+                return;
+            }
             false => self.note(Way::Out, flow, &Ok(Rc::clone(&message)), note),
         }
         let Some(post) = self.posts.get(&key) else {
@@ -555,7 +578,7 @@ impl Inner {
         if let Some(tap) = &mut self.tap {
             tap.broken(self.now.mono, key.1);
         }
-        self.arrive(Held::FlowClosed { connection });
+        self.arrive(Held::FlowClosed { connection, peer: key.1 });
     }
 
     pub(super) fn trace(&self, wanted: impl Fn(&Message) -> bool) -> String {

@@ -4,7 +4,7 @@
 pub use super::leg::Leg;
 use super::leg::State;
 use super::message::{Message, parameter, uri_of};
-use super::{Due, World, ms, s};
+use super::{Door, Due, World, ms, s};
 use baton::sip::Time;
 use std::cell::{Ref, RefCell};
 use std::net::SocketAddr;
@@ -153,6 +153,13 @@ impl Peer {
     pub fn is_dead(&self, dead: bool) {
         if let Some(post) = self.world.0.borrow_mut().posts.get_mut(&self.key()) {
             post.dead = dead;
+        }
+    }
+
+    /// What becomes of datagrams to it from now on.
+    pub fn door(&self, door: Door) {
+        if let Some(post) = self.world.0.borrow_mut().posts.get_mut(&self.key()) {
+            post.door = door;
         }
     }
 

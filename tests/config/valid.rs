@@ -4,6 +4,7 @@ use std::path::Path;
 
 use baton::daemon::configuration::{Configuration, load};
 use baton::routing::table::Ladder;
+use baton::sip::leg::reach::{Contact, Large, Reach};
 
 use super::{BATON, TABLE, compare, read};
 
@@ -84,6 +85,10 @@ fn the_defaults_are_those_of_the_contract() {
     assert!(!trunk.refer_from_caller && trunk.auth.is_none() && trunk.accept_from.is_none());
     assert_eq!(trunk.keepalive.map(|k| k.as_secs()), Some(60));
     assert_eq!((agent.answer_timeout.as_secs(), agent.keepalive.map(|k| k.as_secs())), (20, Some(20)));
+    let silence = (trunk.patience.failover_after.as_secs(), trunk.patience.first_response.as_secs());
+    assert_eq!((silence, agent.first_response.as_secs()), ((2, 4), 4));
+    assert_eq!((trunk.reach, agent.reach), (Reach::default(), Reach::default()));
+    assert_eq!((trunk.reach.large, trunk.reach.contact), (Large::Tcp, Contact::Dialog));
     assert!(agent.wildcard && agent.may_route.is_empty() && agent.fallback.is_none());
     let destination = tables["production"].find("front-desk").expect("the default");
     let timeouts = destination.timeouts;

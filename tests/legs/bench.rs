@@ -2,6 +2,8 @@
 
 use baton::observe::secret::Secret;
 use baton::sip::ident::Seed;
+use baton::sip::leg::reach::Reach;
+use baton::sip::leg::tries::Patience;
 use baton::sip::{
     Body, Connect, Content, Credentials, Event, Flow, LegId, Listener, Now, Settings, Stack, Time, Transport,
     UnixMillis,
@@ -25,6 +27,9 @@ pub(crate) struct Bench {
     pub(crate) sent: VecDeque<(u64, Flow, String)>,
     pub(crate) events: VecDeque<Event>,
     pub(crate) known: bool,
+    /// Of calls of ours; longer than Timer B, unless it is about that.
+    pub(crate) patience: Patience,
+    pub(crate) reach: Reach,
     branches: u32,
 }
 
@@ -127,6 +132,11 @@ impl Bench {
             sent: VecDeque::new(),
             events: VecDeque::new(),
             known: true,
+            patience: Patience {
+                failover_after: Duration::from_millis(32_500),
+                first_response: Duration::from_millis(32_500),
+            },
+            reach: Reach::default(),
             branches: 0,
         }
     }
@@ -303,10 +313,13 @@ impl Bench {
     /// An INVITE of ours to one flow.
     pub(crate) fn connect(&mut self, flows: &[Flow], offer: &str) -> LegId {
         let content = if offer.is_empty() { Content::default() } else { sdp(offer) };
+        let (patience, reach) = (self.patience, self.reach);
         self.act(|stack, now| {
             stack.connect(
                 now,
                 Connect {
+                    patience,
+                    reach,
                     flows,
                     uri: b"sip:booking@10.0.0.8:5080",
                     to: b"sip:+14155550100@10.0.0.1",

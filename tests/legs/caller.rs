@@ -446,13 +446,13 @@ fn a_stream_that_dies_is_left_for_the_contact() {
         crate::bench::response(&ours, "200 OK", "", "Contact: <sip:ann@10.0.0.9:5062;transport=tcp>", SDP);
     bench.recv(&ok);
     bench.sent("ACK");
-    bench.act(|stack, now| stack.handle_flow_closed(now, 12));
+    bench.act(|stack, now| stack.handle_flow_closed(now, 12, stream.peer));
     bench.flow = Flow { peer: "10.0.0.9:40999".parse().unwrap(), connection: 13, ..stream };
     bench.recv(&ok);
     let (flow, _) = bench.sent_by("ACK");
     assert_eq!(flow, bench.flow);
     assert!(matches!(bench.event(), Event::Left { leg: of, .. } if of == leg), "it has left only now");
-    bench.act(|stack, now| stack.handle_flow_closed(now, 13));
+    bench.act(|stack, now| stack.handle_flow_closed(now, 13, stream.peer));
     bench.release(leg);
     let (flow, bye) = bench.sent_by("BYE");
     assert_eq!(flow, Flow { peer: "10.0.0.9:5062".parse().unwrap(), connection: 0, ..stream });
@@ -482,7 +482,7 @@ fn a_send_that_failed_with_its_stream_does_not_fail_the_copy_by_another() {
     let content = Content { body: baton::sip::leg::Body::Sdp(ANSWER.as_bytes()), ..Content::default() };
     let sent = bench.act(|stack, now| stack.reinvite(now, leg, content)).unwrap();
     let (id, _, first) = bench.sent_as("INVITE");
-    bench.act(|stack, now| stack.handle_flow_closed(now, 12));
+    bench.act(|stack, now| stack.handle_flow_closed(now, 12, stream.peer));
     let (_, flow, copy) = bench.sent_as("INVITE");
     assert_eq!((flow.connection, first), (0, copy.clone()));
     bench.act(|stack, now| stack.handle_send_failed(now, id));

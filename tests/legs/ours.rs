@@ -300,6 +300,8 @@ fn the_headers_of_a_caller_pass_and_those_of_the_product_stand_first() {
     let content =
         Content { copy: Some(&message), identity: false, fields: &fields, body: baton::sip::Body::Copied };
     let connect = Connect {
+        patience: bench.patience,
+        reach: bench.reach,
         flows: &[udp("10.0.0.8:5080")],
         uri: b"sip:booking@10.0.0.8",
         to: b"sip:100@h",

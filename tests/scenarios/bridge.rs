@@ -326,10 +326,10 @@ fn a_target_that_answers_after_our_timeout_is_let_go() {
 }
 
 #[test]
-fn a_target_that_is_silent_is_no_answer() {
+fn a_target_that_is_silent_is_unreachable() {
     let (t, desk, _target) = ringing_with(&config(), "patient-desk");
     t.world.advance(s(6));
-    assert_eq!(t.world.assert_ended("returned").cause.as_deref(), Some("no_answer"));
+    assert_eq!(t.world.assert_ended("returned").cause.as_deref(), Some("unreachable"));
     desk.is_dead(true);
     still_together(&t);
 }

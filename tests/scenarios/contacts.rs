@@ -9,6 +9,7 @@ use baton::call::record::Stamp;
 use baton::daemon::telemetry::line_of;
 use baton::observe::line::Style;
 use baton::sip::UnixMillis;
+use baton::sip::leg::reach::Advice;
 use std::time::Duration;
 
 const TABLE: &str = r#"
@@ -231,5 +232,98 @@ fn a_target_before_the_answer_that_cannot_be_acknowledged() {
     call.expect_bye_within(s(2));
     let handoff = world.assert_ended("failed");
     assert_eq!(handoff.proof, None);
+    world.assert_empty();
+}
+
+#[test]
+fn a_peer_that_comes_anew_is_answered_there() {
+    let config = config().pbx_address("sip:10.0.0.5:5060;transport=tcp");
+    let t = Talking::at(&config, "tcp:10.0.0.5:5060", |invite| {
+        // Nobody listens where it says.
+        invite.contact("<sip:pbx@10.0.0.5:5061;transport=tcp>")
+    });
+    inside(&t, "tcp:10.0.0.5:5061", Duration::ZERO);
+    t.pbx.closes_connection();
+    t.world.settle();
+    t.call.request("OPTIONS", &[], "", "");
+    t.call.expect(200);
+    t.world.handoff("front-desk");
+    let refer = t.call.expect("REFER");
+    t.call.reply(&refer, 202);
+    t.call.notify_ok("SIP/2.0 200 OK\r\n", "terminated");
+    t.both_get_bye();
+    t.world.assert_ended("succeeded");
+    t.world.assert_empty();
+}
+
+#[test]
+fn nobody_is_looked_for_where_nobody_can_be() {
+    let nowhere = [
+        "<sip:pbx@0.0.0.0:5060>",
+        "<sip:pbx@[::]>",
+        "<sip:pbx@127.0.0.1:5060>",
+        "<sips:pbx@10.0.0.9:5061>",
+        "<sips:pbx@pbx.example.com>",
+    ];
+    for contact in nowhere {
+        let t = Talking::by(&Config::default(), |invite| invite.contact(contact));
+        t.leg.hang_up();
+        let bye = t.call.expect_bye();
+        assert_eq!(format!("<{}>", bye.uri()), contact, "it stays the remote target");
+        t.world.assert_empty();
+    }
+}
+
+/// A carrier's caller behind a NAT, and what is told of it.
+fn behind_nat(t: &Talking) -> usize {
+    let private = |what: &What| matches!(what, What::Advice { advice: Advice::PrivateContact, .. });
+    t.world.events().iter().filter(|what| private(what)).count()
+}
+
+#[test]
+fn a_private_contact_from_elsewhere_is_told_once() {
+    let contact = "<sip:pbx@192.168.1.5:5060>";
+    let t = Talking::at(&Config::default(), "203.0.113.7:5060", |invite| invite.contact(contact));
+    let inner = t.world.peer("inner", "192.168.1.5:5060");
+    t.world.allow("192.168.1.5:5060");
+    assert_eq!(behind_nat(&t), 1);
+    let again = t.pbx.calling(crate::common::peer::NUMBER).contact(contact).send();
+    let leg = crate::common::peer::establish(&again, &t.agent);
+    assert_eq!(behind_nat(&t), 1);
+    for (call, leg) in [(&t.call, &t.leg), (&again, &leg)] {
+        call.hang_up();
+        leg.expect_bye();
+    }
+    inner.expect_silence(s(1));
+    t.world.assert_empty();
+}
+
+#[test]
+fn contact_source_goes_where_the_peer_is_heard_from() {
+    let config = Config::default().trunk_key("contact = \"source\"");
+    let contact = "<sip:pbx@192.168.1.5:5060>";
+    let t = Talking::by(&config, |invite| invite.contact(contact));
+    t.leg.hang_up();
+    let bye = t.call.expect_bye();
+    assert_eq!(format!("<{}>", bye.uri()), contact);
+    assert_eq!(behind_nat(&t), 0);
+    t.world.assert_empty();
+}
+
+#[test]
+fn an_agents_contact_source_goes_where_its_answer_came_from() {
+    let config = Config::default().agent_key("contact = \"source\"");
+    let world = crate::common::World::with(&config);
+    let (pbx, agent) =
+        (world.peer("pbx", crate::common::peer::PBX), world.peer("agent", crate::common::peer::AGENT));
+    agent.answers_options(200);
+    let call = pbx.invite(crate::common::peer::NUMBER);
+    let leg = agent.expect_call();
+    leg.set_contact("<sip:booking@192.168.1.5:5060>");
+    leg.answer(&leg.invite(), &sdp("agent", 1));
+    leg.expect("ACK");
+    call.ack(&call.expect(200));
+    call.hang_up();
+    leg.expect_bye();
     world.assert_empty();
 }

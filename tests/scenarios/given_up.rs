@@ -316,9 +316,10 @@ fn too_long(response: &str) -> Talking {
 
 #[test]
 fn one_that_waits_for_a_stream_never_leaves() {
-    let t = too_long("2s");
+    // Sooner than it would go by UDP.
+    let t = too_long("800ms");
     let desk = t.world.peer("desk", DESK);
-    t.world.advance(s(2));
+    t.world.advance(ms(800));
     // It is sure that nobody has it, so that the step of `default` is taken.
     let target = desk.expect_call();
     target.reply(&target.invite(), 486);
@@ -335,7 +336,7 @@ fn one_that_waits_for_a_stream_never_leaves() {
 #[test]
 fn one_that_can_still_leave_by_udp_does() {
     let t = too_long("8s");
-    let refer = t.call.expect_within("REFER", s(6));
+    let refer = t.call.expect_within("REFER", s(2));
     t.call.reply(&refer, 202);
     t.call.notify_ok(OK, "terminated");
     t.both_get_bye();
@@ -345,7 +346,7 @@ fn one_that_can_still_leave_by_udp_does() {
 
 #[test]
 fn total_time_takes_it_back_as_well() {
-    let table = format!("{TABLE}\n[destination.plain.timeouts]\nresponse = \"2s\"\ntotal = \"2s\"\n");
+    let table = format!("{TABLE}\n[destination.plain.timeouts]\nresponse = \"800ms\"\ntotal = \"800ms\"\n");
     let t = Talking::with(&Config::default().destination(&table));
     t.pbx.connects_after(s(5));
     let headers = [("X-Context".to_owned(), "c".repeat(1200))].into_iter().collect();

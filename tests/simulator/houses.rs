@@ -1,9 +1,9 @@
 //! The houses of a world: who stands at which address, how it is disposed, and what stands before it.
 
 use super::common::random::Random;
-use super::common::{World, ms};
+use super::common::{Door, World, ms};
 use super::ledger::Ledger;
-use super::models::{Model, Models};
+use super::models::{Draw, Model, Models};
 use super::party::{House, Manners, Mood, Party};
 use super::proxy::{Habits, Proxy};
 use std::cell::RefCell;
@@ -112,7 +112,13 @@ pub fn build(
         } else {
             world.actor(name, &door, Box::new(party(address, seed)))
         };
-        peer.is_dead(name == "dead");
+        let closed = models.has(Model::Network).then(|| closed(&mut own, name)).flatten();
+        peer.is_dead(name == "dead" && closed.is_none());
+        if let Some((door, draw)) = closed {
+            peer.door(door);
+            let at = address.parse().expect("an address");
+            shared.ledger.borrow_mut().closed.insert(at, draw);
+        }
         if house != House::Pbx {
             continue;
         }
@@ -125,6 +131,17 @@ pub fn build(
             }
         }
     }
+}
+
+/// Whether a house can be reached: the dead one never, and the agent's second address now and then.
+fn closed(random: &mut Random, name: &str) -> Option<(Door, Draw)> {
+    let often = match name {
+        "dead" => 100,
+        "second" => 30,
+        _ => 0,
+    };
+    let doors = [(Door::Swallowing, Draw::Swallowed), (Door::Refusing, Draw::PortUnreachable)];
+    (often > 0 && random.chance(often)).then(|| doors[random.below(2) as usize])
 }
 
 fn habits(random: &mut Random) -> Habits {

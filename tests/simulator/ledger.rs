@@ -30,6 +30,8 @@ pub struct Ledger {
     pub callers: HashMap<String, Caller>,
     /// What was met of the models.
     pub draws: Draws,
+    /// Addresses where nothing arrives, and how that is counted.
+    pub closed: HashMap<SocketAddr, Draw>,
     /// Where the world finds a party that has an address behind a proxy.
     doors: HashMap<SocketAddr, SocketAddr>,
 }

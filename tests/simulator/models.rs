@@ -34,9 +34,11 @@ pub enum Model {
     Open,
     /// Faults in headers that a message does not need.
     Careless,
+    /// Addresses that swallow or refuse what is sent to them, several addresses behind a name, peers that come anew.
+    Network,
 }
 
-const COUNT: usize = 12;
+const COUNT: usize = 13;
 const NAMES: [&str; COUNT] = [
     "proxy",
     "asterisk",
@@ -50,9 +52,10 @@ const NAMES: [&str; COUNT] = [
     "alone",
     "open",
     "careless",
+    "network",
 ];
 /// In how many of 100 worlds each of them is.
-const OFTEN: [u64; COUNT] = [35, 30, 25, 25, 30, 30, 25, 100, 100, 100, 100, 30];
+const OFTEN: [u64; COUNT] = [35, 30, 25, 25, 30, 30, 25, 100, 100, 100, 100, 30, 35];
 
 /// Which models a world has.
 #[derive(Clone, Debug, Default)]
@@ -132,9 +135,14 @@ pub enum Draw {
     EqualTags,
     DoubledInResponse,
     EarlyForks,
+    Swallowed,
+    PortUnreachable,
+    SeveralAddresses,
+    LeftBehind,
+    CameAnew,
 }
 
-const PARTS: [(&str, Model); 42] = [
+const PARTS: [(&str, Model); 47] = [
     ("call through a proxy", Model::Proxy),
     ("proxy forks in series", Model::Proxy),
     ("proxy forks in parallel", Model::Proxy),
@@ -177,6 +185,11 @@ const PARTS: [(&str, Model); 42] = [
     ("To with its tag twice", Model::Careless),
     ("header that may stand once, doubled in a response", Model::Careless),
     ("two branches of a fork that both ring", Model::Proxy),
+    ("INVITE that is swallowed", Model::Network),
+    ("INVITE that is refused by ICMP", Model::Network),
+    ("INVITE to a further address of its name", Model::Network),
+    ("and somebody at both of them answers", Model::Network),
+    ("peer that comes by a new stream", Model::Network),
 ];
 
 /// How often each part was met.

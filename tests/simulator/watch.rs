@@ -6,6 +6,7 @@ use super::common::message::Message;
 use super::common::{Point, Tap};
 use super::ledger::Ledger;
 use super::models::{Model, Models};
+use super::network::Network;
 use super::races::Races;
 use super::refers::Refer;
 use super::whereabouts::is_of_a_proxy;
@@ -37,6 +38,7 @@ pub struct Watch {
     /// Callers that were held while the agent spoke with the target.
     pub briefings: u64,
     pub ledger: Rc<RefCell<Ledger>>,
+    network: Network,
     /// Which rules hold.
     pub models: Models,
     /// Calls in which something changed at `now`.
@@ -66,6 +68,7 @@ impl Tap for Door {
     fn broken(&mut self, _at: Time, peer: SocketAddr) {
         let watch = &mut *self.0.borrow_mut();
         watch.races.broken(&watch.book, peer);
+        watch.network.broken(peer);
     }
 }
 
@@ -89,6 +92,7 @@ impl Watch {
             read: 0,
             briefings: 0,
             ledger,
+            network: Network::default(),
             models,
             changed: Vec::new(),
             now: Time(0),
@@ -130,6 +134,9 @@ impl Watch {
             self.meet(point, peer, m);
         }
         self.races.see(&self.book, at, point, m);
+        if self.models.has(Model::Network) {
+            self.network.see(&mut self.ledger.borrow_mut(), point, peer, m);
+        }
         if m.is_request() && m.method() == "BYE" && matches!(point, Point::PeerSends | Point::Leaves) {
             let caller = self.book.legs.get(m.call_id()).map(|leg| leg.caller.clone());
             if let Some(caller) = caller {
@@ -475,7 +482,7 @@ impl Watch {
         call_id: &str,
         (number, attempt, next): (usize, &baton::call::record::AttemptView, &str),
     ) {
-        let late = attempt.status == Some(408)
+        let late = attempt.status.is_none_or(|status| status == 408)
             && attempt.origin == Some(baton::sip::Origin::Local)
             && attempt.method != "refer"
             && attempt.refer_to.is_none();

@@ -69,6 +69,16 @@ fn rough(random: &mut Random) -> Link {
     }
 }
 
+/// What `slow.example.com` stands for: one that is slow, and perhaps another one beside it.
+fn addresses(seed: u64, models: &Models) -> &'static [&'static str] {
+    match (models.has(Model::Network), seed % 4) {
+        (false, _) | (true, 0) => &["10.0.0.32"],
+        (true, 1) => &["10.0.0.33", "10.0.0.32"],
+        (true, 2) => &["10.0.0.32", "10.0.0.33"],
+        (true, _) => &["10.0.0.32", "10.0.0.30"],
+    }
+}
+
 /// The configuration of a world, without its table.
 fn config(random: &mut Random, tcp: bool, careful: bool) -> (Config, Option<String>) {
     let mut config = Config::default()
@@ -107,10 +117,12 @@ pub fn run(seed: u64, keep_log: bool) -> Result<Outcome, String> {
     let first = config.clone().table_text(&table.text());
     let world = World::seeded(&first, seed);
     world.keep_log(keep_log);
-    for (name, ips, after) in
-        [("slow.example.com", "10.0.0.32", 100 + random.below(3_000)), ("pbx.example.com", "10.0.0.5", 5)]
-    {
-        world.name(name, Name::Known(vec![ips.parse().expect("an address")], ms(after)));
+    let address = |ip: &&str| ip.parse().expect("an address");
+    for (name, ips, after) in [
+        ("slow.example.com", addresses(seed, &models), 100 + random.below(3_000)),
+        ("pbx.example.com", &["10.0.0.5"], 5),
+    ] {
+        world.name(name, Name::Known(ips.iter().map(address).collect(), ms(after)));
     }
     world.name("gone.example.com", Name::Failing(ms(random.below(2_000))));
     // By `may_route`.

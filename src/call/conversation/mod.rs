@@ -230,6 +230,7 @@ impl Conversation {
             | Event::Notified { .. }
             | Event::Silent { .. }
             | Event::KeepaliveIgnored { .. }
+            | Event::Advice { .. }
             | Event::Left { .. }
             | Event::Undelivered { .. } => Heard::Nothing,
         }

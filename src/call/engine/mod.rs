@@ -11,6 +11,7 @@
 
 mod arriving;
 mod commands;
+mod remarks;
 mod stepping;
 mod told;
 mod trials;
@@ -116,7 +117,8 @@ impl Engine {
                 self.stack.handle_send_failed(now, id);
             }
             Input::Sent { id } => self.stack.handle_sent(now, id),
-            Input::FlowClosed { connection } => self.stack.handle_flow_closed(now, connection),
+            Input::Refused { flow } => self.stack.handle_refused(now, flow),
+            Input::FlowClosed { connection, peer } => self.stack.handle_flow_closed(now, connection, peer),
             Input::Resolved { query, flows } => match self.queries.take(query) {
                 Some(key) => self.step_any(key, Stimulus::Resolved { query, flows }),
                 None => self.stack.handle_resolved(now, query, flows),
@@ -131,6 +133,7 @@ impl Engine {
                 self.queue.push_back(Queued::Adopted { serial: tables.serial });
                 self.tables = tables;
                 self.once.ignoring.clear();
+                self.once.private.clear();
             }
             Input::Drain { by } => self.drain(by),
             Input::StoodStill(gap) => self.catch_up(gap),

@@ -8,12 +8,11 @@ use crate::call::facts::Facts;
 use crate::call::live::Call;
 use crate::call::phase::setup::Setup;
 use crate::call::phase::{Phase, Stimulus};
-use crate::call::record::{Goodbye, Role, Stamp};
+use crate::call::record::Role;
 use crate::call::view;
 use crate::sip::ident::slot;
-use crate::sip::identity::Said;
-use crate::sip::{self, Content, Flow, Gap, LegId, Time, identity};
-use crate::wire::{Message, Method};
+use crate::sip::{Content, Flow, Gap, LegId, Time, identity};
+use crate::wire::Message;
 use std::any::Any;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::time::Duration;
@@ -41,6 +40,7 @@ impl Engine {
         }
         let full = !self.agents.take(&agent.id, agent.max_calls);
         self.stack.use_credentials(leg, self.keyring.index(&trunk));
+        self.stack.reach(leg, trunk.reach, flow);
         let mut facts = Facts::new(self.now, (id.clone(), slot), trunk, agent, &called, invite);
         facts.holds_agent = !full;
         self.warn_of_refers(&facts);
@@ -194,63 +194,6 @@ impl Engine {
         let message = text.or_else(|| panic.downcast_ref::<String>().cloned()).unwrap_or_default();
         self.counters.faults += 1;
         self.tell(What::Fault { call: call.to_owned(), message });
-    }
-
-    /// What is told of a leg, where its call has nothing to decide. None: the event is for the call.
-    pub(super) fn remark(&mut self, event: sip::Event) -> Option<Option<What>> {
-        match event {
-            sip::Event::Undelivered { leg, method, to, again } => {
-                Some(self.undelivered(leg, method, to, again))
-            }
-            sip::Event::Silent { leg } => Some(self.silent(leg)),
-            sip::Event::KeepaliveIgnored { leg } => Some(self.keepalive_ignored(leg)),
-            _ => None,
-        }
-    }
-
-    /// A side says goodbye: told, and kept with its leg.
-    pub(super) fn goodbye(&mut self, event: sip::Event, message: Option<&Message<'_>>) {
-        let (sip::Event::Bye { leg } | sip::Event::Cancelled { leg }) = event else { return };
-        let (Some(message), Some((key, role))) = (message, self.legs.find(leg)) else { return };
-        let Said { reason, warning } = Said::of(message);
-        let at = Stamp(self.now.wall);
-        let goodbye = Goodbye { method: message.method().as_str().into(), at, reason, warning };
-        let Some(Some(call)) = self.calls.get_mut(&key) else { return };
-        call.facts.said_goodbye(leg, goodbye.clone());
-        let call = call.facts.id.to_string();
-        let sip_call_id = self.sip_call_id(leg).unwrap_or_default();
-        self.tell(What::LegBye { call, role, goodbye, sip_call_id });
-    }
-
-    /// A request inside a call could not be sent.
-    fn undelivered(&self, leg: LegId, method: Method, to: Flow, again: bool) -> Option<What> {
-        let call = self.call_id(self.legs.find(leg)?.0)?;
-        let sip_call_id = self.sip_call_id(leg)?;
-        Some(What::Undelivered { call, method: method.as_str(), peer: view::peer(to), again, sip_call_id })
-    }
-
-    fn silent(&self, leg: LegId) -> Option<What> {
-        let (key, role) = self.legs.find(leg)?;
-        Some(What::LegSilent { call: self.call_id(key)?, role, sip_call_id: self.sip_call_id(leg)? })
-    }
-
-    fn sip_call_id(&self, leg: LegId) -> Option<String> {
-        Some(String::from_utf8_lossy(self.stack.sip_call_id(leg)?).into_owned())
-    }
-
-    /// Told once for all of its agent's or trunk's legs.
-    fn keepalive_ignored(&mut self, leg: LegId) -> Option<What> {
-        let (key, role) = self.legs.find(leg)?;
-        let facts = &self.calls.get(&key)?.as_ref()?.facts;
-        let call = facts.id.to_string();
-        let party = match role {
-            Role::Caller => facts.trunk.id.to_string(),
-            Role::Agent => facts.agent.id.to_string(),
-            Role::Target => self.tables.topology.trunk_at(self.stack.peer(leg)?.peer.ip())?.id.to_string(),
-        };
-        let name = if role == Role::Agent { "agent" } else { "trunk" };
-        let is_new = self.once.ignoring.insert(format!("{name}.{party}"));
-        is_new.then_some(What::KeepaliveIgnored { call, role, party })
     }
 
     /// Its legs get what can still be said.

@@ -47,6 +47,8 @@ impl Told {
 pub(super) struct Once {
     /// Agents and trunks that ignore keepalives; told again after the tables were changed.
     pub(super) ignoring: BTreeSet<String>,
+    /// Agents and trunks whose Contact is a private address; told again after the tables were changed.
+    pub(super) private: BTreeSet<String>,
     /// Trunks whose blind REFERs prove nothing.
     pub(super) unproven: BTreeSet<Id>,
 }

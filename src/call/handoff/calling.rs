@@ -12,6 +12,7 @@ use crate::call::record::{HandoffState, Role};
 use crate::routing::explain::Cause;
 use crate::routing::select;
 use crate::sip::leg::remark::Remark;
+use crate::sip::leg::tries::Fault;
 use crate::sip::leg::{Body, Wish};
 use crate::sip::{Content, Event, Flow, LegId, Origin, Time, identity};
 use crate::wire::sdp::{as_answer, has_stream};
@@ -109,8 +110,8 @@ impl Calling {
             }
         }
         if flows.is_empty() {
-            handoff.answered(503, reason_phrase(503), Origin::Local);
-            return Verdict::Failed { cause: Cause::Unreachable, status: None };
+            handoff.unanswered(NO_ADDRESS);
+            return UNREACHABLE;
         }
         let to = (&self.place, &*handoff.course, handoff.plan.basis.given.referred_by.as_deref());
         let Some(leg) = callee::call_target(cx, facts, flows, to, offer) else {
@@ -166,7 +167,12 @@ impl Calling {
                 Verdict::Answered { leg, needs_answer }
             }
             Event::Refused { leg, status, origin } if leg == ours => {
+                let fault = cx.stack.fault(leg);
                 cx.release(leg);
+                if let Some(fault) = fault {
+                    handoff.unanswered(fault.as_str());
+                    return UNREACHABLE;
+                }
                 if self.follow(cx, facts, handoff, status, message) {
                     return Verdict::Wait;
                 }
@@ -224,11 +230,16 @@ impl Calling {
         }
         match self.state {
             State::Finding { .. } => {
-                handoff.answered(503, reason_phrase(503), Origin::Local);
-                Verdict::Failed { cause: Cause::Unreachable, status: None }
+                handoff.unanswered(NO_ANSWER_OF_DNS);
+                UNREACHABLE
             }
             State::Ringing { leg } => {
+                let answering = cx.stack.is_answering(leg);
                 let_go(cx, leg, identity::reason(480, "No answer"));
+                if !answering {
+                    handoff.unanswered(Fault::Silent.as_str());
+                    return UNREACHABLE;
+                }
                 handoff.answered(408, reason_phrase(408), Origin::Local);
                 Verdict::Failed { cause: Cause::NoAnswer, status: None }
             }
@@ -254,6 +265,13 @@ pub(crate) fn is_joinable(cx: &Context<'_>, leg: LegId) -> bool {
     let wanted = cx.stack.local_sdp(leg).is_some_and(has_stream);
     cx.stack.remote_sdp(leg).is_some_and(|answer| !wanted || has_stream(answer))
 }
+
+/// Nobody has answered, nor could.
+const UNREACHABLE: Verdict = Verdict::Failed { cause: Cause::Unreachable, status: None };
+/// In the place of a reason phrase: nothing could be sent.
+pub(crate) const NO_ADDRESS: &str = "no address: the name does not resolve, or no socket of ours reaches it";
+/// The same: whoever answers for the name was too slow.
+const NO_ANSWER_OF_DNS: &str = "no address: DNS did not answer in time";
 
 /// Why a target that has answered is not there all the same.
 const NOT_ACKNOWLEDGED: &str = "The target has answered, and the ACK could not be delivered to it: its Contact leads where nothing listens (see `sip.undelivered` and `net.connect_failed`).";

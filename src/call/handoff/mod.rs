@@ -365,6 +365,15 @@ impl Handoff {
         }
     }
 
+    /// The attempt's first request had no response, for that reason.
+    pub(crate) fn unanswered(&mut self, why: &str) {
+        if let Some(attempt) = self.last() {
+            attempt.status = None;
+            attempt.status_reason = Some(why.into());
+            attempt.origin = Some(Origin::Local);
+        }
+    }
+
     /// The state changed or a provisional status was told: events, and a NOTIFY to whoever asked by REFER.
     pub(crate) fn progress(&mut self, cx: &mut Context<'_>, state: HandoffState, status: Option<u16>) {
         if self.view.state == state && status.is_none() {

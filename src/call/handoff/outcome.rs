@@ -23,6 +23,13 @@ fn failure(view: &HandoffView) -> Option<(u16, Where)> {
     Some((status, seen(last)))
 }
 
+/// Why the attempt that has failed last had no response at all.
+fn unheard(view: &HandoffView) -> Option<&str> {
+    let failed = view.attempts.iter().filter(|attempt| attempt.cause.is_some());
+    let last = failed.max_by_key(|attempt| attempt.ended_at)?;
+    last.status_reason.as_deref().filter(|_| last.status.is_none() && last.final_status.is_none())
+}
+
 /// What has told how an attempt ended.
 pub(crate) fn seen(attempt: &AttemptView) -> Where {
     match Method::parse(&attempt.method) {
@@ -40,7 +47,12 @@ pub(crate) fn status_for_referrer(view: &HandoffView) -> u16 {
         HandoffState::Succeeded | HandoffState::HandedBack => 200,
         HandoffState::Abandoned | HandoffState::Cancelled => 487,
         HandoffState::Unknown => 408,
-        HandoffState::Returned | HandoffState::Failed => failure(view).map_or(480, |(status, _)| status),
+        HandoffState::Returned | HandoffState::Failed => match failure(view) {
+            Some((status, _)) => status,
+            // A SIP status has no other word for it (RFC 3261 §8.1.3.1).
+            None if unheard(view).is_some() => 503,
+            None => 480,
+        },
         HandoffState::Pending | HandoffState::Referring | HandoffState::Ringing | HandoffState::Joining => {
             100
         }
@@ -67,11 +79,15 @@ pub(crate) fn explain(view: &HandoffView) -> Explain {
     let found = failure(view).map(|(status, seen)| (explain::status(status), seen));
     let why = || match (&found, view.cause.as_deref()) {
         (Some((entry, _)), _) => Cow::from(format!("{}: {}", entry.status, entry.cause)),
+        (None, Some(_)) if unheard(view).is_some() => {
+            format!("Nobody has answered: {}.", unheard(view).unwrap_or_default()).into()
+        }
         (None, Some(cause)) => format!("Cause `{cause}`.").into(),
         (None, None) => "No status tells why.".into(),
     };
     let hint = || match &found {
         Some((entry, seen)) => entry.hint_for(*seen),
+        None if unheard(view).is_some() => explain::hint(Cause::Unreachable, None, Where::InviteResponse),
         None => "Look at the attempts, and at the log for this call.",
     };
     let (title, cause, next_step): (&'static str, Cow<'static, str>, Cow<'static, str>) = match view.state {

@@ -135,6 +135,7 @@ impl Ending {
             | Event::Withdrawn { .. }
             | Event::Silent { .. }
             | Event::KeepaliveIgnored { .. }
+            | Event::Advice { .. }
             | Event::Incoming { .. } => {}
             Event::Bye { leg }
             | Event::Closed { leg, .. }

@@ -133,6 +133,7 @@ impl Talking {
             | Event::Unconfirmed { leg }
             | Event::Withdrawn { leg, .. }
             | Event::Silent { leg }
+            | Event::Advice { leg, .. }
             | Event::KeepaliveIgnored { leg }
             | Event::Notified { leg, .. }
                 if leg == ours => {}
@@ -442,11 +443,16 @@ fn refusal_status(refusal: &crate::call::command::Refusal) -> u16 {
 }
 
 /// Tells that a leg broke.
-pub(crate) fn lost(
+pub(crate) fn lost(cx: &mut Context<'_>, facts: &Facts, role: Role, outcome: (u16, Origin), next: &str) {
+    lost_because(cx, facts, role, (outcome, None), next);
+}
+
+/// The same, with the reason where nobody has said a word.
+pub(crate) fn lost_because(
     cx: &mut Context<'_>,
     facts: &Facts,
     role: Role,
-    (status, origin): (u16, Origin),
+    ((status, origin), reason): ((u16, Origin), Option<&'static str>),
     next: &str,
 ) {
     let next = match next {
@@ -455,5 +461,5 @@ pub(crate) fn lost(
         }
         other => other.into(),
     };
-    cx.tell(What::LegLost { call: facts.id.to_string(), role, status, origin, next });
+    cx.tell(What::LegLost { call: facts.id.to_string(), role, status, origin, reason, next });
 }

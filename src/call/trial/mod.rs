@@ -155,6 +155,8 @@ impl Trial {
     fn connect<'a>(&'a self, flows: &'a [Flow], body: Body<'a>) -> Connect<'a> {
         Connect {
             flows,
+            patience: self.place.patience,
+            reach: self.place.reach,
             uri: self.place.request_uri.as_bytes(),
             to: self.place.request_uri.as_bytes(),
             from_user: Some(self.shown.as_bytes()),

@@ -292,6 +292,8 @@ mod tests {
             diversion: false,
             onward: Onward::default(),
             keepalive: None,
+            patience: Default::default(),
+            reach: Default::default(),
             profile: None,
             overrides: Overrides { header_placement: Some(Placement::Both), ..Overrides::default() },
         };

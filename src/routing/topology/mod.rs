@@ -16,6 +16,8 @@ use super::profile::{Belief, Limits, Overrides, Receiver};
 use super::table::{Id, Onward};
 use crate::observe::secret::Secret;
 use crate::sip::Transport;
+use crate::sip::leg::reach::Reach;
+use crate::sip::leg::tries::Patience;
 
 /// Where the called number of an INVITE stands (`called_from`).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -69,6 +71,10 @@ pub struct Trunk {
     pub refer_from_caller: bool,
     /// Interval of OPTIONS inside the dialogs of its calls; `None`: none are sent.
     pub keepalive: Option<Duration>,
+    /// How long an INVITE to it may be without any response.
+    pub patience: Patience,
+    /// How it is reached.
+    pub reach: Reach,
     /// Whether INVITEs to it that send a call on carry an entry of ours in Diversion and History-Info.
     pub diversion: bool,
     /// Whether whoever was joined with a caller by it may move the caller on; what the caller's side may name where
@@ -133,6 +139,10 @@ pub struct Agent {
     pub environment: Id,
     /// How long it may take to answer an INVITE.
     pub answer_timeout: Duration,
+    /// How long it may leave an INVITE without any response, be it a 100.
+    pub first_response: Duration,
+    /// How it is reached.
+    pub reach: Reach,
     /// Interval of OPTIONS inside its dialog; `None`: none are sent.
     pub keepalive: Option<Duration>,
     /// Where the caller goes when it is absent; `None`: the table's default.

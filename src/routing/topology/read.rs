@@ -1,5 +1,6 @@
 //! Reads `[sip]`, `[trunk.*]`, `[agent.*]` and `[environment.*]`. Every key is carried out or refused by name.
 
+mod reach;
 mod rehearsal;
 mod settings;
 
@@ -251,7 +252,7 @@ fn trunk(
     check_id(report, id);
     let name: Id = id.value.into();
     let address = address(&mut section, report, ADDRESS_FORM);
-    let accept = accept_from(&mut section, report);
+    let accept = reach::accept_from(&mut section, report);
     match (&accept, &address) {
         (Some(nets), _) => {
             nets.iter().for_each(|net| sources.claim(report, net.value, &name, net.span.clone()))
@@ -280,6 +281,8 @@ fn trunk(
     );
     let refer_from_caller = section.boolean(report, "refer_from_caller").unwrap_or(false);
     let keepalive = keepalive(&mut section, report, Duration::from_secs(60));
+    let patience = reach::patience(&mut section, report);
+    let reach = reach::reach(&mut section, report);
     let diversion = section.boolean(report, "diversion").unwrap_or(false);
     let allowed = section.boolean(report, "may_transfer");
     let onward = Onward { allowed, may_route: Pattern::list(&mut section, report), pass: false };
@@ -299,6 +302,8 @@ fn trunk(
         unanswered: unanswered.unwrap_or(Unanswered::Invite),
         refer_from_caller,
         keepalive,
+        patience,
+        reach,
         diversion,
         onward,
         profile,
@@ -402,26 +407,6 @@ fn addresses(section: &mut Section<'_>, report: &mut Report<'_>) -> Option<Vec<A
     (!addresses.is_empty()).then_some(addresses)
 }
 
-fn accept_from(section: &mut Section<'_>, report: &mut Report<'_>) -> Option<Vec<At<IpNet>>> {
-    const FORM: &str = "a list of addresses and networks like [\"10.0.0.0/24\", \"2001:db8::5\"]";
-    let list = section.strings(report, "accept_from", FORM)?;
-    if list.is_empty() {
-        report
-            .error(section.key_span("accept_from"), "an empty `accept_from` accepts nobody")
-            .help("remove it to accept what `address` resolves to");
-    }
-    let mut nets = Vec::new();
-    for entry in list {
-        match entry.value.parse() {
-            Ok(value) => nets.push(At { value, span: entry.span }),
-            Err(error) => {
-                report.error(entry.span, format!("`accept_from`: {error}")).expected(FORM);
-            }
-        }
-    }
-    Some(nets)
-}
-
 /// A destination that an agent names.
 #[derive(Debug)]
 struct Named {
@@ -454,10 +439,12 @@ fn agent(
     };
     let mut outside = addresses.iter().flatten().filter(|_| rehearsed.is_none());
     outside.any(|address| doubt_place(report, section.value_span("address"), &name, address, trunks));
-    let accept = accept_from(&mut section, report);
+    let accept = reach::accept_from(&mut section, report);
     let (numbers, wildcard) = numbers(&name, &mut section, report, taken);
     let environment = environment_of(&mut section, report, environments);
     let answer_timeout = section.duration(report, "answer_timeout", SHORTEST, Duration::from_secs(300));
+    let first_response = reach::first_response(&mut section, report);
+    let reach = reach::reach(&mut section, report);
     let keepalive = keepalive(&mut section, report, Duration::from_secs(20));
     let fallback = section
         .string(report, "fallback", "the id of a destination")
@@ -474,6 +461,8 @@ fn agent(
         wildcard,
         environment,
         answer_timeout: answer_timeout.unwrap_or(Duration::from_secs(20)),
+        first_response,
+        reach,
         keepalive,
         fallback: fallback.as_ref().map(|at| Arc::clone(&at.value)),
         may_route,

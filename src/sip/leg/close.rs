@@ -53,14 +53,12 @@ impl Stack {
         }
         calling.cancelled = Some(keep_fields(content));
         calling.quiet = quiet;
-        let Some(client) = leg.sent.iter().find(|sent| sent.kind == Kind::Invite).map(|sent| sent.client)
-        else {
-            debug_assert!(false, "a leg that calls has its INVITE");
-            return;
-        };
-        match self.table.cancel(now, client, &lines(content), &mut self.outbox) {
-            // Its final response, or a timeout, ends the leg.
-            Cancelled::Sent | Cancelled::Waits | Cancelled::No => {}
+        debug_assert!(leg.has_tries(), "a leg that calls has its INVITE");
+        for sent in leg.sent.iter().filter(|sent| sent.kind == Kind::Invite) {
+            match self.table.cancel(now, sent.client, &lines(content), &mut self.outbox) {
+                // Its final response, or a timeout, ends the leg.
+                Cancelled::Sent | Cancelled::Waits | Cancelled::No => {}
+            }
         }
     }
 

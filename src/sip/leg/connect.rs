@@ -3,6 +3,7 @@
 use super::accept::address;
 use super::reliable::{BRANCHES, Early};
 use super::send::{MAX_FORWARDS, Request, body_of, sdp_of};
+use super::tries::fault_of;
 use super::usage::{Accepted, Acknowledged, Branch, Calling, Kind, Leg, Sent, Usage};
 use super::{Connect, Content, Event, LegId, Origin, carry};
 use crate::sip::dialog::{Dialog, Parts, route_set};
@@ -38,11 +39,15 @@ fn from(connect: &Connect<'_>, host: &str) -> Vec<u8> {
 impl Stack {
     /// INVITE to a new leg. What comes of it: [`Event::Progress`], then `Answered` or `Refused`.
     pub fn connect(&mut self, now: Now, connect: Connect<'_>) -> LegId {
-        let mut others: smallvec::SmallVec<[Flow; 2]> = connect.flows.iter().rev().copied().collect();
+        let mut others: smallvec::SmallVec<[Flow; 2]> = connect.flows.iter().copied().collect();
+        self.quarantine.order(now.mono, &mut others);
+        others.reverse();
         let first = others.pop();
         let calling = Calling {
             others,
+            patience: connect.patience,
             provisional: false,
+            passed: None,
             ringing: false,
             early: Vec::new(),
             cancelled: None,
@@ -88,6 +93,7 @@ impl Stack {
         leg.outgoing = true;
         leg.local_cseq = self.ident.cseq();
         leg.credentials = connect.credentials;
+        leg.set_reach(connect.reach);
         self.add_leg(leg)
     }
 
@@ -122,6 +128,9 @@ impl Stack {
         message: &Message<'_>,
     ) -> Option<Event> {
         let status = message.status()?;
+        if !self.try_answered(now, id, client) {
+            return None;
+        }
         let leg = self.legs.get_mut(id.into())?;
         let sent = leg.sent.iter_mut().find(|sent| sent.client == client)?;
         if !matches!(sent.kind, Kind::Invite | Kind::Modify) {
@@ -134,7 +143,6 @@ impl Stack {
             sent.note_said(message.to_tag().unwrap_or(b""), message.body());
         }
         let Usage::Calling(calling) = &mut leg.usage else { return None };
-        calling.provisional = true;
         if status == 100 {
             return None;
         }
@@ -174,6 +182,9 @@ impl Stack {
         let usage = std::mem::replace(&mut leg.usage, Usage::Over);
         leg.session.refused();
         let Usage::Calling(calling) = usage else { return None };
+        if let Some(fault) = fault_of((status, origin), &calling) {
+            leg.aside.get_or_insert_default().fault.get_or_insert(fault);
+        }
         let event = match calling.cancelled {
             _ if calling.quiet => return None,
             Some(_) => Event::Closed { leg: id, status, origin },
@@ -190,6 +201,12 @@ impl Stack {
         sent: Sent,
         message: &Message<'_>,
     ) -> Option<Event> {
+        let leg = self.legs.get_mut(id.into())?;
+        if sent.attempt.is_unwanted() || !matches!(leg.usage, Usage::Calling(_)) {
+            self.end_unwanted(now, id, sent, message);
+            return None;
+        }
+        self.prefer(now, id, (sent.client, sent.address()));
         let leg = self.legs.get_mut(id.into())?;
         let usage = std::mem::replace(&mut leg.usage, Usage::Confirmed);
         let Usage::Calling(calling) = usage else {
@@ -355,14 +372,14 @@ impl Stack {
     }
 
     /// BYE in a dialog that is no leg's; nobody waits for its answer.
-    fn send_stray_bye(&mut self, now: Time, dialog: &Dialog, flow: Flow, cseq: u32) {
+    pub(crate) fn send_stray_bye(&mut self, now: Time, dialog: &Dialog, flow: Flow, cseq: u32) {
         let branch = self.ident.branch();
         let stack = (&*self.settings.listeners, &*self.settings.product);
         let head = (Method::Bye, MAX_FORWARDS, cseq);
         super::send::write_head(&mut self.scratch, stack, dialog, (flow, flow), head, &branch).finish(None);
         let scratch = &self.scratch;
         let method = Method::Bye.as_str().as_bytes();
-        let outgoing = Outgoing { method, branch: &branch, owner: None, recallable: false };
+        let outgoing = Outgoing { method, branch: &branch, owner: None, recallable: false, told: false };
         self.table.send(now, flow, outgoing, &mut self.outbox, |buf| buf.extend_from_slice(scratch));
     }
 }
@@ -395,7 +412,7 @@ impl Session {
 
 impl Sent {
     /// What it answered its challenges with.
-    fn credentials(&self, index: &mut Index) -> Vec<(Name, Box<[u8]>)> {
+    pub(crate) fn credentials(&self, index: &mut Index) -> Vec<(Name, Box<[u8]>)> {
         let kept = self.request.as_deref().filter(|_| self.challenged.is_some()).unwrap_or_default();
         let Ok(request) = identify(kept, index, Framing::Datagram) else { return Vec::new() };
         let is_one = |name: Name| matches!(name, Name::Authorization | Name::ProxyAuthorization);

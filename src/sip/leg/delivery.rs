@@ -66,6 +66,7 @@ impl Stack {
         if id & OTHER != 0 {
             self.ack_left(slab_id(id).into());
         } else if let Some((client, Some(leg))) = self.table.sent(id) {
+            self.try_left(now.mono, leg, client);
             let sent = self.legs.get(leg.into()).map(|leg| leg.sent.as_slice()).unwrap_or_default();
             let given_up = sent.iter().find(|sent| sent.client == client && sent.given_up);
             if let Some(sent) = given_up.map(|sent| sent.id) {
@@ -131,7 +132,9 @@ impl Stack {
     /// means that the peer of a new call cannot be reached.
     pub(crate) fn ack_failed(&mut self, now: Time, id: LegId) {
         let Some(leg) = self.legs.get_mut(id.into()) else { return };
-        let open = |sent: &Sent| sent.accepted.as_deref().is_some_and(Accepted::may_have_failed);
+        let open = |sent: &Sent| {
+            !sent.attempt.is_unwanted() && sent.accepted.as_deref().is_some_and(Accepted::may_have_failed)
+        };
         let Some(place) = leg.sent.iter().rposition(open) else { return };
         let by = leg.sent[place].accepted.as_deref().and_then(|accepted| accepted.ack.as_ref());
         let to = by.map_or(leg.flow, |(flow, _)| *flow);
@@ -158,7 +161,8 @@ impl Stack {
         let Some(accepted) = &mut sent.accepted else { return };
         let Some((flow, ack)) = &accepted.ack else { return };
         // A stream may have died with the first one; then the leg has another by now.
-        let streams = flow.transport.is_reliable() && flow.transport == current.transport;
+        let other = sent.attempt.is_unwanted();
+        let streams = flow.transport.is_reliable() && flow.transport == current.transport && !other;
         let to = if streams { current } else { *flow };
         let before = accepted.acknowledged;
         match before {

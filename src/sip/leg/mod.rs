@@ -15,12 +15,14 @@ pub mod keepalive;
 pub mod modify;
 mod outcome;
 pub(crate) mod presence;
+pub mod reach;
 pub mod refer;
 pub(crate) mod reliable;
 pub mod remark;
 mod replaces;
 pub(crate) mod send;
 pub mod session_timer;
+pub mod tries;
 pub(crate) mod usage;
 
 use super::flow::Flow;
@@ -95,8 +97,13 @@ pub struct Content<'a> {
 /// A new leg of ours.
 #[derive(Clone, Copy, Debug)]
 pub struct Connect<'a> {
-    /// Where the INVITE goes; of several the next is tried on a transport fault or 503 (RFC 3263 §4.3).
+    /// Where the INVITE goes; of several the next is tried on silence, a transport fault or 503 (RFC 3263 §4.3). Those
+    /// where nobody was just now come last.
     pub flows: &'a [Flow],
+    /// How long silence lasts.
+    pub patience: tries::Patience,
+    /// How the peer is reached.
+    pub reach: reach::Reach,
     /// Request-URI.
     pub uri: &'a [u8],
     /// The To URI (without tag).
@@ -160,7 +167,8 @@ pub enum Event {
         /// Whether its SDP is an offer that [`crate::sip::Stack::acknowledge`] answers.
         needs_answer: bool,
     },
-    /// Our INVITE failed for good (all flows tried, challenge answered). The leg is over.
+    /// Our INVITE failed for good (all flows tried, challenge answered). The leg is over. Where nobody has said a word,
+    /// [`crate::sip::Stack::fault`] tells why.
     Refused {
         /// The leg.
         leg: LegId,
@@ -268,6 +276,13 @@ pub enum Event {
         /// The leg.
         leg: LegId,
     },
+    /// How its peer is reached may be set otherwise; nothing has happened to it.
+    Advice {
+        /// The leg.
+        leg: LegId,
+        /// What.
+        advice: reach::Advice,
+    },
     /// The peer has answered none of the OPTIONS of [`crate::sip::Stack::keep_alive`], which so cannot tell whether it is
     /// there. Told once.
     KeepaliveIgnored {
@@ -297,6 +312,7 @@ impl Event {
             | Event::Closed { leg, .. }
             | Event::Lost { leg, .. }
             | Event::Silent { leg }
+            | Event::Advice { leg, .. }
             | Event::KeepaliveIgnored { leg } => leg,
         }
     }

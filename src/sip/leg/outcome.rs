@@ -27,6 +27,10 @@ impl Stack {
             (Some(message), Kind::Invite) => return self.on_accepted(now, id, sent, message),
             (Some(message), Kind::Modify) => return self.on_modified(now, id, sent, message),
             (Some(_), _) => sent,
+            (None, Kind::Invite) => {
+                let sent = self.try_over(now, id, sent, outcome, response)?;
+                self.retry(now, id, sent, outcome, response)?
+            }
             (None, _) => self.retry(now, id, sent, outcome, response)?,
         };
         match sent.kind {
@@ -60,6 +64,8 @@ impl Stack {
         self.unacked_due(now, id);
         self.repeat_due(now, id);
         self.reliable_due(now, id);
+        self.silence_due(now, id);
+        self.opens_due(now, id);
         self.expire_due(now, id);
         self.notify_due(now, id);
         self.keepalive_due(now, id);

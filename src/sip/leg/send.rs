@@ -4,9 +4,11 @@
 
 use super::modify::is_glare;
 use super::presence::Purpose;
+use super::reach::{Advice, Large, NO_STREAM, is_private};
 use super::session_timer::wanted;
+use super::tries::Try;
 use super::usage::{Kind, Leg, Sent, Usage};
-use super::{Body, Content, Field, LegId, Origin, SentId, carry};
+use super::{Body, Content, Event, Field, LegId, Origin, SentId, carry};
 use crate::sip::auth::{Challenge, Login};
 use crate::sip::dialog::{Dialog, Hop, listener_for};
 use crate::sip::flow::{Flow, Listener, Transport};
@@ -122,6 +124,7 @@ impl Stack {
             Some((dialog, flow)) => (dialog, *flow),
             None => (&leg.dialog, leg.flow),
         };
+        let by_streams = leg.reach().large == Large::Tcp;
         let mut write = |via: Flow| {
             let head = (request.method, request.max_forwards, cseq);
             let stack = (&**listeners, &*settings.product);
@@ -140,7 +143,9 @@ impl Stack {
         };
         let mut fallback = None;
         let long = write(flow) > UDP_LIMIT && flow.transport == Transport::Udp;
-        if let Some(stream) = by_stream(flow, listeners).filter(|_| long) {
+        let quarantine = &self.quarantine;
+        let takes = |stream: &Flow| long && by_streams && !quarantine.holds(now, stream);
+        if let Some(stream) = by_stream(flow, listeners).filter(takes) {
             write(stream);
             (fallback, flow) = (Some(flow), stream);
         }
@@ -152,7 +157,8 @@ impl Stack {
         let again = bound || timed || request.kind == Kind::Modify;
         let (scratch, outbox) = (&self.scratch, &mut self.outbox);
         let (method, recallable) = (request.method.as_str().as_bytes(), request.kind == Kind::Refer);
-        let outgoing = Outgoing { method, branch: &branch, owner: Some(id), recallable };
+        let told = request.kind == Kind::Invite || fallback.is_some();
+        let outgoing = Outgoing { method, branch: &branch, owner: Some(id), recallable, told };
         let client = self.table.send(now, flow, outgoing, outbox, |buf| buf.extend_from_slice(scratch));
         leg.sent.reserve_exact(1);
         leg.sent.push(Sent {
@@ -173,6 +179,7 @@ impl Stack {
             fallback,
             said: Vec::new(),
             expires: None,
+            attempt: Try::begin(now, flow),
             accepted: None,
         });
         self.settle(now, id);
@@ -202,7 +209,7 @@ impl Stack {
 
     /// Sends a request of ours again in a new transaction: with other headers (an answer to a challenge), or by another flow.
     /// It comes back if it was not kept, or the leg is gone.
-    fn send_again(
+    pub(crate) fn send_again(
         &mut self,
         now: Time,
         id: LegId,
@@ -214,23 +221,30 @@ impl Stack {
         let Some(leg) = self.legs.get_mut(id.into()) else { return Some(sent) };
         let kept = sent.request.as_deref().unwrap_or_default();
         let Ok(message) = identify(kept, &mut self.index, Framing::Datagram) else { return Some(sent) };
-        if let (Kind::Invite, Usage::Calling(calling)) = (sent.kind, &mut leg.usage) {
+        // Another address of a name that others of it are still called at.
+        let beside = sent.kind == Kind::Invite && changes.is_empty() && leg.has_tries();
+        if let (Kind::Invite, Usage::Calling(calling)) = (sent.kind, &mut leg.usage)
+            && !beside
+        {
             // They ended with the final response (RFC 3261 §13.2.2.3).
             calling.early.clear();
         }
-        let cseq = leg.next_cseq(message.to_tag());
+        let cseq = if beside { sent.cseq } else { leg.next_cseq(message.to_tag()) };
         let mut again = Again { branch, cseq, via: flow, contact: leg.flow, changes };
         let mut fallback = None;
         let length = rewrite(&mut self.scratch, &message, &self.settings.listeners, &again);
-        let long = !changes.is_empty() && length > UDP_LIMIT && flow.transport == Transport::Udp;
-        if let Some(stream) = by_stream(flow, &self.settings.listeners).filter(|_| long) {
+        let long = (!changes.is_empty() || beside) && length > UDP_LIMIT && flow.transport == Transport::Udp;
+        let by_streams = leg.reach().large == Large::Tcp;
+        let takes = |stream: &Flow| long && by_streams && !self.quarantine.holds(now, stream);
+        if let Some(stream) = by_stream(flow, &self.settings.listeners).filter(takes) {
             (again.via, fallback) = (stream, Some(flow));
             rewrite(&mut self.scratch, &message, &self.settings.listeners, &again);
         }
         let method = message.method_text();
         let scratch = &self.scratch;
         let recallable = sent.kind == Kind::Refer;
-        let outgoing = Outgoing { method, branch: &again.branch, owner: Some(id), recallable };
+        let told = sent.kind == Kind::Invite || fallback.is_some();
+        let outgoing = Outgoing { method, branch: &again.branch, owner: Some(id), recallable, told };
         let write = |buf: &mut Vec<u8>| buf.extend_from_slice(scratch);
         let client = self.table.send(now, again.via, outgoing, &mut self.outbox, write);
         if let Some(subscription) = leg.subscriptions.iter_mut().find(|one| one.refer == sent.id) {
@@ -239,6 +253,7 @@ impl Stack {
         let request = Some(scratch.as_slice().into());
         leg.sent.push(Sent {
             client,
+            attempt: Try::begin(now, again.via),
             cseq: again.cseq,
             heard: false,
             request,
@@ -277,6 +292,7 @@ impl Stack {
             return self.send_again(now, id, sent, flow, &[]);
         }
         if let (Some(flow), (503, Origin::Local)) = (sent.fallback.take(), outcome) {
+            self.quarantine.put(now, &sent.attempt.flow, NO_STREAM);
             return self.send_again(now, id, sent, flow, &[]);
         }
         if outcome == (503, Origin::Local)
@@ -349,9 +365,21 @@ impl Stack {
     /// After the routes or the target of a leg were set: where its next request goes.
     pub(crate) fn aim(&mut self, id: LegId) {
         let Some(leg) = self.legs.get_mut(id.into()) else { return };
+        // A stream that is gone leads nowhere.
+        let stands = !leg.flow.transport.is_reliable() || leg.flow.connection != 0;
+        if leg.goes_to_source() && stands {
+            return;
+        }
         match leg.dialog.hop(leg.flow, None, &self.settings.listeners) {
             Hop::Stay => {}
-            Hop::Go(flow) => leg.aim_at(flow),
+            Hop::Go(flow) => {
+                let ips = (flow.peer.ip(), leg.flow.peer.ip());
+                let odd = is_private(ips.0) && !is_private(ips.1) && leg.dialog.routes().is_empty();
+                leg.aim_at(flow);
+                if odd {
+                    self.tell(id, Event::Advice { leg: id, advice: Advice::PrivateContact });
+                }
+            }
             Hop::Ask(uri) => self.resolves.push_back((Stack::query(id), uri.into())),
         }
     }
@@ -560,7 +588,10 @@ impl Leg {
             (Usage::Calling(calling), (503, _) | (408, Origin::Local))
                 if sent.kind == Kind::Invite && (outcome.0 == 503 || !calling.provisional) =>
             {
-                calling.others.pop()
+                let flow = calling.others.pop()?;
+                // It has its time as the one before.
+                calling.provisional = false;
+                Some(flow)
             }
             _ => None,
         }

@@ -4,9 +4,11 @@
 
 use super::keepalive::KeepAlive;
 use super::presence::{Presence, Purpose};
+use super::reach::Reach;
 use super::reliable::{BRANCHES, Early, Reliable};
 use super::session_timer::{Demand, Timer};
-use super::{Field, SentId};
+use super::tries::{Fault, Patience, Try};
+use super::{Field, Origin, SentId};
 use crate::sip::dialog::Dialog;
 use crate::sip::flow::Flow;
 use crate::sip::ident::Text;
@@ -78,6 +80,10 @@ pub(crate) struct Aside {
     pub(crate) unanswered: Option<Box<Sent>>,
     /// When a 481 is to be confirmed, which another re-INVITE was in the way of.
     pub(crate) unconfirmed: Option<Time>,
+    /// Why our call has failed without a word from anybody.
+    pub(crate) fault: Option<Fault>,
+    /// How its peer is reached, where that is not as usual.
+    pub(crate) reach: Reach,
     /// What the peer has asserted of itself last (RFC 3325), as a hash. None: nothing.
     pub(crate) asserted: Option<u64>,
 }
@@ -139,8 +145,12 @@ pub(crate) struct Party {
 pub(crate) struct Calling {
     /// Where else the INVITE may go, next one last.
     pub(crate) others: SmallVec<[Flow; 2]>,
-    /// A 1xx came (by any flow).
+    /// How long silence lasts.
+    pub(crate) patience: Patience,
+    /// Somebody has answered, by any flow.
     pub(crate) provisional: bool,
+    /// How a try has ended that did not decide the call, for another one goes on.
+    pub(crate) passed: Option<(u16, Origin)>,
     /// A 101-199 came.
     pub(crate) ringing: bool,
     /// Branches that sent reliable provisional responses, the latest last.
@@ -213,6 +223,8 @@ pub(crate) struct Sent {
     pub(crate) said: Vec<Said>,
     /// Timer C (RFC 3261 §16.6) of an INVITE that is provisionally answered.
     pub(crate) expires: Option<Time>,
+    /// Of an INVITE that makes a leg: where it went, and what came of it.
+    pub(crate) attempt: Try,
     /// A 2xx to this INVITE came.
     pub(crate) accepted: Option<Box<Accepted>>,
 }
@@ -441,7 +453,10 @@ impl Leg {
 
     /// Whether an INVITE of ours is without a final response.
     pub(crate) fn asks_invite(&self) -> bool {
-        let open = |sent: &Sent| matches!(sent.kind, Kind::Invite | Kind::Modify) && sent.accepted.is_none();
+        let open = |sent: &Sent| {
+            let invites = matches!(sent.kind, Kind::Invite | Kind::Modify);
+            invites && sent.accepted.is_none() && !sent.attempt.is_unwanted()
+        };
         self.sent.iter().any(open)
     }
 
@@ -479,7 +494,8 @@ impl Leg {
                 let reliable = offered.reliable.as_ref().and_then(|reliable| reliable.deadline());
                 offered.repeat_at.into_iter().chain(reliable).chain(offered.expires).min()
             }
-            Usage::Calling(_) | Usage::Confirmed | Usage::Refusing | Usage::Closing | Usage::Over => None,
+            Usage::Calling(_) => self.silence_deadline(),
+            Usage::Confirmed | Usage::Refusing | Usage::Closing | Usage::Over => None,
         };
         let sent = |sent: &Sent| match &sent.accepted {
             Some(accepted) => accepted.ack.as_ref().map(|_| accepted.until),
@@ -489,7 +505,11 @@ impl Leg {
         let referral = self.referrals.iter().filter_map(|referral| referral.again_at).min();
         let keepalive = self.keepalive.as_ref().map(|keepalive| keepalive.at);
         let timer = self.timer.as_ref().map(|timer| timer.deadline());
-        [unacked, usage, sent, referral, keepalive, timer, self.unconfirmed()].into_iter().flatten().min()
+        let opens = self.opens_by();
+        [unacked, usage, sent, referral, keepalive, timer, self.unconfirmed(), opens]
+            .into_iter()
+            .flatten()
+            .min()
     }
 }
 

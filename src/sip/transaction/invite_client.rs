@@ -148,6 +148,13 @@ impl InviteClient {
         }
     }
 
+    /// No copy is sent any more; a late response is heard all the same.
+    pub(crate) fn stop(&mut self) {
+        if let InviteClient::Calling { timer_a, .. } = self {
+            *timer_a = None;
+        }
+    }
+
     /// A deadline is due.
     pub(crate) fn on_timer(&mut self, now: Time) -> Option<OnTimer> {
         let fired = match self {

@@ -46,6 +46,8 @@ pub struct Outgoing<'a, O> {
     /// connection ([`Table::give_up`]): the network then tells when it has left ([`Table::sent`]). A fault of the transport
     /// after that ends nothing.
     pub recallable: bool,
+    /// Whether the network is to tell when it has left a stream's queue, though it can be cancelled.
+    pub told: bool,
 }
 
 /// What a request is to the table. Only [`Inbound::New`], [`Inbound::Cancel`] and [`Inbound::Merged`] ask for more.

@@ -14,6 +14,7 @@ use crate::sip::timing::Time;
 use crate::wire::Index;
 use hashbrown::HashTable;
 use std::collections::VecDeque;
+use std::net::SocketAddr;
 
 mod clients;
 mod servers;
@@ -173,28 +174,40 @@ impl<O: Copy> Table<O> {
 
     /// A stream died: the requests that wait for an answer over it fail.
     pub fn flow_closed(&mut self, connection: u64) {
-        self.reroute(Time::default(), connection, &mut Outbox::default(), |_, _, _| None);
+        self.reroute(Time::default(), (connection, None), &mut Outbox::default(), |_, _, _, _| None);
     }
 
     /// The same, but `other` may name a flow for a request, which is sent once more by that: the peer may not have it, and
-    /// answers a copy as it answered the first (RFC 3261 §17.2). `CANCEL`s follow their INVITEs.
+    /// answers a copy as it answered the first (RFC 3261 §17.2). It is told whether that has happened before. `CANCEL`s follow
+    /// their INVITEs.
     pub(crate) fn reroute(
         &mut self,
         now: Time,
-        connection: u64,
+        (connection, peer): (u64, Option<SocketAddr>),
         outbox: &mut Outbox,
-        mut other: impl FnMut(ClientId, O, Flow) -> Option<Flow>,
+        mut other: impl FnMut(ClientId, O, Flow, bool) -> Option<Flow>,
     ) {
         if connection == 0 {
             return;
         }
-        let waits = |entry: &ClientEntry<O>| entry.flow.connection == connection && entry.request().is_some();
-        let mut waiting: Vec<(SlabId, Option<O>, Flow)> =
-            self.clients.iter().filter(|(_, e)| waits(e)).map(|(id, e)| (id, e.owner, e.flow)).collect();
+        // One that was sent without the name of a connection, and has left, went by the one to its peer.
+        let by = |flow: Flow, left: bool| {
+            let same = left && flow.transport.is_reliable() && Some(flow.peer) == peer;
+            flow.connection == connection || (flow.connection == 0 && same)
+        };
+        let waits = |entry: &ClientEntry<O>| {
+            by(entry.flow, entry.is_told() && entry.left) && entry.request().is_some()
+        };
+        let mut waiting: Vec<(SlabId, Option<O>, Flow, bool)> = self
+            .clients
+            .iter()
+            .filter(|(_, e)| waits(e))
+            .map(|(id, e)| (id, e.owner, e.flow, e.elsewhere))
+            .collect();
         // Those of nobody come first.
-        waiting.sort_by_key(|(_, owner, _)| owner.is_some());
-        for (id, owner, flow) in waiting {
-            match owner.and_then(|owner| other(ClientId(id), owner, flow)) {
+        waiting.sort_by_key(|(_, owner, ..)| owner.is_some());
+        for (id, owner, flow, again) in waiting {
+            match owner.and_then(|owner| other(ClientId(id), owner, flow, again)) {
                 Some(flow) => self.repeat(now, id, flow, outbox),
                 None => {
                     // It may have left by that connection. One that still waited to be written counts so too: that is

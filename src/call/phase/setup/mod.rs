@@ -12,7 +12,7 @@ use super::ending::Ending;
 use super::moving::Moving;
 use super::talking::{self, Talking};
 use super::{Phase, Stimulus};
-use crate::call::callee::{Offer, Place, call_agent};
+use crate::call::callee::{self, Offer, Place};
 use crate::call::context::Context;
 use crate::call::conversation::{Conversation, Partner, let_go};
 use crate::call::decision::{By, Given};
@@ -24,6 +24,7 @@ use crate::call::passing::Passing;
 use crate::call::record::{HandoffState, Role};
 use crate::routing::explain::Cause;
 use crate::sip::leg::decision::Decision;
+use crate::sip::leg::tries::Fault;
 use crate::sip::leg::{Body, RequestId, Wish};
 use crate::sip::{Content, Event, Flow, LegId, Origin, Time, identity};
 use crate::wire::Message;
@@ -38,8 +39,21 @@ pub(crate) struct Setup {
     /// Who was heard, and under which number the caller heard it.
     branches: Branches,
     trying: Trying,
+    /// The agent's addresses that are left to be called, by place, the next one last.
+    agents: SmallVec<[Candidate; 4]>,
+    /// Why the agent's last address has failed, where nobody has said a word.
+    why: Option<&'static str>,
     /// Requests in the early dialogs (RFC 3311).
     passing: Passing,
+}
+
+/// An address of the agent.
+#[derive(Clone, Copy, Debug)]
+struct Candidate {
+    /// Its place among the agent's addresses.
+    place: usize,
+    /// Nobody was there just now, and so it had to wait until the others were called.
+    put_off: bool,
 }
 
 /// Who is called.
@@ -48,9 +62,9 @@ enum Trying {
     /// Between two parties, or at the end of all.
     Nobody,
     /// An address of the agent is looked up.
-    FindingAgent { query: u64, place: usize },
-    /// The agent is called, at the address of that place.
-    Agent { leg: LegId, until: Time, place: usize },
+    FindingAgent { query: u64, candidate: Candidate },
+    /// The agent is called.
+    Agent { leg: LegId, until: Time },
     /// The destination is called.
     Target { calling: Calling, handoff: Box<Handoff> },
     /// Our 302 or 480 is out and waits for its ACK.
@@ -61,12 +75,14 @@ impl Setup {
     fn new(facts: &Facts, caller: LegId, invite: &Message<'_>) -> Box<Setup> {
         let passing = Passing::new(facts.trunk.trusted);
         let invite = invite.bytes().into();
-        Box::new(Setup { caller, invite, branches: Branches::default(), trying: Trying::Nobody, passing })
+        let agents = SmallVec::new();
+        let (branches, trying, why) = (Branches::default(), Trying::Nobody, None);
+        Box::new(Setup { caller, invite, branches, trying, agents, why, passing })
     }
 
     /// A call was admitted: the agent is called.
     pub(crate) fn begin(cx: &mut Context<'_>, facts: &Facts, caller: LegId, invite: &Message<'_>) -> Phase {
-        Setup::new(facts, caller, invite).find_agent(cx, facts, 0)
+        Setup::new(facts, caller, invite).call_agent(cx, facts)
     }
 
     /// An agent that may not be called now (its own limit): the caller goes to its fallback at once.
@@ -79,10 +95,29 @@ impl Setup {
         Setup::new(facts, caller, invite).agent_failed(cx, facts, (486, Origin::Local))
     }
 
-    fn find_agent(mut self: Box<Self>, cx: &mut Context<'_>, facts: &Facts, place: usize) -> Phase {
-        let address = facts.agent.addresses.get(place).unwrap_or(facts.agent.address());
-        self.trying = Trying::FindingAgent { query: cx.resolve(&address.text), place };
+    /// Calls the agent at each of its addresses in turn.
+    fn call_agent(mut self: Box<Self>, cx: &mut Context<'_>, facts: &Facts) -> Phase {
+        let all = 0..facts.agent.addresses.len();
+        self.agents = all.rev().map(|place| Candidate { place, put_off: false }).collect();
+        if let Some(first) = self.agents.pop() {
+            self.find_agent(cx, facts, first);
+        }
         self.phase()
+    }
+
+    fn find_agent(&mut self, cx: &mut Context<'_>, facts: &Facts, candidate: Candidate) {
+        let address = facts.agent.addresses.get(candidate.place).unwrap_or(facts.agent.address());
+        self.trying = Trying::FindingAgent { query: cx.resolve(&address.text), candidate };
+    }
+
+    /// Where an address was found at which nobody was just now, and others are left: the one to be called before it.
+    fn before(&mut self, cx: &Context<'_>, candidate: Candidate, flows: &[Flow]) -> Option<Candidate> {
+        if candidate.put_off || !cx.stack.is_quarantined(cx.now, flows) {
+            return None;
+        }
+        let next = self.agents.pop()?;
+        self.agents.insert(0, Candidate { put_off: true, ..candidate });
+        Some(next)
     }
 
     fn phase(self: Box<Self>) -> Phase {
@@ -150,18 +185,24 @@ impl Setup {
         flows: &[Flow],
     ) -> Phase {
         match self.trying {
-            Trying::FindingAgent { query, place } if query == answer => {
+            Trying::FindingAgent { query, candidate } if query == answer => {
                 if flows.is_empty() {
-                    return self.next_agent(cx, facts, place, (503, Origin::Local), None);
+                    self.why = Some(calling::NO_ADDRESS);
+                    return self.next_agent(cx, facts, (503, Origin::Local), None);
                 }
-                let uri = facts.agent.addresses.get(place).unwrap_or(facts.agent.address()).text.clone();
-                let Some(leg) = call_agent(cx, facts, flows, &uri, &self.invite) else {
+                if let Some(next) = self.before(cx, candidate, flows) {
+                    self.find_agent(cx, facts, next);
+                    return self.phase();
+                }
+                let address = facts.agent.addresses.get(candidate.place).unwrap_or(facts.agent.address());
+                let uri = address.text.clone();
+                let Some(leg) = callee::call_agent(cx, facts, flows, &uri, &self.invite) else {
                     return self.end(cx, facts, 500, "the INVITE cannot be read again");
                 };
                 facts.own(cx, leg, Role::Agent, true);
                 self.passing.renew(facts.identity_with(leg));
                 let until = cx.now.mono + facts.agent.answer_timeout;
-                self.trying = Trying::Agent { leg, until, place };
+                self.trying = Trying::Agent { leg, until };
                 self.phase()
             }
             Trying::Target { ref mut calling, ref mut handoff } => {
@@ -311,7 +352,7 @@ impl Setup {
     }
 
     fn refused(
-        self: Box<Self>,
+        mut self: Box<Self>,
         cx: &mut Context<'_>,
         facts: &mut Facts,
         leg: LegId,
@@ -319,9 +360,10 @@ impl Setup {
         message: Option<&Message<'_>>,
     ) -> Phase {
         match self.trying {
-            Trying::Agent { leg: agent, place, .. } if agent == leg => {
+            Trying::Agent { leg: agent, .. } if agent == leg => {
+                self.why = cx.stack.fault(leg).map(Fault::as_str);
                 cx.release(leg);
-                self.next_agent(cx, facts, place, outcome, message)
+                self.next_agent(cx, facts, outcome, message)
             }
             _ => self.phase(),
         }
@@ -370,10 +412,9 @@ impl Setup {
     fn tick(mut self: Box<Self>, cx: &mut Context<'_>, facts: &mut Facts) -> Phase {
         self.passing.tick(cx);
         match &mut self.trying {
-            Trying::Agent { leg, until, place } if *until <= cx.now.mono => {
-                let place = *place;
+            Trying::Agent { leg, until } if *until <= cx.now.mono => {
                 let_go(cx, *leg, identity::reason(480, "No answer"));
-                self.next_agent(cx, facts, place, (408, Origin::Local), None)
+                self.next_agent(cx, facts, (408, Origin::Local), None)
             }
             Trying::Target { calling, handoff } => {
                 let verdict = calling.tick(cx, handoff);
@@ -392,7 +433,6 @@ impl Setup {
         mut self: Box<Self>,
         cx: &mut Context<'_>,
         facts: &mut Facts,
-        place: usize,
         outcome: (u16, Origin),
         message: Option<&Message<'_>>,
     ) -> Phase {
@@ -412,13 +452,15 @@ impl Setup {
             }
             Some(Err(_)) | None => self,
         };
-        let Some(next) = facts.agent.addresses.get(place + 1) else {
+        let Some(next) = setup.agents.pop() else {
             return setup.agent_failed(cx, facts, outcome);
         };
-        let next = format!("agent {}", next.text);
-        talking::lost(cx, facts, Role::Agent, outcome, &next);
+        let address = facts.agent.addresses.get(next.place).unwrap_or(facts.agent.address());
+        let told = format!("agent {}", address.text);
+        talking::lost_because(cx, facts, Role::Agent, (outcome, setup.why.take()), &told);
         setup.turn(cx);
-        setup.find_agent(cx, facts, place + 1)
+        setup.find_agent(cx, facts, next);
+        setup.phase()
     }
 
     /// The agent refuses, is silent or cannot be reached: its fallback.
@@ -428,7 +470,7 @@ impl Setup {
         facts: &mut Facts,
         outcome: (u16, Origin),
     ) -> Phase {
-        talking::lost(cx, facts, Role::Agent, outcome, "fallback");
+        talking::lost_because(cx, facts, Role::Agent, (outcome, self.why), "fallback");
         facts.free_agent(cx);
         self.fall_back(cx, facts)
     }
@@ -467,7 +509,7 @@ impl Setup {
         facts.keep(cx, handoff.view);
         facts.hold_agent(cx);
         self.turn(cx);
-        self.find_agent(cx, facts, 0)
+        self.call_agent(cx, facts)
     }
 
     fn into_handoff(self) -> Option<Box<Handoff>> {

@@ -27,8 +27,10 @@ pub(super) struct ClientEntry<O> {
     machine: ClientMachine,
     /// Whether it cannot be cancelled. By a stream the network tells when it has left.
     recallable: bool,
+    /// See [`Outgoing::told`].
+    told: bool,
     /// [`ELSEWHERE`], as it stands in the ids of its transmits now.
-    elsewhere: bool,
+    pub(super) elsewhere: bool,
     /// A copy of it may have left. Not said of the first one by UDP before something shows it: a second one, or a response.
     pub(super) left: bool,
     /// The deadline that is valid; others that pop are stale.
@@ -55,9 +57,9 @@ impl<O: Copy> Table<O> {
         } else {
             ClientMachine::Other(Client::start(now, reliable, bytes))
         };
-        let (owner, recallable) = (Some(request.owner), request.recallable);
-        let entry =
-            ClientEntry { key, owner, flow, machine, recallable, elsewhere: false, left: false, armed: None };
+        let (owner, recallable, told) = (Some(request.owner), request.recallable, request.told);
+        let (elsewhere, left, armed) = (false, false, None);
+        let entry = ClientEntry { key, owner, flow, machine, recallable, told, elsewhere, left, armed };
         self.start_client(now, entry, outbox)
     }
 
@@ -113,7 +115,7 @@ impl<O: Copy> Table<O> {
         let (scratch, index) = (&mut self.scratch, &mut self.index);
         let Some(entry) = self.clients.get_mut(id) else { return (None, None) };
         entry.left = true;
-        let (reliable, own) = (entry.flow.transport.is_reliable(), entry.transmit_id(id));
+        let (reliable, own) = (entry.flow.transport.is_reliable(), entry.transmit_id(id) & !TOLD);
         let invite = match &mut entry.machine {
             ClientMachine::Invite(invite) => invite,
             ClientMachine::Other(other) => {
@@ -179,6 +181,25 @@ impl<O: Copy> Table<O> {
         if waits { GivenUp::Waits } else { GivenUp::Left }
     }
 
+    /// No copy of an INVITE is sent any more: nobody is there.
+    pub(crate) fn stop(&mut self, now: Time, client: ClientId) {
+        let Some(entry) = self.clients.get_mut(client.0) else { return };
+        if let ClientMachine::Invite(invite) = &mut entry.machine {
+            invite.stop();
+            self.settle_client(now, client.0);
+        }
+    }
+
+    /// The INVITEs by that flow that have heard nothing yet, with their owners.
+    pub(crate) fn calling_by(&self, flow: Flow) -> Vec<(ClientId, O)> {
+        let calls = |entry: &ClientEntry<O>| {
+            let silent = matches!(entry.machine, ClientMachine::Invite(InviteClient::Calling { .. }));
+            silent && (entry.flow.transport, entry.flow.listener) == (flow.transport, flow.listener)
+        };
+        let fitting = self.clients.iter().filter(|(_, entry)| calls(entry) && entry.flow.peer == flow.peer);
+        fitting.filter_map(|(id, entry)| Some((ClientId(id), entry.owner?))).collect()
+    }
+
     /// The transmit id of a request of ours, as it stands in the outbox.
     pub fn transmit_id(&self, client: ClientId) -> Option<u64> {
         self.clients.get(client.0).map(|entry| entry.transmit_id(client.0))
@@ -191,12 +212,10 @@ impl<O: Copy> Table<O> {
         let Some(branch) = message.branch() else { return };
         let key = self.keys.client(branch, Method::Cancel.as_str().as_bytes());
         let machine = ClientMachine::Other(Client::start(now, flow.transport.is_reliable(), cancel));
-        let (owner, recallable, left) = (None, false, false);
-        self.start_client(
-            now,
-            ClientEntry { key, owner, flow, machine, recallable, elsewhere: false, left, armed: None },
-            outbox,
-        );
+        let (recallable, told, elsewhere, left) = (false, false, false, false);
+        let (owner, armed) = (None, None);
+        let entry = ClientEntry { key, owner, flow, machine, recallable, told, elsewhere, left, armed };
+        self.start_client(now, entry, outbox);
     }
 
     pub(super) fn client_due(&mut self, now: Time, at: Time, id: SlabId, outbox: &mut Outbox) {
@@ -265,6 +284,8 @@ impl<O: Copy> Table<O> {
         let Some(entry) = self.clients.get_mut(id) else { return };
         entry.flow = flow;
         entry.elsewhere = !entry.elsewhere;
+        // Of this copy it is told anew.
+        entry.left &= !entry.is_told();
         let Some(request) = entry.request() else { return };
         outbox.copy(entry.transmit_id(id), flow, request);
         if entry.is_cancelled() {
@@ -303,8 +324,8 @@ impl<O> ClientEntry<O> {
     }
 
     /// Whether the network tells when it has left.
-    fn is_told(&self) -> bool {
-        self.recallable && self.flow.transport.is_reliable()
+    pub(super) fn is_told(&self) -> bool {
+        (self.recallable || self.told) && self.flow.transport.is_reliable()
     }
 
     pub(super) fn request(&self) -> Option<&[u8]> {

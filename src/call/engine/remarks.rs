@@ -1,0 +1,91 @@
+//! What is told of a leg where its call has nothing to decide.
+
+use super::Engine;
+use crate::call::event::What;
+use crate::call::record::{Goodbye, Role, Stamp};
+use crate::call::view;
+use crate::sip::identity::Said;
+use crate::sip::leg::reach::Advice;
+use crate::sip::{self, Flow, LegId};
+use crate::wire::{Message, Method};
+
+impl Engine {
+    /// What is told of a leg, where its call has nothing to decide. None: the event is for the call.
+    pub(super) fn remark(&mut self, event: sip::Event) -> Option<Option<What>> {
+        match event {
+            sip::Event::Undelivered { leg, method, to, again } => {
+                Some(self.undelivered(leg, method, to, again))
+            }
+            sip::Event::Silent { leg } => Some(self.silent(leg)),
+            sip::Event::KeepaliveIgnored { leg } => Some(self.keepalive_ignored(leg)),
+            sip::Event::Advice { leg, advice } => Some(self.advise(leg, advice)),
+            _ => None,
+        }
+    }
+
+    /// A side says goodbye: told, and kept with its leg.
+    pub(super) fn goodbye(&mut self, event: sip::Event, message: Option<&Message<'_>>) {
+        let (sip::Event::Bye { leg } | sip::Event::Cancelled { leg }) = event else { return };
+        let (Some(message), Some((key, role))) = (message, self.legs.find(leg)) else { return };
+        let Said { reason, warning } = Said::of(message);
+        let at = Stamp(self.now.wall);
+        let goodbye = Goodbye { method: message.method().as_str().into(), at, reason, warning };
+        let Some(Some(call)) = self.calls.get_mut(&key) else { return };
+        call.facts.said_goodbye(leg, goodbye.clone());
+        let call = call.facts.id.to_string();
+        let sip_call_id = self.sip_call_id(leg).unwrap_or_default();
+        self.tell(What::LegBye { call, role, goodbye, sip_call_id });
+    }
+
+    /// A request inside a call could not be sent.
+    fn undelivered(&self, leg: LegId, method: Method, to: Flow, again: bool) -> Option<What> {
+        let call = self.call_id(self.legs.find(leg)?.0)?;
+        let sip_call_id = self.sip_call_id(leg)?;
+        Some(What::Undelivered { call, method: method.as_str(), peer: view::peer(to), again, sip_call_id })
+    }
+
+    fn silent(&self, leg: LegId) -> Option<What> {
+        let (key, role) = self.legs.find(leg)?;
+        Some(What::LegSilent { call: self.call_id(key)?, role, sip_call_id: self.sip_call_id(leg)? })
+    }
+
+    fn sip_call_id(&self, leg: LegId) -> Option<String> {
+        Some(String::from_utf8_lossy(self.stack.sip_call_id(leg)?).into_owned())
+    }
+
+    /// Whose leg it is: its call, as what, and the id of the agent or the trunk; `none` for a target that is no trunk.
+    fn party(&self, leg: LegId) -> Option<(String, Role, String)> {
+        let (key, role) = self.legs.find(leg)?;
+        let facts = &self.calls.get(&key)?.as_ref()?.facts;
+        let party = match role {
+            Role::Caller => facts.trunk.id.to_string(),
+            Role::Agent => facts.agent.id.to_string(),
+            Role::Target => {
+                let trunk = self.tables.topology.trunk_at(self.stack.peer(leg)?.peer.ip());
+                trunk.map_or_else(|| "none".to_owned(), |trunk| trunk.id.to_string())
+            }
+        };
+        Some((facts.id.to_string(), role, party))
+    }
+
+    /// Told once for all of its agent's or trunk's legs.
+    fn keepalive_ignored(&mut self, leg: LegId) -> Option<What> {
+        let (call, role, party) = self.party(leg)?;
+        let name = if role == Role::Agent { "agent" } else { "trunk" };
+        let is_new = self.once.ignoring.insert(format!("{name}.{party}"));
+        is_new.then_some(What::KeepaliveIgnored { call, role, party })
+    }
+
+    /// How a peer is reached may be set otherwise. A private Contact is told once for all legs of its agent or trunk.
+    fn advise(&mut self, leg: LegId, advice: Advice) -> Option<What> {
+        let peer = view::peer(self.stack.peer(leg)?);
+        let (call, role, party) = self.party(leg)?;
+        if advice == Advice::PrivateContact {
+            let name = if role == Role::Agent { "agent" } else { "trunk" };
+            if !self.stack.goes_to_contact(leg) || !self.once.private.insert(format!("{name}.{party}")) {
+                return None;
+            }
+        }
+        Some(What::Advice { call, role, party, peer, advice })
+    }
+}

@@ -115,7 +115,7 @@ fn reloading(criterion: &mut Criterion) {
     let settings = Settings {
         stack: sip::Settings {
             listeners: Vec::new(),
-            credentials: Vec::new(),
+            parties: Vec::new(),
             seed: Seed([7; 32]),
             product: "baton".into(),
             session_timer: None,
@@ -124,6 +124,7 @@ fn reloading(criterion: &mut Criterion) {
         max_calls: 1000,
         max_duration: Duration::from_secs(3600),
         tables: tables(1, &table("first")),
+        shows_messages: false,
     };
     let mut engine = Engine::new(now, settings);
     let (one, two) = (table("one"), table("two"));

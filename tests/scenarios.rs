@@ -24,6 +24,8 @@ mod checks;
 mod contacts;
 #[path = "scenarios/decisions.rs"]
 mod decisions;
+#[path = "scenarios/doors.rs"]
+mod doors;
 #[path = "scenarios/doubt.rs"]
 mod doubt;
 #[path = "scenarios/early.rs"]

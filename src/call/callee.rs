@@ -21,8 +21,8 @@ pub(crate) struct Place {
     pub(crate) request_uri: Box<str>,
     /// The URI whose address is looked up.
     pub(crate) address: Box<str>,
-    /// Answers its challenges: the trunk's password answers only the trunk.
-    pub(crate) credentials: Option<u16>,
+    /// Whose legs are its: the trunk's index in the stack.
+    pub(crate) party: Option<u16>,
     /// It is a trunk that our assertions are sent to (RFC 3325).
     pub(crate) trusted: bool,
     /// How often it is asked, once it has answered, whether it is there; None: never.
@@ -51,7 +51,7 @@ impl Place {
         Place {
             request_uri: uri.into(),
             address: address.text.as_ref().into(),
-            credentials: owner.and_then(|trunk| cx.keyring.index(trunk)),
+            party: owner.and_then(|trunk| cx.roster.trunk(trunk)),
             trusted: owner.is_some_and(|trunk| trunk.trusted),
             keepalive: owner.and_then(|trunk| trunk.keepalive),
             named: owner.and_then(|trunk| trunk.profile),
@@ -104,8 +104,8 @@ pub(crate) fn call_agent(
     invite: &[u8],
 ) -> Option<LegId> {
     let own = [identity::call_id_field(&facts.id)];
-    let callee =
-        Callee { uri, credentials: None, identity: facts.trunk.trusted, shown: Shown::caller(facts) };
+    let party = cx.roster.agent(&facts.agent);
+    let callee = Callee { uri, party, identity: facts.trunk.trusted, shown: Shown::caller(facts) };
     connect(cx, facts, flows, &callee, &own, Offer::Invite(invite))
 }
 
@@ -120,7 +120,7 @@ pub(crate) fn call_target(
     let shown = Shown::by(facts, course);
     let callee = Callee {
         uri: &place.request_uri,
-        credentials: place.credentials,
+        party: place.party,
         // Its assertion is the caller's own, and somebody else's number cannot have it.
         identity: facts.trunk.trusted && place.trusted && course.caller_id.is_none(),
         shown,
@@ -140,7 +140,7 @@ pub(crate) fn call_target(
 
 struct Callee<'a> {
     uri: &'a str,
-    credentials: Option<u16>,
+    party: Option<u16>,
     /// PAI and Privacy of the caller's INVITE pass.
     identity: bool,
     shown: Shown<'a>,
@@ -175,7 +175,7 @@ fn connect(
         from_display: callee.shown.name.map(str::as_bytes),
         max_forwards: hops.unwrap_or(70).saturating_sub(1),
         slot: facts.slot,
-        credentials: callee.credentials,
+        party: callee.party,
         content: Content { copy: invite.as_ref(), identity: callee.identity, fields, body },
     };
     Some(cx.stack.connect(cx.now, connect))

@@ -34,6 +34,7 @@ mod live;
 mod passing;
 mod phase;
 pub mod record;
+mod roster;
 pub mod trial;
 mod view;
 mod waiting;

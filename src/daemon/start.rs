@@ -20,7 +20,7 @@ use crate::net::paths::Paths;
 use crate::net::resolve::{Resolver, system_dns};
 use crate::net::tcp::{self, Known, Limits};
 use crate::net::udp::Sockets;
-use crate::observe::line::{Line, Sink};
+use crate::observe::line::{Level, Line, Sink};
 use crate::rehearsal::Agents;
 use crate::routing::Tables;
 use crate::routing::file::Diagnostic;
@@ -317,7 +317,7 @@ fn accept(
 ) -> anyhow::Result<()> {
     for (index, listener) in &bound.tcp {
         let tables = tables.clone();
-        let known: Known = Arc::new(move |ip| tables.borrow().topology.knows(ip));
+        let known: Known = Arc::new(move |ip| tables.borrow().topology.lets_in(ip));
         let listener = listener.try_clone().and_then(TcpListener::from_std).context("sip.listen")?;
         tokio::spawn(tcp::accept(listener, *index, Arc::clone(connections), known));
     }
@@ -382,7 +382,7 @@ impl Engines<'_> {
             stack: sip::Settings {
                 session_timer: sip.session_timer.map(session_timer),
                 listeners: self.bound.listeners.clone(),
-                credentials: Vec::new(),
+                parties: Vec::new(),
                 seed: Seed(seed),
                 product: sip::PRODUCT.into(),
             },
@@ -391,6 +391,7 @@ impl Engines<'_> {
             max_calls: max_calls.div_ceil(shards),
             max_duration: sip.max_duration,
             tables: Arc::clone(self.tables),
+            shows_messages: self.configuration.log.level == Level::Debug,
         })
     }
 }

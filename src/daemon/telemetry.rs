@@ -3,7 +3,7 @@
 //! counted. Only the history takes note at once, in its bounded memory.
 
 use super::configuration::Log;
-use crate::call::event::{Event, What};
+use crate::call::event::{Event, What, Why};
 use crate::call::record::{AttemptView, CallRecord, CallView, HandoffView, Role, Stamp};
 use crate::http::history::History;
 use crate::net::counts::Lost;
@@ -259,6 +259,19 @@ pub fn line_of(event: &Event) -> Line {
         What::Ignored { call, what } => {
             Line::warn("call.ignored").text("call", call).quoted("what", Some(what))
         }
+        What::Dropped { why, call, source, transport, what, count, hint } => Line::warn(why.event())
+            .some("call", call.as_deref())
+            .text("source", source.as_deref().unwrap_or("others"))
+            .text("transport", *transport)
+            .text(if *why == Why::Malformed { "reason" } else { "method" }, what)
+            .number("count", *count)
+            .quoted("hint", Some(hint)),
+        What::Message { direction, line, peer, call, sip_call_id } => Line::debug("sip.message")
+            .some("call", call.as_deref())
+            .text("direction", direction.as_str())
+            .text("peer", peer)
+            .phone("line", Some(line))
+            .quoted("sip_call_id", Some(sip_call_id)),
         What::Undelivered { call, method, peer, again, sip_call_id } => Line::warn("sip.undelivered")
             .text("call", call)
             .text("method", *method)

@@ -167,6 +167,11 @@ fn messages(text: &mut Exposition, counters: &Counters) {
         "Requests from neither trunk nor agent, dropped.",
         counters.messages_unknown_source,
     );
+    text.counter(
+        "sip_messages_strange_source_total",
+        "Messages of a call whose source may not speak in it, dropped.",
+        counters.messages_strange_source,
+    );
     text.family("sip_responses_total", "counter", "SIP responses by class.");
     for (direction, values) in [("in", &counters.responses_in), ("out", &counters.responses_out)] {
         for (class, value) in CLASSES.iter().zip(values) {

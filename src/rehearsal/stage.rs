@@ -231,12 +231,13 @@ fn start(
         stack: sip::Settings {
             session_timer: Some(sip::leg::session_timer::Settings::default()),
             listeners: bound.listeners.clone(),
-            credentials: Vec::new(),
+            parties: Vec::new(),
             seed: Seed(random()?),
             product: sip::PRODUCT.into(),
         },
         slot_key: key,
         max_calls: 10,
+        shows_messages: false,
         max_duration: Duration::from_secs(60),
         tables,
     };

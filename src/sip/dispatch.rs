@@ -2,6 +2,7 @@
 //!
 //! Not here: what a leg makes of it (`leg/`). Called by [`Stack::handle_message`] alone.
 
+use super::door::{Neighbours, Untaken};
 use super::flow::Flow;
 use super::leg::presence::Sign;
 use super::leg::send::write_supported;
@@ -9,9 +10,9 @@ use super::leg::usage::{Leg, Usage};
 use super::leg::{Event, LegId, Origin, accept};
 use super::stack::{Owner, Stack};
 use super::timing::Time;
-use super::transaction::{Inbound, Kind, ServerId, response_flow};
+use super::transaction::{Answer, Inbound, Kind, ServerId, response_flow};
 use crate::wire::headers::{ALLOW, APPLICATION_SDP};
-use crate::wire::{Fault, Message, Method, Name, Writer, response_to};
+use crate::wire::{Message, Method, Name, Writer, response_to};
 
 impl Leg {
     /// Whether a message of the peer's belongs to it.
@@ -52,8 +53,8 @@ impl Stack {
         now: Time,
         flow: Flow,
         message: &Message<'_>,
-        known: bool,
-    ) -> Result<Option<Event>, Fault> {
+        neighbours: &dyn Neighbours,
+    ) -> Result<Option<Event>, Untaken> {
         let merged = match self.table.receive_request(now, flow, message, &mut self.outbox) {
             Inbound::Absorbed => return Ok(None),
             Inbound::Cancel { invite, owner } => {
@@ -62,22 +63,32 @@ impl Stack {
             Inbound::Merged => true,
             Inbound::New => false,
         };
-        if let Err(fault) = message.check() {
-            self.handle_fault(flow, message, fault, known);
-            return Err(fault);
-        }
-        Ok(match merged {
-            true if known => self.refuse(now, flow, message, 482, &|_| ()),
-            true => None,
-            false => self.on_new_request(now, flow, message, known),
-        })
-    }
-
-    fn on_new_request(&mut self, now: Time, flow: Flow, message: &Message<'_>, known: bool) -> Option<Event> {
         let remote_tag = message.from_tag().unwrap_or(b"");
         let leg = message
             .to_tag()
             .and_then(|local_tag| self.find_leg(message.call_id(), |leg| leg.matches(local_tag, remote_tag)));
+        match leg {
+            Some(leg) => self.admit(leg, flow, neighbours)?,
+            None if neighbours.knows(flow.peer.ip()) => {}
+            None => return Err(Untaken::Unknown),
+        }
+        if let Err(fault) = message.check() {
+            self.handle_fault(flow, message, fault, true);
+            return Err(fault.into());
+        }
+        Ok(match merged {
+            true => self.refuse(now, flow, message, 482, &|_| ()),
+            false => self.on_new_request(now, flow, message, leg),
+        })
+    }
+
+    fn on_new_request(
+        &mut self,
+        now: Time,
+        flow: Flow,
+        message: &Message<'_>,
+        leg: Option<LegId>,
+    ) -> Option<Event> {
         match (message.method(), leg) {
             (Method::Ack, Some(leg)) => {
                 self.hear(leg);
@@ -90,7 +101,6 @@ impl Stack {
                 self.hear(leg);
                 self.on_dialog_request(now, flow, leg, message)
             }
-            (_, None) if !known => None,
             (_, None) => self.on_stray_request(now, flow, message),
         }
     }
@@ -266,10 +276,39 @@ impl Stack {
 
 // Responses.
 impl Stack {
-    pub(crate) fn on_response(&mut self, now: Time, flow: Flow, message: &Message<'_>) -> Option<Event> {
-        let Some(answer) = self.table.receive_response(now, message, &mut self.outbox) else {
-            return self.on_belated(now, flow, message);
-        };
+    pub(crate) fn on_response(
+        &mut self,
+        now: Time,
+        flow: Flow,
+        message: &Message<'_>,
+        neighbours: &dyn Neighbours,
+    ) -> Result<Option<Event>, Untaken> {
+        let request = self.table.request_of(message);
+        if let Some((_, owner, sent_to)) = request {
+            self.admit_response(owner.flatten(), (flow, sent_to), neighbours)?;
+        }
+        let answer = request
+            .and_then(|(client, ..)| self.table.receive_response(now, client, message, &mut self.outbox));
+        if let Some(answer) = answer {
+            return Ok(self.on_answered_request(now, flow, message, answer));
+        }
+        match self.leg_of_belated(message) {
+            Some(leg) => {
+                self.admit(leg, flow, neighbours)?;
+                Ok(self.on_belated(now, flow, leg, message))
+            }
+            None if request.is_some() || neighbours.knows(flow.peer.ip()) => Ok(None),
+            None => Err(Untaken::Unknown),
+        }
+    }
+
+    fn on_answered_request(
+        &mut self,
+        now: Time,
+        flow: Flow,
+        message: &Message<'_>,
+        answer: Answer<Owner>,
+    ) -> Option<Event> {
         let leg = answer.owner?;
         let status = message.status()?;
         self.adopt(leg, flow);

@@ -10,10 +10,10 @@ use std::borrow::Cow;
 use std::fmt::Write as _;
 
 impl Stack {
-    /// The credentials with which requests of ours in this leg answer a challenge.
-    pub fn use_credentials(&mut self, leg: LegId, credentials: Option<u16>) {
+    /// Whose leg it is: an index into the settings' parties.
+    pub fn belongs_to(&mut self, leg: LegId, party: Option<u16>) {
         if let Some(leg) = self.legs.get_mut(leg.into()) {
-            leg.credentials = credentials;
+            leg.party = party;
         }
     }
 }

@@ -9,6 +9,7 @@ pub mod auth;
 pub mod deadline;
 pub mod dialog;
 mod dispatch;
+pub mod door;
 pub mod flow;
 pub mod ident;
 pub mod identity;
@@ -22,6 +23,7 @@ pub mod subscription;
 pub mod timing;
 pub mod transaction;
 
+pub use door::{InDialog, Neighbours, Party, Untaken};
 pub use flow::{Flow, Listener, Transport};
 pub(crate) use leg::presence::is_doubtful;
 pub use leg::{Body, Connect, Content, Event, Field, LegId, Origin, RequestId, SentId, Wish};

@@ -74,6 +74,12 @@ impl Outbox {
         Some(Transmit { id: entry.id, told, flow: entry.flow, bytes: &self.arena[entry.range] })
     }
 
+    /// The same, left where it is.
+    pub fn peek(&self) -> Option<Transmit<'_>> {
+        let Entry { id, flow, range } = self.queue.front()?;
+        Some(Transmit { id: *id, told: id & TOLD != 0, flow: *flow, bytes: &self.arena[range.clone()] })
+    }
+
     /// Messages waiting.
     pub fn len(&self) -> usize {
         self.queue.len()

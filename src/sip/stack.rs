@@ -8,6 +8,7 @@
 //! or called [`Stack::connect`] releases it once.
 
 use super::deadline::Deadlines;
+use super::door::{Neighbours, Party, Untaken};
 use super::flow::{Flow, Listener};
 use super::ident::{Ident, Seed};
 use super::leg::usage::{self, Leg, Sent, Usage};
@@ -40,8 +41,8 @@ pub struct Credentials {
 pub struct Settings {
     /// Our sockets; [`Flow::listener`] indexes them.
     pub listeners: Vec<Listener>,
-    /// Answers to challenges; legs name them by index.
-    pub credentials: Vec<Credentials>,
+    /// Whom legs belong to; they name them by index.
+    pub parties: Vec<Party>,
     /// For identifiers and for the keys of hash tables.
     pub seed: Seed,
     /// `Server` and `User-Agent`.
@@ -173,9 +174,9 @@ impl Stack {
         }
     }
 
-    /// New settings for future messages (a reload): credentials only.
-    pub fn set_credentials(&mut self, credentials: Vec<Credentials>) {
-        self.settings.credentials = credentials;
+    /// New settings for future messages (a reload): the parties only. Each keeps its index.
+    pub fn set_parties(&mut self, parties: Vec<Party>) {
+        self.settings.parties = parties;
     }
 
     /// While draining, OPTIONS outside dialogs is answered 503 with Retry-After in seconds; `None`: 200.
@@ -183,23 +184,23 @@ impl Stack {
         self.draining = retry_after;
     }
 
-    /// A message that `wire::identify` accepted. `known`: the source is a trunk or an agent. From an unknown source only
-    /// what matches a dialog or a transaction is looked at; everything else is dropped without a trace. At most one
-    /// event, about this message; events that no message caused come from [`Stack::poll_event`].
+    /// A message that `wire::identify` accepted. Inside a dialog its source is judged by [`super::door`]; outside of one
+    /// only a known source is heard. At most one event, about this message; events that no message caused come from
+    /// [`Stack::poll_event`].
     ///
     /// # Errors
-    /// What is malformed in a new request; a known source was answered with it.
+    /// Why it had no effect. What is malformed in a new request: a known source was answered with it.
     pub fn handle_message(
         &mut self,
         now: Now,
         flow: Flow,
         message: &Message<'_>,
-        known: bool,
-    ) -> Result<Option<Event>, Fault> {
+        neighbours: &dyn Neighbours,
+    ) -> Result<Option<Event>, Untaken> {
         let event = if message.is_request() {
-            self.on_request(now.mono, flow, message, known)
+            self.on_request(now.mono, flow, message, neighbours)
         } else {
-            Ok(self.on_response(now.mono, flow, message))
+            self.on_response(now.mono, flow, message, neighbours)
         };
         self.drain_transactions(now.mono);
         event
@@ -279,6 +280,11 @@ impl Stack {
         self.outbox.poll()
     }
 
+    /// What [`Stack::poll_transmit`] gives next.
+    pub fn next_transmit(&self) -> Option<Transmit<'_>> {
+        self.outbox.peek()
+    }
+
     /// Next-hop URIs of dialogs whose host is a name, to be answered by [`Stack::handle_resolved`]; ids from 1<<63 up.
     pub fn poll_resolve(&mut self) -> Option<(u64, Box<[u8]>)> {
         self.resolves.pop_front()
@@ -322,6 +328,11 @@ impl Stack {
     /// The path to the peer of a leg.
     pub fn peer(&self, leg: LegId) -> Option<Flow> {
         self.legs.get(leg.into()).map(|leg| leg.flow)
+    }
+
+    /// Whose a leg is: an index into the settings' parties.
+    pub fn party(&self, leg: LegId) -> Option<u16> {
+        self.legs.get(leg.into())?.party
     }
 
     /// Where a leg stands; None once it is gone.

@@ -111,6 +111,8 @@ pub struct Index {
     folded: bool,
     /// From, To, Call-ID or CSeq stands twice: which one to answer with cannot be told.
     doubled: bool,
+    /// Where the first line begins that is at fault; `u16::MAX`: no line is.
+    fault_at: u16,
     /// A fault was found, but an error response can be built from the keys.
     salvageable: bool,
 }
@@ -127,6 +129,7 @@ impl Default for Index {
             body: Span::default(),
             folded: false,
             doubled: false,
+            fault_at: u16::MAX,
             salvageable: false,
         }
     }
@@ -219,6 +222,11 @@ pub fn salvage<'a>(bytes: &'a [u8], index: &'a Index) -> Option<Message<'a>> {
 }
 
 impl Index {
+    /// After a fault that lies in one line: the byte where that begins.
+    pub fn fault_at(&self) -> Option<usize> {
+        (self.fault_at != u16::MAX).then_some(usize::from(self.fault_at))
+    }
+
     fn clear(&mut self) {
         self.headers.clear();
         // Once and for all: one kilobyte, and no message can need more.
@@ -230,6 +238,7 @@ impl Index {
         self.body = Span::default();
         self.folded = false;
         self.doubled = false;
+        self.fault_at = u16::MAX;
         self.salvageable = false;
     }
 
@@ -253,6 +262,9 @@ impl Index {
                 _ if line.start() == head_start => verdict = self.read_start_line(bytes, line),
                 b' ' | b'\t' => verdict = verdict.and(self.extend_fold(bytes, line)),
                 _ => verdict = verdict.and(self.add_header(bytes, line)),
+            }
+            if verdict.is_err() && self.fault_at == u16::MAX {
+                self.fault_at = line.start().min(usize::from(u16::MAX)) as u16;
             }
             if line.end() + 2 > MAX_HEAD {
                 return Err(Fault::LongHead);

@@ -49,6 +49,11 @@ impl Leg {
         }
     }
 
+    /// The same dialog, spoken by another peer: it has the tags, the Call-ID and the next CSeq.
+    pub fn spoken_by(&self, peer: &Peer) -> Leg {
+        Leg { peer: peer.clone(), ..self.clone() }
+    }
+
     /// The INVITE that made it.
     pub fn invite(&self) -> Rc<Message> {
         self.invite.borrow().clone().expect("a leg begins with an INVITE")

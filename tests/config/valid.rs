@@ -4,6 +4,7 @@ use std::path::Path;
 
 use baton::daemon::configuration::{Configuration, load};
 use baton::routing::table::Ladder;
+use baton::sip::InDialog;
 
 use super::{BATON, TABLE, compare, read};
 
@@ -83,6 +84,7 @@ fn the_defaults_are_those_of_the_contract() {
     assert!(!trunk.refer_from_caller && trunk.auth.is_none() && trunk.accept_from.is_none());
     assert_eq!(trunk.keepalive.map(|k| k.as_secs()), Some(60));
     assert_eq!((agent.answer_timeout.as_secs(), agent.keepalive.map(|k| k.as_secs())), (20, Some(20)));
+    assert_eq!((trunk.in_dialog, agent.in_dialog), (InDialog::Known, InDialog::Known));
     assert!(agent.wildcard && agent.may_route.is_empty() && agent.fallback.is_none());
     let destination = tables["production"].find("front-desk").expect("the default");
     let timeouts = destination.timeouts;

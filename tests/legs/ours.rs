@@ -307,7 +307,7 @@ fn the_headers_of_a_caller_pass_and_those_of_the_product_stand_first() {
         from_display: None,
         max_forwards: 69,
         slot: 1,
-        credentials: None,
+        party: None,
         content,
     };
     let leg = bench.act(|stack, now| stack.connect(now, connect));

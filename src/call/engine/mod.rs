@@ -9,26 +9,28 @@
 //! }
 //! ```
 
+mod arriving;
 mod commands;
+mod dropped;
 mod stepping;
 mod told;
 mod trials;
 
-use crate::call::admission::Keyring;
 use crate::call::context::{AgentCalls, CallKey, LegIndex, Queries, Queued};
-use crate::call::event::{Direction, Event, What};
+use crate::call::event::{Event, What};
 pub use crate::call::io::{Input, Output, Settings};
 use crate::call::live::Call;
 use crate::call::phase::Stimulus;
 use crate::call::record::Stamp;
+use crate::call::roster::Roster;
 use crate::call::trial::Trials;
-use crate::call::view;
 use crate::observe::counters::Counters;
 use crate::routing::Tables;
 use crate::sip::deadline::Deadlines;
 use crate::sip::ident::{Ident, Seed, SlotKey};
-use crate::sip::{self, Flow, Listener, Now, Origin, Stack, Time, Transport};
-use crate::wire::{self, Framing, Index, Message};
+use crate::sip::{self, Flow, Listener, Now, Stack, Time};
+use crate::wire::{self, Index, Message};
+use dropped::Dropped;
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 use std::time::Duration;
@@ -42,7 +44,7 @@ pub struct Engine {
     stack: Stack,
     listeners: Vec<Listener>,
     tables: Arc<Tables>,
-    keyring: Keyring,
+    roster: Roster,
     ident: Ident,
     slot_key: SlotKey,
     max_calls: usize,
@@ -60,6 +62,9 @@ pub struct Engine {
     counters: Counters,
     index: Index,
     told: Told,
+    dropped: Dropped,
+    /// Each message is told of.
+    shows_messages: bool,
     once: Once,
     draining: Option<Time>,
     /// The failure that is being handled: the same status on its way out passes, and is not of our making.
@@ -70,9 +75,9 @@ pub struct Engine {
 impl Engine {
     /// An engine without calls.
     pub fn new(now: Now, settings: Settings) -> Engine {
-        let Settings { mut stack, slot_key, max_calls, max_duration, tables } = settings;
-        let mut keyring = Keyring::default();
-        stack.credentials = keyring.adopt(&tables);
+        let Settings { mut stack, slot_key, max_calls, max_duration, tables, shows_messages } = settings;
+        let mut roster = Roster::default();
+        stack.parties = roster.adopt(&tables);
         // The stack and the calls draw from two streams of one seed.
         let mut seed = stack.seed.0;
         seed.iter_mut().for_each(|byte| *byte = !*byte);
@@ -80,10 +85,12 @@ impl Engine {
             listeners: stack.listeners.clone(),
             stack: Stack::new(stack),
             tables,
-            keyring,
+            roster,
             ident: Ident::new(Seed(seed)),
             told: Told::new(slot_key),
             once: Once::default(),
+            dropped: Dropped::default(),
+            shows_messages,
             slot_key,
             max_calls,
             max_duration,
@@ -126,8 +133,8 @@ impl Engine {
                 self.queue.extend(reply.map(|reply| Queued::Reply { id, reply }));
             }
             Input::Tables(tables) => {
-                let credentials = self.keyring.adopt(&tables);
-                self.stack.set_credentials(credentials);
+                let parties = self.roster.adopt(&tables);
+                self.stack.set_parties(parties);
                 self.queue.push_back(Queued::Adopted { serial: tables.serial });
                 self.tables = tables;
                 self.once.ignoring.clear();
@@ -158,11 +165,15 @@ impl Engine {
         if let Some(id) = self.stack.poll_recall() {
             return Output::Recall { id };
         }
+        let shown = self.shows_messages.then(|| self.leaving()).flatten();
         let Some(transmit) = self.stack.poll_transmit() else {
             let over = self.trials.conclude(self.now, &mut self.queue);
             return over.map_or(Output::Idle { until }, |(id, reply)| Output::Reply { id, reply });
         };
         self.counters.messages_out += 1;
+        if let Some(what) = shown {
+            self.queue.push_back(Queued::Event(Box::new(Event { at: Stamp(self.now.wall), what })));
+        }
         self.trials.sent(self.now, transmit.bytes);
         if let Some(status) = wire::peek::status(transmit.bytes) {
             self.counters.responses_out[usize::from(status / 100 - 1).min(5)] += 1;
@@ -200,61 +211,6 @@ impl Engine {
         let calls_live = self.calls.len() as u64;
         let deadlines = (self.deadlines.len() + self.stack.counts().deadlines) as u64;
         Counters { calls_live, deadlines, ..self.counters.clone() }
-    }
-
-    fn message(&mut self, flow: Flow, bytes: &[u8]) {
-        let framing = if flow.transport == Transport::Udp { Framing::Datagram } else { Framing::Stream };
-        let known = self.tables.topology.knows(flow.peer.ip());
-        let mut index = std::mem::take(&mut self.index);
-        match wire::identify(bytes, &mut index, framing) {
-            Ok(message) => {
-                self.trials.received(self.now, message.call_id(), message.method().as_str(), bytes);
-                self.arrived(flow, &message, bytes, known);
-                match self.stack.handle_message(self.now, flow, &message, known) {
-                    Ok(event) => {
-                        self.counters.messages_in += 1;
-                        self.counters.messages_unknown_source += u64::from(!known);
-                        if let Some(event) = event {
-                            self.leg_event(event, Some((flow, &message)));
-                        }
-                    }
-                    Err(_answered) => self.counters.messages_malformed += 1,
-                }
-            }
-            Err(fault) => {
-                self.counters.messages_malformed += 1;
-                if let Some(message) = wire::salvage(bytes, &index) {
-                    self.stack.handle_fault(flow, &message, fault, known);
-                }
-            }
-        }
-        self.index = index;
-    }
-
-    /// Counts a response, and tells of a failure that reached us. What a stranger sends in no call of ours is no failure.
-    fn arrived(&mut self, flow: Flow, message: &Message<'_>, bytes: &[u8], known: bool) {
-        let Some(status) = message.status() else { return };
-        self.counters.responses_in[usize::from(status / 100 - 1).min(5)] += 1;
-        if status < 400 {
-            return;
-        }
-        self.passing = Some(status);
-        let leg = self.stack.find_leg_by_call_id(message.call_id());
-        let call = leg.and_then(|leg| self.legs.find(leg)).and_then(|(key, _)| self.call_id(key));
-        if call.is_none() && !known || !self.told.is_new(bytes) {
-            return;
-        }
-        let what = What::Status {
-            call,
-            direction: Direction::In,
-            method: message.method().as_str(),
-            status,
-            reason: String::from_utf8_lossy(message.reason()).into_owned(),
-            origin: Origin::Remote,
-            sip_call_id: String::from_utf8_lossy(message.call_id()).into_owned(),
-            peer: view::peer(flow),
-        };
-        self.tell(what);
     }
 
     fn tell(&mut self, what: What) {

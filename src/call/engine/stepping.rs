@@ -35,7 +35,7 @@ impl Engine {
         let id: Box<str> = (&*self.ident.call_id(slot)).into();
         let admission::Admitted { trunk, agent, called } = admitted;
         let full = agent.max_calls > 0 && self.agents.of(&agent.id) >= agent.max_calls;
-        self.stack.use_credentials(leg, self.keyring.index(&trunk));
+        self.stack.belongs_to(leg, self.roster.trunk(&trunk));
         let facts = Facts::new(self.now, (id.clone(), slot), trunk, agent, &called, invite);
         self.warn_of_refers(&facts);
         self.last_key += 1;
@@ -150,7 +150,7 @@ impl Engine {
             stack: &mut self.stack,
             tables: &self.tables,
             listeners: &self.listeners,
-            keyring: &self.keyring,
+            roster: &self.roster,
             ident: &mut self.ident,
             counters: &mut self.counters,
             legs: &mut self.legs,

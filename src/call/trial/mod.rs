@@ -161,7 +161,7 @@ impl Trial {
             from_display: None,
             max_forwards: MAX_FORWARDS,
             slot: self.slot,
-            credentials: self.place.credentials,
+            party: self.place.party,
             content: Content { body, ..Content::default() },
         }
     }

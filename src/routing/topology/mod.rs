@@ -15,7 +15,7 @@ use super::net::IpNet;
 use super::profile::{Belief, Limits, Overrides, Receiver};
 use super::table::Id;
 use crate::observe::secret::Secret;
-use crate::sip::Transport;
+use crate::sip::{InDialog, Transport};
 
 /// Where the called number of an INVITE stands (`called_from`).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -73,6 +73,8 @@ pub struct Trunk {
     pub profile: Option<Receiver>,
     /// Keys of the profile that this trunk sets itself.
     pub overrides: Overrides,
+    /// Who may speak inside its dialogs.
+    pub in_dialog: InDialog,
 }
 
 /// What surrounds the tables of a configuration, as they are checked against it.
@@ -136,6 +138,8 @@ pub struct Agent {
     pub may_route: Vec<super::select::Pattern>,
     /// Calls that it takes at the same time; 0: no limit of its own.
     pub max_calls: u32,
+    /// Who may speak inside its dialogs.
+    pub in_dialog: InDialog,
 }
 
 impl Agent {
@@ -355,6 +359,15 @@ impl Topology {
     /// Whether `source` is a trunk or an agent. Anyone else gets no answer.
     pub fn knows(&self, source: IpAddr) -> bool {
         self.trunk_at(source).is_some() || self.agents_at(source).next().is_some()
+    }
+
+    /// Whether a connection from `source` may be opened to us: it is known, or may speak in a dialog by its tags.
+    pub fn lets_in(&self, source: IpAddr) -> bool {
+        let by_tags = || {
+            self.trunks.iter().any(|trunk| trunk.in_dialog == InDialog::Tags)
+                || self.agents.iter().any(|agent| agent.in_dialog == InDialog::Tags)
+        };
+        self.knows(source) || by_tags()
     }
 
     /// The agent that `called` reaches when it comes from `trunk`: the number as it stands, then as the trunk's

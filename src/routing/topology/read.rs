@@ -1,5 +1,6 @@
 //! Reads `[sip]`, `[trunk.*]`, `[agent.*]` and `[environment.*]`. Every key is carried out or refused by name.
 
+mod doors;
 mod rehearsal;
 mod settings;
 
@@ -280,6 +281,7 @@ fn trunk(
     );
     let refer_from_caller = section.boolean(report, "refer_from_caller").unwrap_or(false);
     let keepalive = keepalive(&mut section, report, Duration::from_secs(60));
+    let in_dialog = doors::in_dialog(&mut section, report);
     let overrides = Overrides::read(&mut section, report);
     let profile = Receiver::read(&mut section, report);
     section.refuse(report, "register", "remove it, and let the PBX send its calls to Baton's address");
@@ -298,6 +300,7 @@ fn trunk(
         keepalive,
         profile,
         overrides,
+        in_dialog,
     })
 }
 
@@ -457,6 +460,7 @@ fn agent(
         .map(|found| At { value: Id::from(found.value), span: found.span });
     let may_route = may_route(&mut section, report);
     let max_calls = section.number(report, "max_calls", 0..1_000_001).unwrap_or(0);
+    let in_dialog = doors::in_dialog(&mut section, report);
     section.finish(report);
     let agent = Agent {
         id: name,
@@ -471,6 +475,7 @@ fn agent(
         fallback: fallback.as_ref().map(|at| Arc::clone(&at.value)),
         may_route,
         max_calls,
+        in_dialog,
     };
     let destination = rehearsal.map(|(rehearsal, span)| At { value: rehearsal.destination, span });
     let fallback = fallback.map(|at| Named { at, rehearsed: false });

@@ -87,7 +87,7 @@ impl Stack {
         let mut leg = Leg::new(dialog, flow, usage);
         leg.outgoing = true;
         leg.local_cseq = self.ident.cseq();
-        leg.credentials = connect.credentials;
+        leg.party = connect.party;
         self.add_leg(leg)
     }
 

@@ -109,8 +109,8 @@ pub struct Connect<'a> {
     pub max_forwards: u8,
     /// Slot of the call: the Call-ID that is minted carries it.
     pub slot: u16,
-    /// Index into [`super::Settings::credentials`] for 401/407.
-    pub credentials: Option<u16>,
+    /// Whose leg it is: an index into [`super::Settings::parties`].
+    pub party: Option<u16>,
     /// Headers and offer.
     pub content: Content<'a>,
 }

@@ -145,7 +145,7 @@ impl Stack {
             (fallback, flow) = (Some(flow), stream);
         }
         let timed = settings.session_timer.is_some() && matches!(request.kind, Kind::Invite | Kind::Update);
-        let bound = leg.credentials.is_some()
+        let bound = settings.has_credentials(leg)
             || fallback.is_some()
             || leg.source().is_some()
             || leg.has_other_flows();
@@ -302,7 +302,8 @@ impl Stack {
     ) -> Option<Sent> {
         let cnonce = self.ident.cnonce();
         let Some(leg) = self.legs.get(id.into()) else { return Some(sent) };
-        let credentials = leg.credentials.and_then(|index| self.settings.credentials.get(usize::from(index)));
+        let party = leg.party.and_then(|index| self.settings.parties.get(usize::from(index)));
+        let credentials = party.and_then(|party| party.credentials.as_ref());
         let (Some(credentials), Some(mut challenge)) = (credentials, Challenge::of(response, cnonce)) else {
             return Some(sent);
         };
@@ -365,7 +366,7 @@ impl Stack {
 
     /// A message of the peer's came by this stream: what follows may use it.
     pub(crate) fn adopt(&mut self, id: LegId, flow: Flow) {
-        let Some(leg) = self.legs.get_mut(id.into()) else { return };
+        let Some(leg) = self.legs.get_mut(id.into()).filter(|leg| leg.moves) else { return };
         let same = |one: Flow| {
             one.transport == flow.transport && one.peer.ip().to_canonical() == flow.peer.ip().to_canonical()
         };
@@ -414,6 +415,12 @@ impl Settings {
     /// See [`write_supported`].
     pub(crate) fn write_supported(&self, writer: &mut Writer<'_>, reliable: bool) {
         write_supported(writer, reliable, self.session_timer.is_some());
+    }
+
+    /// Whether challenges in this leg can be answered.
+    fn has_credentials(&self, leg: &Leg) -> bool {
+        let party = leg.party.and_then(|index| self.parties.get(usize::from(index)));
+        party.is_some_and(|party| party.credentials.is_some())
     }
 
     /// Whether we understand it.

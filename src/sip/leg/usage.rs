@@ -8,6 +8,7 @@ use super::reliable::{BRANCHES, Early, Reliable};
 use super::session_timer::{Demand, Timer};
 use super::{Field, SentId};
 use crate::sip::dialog::Dialog;
+use crate::sip::door::Heard;
 use crate::sip::flow::Flow;
 use crate::sip::ident::Text;
 use crate::sip::offer_answer::Session;
@@ -37,8 +38,10 @@ pub(crate) struct Leg {
     pub(crate) remote_cseq: Option<u32>,
     /// Whether we called: then the Call-ID is ours.
     pub(crate) outgoing: bool,
-    /// What answers challenges.
-    pub(crate) credentials: Option<u16>,
+    /// Whose it is: an index into the settings' parties.
+    pub(crate) party: Option<u16>,
+    /// Whether the message at hand may change where we send: not if only its tags speak for its source.
+    pub(crate) moves: bool,
     /// No event comes any more; once over and done, the leg goes.
     pub(crate) released: bool,
     /// The layer above has its last event, though our BYE is still on its way.
@@ -74,6 +77,8 @@ pub(crate) struct Aside {
     pub(crate) overtaken: Option<(u32, u32)>,
     /// The flow that the peer itself has used, where the dialog leads elsewhere: it serves if that fails (RFC 5923).
     pub(crate) source: Option<Flow>,
+    /// Further addresses that the dialog was heard from or sent to.
+    pub(crate) heard: Heard,
     /// The last re-INVITE of ours that was given up without any final response: its 2xx may still come.
     pub(crate) unanswered: Option<Box<Sent>>,
     /// When a 481 is to be confirmed, which another re-INVITE was in the way of.

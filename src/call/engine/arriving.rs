@@ -1,0 +1,172 @@
+//! What arrives: read, judged and handled; what was dropped is counted and told.
+
+use super::Engine;
+use super::dropped::Tell;
+use crate::call::event::{Direction, What, Why};
+use crate::call::roster::Known;
+use crate::call::view;
+use crate::routing::net::IpNet;
+use crate::sip::door::Untaken;
+use crate::sip::{Flow, LegId, Origin, Transport};
+use crate::wire::{self, Fault, Framing, Message};
+
+impl Engine {
+    pub(super) fn message(&mut self, flow: Flow, bytes: &[u8]) {
+        let framing = if flow.transport == Transport::Udp { Framing::Datagram } else { Framing::Stream };
+        let mut index = std::mem::take(&mut self.index);
+        match wire::identify(bytes, &mut index, framing) {
+            Ok(message) => self.read(flow, &message, bytes),
+            Err(fault) => {
+                self.counters.messages_malformed += 1;
+                let known = self.tables.topology.knows(flow.peer.ip());
+                if let Some(message) = wire::salvage(bytes, &index) {
+                    self.stack.handle_fault(flow, &message, fault, known);
+                }
+                match known {
+                    true => self.malformed(flow, fault, index.fault_at()),
+                    false => self.drop_of(flow, Why::Unknown, first_word(bytes), None),
+                }
+            }
+        }
+        self.index = index;
+    }
+
+    fn read(&mut self, flow: Flow, message: &Message<'_>, bytes: &[u8]) {
+        self.trials.received(self.now, message.call_id(), message.method().as_str(), bytes);
+        if self.shows_messages {
+            let call = self.call_of(message.call_id());
+            self.tell(shown(Direction::In, flow, call, (message.call_id(), bytes)));
+        }
+        self.arrived(flow, message, bytes);
+        let known = Known { topology: &self.tables.topology, roster: &self.roster };
+        match self.stack.handle_message(self.now, flow, message, &known) {
+            Ok(event) => {
+                self.counters.messages_in += 1;
+                if let Some(event) = event {
+                    self.leg_event(event, Some((flow, message)));
+                }
+            }
+            Err(Untaken::Malformed(fault)) => {
+                self.counters.messages_malformed += 1;
+                self.malformed(flow, fault, None);
+            }
+            Err(Untaken::Strange(leg)) => {
+                self.counters.messages_strange_source += 1;
+                self.drop_of(flow, Why::Strange, message.method().as_str(), leg);
+            }
+            Err(Untaken::Unknown) => {
+                self.counters.messages_unknown_source += 1;
+                self.drop_of(flow, Why::Unknown, message.method().as_str(), None);
+            }
+        }
+    }
+
+    /// Counts a response, and tells of a failure that reached us.
+    fn arrived(&mut self, flow: Flow, message: &Message<'_>, bytes: &[u8]) {
+        let Some(status) = message.status() else { return };
+        self.counters.responses_in[usize::from(status / 100 - 1).min(5)] += 1;
+        if status < 400 {
+            return;
+        }
+        let known = Known { topology: &self.tables.topology, roster: &self.roster };
+        if !self.stack.hears(flow, message, &known) {
+            return;
+        }
+        self.passing = Some(status);
+        if !self.told.is_new(bytes) {
+            return;
+        }
+        let what = What::Status {
+            call: self.call_of(message.call_id()),
+            direction: Direction::In,
+            method: message.method().as_str(),
+            status,
+            reason: String::from_utf8_lossy(message.reason()).into_owned(),
+            origin: Origin::Remote,
+            sip_call_id: String::from_utf8_lossy(message.call_id()).into_owned(),
+            peer: view::peer(flow),
+        };
+        self.tell(what);
+    }
+
+    /// The id of the call that a Call-ID belongs to.
+    fn call_of(&self, call_id: &[u8]) -> Option<String> {
+        let (key, _) = self.legs.find(self.stack.find_leg_by_call_id(call_id)?)?;
+        self.call_id(key)
+    }
+
+    /// The message that leaves next, as `debug` shows it.
+    pub(super) fn leaving(&self) -> Option<What> {
+        let next = self.stack.next_transmit()?;
+        let call_id = wire::peek::peek(next.bytes).map_or(&b""[..], |peek| peek.call_id);
+        Some(shown(Direction::Out, next.flow, self.call_of(call_id), (call_id, next.bytes)))
+    }
+
+    /// `at`: the byte where the line begins that is at fault, where one is.
+    fn malformed(&mut self, flow: Flow, fault: Fault, at: Option<usize>) {
+        let what = match at {
+            Some(at) => format!("{} in the line at byte {at}", fault.reason()),
+            None => fault.reason().to_owned(),
+        };
+        self.drop_of(flow, Why::Malformed, &what, None);
+    }
+
+    /// A message had no effect: one line for each source and minute.
+    fn drop_of(&mut self, flow: Flow, why: Why, what: &str, leg: Option<LegId>) {
+        let address = flow.peer.ip().to_canonical();
+        let Some(tell) = self.dropped.count(self.now.mono, address, why) else { return };
+        let (count, source) = match tell {
+            Tell::Source(count) => (count, Some(flow.peer)),
+            Tell::Others(count) => (count, None),
+        };
+        let call = leg.and_then(|leg| self.legs.find(leg)).and_then(|(key, _)| self.call_id(key));
+        let party = leg.and_then(|leg| self.stack.party(leg)).and_then(|party| self.roster.name(party));
+        let source_line = format!("accept_from = [\"{}\"]", IpNet::host(address));
+        let hint = match (why, party) {
+            (Why::Unknown, _) => format!(
+                "no trunk or agent has this address, so it gets no answer; if it is one, add it there: {source_line}"
+            ),
+            (Why::Strange, Some(party)) => format!(
+                "it has the tags of a call and no right to speak in it; if it is a part of {section}, add its address \
+                 there: {source_line}, or set in_dialog = \"tags\"",
+                section = party.section()
+            ),
+            (Why::Strange, None) => format!(
+                "it has the tags of a call and no right to speak in it; if it belongs there, make it a source of a trunk: \
+                 {source_line}"
+            ),
+            (Why::Malformed, _) => {
+                "what can be answered was answered with the reason; mend the sender".to_owned()
+            }
+        };
+        self.tell(What::Dropped {
+            why,
+            call,
+            source: source.map(|source| source.to_string()),
+            transport: flow.transport.as_param(),
+            what: what.to_owned(),
+            count,
+            hint,
+        });
+    }
+}
+
+/// A message as `debug` shows it.
+fn shown(direction: Direction, flow: Flow, call: Option<String>, (call_id, bytes): (&[u8], &[u8])) -> What {
+    let start = bytes.iter().position(|byte| !matches!(byte, b'\r' | b'\n')).unwrap_or(0);
+    let line = bytes[start..].split(|byte| matches!(byte, b'\r' | b'\n')).next().unwrap_or_default();
+    What::Message {
+        direction,
+        line: String::from_utf8_lossy(line).into_owned(),
+        peer: view::peer(flow),
+        call,
+        sip_call_id: String::from_utf8_lossy(call_id).into_owned(),
+    }
+}
+
+/// What a message that cannot be read begins with.
+fn first_word(bytes: &[u8]) -> &str {
+    let end = bytes.iter().position(|byte| !byte.is_ascii_alphabetic()).unwrap_or(bytes.len()).min(16);
+    let word = std::str::from_utf8(&bytes[..end]).unwrap_or_default();
+    if word.is_empty() { "unreadable" } else { word }
+}

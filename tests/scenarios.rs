@@ -32,6 +32,8 @@ mod doubt;
 mod early;
 #[path = "scenarios/fallback.rs"]
 mod fallback;
+#[path = "scenarios/fraud.rs"]
+mod fraud;
 #[path = "scenarios/given_up.rs"]
 mod given_up;
 #[path = "scenarios/headers.rs"]
@@ -46,6 +48,8 @@ mod ladder;
 mod lifecycle;
 #[path = "scenarios/passing.rs"]
 mod passing;
+#[path = "scenarios/pressure.rs"]
+mod pressure;
 #[path = "scenarios/races.rs"]
 mod races;
 #[path = "scenarios/redirect.rs"]

@@ -6,7 +6,7 @@ use super::handoff::course::Course;
 use crate::routing::explain::{self, Cause};
 use crate::routing::headers::user_part;
 use crate::routing::profile::Receiver;
-use crate::routing::table::Route;
+use crate::routing::table::{Id, Route};
 use crate::routing::topology::Trunk;
 use crate::sip::leg::Body;
 use crate::sip::leg::remark::Remark;
@@ -23,6 +23,10 @@ pub(crate) struct Place {
     pub(crate) address: Box<str>,
     /// Whose legs are its: the trunk's index in the stack.
     pub(crate) party: Option<u16>,
+    /// The trunk that it is one of, if it is.
+    pub(crate) trunk: Option<Id>,
+    /// It is the very place of that trunk: its password answers there, and nowhere else.
+    pub(crate) digest: bool,
     /// It is a trunk that our assertions are sent to (RFC 3325).
     pub(crate) trusted: bool,
     /// How often it is asked, once it has answered, whether it is there; None: never.
@@ -46,13 +50,16 @@ impl Place {
     /// A route that is reached by that trunk if it is a number.
     pub(crate) fn through(cx: &Context<'_>, trunk: &Arc<Trunk>, route: &Route) -> Place {
         let (uri, address) = route.request_uri(trunk);
-        let known = |trunk: &&Arc<Trunk>| trunk.address.host == address.host;
-        let owner = [trunk].into_iter().chain(cx.tables.topology.trunks()).find(known);
+        let all = || [trunk].into_iter().chain(cx.tables.topology.trunks());
+        let home = all().find(|trunk| trunk.address.is_same_place(&address));
+        let owner = home.or_else(|| all().find(|trunk| trunk.address.host == address.host));
         Place {
             request_uri: uri.into(),
             address: address.text.as_ref().into(),
             party: owner.and_then(|trunk| cx.roster.trunk(trunk)),
-            trusted: owner.is_some_and(|trunk| trunk.trusted),
+            trunk: owner.map(|trunk| Arc::clone(&trunk.id)),
+            digest: home.is_some(),
+            trusted: home.is_some_and(|trunk| trunk.trusted),
             keepalive: owner.and_then(|trunk| trunk.keepalive),
             named: owner.and_then(|trunk| trunk.profile),
         }
@@ -105,7 +112,8 @@ pub(crate) fn call_agent(
 ) -> Option<LegId> {
     let own = [identity::call_id_field(&facts.id)];
     let party = cx.roster.agent(&facts.agent);
-    let callee = Callee { uri, party, identity: facts.trunk.trusted, shown: Shown::caller(facts) };
+    let callee =
+        Callee { uri, party, digest: false, identity: facts.trunk.trusted, shown: Shown::caller(facts) };
     connect(cx, facts, flows, &callee, &own, Offer::Invite(invite))
 }
 
@@ -121,6 +129,7 @@ pub(crate) fn call_target(
     let callee = Callee {
         uri: &place.request_uri,
         party: place.party,
+        digest: place.digest,
         // Its assertion is the caller's own, and somebody else's number cannot have it.
         identity: facts.trunk.trusted && place.trusted && course.caller_id.is_none(),
         shown,
@@ -141,6 +150,7 @@ pub(crate) fn call_target(
 struct Callee<'a> {
     uri: &'a str,
     party: Option<u16>,
+    digest: bool,
     /// PAI and Privacy of the caller's INVITE pass.
     identity: bool,
     shown: Shown<'a>,
@@ -176,6 +186,7 @@ fn connect(
         max_forwards: hops.unwrap_or(70).saturating_sub(1),
         slot: facts.slot,
         party: callee.party,
+        digest: callee.digest,
         content: Content { copy: invite.as_ref(), identity: callee.identity, fields, body },
     };
     Some(cx.stack.connect(cx.now, connect))

@@ -207,12 +207,41 @@ pub(crate) fn tell_left_out(cx: &mut Context<'_>, facts: &Facts, plan: &Plan, le
     }
 }
 
+/// Variables of a call, or of one decision.
+const VARIABLES: usize = 256;
+/// Bytes of their names and values.
+const VARIABLE_BYTES: usize = 64 * 1024;
+
+/// Why these are more variables than one call may have.
+pub(crate) fn too_much<'a>(variables: impl Iterator<Item = (&'a str, &'a str)>) -> Option<Invalid> {
+    let (mut names, mut bytes) = (0, 0);
+    for (name, value) in variables {
+        names += 1;
+        bytes += name.len() + value.len();
+    }
+    (names > VARIABLES || bytes > VARIABLE_BYTES).then(|| Invalid {
+        field: "variables".to_owned(),
+        message: format!(
+            "{names} variables of {bytes} bytes are more than a call may have: {VARIABLES} names and {VARIABLE_BYTES} bytes"
+        ),
+    })
+}
+
 /// Names and headers that nobody may set.
 fn check(cx: &mut Context<'_>, facts: &Facts, mut given: Given, by: By) -> Result<Given, Refusal> {
     let mut invalid = Vec::new();
     for name in given.variables.keys() {
         if let Some(message) = unsettable(name) {
             invalid.push(Invalid { field: format!("variables.{name}"), message });
+        }
+    }
+    let variables = given.variables.iter().map(|(name, value)| (&**name, &**value));
+    if let Some(fault) = too_much(variables) {
+        let what = format!("{}: {}", fault.field, fault.message);
+        cx.tell(What::Ignored { call: facts.id.to_string(), what });
+        match by {
+            By::Client => return Err(Refusal::Invalid(vec![fault])),
+            By::Agent | By::Loss | By::Drain => given.variables.clear(),
         }
     }
     given.headers.retain(|field| {

@@ -42,6 +42,10 @@ pub enum Why {
     Strange,
     /// A known source sent what cannot be read.
     Malformed,
+    /// They ask for a password that they do not get, or have refused it.
+    Challenge,
+    /// There was no place for them.
+    TurnedAway,
 }
 
 impl Why {
@@ -51,6 +55,8 @@ impl Why {
             Why::Unknown => "sip.unknown_source",
             Why::Strange => "sip.strange_source",
             Why::Malformed => "sip.malformed",
+            Why::Challenge => "sip.challenge_declined",
+            Why::TurnedAway => "call.refused",
         }
     }
 }
@@ -77,6 +83,8 @@ pub enum What {
         status: u16,
         /// Why, for people.
         reason: String,
+        /// Those of the same source since the last line, this one included.
+        count: u64,
     },
     /// The call is over; all that is to be kept of it.
     CallEnded(Arc<CallRecord>),

@@ -1,11 +1,14 @@
 //! Who is who to the stack: each trunk and agent has an index there, by which its legs name it. Indexes stay what they are
 //! over reloads: legs hold them.
 
+use super::admission::{self, Load};
 use crate::routing::Tables;
 use crate::routing::table::Id;
 use crate::routing::topology::{Agent, Auth, Topology, Trunk};
+use crate::sip::Flow;
 use crate::sip::door::{Neighbours, Party};
 use crate::sip::stack::Credentials;
+use crate::wire::Message;
 use std::net::IpAddr;
 use std::sync::Arc;
 
@@ -64,7 +67,11 @@ impl Roster {
 }
 
 fn credentials(auth: &Auth) -> Credentials {
-    Credentials { username: auth.username.clone(), password: auth.password.clone() }
+    Credentials {
+        username: auth.username.clone(),
+        password: auth.password.clone(),
+        realm: auth.realm.as_deref().map(|realm| realm.as_bytes().into()),
+    }
 }
 
 impl Name {
@@ -81,7 +88,10 @@ impl Name {
 #[derive(Clone, Copy)]
 pub(crate) struct Known<'a> {
     pub(crate) topology: &'a Topology,
+    pub(crate) tables: &'a Tables,
     pub(crate) roster: &'a Roster,
+    /// New calls that would be refused are turned away at once, by this load.
+    pub(crate) pressed: Option<Load>,
 }
 
 impl Neighbours for Known<'_> {
@@ -95,5 +105,17 @@ impl Neighbours for Known<'_> {
             Some(Name::Agent(id)) => self.topology.agents_at(address).any(|agent| agent.id == *id),
             None => false,
         }
+    }
+
+    fn party_at(&self, address: IpAddr) -> Option<u16> {
+        match self.topology.trunk_at(address) {
+            Some(trunk) => self.roster.trunk(trunk),
+            None => self.roster.agent(self.topology.agents_at(address).next()?),
+        }
+    }
+
+    fn turns_away(&self, flow: Flow, invite: &Message<'_>) -> Option<u16> {
+        let load = self.pressed?;
+        admission::admit(self.tables, load, flow, invite).err().map(|refused| refused.status)
     }
 }

@@ -317,7 +317,12 @@ fn accept(
 ) -> anyhow::Result<()> {
     for (index, listener) in &bound.tcp {
         let tables = tables.clone();
-        let known: Known = Arc::new(move |ip| tables.borrow().topology.lets_in(ip));
+        let known: Known = Arc::new(move |ip| {
+            let topology = &tables.borrow().topology;
+            // One more for those whom only their tags speak for.
+            let of = topology.trunks().len() + topology.agents().len() + 1;
+            topology.owner_of(ip).map(|name| tcp::Group { name, of })
+        });
         let listener = listener.try_clone().and_then(TcpListener::from_std).context("sip.listen")?;
         tokio::spawn(tcp::accept(listener, *index, Arc::clone(connections), known));
     }

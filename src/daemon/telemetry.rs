@@ -197,12 +197,6 @@ pub fn line_of(event: &Event) -> Line {
         What::CallAnswered { call, by } => {
             Line::info("call.answered").text("call", call).text("by", by.as_str())
         }
-        What::CallRefused { sip_call_id, trunk, status, reason } => Line::warn("call.refused")
-            .text("trunk", trunk)
-            .number("status", *status)
-            .quoted("reason", Some(reason))
-            .text("origin", "local")
-            .quoted("sip_call_id", Some(sip_call_id)),
         What::CallEnded(record) => call_ended(record),
         What::LegLost { call, role, status, origin, next } => Line::warn("leg.lost")
             .text("call", call)
@@ -259,26 +253,18 @@ pub fn line_of(event: &Event) -> Line {
         What::Ignored { call, what } => {
             Line::warn("call.ignored").text("call", call).quoted("what", Some(what))
         }
-        What::Dropped { why, call, source, transport, what, count, hint } => Line::warn(why.event())
-            .some("call", call.as_deref())
-            .text("source", source.as_deref().unwrap_or("others"))
-            .text("transport", *transport)
-            .text(if *why == Why::Malformed { "reason" } else { "method" }, what)
-            .number("count", *count)
-            .quoted("hint", Some(hint)),
-        What::Message { direction, line, peer, call, sip_call_id } => Line::debug("sip.message")
-            .some("call", call.as_deref())
-            .text("direction", direction.as_str())
-            .text("peer", peer)
-            .phone("line", Some(line))
-            .quoted("sip_call_id", Some(sip_call_id)),
-        What::Undelivered { call, method, peer, again, sip_call_id } => Line::warn("sip.undelivered")
-            .text("call", call)
-            .text("method", *method)
-            .text("peer", peer)
-            .text("next", if *again { "the flow that the peer has used" } else { "none" })
-            .quoted("hint", Some(UNDELIVERED))
-            .quoted("sip_call_id", Some(sip_call_id)),
+        What::CallRefused { sip_call_id, trunk, status, reason, count } => {
+            call_refused((trunk, *status, reason), *count, sip_call_id)
+        }
+        What::Message { direction, line, peer, call, sip_call_id } => {
+            message(call.as_deref(), direction.as_str(), peer, line, sip_call_id)
+        }
+        What::Dropped { why, call, source, transport, what, count, hint } => {
+            dropped(*why, call.as_deref(), (source.as_deref(), transport), what, (*count, hint))
+        }
+        What::Undelivered { call, method, peer, again, sip_call_id } => {
+            undelivered(call, (method, peer, *again), sip_call_id)
+        }
         What::Status { call, direction, method, status, reason, origin, sip_call_id, peer } => {
             Line::info("sip.status")
                 .some("call", call.as_deref())
@@ -303,6 +289,51 @@ pub fn line_of(event: &Event) -> Line {
             .quoted("hint", Some("a fault in Baton cost this call; please report it")),
     };
     line.at(event.at.0.0)
+}
+
+fn undelivered(call: &str, (method, peer, again): (&str, &str, bool), sip_call_id: &str) -> Line {
+    Line::warn("sip.undelivered")
+        .text("call", call)
+        .text("method", method)
+        .text("peer", peer)
+        .text("next", if again { "the flow that the peer has used" } else { "none" })
+        .quoted("hint", Some(UNDELIVERED))
+        .quoted("sip_call_id", Some(sip_call_id))
+}
+
+fn call_refused((trunk, status, reason): (&str, u16, &str), count: u64, sip_call_id: &str) -> Line {
+    let line = Line::warn("call.refused")
+        .text("trunk", trunk)
+        .number("status", status)
+        .quoted("reason", Some(reason))
+        .text("origin", "local")
+        .quoted("sip_call_id", Some(sip_call_id));
+    if count > 1 { line.number("count", count) } else { line }
+}
+
+fn message(call: Option<&str>, direction: &str, peer: &str, first: &str, sip_call_id: &str) -> Line {
+    Line::debug("sip.message")
+        .some("call", call)
+        .text("direction", direction)
+        .text("peer", peer)
+        .phone("line", Some(first))
+        .quoted("sip_call_id", Some(sip_call_id))
+}
+
+fn dropped(
+    why: Why,
+    call: Option<&str>,
+    (source, transport): (Option<&str>, &str),
+    what: &str,
+    (count, hint): (u64, &str),
+) -> Line {
+    Line::warn(why.event())
+        .some("call", call)
+        .text("source", source.unwrap_or("others"))
+        .text("transport", transport)
+        .text(if matches!(why, Why::Malformed | Why::Challenge) { "reason" } else { "method" }, what)
+        .number("count", count)
+        .quoted("hint", Some(hint))
 }
 
 fn origin_word(origin: Origin) -> &'static str {

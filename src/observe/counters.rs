@@ -58,6 +58,12 @@ pub struct Counters {
     pub faults: u64,
     /// Gauge: armed deadlines.
     pub deadlines: u64,
+    /// Gauge: requests of peers that are remembered.
+    pub transactions: u64,
+    /// Requests for which there was no place, answered and forgotten.
+    pub requests_turned_away: u64,
+    /// Failures that the log does not tell of, because there were too many.
+    pub statuses_untold: u64,
 }
 
 impl Counters {
@@ -88,5 +94,8 @@ impl Counters {
         self.sends_failed += other.sends_failed;
         self.faults += other.faults;
         self.deadlines += other.deadlines;
+        self.transactions += other.transactions;
+        self.requests_turned_away += other.requests_turned_away;
+        self.statuses_untold += other.statuses_untold;
     }
 }

@@ -4,15 +4,17 @@
 
 use super::door::{Neighbours, Untaken};
 use super::flow::Flow;
+use super::ident;
 use super::leg::presence::Sign;
 use super::leg::send::write_supported;
 use super::leg::usage::{Leg, Usage};
 use super::leg::{Event, LegId, Origin, accept};
+use super::outbox::QUIET;
 use super::stack::{Owner, Stack};
 use super::timing::Time;
 use super::transaction::{Answer, Inbound, Kind, ServerId, response_flow};
 use crate::wire::headers::{ALLOW, APPLICATION_SDP};
-use crate::wire::{Message, Method, Name, Writer, response_to};
+use crate::wire::{Message, Method, Name, Writer, reason_phrase, response_to};
 
 impl Leg {
     /// Whether a message of the peer's belongs to it.
@@ -67,19 +69,51 @@ impl Stack {
         let leg = message
             .to_tag()
             .and_then(|local_tag| self.find_leg(message.call_id(), |leg| leg.matches(local_tag, remote_tag)));
-        match leg {
-            Some(leg) => self.admit(leg, flow, neighbours)?,
-            None if neighbours.knows(flow.peer.ip()) => {}
-            None => return Err(Untaken::Unknown),
-        }
+        let party = match leg {
+            Some(leg) => {
+                self.admit(leg, flow, neighbours)?;
+                self.party(leg)
+            }
+            None => Some(neighbours.party_at(flow.peer.ip()).ok_or(Untaken::Unknown)?),
+        };
         if let Err(fault) = message.check() {
             self.handle_fault(flow, message, fault, true);
             return Err(fault.into());
+        }
+        let new_call = leg.is_none() && message.method() == Method::Invite;
+        if let Some(status) = self.turned_away(flow, message, (new_call, party), neighbours) {
+            return Err(Untaken::TurnedAway { status, new_call });
         }
         Ok(match merged {
             true => self.refuse(now, flow, message, 482, &|_| ()),
             false => self.on_new_request(now, flow, message, leg),
         })
+    }
+
+    /// Answers a request for which there is no place, statelessly; the status.
+    fn turned_away(
+        &mut self,
+        flow: Flow,
+        message: &Message<'_>,
+        (new_call, party): (bool, Option<u16>),
+        neighbours: &dyn Neighbours,
+    ) -> Option<u16> {
+        self.table.serves(party);
+        let status = match message.method() {
+            // What ends something, or is owed an answer, always has a place.
+            Method::Ack | Method::Bye | Method::Cancel | Method::Prack | Method::Notify => return None,
+            _ if !self.table.has_place() => 503,
+            Method::Invite if new_call => neighbours.turns_away(flow, message)?,
+            _ => return None,
+        };
+        let seconds = 5 + self.mark_of(message) % 6;
+        self.answer_statelessly(flow, message, (status, QUIET), &|writer| {
+            if status == 503 {
+                // Spread, so that those who were turned away do not come back together.
+                writer.begin(Name::RetryAfter).push_number(seconds);
+            }
+        });
+        Some(status)
     }
 
     fn on_new_request(
@@ -110,20 +144,20 @@ impl Stack {
         let outside = message.to_tag().is_none();
         match message.method() {
             Method::Invite if outside => self.on_invite(now, flow, message),
-            Method::Options if outside => self.on_options(now, flow, message),
+            Method::Options if outside => self.on_options(flow, message),
             // Outside a call nobody may make Baton call somebody.
-            Method::Refer if outside => self.refuse(now, flow, message, 403, &|_| ()),
+            Method::Refer if outside => self.answer_statelessly(flow, message, (403, 0), &|_| ()),
             method => {
                 let status = unserved(method).unwrap_or(481);
-                self.refuse(now, flow, message, status, &|writer| allow_if(writer, status))
+                self.answer_statelessly(flow, message, (status, 0), &|writer| allow_if(writer, status))
             }
         }
     }
 
-    fn on_options(&mut self, now: Time, flow: Flow, message: &Message<'_>) -> Option<Event> {
+    fn on_options(&mut self, flow: Flow, message: &Message<'_>) -> Option<Event> {
         let (draining, timer) = (self.draining, self.settings.session_timer.is_some());
         let status = if draining.is_some() { 503 } else { 200 };
-        self.refuse(now, flow, message, status, &|writer| {
+        self.answer_statelessly(flow, message, (status, 0), &|writer| {
             if let Some(seconds) = draining {
                 writer.begin(Name::RetryAfter).push_number(seconds.into());
             }
@@ -263,14 +297,37 @@ impl Stack {
         status: u16,
         reason: &str,
     ) {
+        self.write_statelessly(flow, message, (status, reason, 0), &|_| ());
+    }
+
+    /// Answers a request and keeps nothing: a copy of it gets the same answer, its ACK is nobody's. It is no event.
+    fn answer_statelessly(
+        &mut self,
+        flow: Flow,
+        message: &Message<'_>,
+        (status, id): (u16, u64),
+        fill: &dyn Fn(&mut Writer<'_>),
+    ) -> Option<Event> {
+        self.write_statelessly(flow, message, (status, reason_phrase(status), id), fill);
+        None
+    }
+
+    fn write_statelessly(
+        &mut self,
+        flow: Flow,
+        message: &Message<'_>,
+        (status, reason, id): (u16, &str, u64),
+        fill: &dyn Fn(&mut Writer<'_>),
+    ) {
         let (to, _) = response_flow(flow, message);
-        let tag = self.ident.tag();
+        let tag = ident::tag_of(self.mark_of(message));
         let scratch = &mut self.scratch;
         let mut writer =
             response_to(scratch, message, status, reason.as_bytes(), Some(tag.as_bytes()), Some(flow.peer));
         writer.header(Name::Server, self.settings.product.as_bytes());
+        fill(&mut writer);
         writer.finish(None);
-        self.outbox.copy(0, to, scratch);
+        self.outbox.copy(id, to, scratch);
     }
 }
 

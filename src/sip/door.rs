@@ -43,6 +43,10 @@ pub trait Neighbours {
     fn knows(&self, address: IpAddr) -> bool;
     /// Whether it is a source of the party with that index.
     fn is_of(&self, party: u16, address: IpAddr) -> bool;
+    /// The party that it is a source of, if it is known.
+    fn party_at(&self, address: IpAddr) -> Option<u16>;
+    /// The status by which a new INVITE is turned away before anything is kept of it; None: it is let in.
+    fn turns_away(&self, flow: Flow, invite: &Message<'_>) -> Option<u16>;
 }
 
 /// The same for all addresses: each is a source of every party, or none of any.
@@ -53,6 +57,14 @@ impl Neighbours for bool {
 
     fn is_of(&self, _: u16, _: IpAddr) -> bool {
         *self
+    }
+
+    fn party_at(&self, _: IpAddr) -> Option<u16> {
+        self.then_some(0)
+    }
+
+    fn turns_away(&self, _: Flow, _: &Message<'_>) -> Option<u16> {
+        None
     }
 }
 
@@ -65,6 +77,14 @@ pub enum Untaken {
     /// It belongs to a leg, and its source may not speak there. No answer.
     #[error("its source may not speak in this dialog")]
     Strange(Option<LegId>),
+    /// There is no place for it: it was answered, and nothing is kept of it.
+    #[error("it was turned away with {status}")]
+    TurnedAway {
+        /// The status that it got.
+        status: u16,
+        /// It was to become a call.
+        new_call: bool,
+    },
     /// It belongs to nothing of ours, and its source is nobody. No answer.
     #[error("its source is unknown")]
     Unknown,

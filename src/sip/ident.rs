@@ -231,6 +231,13 @@ pub fn fingerprint(key: &SlotKey, text: &[u8]) -> u64 {
     hasher.finish()
 }
 
+/// A tag made from a number: the same number gives the same tag.
+pub(crate) fn tag_of(mark: u64) -> Text {
+    let mut text = Text::EMPTY;
+    text.push_base32(u128::from(mark), 13);
+    text
+}
+
 /// The slot of any Call-ID, call id or handoff id.
 pub fn slot(key: &SlotKey, id: &[u8]) -> u16 {
     slot_of(id).unwrap_or_else(|| hash_slot(key, id))

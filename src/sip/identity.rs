@@ -10,10 +10,11 @@ use std::borrow::Cow;
 use std::fmt::Write as _;
 
 impl Stack {
-    /// Whose leg it is: an index into the settings' parties.
-    pub fn belongs_to(&mut self, leg: LegId, party: Option<u16>) {
+    /// Whose leg it is: an index into the settings' parties; and whether it came from a place that the party's password is
+    /// for, so that challenges in it are answered.
+    pub fn belongs_to(&mut self, leg: LegId, party: Option<u16>, digest: bool) {
         if let Some(leg) = self.legs.get_mut(leg.into()) {
-            leg.party = party;
+            (leg.party, leg.digest) = (party, digest);
         }
     }
 }

@@ -17,6 +17,7 @@ pub mod leg;
 pub mod offer_answer;
 pub mod outbox;
 pub mod pace;
+pub mod shares;
 pub mod slab;
 pub mod stack;
 pub mod subscription;

@@ -21,6 +21,9 @@ pub struct Transmit<'a> {
     pub bytes: &'a [u8],
 }
 
+/// Id of a response that nobody is told of, in the log neither: one of many that turn requests away.
+pub(crate) const QUIET: u64 = 1 << 57;
+
 /// The arena is given back beyond this when it is drained.
 const KEPT: usize = 256 * 1024;
 

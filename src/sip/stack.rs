@@ -11,6 +11,7 @@ use super::deadline::Deadlines;
 use super::door::{Neighbours, Party, Untaken};
 use super::flow::{Flow, Listener};
 use super::ident::{Ident, Seed};
+use super::leg::challenge::Declined;
 use super::leg::usage::{self, Leg, Sent, Usage};
 use super::leg::{Event, LegId, Origin, SentId, session_timer};
 use super::offer_answer::differs;
@@ -34,6 +35,8 @@ pub struct Credentials {
     pub username: Box<str>,
     /// The password.
     pub password: Secret,
+    /// The one realm that they are for, as between the quotes; None: any that asks at the right place.
+    pub realm: Option<Box<[u8]>>,
 }
 
 /// What a stack is made with.
@@ -107,6 +110,11 @@ pub(crate) type Owner = Option<LegId>;
 /// Bit of the ids of [`Stack::poll_resolve`].
 const QUERY: u64 = 1 << 63;
 
+/// Whether a question for an address is about a name that a peer has put into a dialog.
+pub fn is_of_dialog(query: u64) -> bool {
+    query & QUERY != 0
+}
+
 /// All legs of one engine.
 pub struct Stack {
     pub(crate) settings: Settings,
@@ -129,6 +137,8 @@ pub struct Stack {
     /// For reading our own requests when they are sent again with credentials or by another flow.
     pub(crate) index: Index,
     last_sent: u64,
+    /// See [`Stack::take_declined`].
+    pub(crate) declined: Option<(LegId, Declined)>,
 }
 
 impl std::fmt::Debug for Stack {
@@ -155,13 +165,15 @@ impl Stack {
     pub fn new(settings: Settings) -> Stack {
         let mut ident = Ident::new(settings.seed);
         let (hash_key, table_key) = (ident.hash_key(), ident.hash_key());
+        let mut table = Table::new(table_key);
+        table.set_parties(settings.parties.len());
         Stack {
             settings,
             ident,
             legs: Slab::default(),
             by_call_id: HashTable::new(),
             hash_key,
-            table: Table::new(table_key),
+            table,
             outbox: Outbox::default(),
             deadlines: Deadlines::default(),
             events: VecDeque::new(),
@@ -171,11 +183,13 @@ impl Stack {
             scratch: Vec::new(),
             index: Index::default(),
             last_sent: 0,
+            declined: None,
         }
     }
 
     /// New settings for future messages (a reload): the parties only. Each keeps its index.
     pub fn set_parties(&mut self, parties: Vec<Party>) {
+        self.table.set_parties(parties.len());
         self.settings.parties = parties;
     }
 
@@ -447,6 +461,17 @@ impl Stack {
     pub(crate) fn tell(&mut self, leg: LegId, event: Event) {
         let event = self.told(leg, event);
         self.events.extend(event);
+    }
+
+    /// What tells a request from all others, and is the same for its copies.
+    pub(crate) fn mark_of(&self, request: &Message<'_>) -> u64 {
+        let mut hasher = SipHasher13::new_with_key(&self.hash_key);
+        for part in [Some(request.call_id()), request.from_tag(), request.branch()] {
+            hasher.write(part.unwrap_or(b""));
+            hasher.write_u8(0);
+        }
+        hasher.write_u32(request.cseq().number);
+        hasher.finish()
     }
 
     /// A name for a request of ours.

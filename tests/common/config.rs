@@ -141,6 +141,11 @@ impl Config {
         self.replace("10.0.0.0/26", net)
     }
 
+    /// One more key for the login of the trunk `pbx`.
+    pub fn trunk_auth(self, key: &str) -> Self {
+        self.replace("\"env:PBX_PASSWORD\" }", &format!("\"env:PBX_PASSWORD\", {key} }}"))
+    }
+
     /// One more line for the trunk `pbx`.
     pub fn trunk_key(self, line: &str) -> Self {
         self.replace("# pbx", &format!("{line}\n# pbx"))

@@ -54,6 +54,16 @@ impl Leg {
         Leg { peer: peer.clone(), ..self.clone() }
     }
 
+    /// Bytes of the INVITE that made it.
+    pub fn written(&self) -> usize {
+        self.invite().text.len()
+    }
+
+    /// Sends that INVITE once more.
+    pub fn send_again(&self) {
+        self.again(&self.invite());
+    }
+
     /// The INVITE that made it.
     pub fn invite(&self) -> Rc<Message> {
         self.invite.borrow().clone().expect("a leg begins with an INVITE")

@@ -116,7 +116,11 @@ impl Bench {
                 listener(Transport::Tcp, "10.0.0.1:5060"),
             ],
             parties: vec![Party {
-                credentials: Some(Credentials { username: "baton".into(), password: Secret::new("secret") }),
+                credentials: Some(Credentials {
+                    username: "baton".into(),
+                    password: Secret::new("secret"),
+                    realm: None,
+                }),
                 ..Party::default()
             }],
             seed: Seed([3; 32]),
@@ -165,7 +169,7 @@ impl Bench {
         let event = match event {
             Ok(event) => event,
             Err(Untaken::Malformed(fault)) => panic!("{fault} in\n{text}"),
-            Err(Untaken::Strange(_) | Untaken::Unknown) => None,
+            Err(Untaken::Strange(_) | Untaken::TurnedAway { .. } | Untaken::Unknown) => None,
         };
         let result = act(&mut self.stack, &message, event);
         self.collect();
@@ -322,6 +326,7 @@ impl Bench {
                     max_forwards: 69,
                     slot: 0x1a3,
                     party: Some(0),
+                    digest: true,
                     content,
                 },
             )

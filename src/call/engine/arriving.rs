@@ -2,13 +2,18 @@
 
 use super::Engine;
 use super::dropped::Tell;
+use crate::call::admission::{self, Load};
 use crate::call::event::{Direction, What, Why};
-use crate::call::roster::Known;
+use crate::call::roster::{Known, Name};
 use crate::call::view;
 use crate::routing::net::IpNet;
 use crate::sip::door::Untaken;
+use crate::sip::leg::challenge::Declined;
 use crate::sip::{Flow, LegId, Origin, Transport};
 use crate::wire::{self, Fault, Framing, Message};
+
+/// Why somebody was turned away whom the calls have room for.
+const NO_PLACE: &str = "its trunk has as many requests open as it may have";
 
 impl Engine {
     pub(super) fn message(&mut self, flow: Flow, bytes: &[u8]) {
@@ -19,7 +24,8 @@ impl Engine {
             Err(fault) => {
                 self.counters.messages_malformed += 1;
                 let known = self.tables.topology.knows(flow.peer.ip());
-                if let Some(message) = wire::salvage(bytes, &index) {
+                let answerable = wire::salvage(bytes, &index).or_else(|| wire::incomplete(bytes, &index));
+                if let Some(message) = answerable {
                     self.stack.handle_fault(flow, &message, fault, known);
                 }
                 match known {
@@ -38,10 +44,15 @@ impl Engine {
             self.tell(shown(Direction::In, flow, call, (message.call_id(), bytes)));
         }
         self.arrived(flow, message, bytes);
-        let known = Known { topology: &self.tables.topology, roster: &self.roster };
+        let pressed = self.pressed();
+        let (tables, roster) = (&*self.tables, &self.roster);
+        let known = Known { topology: &tables.topology, tables, roster, pressed };
         match self.stack.handle_message(self.now, flow, message, &known) {
             Ok(event) => {
                 self.counters.messages_in += 1;
+                if let Some((leg, why)) = self.stack.take_declined() {
+                    self.challenge_declined(leg, why);
+                }
                 if let Some(event) = event {
                     self.leg_event(event, Some((flow, message)));
                 }
@@ -54,11 +65,45 @@ impl Engine {
                 self.counters.messages_strange_source += 1;
                 self.drop_of(flow, Why::Strange, message.method().as_str(), leg);
             }
+            Err(Untaken::TurnedAway { status, new_call }) => {
+                self.counters.messages_in += 1;
+                self.turned_away(flow, message, (status, new_call));
+            }
             Err(Untaken::Unknown) => {
                 self.counters.messages_unknown_source += 1;
                 self.drop_of(flow, Why::Unknown, message.method().as_str(), None);
             }
         }
+    }
+
+    /// Whether new calls that would be refused are turned away without a transaction: there is no room, or so many were
+    /// refused within a second that nobody is to be waited for.
+    fn pressed(&self) -> Option<Load> {
+        let load = self.load();
+        (load.draining || load.calls >= load.max_calls || self.refusals.is_many(self.now.mono))
+            .then_some(load)
+    }
+
+    /// A request was turned away; one line for each source and minute.
+    fn turned_away(&mut self, flow: Flow, message: &Message<'_>, (status, new_call): (u16, bool)) {
+        self.counters.requests_turned_away += 1;
+        let admitted = || admission::admit(&self.tables, self.load(), flow, message);
+        let refused = if new_call { admitted().err() } else { None };
+        if new_call {
+            self.counters.calls_refused[refused.as_ref().map_or(0, |refused| refused.kind)] += 1;
+        }
+        let tell = self.dropped.count(self.now.mono, flow.peer.ip(), Why::TurnedAway);
+        self.shows_refusal = tell.is_some();
+        let Some(Tell::Source(count) | Tell::Others(count)) = tell else { return };
+        let trunk = self.tables.topology.trunk_at(flow.peer.ip());
+        let what = What::CallRefused {
+            sip_call_id: String::from_utf8_lossy(message.call_id()).into_owned(),
+            trunk: trunk.map(|trunk| trunk.id.to_string()).unwrap_or_default(),
+            status,
+            reason: refused.map_or_else(|| NO_PLACE.to_owned(), |refused| refused.why),
+            count,
+        };
+        self.tell(what);
     }
 
     /// Counts a response, and tells of a failure that reached us.
@@ -68,12 +113,13 @@ impl Engine {
         if status < 400 {
             return;
         }
-        let known = Known { topology: &self.tables.topology, roster: &self.roster };
+        let (tables, roster) = (&*self.tables, &self.roster);
+        let known = Known { topology: &tables.topology, tables, roster, pressed: None };
         if !self.stack.hears(flow, message, &known) {
             return;
         }
         self.passing = Some(status);
-        if !self.told.is_new(bytes) {
+        if !self.told.is_new(self.now.mono, bytes) {
             return;
         }
         let what = What::Status {
@@ -111,6 +157,43 @@ impl Engine {
         self.drop_of(flow, Why::Malformed, &what, None);
     }
 
+    /// A challenge got no answer, though there is a password.
+    fn challenge_declined(&mut self, leg: LegId, why: Declined) {
+        let Some(flow) = self.stack.peer(leg) else { return };
+        let tell = self.dropped.count(self.now.mono, flow.peer.ip(), Why::Challenge);
+        let Some(Tell::Source(count)) = tell else { return };
+        let call = self.legs.find(leg).and_then(|(key, _)| self.call_id(key));
+        let section = self.stack.party(leg).and_then(|party| self.roster.name(party)).map(Name::section);
+        let section = section.unwrap_or_default();
+        let (what, hint) = match why {
+            Declined::Elsewhere => (
+                "the challenge comes from elsewhere",
+                format!(
+                    "the password of {section} goes to the host and port of its `address` and to calls that come from there; if this is one of them, make it the `address` of a trunk of its own"
+                ),
+            ),
+            Declined::Form => (
+                "the challenge has no digest and realm that fit",
+                format!(
+                    "see `auth.realm` of {section}, and let the other side offer MD5 or SHA-256 with qop=auth"
+                ),
+            ),
+            Declined::Refused => (
+                "the password was given and asked for again",
+                format!("see user name and password in `auth` of {section}"),
+            ),
+        };
+        self.tell(What::Dropped {
+            why: Why::Challenge,
+            call,
+            source: Some(flow.peer.to_string()),
+            transport: flow.transport.as_param(),
+            what: what.to_owned(),
+            count,
+            hint,
+        });
+    }
+
     /// A message had no effect: one line for each source and minute.
     fn drop_of(&mut self, flow: Flow, why: Why, what: &str, leg: Option<LegId>) {
         let address = flow.peer.ip().to_canonical();
@@ -135,6 +218,7 @@ impl Engine {
                 "it has the tags of a call and no right to speak in it; if it belongs there, make it a source of a trunk: \
                  {source_line}"
             ),
+            (Why::Challenge | Why::TurnedAway, _) => String::new(),
             (Why::Malformed, _) => {
                 "what can be answered was answered with the reason; mend the sender".to_owned()
             }

@@ -28,13 +28,14 @@ use crate::observe::counters::Counters;
 use crate::routing::Tables;
 use crate::sip::deadline::Deadlines;
 use crate::sip::ident::{Ident, Seed, SlotKey};
+use crate::sip::outbox::QUIET;
 use crate::sip::{self, Flow, Listener, Now, Stack, Time};
 use crate::wire::{self, Index, Message};
 use dropped::Dropped;
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 use std::time::Duration;
-use told::{Once, Told, left};
+use told::{Once, Refusals, Told, left};
 
 /// Deadlines served by one tick.
 const TICKS: usize = 64;
@@ -63,6 +64,9 @@ pub struct Engine {
     index: Index,
     told: Told,
     dropped: Dropped,
+    refusals: Refusals,
+    /// The answer that turns somebody away is told of like any other.
+    shows_refusal: bool,
     /// Each message is told of.
     shows_messages: bool,
     once: Once,
@@ -90,6 +94,8 @@ impl Engine {
             told: Told::new(slot_key),
             once: Once::default(),
             dropped: Dropped::default(),
+            refusals: Refusals::default(),
+            shows_refusal: false,
             shows_messages,
             slot_key,
             max_calls,
@@ -178,13 +184,15 @@ impl Engine {
         if let Some(status) = wire::peek::status(transmit.bytes) {
             self.counters.responses_out[usize::from(status / 100 - 1).min(5)] += 1;
             if status >= 400
-                && self.told.is_new(transmit.bytes)
+                && (transmit.id != QUIET || std::mem::take(&mut self.shows_refusal))
+                && self.told.is_new(self.now.mono, transmit.bytes)
                 && let Some(what) = left(status, self.passing, transmit.bytes, transmit.flow)
             {
                 self.queue.push_back(Queued::Event(Box::new(Event { at: Stamp(self.now.wall), what })));
             }
         }
         let sip::stack::Transmit { id, told, flow, bytes } = transmit;
+        let id = if id == QUIET { 0 } else { id };
         Output::Transmit { id, told, flow, bytes }
     }
 
@@ -210,7 +218,9 @@ impl Engine {
     pub fn counters(&self) -> Counters {
         let calls_live = self.calls.len() as u64;
         let deadlines = (self.deadlines.len() + self.stack.counts().deadlines) as u64;
-        Counters { calls_live, deadlines, ..self.counters.clone() }
+        let transactions = self.stack.counts().servers as u64;
+        let statuses_untold = self.told.untold;
+        Counters { calls_live, deadlines, transactions, statuses_untold, ..self.counters.clone() }
     }
 
     fn tell(&mut self, what: What) {

@@ -24,10 +24,13 @@ use std::time::Duration;
 const HORIZON: Duration = Duration::from_secs(30);
 
 impl Engine {
+    /// How full it is.
+    pub(super) fn load(&self) -> Load {
+        Load { calls: self.calls.len(), max_calls: self.max_calls, draining: self.draining.is_some() }
+    }
+
     pub(super) fn incoming(&mut self, leg: LegId, flow: Flow, invite: &Message<'_>) {
-        let load =
-            Load { calls: self.calls.len(), max_calls: self.max_calls, draining: self.draining.is_some() };
-        let admitted = match admission::admit(&self.tables, load, flow, invite) {
+        let admitted = match admission::admit(&self.tables, self.load(), flow, invite) {
             Ok(admitted) => admitted,
             Err(refused) => return self.refuse(leg, invite, &refused),
         };
@@ -35,7 +38,8 @@ impl Engine {
         let id: Box<str> = (&*self.ident.call_id(slot)).into();
         let admission::Admitted { trunk, agent, called } = admitted;
         let full = agent.max_calls > 0 && self.agents.of(&agent.id) >= agent.max_calls;
-        self.stack.belongs_to(leg, self.roster.trunk(&trunk));
+        let home = trunk.auth.is_some() && self.tables.topology.is_home(&trunk.id, flow.peer.ip());
+        self.stack.belongs_to(leg, self.roster.trunk(&trunk), home);
         let facts = Facts::new(self.now, (id.clone(), slot), trunk, agent, &called, invite);
         self.warn_of_refers(&facts);
         self.last_key += 1;
@@ -91,6 +95,7 @@ impl Engine {
 
     fn refuse(&mut self, leg: LegId, invite: &Message<'_>, refused: &admission::Refused) {
         self.counters.calls_refused[refused.kind] += 1;
+        self.refusals.count(self.now.mono);
         // Spread, so that those who were turned away do not come back together.
         let seconds = 5 + self.ident.millis_below(6);
         let fields = [identity::retry_after_field(seconds)];
@@ -102,6 +107,7 @@ impl Engine {
             trunk: refused.trunk.to_string(),
             status: refused.status,
             reason: refused.why.clone(),
+            count: 1,
         });
     }
 

@@ -162,6 +162,7 @@ impl Trial {
             max_forwards: MAX_FORWARDS,
             slot: self.slot,
             party: self.place.party,
+            digest: self.place.digest,
             content: Content { body, ..Content::default() },
         }
     }

@@ -253,6 +253,7 @@ fn trunk(
     let name: Id = id.value.into();
     let address = address(&mut section, report, ADDRESS_FORM);
     let accept = accept_from(&mut section, report);
+    doors::lint_networks(accept.as_deref().unwrap_or_default(), report);
     match (&accept, &address) {
         (Some(nets), _) => {
             nets.iter().for_each(|net| sources.claim(report, net.value, &name, net.span.clone()))
@@ -282,6 +283,7 @@ fn trunk(
     let refer_from_caller = section.boolean(report, "refer_from_caller").unwrap_or(false);
     let keepalive = keepalive(&mut section, report, Duration::from_secs(60));
     let in_dialog = doors::in_dialog(&mut section, report);
+    let redirects = doors::redirects(&mut section, report);
     let overrides = Overrides::read(&mut section, report);
     let profile = Receiver::read(&mut section, report);
     section.refuse(report, "register", "remove it, and let the PBX send its calls to Baton's address");
@@ -301,6 +303,7 @@ fn trunk(
         profile,
         overrides,
         in_dialog,
+        redirects,
     })
 }
 
@@ -338,8 +341,9 @@ fn auth(mut section: Section<'_>, report: &mut Report<'_>, secrets: &dyn Secrets
         section.required(report, "password", "env:NAME, file:PATH or credential:NAME");
         None
     };
+    let realm = doors::realm(&mut section, report);
     section.finish(report);
-    Some(Auth { username: username?.value.into(), password: password? })
+    Some(Auth { username: username?.value.into(), password: password?, realm })
 }
 
 /// `address`: required, one `sip:` URI.

@@ -405,6 +405,7 @@ impl Leg {
             remote_cseq: None,
             outgoing: false,
             party: None,
+            digest: false,
             moves: true,
             released: false,
             quiet: false,

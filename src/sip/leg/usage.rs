@@ -2,6 +2,7 @@
 //!
 //! Not here: what moves it from state to state; that is cut by verb in the files beside this one.
 
+use super::challenge::Answered;
 use super::keepalive::KeepAlive;
 use super::presence::{Presence, Purpose};
 use super::reliable::{BRANCHES, Early, Reliable};
@@ -40,6 +41,8 @@ pub(crate) struct Leg {
     pub(crate) outgoing: bool,
     /// Whose it is: an index into the settings' parties.
     pub(crate) party: Option<u16>,
+    /// Whether challenges in it are answered.
+    pub(crate) digest: bool,
     /// Whether the message at hand may change where we send: not if only its tags speak for its source.
     pub(crate) moves: bool,
     /// No event comes any more; once over and done, the leg goes.
@@ -196,8 +199,8 @@ pub(crate) struct Sent {
     pub(crate) offered: bool,
     /// The early dialog that it was sent in (see [`Leg::session_in`]).
     pub(crate) branch: Option<Box<[u8]>>,
-    /// The last challenge to it that was answered (401 or 407), and whether it was the first.
-    pub(crate) challenged: Option<(u16, bool)>,
+    /// The realms whose challenges to it were answered.
+    pub(crate) challenged: Vec<Answered>,
     /// It was sent again with a longer session expiry, which a 422 had asked for.
     pub(crate) widened: bool,
     /// How often it was sent again because another request had overtaken it.

@@ -51,7 +51,7 @@ impl Place {
     pub(crate) fn through(cx: &Context<'_>, trunk: &Arc<Trunk>, route: &Route) -> Place {
         let (uri, address) = route.request_uri(trunk);
         let all = || [trunk].into_iter().chain(cx.tables.topology.trunks());
-        let home = all().find(|trunk| trunk.address.is_same_place(&address));
+        let home = all().find(|trunk| trunk.address.is_same_place(address));
         let owner = home.or_else(|| all().find(|trunk| trunk.address.host == address.host));
         Place {
             request_uri: uri.into(),

@@ -283,7 +283,8 @@ pub fn by_redirection(
             return Some(Route::Sip(address));
         }
     }
-    let same = |one: &Arc<Destination>| one.route.clone().filter(|route| route.matches(named, is_ours));
+    let is_number = |route: &Route| !matches!(route, Route::Sip(_)) && route.matches(named, is_ours);
+    let same = |one: &Arc<Destination>| one.route.clone().filter(is_number);
     let by_number = table.routes.like(named).iter().find_map(same);
     by_number.or_else(|| may_route.iter().find_map(|pattern| pattern.allows(named, is_ours)))
 }

@@ -116,10 +116,10 @@ impl Leg {
             return Standing::Address;
         }
         let address = flow.peer.ip().to_canonical();
-        if self.names(address) || self.party.is_some_and(|party| neighbours.is_of(party, address)) {
+        if self.names(address) || self.party().is_some_and(|party| neighbours.is_of(party, address)) {
             return Standing::Address;
         }
-        let party = self.party.and_then(|party| parties.get(usize::from(party)));
+        let party = self.party().and_then(|party| parties.get(usize::from(party)));
         match party.map(|party| party.in_dialog).unwrap_or_default() {
             InDialog::Known => Standing::Nobody,
             InDialog::Tags => Standing::Tags,

@@ -14,7 +14,7 @@ impl Stack {
     /// for, so that challenges in it are answered.
     pub fn belongs_to(&mut self, leg: LegId, party: Option<u16>, digest: bool) {
         if let Some(leg) = self.legs.get_mut(leg.into()) {
-            (leg.party, leg.digest) = (party, digest);
+            leg.belongs_to(party, digest);
         }
     }
 }

@@ -346,7 +346,7 @@ impl Stack {
 
     /// Whose a leg is: an index into the settings' parties.
     pub fn party(&self, leg: LegId) -> Option<u16> {
-        self.legs.get(leg.into())?.party
+        self.legs.get(leg.into())?.party()
     }
 
     /// Where a leg stands; None once it is gone.

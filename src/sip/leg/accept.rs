@@ -404,7 +404,7 @@ impl Leg {
             local_cseq: 0,
             remote_cseq: None,
             outgoing: false,
-            party: None,
+            owner: None,
             digest: false,
             moves: true,
             released: false,

@@ -39,7 +39,7 @@ pub enum Declined {
 impl Settings {
     /// What answers challenges in this leg, wherever they come from.
     fn credentials(&self, leg: &Leg) -> Option<&Credentials> {
-        self.parties.get(usize::from(leg.party?))?.credentials.as_ref()
+        self.parties.get(usize::from(leg.party()?))?.credentials.as_ref()
     }
 
     /// Whether challenges in this leg are answered.

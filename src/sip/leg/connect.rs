@@ -87,7 +87,7 @@ impl Stack {
         let mut leg = Leg::new(dialog, flow, usage);
         leg.outgoing = true;
         leg.local_cseq = self.ident.cseq();
-        (leg.party, leg.digest) = (connect.party, connect.digest);
+        leg.belongs_to(connect.party, connect.digest);
         self.add_leg(leg)
     }
 

@@ -19,6 +19,7 @@ use crate::sip::timing::Time;
 use crate::sip::transaction::{ClientId, ServerId};
 use crate::wire::{Message, Name};
 use smallvec::SmallVec;
+use std::num::NonZeroU16;
 use std::time::Duration;
 
 /// One leg.
@@ -39,8 +40,8 @@ pub(crate) struct Leg {
     pub(crate) remote_cseq: Option<u32>,
     /// Whether we called: then the Call-ID is ours.
     pub(crate) outgoing: bool,
-    /// Whose it is: an index into the settings' parties.
-    pub(crate) party: Option<u16>,
+    /// Whose it is: see [`Leg::party`]. One more than the index, which keeps a leg small.
+    pub(super) owner: Option<NonZeroU16>,
     /// Whether challenges in it are answered.
     pub(crate) digest: bool,
     /// Whether the message at hand may change where we send: not if only its tags speak for its source.
@@ -328,6 +329,17 @@ pub(crate) struct Unacked {
 }
 
 impl Leg {
+    /// Whose it is: an index into the settings' parties.
+    pub(crate) fn party(&self) -> Option<u16> {
+        self.owner.map(|owner| owner.get() - 1)
+    }
+
+    /// From now on it is that party's, and whether challenges in it are answered.
+    pub(crate) fn belongs_to(&mut self, party: Option<u16>, digest: bool) {
+        self.owner = party.and_then(|party| NonZeroU16::new(party.wrapping_add(1)));
+        self.digest = digest;
+    }
+
     /// Where it stands.
     pub(crate) fn state(&self) -> LegState {
         match &self.usage {

@@ -294,6 +294,8 @@ mod tests {
             keepalive: None,
             profile: None,
             overrides: Overrides { header_placement: Some(Placement::Both), ..Overrides::default() },
+            in_dialog: crate::sip::InDialog::Known,
+            redirects: crate::routing::topology::Redirects::Table,
         };
         let destination = table.fallback().unwrap();
         assert_eq!(

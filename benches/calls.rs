@@ -72,7 +72,7 @@ impl World {
         let settings = Settings {
             stack: sip::Settings {
                 listeners: vec![Listener { transport: Transport::Udp, local, advertised: BATON.into() }],
-                credentials: Vec::new(),
+                parties: Vec::new(),
                 seed: Seed([7; 32]),
                 product: "baton".into(),
                 // No session of an idle call may expire while others are made.
@@ -86,6 +86,7 @@ impl World {
             occupancy: Default::default(),
             max_duration: Duration::from_secs(365 * 86_400),
             tables: Arc::new(tables()),
+            shows_messages: false,
         };
         World {
             engine: Engine::new(now, settings),

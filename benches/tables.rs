@@ -115,7 +115,7 @@ fn reloading(criterion: &mut Criterion) {
     let settings = Settings {
         stack: sip::Settings {
             listeners: Vec::new(),
-            credentials: Vec::new(),
+            parties: Vec::new(),
             seed: Seed([7; 32]),
             product: "baton".into(),
             session_timer: None,
@@ -125,6 +125,7 @@ fn reloading(criterion: &mut Criterion) {
         occupancy: Default::default(),
         max_duration: Duration::from_secs(3600),
         tables: tables(1, &table("first")),
+        shows_messages: false,
     };
     let mut engine = Engine::new(now, settings);
     let (one, two) = (table("one"), table("two"));

@@ -90,8 +90,9 @@ impl Pair {
             assert!(done.is_ok());
             self.carry();
             let response = read(&self.wire, &mut self.index);
-            let answer =
-                self.client.receive_response(self.now, &response, &mut self.outbox).expect("its request");
+            let (request, ..) = self.client.request_of(&response).expect("its request");
+            let answer = self.client.receive_response(self.now, request, &response, &mut self.outbox);
+            let answer = answer.expect("no copy");
             assert_eq!(answer.kind == Kind::Final, *status >= 200);
         }
         if method == Method::Invite && status >= 300 {

@@ -24,6 +24,8 @@ mod checks;
 mod contacts;
 #[path = "scenarios/decisions.rs"]
 mod decisions;
+#[path = "scenarios/doors.rs"]
+mod doors;
 #[path = "scenarios/doubt.rs"]
 mod doubt;
 #[path = "scenarios/early.rs"]
@@ -34,6 +36,8 @@ mod fallback;
 mod faulty;
 #[path = "scenarios/forks.rs"]
 mod forks;
+#[path = "scenarios/fraud.rs"]
+mod fraud;
 #[path = "scenarios/given_up.rs"]
 mod given_up;
 #[path = "scenarios/headers.rs"]
@@ -52,6 +56,8 @@ mod lifecycle;
 mod onward;
 #[path = "scenarios/passing.rs"]
 mod passing;
+#[path = "scenarios/pressure.rs"]
+mod pressure;
 #[path = "scenarios/quirks.rs"]
 mod quirks;
 #[path = "scenarios/races.rs"]

@@ -184,7 +184,11 @@ impl World {
         let mut index = Index::default();
         let message = decode(text.as_bytes(), &mut index, Framing::Datagram).expect("the test's text is SIP");
         if let Some(status) = message.status() {
-            if let Some(answer) = self.table.receive_response(self.time(), &message, &mut self.outbox) {
+            let request = self.table.request_of(&message).map(|(client, ..)| client);
+            let answer = request.and_then(|client| {
+                self.table.receive_response(self.time(), client, &message, &mut self.outbox)
+            });
+            if let Some(answer) = answer {
                 assert_eq!((Some(answer.client), answer.owner), (self.client, "owner"));
                 self.note(format!("up {status} {:?}", answer.kind));
             }

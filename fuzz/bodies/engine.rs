@@ -99,7 +99,7 @@ impl World {
         let listeners = vec![Listener { transport: Transport::Udp, local, advertised: "192.0.2.10".into() }];
         let stack = sip::Settings {
             listeners,
-            credentials: vec![],
+            parties: vec![],
             seed: Seed([3; 32]),
             product: "Baton".into(),
             session_timer: Some(sip::leg::session_timer::Settings::default()),
@@ -111,6 +111,7 @@ impl World {
             occupancy: Default::default(),
             max_duration: Duration::from_secs(3600),
             tables: tables(),
+            shows_messages: false,
         };
         let engine = Engine::new(now, settings);
         let mut world = World {

@@ -4,9 +4,8 @@ use super::facts::called;
 use crate::observe::counters::REFUSALS;
 use crate::routing::Tables;
 use crate::routing::select::by_id;
-use crate::routing::topology::{Agent, Auth, Trunk};
+use crate::routing::topology::{Agent, Trunk};
 use crate::sip::Flow;
-use crate::sip::stack::Credentials;
 use crate::wire::Message;
 use std::sync::Arc;
 
@@ -100,35 +99,4 @@ fn nothing_to_rehearse(tables: &Tables, agent: &Agent, called: &str) -> Option<S
     let id = agent.rehearses(called)?;
     let table = tables.table(&agent.environment)?;
     by_id(table, Some(id)).err().map(|none| format!("{none} ({called})"))
-}
-
-/// Which credentials of the stack belong to which trunk. Indexes stay what they are over reloads: legs hold them.
-#[derive(Debug, Default)]
-pub(crate) struct Keyring {
-    trunks: Vec<(Box<str>, Auth)>,
-}
-
-impl Keyring {
-    /// Takes up what a set of tables says; trunks that are gone keep theirs for the legs that still use them.
-    pub(crate) fn adopt(&mut self, tables: &Tables) -> Vec<Credentials> {
-        for trunk in tables.topology.trunks() {
-            let Some(auth) = &trunk.auth else { continue };
-            match self.trunks.iter_mut().find(|(id, _)| **id == *trunk.id) {
-                Some((_, known)) => *known = auth.clone(),
-                None => self.trunks.push(((&*trunk.id).into(), auth.clone())),
-            }
-        }
-        let credentials = self.trunks.iter().map(|(_, auth)| Credentials {
-            username: auth.username.clone(),
-            password: auth.password.clone(),
-        });
-        credentials.collect()
-    }
-
-    /// The index of a trunk's credentials, if it has some.
-    pub(crate) fn index(&self, trunk: &Trunk) -> Option<u16> {
-        trunk.auth.as_ref()?;
-        let at = self.trunks.iter().position(|(id, _)| **id == *trunk.id)?;
-        u16::try_from(at).ok()
-    }
 }

@@ -7,7 +7,7 @@ use crate::routing::address::Address;
 use crate::routing::explain::{self, Cause};
 use crate::routing::headers::user_part;
 use crate::routing::profile::Receiver;
-use crate::routing::table::{Onward, Route};
+use crate::routing::table::{Id, Onward, Route};
 use crate::routing::topology::Trunk;
 use crate::sip::leg::Body;
 use crate::sip::leg::reach::Reach;
@@ -24,8 +24,12 @@ pub(crate) struct Place {
     pub(crate) request_uri: Box<str>,
     /// The URI whose address is looked up.
     pub(crate) address: Box<str>,
-    /// Answers its challenges: the trunk's password answers only the trunk.
-    pub(crate) credentials: Option<u16>,
+    /// Whose legs are its: the trunk's index in the stack.
+    pub(crate) party: Option<u16>,
+    /// The trunk that it is one of, if it is.
+    pub(crate) trunk: Option<Id>,
+    /// It is the very place of that trunk: its password answers there, and nowhere else.
+    pub(crate) digest: bool,
     /// It is a trunk that our assertions are sent to (RFC 3325).
     pub(crate) trusted: bool,
     /// How often it is asked, once it has answered, whether it is there; None: never.
@@ -60,21 +64,31 @@ impl Place {
         course.destination.onward.with(owner.map(|trunk| &trunk.onward))
     }
 
-    /// The trunk that an address is one of, that one before others.
+    /// The trunk whose very place an address is, that one before others.
+    fn home<'a>(cx: &'a Context<'_>, trunk: &'a Arc<Trunk>, address: &Address) -> Option<&'a Arc<Trunk>> {
+        let is_home = |trunk: &&Arc<Trunk>| trunk.address.is_same_place(address);
+        [trunk].into_iter().chain(cx.tables.topology.trunks()).find(is_home)
+    }
+
+    /// The trunk that an address is one of: its very place before another port of its host, that trunk before others.
     fn owner<'a>(cx: &'a Context<'_>, trunk: &'a Arc<Trunk>, address: &Address) -> Option<&'a Arc<Trunk>> {
-        let known = |trunk: &&Arc<Trunk>| trunk.address.host == address.host;
-        [trunk].into_iter().chain(cx.tables.topology.trunks()).find(known)
+        let is_host = |trunk: &&Arc<Trunk>| trunk.address.host == address.host;
+        let host = || [trunk].into_iter().chain(cx.tables.topology.trunks()).find(is_host);
+        Place::home(cx, trunk, address).or_else(host)
     }
 
     /// A route that is reached by that trunk if it is a number.
     pub(crate) fn through(cx: &Context<'_>, trunk: &Arc<Trunk>, route: &Route) -> Place {
         let (uri, address) = route.request_uri(trunk);
+        let home = Place::home(cx, trunk, address);
         let owner = Place::owner(cx, trunk, address);
         Place {
             request_uri: uri.into(),
             address: address.text.as_ref().into(),
-            credentials: owner.and_then(|trunk| cx.keyring.index(trunk)),
-            trusted: owner.is_some_and(|trunk| trunk.trusted),
+            party: owner.and_then(|trunk| cx.roster.trunk(trunk)),
+            trunk: owner.map(|trunk| Arc::clone(&trunk.id)),
+            digest: home.is_some(),
+            trusted: home.is_some_and(|trunk| trunk.trusted),
             keepalive: owner.and_then(|trunk| trunk.keepalive),
             patience: owner.map(|trunk| trunk.patience).unwrap_or_default(),
             reach: owner.map(|trunk| trunk.reach).unwrap_or_default(),
@@ -133,7 +147,8 @@ pub(crate) fn call_agent(
     let callee = Callee {
         uri,
         to: &to,
-        credentials: None,
+        party: cx.roster.agent(&facts.agent),
+        digest: false,
         identity: facts.trunk.trusted,
         shown: Shown::caller(facts),
         patience: Patience { first_response: facts.agent.first_response, ..Patience::default() },
@@ -160,7 +175,8 @@ pub(crate) fn call_target(
     let callee = Callee {
         uri: &place.request_uri,
         to: &place.request_uri,
-        credentials: place.credentials,
+        party: place.party,
+        digest: place.digest,
         // Its assertion is the caller's own, and somebody else's number cannot have it.
         identity: facts.trunk.trusted && place.trusted && course.caller_id.is_none(),
         shown,
@@ -190,7 +206,8 @@ struct Callee<'a> {
     uri: &'a str,
     /// The URI of To.
     to: &'a str,
-    credentials: Option<u16>,
+    party: Option<u16>,
+    digest: bool,
     /// PAI and Privacy of the caller's INVITE pass.
     identity: bool,
     shown: Shown<'a>,
@@ -228,7 +245,8 @@ fn connect(
         from_display: callee.shown.name.map(str::as_bytes),
         max_forwards: hops.unwrap_or(70).saturating_sub(1),
         slot: facts.slot,
-        credentials: callee.credentials,
+        party: callee.party,
+        digest: callee.digest,
         content: Content { copy: invite.as_ref(), identity: callee.identity, fields, body },
     };
     Some(cx.stack.connect(cx.now, connect))

@@ -1,10 +1,10 @@
 //! What one step of a call may touch: the stack below, the queue above, and nothing of other calls.
 
-use super::admission::Keyring;
 use super::command::Reply;
 use super::event::{Event, What};
 pub(crate) use super::occupancy::Taken;
 use super::record::{Role, Stamp};
+use super::roster::Roster;
 use crate::observe::counters::Counters;
 use crate::routing::Tables;
 use crate::sip::ident::Ident;
@@ -100,7 +100,7 @@ pub(crate) struct Context<'a> {
     pub(crate) stack: &'a mut Stack,
     pub(crate) tables: &'a Arc<Tables>,
     pub(crate) listeners: &'a [Listener],
-    pub(crate) keyring: &'a Keyring,
+    pub(crate) roster: &'a Roster,
     pub(crate) ident: &'a mut Ident,
     pub(crate) counters: &'a mut Counters,
     pub(crate) legs: &'a mut LegIndex,

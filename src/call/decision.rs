@@ -9,7 +9,7 @@ use super::handoff::course::{Basis, Course, Plan};
 use super::record::RuleView;
 use crate::routing::file::quoted;
 use crate::routing::rules;
-use crate::routing::select::{self, NoDestination};
+use crate::routing::select::{self, NoDestination, Pattern};
 use crate::routing::table::{Destination, Method, Route, Undefined};
 use crate::routing::topology::{Trunk, Unanswered};
 use crate::routing::{headers, template};
@@ -42,6 +42,15 @@ impl By {
         match self {
             By::Loss | By::Drain => true,
             By::Client | By::Agent | By::Party | By::Caller => false,
+        }
+    }
+
+    /// Where it may send the caller beside the table's routes, and a 3xx after it, too.
+    pub(crate) fn may_route(self, facts: &Facts) -> &[Pattern] {
+        match self {
+            By::Party => facts.onward.as_deref().map_or(&[][..], |onward| &onward.may_route),
+            By::Caller => &facts.trunk.onward.may_route,
+            By::Client | By::Agent | By::Loss | By::Drain => &facts.agent.may_route,
         }
     }
 }
@@ -223,12 +232,41 @@ pub(crate) fn tell_left_out(cx: &mut Context<'_>, facts: &Facts, plan: &Plan, le
     }
 }
 
+/// Variables of a call, or of one decision.
+const VARIABLES: usize = 256;
+/// Bytes of their names and values.
+const VARIABLE_BYTES: usize = 64 * 1024;
+
+/// Why these are more variables than one call may have.
+pub(crate) fn too_much<'a>(variables: impl Iterator<Item = (&'a str, &'a str)>) -> Option<Invalid> {
+    let (mut names, mut bytes) = (0, 0);
+    for (name, value) in variables {
+        names += 1;
+        bytes += name.len() + value.len();
+    }
+    (names > VARIABLES || bytes > VARIABLE_BYTES).then(|| Invalid {
+        field: "variables".to_owned(),
+        message: format!(
+            "{names} variables of {bytes} bytes are more than a call may have: {VARIABLES} names and {VARIABLE_BYTES} bytes"
+        ),
+    })
+}
+
 /// Names and headers that nobody may set.
 fn check(cx: &mut Context<'_>, facts: &Facts, mut given: Given, by: By) -> Result<Given, Refusal> {
     let mut invalid = Vec::new();
     for name in given.variables.keys() {
         if let Some(message) = unsettable(name) {
             invalid.push(Invalid { field: format!("variables.{name}"), message });
+        }
+    }
+    let variables = given.variables.iter().map(|(name, value)| (&**name, &**value));
+    if let Some(fault) = too_much(variables) {
+        let what = format!("{}: {}", fault.field, fault.message);
+        cx.tell(What::Ignored { call: facts.id.to_string(), what });
+        match by {
+            By::Client => return Err(Refusal::Invalid(vec![fault])),
+            By::Agent | By::Party | By::Caller | By::Loss | By::Drain => given.variables.clear(),
         }
     }
     given.headers.retain(|field| {
@@ -297,11 +335,7 @@ fn choose(cx: &Context<'_>, plan: &Plan, facts: &Facts) -> Result<Chosen, Refusa
             nearest: None,
         },
     };
-    let may_route = match by {
-        By::Party => facts.onward.as_deref().map_or(&[][..], |onward| &onward.may_route),
-        By::Caller => &facts.trunk.onward.may_route,
-        By::Client | By::Agent | By::Loss | By::Drain => &facts.agent.may_route,
-    };
+    let may_route = by.may_route(facts);
     let by_uri = |uri: &Uri<'_>, here: &dyn Fn(&Uri<'_>) -> bool| {
         let ours = |host: &Host<'_>| is_ours(cx.listeners, &facts.trunk, host);
         select::by_uri(table, may_route, uri, here, &ours).map_err(refusal)

@@ -35,6 +35,34 @@ impl Direction {
     }
 }
 
+/// Why messages were dropped.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Why {
+    /// Their source is neither trunk nor agent, and they belong to nothing of ours.
+    Unknown,
+    /// They belong to a call in which their source may not speak.
+    Strange,
+    /// A known source sent what cannot be read.
+    Malformed,
+    /// They ask for a password that they do not get, or have refused it.
+    Challenge,
+    /// There was no place for them.
+    TurnedAway,
+}
+
+impl Why {
+    /// As the log calls the event.
+    pub fn event(self) -> &'static str {
+        match self {
+            Why::Unknown => "sip.unknown_source",
+            Why::Strange => "sip.strange_source",
+            Why::Malformed => "sip.malformed",
+            Why::Challenge => "sip.challenge_declined",
+            Why::TurnedAway => "call.refused",
+        }
+    }
+}
+
 /// What happened.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum What {
@@ -57,6 +85,8 @@ pub enum What {
         status: u16,
         /// Why, for people.
         reason: String,
+        /// Those of the same source since the last line, this one included.
+        count: u64,
     },
     /// The call is over; all that is to be kept of it.
     CallEnded(Arc<CallRecord>),
@@ -251,6 +281,36 @@ pub enum What {
         sip_call_id: String,
         /// `udp:192.0.2.1:5060`.
         peer: String,
+    },
+    /// Messages were dropped: one line for each source and minute.
+    Dropped {
+        /// Why.
+        why: Why,
+        /// The call that they claimed to belong to.
+        call: Option<String>,
+        /// `192.0.2.1:5060`; None: many sources, which have no line of their own.
+        source: Option<String>,
+        /// `udp`.
+        transport: &'static str,
+        /// The method; of a malformed message what is wrong with it, and where.
+        what: String,
+        /// Messages since the last line of this source, this one included.
+        count: u64,
+        /// What to do about it.
+        hint: String,
+    },
+    /// A message that came or went; told at `debug` only.
+    Message {
+        /// Which way.
+        direction: Direction,
+        /// Its first line.
+        line: String,
+        /// `udp:192.0.2.1:5060`.
+        peer: String,
+        /// Call id, if it belongs to a call.
+        call: Option<String>,
+        /// Call-ID.
+        sip_call_id: String,
     },
     /// A request of ours inside a call could not be sent.
     Undelivered {

@@ -24,6 +24,8 @@ pub struct Settings {
     pub max_duration: Duration,
     /// Trunks, agents and tables to begin with.
     pub tables: Arc<Tables>,
+    /// Whether each message is told of ([`super::event::What::Message`]).
+    pub shows_messages: bool,
 }
 
 /// What happens to an engine.

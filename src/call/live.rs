@@ -2,7 +2,7 @@
 
 use super::command::{HandoffRequest, Invalid, Refusal};
 use super::context::Context;
-use super::decision::{By, Given, unsettable};
+use super::decision::{By, Given, too_much, unsettable};
 use super::event::What;
 use super::facts::Facts;
 use super::phase::ending::Ending;
@@ -184,7 +184,11 @@ impl Call {
     }
 
     /// Sets and removes variables: all or none.
-    pub(crate) fn set(&mut self, variables: BTreeMap<String, Option<String>>) -> Result<(), Refusal> {
+    pub(crate) fn set(
+        &mut self,
+        cx: &mut Context<'_>,
+        variables: BTreeMap<String, Option<String>>,
+    ) -> Result<(), Refusal> {
         let faults: Vec<Invalid> = variables
             .keys()
             .filter_map(|name| {
@@ -193,6 +197,14 @@ impl Call {
             .collect();
         if !faults.is_empty() {
             return Err(Refusal::Invalid(faults));
+        }
+        let kept = self.facts.set.iter().filter(|(name, _)| !variables.contains_key(&***name));
+        let kept = kept.map(|(name, value)| (&**name, &**value));
+        let new = variables.iter().filter_map(|(name, value)| Some((&**name, value.as_deref()?)));
+        if let Some(fault) = too_much(kept.chain(new)) {
+            let what = format!("{}: {}", fault.field, fault.message);
+            cx.tell(What::Ignored { call: self.facts.id.to_string(), what });
+            return Err(Refusal::Invalid(vec![fault]));
         }
         for (name, value) in variables {
             match value {

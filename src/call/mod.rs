@@ -8,6 +8,7 @@
 //! conversation  two answered legs: what passes between them, and what brings them into accord
 //! callee        what an INVITE of ours to an agent or a target says
 //! occupancy     how many calls there are, over all shards
+//! roster        which index a trunk or an agent has in the stack, and whose an address is
 //! passing       requests of one leg that wait for the answer of another
 //! alone         what a side is answered that is with nobody just now
 //! decision      who wants what -> a checked, expanded plan
@@ -36,6 +37,7 @@ mod occupancy;
 mod passing;
 mod phase;
 pub mod record;
+mod roster;
 pub mod trial;
 mod view;
 mod waiting;

@@ -100,7 +100,7 @@ pub fn run() -> ExitCode {
         Ok(exit) => exit.into(),
         Err(Failure { exit, message }) => {
             if !message.is_empty() {
-                eprintln!("{message}");
+                page::complain(&message);
             }
             exit.into()
         }

@@ -2,8 +2,10 @@
 //! characters, so that no caller can steer a terminal.
 
 use super::exit::{Exit, Failure};
+use crate::observe::line::is_deceptive;
 use crate::rehearsal::Page;
 use serde::Serialize;
+use std::borrow::Cow;
 use std::io::{ErrorKind, IsTerminal, Write, stdout};
 
 /// Columns where the terminal does not say.
@@ -56,9 +58,9 @@ pub(super) fn warn(text: &str) {
     let _ = writeln!(std::io::stderr(), "warning: {}", plain(text));
 }
 
-/// Without control characters.
+/// Without control characters, and without those that make a terminal show another text.
 pub(super) fn plain(text: &str) -> String {
-    text.chars().map(|c| if c.is_control() { '\u{fffd}' } else { c }).collect()
+    text.chars().map(|c| if c.is_control() || is_deceptive(c) { '\u{fffd}' } else { c }).collect()
 }
 
 /// A value, or a dash where there is none.
@@ -77,9 +79,32 @@ pub(super) fn sheet() -> Page {
     Page::new(width, terminal && !dumb && !set("NO_COLOR"))
 }
 
+/// C1 controls, and what turns the direction of writing or has no width, as `\u009b`: a terminal would obey them, and in
+/// JSON it is the same text. Colours of our own pass.
+fn escaped(text: &str) -> Cow<'_, str> {
+    let steers = |c: char| matches!(c, '\u{80}'..='\u{9f}') || is_deceptive(c);
+    if !text.contains(steers) {
+        return Cow::Borrowed(text);
+    }
+    let mut out = String::with_capacity(text.len() + 16);
+    for c in text.chars() {
+        match steers(c) {
+            true => out.push_str(&format!("\\u{:04x}", u32::from(c))),
+            false => out.push(c),
+        }
+    }
+    Cow::Owned(out)
+}
+
+/// The message of a failure, which may quote what a peer wrote.
+pub(super) fn complain(message: &str) {
+    let lines = message.lines().map(plain).collect::<Vec<_>>().join("\n");
+    eprintln!("{lines}");
+}
+
 /// Prints text. Whoever closes the pipe early has seen enough.
 pub(super) fn print(text: &str) -> Result<(), Failure> {
-    match stdout().lock().write_all(text.as_bytes()) {
+    match stdout().lock().write_all(escaped(text).as_bytes()) {
         Err(error) if error.kind() != ErrorKind::BrokenPipe => {
             Err(Failure::new(Exit::Failed, format!("cannot write: {error}")))
         }
@@ -99,11 +124,22 @@ mod tests {
     use super::*;
 
     #[test]
+    fn json_neither_holds_c1_controls_nor_turns_the_direction_of_writing() {
+        let said = "a\u{9b}2J\u{202e}gpj\u{2066}\u{200b}é";
+        let json = serde_json::to_string(&said).unwrap();
+        let shown = escaped(&json);
+        assert_eq!(shown, r#""a\u009b2J\u202egpj\u2066\u200bé""#);
+        assert_eq!(serde_json::from_str::<String>(&shown).unwrap(), said, "it is the same text to a program");
+        assert_eq!(escaped("\u{1b}[32mok\u{1b}[0m\n"), "\u{1b}[32mok\u{1b}[0m\n");
+    }
+
+    #[test]
     fn columns_are_aligned_and_nothing_steers_the_terminal() {
         let mut table = Table::new(&["CALL", "STATE"]);
         table.row(vec!["c-1".to_owned(), "talking".to_owned()]);
         table.row(vec!["é\u{1b}[2J".to_owned(), String::new()]);
         assert_eq!(table.show(), "CALL   STATE\nc-1    talking\né\u{fffd}[2J\n");
+        assert_eq!(plain("a\u{9b}2J\u{202e}b"), "a\u{fffd}2J\u{fffd}b");
         assert_eq!(keys(&[("id", "1".to_owned()), ("state", "x".to_owned())]), "id     1\nstate  x\n");
     }
 }

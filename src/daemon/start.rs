@@ -23,7 +23,7 @@ use crate::net::refusals;
 use crate::net::resolve::{Resolver, system_dns};
 use crate::net::tcp::{self, Known, Limits};
 use crate::net::udp::Sockets;
-use crate::observe::line::{Line, Sink};
+use crate::observe::line::{Level, Line, Sink};
 use crate::rehearsal::Agents;
 use crate::routing::Tables;
 use crate::routing::file::Diagnostic;
@@ -333,7 +333,12 @@ fn accept(
 ) -> anyhow::Result<()> {
     for (index, listener) in &bound.tcp {
         let tables = tables.clone();
-        let known: Known = Arc::new(move |ip| tables.borrow().topology.knows(ip));
+        let known: Known = Arc::new(move |ip| {
+            let topology = &tables.borrow().topology;
+            // One more for those whom only their tags speak for.
+            let of = topology.trunks().len() + topology.agents().len() + 1;
+            topology.owner_of(ip).map(|name| tcp::Group { name, of })
+        });
         let listener = listener.try_clone().and_then(TcpListener::from_std).context("sip.listen")?;
         tokio::spawn(tcp::accept(listener, *index, Arc::clone(connections), known));
     }
@@ -399,7 +404,7 @@ impl Engines<'_> {
             stack: sip::Settings {
                 session_timer: sip.session_timer.map(session_timer),
                 listeners: self.bound.listeners.clone(),
-                credentials: Vec::new(),
+                parties: Vec::new(),
                 seed: Seed(seed),
                 product: sip::PRODUCT.into(),
             },
@@ -408,6 +413,7 @@ impl Engines<'_> {
             occupancy,
             max_duration: sip.max_duration,
             tables: Arc::clone(self.tables),
+            shows_messages: self.configuration.log.level == Level::Debug,
         })
     }
 }

@@ -4,7 +4,7 @@
 
 use super::configuration::Log;
 use super::systemd;
-use crate::call::event::{Event, What};
+use crate::call::event::{Event, What, Why};
 use crate::call::record::{AttemptView, CallRecord, CallView, HandoffView, Role, Stamp};
 use crate::call::trial::TrialView;
 use crate::http::history::History;
@@ -217,12 +217,6 @@ pub fn line_of(event: &Event) -> Line {
         What::CallAnswered { call, by } => {
             Line::info("call.answered").text("call", call).text("by", by.as_str())
         }
-        What::CallRefused { sip_call_id, trunk, status, reason } => Line::warn("call.refused")
-            .text("trunk", trunk)
-            .number("status", *status)
-            .quoted("reason", Some(reason))
-            .text("origin", "local")
-            .quoted("sip_call_id", Some(sip_call_id)),
         What::CallEnded(record) => call_ended(record),
         What::LegBye { call, role, goodbye, sip_call_id } => Line::info("leg.bye")
             .text("call", call)
@@ -282,6 +276,15 @@ pub fn line_of(event: &Event) -> Line {
             .quoted("reason", Some(why)),
         What::Ignored { call, what } => {
             Line::warn("call.ignored").text("call", call).quoted("what", Some(what))
+        }
+        What::CallRefused { sip_call_id, trunk, status, reason, count } => {
+            call_refused((trunk, *status, reason), *count, sip_call_id)
+        }
+        What::Message { direction, line, peer, call, sip_call_id } => {
+            message(call.as_deref(), direction.as_str(), peer, line, sip_call_id)
+        }
+        What::Dropped { why, call, source, transport, what, count, hint } => {
+            dropped(*why, call.as_deref(), (source.as_deref(), transport), what, (*count, hint))
         }
         What::ReferPassed { call, by, refer_to, status } => {
             refer_passed((call, *by), refer_to.as_deref(), *status)
@@ -363,6 +366,41 @@ fn hint_of(advice: Advice) -> &'static str {
         Advice::NoStream => NO_STREAM,
         Advice::PrivateContact => PRIVATE_CONTACT,
     }
+}
+
+fn call_refused((trunk, status, reason): (&str, u16, &str), count: u64, sip_call_id: &str) -> Line {
+    let line = Line::warn("call.refused")
+        .text("trunk", trunk)
+        .number("status", status)
+        .quoted("reason", Some(reason))
+        .text("origin", "local")
+        .quoted("sip_call_id", Some(sip_call_id));
+    if count > 1 { line.number("count", count) } else { line }
+}
+
+fn message(call: Option<&str>, direction: &str, peer: &str, first: &str, sip_call_id: &str) -> Line {
+    Line::debug("sip.message")
+        .some("call", call)
+        .text("direction", direction)
+        .text("peer", peer)
+        .phone("line", Some(first))
+        .quoted("sip_call_id", Some(sip_call_id))
+}
+
+fn dropped(
+    why: Why,
+    call: Option<&str>,
+    (source, transport): (Option<&str>, &str),
+    what: &str,
+    (count, hint): (u64, &str),
+) -> Line {
+    Line::warn(why.event())
+        .some("call", call)
+        .text("source", source.unwrap_or("others"))
+        .text("transport", transport)
+        .text(if matches!(why, Why::Malformed | Why::Challenge) { "reason" } else { "method" }, what)
+        .number("count", count)
+        .quoted("hint", Some(hint))
 }
 
 fn tested(found: &TrialView) -> Line {

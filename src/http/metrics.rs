@@ -178,6 +178,26 @@ fn messages(text: &mut Exposition, counters: &Counters) {
         "Requests from neither trunk nor agent, dropped.",
         counters.messages_unknown_source,
     );
+    text.counter(
+        "sip_messages_strange_source_total",
+        "Messages of a call whose source may not speak in it, dropped.",
+        counters.messages_strange_source,
+    );
+    text.gauge(
+        "sip_server_transactions",
+        "Requests of peers that are remembered for their copies.",
+        counters.transactions,
+    );
+    text.counter(
+        "sip_requests_turned_away_total",
+        "Requests for which there was no place, answered without state.",
+        counters.requests_turned_away,
+    );
+    text.counter(
+        "log_statuses_untold_total",
+        "Failures without a line of their own, because there were too many.",
+        counters.statuses_untold,
+    );
     text.family("sip_responses_total", "counter", "SIP responses by class.");
     for (direction, values) in [("in", &counters.responses_in), ("out", &counters.responses_out)] {
         for (class, value) in CLASSES.iter().zip(values) {

@@ -5,14 +5,15 @@
 
 use super::Deliver;
 use super::counts::Counts;
-use super::tcp::{self, Limits};
+use super::tcp::{self, Group, Limits};
 use super::unread::{Asked, Unread};
 use crate::observe::line::{Line, Sink};
+use crate::sip::shares::Shares;
 use crate::sip::{Flow, Listener};
 use dashmap::DashMap;
 use std::net::{IpAddr, SocketAddr};
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use tokio::runtime::Handle;
 use tokio::sync::{Notify, mpsc};
 use tokio::time::Instant;
@@ -60,6 +61,8 @@ pub struct Connection {
     pub listener: u16,
     /// The other end.
     pub peer: SocketAddr,
+    /// Whose place it takes, if the peer has opened it.
+    group: Option<Arc<str>>,
     queue: mpsc::Sender<Outgoing>,
     queued_bytes: AtomicUsize,
     closing: AtomicBool,
@@ -149,6 +152,11 @@ pub struct Connections {
     /// The connection by which a peer is reached; the latest, if it has opened several.
     by_peer: DashMap<SocketAddr, u64>,
     by_source: DashMap<IpAddr, usize>,
+    /// Places of the connections that peers have opened. The rest is for those that we open.
+    shares: Mutex<Shares<Arc<str>>>,
+    born: Instant,
+    /// The minute, from 1, in which a stranger was told of.
+    strangers: AtomicU64,
     /// Messages that wait to be written and may be taken back, by shard and id. Whoever takes the entry out decides: the
     /// task that is about to write it, or [`Connections::recall`].
     waiting: DashMap<(u16, u64), ()>,
@@ -160,11 +168,15 @@ pub struct Connections {
 impl Connections {
     /// No connection yet.
     pub fn new(around: Around) -> Arc<Connections> {
+        let shares = Mutex::new(Shares::new(around.limits.connections - around.limits.connections / 8, 1));
         Arc::new(Connections {
             around,
             open: DashMap::new(),
             by_peer: DashMap::new(),
             by_source: DashMap::new(),
+            shares,
+            born: Instant::now(),
+            strangers: AtomicU64::new(0),
             waiting: DashMap::new(),
             next: AtomicU64::new(1),
             doors: Mutex::default(),
@@ -260,7 +272,7 @@ impl Connections {
             self.around.counts.refused_full.bump();
             return None;
         }
-        let (connection, queue) = self.enter(flow.listener, flow.peer);
+        let (connection, queue) = self.enter(flow.listener, flow.peer, None);
         self.around.runtime.spawn(tcp::open(Arc::clone(&connection), queue, Arc::clone(self)));
         Some(connection)
     }
@@ -270,20 +282,55 @@ impl Connections {
         &self,
         listener: u16,
         peer: SocketAddr,
+        group: &Group,
     ) -> Option<(Arc<Connection>, mpsc::Receiver<Outgoing>)> {
         let of_source = self.by_source.get(&peer.ip()).map_or(0, |count| *count);
         if of_source >= self.around.limits.per_source || self.open.len() >= self.around.limits.connections {
             return None;
         }
-        Some(self.enter(listener, peer))
+        let mut shares = self.shares();
+        shares.set_parties(group.of);
+        if !shares.has_place(&group.name) {
+            return None;
+        }
+        shares.take(&group.name);
+        drop(shares);
+        Some(self.enter(listener, peer, Some(Arc::clone(&group.name))))
     }
 
-    fn enter(&self, listener: u16, peer: SocketAddr) -> (Arc<Connection>, mpsc::Receiver<Outgoing>) {
+    fn shares(&self) -> MutexGuard<'_, Shares<Arc<str>>> {
+        self.shares.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Somebody who is nobody's source has opened a connection: one line a minute.
+    pub(super) fn warn_of_stranger(&self, peer: SocketAddr) {
+        let minute = self.born.elapsed().as_secs() / 60 + 1;
+        let before = self.strangers.swap(minute, Ordering::Relaxed);
+        if before != minute {
+            let line = Line::warn("net.unknown_source").text("source", peer.to_string());
+            let line = line.text("transport", "tcp").number("refused", self.counts().refused_unknown.read());
+            (self.around.log)(line.text(
+                "hint",
+                format!(
+                    "no trunk or agent has this address; if it is one, add it there: accept_from = [\"{}\"]",
+                    peer.ip()
+                ),
+            ));
+        }
+    }
+
+    fn enter(
+        &self,
+        listener: u16,
+        peer: SocketAddr,
+        group: Option<Arc<str>>,
+    ) -> (Arc<Connection>, mpsc::Receiver<Outgoing>) {
         let (sender, receiver) = mpsc::channel(self.around.limits.queued);
         let connection = Arc::new(Connection {
             id: self.next.fetch_add(1, Ordering::Relaxed),
             listener,
             peer,
+            group,
             queue: sender,
             queued_bytes: AtomicUsize::new(0),
             closing: AtomicBool::new(false),
@@ -316,6 +363,9 @@ impl Connections {
             if *count.get() == 0 {
                 count.remove();
             }
+        }
+        if let Some(group) = &connection.group {
+            self.shares().give(group);
         }
         queue.close();
         let deliver = &self.around.deliver;
@@ -585,11 +635,33 @@ mod tests {
         assert_eq!(connections.len(), 1);
     }
 
+    /// 4,200 idle connections from a trunk that is a whole network shut nobody else out.
+    #[tokio::test(flavor = "multi_thread", worker_threads = 1)]
+    async fn a_wide_trunk_does_not_take_the_connections_of_another() {
+        let (connections, _news) = connections(Limits::default());
+        let group = |name: &str| Group { name: name.into(), of: 2 };
+        let at = |number: u32| SocketAddr::from((std::net::Ipv4Addr::from(0x0a00_0000 + number), 5060));
+        let mut wide = Vec::new();
+        for number in 0..4200 {
+            wide.extend(connections.admit(1, at(number), &group("wide")));
+        }
+        assert_eq!(wide.len(), 2688, "what is kept for it, and what is nobody's");
+        let mut pbx = Vec::new();
+        for number in 0..896 {
+            pbx.extend(connections.admit(1, at(10_000 + number), &group("pbx")));
+        }
+        assert_eq!(pbx.len(), 896);
+        for (connection, queue) in wide {
+            connections.end(&connection, queue, Vec::new(), "test").await;
+        }
+        assert!(connections.admit(1, at(5000), &group("wide")).is_some());
+    }
+
     #[tokio::test(flavor = "multi_thread", worker_threads = 1)]
     async fn a_connection_that_is_closing_does_not_hide_a_newer_one() {
         let (_listener, peer) = deaf();
         let (connections, _news) = connections(Limits::default());
-        let (old, _queue) = connections.enter(0, peer);
+        let (old, _queue) = connections.enter(0, peer, None);
         let named = Flow { connection: old.id, ..to(peer) };
         assert_eq!(connections.find(&named).map(|found| found.id), Some(old.id));
         old.shut();

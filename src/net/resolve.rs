@@ -8,6 +8,7 @@ use super::paths::Paths;
 use super::patience::{LOOK, within};
 use super::unread::Unread;
 use crate::observe::line::{Line, Sink};
+use crate::sip::stack::is_of_dialog;
 use crate::sip::{Flow, Transport};
 use crate::wire::{Host, Scheme, Uri};
 use hickory_resolver::TokioResolver;
@@ -22,6 +23,8 @@ use tokio::runtime::Handle;
 const SIP_PORT: u16 = 5060;
 /// Names that are looked up at the same time.
 const LOOKUPS: usize = 256;
+/// Of these, kept for whom calls are placed to. Names in Contacts, which a peer chooses, have the rest.
+const KEPT: usize = 128;
 /// Queries that wait for one name.
 const WAITING: usize = 1024;
 /// Addresses of one name that are tried: whoever answers for a name does not choose how long a call rings.
@@ -123,7 +126,7 @@ impl Resolver {
                 others.push(waiting);
                 return None;
             }
-        } else if names.len() < LOOKUPS {
+        } else if names.len() < if is_of_dialog(query) { LOOKUPS - KEPT } else { LOOKUPS } {
             names.insert(host.clone(), vec![waiting]);
             let resolver = Arc::clone(self);
             self.runtime.spawn(async move { resolver.look_up(host).await });

@@ -34,8 +34,17 @@ const ACCEPT_AGAIN: Duration = Duration::from_millis(50);
 /// After a framing fault the 400 still has this long to leave.
 const LAST_WORDS: Duration = Duration::from_millis(500);
 
-/// Whether an address is a trunk or an agent.
-pub type Known = Arc<dyn Fn(IpAddr) -> bool + Send + Sync>;
+/// Who shares the connections that peers open: a trunk, or an agent.
+#[derive(Clone, Debug)]
+pub struct Group {
+    /// Its name.
+    pub name: Arc<str>,
+    /// How many there are.
+    pub of: usize,
+}
+
+/// Whose an address is; `None`: nobody's, and it is not let in.
+pub type Known = Arc<dyn Fn(IpAddr) -> Option<Group> + Send + Sync>;
 
 /// What a peer may take of us.
 #[derive(Clone, Copy, Debug)]
@@ -168,11 +177,12 @@ fn take(
     known: &Known,
     asked: Vec<Unread>,
 ) {
-    if !known(peer.ip()) {
+    let Some(group) = known(peer.ip()) else {
         connections.counts().refused_unknown.bump();
+        connections.warn_of_stranger(peer);
         return;
-    }
-    let Some((connection, queue)) = connections.admit(index, peer) else {
+    };
+    let Some((connection, queue)) = connections.admit(index, peer, &group) else {
         connections.counts().refused_full.bump();
         return;
     };

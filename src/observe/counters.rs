@@ -46,6 +46,8 @@ pub struct Counters {
     pub messages_malformed: u64,
     /// Requests from sources that are neither trunk nor agent, dropped.
     pub messages_unknown_source: u64,
+    /// Messages of a call whose source may not speak in it, dropped.
+    pub messages_strange_source: u64,
     /// Responses received, by class 1xx to 6xx.
     pub responses_in: [u64; 6],
     /// Responses sent, by class 1xx to 6xx.
@@ -56,6 +58,12 @@ pub struct Counters {
     pub faults: u64,
     /// Gauge: armed deadlines.
     pub deadlines: u64,
+    /// Gauge: requests of peers that are remembered.
+    pub transactions: u64,
+    /// Requests for which there was no place, answered and forgotten.
+    pub requests_turned_away: u64,
+    /// Failures that the log does not tell of, because there were too many.
+    pub statuses_untold: u64,
 }
 
 impl Counters {
@@ -80,10 +88,14 @@ impl Counters {
         self.messages_out += other.messages_out;
         self.messages_malformed += other.messages_malformed;
         self.messages_unknown_source += other.messages_unknown_source;
+        self.messages_strange_source += other.messages_strange_source;
         all(&mut self.responses_in, &other.responses_in);
         all(&mut self.responses_out, &other.responses_out);
         self.sends_failed += other.sends_failed;
         self.faults += other.faults;
         self.deadlines += other.deadlines;
+        self.transactions += other.transactions;
+        self.requests_turned_away += other.requests_turned_away;
+        self.statuses_untold += other.statuses_untold;
     }
 }

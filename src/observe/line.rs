@@ -246,8 +246,8 @@ fn push_quoted(out: &mut String, text: &str) {
 
 /// Line and paragraph separators, marks without width and those that turn the direction of writing: a terminal would
 /// show another line than the one that was written.
-fn is_deceptive(c: char) -> bool {
-    matches!(c, '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{2069}' | '\u{feff}')
+pub(crate) fn is_deceptive(c: char) -> bool {
+    matches!(c, '\u{061c}' | '\u{180e}' | '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{2069}' | '\u{feff}')
 }
 
 /// Every run of five digits and more by its last three.

@@ -231,13 +231,14 @@ fn start(
         stack: sip::Settings {
             session_timer: Some(sip::leg::session_timer::Settings::default()),
             listeners: bound.listeners.clone(),
-            credentials: Vec::new(),
+            parties: Vec::new(),
             seed: Seed(random()?),
             product: sip::PRODUCT.into(),
         },
         slot_key: key,
         max_calls: 10,
         occupancy: Default::default(),
+        shows_messages: false,
         max_duration: Duration::from_secs(60),
         tables,
     };

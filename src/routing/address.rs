@@ -172,6 +172,18 @@ impl Address {
         matches!(both, (Ok(one), Ok(two)) if one.equivalent(&two))
     }
 
+    /// Whether requests to both go to the same port of the same host: 5060 where none is written beside an address; a name
+    /// without a port may have any (RFC 3263 §4.2). With `maddr` they go to neither.
+    pub fn is_same_place(&self, other: &Self) -> bool {
+        let elsewhere =
+            |one: &Self| Uri::parse(one.text.as_bytes()).is_ok_and(|uri| uri.param(b"maddr").is_some());
+        let port = |one: &Self| match one.host {
+            Host::Ip(_) => one.port.or(Some(5060)),
+            Host::Name(_) => one.port,
+        };
+        self.host == other.host && port(self) == port(other) && !elsewhere(self) && !elsewhere(other)
+    }
+
     /// `host` or `host:port` as written in a URI.
     pub fn host_port(&self) -> String {
         match self.port {

@@ -46,6 +46,11 @@ impl IpNet {
         self.prefix
     }
 
+    /// Whether all of `other` lies in this network.
+    pub fn covers(&self, other: &IpNet) -> bool {
+        self.prefix <= other.prefix && self.contains(other.address)
+    }
+
     /// Whether `address` lies in this network. An IPv4-mapped IPv6 address is looked at as the IPv4 address it is.
     pub fn contains(&self, address: IpAddr) -> bool {
         let address = address.to_canonical();

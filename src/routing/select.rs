@@ -9,7 +9,7 @@ use super::number;
 use super::profile::Overrides;
 use super::route::{self, Route};
 use super::table::{DEFAULT_REASON, Destination, Ladder, Method, Onward, Table, Timeouts, Undefined};
-use super::topology::Topology;
+use super::topology::{Redirects, Trunk};
 use crate::wire::uri::{self, Scheme, Uri};
 
 /// A route that an agent may name itself: a number's prefix, or a `sip:` URI in which `*` stands for any user part or
@@ -20,7 +20,7 @@ pub enum Pattern {
     Number(Box<str>),
     /// URIs of this shape, without parameters and headers.
     Uri {
-        /// User part in which `*` stands for any run of characters.
+        /// User part in which `*` stands for any run of letters, digits and `+ - . _ ~`.
         user: Box<str>,
         /// Host in lower case; `*.example.com` for every host below a domain.
         host: Box<str>,
@@ -133,7 +133,13 @@ impl fmt::Display for Pattern {
     }
 }
 
-/// Whether `text` has the shape of `pattern`, `*` standing for any run of bytes. Linear but for the last star.
+/// Whether a byte of a user part only names somebody. `*` and `#` begin feature codes, `;` parameters.
+fn is_plain(byte: u8) -> bool {
+    byte.is_ascii_alphanumeric() || b"+-._~".contains(&byte)
+}
+
+/// Whether `text`, percent-decoded, has the shape of `pattern`, `*` standing for any run of [plain](is_plain) bytes. Linear
+/// but for the last star.
 fn glob(pattern: &[u8], text: &[u8]) -> bool {
     let (mut p, mut t) = (0, 0);
     let mut retry: Option<(usize, usize)> = None;
@@ -144,7 +150,7 @@ fn glob(pattern: &[u8], text: &[u8]) -> bool {
         } else if pattern.get(p) == Some(&text[t]) {
             p += 1;
             t += 1;
-        } else if let Some((star, from)) = retry {
+        } else if let Some((star, from)) = retry.filter(|(_, from)| is_plain(text[*from])) {
             retry = Some((star, from + 1));
             p = star + 1;
             t = from + 1;
@@ -259,32 +265,68 @@ pub fn by_uri(
 }
 
 /// The route that a URI means which a target's 3xx names, if Baton may call it (RFC 3261 §8.1.3.4): whoever answers a call is
-/// not to send callers where nobody has let them go.
+/// not to send callers where nobody has let them go. `trunk` is the one that the target was called by, if it is one's; its
+/// `redirects` decides, `table` where there is none:
 ///
-/// That is a `sip:` URI whose host is that of a `sip:` route of the table or of a trunk's address, and whose port is the one
-/// that is written there, if one is (5060 where the URI writes none); or any that an entry of the agent's `may_route`
-/// matches, which goes for numbers and `tel:` URIs, too. Never one with embedded headers, a password or `maddr`, and never
-/// `sips:` or another scheme. `is_ours` says for which hosts a number means the same there as here.
+/// - `table`: a route of the table, by its user and host, and by its port where it writes one; or what an entry of
+///   `may_route` matches, that of the agent or of whoever else has sent the caller there.
+/// - `host`: besides, any plain user at the trunk's own host and port; a ported number's `rn` and `npdi` (RFC 4694) stay.
+/// - `none`: nobody.
+///
+/// Never a URI with embedded headers, a password or `maddr`, and never `sips:` or another scheme. `is_ours` says for which
+/// hosts a number means the same there as here.
 pub fn by_redirection(
     table: &Table,
-    topology: &Topology,
+    trunk: Option<&Trunk>,
     may_route: &[Pattern],
     named: &Uri<'_>,
     is_ours: &dyn Fn(&uri::Host<'_>) -> bool,
 ) -> Option<Route> {
-    if !named.headers.is_empty() {
+    let redirects = trunk.map(|trunk| trunk.redirects).unwrap_or_default();
+    if !named.headers.is_empty() || redirects == Redirects::None {
         return None;
     }
     if let Some(address) = callable(named) {
-        // RFC 3261 §19.1.2.
-        let port = address.port.unwrap_or(5060);
-        let is_at = |known: &Address| known.host == address.host && known.port.is_none_or(|own| own == port);
-        let is_at_trunk = || topology.trunks().iter().any(|trunk| is_at(&trunk.address));
-        if table.routes.reach(&address.host, port) || is_at_trunk() {
+        let home = trunk.filter(|_| redirects == Redirects::Host && names_a_subscriber(named));
+        if home.is_some_and(|trunk| trunk.address.is_same_place(&address)) {
+            return Some(Route::Sip(address));
+        }
+        if table.routes.like(named).iter().any(|one| is_route(one, &address, named)) {
             return Some(Route::Sip(address));
         }
     }
-    may_route.iter().find_map(|pattern| pattern.allows(named, is_ours))
+    let is_number = |route: &Route| !matches!(route, Route::Sip(_)) && route.matches(named, is_ours);
+    let same = |one: &Arc<Destination>| one.route.clone().filter(is_number);
+    let by_number = table.routes.like(named).iter().find_map(same);
+    by_number.or_else(|| may_route.iter().find_map(|pattern| pattern.allows(named, is_ours)))
+}
+
+/// Whether it is the `sip:` route of that destination, at any port where that writes none.
+fn is_route(destination: &Destination, address: &Address, named: &Uri<'_>) -> bool {
+    let Some(Route::Sip(known)) = &destination.route else { return false };
+    let Ok(own) = Uri::parse(known.text.as_bytes()) else { return false };
+    // RFC 3261 §19.1.2.
+    let port = address.port.unwrap_or(5060);
+    known.host == address.host
+        && known.port.is_none_or(|own| own == port)
+        && own.user_text() == named.user_text()
+}
+
+/// Whether its user part only names somebody: plain characters, and behind them what a query for ported numbers adds
+/// (RFC 4694).
+fn names_a_subscriber(named: &Uri<'_>) -> bool {
+    let user = named.user_text();
+    let mut parts = user.split(|byte| *byte == b';');
+    let name = parts.next().unwrap_or(b"");
+    let ported = |part: &[u8]| {
+        let (key, value) = match part.iter().position(|byte| *byte == b'=') {
+            Some(at) => (&part[..at], &part[at + 1..]),
+            None => (part, &b""[..]),
+        };
+        [&b"rn"[..], b"npdi", b"rn-context"].iter().any(|known| key.eq_ignore_ascii_case(known))
+            && value.iter().copied().all(is_plain)
+    };
+    !name.is_empty() && name.iter().copied().all(is_plain) && parts.all(ported)
 }
 
 /// The URI as an address, if that is where a request to it goes.
@@ -386,6 +428,11 @@ mod tests {
     /// The route that a redirection to `uri` means, for a table with the routes `sip:100@pbx`, `sip:200@[2001:db8::1]:5080` and a
     /// trunk at `sip:10.0.0.5:5060`.
     fn redirected(uri: &str, may_route: &[&str]) -> Option<String> {
+        redirected_by("", uri, may_route)
+    }
+
+    /// The same where the trunk has that key.
+    fn redirected_by(key: &str, uri: &str, may_route: &[&str]) -> Option<String> {
         let text = r#"
             default = "a"
             [destination.a]
@@ -400,7 +447,8 @@ mod tests {
             route = "sip:400@ruled:5091"
         "#;
         let (table, _) = super::super::table::read(&Source::new("t", text), &"production".into(), None);
-        let trunks = Source::new("b", "[trunk.carrier]\naddress = \"sip:10.0.0.5:5060\"\n");
+        let trunks = format!("[trunk.carrier]\naddress = \"sip:10.0.0.5:5060\"\n{key}\n");
+        let trunks = Source::new("b", &trunks);
         let mut report = Report::new(&trunks);
         let tree = report.parse();
         let mut top = Section::new("", 0..0, &tree);
@@ -408,7 +456,8 @@ mod tests {
         let patterns: Vec<Pattern> = may_route.iter().map(|p| Pattern::parse(p).expect(p)).collect();
         let named = Uri::parse(uri.as_bytes()).expect(uri);
         let ours = |host: &uri::Host<'_>| matches!(host, uri::Host::Name(name) if *name == b"baton");
-        by_redirection(&table.expect("a table"), &parties.topology(), &patterns, &named, &ours)
+        let trunk = &parties.topology().trunks()[0].clone();
+        by_redirection(&table.expect("a table"), Some(trunk), &patterns, &named, &ours)
             .map(|route| route.text().to_owned())
     }
 
@@ -420,22 +469,57 @@ mod tests {
     }
 
     #[test]
-    fn a_redirection_to_where_callers_go_anyway_is_followed() {
+    fn a_redirection_to_a_route_of_the_table_is_followed() {
         for uri in [
             "sip:100@pbx",
-            "sip:999@PBX",
-            "sip:999@pbx.;user=phone",
-            "sip:pbx",
-            "sip:999@pbx:5070",
-            "sip:999@pbx;transport=tcp",
-            "sip:+14155559999@10.0.0.5",
-            "SIP:voicemail@10.0.0.5:5060",
-            "sip:201@[2001:db8:0::1]:5080",
-            "sip:999@ruled:5090",
-            "sip:999@Ruled:5091",
+            "sip:100@PBX",
+            "sip:100@pbx.;user=phone",
+            "sip:%31%30%30@pbx",
+            "sip:100@pbx:5070",
+            "sip:100@pbx;transport=tcp",
+            "sip:200@[2001:db8:0::1]:5080",
+            "sip:300@ruled:5090",
+            "sip:400@Ruled:5091",
         ] {
             assert_eq!(redirected(uri, &[]).as_deref(), Some(uri), "{uri}");
         }
+        assert_eq!(redirected("tel:+1-415-555-0123", &[]).as_deref(), Some("+14155550123"));
+        assert_eq!(redirected("sip:+14155550123@baton", &[]).as_deref(), Some("+14155550123"));
+    }
+
+    #[test]
+    fn a_redirection_to_any_user_of_a_known_host_is_not_followed_by_default() {
+        let users = ["sip:999@pbx", "sip:pbx", "sip:00900123456@10.0.0.5", "sip:voicemail@10.0.0.5:5060"];
+        for uri in users {
+            assert_eq!(redirected(uri, &[]), None, "{uri}");
+        }
+    }
+
+    #[test]
+    fn by_host_a_pbx_forwards_to_its_own_phones() {
+        let followed = |uri: &str| redirected_by("redirects = \"host\"", uri, &[]);
+        for uri in [
+            "sip:101@10.0.0.5",
+            "SIP:voicemail@10.0.0.5:5060",
+            "sip:+14155559999;npdi;rn=+14155550000@10.0.0.5;user=phone",
+            "sip:100@pbx",
+        ] {
+            assert_eq!(followed(uri).as_deref(), Some(uri), "{uri}");
+        }
+        for uri in [
+            "sip:101@10.0.0.5:5070",
+            "sip:101@10.0.0.6",
+            "sip:*72100@10.0.0.5",
+            "sip:%2a72100@10.0.0.5",
+            "sip:100%23@10.0.0.5",
+            "sip:101;cpc=priority@10.0.0.5",
+            "sip:10.0.0.5",
+            "sip:101@10.0.0.5;maddr=203.0.113.9",
+            "sip:999@pbx",
+        ] {
+            assert_eq!(followed(uri), None, "{uri}");
+        }
+        assert_eq!(redirected_by("redirects = \"none\"", "sip:100@pbx", &["sip:*@pbx"]), None);
     }
 
     #[test]
@@ -450,7 +534,6 @@ mod tests {
             "sip:300@ruled:5060",
             "sip:201@[2001:db8::1]:5060",
             "sip:+14155550123@evil.example",
-            "tel:+14155550123",
             "tel:+19005550123",
             "sip:100@baton",
             "sip:pbx@evil.example",
@@ -523,6 +606,10 @@ mod tests {
         assert!(!allowed("sip:2*@a.example.com", "sip:200@a.example.com:5070"));
         assert!(!allowed("sip:2*@a.example.com", "sip:200@a.example.com;maddr=203.0.113.9"));
         assert!(!allowed("sip:2*@a.example.com", "sips:200@a.example.com"));
+        for code in ["*72100", "%2a72100", "2%2372", "2#72", "2;cpc=x", "2%3bx", "2%40evil", "2%0d%0aX"] {
+            assert!(!allowed("sip:*@a.example.com", &format!("sip:{code}@a.example.com")), "{code}");
+        }
+        assert!(allowed("sip:*@a.example.com", "sip:%32%30%30@a.example.com"));
         assert!(allowed("sip:2*@a.example.com:5070", "sip:200@A.example.com:5070"));
     }
 
@@ -537,6 +624,13 @@ mod tests {
             ("", "", true),
             ("", "a", false),
             ("a**", "a", true),
+            ("*", "+1-415.x_~", true),
+            ("*", "*21", false),
+            ("*", "100#", false),
+            ("*", "100;phone-context=x", false),
+            ("*", "a@b", false),
+            ("*", "a b", false),
+            ("*21*", "*21100", false),
         ] {
             assert_eq!(glob(pattern.as_bytes(), text.as_bytes()), expected, "{pattern} {text}");
         }

@@ -131,24 +131,27 @@ pub struct Login<'a> {
 }
 
 impl Challenge {
-    /// The best challenge of a 401 or 407. `cnonce` is ours ([`super::ident::Ident::cnonce`]).
-    pub fn of(response: &Message<'_>, cnonce: Text) -> Option<Challenge> {
+    /// The best challenge of a 401 or 407, of that `realm` alone if one is given. `cnonce` is ours
+    /// ([`super::ident::Ident::cnonce`]).
+    pub fn of(response: &Message<'_>, realm: Option<&[u8]>, cnonce: Text) -> Option<Challenge> {
         let (challenge, answer) = match response.status()? {
             401 => (Name::WwwAuthenticate, Name::Authorization),
             407 => (Name::ProxyAuthenticate, Name::ProxyAuthorization),
             _ => return None,
         };
-        Challenge::choose(response.headers(challenge), answer, cnonce)
+        Challenge::choose(response.headers(challenge), realm, answer, cnonce)
     }
 
     /// The best of the challenges in these header values; of equal ones the first.
     pub fn choose<'a>(
         values: impl Iterator<Item = &'a [u8]>,
+        realm: Option<&[u8]>,
         answer: Name,
         cnonce: Text,
     ) -> Option<Challenge> {
         let mut best: Option<Offer<'a>> = None;
-        for offer in values.flat_map(offers).take(MOST).filter(Offer::is_answerable) {
+        let asks = |offer: &Offer<'_>| realm.is_none() || offer.realm == realm;
+        for offer in values.flat_map(offers).take(MOST).filter(Offer::is_answerable).filter(asks) {
             if best.as_ref().is_none_or(|best| offer.algorithm > best.algorithm) {
                 best = Some(offer);
             }
@@ -365,7 +368,7 @@ mod tests {
 
     fn choose(values: &[&str]) -> Option<Challenge> {
         let cnonce = Ident::new(Seed([1; 32])).cnonce();
-        Challenge::choose(values.iter().map(|value| value.as_bytes()), Name::Authorization, cnonce)
+        Challenge::choose(values.iter().map(|value| value.as_bytes()), None, Name::Authorization, cnonce)
     }
 
     fn answer(challenge: &mut Challenge, username: &str, password: &str, method: &str, uri: &str) -> String {

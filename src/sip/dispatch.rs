@@ -2,17 +2,19 @@
 //!
 //! Not here: what a leg makes of it (`leg/`). Called by [`Stack::handle_message`] alone.
 
+use super::door::{Neighbours, Untaken};
 use super::flow::Flow;
-use super::ident::tag_of;
+use super::ident;
 use super::leg::presence::Sign;
 use super::leg::send::write_supported;
 use super::leg::usage::{Leg, Usage};
 use super::leg::{Event, LegId, Origin, accept};
+use super::outbox::QUIET;
 use super::stack::{Owner, Stack};
 use super::timing::Time;
-use super::transaction::{Inbound, Kind, ServerId, response_flow};
+use super::transaction::{Answer, Inbound, Kind, ServerId, response_flow};
 use crate::wire::headers::{ALLOW, APPLICATION_SDP};
-use crate::wire::{Fault, Message, Method, Name, Writer, reason_phrase, response_to};
+use crate::wire::{Message, Method, Name, Writer, reason_phrase, response_to};
 
 impl Leg {
     /// Whether a message of the peer's belongs to it.
@@ -53,35 +55,93 @@ impl Stack {
         now: Time,
         flow: Flow,
         message: &Message<'_>,
-        known: bool,
-    ) -> Result<Option<Event>, Fault> {
+        neighbours: &dyn Neighbours,
+    ) -> Result<Option<Event>, Untaken> {
         let merged = match self.table.receive_request(now, flow, message, &mut self.outbox) {
             Inbound::Absorbed => return Ok(None),
             Inbound::Cancel { invite, owner } => {
-                // Its INVITE came from a known source; that the tables have changed since is no reason to let it ring.
-                let same = self.table.source(invite) == Some(flow.peer.ip());
-                let event = (known || same).then(|| self.on_cancel(now, flow, message, invite, owner));
-                return Ok(event.flatten());
+                self.admit_cancel(flow, (invite, owner), neighbours)?;
+                return Ok(self.on_cancel(now, flow, message, invite, owner));
             }
             Inbound::Merged => true,
             Inbound::New => false,
         };
-        if let Err(fault) = message.check() {
-            self.handle_fault(flow, message, fault, known);
-            return Err(fault);
-        }
-        Ok(match merged {
-            true if known => self.refuse(now, flow, message, 482, &|_| ()),
-            true => None,
-            false => self.on_new_request(now, flow, message, known),
-        })
-    }
-
-    fn on_new_request(&mut self, now: Time, flow: Flow, message: &Message<'_>, known: bool) -> Option<Event> {
         let remote_tag = message.from_tag().unwrap_or(b"");
         let leg = message
             .to_tag()
             .and_then(|local_tag| self.find_leg(message.call_id(), |leg| leg.matches(local_tag, remote_tag)));
+        let party = match leg {
+            Some(leg) => {
+                self.admit(leg, flow, neighbours)?;
+                self.party(leg)
+            }
+            None => Some(neighbours.party_at(flow.peer.ip()).ok_or(Untaken::Unknown)?),
+        };
+        if let Err(fault) = message.check() {
+            self.handle_fault(flow, message, fault, true);
+            return Err(fault.into());
+        }
+        let new_call = !merged && leg.is_none() && message.method() == Method::Invite;
+        if let Some(status) = self.turned_away(flow, message, (new_call, party), neighbours) {
+            return Err(Untaken::TurnedAway { status, new_call });
+        }
+        Ok(match merged {
+            true => self.refuse(now, flow, message, 482, &|_| ()),
+            false => self.on_new_request(now, flow, message, leg),
+        })
+    }
+
+    /// A CANCEL is taken from a known source, from where its INVITE came, and from whoever may speak in the leg. That the
+    /// tables have changed since the INVITE is no reason to let it ring.
+    fn admit_cancel(
+        &mut self,
+        flow: Flow,
+        (invite, owner): (ServerId, Owner),
+        neighbours: &dyn Neighbours,
+    ) -> Result<(), Untaken> {
+        let address = flow.peer.ip();
+        let party = neighbours.party_at(address);
+        if party.is_none() && self.table.source(invite) != Some(address) {
+            self.admit(owner.ok_or(Untaken::Unknown)?, flow, neighbours)?;
+        }
+        let party = party.or_else(|| self.party(owner?));
+        self.table.serves(party);
+        Ok(())
+    }
+
+    /// Answers a request for which there is no place, statelessly; the status.
+    fn turned_away(
+        &mut self,
+        flow: Flow,
+        message: &Message<'_>,
+        (new_call, party): (bool, Option<u16>),
+        neighbours: &dyn Neighbours,
+    ) -> Option<u16> {
+        self.table.serves(party);
+        let status = match message.method() {
+            // What ends something, or is owed an answer, always has a place.
+            Method::Ack | Method::Bye | Method::Cancel | Method::Prack | Method::Notify => return None,
+            _ if !self.table.has_place() => 503,
+            Method::Invite if new_call => neighbours.turns_away(flow, message)?,
+            _ => return None,
+        };
+        let seconds = 5 + self.mark_of(message) % 6;
+        self.answer_statelessly(flow, message, (status, QUIET), &|writer| {
+            if status == 503 {
+                // Spread, so that those who were turned away do not come back together.
+                writer.begin(Name::RetryAfter).push_number(seconds);
+            }
+        });
+        Some(status)
+    }
+
+    fn on_new_request(
+        &mut self,
+        now: Time,
+        flow: Flow,
+        message: &Message<'_>,
+        leg: Option<LegId>,
+    ) -> Option<Event> {
         match (message.method(), leg) {
             (Method::Ack, Some(leg)) => {
                 self.hear(leg);
@@ -90,14 +150,12 @@ impl Stack {
             }
             (Method::Ack, None) => None,
             // Its INVITE is unknown (RFC 3261 §9.2).
-            (Method::Cancel, Some(_)) if known => self.refuse(now, flow, message, 481, &|_| ()),
-            (Method::Cancel, Some(_)) => None,
+            (Method::Cancel, Some(_)) => self.refuse(now, flow, message, 481, &|_| ()),
             (_, Some(leg)) => {
                 self.hear(leg);
                 self.follow(leg, flow, true);
                 self.on_dialog_request(now, flow, leg, message)
             }
-            (_, None) if !known => None,
             (_, None) => self.on_stray_request(now, flow, message),
         }
     }
@@ -109,10 +167,10 @@ impl Stack {
             Method::Invite if outside => self.on_invite(now, flow, message),
             Method::Options if outside => self.on_options(flow, message),
             // Outside a call nobody may make Baton call somebody.
-            Method::Refer if outside => self.refuse(now, flow, message, 403, &|_| ()),
+            Method::Refer if outside => self.answer_statelessly(flow, message, (403, 0), &|_| ()),
             method => {
                 let status = unserved(method).unwrap_or(481);
-                self.refuse(now, flow, message, status, &|writer| allow_if(writer, status))
+                self.answer_statelessly(flow, message, (status, 0), &|writer| allow_if(writer, status))
             }
         }
     }
@@ -120,32 +178,12 @@ impl Stack {
     fn on_options(&mut self, flow: Flow, message: &Message<'_>) -> Option<Event> {
         let (draining, timer) = (self.draining, self.settings.session_timer.is_some());
         let status = if draining.is_some() { 503 } else { 200 };
-        self.answer_statelessly(flow, message, status, &|writer| {
+        self.answer_statelessly(flow, message, (status, 0), &|writer| {
             if let Some(seconds) = draining {
                 writer.begin(Name::RetryAfter).push_number(seconds.into());
             }
             write_capabilities(writer, timer);
-        });
-        None
-    }
-
-    /// Answers a request and keeps nothing of it (RFC 3261 §8.2.7): a copy gets the same answer, To tag and all.
-    fn answer_statelessly(
-        &mut self,
-        flow: Flow,
-        message: &Message<'_>,
-        status: u16,
-        fill: &dyn Fn(&mut Writer<'_>),
-    ) {
-        let (to, _) = response_flow(flow, message);
-        let tag = tag_of(self.hash_key(), &[message.call_id(), message.from_tag().unwrap_or(b"")]);
-        let reason = reason_phrase(status).as_bytes();
-        let scratch = &mut self.scratch;
-        let mut writer = response_to(scratch, message, status, reason, Some(tag.as_bytes()), Some(flow.peer));
-        writer.header(Name::Server, self.settings.product.as_bytes());
-        fill(&mut writer);
-        writer.finish(None);
-        self.outbox.copy(0, to, scratch);
+        })
     }
 
     /// A request in the dialog of a leg (RFC 3261 §12.2.2).
@@ -280,23 +318,76 @@ impl Stack {
         status: u16,
         reason: &str,
     ) {
+        self.write_statelessly(flow, message, (status, reason, 0), &|_| ());
+    }
+
+    /// Answers a request and keeps nothing of it (RFC 3261 §8.2.7): a copy gets the same answer, To tag and all; its ACK is
+    /// nobody's. It is no event.
+    fn answer_statelessly(
+        &mut self,
+        flow: Flow,
+        message: &Message<'_>,
+        (status, id): (u16, u64),
+        fill: &dyn Fn(&mut Writer<'_>),
+    ) -> Option<Event> {
+        self.write_statelessly(flow, message, (status, reason_phrase(status), id), fill);
+        None
+    }
+
+    fn write_statelessly(
+        &mut self,
+        flow: Flow,
+        message: &Message<'_>,
+        (status, reason, id): (u16, &str, u64),
+        fill: &dyn Fn(&mut Writer<'_>),
+    ) {
         let (to, _) = response_flow(flow, message);
-        let tag = self.ident.tag();
+        let tag = ident::tag_of(self.mark_of(message));
         let scratch = &mut self.scratch;
         let mut writer =
             response_to(scratch, message, status, reason.as_bytes(), Some(tag.as_bytes()), Some(flow.peer));
         writer.header(Name::Server, self.settings.product.as_bytes());
+        fill(&mut writer);
         writer.finish(None);
-        self.outbox.copy(0, to, scratch);
+        self.outbox.copy(id, to, scratch);
     }
 }
 
 // Responses.
 impl Stack {
-    pub(crate) fn on_response(&mut self, now: Time, flow: Flow, message: &Message<'_>) -> Option<Event> {
-        let Some(answer) = self.table.receive_response(now, message, &mut self.outbox) else {
-            return self.on_belated(now, flow, message);
-        };
+    pub(crate) fn on_response(
+        &mut self,
+        now: Time,
+        flow: Flow,
+        message: &Message<'_>,
+        neighbours: &dyn Neighbours,
+    ) -> Result<Option<Event>, Untaken> {
+        let request = self.table.request_of(message);
+        if let Some((_, owner, sent_to)) = request {
+            self.admit_response(owner.flatten(), (flow, sent_to), neighbours)?;
+        }
+        let answer = request
+            .and_then(|(client, ..)| self.table.receive_response(now, client, message, &mut self.outbox));
+        if let Some(answer) = answer {
+            return Ok(self.on_answered_request(now, flow, message, answer));
+        }
+        match self.leg_of_belated(message) {
+            Some(leg) => {
+                self.admit(leg, flow, neighbours)?;
+                Ok(self.on_belated(now, flow, leg, message))
+            }
+            None if request.is_some() || neighbours.knows(flow.peer.ip()) => Ok(None),
+            None => Err(Untaken::Unknown),
+        }
+    }
+
+    fn on_answered_request(
+        &mut self,
+        now: Time,
+        flow: Flow,
+        message: &Message<'_>,
+        answer: Answer<Owner>,
+    ) -> Option<Event> {
         let leg = answer.owner?;
         let status = message.status()?;
         let other = self.is_left_behind(leg, answer.client);

@@ -11,7 +11,6 @@
 use rand_chacha::ChaCha12Rng;
 use rand_chacha::rand_core::{Rng, SeedableRng};
 use siphasher::sip::SipHasher13;
-use siphasher::sip128::{Hasher128, SipHasher24};
 use std::fmt;
 use std::hash::Hasher;
 
@@ -205,19 +204,6 @@ impl Ident {
     }
 }
 
-/// A To tag that is always the same for the same request, and that nobody without the key can foresee.
-pub fn tag_of(key: &[u8; 16], request: &[&[u8]]) -> Text {
-    let mut hasher = SipHasher24::new_with_key(key);
-    for part in request {
-        hasher.write_usize(part.len());
-        hasher.write(part);
-    }
-    let hash = hasher.finish128();
-    let mut tag = Text::EMPTY;
-    tag.push_base32(u128::from(hash.h1) << 64 | u128::from(hash.h2), RANDOM);
-    tag
-}
-
 /// The slot that an id minted here carries (`b-…`, `c-…`, `h-…`). `None`: it is not of ours.
 pub fn slot_of(id: &[u8]) -> Option<u16> {
     let (head, random) = id.split_at_checked(6)?;
@@ -243,6 +229,13 @@ pub fn fingerprint(key: &SlotKey, text: &[u8]) -> u64 {
     let mut hasher = SipHasher13::new_with_key(&key.0);
     hasher.write(text);
     hasher.finish()
+}
+
+/// A tag made from a keyed hash: the same request gets the same tag, and nobody without the key can foresee it.
+pub(crate) fn tag_of(mark: u64) -> Text {
+    let mut text = Text::EMPTY;
+    text.push_base32(u128::from(mark), 13);
+    text
 }
 
 /// The slot of any Call-ID, call id or handoff id.

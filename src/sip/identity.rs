@@ -13,10 +13,11 @@ use std::fmt::Write as _;
 use std::hash::Hasher;
 
 impl Stack {
-    /// The credentials with which requests of ours in this leg answer a challenge.
-    pub fn use_credentials(&mut self, leg: LegId, credentials: Option<u16>) {
+    /// Whose leg it is: an index into the settings' parties; and whether it came from a place that the party's password is
+    /// for, so that challenges in it are answered.
+    pub fn belongs_to(&mut self, leg: LegId, party: Option<u16>, digest: bool) {
         if let Some(leg) = self.legs.get_mut(leg.into()) {
-            leg.credentials = credentials;
+            leg.belongs_to(party, digest);
         }
     }
 

@@ -21,6 +21,9 @@ pub struct Transmit<'a> {
     pub bytes: &'a [u8],
 }
 
+/// Id of a response that nobody is told of, in the log neither: one of many that turn requests away.
+pub(crate) const QUIET: u64 = 1 << 57;
+
 /// The arena is given back beyond this when it is drained.
 const KEPT: usize = 256 * 1024;
 
@@ -72,6 +75,12 @@ impl Outbox {
         let entry = self.queue.pop_front()?;
         let told = entry.id & TOLD != 0;
         Some(Transmit { id: entry.id, told, flow: entry.flow, bytes: &self.arena[entry.range] })
+    }
+
+    /// The same, left where it is.
+    pub fn peek(&self) -> Option<Transmit<'_>> {
+        let Entry { id, flow, range } = self.queue.front()?;
+        Some(Transmit { id: *id, told: id & TOLD != 0, flow: *flow, bytes: &self.arena[range.clone()] })
     }
 
     /// Messages waiting.

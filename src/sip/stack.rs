@@ -8,8 +8,10 @@
 //! or called [`Stack::connect`] releases it once.
 
 use super::deadline::Deadlines;
+use super::door::{Neighbours, Party, Untaken};
 use super::flow::{Flow, Listener};
 use super::ident::{Ident, Seed};
+use super::leg::challenge::Declined;
 use super::leg::usage::{self, Leg, Sent, Usage};
 use super::leg::{Event, LegId, Origin, SentId, session_timer};
 use super::offer_answer::differs;
@@ -35,6 +37,8 @@ pub struct Credentials {
     pub username: Box<str>,
     /// The password.
     pub password: Secret,
+    /// The one realm that they are for, as between the quotes; None: any that asks at the right place.
+    pub realm: Option<Box<[u8]>>,
 }
 
 /// What a stack is made with.
@@ -42,8 +46,8 @@ pub struct Credentials {
 pub struct Settings {
     /// Our sockets; [`Flow::listener`] indexes them.
     pub listeners: Vec<Listener>,
-    /// Answers to challenges; legs name them by index.
-    pub credentials: Vec<Credentials>,
+    /// Whom legs belong to; they name them by index.
+    pub parties: Vec<Party>,
     /// For identifiers and for the keys of hash tables.
     pub seed: Seed,
     /// `Server` and `User-Agent`.
@@ -108,6 +112,11 @@ pub(crate) type Owner = Option<LegId>;
 /// Bit of the ids of [`Stack::poll_resolve`].
 const QUERY: u64 = 1 << 63;
 
+/// Whether a question for an address is about a name that a peer has put into a dialog.
+pub fn is_of_dialog(query: u64) -> bool {
+    query & QUERY != 0
+}
+
 /// All legs of one engine.
 pub struct Stack {
     pub(crate) settings: Settings,
@@ -132,6 +141,8 @@ pub struct Stack {
     /// For reading our own requests when they are sent again with credentials or by another flow.
     pub(crate) index: Index,
     last_sent: u64,
+    /// See [`Stack::take_declined`].
+    pub(crate) declined: Option<(LegId, Declined)>,
 }
 
 impl std::fmt::Debug for Stack {
@@ -158,13 +169,15 @@ impl Stack {
     pub fn new(settings: Settings) -> Stack {
         let mut ident = Ident::new(settings.seed);
         let (hash_key, table_key) = (ident.hash_key(), ident.hash_key());
+        let mut table = Table::new(table_key);
+        table.set_parties(settings.parties.len());
         Stack {
             settings,
             ident,
             legs: Slab::default(),
             by_call_id: HashTable::new(),
             hash_key,
-            table: Table::new(table_key),
+            table,
             outbox: Outbox::default(),
             deadlines: Deadlines::default(),
             quarantine: Quarantine::default(),
@@ -175,12 +188,14 @@ impl Stack {
             scratch: Vec::new(),
             index: Index::default(),
             last_sent: 0,
+            declined: None,
         }
     }
 
-    /// New settings for future messages (a reload): credentials only.
-    pub fn set_credentials(&mut self, credentials: Vec<Credentials>) {
-        self.settings.credentials = credentials;
+    /// New settings for future messages (a reload): the parties only. Each keeps its index.
+    pub fn set_parties(&mut self, parties: Vec<Party>) {
+        self.table.set_parties(parties.len());
+        self.settings.parties = parties;
     }
 
     /// While draining, OPTIONS outside dialogs is answered 503 with Retry-After in seconds; `None`: 200.
@@ -188,23 +203,23 @@ impl Stack {
         self.draining = retry_after;
     }
 
-    /// A message that `wire::identify` accepted. `known`: the source is a trunk or an agent. From an unknown source only
-    /// what matches a dialog or a transaction is looked at; everything else is dropped without a trace. At most one
-    /// event, about this message; events that no message caused come from [`Stack::poll_event`].
+    /// A message that `wire::identify` accepted. Inside a dialog its source is judged by [`super::door`]; outside of one
+    /// only a known source is heard. At most one event, about this message; events that no message caused come from
+    /// [`Stack::poll_event`].
     ///
     /// # Errors
-    /// What is malformed in a new request; a known source was answered with it.
+    /// Why it had no effect. What is malformed in a new request: a known source was answered with it.
     pub fn handle_message(
         &mut self,
         now: Now,
         flow: Flow,
         message: &Message<'_>,
-        known: bool,
-    ) -> Result<Option<Event>, Fault> {
+        neighbours: &dyn Neighbours,
+    ) -> Result<Option<Event>, Untaken> {
         let event = if message.is_request() {
-            self.on_request(now.mono, flow, message, known)
+            self.on_request(now.mono, flow, message, neighbours)
         } else {
-            Ok(self.on_response(now.mono, flow, message))
+            self.on_response(now.mono, flow, message, neighbours)
         };
         self.drain_transactions(now.mono);
         event
@@ -290,6 +305,11 @@ impl Stack {
         self.outbox.poll()
     }
 
+    /// What [`Stack::poll_transmit`] gives next.
+    pub fn next_transmit(&self) -> Option<Transmit<'_>> {
+        self.outbox.peek()
+    }
+
     /// Next-hop URIs of dialogs whose host is a name, to be answered by [`Stack::handle_resolved`]; ids from 1<<63 up.
     pub fn poll_resolve(&mut self) -> Option<(u64, Box<[u8]>)> {
         self.resolves.pop_front()
@@ -333,6 +353,11 @@ impl Stack {
     /// The path to the peer of a leg.
     pub fn peer(&self, leg: LegId) -> Option<Flow> {
         self.legs.get(leg.into()).map(|leg| leg.flow)
+    }
+
+    /// Whose a leg is: an index into the settings' parties.
+    pub fn party(&self, leg: LegId) -> Option<u16> {
+        self.legs.get(leg.into())?.party()
     }
 
     /// Where a leg stands; None once it is gone.
@@ -459,6 +484,17 @@ impl Stack {
     pub(crate) fn tell(&mut self, leg: LegId, event: Event) {
         let event = self.told(leg, event);
         self.events.extend(event);
+    }
+
+    /// What tells a request from all others, and is the same for its copies.
+    pub(crate) fn mark_of(&self, request: &Message<'_>) -> u64 {
+        let mut hasher = SipHasher13::new_with_key(&self.hash_key);
+        for part in [Some(request.call_id()), request.from_tag(), request.branch()] {
+            hasher.write(part.unwrap_or(b""));
+            hasher.write_u8(0);
+        }
+        hasher.write_u32(request.cseq().number);
+        hasher.finish()
     }
 
     /// A name for a request of ours.

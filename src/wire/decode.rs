@@ -113,8 +113,12 @@ pub struct Index {
     doubled: bool,
     /// The header that was read last is not kept: folded lines that follow are its.
     left_out: bool,
+    /// Where the first line begins that is at fault; `u16::MAX`: no line is.
+    fault_at: u16,
     /// A fault was found, but an error response can be built from the keys.
     salvageable: bool,
+    /// A request that lacks what an answer copies; there is a Via to answer to.
+    incomplete: bool,
 }
 
 impl Default for Index {
@@ -130,7 +134,9 @@ impl Default for Index {
             folded: false,
             doubled: false,
             left_out: false,
+            fault_at: u16::MAX,
             salvageable: false,
+            incomplete: false,
         }
     }
 }
@@ -213,6 +219,7 @@ pub fn identify<'a>(bytes: &'a [u8], index: &'a mut Index, framing: Framing) -> 
     });
     if let Err(fault) = whole {
         index.salvageable = keys.is_ok() && index.is_answerable(bytes);
+        index.incomplete = head.is_ok() && index.lacks_keys(bytes, fault);
         return Err(fault);
     }
     Ok(Message::new(bytes, index))
@@ -225,7 +232,31 @@ pub fn salvage<'a>(bytes: &'a [u8], index: &'a Index) -> Option<Message<'a>> {
     index.salvageable.then(|| Message::new(bytes, index))
 }
 
+/// After a fault: a request (not an ACK) that lacks From, To, Call-ID or CSeq, and whose top Via says where an answer goes.
+/// Its answer can only have what it has itself.
+pub fn incomplete<'a>(bytes: &'a [u8], index: &'a Index) -> Option<Message<'a>> {
+    index.incomplete.then(|| Message::new(bytes, index))
+}
+
 impl Index {
+    /// Whether that fault is a missing header, and the rest is enough to answer it.
+    fn lacks_keys(&mut self, bytes: &[u8], fault: Fault) -> bool {
+        let lacks = matches!(fault, Fault::NoFrom | Fault::NoTo | Fault::NoCallId | Fault::NoCSeq);
+        let is_request =
+            matches!(self.start_line, StartLine::Request { method, .. } if method != Method::Ack);
+        let Some(via) = self.first(bytes, Name::Via).filter(|_| lacks && is_request && !self.doubled) else {
+            return false;
+        };
+        let top = grammar::trim(&via[..grammar::element_span(via)]);
+        self.keys.via = Span::of(bytes, top);
+        Via::parse(top).is_ok()
+    }
+
+    /// After a fault that lies in one line: the byte where that begins.
+    pub fn fault_at(&self) -> Option<usize> {
+        (self.fault_at != u16::MAX).then_some(usize::from(self.fault_at))
+    }
+
     fn clear(&mut self) {
         self.headers.clear();
         // Once and for all: one kilobyte, and no message can need more.
@@ -238,7 +269,9 @@ impl Index {
         self.folded = false;
         self.doubled = false;
         self.left_out = false;
+        self.fault_at = u16::MAX;
         self.salvageable = false;
+        self.incomplete = false;
     }
 
     /// Indexes start line and headers. Goes on after the first fault as long as lines can be told apart, so that an
@@ -261,6 +294,9 @@ impl Index {
                 _ if line.start() == head_start => verdict = self.read_start_line(bytes, line),
                 b' ' | b'\t' => verdict = verdict.and(self.extend_fold(bytes, line)),
                 _ => verdict = verdict.and(self.add_header(bytes, line)),
+            }
+            if verdict.is_err() && self.fault_at == u16::MAX {
+                self.fault_at = line.start().min(usize::from(u16::MAX)) as u16;
             }
             if line.end() + 2 > MAX_HEAD {
                 return Err(Fault::LongHead);
@@ -492,6 +528,28 @@ mod tests {
 
     fn options(more: &str) -> String {
         format!("OPTIONS sip:a SIP/2.0\r\n{KEYS}CSeq: 1 OPTIONS\r\n{more}")
+    }
+
+    #[test]
+    fn a_readable_but_incomplete_request_can_be_answered() {
+        let mut index = Index::default();
+        for missing in ["From", "To", "Call-ID", "CSeq"] {
+            let whole = format!("{}\r\n", options(""));
+            let lines = whole.split_inclusive("\r\n").filter(|line| !line.starts_with(missing));
+            let bytes = lines.collect::<String>();
+            let fault = identify(bytes.as_bytes(), &mut index, Framing::Datagram).unwrap_err();
+            assert!(salvage(bytes.as_bytes(), &index).is_none());
+            let message = incomplete(bytes.as_bytes(), &index).expect(missing);
+            let mut out = Vec::new();
+            let reason = fault.reason().as_bytes();
+            crate::wire::response_to(&mut out, &message, fault.status(), reason, None, None).finish(None);
+            let text = String::from_utf8(out).unwrap();
+            assert!(text.starts_with(&format!("SIP/2.0 400 Missing {missing}\r\nVia: ")), "{text}");
+            assert!(!text.contains(&format!("\r\n{missing}:")), "{text}");
+        }
+        let nowhere = "OPTIONS sip:a SIP/2.0\r\nCSeq: 1 OPTIONS\r\n\r\n";
+        assert!(identify(nowhere.as_bytes(), &mut index, Framing::Datagram).is_err());
+        assert!(incomplete(nowhere.as_bytes(), &index).is_none());
     }
 
     #[test]

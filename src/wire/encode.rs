@@ -274,15 +274,15 @@ pub fn response_to<'b>(
             _ => _ = writer.header(Name::Via, value),
         }
     }
-    writer.header(Name::From, request.header(Name::From).unwrap_or(b""));
-    let mut to = writer.begin(Name::To);
-    to.push(request.header(Name::To).unwrap_or(b""));
-    if let (None, Some(tag)) = (request.to_tag(), to_tag) {
-        to.push(";tag=").push(tag);
+    // An incomplete request is answered with what it has.
+    for name in [Name::From, Name::To, Name::CallId, Name::CSeq] {
+        let Some(value) = request.header(name) else { continue };
+        let mut line = writer.begin(name);
+        line.push(value);
+        if let (Name::To, None, Some(tag)) = (name, request.to_tag(), to_tag) {
+            line.push(";tag=").push(tag);
+        }
     }
-    drop(to);
-    writer.header(Name::CallId, request.call_id());
-    writer.header(Name::CSeq, request.header(Name::CSeq).unwrap_or(b""));
     if status == 100
         && let Some(timestamp) = request.header(Name::Timestamp)
     {

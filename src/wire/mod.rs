@@ -26,7 +26,7 @@ pub mod sipfrag;
 pub mod uri;
 pub mod via;
 
-pub use decode::{Framing, Index, decode, identify, salvage};
+pub use decode::{Framing, Index, decode, identify, incomplete, salvage};
 pub use encode::{Writer, push_address, push_quoted, reason_phrase, response_to};
 pub use fault::Fault;
 pub use grammar::Malformed;

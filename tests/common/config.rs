@@ -25,6 +25,7 @@ pub struct Config {
     serial: u64,
     max_calls: usize,
     max_duration: Duration,
+    shows_messages: bool,
 }
 
 const BATON: &str = r#"
@@ -109,6 +110,7 @@ impl Default for Config {
             serial: 1,
             max_calls: 100_000,
             max_duration: s(4 * 3600),
+            shows_messages: false,
         }
     }
 }
@@ -137,6 +139,11 @@ impl Config {
     /// Other sources of the PBX.
     pub fn accept_from(self, net: &str) -> Self {
         self.replace("10.0.0.0/26", net)
+    }
+
+    /// One more key for the login of the trunk `pbx`.
+    pub fn trunk_auth(self, key: &str) -> Self {
+        self.replace("\"env:PBX_PASSWORD\" }", &format!("\"env:PBX_PASSWORD\", {key} }}"))
     }
 
     /// One more line for the trunk `pbx`.
@@ -207,6 +214,12 @@ impl Config {
         self
     }
 
+    /// Each message is told of.
+    pub fn shows_messages(mut self) -> Self {
+        self.shows_messages = true;
+        self
+    }
+
     /// The longest call.
     pub fn max_duration(mut self, duration: Duration) -> Self {
         self.max_duration = duration;
@@ -252,7 +265,7 @@ impl Config {
         Settings {
             stack: sip::Settings {
                 listeners,
-                credentials: Vec::new(),
+                parties: Vec::new(),
                 seed: Seed(key),
                 product: "Baton".into(),
                 session_timer: Some(sip::leg::session_timer::Settings::default()),
@@ -262,6 +275,7 @@ impl Config {
             occupancy: Default::default(),
             max_duration: self.max_duration,
             tables: self.tables(),
+            shows_messages: self.shows_messages,
         }
     }
 

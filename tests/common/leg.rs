@@ -49,6 +49,21 @@ impl Leg {
         }
     }
 
+    /// The same dialog, spoken by another peer: it has the tags, the Call-ID and the next CSeq.
+    pub fn spoken_by(&self, peer: &Peer) -> Leg {
+        Leg { peer: peer.clone(), ..self.clone() }
+    }
+
+    /// Bytes of the INVITE that made it.
+    pub fn written(&self) -> usize {
+        self.invite().text.len()
+    }
+
+    /// Sends that INVITE once more.
+    pub fn send_again(&self) {
+        self.again(&self.invite());
+    }
+
     /// The INVITE that made it.
     pub fn invite(&self) -> Rc<Message> {
         self.invite.borrow().clone().expect("a leg begins with an INVITE")

@@ -130,6 +130,13 @@ impl Peer {
         assert_eq!(waiting.unwrap_or_default(), Vec::<String>::new(), "{} expected silence", self.name);
     }
 
+    /// What it got and nobody has expected is of no interest.
+    pub fn forgets(&self) {
+        if let Some(post) = self.world.0.borrow_mut().posts.get_mut(&self.key()) {
+            post.inbox.clear();
+        }
+    }
+
     /// How many messages it got again, byte for byte.
     pub fn retransmissions(&self) -> usize {
         self.world.0.borrow().posts.get(&self.key()).map_or(0, |p| p.retransmissions)

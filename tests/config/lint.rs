@@ -1,6 +1,6 @@
 //! What is allowed and doubtful all the same.
 
-use super::{BATON, compare, read, table_prints};
+use super::{BATON, TABLE, compare, read, table_prints};
 
 #[test]
 fn numbers_that_nobody_has() {
@@ -548,6 +548,25 @@ destinations.toml:5:1: error: `X_Caller_ID`: only headers that begin with X-, an
    | ^^^^^^^^^^^
   expected: a name like X-Account-ID, or `User-to-User`, `Diversion`, `History-Info`
   help: did you mean `X-Caller-ID`?
+"#,
+    );
+}
+
+#[test]
+fn a_trunk_that_is_a_whole_private_network() {
+    let accept = "accept_from = [\"192.168.0.0/16\", \"10.1.2.0/24\", \"127.0.0.0/8\"]\n";
+    let baton = BATON.replace("[agent", &format!("{accept}[agent"));
+    let (loaded, printed) = read(&[("baton.toml", &baton), ("destinations.toml", TABLE)]);
+    assert!(loaded.configuration.is_some(), "it is allowed");
+    compare(
+        &loaded,
+        &printed,
+        r#"
+baton.toml:3:16: warning: `192.168.0.0/16` is a whole private network
+   |
+ 3 | accept_from = ["192.168.0.0/16", "10.1.2.0/24", "127.0.0.0/8"]
+   |                ^^^^^^^^^^^^^^^^
+  help: whoever is on it calls as this trunk and speaks in its calls: name the PBX's own address
 "#,
     );
 }

@@ -27,7 +27,7 @@ baton.toml:2:1: error: unknown key `adress` in [trunk.pbx]
    |
  2 | adress = "sip:10.0.0.5"
    | ^^^^^^
-  expected: one of `address`, `accept_from`, `trusted`, `called_from`, `country`, `auth`, `unanswered`, `refer_from_caller`, `keepalive`, `failover_after`, `first_response`, `large`, `contact`, `diversion`, `may_transfer`, `may_route`, `refer_to_host`, `header_placement`, `referred_by`, `notify_200`, `ask_return`, `limits` or `profile`
+  expected: one of `address`, `accept_from`, `trusted`, `called_from`, `country`, `auth`, `unanswered`, `refer_from_caller`, `keepalive`, `failover_after`, `first_response`, `large`, `contact`, `diversion`, `may_transfer`, `may_route`, `in_dialog`, `redirects`, `refer_to_host`, `header_placement`, `referred_by`, `notify_200`, `ask_return`, `limits` or `profile`
   help: did you mean `address`?
 baton.toml:4:1: error: unknown key `max_cals` in [sip]
    |

@@ -4,6 +4,8 @@ use std::path::Path;
 
 use baton::daemon::configuration::{Configuration, load};
 use baton::routing::table::Ladder;
+use baton::routing::topology::Redirects;
+use baton::sip::InDialog;
 use baton::sip::leg::reach::{Contact, Large, Reach};
 
 use super::{BATON, TABLE, compare, read};
@@ -17,14 +19,16 @@ fn the_shipped_configuration_is_valid_and_needs_nothing() {
     assert!(configuration.http.token.is_none());
     assert_eq!(configuration.files().len(), 3);
     let topology = &configuration.topology;
-    let trunk = topology.trunk_at("192.168.1.20".parse().unwrap()).expect("a private network");
+    let trunk = topology.trunk_at("127.0.0.1".parse().unwrap()).expect("this machine");
     assert_eq!(&*topology.agent_for(trunk, "+1 (415) 555-0100").expect("its number").id, "booking");
     let test_calls = |id: &str| topology.environment(id).map(|environment| environment.allow_test_calls);
     assert_eq!((test_calls("production"), test_calls("sandbox")), (Some(false), Some(true)));
     let rehearsal = topology.agent_for(trunk, "rehearsal").expect("its number");
     assert_eq!((&*rehearsal.id, &*rehearsal.environment), ("rehearsal", "sandbox"));
     assert_eq!(&*rehearsal.rehearsal.as_ref().expect("an agent inside").destination, "test-desk");
-    assert!(!topology.knows("203.0.113.9".parse().unwrap()), "the world gets no answer");
+    for stranger in ["203.0.113.9", "192.168.1.20", "10.0.0.5", "fd00::5"] {
+        assert!(!topology.knows(stranger.parse().unwrap()), "nobody else gets an answer: {stranger}");
+    }
     let tables = configuration.tables(7);
     assert_eq!(tables.serial, 7);
     assert_eq!(&*tables.table("production").expect("production").default, "front-desk");
@@ -89,6 +93,8 @@ fn the_defaults_are_those_of_the_contract() {
     assert_eq!((silence, agent.first_response.as_secs()), ((2, 4), 4));
     assert_eq!((trunk.reach, agent.reach), (Reach::default(), Reach::default()));
     assert_eq!((trunk.reach.large, trunk.reach.contact), (Large::Tcp, Contact::Dialog));
+    assert_eq!((trunk.in_dialog, agent.in_dialog), (InDialog::Known, InDialog::Known));
+    assert_eq!(trunk.redirects, Redirects::Table);
     assert!(agent.wildcard && agent.may_route.is_empty() && agent.fallback.is_none());
     let destination = tables["production"].find("front-desk").expect("the default");
     let timeouts = destination.timeouts;

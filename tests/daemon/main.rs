@@ -7,6 +7,7 @@
 mod api;
 mod change;
 mod cli;
+mod flood;
 mod house;
 mod http;
 mod kill;

@@ -5,8 +5,8 @@ use baton::sip::ident::Seed;
 use baton::sip::leg::reach::Reach;
 use baton::sip::leg::tries::Patience;
 use baton::sip::{
-    Body, Connect, Content, Credentials, Event, Flow, LegId, Listener, Now, Settings, Stack, Time, Transport,
-    UnixMillis,
+    Body, Connect, Content, Credentials, Event, Flow, LegId, Listener, Now, Party, Settings, Stack, Time,
+    Transport, UnixMillis, Untaken,
 };
 use baton::wire::{Framing, Index, Message, decode};
 use std::collections::VecDeque;
@@ -120,7 +120,14 @@ impl Bench {
                 listener(Transport::Udp, "10.0.0.1:5060"),
                 listener(Transport::Tcp, "10.0.0.1:5060"),
             ],
-            credentials: vec![Credentials { username: "baton".into(), password: Secret::new("secret") }],
+            parties: vec![Party {
+                credentials: Some(Credentials {
+                    username: "baton".into(),
+                    password: Secret::new("secret"),
+                    realm: None,
+                }),
+                ..Party::default()
+            }],
             seed: Seed([3; 32]),
             product: "Baton/test".into(),
             session_timer: Some(baton::sip::leg::session_timer::Settings::default()),
@@ -168,8 +175,12 @@ impl Bench {
         let mut index = Index::default();
         let message = decode(text.as_bytes(), &mut index, Framing::Datagram)
             .unwrap_or_else(|fault| panic!("{fault} in\n{text}"));
-        let event = self.stack.handle_message(self.now, self.flow, &message, self.known);
-        let event = event.unwrap_or_else(|fault| panic!("{fault} in\n{text}"));
+        let event = self.stack.handle_message(self.now, self.flow, &message, &self.known);
+        let event = match event {
+            Ok(event) => event,
+            Err(Untaken::Malformed(fault)) => panic!("{fault} in\n{text}"),
+            Err(Untaken::Strange(_) | Untaken::TurnedAway { .. } | Untaken::Unknown) => None,
+        };
         let result = act(&mut self.stack, &message, event);
         self.collect();
         result
@@ -327,7 +338,8 @@ impl Bench {
                     from_display: Some(b"Ann"),
                     max_forwards: 69,
                     slot: 0x1a3,
-                    credentials: Some(0),
+                    party: Some(0),
+                    digest: true,
                     content,
                 },
             )

@@ -1,6 +1,7 @@
 //! A leg of ours: flows, forks, CANCEL and what crosses it, challenges, late offers.
 
 use crate::bench::{ANSWER, Bench, CONTACT, HOLD, SDP, body, header, response, sdp, tag, udp};
+use baton::sip::leg::challenge::Declined;
 use baton::sip::{Connect, Content, Event, Field, LegState, Origin, Transport};
 use baton::wire::{Framing, Index, decode};
 
@@ -220,6 +221,7 @@ fn a_challenged_invite_is_answered_once() {
     assert!(header(&third, "Authorization").contains("n3"));
     let refused = bench.recv(&response(&third, "401 Unauthorized", "x", stale, ""));
     assert_eq!(refused, Some(Event::Refused { leg, status: 401, origin: Origin::Remote }));
+    assert_eq!(bench.stack.take_declined(), Some((leg, Declined::Refused)), "so that the log can say it");
     bench.sent("ACK");
     bench.quiet();
     bench.release(leg);
@@ -309,7 +311,8 @@ fn the_headers_of_a_caller_pass_and_those_of_the_product_stand_first() {
         from_display: None,
         max_forwards: 69,
         slot: 1,
-        credentials: None,
+        party: None,
+        digest: false,
         content,
     };
     let leg = bench.act(|stack, now| stack.connect(now, connect));

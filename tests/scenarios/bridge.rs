@@ -26,8 +26,12 @@ timeouts = { ring = "5s" }
 on_failure = ["agent"]
 "#;
 
+/// Whom the desk may forward its calls to.
+const FORWARDS: [&str; 8] = ["first", "second", "d0", "d1", "d2", "d3", "d4", "d5"];
+
 pub(crate) fn config() -> Config {
-    Config::default().destination(TABLE)
+    let route = |name: &&str| format!("[destination.{name}]\nroute = \"sip:{name}@10.0.0.30\"\n");
+    Config::default().destination(TABLE).destination(&FORWARDS.iter().map(route).collect::<String>())
 }
 
 /// A call whose handoff rings at the desk.

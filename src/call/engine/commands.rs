@@ -53,7 +53,7 @@ impl Engine {
             Command::SetVariables { call, variables } => {
                 let key = self.find_call(&call)?;
                 let missing = || Refusal::NoCall(call.clone());
-                self.with_call(key, |call, _| call.set(variables)).ok_or_else(missing)??;
+                self.with_call(key, |call, cx| call.set(cx, variables)).ok_or_else(missing)??;
                 Ok(Reply::Call(Box::new(self.show(key).ok_or_else(missing)?)))
             }
             Command::ShowCall { call } => {

@@ -11,29 +11,32 @@
 
 mod arriving;
 mod commands;
+mod dropped;
 mod remarks;
 mod stepping;
 mod told;
 mod trials;
 
-use crate::call::admission::Keyring;
 use crate::call::context::{CallKey, LegIndex, Queries, Queued, Taken};
 use crate::call::event::{Event, What};
 pub use crate::call::io::{Input, Occupancy, Output, Settings};
 use crate::call::live::Call;
 use crate::call::phase::Stimulus;
 use crate::call::record::Stamp;
+use crate::call::roster::Roster;
 use crate::call::trial::Trials;
 use crate::observe::counters::Counters;
 use crate::routing::Tables;
 use crate::sip::deadline::Deadlines;
 use crate::sip::ident::{Ident, Seed, SlotKey};
+use crate::sip::outbox::QUIET;
 use crate::sip::{self, Flow, Listener, Now, Stack, Time};
 use crate::wire::{self, Index, Message};
+use dropped::Dropped;
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 use std::time::Duration;
-use told::{Once, Told, left};
+use told::{Once, Refusals, Told, left};
 
 /// Deadlines served by one tick.
 const TICKS: usize = 64;
@@ -43,7 +46,7 @@ pub struct Engine {
     stack: Stack,
     listeners: Vec<Listener>,
     tables: Arc<Tables>,
-    keyring: Keyring,
+    roster: Roster,
     ident: Ident,
     slot_key: SlotKey,
     max_calls: usize,
@@ -61,6 +64,12 @@ pub struct Engine {
     counters: Counters,
     index: Index,
     told: Told,
+    dropped: Dropped,
+    refusals: Refusals,
+    /// The answer that turns somebody away is told of like any other.
+    shows_refusal: bool,
+    /// Each message is told of.
+    shows_messages: bool,
     once: Once,
     draining: Option<Time>,
     /// The failure that is being handled: the same status on its way out passes, and is not of our making.
@@ -71,9 +80,10 @@ pub struct Engine {
 impl Engine {
     /// An engine without calls.
     pub fn new(now: Now, settings: Settings) -> Engine {
-        let Settings { mut stack, slot_key, max_calls, occupancy, max_duration, tables } = settings;
-        let mut keyring = Keyring::default();
-        stack.credentials = keyring.adopt(&tables);
+        let Settings { mut stack, slot_key, max_calls, occupancy, max_duration, tables, shows_messages } =
+            settings;
+        let mut roster = Roster::default();
+        stack.parties = roster.adopt(&tables);
         // The stack and the calls draw from two streams of one seed.
         let mut seed = stack.seed.0;
         seed.iter_mut().for_each(|byte| *byte = !*byte);
@@ -81,10 +91,14 @@ impl Engine {
             listeners: stack.listeners.clone(),
             stack: Stack::new(stack),
             tables,
-            keyring,
+            roster,
             ident: Ident::new(Seed(seed)),
             told: Told::new(slot_key),
             once: Once::default(),
+            dropped: Dropped::default(),
+            refusals: Refusals::default(),
+            shows_refusal: false,
+            shows_messages,
             slot_key,
             max_calls,
             max_duration,
@@ -128,8 +142,8 @@ impl Engine {
                 self.queue.extend(reply.map(|reply| Queued::Reply { id, reply }));
             }
             Input::Tables(tables) => {
-                let credentials = self.keyring.adopt(&tables);
-                self.stack.set_credentials(credentials);
+                let parties = self.roster.adopt(&tables);
+                self.stack.set_parties(parties);
                 self.queue.push_back(Queued::Adopted { serial: tables.serial });
                 self.tables = tables;
                 self.once.ignoring.clear();
@@ -164,22 +178,28 @@ impl Engine {
         if let Some(id) = self.stack.poll_recall() {
             return Output::Recall { id };
         }
+        let shown = self.shows_messages.then(|| self.leaving()).flatten();
         let Some(transmit) = self.stack.poll_transmit() else {
             let over = self.trials.conclude(self.now, &mut self.queue);
             return over.map_or(Output::Idle { until }, |(id, reply)| Output::Reply { id, reply });
         };
         self.counters.messages_out += 1;
+        if let Some(what) = shown {
+            self.queue.push_back(Queued::Event(Box::new(Event { at: Stamp(self.now.wall), what })));
+        }
         self.trials.sent(self.now, transmit.bytes);
         if let Some(status) = wire::peek::status(transmit.bytes) {
             self.counters.responses_out[usize::from(status / 100 - 1).min(5)] += 1;
             if status >= 400
-                && self.told.is_new(transmit.bytes)
+                && (transmit.id != QUIET || std::mem::take(&mut self.shows_refusal))
+                && self.told.is_new(self.now.mono, transmit.bytes)
                 && let Some(what) = left(status, self.passing, transmit.bytes, transmit.flow)
             {
                 self.queue.push_back(Queued::Event(Box::new(Event { at: Stamp(self.now.wall), what })));
             }
         }
         let sip::stack::Transmit { id, told, flow, bytes } = transmit;
+        let id = if id == QUIET { 0 } else { id };
         Output::Transmit { id, told, flow, bytes }
     }
 
@@ -205,7 +225,9 @@ impl Engine {
     pub fn counters(&self) -> Counters {
         let calls_live = self.calls.len() as u64;
         let deadlines = (self.deadlines.len() + self.stack.counts().deadlines) as u64;
-        Counters { calls_live, deadlines, ..self.counters.clone() }
+        let transactions = self.stack.counts().servers as u64;
+        let statuses_untold = self.told.untold;
+        Counters { calls_live, deadlines, transactions, statuses_untold, ..self.counters.clone() }
     }
 
     fn tell(&mut self, what: What) {

@@ -24,10 +24,13 @@ const HORIZON: Duration = Duration::from_secs(30);
 const NOT_REPLACED: &str = "Replaces: it names a dialog to be taken over, which Baton does not do, and does not require that; the INVITE is a new call";
 
 impl Engine {
+    /// How full it is, over all shards.
+    pub(super) fn load(&self) -> Load {
+        Load { calls: self.agents.calls(), max_calls: self.max_calls, draining: self.draining.is_some() }
+    }
+
     pub(super) fn incoming(&mut self, leg: LegId, flow: Flow, invite: &Message<'_>) {
-        let load =
-            Load { calls: self.agents.calls(), max_calls: self.max_calls, draining: self.draining.is_some() };
-        let admitted = match admission::admit(&self.tables, load, flow, invite) {
+        let admitted = match admission::admit(&self.tables, self.load(), flow, invite) {
             Ok(admitted) => admitted,
             Err(refused) => return self.refuse(leg, invite, &refused),
         };
@@ -39,7 +42,8 @@ impl Engine {
             return self.refuse(leg, invite, &admission::overload(&trunk, calls));
         }
         let full = !self.agents.take(&agent.id, agent.max_calls);
-        self.stack.use_credentials(leg, self.keyring.index(&trunk));
+        let home = trunk.auth.is_some() && self.tables.topology.is_home(&trunk.id, flow.peer.ip());
+        self.stack.belongs_to(leg, self.roster.trunk(&trunk), home);
         self.stack.reach(leg, trunk.reach, flow);
         let mut facts = Facts::new(self.now, (id.clone(), slot), trunk, agent, &called, invite);
         facts.holds_agent = !full;
@@ -81,6 +85,7 @@ impl Engine {
 
     fn refuse(&mut self, leg: LegId, invite: &Message<'_>, refused: &admission::Refused) {
         self.counters.calls_refused[refused.kind] += 1;
+        self.refusals.count(self.now.mono);
         // Spread, so that those who were turned away do not come back together.
         let seconds = 5 + self.ident.millis_below(6);
         let fields = [identity::retry_after_field(seconds)];
@@ -92,6 +97,7 @@ impl Engine {
             trunk: refused.trunk.to_string(),
             status: refused.status,
             reason: refused.why.clone(),
+            count: 1,
         });
     }
 
@@ -140,7 +146,7 @@ impl Engine {
             stack: &mut self.stack,
             tables: &self.tables,
             listeners: &self.listeners,
-            keyring: &self.keyring,
+            roster: &self.roster,
             ident: &mut self.ident,
             counters: &mut self.counters,
             legs: &mut self.legs,

@@ -7,40 +7,83 @@ use crate::call::view;
 use crate::routing::table::Id;
 use crate::sip::ident::{SlotKey, fingerprint};
 use crate::sip::identity::Said;
-use crate::sip::{Flow, Origin};
+use crate::sip::{Flow, Origin, Time};
 use crate::wire;
-use std::collections::{BTreeSet, VecDeque};
+use hashbrown::HashSet;
+use std::collections::BTreeSet;
+use std::time::Duration;
 
-/// Failures that are remembered. A response is sent again for 32 s (RFC 3261 §17.2.1, Timer H); when more failures than
-/// this come in between, its line stands there once more.
-const REMEMBERED: usize = 256;
+/// Failures that are told of within [`WINDOW`]; what comes beyond is counted only.
+const MOST: usize = 262_144;
+/// A response is sent again for that long (RFC 3261 §17.2.1, Timer H): its copies within it are the same failure.
+const WINDOW: Duration = Duration::from_secs(32);
+/// So many calls may be refused within a second before their refusals are no longer waited for.
+const REFUSALS: u32 = 100;
 
-/// The latest failures, by fingerprint.
+/// The latest failures, by fingerprint: those of this window and of the one before.
 #[derive(Debug)]
 pub(super) struct Told {
     key: SlotKey,
-    latest: VecDeque<u64>,
+    latest: HashSet<u64>,
+    before: HashSet<u64>,
+    /// When this window began.
+    since: Time,
+    /// Failures that were not told of.
+    pub(super) untold: u64,
 }
 
 impl Told {
     /// Nothing was told of yet. The key keeps strangers from making two messages look the same.
     pub(super) fn new(key: SlotKey) -> Told {
-        Told { key, latest: VecDeque::new() }
+        Told { key, latest: HashSet::new(), before: HashSet::new(), since: Time(0), untold: 0 }
     }
 
-    /// Whether this message was not seen before, from now on it was.
-    pub(super) fn is_new(&mut self, message: &[u8]) -> bool {
+    /// Whether this message was not seen before and is to be told of; from now on it was.
+    pub(super) fn is_new(&mut self, now: Time, message: &[u8]) -> bool {
+        if now.since(self.since) >= WINDOW {
+            let over = now.since(self.since) >= 2 * WINDOW;
+            self.before = std::mem::take(&mut self.latest);
+            if over {
+                self.before = HashSet::new();
+            }
+            self.since = now;
+        }
         let print = fingerprint(&self.key, message);
-        if self.latest.contains(&print) {
+        if self.latest.contains(&print) || self.before.contains(&print) {
             return false;
         }
-        if self.latest.len() == REMEMBERED {
-            self.latest.pop_front();
+        if self.latest.len() >= MOST {
+            self.untold += 1;
+            return false;
         }
-        self.latest.push_back(print);
+        self.latest.insert(print);
         true
     }
 }
+
+/// Calls that were refused within this second.
+#[derive(Debug, Default)]
+pub(super) struct Refusals {
+    since: Time,
+    count: u32,
+}
+
+impl Refusals {
+    /// One more.
+    pub(super) fn count(&mut self, now: Time) {
+        if now.since(self.since) >= SECOND {
+            *self = Refusals { since: now, count: 0 };
+        }
+        self.count += 1;
+    }
+
+    /// Whether they are so many that further ones are turned away.
+    pub(super) fn is_many(&self, now: Time) -> bool {
+        self.count >= REFUSALS && now.since(self.since) < SECOND
+    }
+}
+
+const SECOND: Duration = Duration::from_secs(1);
 
 /// What is told once for all calls of an agent or a trunk.
 #[derive(Debug, Default)]
@@ -88,12 +131,18 @@ mod tests {
     #[test]
     fn a_message_is_new_once_and_memory_is_bounded() {
         let mut told = Told::new(SlotKey([7; 16]));
-        assert!(told.is_new(b"SIP/2.0 403 Forbidden"));
-        assert!(!told.is_new(b"SIP/2.0 403 Forbidden"));
-        assert!(told.is_new(b"SIP/2.0 486 Busy Here"));
-        for number in 0..10 * REMEMBERED {
-            assert!(told.is_new(number.to_string().as_bytes()));
+        let start = Time(5_000_000);
+        assert!(told.is_new(start, b"SIP/2.0 403 Forbidden"));
+        assert!(!told.is_new(start, b"SIP/2.0 403 Forbidden"));
+        assert!(told.is_new(start, b"SIP/2.0 486 Busy Here"));
+        for number in 0..MOST + 1000 {
+            told.is_new(start, number.to_string().as_bytes());
         }
-        assert_eq!(told.latest.len(), REMEMBERED);
+        assert_eq!((told.latest.len(), told.untold), (MOST, 1002));
+        // Thousands of others in between, and still it was told of.
+        assert!(!told.is_new(start + Duration::from_secs(31), b"SIP/2.0 403 Forbidden"));
+        assert!(!told.is_new(start + Duration::from_secs(33), b"SIP/2.0 403 Forbidden"));
+        assert!(told.is_new(start + Duration::from_secs(99), b"SIP/2.0 403 Forbidden"), "another one");
+        assert_eq!(told.before.len(), 0);
     }
 }

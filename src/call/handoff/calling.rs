@@ -198,7 +198,7 @@ impl Calling {
         }
     }
 
-    /// 3xx: the next target, if the table or the agent's `may_route` allows it (RFC 3261 §8.1.3.4).
+    /// 3xx: the next target, if `redirects` of the target's trunk allows it (RFC 3261 §8.1.3.4).
     fn follow(
         &mut self,
         cx: &mut Context<'_>,
@@ -209,10 +209,12 @@ impl Calling {
     ) -> bool {
         let redirects = (300..400).contains(&status) && self.redirects < REDIRECTS;
         let Some(message) = message.filter(|_| redirects) else { return false };
-        let (table, topology) = (&handoff.plan.table, &cx.tables.topology);
+        let (table, may_route) = (&handoff.plan.table, handoff.plan.basis.by.may_route(facts));
+        let trunk =
+            self.place.trunk.as_deref().and_then(|id| cx.tables.topology.trunk(id)).map(|trunk| &**trunk);
         let ours = |host: &Host<'_>| is_ours(cx.listeners, &facts.trunk, host);
         let allowed = |uri: &Uri<'_>| {
-            select::by_redirection(table, topology, &facts.agent.may_route, uri, &ours)
+            select::by_redirection(table, trunk, may_route, uri, &ours)
                 .map(|route| Place::at(cx, facts, &handoff.course, &route))
                 .filter(|place| *place != self.place)
         };

@@ -163,7 +163,8 @@ impl Trial {
             from_display: None,
             max_forwards: MAX_FORWARDS,
             slot: self.slot,
-            credentials: self.place.credentials,
+            party: self.place.party,
+            digest: self.place.digest,
             content: Content { body, ..Content::default() },
         }
     }

@@ -341,7 +341,7 @@ rule = [
     }
 
     fn ground() -> Ground {
-        let text = "[trunk.pbx]\naddress = \"sip:pbx.example.com\"\naccept_from = [\"10.0.0.0/8\"]\n\
+        let text = "[trunk.pbx]\naddress = \"sip:pbx.example.com\"\naccept_from = [\"10.0.0.0/16\"]\n\
                     [agent.booking]\naddress = \"sip:booking@agents.example.com\"\nnumbers = [\"1\"]\n\
                     [environment.production]\ntable = \"t\"\n[environment.sandbox]\ntable = \"s\"\n";
         let source = Source::new("c", text);

@@ -60,7 +60,7 @@ impl Play {
         let settings = Settings {
             stack: sip::Settings {
                 listeners: ground.listeners.clone(),
-                credentials: Vec::new(),
+                parties: Vec::new(),
                 // What it draws stands in tags and branches only; the same question gets the same answer.
                 seed: Seed([7; 32]),
                 product: sip::PRODUCT.into(),
@@ -69,6 +69,7 @@ impl Play {
             slot_key: SlotKey([7; 16]),
             max_calls: 1,
             occupancy: Default::default(),
+            shows_messages: false,
             max_duration: Duration::from_secs(3600),
             tables: Arc::new(tables(table, trunk, agent, &ground.tables)),
         };

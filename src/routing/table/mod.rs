@@ -296,6 +296,8 @@ mod tests {
             reach: Default::default(),
             profile: None,
             overrides: Overrides { header_placement: Some(Placement::Both), ..Overrides::default() },
+            in_dialog: crate::sip::InDialog::Known,
+            redirects: crate::routing::topology::Redirects::Table,
         };
         let destination = table.fallback().unwrap();
         assert_eq!(

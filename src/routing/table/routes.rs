@@ -1,12 +1,11 @@
-//! Which destinations a URI can mean, and which hosts routes go to: an index of the routes by user part and one by host, so
-//! that a table of 10,000 is not searched for each REFER and 3xx. Whether a destination is meant is for
+//! Which destinations a URI can mean: an index of the routes by user part, so that a table of 10,000 is not searched for each
+//! REFER and 3xx. Whether a destination is meant is for
 //! [`Route::matches`] to say.
 
 use super::{Destination, Id, Route};
-use crate::routing::address::Host;
 use crate::routing::rules;
 use crate::wire::uri::{Uri, percent_decode};
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 /// The routes of one table, those that rules set among them.
@@ -16,8 +15,6 @@ pub(crate) struct Routes(Arc<Index>);
 #[derive(Debug, Default)]
 struct Index {
     by_user: BTreeMap<Box<[u8]>, Vec<Arc<Destination>>>,
-    /// Of `sip:` routes: their hosts with the ports that are written there; `None` where none is.
-    hosts: BTreeMap<Host, BTreeSet<Option<u16>>>,
 }
 
 impl Routes {
@@ -27,14 +24,11 @@ impl Routes {
             let key = match &destination.route {
                 None => continue,
                 Some(Route::E164(number) | Route::Tel { number, .. }) => folded(number.as_bytes()),
-                Some(Route::Sip(address)) => {
-                    index.hosts.entry(address.host.clone()).or_default().insert(address.port);
-                    match Uri::parse(address.text.as_bytes()) {
-                        Ok(uri) => folded(uri.user.unwrap_or(b"")),
-                        // It was parsed when the table was read.
-                        Err(_) => continue,
-                    }
-                }
+                Some(Route::Sip(address)) => match Uri::parse(address.text.as_bytes()) {
+                    Ok(uri) => folded(uri.user.unwrap_or(b"")),
+                    // It was parsed when the table was read.
+                    Err(_) => continue,
+                },
             };
             index.by_user.entry(key).or_default().push(Arc::clone(destination));
         }
@@ -44,12 +38,6 @@ impl Routes {
     /// All whose route can match `uri`, by their ids.
     pub(crate) fn like(&self, uri: &Uri<'_>) -> &[Arc<Destination>] {
         self.0.by_user.get(&*folded(uri.user.unwrap_or(b""))).map_or(&[], Vec::as_slice)
-    }
-
-    /// Whether a `sip:` route goes to this host, and to this port where it writes one.
-    pub(crate) fn reach(&self, host: &Host, port: u16) -> bool {
-        let ports = self.0.hosts.get(host);
-        ports.is_some_and(|ports| ports.contains(&None) || ports.contains(&Some(port)))
     }
 }
 

@@ -15,9 +15,9 @@ use super::net::IpNet;
 use super::profile::{Belief, Limits, Overrides, Receiver};
 use super::table::{Id, Onward};
 use crate::observe::secret::Secret;
-use crate::sip::Transport;
 use crate::sip::leg::reach::Reach;
 use crate::sip::leg::tries::Patience;
+use crate::sip::{InDialog, Transport};
 
 /// Where the called number of an INVITE stands (`called_from`).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -46,6 +46,8 @@ pub struct Auth {
     pub username: Box<str>,
     /// The password, already fetched from its source.
     pub password: Secret,
+    /// The one realm that it is for; `None`: any that asks at the trunk's own places.
+    pub realm: Option<Box<str>>,
 }
 
 /// A PBX, SBC or carrier.
@@ -84,6 +86,22 @@ pub struct Trunk {
     pub profile: Option<Receiver>,
     /// Keys of the profile that this trunk sets itself.
     pub overrides: Overrides,
+    /// Who may speak inside its dialogs.
+    pub in_dialog: InDialog,
+    /// Whom a 3xx of its may name.
+    pub redirects: Redirects,
+}
+
+/// Whom a 3xx may name (`redirects`).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Redirects {
+    /// The routes of the table, and what `may_route` of the agent allows.
+    #[default]
+    Table,
+    /// Any plain user at the trunk's own host and port besides.
+    Host,
+    /// Nobody: a 3xx is a refusal.
+    None,
 }
 
 /// What surrounds the tables of a configuration, as they are checked against it.
@@ -151,6 +169,8 @@ pub struct Agent {
     pub may_route: Vec<super::select::Pattern>,
     /// Calls that it takes at the same time; 0: no limit of its own.
     pub max_calls: u32,
+    /// Who may speak inside its dialogs.
+    pub in_dialog: InDialog,
 }
 
 impl Agent {
@@ -269,6 +289,8 @@ pub struct Topology {
     /// Networks of the trunks, longest prefix first.
     trunk_nets: Vec<(IpNet, usize)>,
     agent_nets: Vec<(IpNet, usize)>,
+    /// By trunk: what its `address` resolves to.
+    homes: Vec<Vec<IpNet>>,
     numbers: BTreeMap<Box<str>, usize>,
     wildcard: Option<usize>,
     rehearsal: Option<usize>,
@@ -312,10 +334,11 @@ impl Topology {
         topology.with_resolved(|_| Vec::new()).0
     }
 
-    /// Addresses that need resolving before their source is known: names without `accept_from`.
+    /// Addresses that need resolving: names without `accept_from`, before their source is known; and those of trunks with a
+    /// password, which goes to nobody else.
     pub fn unresolved(&self) -> impl Iterator<Item = &Address> {
-        let trunks =
-            self.trunks.iter().filter(|t| t.accept_from.is_none()).map(|t| std::slice::from_ref(&t.address));
+        let trunks = self.trunks.iter().filter(|t| t.accept_from.is_none() || t.auth.is_some());
+        let trunks = trunks.map(|t| std::slice::from_ref(&t.address));
         let agents = self.agents.iter().filter(|a| a.accept_from.is_none()).map(|a| a.addresses.as_slice());
         trunks.chain(agents).flatten().filter(|address| matches!(address.host, Host::Name(_)))
     }
@@ -336,6 +359,7 @@ impl Topology {
         let trunks = self.trunks.iter().map(|t| nets(std::slice::from_ref(&t.address), &t.accept_from));
         next.trunk_nets = Self::ordered(trunks);
         next.agent_nets = Self::ordered(self.agents.iter().map(|a| nets(&a.addresses, &a.accept_from)));
+        next.homes = self.trunks.iter().map(|trunk| hosts(&trunk.address)).collect();
         let overlaps = next
             .trunk_nets
             .windows(2)
@@ -376,6 +400,12 @@ impl Topology {
         self.trunk_nets.iter().find(|(net, _)| net.contains(source)).map(|(_, index)| &self.trunks[*index])
     }
 
+    /// Whether `source` is what that trunk's `address` resolves to: where its password may go.
+    pub fn is_home(&self, trunk: &str, source: IpAddr) -> bool {
+        let homes = self.trunks.iter().zip(&self.homes).find(|(known, _)| &*known.id == trunk);
+        homes.is_some_and(|(_, homes)| homes.iter().any(|home| home.contains(source)))
+    }
+
     /// The agents that a packet from `source` may belong to, longest prefix first; several may share a host.
     pub fn agents_at(&self, source: IpAddr) -> impl Iterator<Item = &Arc<Agent>> {
         self.agent_nets
@@ -387,6 +417,20 @@ impl Topology {
     /// Whether `source` is a trunk or an agent. Anyone else gets no answer.
     pub fn knows(&self, source: IpAddr) -> bool {
         self.trunk_at(source).is_some() || self.agents_at(source).next().is_some()
+    }
+
+    /// Whose connection one from `source` is, if it may be opened to us: a trunk's, an agent's, or (an empty name) that of
+    /// whoever may speak in a dialog by its tags.
+    pub fn owner_of(&self, source: IpAddr) -> Option<Id> {
+        if let Some(trunk) = self.trunk_at(source) {
+            return Some(Arc::clone(&trunk.id));
+        }
+        if let Some(agent) = self.agents_at(source).next() {
+            return Some(Arc::clone(&agent.id));
+        }
+        let by_tags = self.trunks.iter().any(|trunk| trunk.in_dialog == InDialog::Tags)
+            || self.agents.iter().any(|agent| agent.in_dialog == InDialog::Tags);
+        by_tags.then(|| "".into())
     }
 
     /// The agent that `called` reaches when it comes from `trunk`: the number as it stands, then as the trunk's

@@ -1,5 +1,6 @@
 //! Reads `[sip]`, `[trunk.*]`, `[agent.*]` and `[environment.*]`. Every key is carried out or refused by name.
 
+mod doors;
 mod reach;
 mod rehearsal;
 mod settings;
@@ -253,6 +254,7 @@ fn trunk(
     let name: Id = id.value.into();
     let address = address(&mut section, report, ADDRESS_FORM);
     let accept = reach::accept_from(&mut section, report);
+    doors::lint_networks(accept.as_deref().unwrap_or_default(), report);
     match (&accept, &address) {
         (Some(nets), _) => {
             nets.iter().for_each(|net| sources.claim(report, net.value, &name, net.span.clone()))
@@ -286,6 +288,8 @@ fn trunk(
     let diversion = section.boolean(report, "diversion").unwrap_or(false);
     let allowed = section.boolean(report, "may_transfer");
     let onward = Onward { allowed, may_route: Pattern::list(&mut section, report), pass: false };
+    let in_dialog = doors::in_dialog(&mut section, report);
+    let redirects = doors::redirects(&mut section, report);
     let overrides = Overrides::read(&mut section, report);
     let profile = Receiver::read(&mut section, report);
     section.refuse(report, "register", "remove it, and let the PBX send its calls to Baton's address");
@@ -308,6 +312,8 @@ fn trunk(
         onward,
         profile,
         overrides,
+        in_dialog,
+        redirects,
     })
 }
 
@@ -345,8 +351,9 @@ fn auth(mut section: Section<'_>, report: &mut Report<'_>, secrets: &dyn Secrets
         section.required(report, "password", "env:NAME, file:PATH or credential:NAME");
         None
     };
+    let realm = doors::realm(&mut section, report);
     section.finish(report);
-    Some(Auth { username: username?.value.into(), password: password? })
+    Some(Auth { username: username?.value.into(), password: password?, realm })
 }
 
 /// `address`: required, one `sip:` URI.
@@ -451,6 +458,7 @@ fn agent(
         .map(|found| At { value: Id::from(found.value), span: found.span });
     let may_route = Pattern::list(&mut section, report);
     let max_calls = section.number(report, "max_calls", 0..1_000_001).unwrap_or(0);
+    let in_dialog = doors::in_dialog(&mut section, report);
     section.finish(report);
     let agent = Agent {
         id: name,
@@ -467,6 +475,7 @@ fn agent(
         fallback: fallback.as_ref().map(|at| Arc::clone(&at.value)),
         may_route,
         max_calls,
+        in_dialog,
     };
     let destination = rehearsal.map(|(rehearsal, span)| At { value: rehearsal.destination, span });
     let fallback = fallback.map(|at| Named { at, rehearsed: false });

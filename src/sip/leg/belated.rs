@@ -23,16 +23,13 @@ impl Stack {
     }
 
     /// A response that belongs to no transaction any more.
-    pub(crate) fn on_belated(&mut self, now: Time, flow: Flow, message: &Message<'_>) -> Option<Event> {
-        let accepts = message.status().is_some_and(|status| (200..300).contains(&status));
-        // More than one Via: it is not for us (RFC 3261 §8.1.3.3).
-        if !accepts || message.values(Name::Via).nth(1).is_some() {
-            return None;
-        }
-        let (local_tag, remote_tag) = (message.from_tag()?, message.to_tag()?);
-        let id = self.find_leg(message.call_id(), |leg| {
-            matches!(leg.usage, Usage::Confirmed) && leg.matches(local_tag, remote_tag)
-        })?;
+    pub(crate) fn on_belated(
+        &mut self,
+        now: Time,
+        flow: Flow,
+        id: LegId,
+        message: &Message<'_>,
+    ) -> Option<Event> {
         let event = match message.cseq().method {
             Method::Invite => self.invite_belated(now, flow, id, message),
             Method::Refer => self.refer_belated(flow, id, message),
@@ -40,6 +37,19 @@ impl Stack {
         };
         self.settle(now, id);
         event
+    }
+
+    /// The leg that a 2xx without a transaction belongs to.
+    pub(crate) fn leg_of_belated(&self, message: &Message<'_>) -> Option<LegId> {
+        let accepts = message.status().is_some_and(|status| (200..300).contains(&status));
+        // More than one Via: it is not for us (RFC 3261 §8.1.3.3).
+        if !accepts || message.values(Name::Via).nth(1).is_some() {
+            return None;
+        }
+        let (local_tag, remote_tag) = (message.from_tag()?, message.to_tag()?);
+        self.find_leg(message.call_id(), |leg| {
+            matches!(leg.usage, Usage::Confirmed) && leg.matches(local_tag, remote_tag)
+        })
     }
 
     /// The layer above did without it: it hears of a 2xx that nobody waits for, and that the session may have changed.

@@ -92,7 +92,7 @@ impl Stack {
         let mut leg = Leg::new(dialog, flow, usage);
         leg.outgoing = true;
         leg.local_cseq = self.ident.cseq();
-        leg.credentials = connect.credentials;
+        leg.belongs_to(connect.party, connect.digest);
         leg.set_reach(connect.reach);
         self.add_leg(leg)
     }
@@ -413,7 +413,7 @@ impl Session {
 impl Sent {
     /// What it answered its challenges with.
     pub(crate) fn credentials(&self, index: &mut Index) -> Vec<(Name, Box<[u8]>)> {
-        let kept = self.request.as_deref().filter(|_| self.challenged.is_some()).unwrap_or_default();
+        let kept = self.request.as_deref().filter(|_| !self.challenged.is_empty()).unwrap_or_default();
         let Ok(request) = identify(kept, index, Framing::Datagram) else { return Vec::new() };
         let is_one = |name: Name| matches!(name, Name::Authorization | Name::ProxyAuthorization);
         let all = request.all().filter(|header| is_one(header.name));

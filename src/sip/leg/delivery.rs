@@ -233,6 +233,9 @@ impl Leg {
             self.aside.get_or_insert_default().source = Some(before);
         }
         self.flow = flow;
+        if apart {
+            self.note_address(before.peer.ip());
+        }
     }
 
     /// The flow for a request that could not be sent to where the dialog says.

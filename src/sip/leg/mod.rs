@@ -6,6 +6,7 @@ pub mod accept;
 mod belated;
 pub mod carry;
 mod catch_up;
+pub mod challenge;
 pub mod close;
 pub mod connect;
 pub mod decision;
@@ -116,8 +117,10 @@ pub struct Connect<'a> {
     pub max_forwards: u8,
     /// Slot of the call: the Call-ID that is minted carries it.
     pub slot: u16,
-    /// Index into [`super::Settings::credentials`] for 401/407.
-    pub credentials: Option<u16>,
+    /// Whose leg it is: an index into [`super::Settings::parties`].
+    pub party: Option<u16>,
+    /// Whether the flows are places that the party's password is for: challenges in the leg are answered.
+    pub digest: bool,
     /// Headers and offer.
     pub content: Content<'a>,
 }

@@ -248,7 +248,7 @@ impl Leg {
     /// hop may be another.
     pub(crate) fn refresh(&mut self, message: &Message<'_>, listeners: &[Listener]) -> bool {
         self.note_allow(message);
-        let Some(contact) = message.contact() else { return false };
+        let Some(contact) = message.contact().filter(|_| self.moves) else { return false };
         let Usage::Calling(calling) = &mut self.usage else {
             return self.dialog.refresh_target(contact.uri.bytes);
         };

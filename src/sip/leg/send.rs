@@ -9,7 +9,6 @@ use super::session_timer::wanted;
 use super::tries::Try;
 use super::usage::{Kind, Leg, Sent, Usage};
 use super::{Body, Content, Event, Field, LegId, Origin, SentId, carry};
-use crate::sip::auth::{Challenge, Login};
 use crate::sip::dialog::{Dialog, Hop, listener_for};
 use crate::sip::flow::{Flow, Listener, Transport};
 use crate::sip::ident::Text;
@@ -150,10 +149,8 @@ impl Stack {
             (fallback, flow) = (Some(flow), stream);
         }
         let timed = settings.session_timer.is_some() && matches!(request.kind, Kind::Invite | Kind::Update);
-        let bound = leg.credentials.is_some()
-            || fallback.is_some()
-            || leg.source().is_some()
-            || leg.has_other_flows();
+        let bound =
+            settings.answers(leg) || fallback.is_some() || leg.source().is_some() || leg.has_other_flows();
         let again = bound || timed || request.kind == Kind::Modify;
         let (scratch, outbox) = (&self.scratch, &mut self.outbox);
         let (method, recallable) = (request.method.as_str().as_bytes(), request.kind == Kind::Refer);
@@ -170,7 +167,7 @@ impl Stack {
             heard: false,
             offered: request.offered,
             branch: early,
-            challenged: None,
+            challenged: Vec::new(),
             widened: false,
             overtaken: 0,
             by_source: false,
@@ -277,11 +274,14 @@ impl Stack {
         response: Option<&Message<'_>>,
     ) -> Option<Sent> {
         let Some(leg) = self.legs.get_mut(id.into()) else { return Some(sent) };
-        if sent.request.is_none() || (leg.is_cancelled() && sent.kind == Kind::Invite) {
+        if sent.given_up || (leg.is_cancelled() && sent.kind == Kind::Invite) {
             return Some(sent);
         }
         if let (401 | 407, Some(response)) = (outcome.0, response) {
             return self.answer_challenge(now, id, sent, response);
+        }
+        if sent.request.is_none() {
+            return Some(sent);
         }
         if let (422, Some(response)) = (outcome.0, response) {
             return self.widen(now, id, sent, response);
@@ -307,41 +307,6 @@ impl Stack {
             }
             None => Some(sent),
         }
-    }
-
-    fn answer_challenge(
-        &mut self,
-        now: Time,
-        id: LegId,
-        mut sent: Sent,
-        response: &Message<'_>,
-    ) -> Option<Sent> {
-        let cnonce = self.ident.cnonce();
-        let Some(leg) = self.legs.get(id.into()) else { return Some(sent) };
-        let credentials = leg.credentials.and_then(|index| self.settings.credentials.get(usize::from(index)));
-        let (Some(credentials), Some(mut challenge)) = (credentials, Challenge::of(response, cnonce)) else {
-            return Some(sent);
-        };
-        let status = response.status().unwrap_or_default();
-        let may = match sent.challenged {
-            None => true,
-            // A proxy and the peer may each ask once; who only found the nonce stale may ask once more.
-            Some((before, first)) => first && (challenge.stale || before != status),
-        };
-        let kept = sent.request.as_deref().filter(|_| may).unwrap_or_default();
-        let Ok(message) = identify(kept, &mut self.index, Framing::Datagram) else { return Some(sent) };
-        let mut value = Vec::with_capacity(256);
-        let login = Login {
-            username: &credentials.username,
-            password: &credentials.password,
-            method: message.method_text(),
-            uri: message.uri_bytes(),
-        };
-        challenge.write(login, &mut value);
-        sent.challenged = Some((status, sent.challenged.is_none()));
-        let stream = sent.fallback.and_then(|flow| by_stream(flow, &self.settings.listeners));
-        let flow = stream.unwrap_or(leg.flow_in(sent.branch.as_deref()));
-        self.send_again(now, id, sent, flow, &[(challenge.answer, &value)])
     }
 
     /// 422: once more with the Session-Expires that the peer takes (RFC 4028 §7.4).
@@ -393,7 +358,7 @@ impl Stack {
 
     /// A message of the peer's came by this stream: what follows may use it.
     pub(crate) fn adopt(&mut self, id: LegId, flow: Flow) {
-        let Some(leg) = self.legs.get_mut(id.into()) else { return };
+        let Some(leg) = self.legs.get_mut(id.into()).filter(|leg| leg.moves) else { return };
         let same = |one: Flow| {
             one.transport == flow.transport && one.peer.ip().to_canonical() == flow.peer.ip().to_canonical()
         };
@@ -455,7 +420,7 @@ impl Settings {
 }
 
 /// The flow of a request that is too long for a datagram.
-fn by_stream(flow: Flow, listeners: &[Listener]) -> Option<Flow> {
+pub(crate) fn by_stream(flow: Flow, listeners: &[Listener]) -> Option<Flow> {
     let listener = listener_for(listeners, Transport::Tcp, flow.peer, flow.listener)?;
     Some(Flow { transport: Transport::Tcp, listener, peer: flow.peer, connection: 0 })
 }
@@ -551,7 +516,7 @@ impl Leg {
     }
 
     /// Where requests in an early dialog go (see [`Leg::session_in`]).
-    fn flow_in(&self, branch: Option<&[u8]>) -> Flow {
+    pub(crate) fn flow_in(&self, branch: Option<&[u8]>) -> Flow {
         let early = match (&self.usage, branch) {
             (Usage::Calling(calling), Some(tag)) => {
                 calling.early.iter().find(|early| early.dialog.remote_tag() == tag)

@@ -125,6 +125,7 @@ impl Sent {
             said: Vec::new(),
             expires: None,
             accepted: None,
+            challenged: self.challenged.clone(),
             ..*self
         }
     }

@@ -2,6 +2,7 @@
 //!
 //! Not here: what moves it from state to state; that is cut by verb in the files beside this one.
 
+use super::challenge::Answered;
 use super::keepalive::KeepAlive;
 use super::presence::{Presence, Purpose};
 use super::reach::Reach;
@@ -10,6 +11,7 @@ use super::session_timer::{Demand, Timer};
 use super::tries::{Fault, Patience, Try};
 use super::{Field, Origin, SentId};
 use crate::sip::dialog::Dialog;
+use crate::sip::door::Heard;
 use crate::sip::flow::Flow;
 use crate::sip::ident::Text;
 use crate::sip::offer_answer::Session;
@@ -19,6 +21,7 @@ use crate::sip::timing::Time;
 use crate::sip::transaction::{ClientId, ServerId};
 use crate::wire::{Message, Name};
 use smallvec::SmallVec;
+use std::num::NonZeroU16;
 use std::time::Duration;
 
 /// One leg.
@@ -39,8 +42,12 @@ pub(crate) struct Leg {
     pub(crate) remote_cseq: Option<u32>,
     /// Whether we called: then the Call-ID is ours.
     pub(crate) outgoing: bool,
-    /// What answers challenges.
-    pub(crate) credentials: Option<u16>,
+    /// Whose it is: see [`Leg::party`]. One more than the index, which keeps a leg small.
+    pub(super) owner: Option<NonZeroU16>,
+    /// Whether challenges in it are answered.
+    pub(crate) digest: bool,
+    /// Whether the message at hand may change where we send: not if only its tags speak for its source.
+    pub(crate) moves: bool,
     /// No event comes any more; once over and done, the leg goes.
     pub(crate) released: bool,
     /// The layer above has its last event, though our BYE is still on its way.
@@ -76,6 +83,8 @@ pub(crate) struct Aside {
     pub(crate) overtaken: Option<(u32, u32)>,
     /// The flow that the peer itself has used, where the dialog leads elsewhere: it serves if that fails (RFC 5923).
     pub(crate) source: Option<Flow>,
+    /// Further addresses that the dialog was heard from or sent to.
+    pub(crate) heard: Heard,
     /// The last re-INVITE of ours that was given up without any final response: its 2xx may still come.
     pub(crate) unanswered: Option<Box<Sent>>,
     /// When a 481 is to be confirmed, which another re-INVITE was in the way of.
@@ -205,8 +214,8 @@ pub(crate) struct Sent {
     pub(crate) offered: bool,
     /// The early dialog that it was sent in (see [`Leg::session_in`]).
     pub(crate) branch: Option<Box<[u8]>>,
-    /// The last challenge to it that was answered (401 or 407), and whether it was the first.
-    pub(crate) challenged: Option<(u16, bool)>,
+    /// The realms whose challenges to it were answered.
+    pub(crate) challenged: Vec<Answered>,
     /// It was sent again with a longer session expiry, which a 422 had asked for.
     pub(crate) widened: bool,
     /// How often it was sent again because another request had overtaken it.
@@ -336,6 +345,17 @@ pub(crate) struct Unacked {
 }
 
 impl Leg {
+    /// Whose it is: an index into the settings' parties.
+    pub(crate) fn party(&self) -> Option<u16> {
+        self.owner.map(|owner| owner.get() - 1)
+    }
+
+    /// From now on it is that party's, and whether challenges in it are answered.
+    pub(crate) fn belongs_to(&mut self, party: Option<u16>, digest: bool) {
+        self.owner = party.and_then(|party| NonZeroU16::new(party.wrapping_add(1)));
+        self.digest = digest;
+    }
+
     /// Where it stands.
     pub(crate) fn state(&self) -> LegState {
         match &self.usage {

@@ -77,14 +77,10 @@ impl<O: Copy> Table<O> {
         ClientId(id)
     }
 
-    /// A response. `None`: it is nobody's, or a copy that was dealt with.
-    pub fn receive_response(
-        &mut self,
-        now: Time,
-        response: &Message<'_>,
-        outbox: &mut Outbox,
-    ) -> Option<Answer<O>> {
-        let status = response.status()?;
+    /// The request that a response belongs to by its branch, with its owner and where it was sent. `None`: it is
+    /// nobody's.
+    pub fn request_of(&self, response: &Message<'_>) -> Option<(ClientId, Option<O>, Flow)> {
+        response.status()?;
         // More than one Via: it is not for us (RFC 3261 §8.1.3.3).
         if response.values(Name::Via).nth(1).is_some() {
             return None;
@@ -93,7 +89,19 @@ impl<O: Copy> Table<O> {
         let clients = &self.clients;
         let same = |index: &u32| clients.at(*index).is_some_and(|(_, entry)| entry.key == key);
         let index = *self.by_client_key.find(key.hash(), same)?;
-        let (id, _) = self.clients.at(index)?;
+        let (id, entry) = self.clients.at(index)?;
+        Some((ClientId(id), entry.owner, entry.flow))
+    }
+
+    /// A response to that request. `None`: a copy that was dealt with.
+    pub fn receive_response(
+        &mut self,
+        now: Time,
+        ClientId(id): ClientId,
+        response: &Message<'_>,
+        outbox: &mut Outbox,
+    ) -> Option<Answer<O>> {
+        let status = response.status()?;
         let (kind, cancel) = self.on_response(now, id, status, response, outbox);
         let owner = self.clients.get(id).and_then(|entry| entry.owner);
         if let Some(cancel) = cancel {

@@ -30,6 +30,8 @@ pub(super) struct ServerEntry<O> {
     fallback_port: u16,
     machine: ServerMachine,
     armed: Option<Time>,
+    /// Whose place it takes.
+    party: Option<u16>,
 }
 
 impl<O: Copy> Table<O> {
@@ -147,7 +149,9 @@ impl<O: Copy> Table<O> {
             ServerMachine::Other(Server::start(now, echo))
         };
         let (flow, fallback_port) = response_flow(flow, request);
-        let entry = ServerEntry { key, merge, owner, flow, fallback_port, machine, armed: None };
+        let entry =
+            ServerEntry { key, merge, owner, flow, fallback_port, machine, armed: None, party: self.serving };
+        self.shares.take(&self.serving);
         let id = self.servers.insert(entry);
         let servers = &self.servers;
         self.by_server_key.insert_unique(key.hash(), id.index, |&index| server_hash(servers, index));
@@ -286,6 +290,7 @@ impl<O: Copy> Table<O> {
 
     fn remove_server(&mut self, id: SlabId) {
         let Some(entry) = self.servers.remove(id) else { return };
+        self.shares.give(&entry.party);
         if let Ok(place) = self.by_server_key.find_entry(entry.key.hash(), |&index| index == id.index) {
             place.remove();
         }

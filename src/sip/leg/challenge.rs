@@ -1,0 +1,120 @@
+//! Whether a challenge is answered: a password goes to whom it belongs to, and not for the asking.
+//!
+//! A leg answers challenges if it was called at, or came from, the places that its party's password is for
+//! ([`super::Connect::digest`], [`Stack::belongs_to`]); then along the dialog's route set and Contact. Each realm is answered
+//! once, and once more where only the nonce was stale; four answers in all to one request. Not here: how it is
+//! answered (`sip::auth`).
+
+use super::LegId;
+use super::send::by_stream;
+use super::usage::{Leg, Sent};
+use crate::sip::auth::{Challenge, Login};
+use crate::sip::stack::{Credentials, Settings, Stack};
+use crate::sip::timing::Time;
+use crate::wire::{Framing, Message, Name, identify};
+use smallvec::SmallVec;
+
+/// Answers to one request, over all realms.
+const MOST: usize = 4;
+
+/// A realm whose challenge to a request was answered.
+#[derive(Clone, Debug)]
+pub(crate) struct Answered {
+    realm: Box<[u8]>,
+    /// Twice: the nonce was stale.
+    again: bool,
+}
+
+/// Why a challenge is left without an answer, though there is a password.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Declined {
+    /// It comes from elsewhere than the places that the password is for.
+    Elsewhere,
+    /// None of its challenges has a digest that is known here, and the realm that the password is for.
+    Form,
+    /// The password was given, and asked for again.
+    Refused,
+}
+
+impl Settings {
+    /// What answers challenges in this leg, wherever they come from.
+    fn credentials(&self, leg: &Leg) -> Option<&Credentials> {
+        self.parties.get(usize::from(leg.party()?))?.credentials.as_ref()
+    }
+
+    /// Whether challenges in this leg are answered.
+    pub(crate) fn answers(&self, leg: &Leg) -> bool {
+        leg.digest && self.credentials(leg).is_some()
+    }
+}
+
+impl Sent {
+    /// Whether that challenge may be answered; from now on it was.
+    fn may_answer(&mut self, challenge: &Challenge) -> bool {
+        let answers = self.challenged.iter().map(|one| 1 + usize::from(one.again)).sum::<usize>();
+        if answers >= MOST {
+            return false;
+        }
+        match self.challenged.iter_mut().find(|one| one.realm == challenge.realm) {
+            Some(one) => challenge.stale && !std::mem::replace(&mut one.again, true),
+            None => {
+                self.challenged.push(Answered { realm: challenge.realm.clone(), again: false });
+                true
+            }
+        }
+    }
+}
+
+impl Stack {
+    /// The challenge that the message at hand brought and that was left without an answer, though there is a password.
+    pub fn take_declined(&mut self) -> Option<(LegId, Declined)> {
+        self.declined.take()
+    }
+
+    /// Sends a challenged request again with the answer; it comes back if that is not to be.
+    pub(crate) fn answer_challenge(
+        &mut self,
+        now: Time,
+        id: LegId,
+        mut sent: Sent,
+        response: &Message<'_>,
+    ) -> Option<Sent> {
+        let cnonce = self.ident.cnonce();
+        let Some(leg) = self.legs.get(id.into()) else { return Some(sent) };
+        let Some(credentials) = self.settings.credentials(leg) else { return Some(sent) };
+        let challenge = Challenge::of(response, credentials.realm.as_deref(), cnonce);
+        let (mut challenge, why) = match challenge {
+            _ if !leg.digest => (None, Declined::Elsewhere),
+            None => (None, Declined::Form),
+            Some(challenge) => match sent.may_answer(&challenge) {
+                true => (Some(challenge), Declined::Refused),
+                false => (None, Declined::Refused),
+            },
+        };
+        let Some(challenge) = challenge.as_mut() else {
+            self.declined = Some((id, why));
+            return Some(sent);
+        };
+        let kept = sent.request.as_deref().unwrap_or_default();
+        let Ok(message) = identify(kept, &mut self.index, Framing::Datagram) else { return Some(sent) };
+        let mut value = Vec::with_capacity(256);
+        let login = Login {
+            username: &credentials.username,
+            password: &credentials.password,
+            method: message.method_text(),
+            uri: message.uri_bytes(),
+        };
+        challenge.write(login, &mut value);
+        // What other proxies on the way were answered goes with it.
+        let own = [b"realm=\"", &*challenge.realm, b"\""].concat();
+        let others = message.headers(challenge.answer);
+        let others = others.filter(|other| memchr::memmem::find(other, &own).is_none());
+        let mut values: SmallVec<[Box<[u8]>; 2]> = others.map(Into::into).collect();
+        values.push(value.into());
+        let changes: SmallVec<[(Name, &[u8]); 2]> =
+            values.iter().map(|value| (challenge.answer, &**value)).collect();
+        let stream = sent.fallback.and_then(|flow| by_stream(flow, &self.settings.listeners));
+        let flow = stream.unwrap_or(leg.flow_in(sent.branch.as_deref()));
+        self.send_again(now, id, sent, flow, &changes)
+    }
+}

@@ -1,0 +1,117 @@
+//! What a known source, or whoever forges its address, can make Baton keep, send and write.
+
+use crate::common::config::Config;
+use crate::common::peer::Talking;
+use crate::common::{World, ms, s};
+use baton::call::event::Event;
+use baton::call::record::Stamp;
+use baton::daemon::telemetry::line_of;
+use baton::observe::line::Style;
+use baton::sip::UnixMillis;
+
+/// The lines that begin so, as the log has them.
+fn lines(world: &World, event: &str) -> Vec<String> {
+    let line = |what| line_of(&Event { at: Stamp(UnixMillis(0)), what }).render(0, Style::default());
+    world.events().into_iter().map(line).filter(|line| line.contains(&format!(" {event} "))).collect()
+}
+
+#[test]
+fn options_of_a_trunk_are_answered_without_state() {
+    let world = World::new();
+    let pbx = world.peer("pbx", "10.0.0.5:5060");
+    for _ in 0..2000 {
+        let ping = pbx.ping();
+        let first = pbx.expect(200);
+        assert_eq!(world.counters().transactions, 0);
+        pbx.send(&ping.text);
+        // The same answer once more, tag and all: a copy.
+        world.settle();
+        assert_eq!(first.branch(), ping.branch());
+    }
+    assert_eq!(pbx.retransmissions(), 2000);
+    world.assert_empty();
+}
+
+#[test]
+fn a_stray_request_is_refused_without_state() {
+    let world = World::new();
+    let pbx = world.peer("pbx", "10.0.0.5:5060");
+    let text = pbx.ping().text.replace("OPTIONS", "SUBSCRIBE");
+    pbx.expect(200);
+    pbx.send(&text);
+    pbx.expect(405);
+    pbx.send(&text);
+    world.settle();
+    assert_eq!((pbx.retransmissions(), world.counters().transactions), (1, 0));
+    world.assert_empty();
+}
+
+/// Beyond `max_calls` an INVITE gets one 503, whether it is acknowledged or not.
+#[test]
+fn overload_gives_back_at_most_two_bytes_for_one() {
+    let t = Talking::with(&Config::default().max_calls(1));
+    let before = t.world.counters();
+    let (mut sent, mut back) = (0, 0);
+    for _ in 0..500 {
+        let call = t.pbx.invite("+14155550100");
+        let refused = call.expect(503);
+        assert!(!refused.header("Retry-After").is_empty());
+        sent += call.written();
+        back += refused.text.len();
+    }
+    // Nobody acknowledges them, and they are not sent again.
+    t.pbx.expect_silence(s(33));
+    let after = t.world.counters();
+    println!("overload: {sent} bytes in, {back} bytes back, a ratio of {:.2}", back as f64 / sent as f64);
+    assert!(back <= 2 * sent);
+    assert_eq!(after.transactions, before.transactions.min(after.transactions));
+    assert_eq!(after.requests_turned_away, 500);
+    assert_eq!(after.calls_refused.iter().sum::<u64>(), 500);
+    let told = lines(&t.world, "call.refused");
+    assert_eq!(told.len(), 1, "one line a minute: {told:#?}");
+    assert!(told[0].contains("trunk=pbx status=503") && told[0].contains("max_calls"), "{}", told[0]);
+    assert_eq!(lines(&t.world, "sip.status").len(), 1);
+    t.world.advance(s(30));
+    t.pbx.invite("+14155550100").expect(503);
+    let told = lines(&t.world, "call.refused");
+    assert!(told[1].ends_with(" count=500"), "{}", told[1]);
+    t.caller_hangs_up();
+    t.world.assert_empty();
+}
+
+#[test]
+fn the_ack_of_a_stateless_refusal_is_swallowed_and_a_copy_gets_the_same() {
+    let t = Talking::with(&Config::default().max_calls(1));
+    let call = t.pbx.invite("+14155550100");
+    let refused = call.expect(503);
+    call.send_again();
+    t.world.settle();
+    assert_eq!(t.pbx.retransmissions(), 1, "the same 503, tag and all");
+    call.ack(&refused);
+    t.pbx.expect_silence(s(1));
+    t.caller_hangs_up();
+    t.world.assert_empty();
+}
+
+/// A flood of calls to a number that nobody has: the first hundred in a second are refused as ever, the rest without state.
+#[test]
+fn many_refusals_in_a_second_are_given_without_state() {
+    let world = World::new();
+    let pbx = world.peer("pbx", "10.0.0.5:5060");
+    for _ in 0..1000 {
+        pbx.invite("+14155559999").expect(404);
+    }
+    let counters = world.counters();
+    assert_eq!(counters.requests_turned_away, 900);
+    assert_eq!(counters.transactions, 100);
+    assert_eq!(counters.calls_refused.iter().sum::<u64>(), 1000);
+    assert!(lines(&world, "call.refused").len() <= 101);
+    world.advance(ms(1100));
+    let call = pbx.invite("+14155559999");
+    let refused = call.expect(404);
+    call.ack(&refused);
+    assert_eq!(world.counters().requests_turned_away, 900, "a second later it is as ever");
+    world.advance(s(40));
+    pbx.forgets();
+    world.assert_empty();
+}

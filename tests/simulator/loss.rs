@@ -34,12 +34,15 @@ impl Silence {
         self.open.push((key, at));
     }
 
-    /// A message reaches Baton. `copy`: of a final response that it has. A 100, such a copy, but for the 2xx to an INVITE, and
-    /// the copy of a request are of the next hop, which may be a proxy (RFC 3261 §16.7, §17.1, §17.2).
+    /// A message reaches Baton. `copy`: of a final response that it has. Such a copy, but for the 2xx to an INVITE, and the
+    /// copy of a request are of the next hop, which may be a proxy (RFC 3261 §16.7, §17.1, §17.2).
     pub fn hears(&mut self, at: Time, m: &Message, key: &str, copy: bool) {
         let accepts = m.method() == "INVITE" && (200..300).contains(&m.status());
         let again = m.is_request() && !self.requests.insert(key.to_owned());
-        if is_of_a_proxy(m) || m.status() == 100 || copy && !accepts || again {
+        // A proxy says these of an address, and answers a CANCEL itself (RFC 3261 §16.10).
+        let is_hops = matches!(m.status(), 100 | 404 | 407 | 410 | 430 | 480)
+            || !m.is_request() && m.method() == "CANCEL";
+        if is_of_a_proxy(m) || is_hops || copy && !accepts || again {
             return;
         }
         if m.status() != 481 {

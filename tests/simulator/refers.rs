@@ -11,8 +11,10 @@ use std::time::Duration;
 
 /// So long Baton waits for the answer.
 const PATIENCE: Duration = Duration::from_secs(4);
-/// So long it waits until it can ask: 15 s, less what it has read of a standstill while that went on.
-const NOT_ASKED: Duration = Duration::from_millis(14_500);
+/// So long it waits until it can ask.
+const NOT_ASKED: Duration = Duration::from_secs(15);
+/// That, less what it has read of a standstill while that went on.
+const NOT_ASKED_BY_ITS_CLOCK: Duration = Duration::from_millis(14_500);
 
 /// One REFER of Baton's.
 #[derive(Clone, Debug)]
@@ -104,7 +106,8 @@ impl Watch {
         let Some(leg) = self.book.legs.get_mut(m.call_id()) else { return };
         leg.notified = leg.notified.max(m.cseq().0);
         let named = m.find("Event").is_some_and(|event| event.contains("id="));
-        let known = named || leg.refers.len() == 1;
+        // One without a name is of the newest, for all that Baton knows.
+        let known = named || leg.refers.last().map(|newest| newest.cseq) == of;
         let refer = leg.refers.iter_mut().find(|refer| Some(refer.cseq) == of);
         if refer.is_some_and(|refer| !refer.hears(at, m.cseq().0, known)) {
             return;
@@ -167,7 +170,12 @@ impl Watch {
                 // Nor is what was sent just now: an unanswered question is waited for.
                 Some(last) if last.over.is_none() => at.since(last.sent) >= PATIENCE,
                 Some(_) => !asked().any(|one| one.accepted.or(one.refused).is_some()),
-                None => known && at.since(since).saturating_sub(self.stood_since(since)) >= NOT_ASKED,
+                // It need not have noticed a short standstill.
+                None => {
+                    let waited = at.since(since);
+                    let by_its_clock = waited.saturating_sub(self.stood_since(since));
+                    known && (waited >= NOT_ASKED || by_its_clock >= NOT_ASKED_BY_ITS_CLOCK)
+                }
             }
         })
     }

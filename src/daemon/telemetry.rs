@@ -5,7 +5,7 @@
 use super::configuration::Log;
 use super::systemd;
 use crate::call::event::{Event, What, Why};
-use crate::call::record::{AttemptView, CallRecord, CallView, HandoffView, Role, Stamp};
+use crate::call::record::{AttemptView, CallRecord, CallView, Goodbye, HandoffView, Role, Stamp};
 use crate::call::trial::TrialView;
 use crate::http::history::History;
 use crate::net::counts::Lost;
@@ -218,13 +218,7 @@ pub fn line_of(event: &Event) -> Line {
             Line::info("call.answered").text("call", call).text("by", by.as_str())
         }
         What::CallEnded(record) => call_ended(record),
-        What::LegBye { call, role, goodbye, sip_call_id } => Line::info("leg.bye")
-            .text("call", call)
-            .text("by", role.as_str())
-            .text("method", &*goodbye.method)
-            .quoted("reason", goodbye.reason.as_deref())
-            .quoted("warning", goodbye.warning.as_deref())
-            .quoted("sip_call_id", Some(sip_call_id)),
+        What::LegBye { call, role, goodbye, sip_call_id } => leg_bye(call, *role, goodbye, sip_call_id),
         What::LegLost { call, role, status, origin, reason, next } => {
             let line = Line::warn("leg.lost").text("call", call).text("leg", role.as_str());
             let line = line.number("status", *status).quoted("reason", *reason);
@@ -312,6 +306,16 @@ pub fn line_of(event: &Event) -> Line {
             .quoted("hint", Some("a fault in Baton cost this call; please report it")),
     };
     line.at(event.at.0.0)
+}
+
+fn leg_bye(call: &str, role: Role, goodbye: &Goodbye, sip_call_id: &str) -> Line {
+    Line::info("leg.bye")
+        .text("call", call)
+        .text("by", role.as_str())
+        .text("method", &*goodbye.method)
+        .quoted("reason", goodbye.reason.as_deref())
+        .quoted("warning", goodbye.warning.as_deref())
+        .quoted("sip_call_id", Some(sip_call_id))
 }
 
 /// A REFER that went from one side to the other, or its result.

@@ -550,3 +550,30 @@ fn a_caller_that_never_answers_the_hold_does_not_keep_the_two_from_speaking() {
     stage.t.world.advance(s(40));
     stage.t.world.assert_empty();
 }
+
+/// The two were parted while that was open: what they know of each other is settled once they are together again.
+#[test]
+fn a_hold_that_the_agent_takes_without_an_answer_ends_with_the_two_in_accord() {
+    let t = Talking::with(&Config::default().destination(TABLE));
+    let house = t.world.peer("desk", DESK);
+    t.call.request("INVITE", &[], "application/sdp", &held(&sdp("pbx", 2)));
+    t.call.expect(100);
+    let passed = t.leg.expect("INVITE");
+    t.leg.reply(&passed, 100);
+    let id = t.world.handoff("desk").id;
+    let target = house.expect_call();
+    target.answer(&target.invite(), &desk(1));
+    target.expect("ACK");
+    t.leg.reply(&passed, 200);
+    t.leg.expect("ACK");
+    let taken = t.call.expect(200);
+    t.call.ack(&taken);
+    takes(&t.leg, &desk(1), &sdp("agent", 2));
+    t.world.advance(s(40));
+    t.world.command(Command::CancelHandoff { handoff: id });
+    target.expect_bye();
+    takes(&t.call, &sdp("agent", 2), &sdp("pbx", 3));
+    takes(&t.leg, &sdp("pbx", 3), &sdp("agent", 2));
+    t.caller_hangs_up();
+    t.world.assert_empty();
+}

@@ -102,7 +102,8 @@ impl Conversation {
     /// That side was told of the other, and its 2xx has agreed to nothing: it is asked for an offer, if it has to know.
     pub(super) fn ask_for_accord(&mut self, cx: &mut Context<'_>, leg: LegId) {
         let news = self.other(leg).and_then(|other| differing(cx, leg, other));
-        if news.is_none() || !matches!(self.accord, Accord::Reached) {
+        // While the two are parted, somebody else brings that side into accord with its own partner.
+        if news.is_none() || self.parted || !matches!(self.accord, Accord::Reached) {
             return;
         }
         let left = Left::ASKING;

@@ -325,16 +325,18 @@ fn a_481_that_cannot_be_confirmed_yet_is_confirmed_later() {
     t.world.assert_empty();
 }
 
-/// A proxy knows no way to the peer that has disowned the dialog, and says so.
+/// A proxy knows no way to the peer that has disowned the dialog, or does not reach it, and says so.
 #[test]
-fn a_480_to_the_check_of_a_481_is_no_answer() {
-    let t = Talking::new();
-    let check = fails_in_doubt(&t);
-    t.call.reply(&check, 480);
-    let confirms = t.call.expect("INVITE");
-    t.world.advance(ms(600));
-    t.world.assert_running();
-    gone(&t, &confirms);
+fn what_a_proxy_says_to_the_check_of_a_481_is_no_answer() {
+    for status in [480, 503] {
+        let t = Talking::new();
+        let check = fails_in_doubt(&t);
+        t.call.reply(&check, status);
+        let confirms = t.call.expect("INVITE");
+        t.world.advance(ms(600));
+        t.world.assert_running();
+        gone(&t, &confirms);
+    }
 }
 
 #[test]

@@ -126,12 +126,12 @@ impl Stack {
         let judged = leg.presence.answers_options || leg.presence.ignores_invite;
         match Sign::of(outcome) {
             Sign::Forgotten if sent.heard => self.confirm(now, id),
-            // A proxy has answered in its place, and the 481 stands.
-            Sign::Neither if sent.purpose == Purpose::Disowned => self.confirm(now, id),
             Sign::Forgotten => self.lose(id, outcome),
+            Sign::Silence if judged && !sent.heard => self.lose(id, (408, outcome.1)),
+            // Nobody has answered, or a proxy in its place, and the 481 stands.
+            Sign::Silence | Sign::Neither if sent.purpose == Purpose::Disowned => self.confirm(now, id),
             _ if sent.heard => {}
             Sign::Life => {}
-            Sign::Silence if judged => self.lose(id, (408, outcome.1)),
             Sign::Silence | Sign::Neither => {
                 if !std::mem::replace(&mut leg.presence.told, true) {
                     self.tell(id, Event::Silent { leg: id });

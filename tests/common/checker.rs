@@ -64,6 +64,8 @@ pub struct Checker {
     /// Addresses out of dialogs and of packets that came.
     learnt: BTreeSet<SocketAddr>,
     cseqs: BTreeMap<Dialog, u32>,
+    /// CSeqs of INVITEs that began dialogs.
+    begun: BTreeSet<(Dialog, u32)>,
     dialogs: BTreeMap<Dialog, Known>,
     described: BTreeMap<Dialog, Described>,
     /// Requests of Baton by branch and method.
@@ -92,6 +94,7 @@ impl Checker {
             hosts: BTreeSet::new(),
             learnt: BTreeSet::new(),
             cseqs: BTreeMap::new(),
+            begun: BTreeSet::new(),
             dialogs: BTreeMap::new(),
             described: BTreeMap::new(),
             sent: BTreeMap::new(),
@@ -402,9 +405,17 @@ impl Checker {
         let dialog = (m.call_id().to_owned(), m.from_tag().to_owned(), m.to_tag().to_owned());
         let begun = (m.call_id().to_owned(), m.from_tag().to_owned(), String::new());
         let number = m.cseq().0;
-        // Each fork of an INVITE is a dialog that counts on from it.
+        // Each fork of an INVITE is a dialog that counts on from it: from the one that it has got, while another branch may
+        // have asked for it once more.
         let first = self.cseqs.get(&begun).copied();
-        match self.cseqs.insert(dialog, number).or(first) {
+        let known = self.cseqs.insert(dialog, number);
+        if known.is_none() && self.begun.contains(&(begun, number.wrapping_sub(1))) {
+            return;
+        }
+        if m.to_tag().is_empty() {
+            self.begun.insert(((m.call_id().to_owned(), m.from_tag().to_owned(), String::new()), number));
+        }
+        match known.or(first) {
             // An INVITE once more (after a challenge, say), while branches of the first counted on by themselves.
             Some(last) if m.to_tag().is_empty() && number > last => {}
             // The same INVITE to a further address of its name, as a fork of it: another branch.
@@ -635,6 +646,7 @@ impl Checker {
     /// Forgets what is over, for those who run long.
     pub fn forget(&mut self) {
         self.cseqs.clear();
+        self.begun.clear();
         self.dialogs.clear();
         self.described.clear();
         self.sent.clear();

@@ -84,6 +84,7 @@ impl World {
             slot_key: SlotKey([7; 16]),
             max_calls: 1_000_000,
             occupancy: Default::default(),
+            announced: Default::default(),
             max_duration: Duration::from_secs(365 * 86_400),
             tables: Arc::new(tables()),
             shows_messages: false,

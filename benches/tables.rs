@@ -123,6 +123,7 @@ fn reloading(criterion: &mut Criterion) {
         slot_key: SlotKey([7; 16]),
         max_calls: 1000,
         occupancy: Default::default(),
+        announced: Default::default(),
         max_duration: Duration::from_secs(3600),
         tables: tables(1, &table("first")),
         shows_messages: false,

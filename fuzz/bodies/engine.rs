@@ -109,6 +109,7 @@ impl World {
             slot_key: SlotKey([9; 16]),
             max_calls: 8,
             occupancy: Default::default(),
+            announced: Default::default(),
             max_duration: Duration::from_secs(3600),
             tables: tables(),
             shows_messages: false,

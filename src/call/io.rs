@@ -1,5 +1,6 @@
 //! What an engine is made with, what goes into it and what comes out.
 
+pub use super::announced::Announced;
 use super::command::{Command, Reply};
 use super::event::Event;
 pub use super::occupancy::Occupancy;
@@ -20,6 +21,8 @@ pub struct Settings {
     pub max_calls: usize,
     /// How many there are: one for all shards.
     pub occupancy: Occupancy,
+    /// What was told once and for all: one for all shards.
+    pub announced: Announced,
     /// After which a call is ended.
     pub max_duration: Duration,
     /// Trunks, agents and tables to begin with.

@@ -8,6 +8,7 @@
 //! conversation  two answered legs: what passes between them, and what brings them into accord
 //! callee        what an INVITE of ours to an agent or a target says
 //! occupancy     how many calls there are, over all shards
+//! announced     what is told once for all calls of an agent or a trunk, over all shards
 //! roster        which index a trunk or an agent has in the stack, and whose an address is
 //! passing       requests of one leg that wait for the answer of another
 //! alone         what a side is answered that is with nobody just now
@@ -22,6 +23,7 @@
 
 mod admission;
 mod alone;
+mod announced;
 mod callee;
 pub mod command;
 mod context;

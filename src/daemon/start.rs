@@ -7,7 +7,7 @@ use super::sources::Sources;
 use super::telemetry::Telemetry;
 use super::watch::{self as files, FileWatch, Seen};
 use super::{stop, systemd};
-use crate::call::engine::{Engine, Occupancy, Settings};
+use crate::call::engine::{Announced, Engine, Occupancy, Settings};
 use crate::http::guard::Guard;
 use crate::http::history::History;
 use crate::http::in_force::NotInForce;
@@ -365,14 +365,14 @@ impl Engines<'_> {
         broke: &mpsc::Sender<String>,
     ) -> anyhow::Result<Vec<JoinHandle<()>>> {
         let mut threads = Vec::with_capacity(shards.count());
-        let occupancy = Occupancy::default();
+        let (occupancy, announced) = (Occupancy::default(), Announced::default());
         for index in 0..shards.count() {
             let reads = self.bound.udp.iter().enumerate();
             let reads = reads.filter(|(at, _)| at % shards.count() == index).map(|(_, udp)| udp.clone());
             let start = Start {
                 index: u16::try_from(index).context("too many workers")?,
                 shards: Arc::clone(shards),
-                engine: Engine::new(self.clock.now(), self.settings(occupancy.clone())?),
+                engine: Engine::new(self.clock.now(), self.settings(occupancy.clone(), announced.clone())?),
                 clock: self.clock,
                 reads: reads.collect(),
                 network: network.clone(),
@@ -395,7 +395,7 @@ impl Engines<'_> {
         Ok(threads)
     }
 
-    fn settings(&self, occupancy: Occupancy) -> anyhow::Result<Settings> {
+    fn settings(&self, occupancy: Occupancy, announced: Announced) -> anyhow::Result<Settings> {
         let mut seed = [0; 32];
         getrandom::fill(&mut seed).map_err(|error| anyhow!("the system has no randomness: {error}"))?;
         let sip = &self.configuration.sip;
@@ -411,6 +411,7 @@ impl Engines<'_> {
             slot_key: self.key,
             max_calls,
             occupancy,
+            announced,
             max_duration: sip.max_duration,
             tables: Arc::clone(self.tables),
             shows_messages: self.configuration.log.level == Level::Debug,

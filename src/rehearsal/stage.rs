@@ -238,6 +238,7 @@ fn start(
         slot_key: key,
         max_calls: 10,
         occupancy: Default::default(),
+        announced: Default::default(),
         shows_messages: false,
         max_duration: Duration::from_secs(60),
         tables,

@@ -26,6 +26,7 @@ pub struct Config {
     max_calls: usize,
     max_duration: Duration,
     shows_messages: bool,
+    pub(super) one_engine: bool,
 }
 
 const BATON: &str = r#"
@@ -111,6 +112,7 @@ impl Default for Config {
             max_calls: 100_000,
             max_duration: s(4 * 3600),
             shows_messages: false,
+            one_engine: false,
         }
     }
 }
@@ -214,6 +216,13 @@ impl Config {
         self
     }
 
+    /// The test is of what one engine knows, which others that share the calls do not: the addresses that it has found dead,
+    /// say.
+    pub fn one_engine(mut self) -> Self {
+        self.one_engine = true;
+        self
+    }
+
     /// Each message is told of.
     pub fn shows_messages(mut self) -> Self {
         self.shows_messages = true;
@@ -273,6 +282,7 @@ impl Config {
             slot_key: SlotKey([9; 16]),
             max_calls: self.max_calls,
             occupancy: Default::default(),
+            announced: Default::default(),
             max_duration: self.max_duration,
             tables: self.tables(),
             shows_messages: self.shows_messages,

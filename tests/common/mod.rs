@@ -1,4 +1,4 @@
-//! The World: one engine, a virtual clock, a seeded lossy link, scripted peers that know nothing of the product, and an
+//! The World: one engine or several that share the calls, a virtual clock, a seeded lossy link, scripted peers that know nothing of the product, and an
 //! independent checker on the wire. Nothing here sleeps, and nothing touches a socket.
 //!
 //! A scenario is a trace: `pbx.invite(…)`, `agent.expect("INVITE")`, `leg.answer(…)` and so on, and ends with
@@ -17,9 +17,10 @@ pub mod message;
 mod network;
 pub mod peer;
 pub mod random;
+mod shards;
 
 pub use baton::call::command::{Command, HandoffRequest, Refusal, Reply};
-use baton::call::engine::{Engine, Input, Output};
+use baton::call::engine::{Engine, Input, Output, Settings};
 use baton::call::event::{Event, What};
 use baton::call::record::{CallRecord, CallView, HandoffView};
 use baton::sip::{Flow, Now, Pace, Time, Transport, UnixMillis};
@@ -29,6 +30,7 @@ use message::Message;
 use network::{Due, Entry, Held, Inner, Post, Scheduled};
 use peer::Peer;
 use random::Random;
+use shards::Shards;
 use std::cell::RefCell;
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet, BinaryHeap, VecDeque};
@@ -165,20 +167,38 @@ impl World {
         World::seeded(config, 1)
     }
 
-    /// A world whose randomness, Baton's included, comes from `seed`.
+    /// A world whose randomness, Baton's included, comes from `seed`. `BATON_WORLD_SHARDS` says how many engines share its calls;
+    /// default: 1.
     pub fn seeded(config: &Config, seed: u64) -> World {
+        let shards = std::env::var("BATON_WORLD_SHARDS").ok();
+        let shards = shards.filter(|_| !config.one_engine);
+        let shards = shards.map_or(1, |count| count.parse().expect("BATON_WORLD_SHARDS is a number"));
+        World::sharded(config, seed, shards)
+    }
+
+    /// The same with so many engines that share its calls.
+    pub fn sharded(config: &Config, seed: u64, shards: u64) -> World {
         // A wall clock to read in logs: 2026-03-02 09:00 UTC. The other clock begins anywhere but at zero.
         let now = Now { mono: Time(1_000_000), wall: UnixMillis(1_772_442_000_000) };
         let mut checker = Checker::new();
         for address in config.addresses() {
             checker.allow(address);
         }
+        let first = config.settings(seed);
+        let (key, occupancy, announced) = (first.slot_key, first.occupancy.clone(), first.announced.clone());
+        let others = (1..shards).map(|shard| {
+            let settings = config.settings(seed ^ shard << 56);
+            Engine::new(
+                now,
+                Settings { occupancy: occupancy.clone(), announced: announced.clone(), ..settings },
+            )
+        });
+        let engines = std::iter::once(Engine::new(now, first)).chain(others).collect();
         let inner = Inner {
-            engine: Engine::new(now, config.settings(seed)),
+            shards: Shards::new(engines, key),
             now,
             pace: Pace::start(now.mono),
             held: None,
-            idle_until: None,
             queue: BinaryHeap::new(),
             order: 0,
             random: Random(seed),
@@ -274,7 +294,7 @@ impl World {
     pub fn stand(&self) {
         let mut inner = self.0.borrow_mut();
         assert!(inner.held.is_none(), "it stands still already");
-        let (now, until) = (inner.now.mono, inner.idle_until);
+        let (now, until) = (inner.now.mono, inner.shards.idle_until());
         // Until now it was on time.
         while let next = inner.pace.plan(None)
             && next < now
@@ -515,7 +535,7 @@ impl World {
 
     /// Whether the engine holds nothing any more.
     pub fn is_empty(&self) -> bool {
-        self.0.borrow().engine.is_empty()
+        self.0.borrow().shards.is_empty()
     }
 
     /// The ladder of all messages so far.

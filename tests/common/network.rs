@@ -116,14 +116,12 @@ pub(super) struct Post {
 }
 
 pub(crate) struct Inner {
-    pub(super) engine: Engine,
+    pub(super) shards: Shards,
     /// True time; the engine's leaves standstills out.
     pub(super) now: Now,
     pub(super) pace: Pace,
     /// The process stands still, and this has arrived meanwhile.
     pub(super) held: Option<VecDeque<Held>>,
-    /// In the engine's time.
-    pub(super) idle_until: Option<Time>,
     pub(super) queue: BinaryHeap<Reverse<Scheduled>>,
     pub(super) order: u64,
     pub(crate) random: Random,
@@ -184,7 +182,7 @@ impl Inner {
     /// The next thing that is due up to `end`.
     pub(super) fn step_until(&mut self, end: Option<Time>) -> bool {
         let packet = self.queue.peek().map(|Reverse(s)| s.at);
-        let until = self.idle_until.filter(|_| self.held.is_none());
+        let until = self.shards.idle_until().filter(|_| self.held.is_none());
         let tick = until.map(|t| self.pace.at(t).max(self.now.mono));
         let tick_first = match (packet, tick) {
             (None, None) => return false,
@@ -278,7 +276,7 @@ impl Inner {
     pub(crate) fn handle(&mut self, input: Input<'_>) {
         assert!(self.held.is_none(), "a process that stands still takes nothing in");
         let now = Now { mono: self.pace.engine(self.now.mono), wall: self.now.wall };
-        self.engine.handle(now, input);
+        self.shards.handle(now, input);
         self.drain();
     }
 
@@ -289,16 +287,19 @@ impl Inner {
             Resolve(u64, String),
             Other,
         }
-        loop {
-            let took = match self.engine.poll() {
+        let mut shard = 0;
+        while shard < self.shards.count() {
+            let took = match self.shards.engine(shard).poll() {
                 Output::Transmit { id, told, flow, bytes } => Took::Transmit((id, told), flow, bytes.into()),
                 Output::Recall { id } => Took::Recall(id),
                 Output::Resolve { query, uri } => {
                     Took::Resolve(query, String::from_utf8_lossy(&uri).into_owned())
                 }
                 Output::Reply { id, reply } => {
-                    let twice = self.replies.insert(id, reply).is_some();
-                    assert!(!twice, "command {id} was replied to twice");
+                    if let Some(reply) = self.shards.reply(id, reply) {
+                        let twice = self.replies.insert(id, reply).is_some();
+                        assert!(!twice, "command {id} was replied to twice");
+                    }
                     Took::Other
                 }
                 Output::Event(event) => {
@@ -316,14 +317,22 @@ impl Inner {
                     Took::Other
                 }
                 Output::Idle { until } => {
-                    self.idle_until = until;
-                    return;
+                    self.shards.idle[shard] = until;
+                    shard += 1;
+                    continue;
                 }
             };
             match took {
-                Took::Transmit(id, flow, bytes) => self.from_baton(id, flow, bytes),
-                Took::Resolve(query, uri) => self.resolve(query, &uri),
+                Took::Transmit((id, told), flow, bytes) => {
+                    let id = self.shards.outside(shard, id);
+                    self.from_baton((id, told), flow, bytes);
+                }
+                Took::Resolve(query, uri) => {
+                    let query = self.shards.outside(shard, query);
+                    self.resolve(query, &uri);
+                }
                 Took::Recall(id) => {
+                    let id = self.shards.outside(shard, id);
                     let back = self.waiting.remove(&id);
                     if let Some((flow, message)) = &back {
                         self.unsent(*flow, message);

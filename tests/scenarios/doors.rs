@@ -277,7 +277,7 @@ fn a_forgery_is_told_with_the_line_to_add() {
 
 #[test]
 fn an_unknown_source_is_told_once_a_minute_with_what_to_add() {
-    let world = World::new();
+    let world = World::with(&Config::default().one_engine());
     let stranger = world.peer("stranger", ELSEWHERE);
     for _ in 0..10 {
         stranger.ping();

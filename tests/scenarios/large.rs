@@ -43,7 +43,7 @@ fn config() -> Config {
 
 #[test]
 fn a_long_request_waits_one_second_for_tcp_once_in_ten_minutes() {
-    let (world, pbx, agent) = behind_a_firewall(&config());
+    let (world, pbx, agent) = behind_a_firewall(&config().one_engine());
     let call = calls(&pbx);
     agent.expect_silence(ms(950));
     is_busy(&call, &agent.expect_call_within(ms(60)));

@@ -49,7 +49,7 @@ fn a_stray_request_is_refused_without_state() {
 /// Beyond `max_calls` an INVITE gets one 503, whether it is acknowledged or not.
 #[test]
 fn overload_gives_back_at_most_two_bytes_for_one() {
-    let t = Talking::with(&Config::default().max_calls(1));
+    let t = Talking::with(&Config::default().one_engine().max_calls(1));
     let before = t.world.counters();
     let (mut sent, mut back) = (0, 0);
     for _ in 0..500 {
@@ -96,7 +96,7 @@ fn the_ack_of_a_stateless_refusal_is_swallowed_and_a_copy_gets_the_same() {
 /// A flood of calls to a number that nobody has: the first hundred in a second are refused as ever, the rest without state.
 #[test]
 fn many_refusals_in_a_second_are_given_without_state() {
-    let world = World::new();
+    let world = World::with(&Config::default().one_engine());
     let pbx = world.peer("pbx", "10.0.0.5:5060");
     for _ in 0..1000 {
         pbx.invite("+14155559999").expect(404);

@@ -26,7 +26,7 @@ fn serves(call: &Leg, leg: &Leg) {
 
 #[test]
 fn a_port_unreachable_goes_to_the_next_address_at_once_and_the_next_call_does_not_pay_again() {
-    let world = World::with(&two_agents());
+    let world = World::with(&two_agents().one_engine());
     let (pbx, dead, live) = (world.peer("pbx", PBX), world.peer("dead", AGENT), world.peer("live", SECOND));
     dead.door(Door::Refusing);
     let call = pbx.invite(NUMBER);
@@ -43,7 +43,7 @@ fn a_port_unreachable_goes_to_the_next_address_at_once_and_the_next_call_does_no
 
 #[test]
 fn an_address_that_swallows_costs_four_seconds_once() {
-    let world = World::with(&two_agents());
+    let world = World::with(&two_agents().one_engine());
     let (pbx, dead, live) = (world.peer("pbx", PBX), world.peer("dead", AGENT), world.peer("live", SECOND));
     dead.door(Door::Swallowing);
     let call = pbx.invite(NUMBER);

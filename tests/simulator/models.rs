@@ -36,9 +36,11 @@ pub enum Model {
     Careless,
     /// Addresses that swallow or refuse what is sent to them, several addresses behind a name, peers that come anew.
     Network,
+    /// Four engines share the calls.
+    Shards,
 }
 
-const COUNT: usize = 13;
+const COUNT: usize = 14;
 const NAMES: [&str; COUNT] = [
     "proxy",
     "asterisk",
@@ -53,9 +55,10 @@ const NAMES: [&str; COUNT] = [
     "open",
     "careless",
     "network",
+    "shards",
 ];
 /// In how many of 100 worlds each of them is.
-const OFTEN: [u64; COUNT] = [35, 30, 25, 25, 30, 30, 25, 100, 100, 100, 100, 30, 35];
+const OFTEN: [u64; COUNT] = [35, 30, 25, 25, 30, 30, 25, 100, 100, 100, 100, 30, 35, 30];
 
 /// Which models a world has.
 #[derive(Clone, Debug, Default)]
@@ -140,9 +143,10 @@ pub enum Draw {
     SeveralAddresses,
     LeftBehind,
     CameAnew,
+    OtherShard,
 }
 
-const PARTS: [(&str, Model); 47] = [
+const PARTS: [(&str, Model); 48] = [
     ("call through a proxy", Model::Proxy),
     ("proxy forks in series", Model::Proxy),
     ("proxy forks in parallel", Model::Proxy),
@@ -190,6 +194,7 @@ const PARTS: [(&str, Model); 47] = [
     ("INVITE to a further address of its name", Model::Network),
     ("and somebody at both of them answers", Model::Network),
     ("peer that comes by a new stream", Model::Network),
+    ("call of another engine than the first of four", Model::Shards),
 ];
 
 /// How often each part was met.

@@ -5,14 +5,16 @@ use super::book::{Book, Branch, Call, Failure, Handoff, Leg, Reinvite, Role, Una
 use super::common::message::Message;
 use super::common::{Point, Tap};
 use super::ledger::Ledger;
-use super::models::{Model, Models};
+use super::models::{Draw, Model, Models};
 use super::network::Network;
 use super::races::Races;
 use super::refers::Refer;
 use super::whereabouts::is_of_a_proxy;
+use super::world::SHARDS;
 use baton::call::event::{Event, What};
 use baton::call::record::HandoffState;
 use baton::sip::Time;
+use baton::sip::ident::slot_of;
 use std::cell::RefCell;
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;
@@ -403,6 +405,10 @@ impl Watch {
                 else {
                     return;
                 };
+                let slot = slot_of(view.id.as_bytes()).map_or(0, u64::from);
+                if self.models.has(Model::Shards) && slot % SHARDS != 0 {
+                    self.ledger.borrow_mut().met(Draw::OtherShard);
+                }
                 self.book.by_baton.insert(view.id.clone(), caller.sip_call_id.clone());
                 let call = self.book.calls.entry(caller.sip_call_id.clone()).or_default();
                 call.baton_id.clone_from(&view.id);

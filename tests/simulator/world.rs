@@ -18,6 +18,8 @@ use std::rc::Rc;
 
 /// Decisions from outside.
 const DECISIONS: u64 = 130;
+/// Engines of a world in which several share the calls.
+pub const SHARDS: u64 = 4;
 
 /// What came of it.
 #[derive(Default)]
@@ -115,7 +117,7 @@ pub fn run(seed: u64, keep_log: bool) -> Result<Outcome, String> {
     let (config, fallback) = config(&mut random, tcp, careful);
     let table = Table::draw(&mut random);
     let first = config.clone().table_text(&table.text());
-    let world = World::seeded(&first, seed);
+    let world = World::sharded(&first, seed, if models.has(Model::Shards) { SHARDS } else { 1 });
     world.keep_log(keep_log);
     let address = |ip: &&str| ip.parse().expect("an address");
     for (name, ips, after) in [

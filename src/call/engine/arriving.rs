@@ -3,6 +3,7 @@
 use super::Engine;
 use super::dropped::Tell;
 use crate::call::admission::{self, Load};
+use crate::call::announced::Matter;
 use crate::call::event::{Direction, What, Why};
 use crate::call::facts::Facts;
 use crate::call::roster::{Known, Name};
@@ -14,7 +15,6 @@ use crate::sip::identity::Said;
 use crate::sip::leg::challenge::Declined;
 use crate::sip::{Flow, LegId, Origin, Transport};
 use crate::wire::{self, Fault, Framing, Message};
-use std::sync::Arc;
 
 /// Why somebody was turned away whom the calls have room for.
 const NO_PLACE: &str = "its trunk has as many requests open as it may have";
@@ -213,19 +213,19 @@ impl Engine {
     pub(super) fn warn_of_refers(&mut self, facts: &Facts) {
         let belief = facts.belief();
         let receiver = belief.receiver(facts.receiver);
-        let Some(title) = receiver.title().filter(|_| !self.once.unproven.contains(&facts.trunk.id)) else {
-            return;
-        };
+        let known = self.announcer.knows(Matter::Unproven, &facts.trunk.id);
+        let Some(title) = receiver.title().filter(|_| !known) else { return };
         let Some(table) = self.tables.table(&facts.agent.environment) else { return };
         let trunk = &facts.trunk;
-        if table.destinations.values().any(|one| one.refers_unproven(belief, facts.receiver)) {
+        let proves_nothing =
+            table.destinations.values().any(|one| one.refers_unproven(belief, facts.receiver));
+        if self.announcer.is_new(Matter::Unproven, trunk.id.to_string()) && proves_nothing {
             self.tell(What::RefersUnproven {
                 trunk: trunk.id.to_string(),
                 receiver: title,
                 hint: explain::blind(receiver),
             });
         }
-        self.once.unproven.insert(Arc::clone(&trunk.id));
     }
 
     /// A message had no effect: one line for each source and minute.

@@ -17,9 +17,10 @@ mod stepping;
 mod told;
 mod trials;
 
+use crate::call::announced::Announcer;
 use crate::call::context::{CallKey, LegIndex, Queries, Queued, Taken};
 use crate::call::event::{Event, What};
-pub use crate::call::io::{Input, Occupancy, Output, Settings};
+pub use crate::call::io::{Announced, Input, Occupancy, Output, Settings};
 use crate::call::live::Call;
 use crate::call::phase::Stimulus;
 use crate::call::record::Stamp;
@@ -36,7 +37,7 @@ use dropped::Dropped;
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 use std::time::Duration;
-use told::{Once, Refusals, Told, left};
+use told::{Refusals, Told, left};
 
 /// Deadlines served by one tick.
 const TICKS: usize = 64;
@@ -70,7 +71,7 @@ pub struct Engine {
     shows_refusal: bool,
     /// Each message is told of.
     shows_messages: bool,
-    once: Once,
+    announcer: Announcer,
     draining: Option<Time>,
     /// The failure that is being handled: the same status on its way out passes, and is not of our making.
     passing: Option<u16>,
@@ -80,8 +81,16 @@ pub struct Engine {
 impl Engine {
     /// An engine without calls.
     pub fn new(now: Now, settings: Settings) -> Engine {
-        let Settings { mut stack, slot_key, max_calls, occupancy, max_duration, tables, shows_messages } =
-            settings;
+        let Settings {
+            mut stack,
+            slot_key,
+            max_calls,
+            occupancy,
+            announced,
+            max_duration,
+            tables,
+            shows_messages,
+        } = settings;
         let mut roster = Roster::default();
         stack.parties = roster.adopt(&tables);
         // The stack and the calls draw from two streams of one seed.
@@ -94,7 +103,7 @@ impl Engine {
             roster,
             ident: Ident::new(Seed(seed)),
             told: Told::new(slot_key),
-            once: Once::default(),
+            announcer: Announcer::of(announced),
             dropped: Dropped::default(),
             refusals: Refusals::default(),
             shows_refusal: false,
@@ -145,9 +154,8 @@ impl Engine {
                 let parties = self.roster.adopt(&tables);
                 self.stack.set_parties(parties);
                 self.queue.push_back(Queued::Adopted { serial: tables.serial });
+                self.announcer.adopt(tables.serial);
                 self.tables = tables;
-                self.once.ignoring.clear();
-                self.once.private.clear();
             }
             Input::Drain { by } => self.drain(by),
             Input::StoodStill(gap) => self.catch_up(gap),

@@ -1,6 +1,7 @@
 //! What is told of a leg where its call has nothing to decide.
 
 use super::Engine;
+use crate::call::announced::Matter;
 use crate::call::event::What;
 use crate::call::record::{Goodbye, Role, Stamp};
 use crate::call::view;
@@ -72,7 +73,7 @@ impl Engine {
     fn keepalive_ignored(&mut self, leg: LegId) -> Option<What> {
         let (call, role, party) = self.party(leg)?;
         let name = if role == Role::Agent { "agent" } else { "trunk" };
-        let is_new = self.once.ignoring.insert(format!("{name}.{party}"));
+        let is_new = self.announcer.is_new(Matter::Ignoring, format!("{name}.{party}"));
         is_new.then_some(What::KeepaliveIgnored { call, role, party })
     }
 
@@ -82,7 +83,9 @@ impl Engine {
         let (call, role, party) = self.party(leg)?;
         if advice == Advice::PrivateContact {
             let name = if role == Role::Agent { "agent" } else { "trunk" };
-            if !self.stack.goes_to_contact(leg) || !self.once.private.insert(format!("{name}.{party}")) {
+            if !self.stack.goes_to_contact(leg)
+                || !self.announcer.is_new(Matter::Private, format!("{name}.{party}"))
+            {
                 return None;
             }
         }

@@ -4,13 +4,11 @@
 
 use crate::call::event::{Direction, What};
 use crate::call::view;
-use crate::routing::table::Id;
 use crate::sip::ident::{SlotKey, fingerprint};
 use crate::sip::identity::Said;
 use crate::sip::{Flow, Origin, Time};
 use crate::wire;
 use hashbrown::HashSet;
-use std::collections::BTreeSet;
 use std::time::Duration;
 
 /// Failures that are told of within [`WINDOW`]; what comes beyond is counted only.
@@ -84,17 +82,6 @@ impl Refusals {
 }
 
 const SECOND: Duration = Duration::from_secs(1);
-
-/// What is told once for all calls of an agent or a trunk.
-#[derive(Debug, Default)]
-pub(super) struct Once {
-    /// Agents and trunks that ignore keepalives; told again after the tables were changed.
-    pub(super) ignoring: BTreeSet<String>,
-    /// Agents and trunks whose Contact is a private address; told again after the tables were changed.
-    pub(super) private: BTreeSet<String>,
-    /// Trunks whose blind REFERs prove nothing.
-    pub(super) unproven: BTreeSet<Id>,
-}
 
 /// A failure that leaves us.
 pub(super) fn left(status: u16, passing: Option<u16>, bytes: &[u8], flow: Flow) -> Option<What> {

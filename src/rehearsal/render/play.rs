@@ -69,6 +69,7 @@ impl Play {
             slot_key: SlotKey([7; 16]),
             max_calls: 1,
             occupancy: Default::default(),
+            announced: Default::default(),
             shows_messages: false,
             max_duration: Duration::from_secs(3600),
             tables: Arc::new(tables(table, trunk, agent, &ground.tables)),

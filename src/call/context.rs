@@ -2,7 +2,7 @@
 
 use super::command::Reply;
 use super::event::{Event, What};
-pub(crate) use super::occupancy::Taken;
+pub(crate) use super::occupancy::{Full, Stay, Taken};
 use super::record::{Role, Stamp};
 use super::roster::Roster;
 use crate::observe::counters::Counters;

@@ -1,6 +1,6 @@
 //! What a call knows of itself from its INVITE on, and the variables that are read from it.
 
-use super::context::Context;
+use super::context::{Context, Stay};
 use super::handoff::course::Basis;
 use super::record::{Goodbye, HandoffView, Role, Stamp};
 use super::waiting::Waiting;
@@ -53,6 +53,8 @@ pub(crate) struct Facts {
     pub(crate) legs: SmallVec<[Seen; 2]>,
     /// It counts as a call of its agent: until the agent is let go.
     pub(crate) holds_agent: bool,
+    /// Its stay at the destination where the caller was joined, if that has a limit.
+    pub(crate) stay: Option<Stay>,
     /// What the target may do that is with the caller now. None: it may not refer, or it is the agent.
     pub(crate) onward: Option<Box<Onward>>,
 }
@@ -135,6 +137,7 @@ impl Facts {
             waiting: Waiting::default(),
             legs: SmallVec::new(),
             holds_agent: true,
+            stay: None,
             onward: None,
             trunk,
             agent,

@@ -1,10 +1,12 @@
-//! How many calls there are, and how many each agent has, over all shards.
+//! How many calls there are, and how many each agent and each destination with a limit has, over all shards.
 //!
 //! A call belongs to one shard, and its limits do not: each engine counts in what all of them share. There is no lock: a
 //! seat is found once, and from then on it is a number that is added to.
 
+use crate::routing::table::{Capacity, Destination};
+use crate::sip::Time;
 use hashbrown::hash_map::{Entry, HashMap};
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, OnceLock};
 
 /// What the shards of one daemon share. A clone counts in the same.
@@ -15,24 +17,42 @@ pub struct Occupancy(Arc<Shared>);
 struct Shared {
     calls: Count,
     agents: OnceLock<Box<Seat>>,
+    /// By environment and id.
+    destinations: OnceLock<Box<Seat>>,
 }
 
-/// One agent. Seats are added at the end and stay: there are as many as there were ids of agents.
+/// One agent or destination. Seats are added at the end and stay: there are as many as there were ids.
 #[derive(Debug)]
 struct Seat {
-    agent: Arc<str>,
+    whose: Arc<str>,
     calls: Arc<Count>,
     next: OnceLock<Box<Seat>>,
 }
 
+/// How many there are, and in the low bits of the other how many were begun in the second that its high bits name.
 #[derive(Debug, Default)]
-struct Count(AtomicUsize);
+struct Count(AtomicUsize, AtomicU64);
+
+/// Bits for those of one second.
+const BEGUN: u32 = 20;
 
 impl Count {
     /// One more, unless there are `most` already; 0: there is no limit.
     fn take(&self, most: usize) -> bool {
         let more = |count: usize| (most == 0 || count < most).then_some(count + 1);
         self.0.fetch_update(Ordering::Relaxed, Ordering::Relaxed, more).is_ok()
+    }
+
+    /// One more in that second, unless there were `most` already; 0: there is no limit. The clocks of the shards may differ by
+    /// a standstill: the latest one counts.
+    fn begin(&self, second: u64, most: u32) -> bool {
+        let most = u64::from(most).min((1 << BEGUN) - 1);
+        let more = |last: u64| {
+            let (of, begun) = (last >> BEGUN, last & ((1 << BEGUN) - 1));
+            let begun = if second > of { 0 } else { begun };
+            (begun < most).then_some(second.max(of) << BEGUN | (begun + 1))
+        };
+        most == 0 || self.1.fetch_update(Ordering::Relaxed, Ordering::Relaxed, more).is_ok()
     }
 
     fn free(&self) {
@@ -43,19 +63,40 @@ impl Count {
 }
 
 impl Occupancy {
-    fn seat(&self, agent: &Arc<str>) -> Arc<Count> {
-        let mut place = &self.0.agents;
-        loop {
-            let seat = place.get_or_init(|| {
-                let (agent, calls) = (Arc::clone(agent), Arc::default());
-                Box::new(Seat { agent, calls, next: OnceLock::new() })
-            });
-            if seat.agent == *agent {
-                return Arc::clone(&seat.calls);
-            }
-            place = &seat.next;
-        }
+    fn agent(&self, agent: &str) -> Arc<Count> {
+        seat(&self.0.agents, agent)
     }
+}
+
+fn seat(mut place: &OnceLock<Box<Seat>>, whose: &str) -> Arc<Count> {
+    loop {
+        let seat = place.get_or_init(|| {
+            Box::new(Seat { whose: whose.into(), calls: Arc::default(), next: OnceLock::new() })
+        });
+        if &*seat.whose == whose {
+            return Arc::clone(&seat.calls);
+        }
+        place = &seat.next;
+    }
+}
+
+/// A call's stay at a destination that has a limit, until it is dropped.
+#[derive(Debug)]
+pub(crate) struct Stay(Arc<Count>);
+
+impl Drop for Stay {
+    fn drop(&mut self) {
+        self.0.free();
+    }
+}
+
+/// Why a destination takes no further call.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Full {
+    /// It has `max_calls`.
+    Calls,
+    /// It has had `max_cps` in this second.
+    Rate,
 }
 
 /// What one engine has taken of it.
@@ -90,7 +131,7 @@ impl Taken {
         let most = usize::try_from(most).unwrap_or(usize::MAX);
         let (own, count) = match self.agents.entry(Arc::clone(agent)) {
             Entry::Occupied(entry) => entry.into_mut(),
-            Entry::Vacant(entry) => entry.insert((0, self.shared.seat(agent))),
+            Entry::Vacant(entry) => entry.insert((0, self.shared.agent(agent))),
         };
         let taken = count.take(most);
         *own += usize::from(taken);
@@ -107,6 +148,25 @@ impl Taken {
         if *own == 0 {
             self.agents.remove(agent);
         }
+    }
+
+    /// A call's stay at a destination; None: it has no limit.
+    pub(crate) fn stay(
+        &self,
+        now: Time,
+        environment: &str,
+        destination: &Destination,
+    ) -> Result<Option<Stay>, Full> {
+        let Capacity { max_calls, max_cps } = destination.capacity;
+        if max_calls == 0 && max_cps == 0 {
+            return Ok(None);
+        }
+        let count = seat(&self.shared.0.destinations, &format!("{environment}/{}", destination.id));
+        if !count.take(usize::try_from(max_calls).unwrap_or(usize::MAX)) {
+            return Err(Full::Calls);
+        }
+        let stay = Stay(count);
+        if stay.0.begin(now.0 / 1_000_000, max_cps) { Ok(Some(stay)) } else { Err(Full::Rate) }
     }
 
     /// Whether this engine has taken nothing.
@@ -140,6 +200,14 @@ mod tests {
         assert_eq!((one.take_call(1), two.take_call(1)), (Ok(()), Err(1)));
         one.free_call();
         assert_eq!((two.take_call(1), one.calls()), (Ok(()), 1));
+    }
+
+    #[test]
+    fn a_second_has_so_many_and_the_next_one_as_many_again() {
+        let count = Count::default();
+        let begun = |second| (0..5).filter(|_| count.begin(second, 2)).count();
+        assert_eq!([begun(7), begun(8), begun(7), begun(9)], [2, 2, 0, 2]);
+        assert!((0..5).all(|_| count.begin(9, 0)), "0 is no limit");
     }
 
     #[test]

@@ -8,7 +8,9 @@ use super::file::{Report, Section};
 use super::number;
 use super::profile::Overrides;
 use super::route::{self, Route};
-use super::table::{DEFAULT_REASON, Destination, Ladder, Method, Onward, Table, Timeouts, Undefined};
+use super::table::{
+    Capacity, DEFAULT_REASON, Destination, Ladder, Method, Onward, Table, Timeouts, Undefined,
+};
 use super::topology::{Redirects, Trunk};
 use crate::wire::uri::{self, Scheme, Uri};
 
@@ -368,6 +370,7 @@ fn ad_hoc(route: Route) -> Destination {
         reason: DEFAULT_REASON.into(),
         overrides: Overrides::default(),
         onward: Onward::default(),
+        capacity: Capacity::default(),
     }
 }
 

@@ -67,7 +67,7 @@ destinations.toml:4:1: error: unknown key `rout` in [destination.a]
    |
  4 | rout = "x"
    | ^^^^
-  expected: one of `only`, `name`, `description`, `method`, `brief`, `require`, `route`, `trunk`, `caller_id`, `headers`, `rule`, `on_failure`, `timeouts`, `undefined`, `reason`, `refer_to_host`, `header_placement`, `referred_by`, `notify_200`, `ask_return`, `limits`, `may_transfer`, `may_route` or `transfer`
+  expected: one of `only`, `name`, `description`, `method`, `brief`, `require`, `route`, `trunk`, `caller_id`, `headers`, `rule`, `on_failure`, `timeouts`, `undefined`, `reason`, `refer_to_host`, `header_placement`, `referred_by`, `notify_200`, `ask_return`, `limits`, `may_transfer`, `may_route`, `transfer`, `max_calls` or `max_cps`
   help: did you mean `route`?
 destinations.toml:5:8: error: `name` is an integer in [destination.a]
    |
@@ -78,7 +78,7 @@ destinations.toml:6:1: error: unknown key `descripton` in [destination.a]
    |
  6 | descripton = ""
    | ^^^^^^^^^^
-  expected: one of `only`, `name`, `description`, `method`, `brief`, `require`, `route`, `trunk`, `caller_id`, `headers`, `rule`, `on_failure`, `timeouts`, `undefined`, `reason`, `refer_to_host`, `header_placement`, `referred_by`, `notify_200`, `ask_return`, `limits`, `may_transfer`, `may_route` or `transfer`
+  expected: one of `only`, `name`, `description`, `method`, `brief`, `require`, `route`, `trunk`, `caller_id`, `headers`, `rule`, `on_failure`, `timeouts`, `undefined`, `reason`, `refer_to_host`, `header_placement`, `referred_by`, `notify_200`, `ask_return`, `limits`, `may_transfer`, `may_route`, `transfer`, `max_calls` or `max_cps`
   help: did you mean `description`?
 destinations.toml:7:13: error: `drop` is no `undefined`
    |
@@ -319,6 +319,38 @@ destinations.toml:4:14: error: `a/b` cannot be an id
  4 | [destination."a/b"]
    |              ^^^^^
   expected: a letter or a digit, then letters, digits, `-`, `_` and `.`, at most 64 characters
+"#,
+    );
+}
+
+#[test]
+fn how_many_calls_a_destination_takes() {
+    table_prints(
+        r#"default = "front-desk"
+[destination.front-desk]
+route = "+14155550123"
+max_calls = -1
+max_cps = "5"
+[destination.back]
+method = "bye"
+max_calls = 5
+"#,
+        r#"
+destinations.toml:4:13: error: `max_calls` is out of range in [destination.front-desk]
+   |
+ 4 | max_calls = -1
+   |             ^^
+  expected: a whole number from 0 to 1000000
+destinations.toml:5:11: error: `max_cps` is a string in [destination.front-desk]
+   |
+ 5 | max_cps = "5"
+   |           ^^^
+  expected: a whole number from 0 to 100000
+destinations.toml:8:1: error: `max_calls` means nothing with method "bye"
+   |
+ 8 | max_calls = 5
+   | ^^^^^^^^^
+  help: remove it, or choose method "refer", "invite" or "attended"
 "#,
     );
 }

@@ -540,7 +540,7 @@ destinations.toml:3:1: error: unknown key `default` in [destination.a]
    |
  3 | default = "a"
    | ^^^^^^^
-  expected: one of `only`, `name`, `description`, `method`, `brief`, `require`, `route`, `trunk`, `caller_id`, `headers`, `rule`, `on_failure`, `timeouts`, `undefined`, `reason`, `refer_to_host`, `header_placement`, `referred_by`, `notify_200`, `ask_return`, `limits`, `may_transfer`, `may_route` or `transfer`
+  expected: one of `only`, `name`, `description`, `method`, `brief`, `require`, `route`, `trunk`, `caller_id`, `headers`, `rule`, `on_failure`, `timeouts`, `undefined`, `reason`, `refer_to_host`, `header_placement`, `referred_by`, `notify_200`, `ask_return`, `limits`, `may_transfer`, `may_route`, `transfer`, `max_calls` or `max_cps`
   help: `default` stands at the top of the file, before the first [destination.ID]
 destinations.toml:5:1: error: `X_Caller_ID`: only headers that begin with X-, and User-to-User, Diversion and History-Info are carried
    |

@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use baton::daemon::configuration::{Configuration, load};
-use baton::routing::table::Ladder;
+use baton::routing::table::{Capacity, Ladder};
 use baton::routing::topology::Redirects;
 use baton::sip::InDialog;
 use baton::sip::leg::reach::{Contact, Large, Reach};
@@ -108,6 +108,18 @@ fn the_defaults_are_those_of_the_contract() {
     );
     assert_eq!(destination.on_failure, Ladder::default());
     assert_eq!(&*destination.reason, "SIP;cause=200;text=\"Handoff\"");
+}
+
+#[test]
+fn how_many_calls_a_destination_takes() {
+    let table =
+        format!("{TABLE}[destination.a]\nroute = \"+14155550124\"\nmax_calls = 30\nmax_cps = 2\n");
+    let (loaded, printed) = read(&[("baton.toml", BATON), ("destinations.toml", &table)]);
+    assert_eq!(printed, "");
+    let tables = loaded.configuration.expect("no errors").tables;
+    let capacity = |id: &str| tables["production"].find(id).map(|destination| destination.capacity);
+    assert_eq!(capacity("a"), Some(Capacity { max_calls: 30, max_cps: 2 }));
+    assert_eq!(capacity("front-desk"), Some(Capacity::default()));
 }
 
 #[test]

@@ -2,7 +2,7 @@
 
 use crate::common::config::Config;
 use crate::common::message::Message;
-use crate::common::peer::{Leg, Peer, Talking, sdp};
+use crate::common::peer::{Leg, Peer, Talking, establish, sdp};
 use crate::common::{Command, Refusal, Reply, World, ms, s};
 use baton::call::event::Event;
 use baton::call::record::Stamp;
@@ -186,5 +186,100 @@ fn a_call_does_not_keep_40_000_variables() {
     let request = baton::call::command::HandoffRequest { variables, ..Default::default() };
     assert!(matches!(t.world.try_handoff(request), Err(Refusal::Invalid(_))));
     t.caller_hangs_up();
+    t.world.assert_empty();
+}
+
+const ONE_CALL: &str = "[destination.desk]\nmethod = \"invite\"\nroute = \"sip:desk@10.0.0.30\"\nmax_calls = 1\n";
+
+/// The desk answers, and the caller gets it.
+#[track_caller]
+fn joined(t: &Talking, desk: &Peer) -> Leg {
+    t.world.handoff("desk");
+    let target = desk.expect_call();
+    target.answer(&target.invite(), &sdp("desk", 1));
+    target.expect("ACK");
+    let join = t.call.expect("INVITE");
+    t.call.answer(&join, &sdp("pbx", 2));
+    t.call.expect("ACK");
+    t.leg.expect_bye();
+    target
+}
+
+/// Another caller with the same agent.
+fn another(t: &Talking) -> (Leg, Leg) {
+    let call = t.pbx.invite("+14155550100");
+    let leg = establish(&call, &t.agent);
+    (call, leg)
+}
+
+/// The handoff of the latest call fails at once, for its destination is full.
+#[track_caller]
+fn is_full(t: &Talking, why: &str) {
+    t.world.handoff("desk");
+    t.world.advance(ms(500));
+    let ended = t.world.ended_handoffs().pop().expect("one has ended");
+    assert_eq!(ended.state.as_str(), "returned");
+    let attempt = &ended.attempts[0];
+    assert_eq!((attempt.cause.as_deref(), attempt.status), (Some("busy"), None));
+    assert_eq!(attempt.status_reason.as_deref(), Some(why));
+}
+
+/// The caller's own call counts until it is over.
+#[test]
+fn a_destination_has_no_more_calls_than_its_max_calls() {
+    let t = Talking::with(&Config::default().destination(ONE_CALL));
+    let desk = t.world.peer("desk", "10.0.0.30:5060");
+    let target = joined(&t, &desk);
+    let (call, leg) = another(&t);
+    is_full(&t, "the destination has max_calls");
+    desk.expect_silence(s(1));
+    t.call.hang_up();
+    target.expect_bye();
+    t.world.handoff("desk");
+    let next = desk.expect_call();
+    next.reply(&next.invite(), 486);
+    next.expect("ACK");
+    t.world.advance(s(1));
+    call.hang_up();
+    leg.expect_bye();
+    t.world.assert_empty();
+}
+
+/// An attempt that has failed has given its place back, as the step after it shows.
+#[test]
+fn a_failed_attempt_has_no_place_any_more() {
+    let table = format!("{ONE_CALL}on_failure = [\"refer\", \"agent\"]\n");
+    let t = Talking::with(&Config::default().destination(&table));
+    let desk = t.world.peer("desk", "10.0.0.30:5060");
+    t.world.handoff("desk");
+    let target = desk.expect_call();
+    target.reply(&target.invite(), 486);
+    target.expect("ACK");
+    let refer = t.call.expect("REFER");
+    t.call.reply(&refer, 403);
+    t.world.advance(s(1));
+    t.world.assert_ended("returned");
+    t.caller_hangs_up();
+    t.world.assert_empty();
+}
+
+#[test]
+fn a_destination_begins_no_more_in_a_second_than_its_max_cps() {
+    let table = ONE_CALL.replace("max_calls", "max_cps");
+    let t = Talking::with(&Config::default().destination(&table));
+    let desk = t.world.peer("desk", "10.0.0.30:5060");
+    let target = joined(&t, &desk);
+    let (call, leg) = another(&t);
+    is_full(&t, "the destination has had max_cps in this second");
+    t.world.advance(ms(600));
+    t.world.handoff("desk");
+    let next = desk.expect_call();
+    next.reply(&next.invite(), 486);
+    next.expect("ACK");
+    t.world.advance(s(1));
+    for (one, other) in [(&call, &leg), (&t.call, &target)] {
+        one.hang_up();
+        other.expect_bye();
+    }
     t.world.assert_empty();
 }

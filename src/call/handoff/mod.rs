@@ -14,7 +14,7 @@ pub(crate) mod report;
 pub(crate) mod still_here;
 pub(crate) mod swap;
 
-use crate::call::context::Context;
+use crate::call::context::{Context, Full, Stay};
 use crate::call::decision::{self, Step};
 use crate::call::event::What;
 use crate::call::facts::Facts;
@@ -92,6 +92,8 @@ pub(crate) struct Handoff {
     pub(crate) peer: Option<Flow>,
     /// Who is to be told by NOTIFY.
     pub(crate) referral: Option<Referral>,
+    /// Its stay at the destination that is tried now, if that has a limit.
+    pub(crate) stay: Option<Stay>,
     /// The provisional status that was told last of the running attempt: a 18x that is said again is no news.
     told: Option<u16>,
 }
@@ -145,6 +147,7 @@ impl Handoff {
             trunk: Arc::clone(&facts.trunk.id),
             peer: None,
             referral,
+            stay: None,
             told: None,
         }
     }
@@ -220,6 +223,32 @@ impl Handoff {
         if self.course.method != Method::Invite {
             Arc::make_mut(&mut self.course).method = Method::Invite;
             self.note_tried();
+        }
+    }
+
+    /// Takes a place at the destination that is tried now; gives back that of the one before. A destination that is full has a
+    /// failed attempt.
+    pub(crate) fn take_place(&mut self, cx: &mut Context<'_>) -> Result<(), Cause> {
+        self.stay = None;
+        let method = self.course.method;
+        if !method.needs_route() || method == Method::Redirect {
+            return Ok(());
+        }
+        match cx.agents.stay(cx.now.mono, &self.view.environment, &self.course.destination) {
+            Ok(stay) => {
+                self.stay = stay;
+                Ok(())
+            }
+            Err(full) => {
+                self.attempt(cx, method, HandoffState::Pending, None);
+                let (why, hint) = match full {
+                    Full::Calls => (MAX_CALLS, MAX_CALLS_HINT),
+                    Full::Rate => (MAX_CPS, MAX_CPS_HINT),
+                };
+                self.unanswered(why);
+                self.because(hint);
+                Err(Cause::Busy)
+            }
         }
     }
 
@@ -473,3 +502,9 @@ impl Handoff {
         cx.tell(What::HandoffEnded { handoff: Arc::clone(&self.view), caller_hurt });
     }
 }
+
+/// Why an attempt began nothing.
+const MAX_CALLS: &str = "the destination has max_calls";
+const MAX_CPS: &str = "the destination has had max_cps in this second";
+const MAX_CALLS_HINT: &str = "Baton has as many calls at the destination as its `max_calls` allows: raise it, or give the destination a next step for `busy`.";
+const MAX_CPS_HINT: &str = "More handoffs came for the destination in one second than its `max_cps` allows: raise it, or give the destination a next step for `busy`.";

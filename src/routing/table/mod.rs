@@ -207,6 +207,17 @@ pub struct Destination {
     pub overrides: Overrides,
     /// Whether whoever was joined with a caller here may move the caller on.
     pub onward: Onward,
+    /// How many calls it takes.
+    pub capacity: Capacity,
+}
+
+/// How many calls a destination takes, over all workers; 0: as many as come.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Capacity {
+    /// At once: attempts that run, and callers who were joined there.
+    pub max_calls: u32,
+    /// Attempts that begin in one second.
+    pub max_cps: u32,
 }
 
 /// Whether a party that was joined with the caller may move the caller on by REFER, which always moves the sender's partner

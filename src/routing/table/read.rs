@@ -15,8 +15,8 @@ use std::time::Duration;
 use sha2::{Digest, Sha256};
 
 use super::{
-    DEFAULT_REASON, Destination, HeaderTemplate, Id, Method, OUTCOME_CAP, Onward, Route, Routes, Table,
-    Timeouts, Undefined,
+    Capacity, DEFAULT_REASON, Destination, HeaderTemplate, Id, Method, OUTCOME_CAP, Onward, Route, Routes,
+    Table, Timeouts, Undefined,
 };
 use crate::routing::address::AddressError;
 use crate::routing::document::ONLY;
@@ -185,6 +185,7 @@ impl<'a> Reader<'_, '_, '_> {
         let reason = self.reason(&mut section).unwrap_or_else(|| DEFAULT_REASON.into());
         let overrides = Overrides::read(&mut section, self.report);
         let onward = self.onward(&mut section);
+        let capacity = self.capacity(&mut section);
         self.check(&section, id, in_play.as_ref(), route.as_ref(), &overrides);
         if on_failure.attends(method) {
             self.doubt_attended(&section, route.as_ref(), trunk.as_deref());
@@ -210,6 +211,7 @@ impl<'a> Reader<'_, '_, '_> {
             reason,
             overrides,
             onward,
+            capacity,
         };
         destination.rules = rules.rules(self.report, &destination, brief, self.around);
         Some(Row { destination, place: id.span.start, lists: on_failure.lists, uses, places })
@@ -240,6 +242,11 @@ impl<'a> Reader<'_, '_, '_> {
                 .expected("one of the two: a REFER that is refused is not passed");
         }
         Onward { allowed, may_route, pass }
+    }
+
+    fn capacity(&mut self, section: &mut Section<'_>) -> Capacity {
+        let mut number = |key, most: u32| section.number(self.report, key, 0..most + 1).unwrap_or_default();
+        Capacity { max_calls: number("max_calls", 1_000_000), max_cps: number("max_cps", 100_000) }
     }
 
     /// `only`: the environments whose tables may hold it; a promotion to others leaves it behind.

@@ -226,6 +226,7 @@ impl Moving {
         facts.onward = Place::onward(cx, facts, &self.handoff.course).map(Box::new);
         self.handoff.attempt_over(cx);
         self.handoff.end(cx, HandoffState::Succeeded, Some(Proof::Proven), false);
+        facts.stay = self.handoff.stay.take();
         facts.free_agent(cx);
         facts.in_doubt.clear();
         facts.waiting.clear(cx);
@@ -245,6 +246,7 @@ impl Moving {
         }
         self.handoff.attempt_over(cx);
         self.handoff.end(cx, HandoffState::Succeeded, Some(Proof::Proven), false);
+        facts.stay = self.handoff.stay.take();
         facts.free_agent(cx);
         self.talk(cx, facts)
     }

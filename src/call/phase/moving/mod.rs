@@ -294,6 +294,9 @@ impl Moving {
             return self.phase();
         }
         self.handoff.note_tried();
+        if let Err(cause) = self.handoff.take_place(cx) {
+            return self.failed(cx, facts, cause, None);
+        }
         let caller = self.conversation.caller;
         let begun = match self.handoff.course.method {
             Method::Refer => refer::Attempt::begin(cx, facts, &mut self.handoff, caller).map(Attempt::Refer),

@@ -63,6 +63,9 @@ impl Setup {
         handoff.note_tried();
         self.turn(cx);
         self.trying = Trying::Nobody;
+        if let Err(cause) = handoff.take_place(cx) {
+            return self.target_failed(cx, facts, handoff, cause, None);
+        }
         match handoff.course.method {
             // A course before the answer is never one of the others.
             Method::Invite | Method::Refer | Method::Attended => {

@@ -20,10 +20,12 @@ const REFERS: &[Method] = &[Method::Refer, Method::Attended];
 /// What has a Refer-To, or a Contact that is formed like one.
 const NAMES: &[Method] = &[Method::Refer, Method::Attended, Method::Redirect];
 
-const KEYS: [Key; 8] = [
+const KEYS: [Key; 10] = [
     ("route", &[Method::Refer, Method::Invite, Method::Attended, Method::Redirect]),
     ("trunk", CALLED),
     ("caller_id", CALLED),
+    ("max_calls", CALLED),
+    ("max_cps", CALLED),
     ("header_placement", NAMES),
     ("refer_to_host", NAMES),
     ("referred_by", REFERS),

@@ -3,7 +3,8 @@
 //! An engine asks what it knows itself first, so that the shards meet here once for each thing that is told.
 
 use std::collections::BTreeSet;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, OnceLock};
 
 /// What is told.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -18,13 +19,16 @@ pub(crate) enum Matter {
 
 /// What the shards of one daemon have told. A clone is of the same.
 #[derive(Clone, Debug, Default)]
-pub struct Announced(Arc<Mutex<Said>>);
+pub struct Announced(Arc<OnceLock<Box<Said>>>);
 
-#[derive(Debug, Default)]
+/// One thing that was told of one party. They are added at the end and stay: there are as many as there were ids.
+#[derive(Debug)]
 struct Said {
-    /// By which tables.
-    serial: u64,
-    known: BTreeSet<(Matter, String)>,
+    matter: Matter,
+    whom: String,
+    /// By which tables it was told last, plus 1.
+    by: AtomicU64,
+    next: OnceLock<Box<Said>>,
 }
 
 /// The same, and what one engine knows of it.
@@ -42,14 +46,8 @@ impl Announcer {
 
     /// Whether nobody has told it yet; from now on somebody has.
     pub(crate) fn is_new(&mut self, matter: Matter, whom: String) -> bool {
-        let one = (matter, whom);
-        if self.known.contains(&one) {
-            return false;
-        }
-        self.known.insert(one.clone());
-        let mut all = self.all.0.lock().unwrap_or_else(PoisonError::into_inner);
-        all.adopt(self.serial);
-        all.known.insert(one)
+        let by = if matter == Matter::Unproven { 1 } else { self.serial + 1 };
+        self.known.insert((matter, whom.clone())) && self.all.is_new(matter, whom, by)
     }
 
     /// Whether this engine knows that it is told.
@@ -64,12 +62,17 @@ impl Announcer {
     }
 }
 
-impl Said {
-    /// The first of the shards that decides by new tables forgets for all.
-    fn adopt(&mut self, serial: u64) {
-        if serial > self.serial {
-            self.serial = serial;
-            self.known.retain(|(matter, _)| *matter == Matter::Unproven);
+impl Announced {
+    fn is_new(&self, matter: Matter, whom: String, by: u64) -> bool {
+        let mut place = &*self.0;
+        loop {
+            let said = place.get_or_init(|| {
+                Box::new(Said { matter, whom: whom.clone(), by: AtomicU64::new(0), next: OnceLock::new() })
+            });
+            if said.matter == matter && said.whom == whom {
+                return said.by.fetch_max(by, Ordering::Relaxed) < by;
+            }
+            place = &said.next;
         }
     }
 }

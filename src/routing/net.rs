@@ -41,6 +41,11 @@ impl IpNet {
         Self { address: from_bits(kept, address), prefix }
     }
 
+    /// Whether it is a network of IPv4.
+    pub fn is_ipv4(&self) -> bool {
+        self.address.is_ipv4()
+    }
+
     /// Length of the prefix in bits.
     pub fn prefix(&self) -> u8 {
         self.prefix

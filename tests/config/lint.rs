@@ -553,6 +553,25 @@ destinations.toml:5:1: error: `X_Caller_ID`: only headers that begin with X-, an
 }
 
 #[test]
+fn a_trunk_that_is_open_to_strangers() {
+    let accept = "accept_from = [\"0.0.0.0/0\", \"fc00::/7\", \"2000::/3\", \"41.0.0.0/8\"]\n";
+    let baton = BATON.replace("[agent", &format!("{accept}[agent"));
+    let (loaded, printed) = read(&[("baton.toml", &baton), ("destinations.toml", TABLE)]);
+    assert!(loaded.configuration.is_some(), "it is allowed");
+    let warnings: Vec<&str> = printed.lines().filter(|line| line.contains("warning:")).collect();
+    assert_eq!(
+        warnings[..3],
+        [
+            "baton.toml:3:16: warning: `0.0.0.0/0` is open to strangers",
+            "baton.toml:3:29: warning: `fc00::/7` is a whole private network",
+            "baton.toml:3:41: warning: `2000::/3` is open to strangers",
+        ],
+        "{printed}"
+    );
+    assert!(!printed.contains("41.0.0.0/8` is"), "{printed}");
+}
+
+#[test]
 fn a_trunk_that_is_a_whole_private_network() {
     let accept = "accept_from = [\"192.168.0.0/16\", \"10.1.2.0/24\", \"127.0.0.0/8\"]\n";
     let baton = BATON.replace("[agent", &format!("{accept}[agent"));

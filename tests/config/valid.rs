@@ -112,8 +112,7 @@ fn the_defaults_are_those_of_the_contract() {
 
 #[test]
 fn how_many_calls_a_destination_takes() {
-    let table =
-        format!("{TABLE}[destination.a]\nroute = \"+14155550124\"\nmax_calls = 30\nmax_cps = 2\n");
+    let table = format!("{TABLE}[destination.a]\nroute = \"+14155550124\"\nmax_calls = 30\nmax_cps = 2\n");
     let (loaded, printed) = read(&[("baton.toml", BATON), ("destinations.toml", &table)]);
     assert_eq!(printed, "");
     let tables = loaded.configuration.expect("no errors").tables;

@@ -31,11 +31,19 @@ pub(super) fn redirects(section: &mut Section<'_>, report: &mut Report<'_>) -> R
 /// The private networks (RFC 1918, RFC 4193), as far as one is somebody's whole house.
 const PRIVATE: [&str; 5] = ["10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16", "fc00::/7", "fd00::/8"];
 
-/// Warns of a trunk that is a whole private network.
+/// The shortest prefixes that are somebody's network and no part of the internet.
+const SHORTEST: (u8, u8) = (8, 16);
+
+/// Warns of a trunk that is a whole private network, or a good part of the internet.
 pub(super) fn lint_networks(nets: &[At<IpNet>], report: &mut Report<'_>) {
     let private: Vec<IpNet> = PRIVATE.iter().filter_map(|net| net.parse().ok()).collect();
     for net in nets {
-        if private.iter().any(|private| net.value.covers(private)) {
+        let shortest = if net.value.is_ipv4() { SHORTEST.0 } else { SHORTEST.1 };
+        if net.value.prefix() < shortest && !private.contains(&net.value) {
+            report.warn(net.span.clone(), format!("`{}` is open to strangers", net.value)).help(
+                "whoever reaches this port calls as this trunk, at your cost: name the networks of the PBX or carrier",
+            );
+        } else if private.iter().any(|private| net.value.covers(private)) {
             report.warn(net.span.clone(), format!("`{}` is a whole private network", net.value)).help(
                 "whoever is on it calls as this trunk and speaks in its calls: name the PBX's own address",
             );

@@ -104,6 +104,13 @@ fn show(rendered: &Rendered) -> String {
     for left_out in &rendered.left_out {
         let _ = writeln!(out, "\nLeft out: {}", plain(left_out));
     }
+    for host in &rendered.way_depends_on {
+        let _ = writeln!(
+            out,
+            "\nWhich of this machine's addresses stands in Via, Contact and Referred-By depends on the address of {}.",
+            plain(host)
+        );
+    }
     if !rendered.messages.is_empty() {
         out += "\nLines without a ^ are Baton's own: the dialog, SIP, and an invented session.\n";
     }

@@ -185,7 +185,7 @@ async fn run(parts: Parts<'_>, runtime: &Runtime) -> anyhow::Result<()> {
         connections,
         lost,
         doors: Arc::clone(&doors),
-        listeners: bound.listeners.clone(),
+        ways: Arc::new(Paths::new(&bound.listeners)),
         session_timer: configuration.sip.session_timer.map(session_timer),
     };
     let (stop_api, api_stops) = oneshot::channel::<()>();

@@ -25,9 +25,9 @@ pub use listener::serve;
 
 use crate::net::connections::Connections;
 use crate::net::counts::{Counts, Lost};
+use crate::rehearsal::render::Ways;
 use crate::routing::Tables;
 use crate::shard::Shards;
-use crate::sip::Listener;
 use crate::sip::leg::session_timer;
 use crate::store::versions::Versions;
 use axum::Router;
@@ -94,8 +94,8 @@ pub struct Api {
     pub lost: Arc<Lost>,
     /// Who is connected to the API.
     pub doors: Arc<listener::Doors>,
-    /// The sockets, as peers see them.
-    pub listeners: Vec<Listener>,
+    /// The sockets, and which of them reaches a peer.
+    pub ways: Arc<dyn Ways>,
     /// What is asked for and taken of session timers.
     pub session_timer: Option<session_timer::Settings>,
 }

@@ -3,12 +3,25 @@
 use super::Api;
 use super::body::Json;
 use super::problem::Problem;
-use crate::rehearsal::render::{Ground, Rendered, Wish, render};
+use crate::net::paths::Paths;
+use crate::rehearsal::render::{Ground, Rendered, Ways, Wish, render};
 use crate::shard::clock::wall;
+use crate::sip::{Listener, Transport};
 use axum::extract::{Path, State};
 use axum::http::StatusCode;
 use jiff::tz::TimeZone;
+use std::net::IpAddr;
 use std::sync::Arc;
+
+impl Ways for Paths {
+    fn listeners(&self) -> &[Listener] {
+        self.listeners()
+    }
+
+    fn listener_for(&self, transport: Transport, peer: IpAddr) -> Option<u16> {
+        self.listener_for(transport, peer)
+    }
+}
 
 /// Plays it through beside the shards, and changes nothing.
 pub(super) async fn create(
@@ -18,7 +31,7 @@ pub(super) async fn create(
 ) -> Result<axum::Json<Rendered>, Problem> {
     let ground = Ground {
         tables: Arc::clone(&api.tables.borrow()),
-        listeners: api.listeners.clone(),
+        ways: Arc::clone(&api.ways),
         session_timer: api.session_timer,
         zone: TimeZone::system(),
     };

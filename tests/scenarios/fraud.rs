@@ -189,7 +189,8 @@ fn a_call_does_not_keep_40_000_variables() {
     t.world.assert_empty();
 }
 
-const ONE_CALL: &str = "[destination.desk]\nmethod = \"invite\"\nroute = \"sip:desk@10.0.0.30\"\nmax_calls = 1\n";
+const ONE_CALL: &str =
+    "[destination.desk]\nmethod = \"invite\"\nroute = \"sip:desk@10.0.0.30\"\nmax_calls = 1\n";
 
 /// The desk answers, and the caller gets it.
 #[track_caller]

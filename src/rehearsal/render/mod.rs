@@ -16,7 +16,7 @@ use crate::routing::headers::{check_name, check_value};
 use crate::routing::table::{Destination, Method, Step, Table};
 use crate::routing::topology::{Agent, Trunk};
 use crate::sip::leg::session_timer;
-use crate::sip::{Listener, UnixMillis};
+use crate::sip::{Listener, Transport, UnixMillis};
 use jiff::tz::TimeZone;
 pub use moment::Moment;
 use moment::zone;
@@ -24,6 +24,7 @@ pub use origin::Origin;
 use play::Play;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
+use std::net::IpAddr;
 use std::sync::Arc;
 
 /// The caller where none is named.
@@ -71,13 +72,21 @@ pub struct Wish {
     pub before_answer: bool,
 }
 
+/// Which of the sockets reaches a peer.
+pub trait Ways: std::fmt::Debug + Send + Sync {
+    /// All of them.
+    fn listeners(&self) -> &[Listener];
+    /// The index of the one that such a message would leave by. `None`: no such socket.
+    fn listener_for(&self, transport: Transport, peer: IpAddr) -> Option<u16>;
+}
+
 /// What the engines of this process work with.
 #[derive(Clone, Debug)]
 pub struct Ground {
     /// In force.
     pub tables: Arc<Tables>,
-    /// The sockets: whose addresses stand in Via and Contact.
-    pub listeners: Vec<Listener>,
+    /// The sockets, whose addresses stand in Via and Contact.
+    pub ways: Arc<dyn Ways>,
     /// `[sip] session_timer`.
     pub session_timer: Option<session_timer::Settings>,
     /// The zone in which a time without one is read where the destination has no hours.
@@ -139,6 +148,9 @@ pub struct Rendered {
     pub messages: Vec<Sent>,
     /// Headers that are left out, and why.
     pub left_out: Vec<String>,
+    /// The hosts whose address is not known before they are looked up, where the way to them decides which address of ours stands
+    /// in Via, Contact and Referred-By.
+    pub way_depends_on: Vec<String>,
     /// What follows a failed attempt, by cause; `lost_by_receiver` has nothing.
     pub on_failure: BTreeMap<String, Vec<String>>,
 }
@@ -195,6 +207,7 @@ pub fn render(
         rules: rules.clone(),
         messages: messages.collect(),
         left_out: play.left_out.clone(),
+        way_depends_on: play.unsure.iter().cloned().collect(),
         on_failure: ladder(table, found, wish.before_answer),
     })
 }
@@ -340,11 +353,34 @@ rule = [
         }
     }
 
+    /// Those of one address, and one that reaches this machine alone.
+    #[derive(Debug)]
+    struct Sockets(Vec<Listener>);
+
+    impl Ways for Sockets {
+        fn listeners(&self) -> &[Listener] {
+            &self.0
+        }
+
+        fn listener_for(&self, transport: Transport, peer: IpAddr) -> Option<u16> {
+            let fits = |one: &Listener| {
+                one.transport == transport && one.local.ip().is_loopback() == peer.is_loopback()
+            };
+            self.0.iter().position(fits).and_then(|at| u16::try_from(at).ok())
+        }
+    }
+
     fn ground() -> Ground {
-        let text = "[trunk.pbx]\naddress = \"sip:pbx.example.com\"\naccept_from = [\"10.0.0.0/16\"]\n\
+        ground_with("sip:pbx.example.com")
+    }
+
+    /// With the trunk there.
+    fn ground_with(trunk: &str) -> Ground {
+        let text = "[trunk.pbx]\naddress = \"TRUNK\"\naccept_from = [\"10.0.0.0/16\"]\n\
                     [agent.booking]\naddress = \"sip:booking@agents.example.com\"\nnumbers = [\"1\"]\n\
                     [environment.production]\ntable = \"t\"\n[environment.sandbox]\ntable = \"s\"\n";
-        let source = Source::new("c", text);
+        let text = text.replace("TRUNK", trunk);
+        let source = Source::new("c", &text);
         let mut report = Report::new(&source);
         let tree = report.parse();
         let mut top = Section::new("", 0..0, &tree);
@@ -366,7 +402,15 @@ rule = [
                 topology: parties.topology(),
                 environments: environments.into(),
             }),
-            listeners: vec![listener(Transport::Udp, 5060), listener(Transport::Tcp, 5060)],
+            ways: Arc::new(Sockets(vec![
+                listener(Transport::Udp, 5060),
+                listener(Transport::Tcp, 5060),
+                Listener {
+                    transport: Transport::Udp,
+                    local: "127.0.0.1:5060".parse().expect("an address"),
+                    advertised: "127.0.0.1:5060".into(),
+                },
+            ])),
             session_timer: None,
             zone: TimeZone::fixed(jiff::tz::offset(1)),
         }
@@ -427,6 +471,25 @@ rule = [
         assert_eq!(desk.on_failure["busy"], ["agent"]);
         assert_eq!(desk.on_failure["unknown"], Vec::<String>::new());
         assert_eq!(rendered("desk", &wish), desk, "the same question gets the same answer");
+    }
+
+    #[test]
+    fn the_host_is_that_of_the_socket_which_reaches_the_trunk() {
+        for (trunk, host) in [("sip:127.0.0.1:5070", "127.0.0.1"), ("sip:10.0.0.9", "203.0.113.10")] {
+            let wish = Wish::default();
+            let desk = render(&ground_with(trunk), "production", "desk", &wish, UnixMillis(0));
+            let desk = desk.expect("it can be rendered");
+            for (name, before) in [("Via:", "UDP "), ("Contact:", "baton@"), ("Referred-By:", "@")] {
+                let text = &line(&desk.messages[0], name).text;
+                assert!(text.contains(&format!("{before}{host}:5060")), "{trunk}: {text}");
+            }
+            assert_eq!(desk.way_depends_on, Vec::<String>::new());
+        }
+    }
+
+    #[test]
+    fn a_host_that_depends_on_the_way_to_a_name_is_said() {
+        assert_eq!(rendered("desk", &Wish::default()).way_depends_on, ["pbx.example.com"]);
     }
 
     #[test]

@@ -3,18 +3,19 @@
 
 use super::super::text::Text;
 use super::origin::To;
-use super::{CALLER, Ground, Wish};
+use super::{CALLER, Ground, Ways, Wish};
 use crate::call::command::{Command, HandoffRequest, Invalid, Refusal, Reply};
 use crate::call::engine::{Engine, Input, Output, Settings};
 use crate::call::event::What;
 use crate::call::record::{HandoffView, Stamp};
 use crate::routing::Tables;
+use crate::routing::address::{Address, Host};
 use crate::routing::net::IpNet;
 use crate::routing::table::Table;
 use crate::routing::topology::{Agent, CalledFrom, Topology, Trunk};
 use crate::sip::ident::{Seed, SlotKey};
 use crate::sip::{self, Flow, Listener, Now, Time, Transport};
-use std::collections::VecDeque;
+use std::collections::{BTreeSet, VecDeque};
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
@@ -35,7 +36,9 @@ pub(super) struct Play {
     engine: Engine,
     now: Now,
     table: Arc<Table>,
-    listeners: Vec<Listener>,
+    ways: Arc<dyn Ways>,
+    /// Hosts whose address decides which socket reaches them, and is not known here.
+    pub(super) unsure: BTreeSet<String>,
     /// What the engine sent and nobody has looked at yet.
     sent: VecDeque<(Flow, Text)>,
     reply: Option<Reply>,
@@ -59,7 +62,7 @@ impl Play {
         let now = Now { mono: Time(0), wall: at.0 };
         let settings = Settings {
             stack: sip::Settings {
-                listeners: ground.listeners.clone(),
+                listeners: ground.ways.listeners().to_vec(),
                 parties: Vec::new(),
                 // What it draws stands in tags and branches only; the same question gets the same answer.
                 seed: Seed([7; 32]),
@@ -78,7 +81,8 @@ impl Play {
             engine: Engine::new(now, settings),
             now,
             table: Arc::clone(table),
-            listeners: ground.listeners.clone(),
+            ways: Arc::clone(&ground.ways),
+            unsure: BTreeSet::new(),
             sent: VecDeque::new(),
             reply: None,
             agent_call: String::new(),
@@ -91,7 +95,7 @@ impl Play {
     }
 
     fn connect(&mut self, trunk: &Trunk, wish: &Wish) -> Result<(), Refusal> {
-        let caller = self.flow(CALLER_AT, "");
+        let caller = self.flow(CALLER_AT, &trunk.address.text);
         let invite = invite(trunk, wish);
         self.hears(caller, &invite);
         let (agent, ringing) = self.take(|text| text.method() == "INVITE" && text.status().is_none())?;
@@ -205,14 +209,24 @@ impl Play {
         }
     }
 
-    /// A way to an invented party, by the transport that the URI asks for.
-    fn flow(&self, to: Ipv4Addr, uri: &str) -> Flow {
+    /// A way to an invented party, by the transport that the URI asks for and the socket that reaches its host.
+    fn flow(&mut self, to: Ipv4Addr, uri: &str) -> Flow {
         let wanted = if uri.contains(";transport=tcp") { Transport::Tcp } else { Transport::Udp };
         let fits = |listener: &Listener| listener.transport == wanted;
-        let listener = self.listeners.iter().position(fits).or(Some(0)).unwrap_or_default();
-        let transport = self.listeners.get(listener).map_or(wanted, |listener| listener.transport);
+        let any = || (0u16..).zip(self.ways.listeners()).filter(|(_, listener)| fits(listener));
+        let host = Address::parse(uri).ok().map(|address| address.host);
+        let listener = match host {
+            Some(Host::Ip(ip)) => self.ways.listener_for(wanted, ip),
+            Some(Host::Name(name)) if to != AGENT_AT && any().nth(1).is_some() => {
+                self.unsure.insert(name.to_string());
+                None
+            }
+            Some(Host::Name(_)) | None => None,
+        };
+        let listener = listener.or_else(|| any().next().map(|(index, _)| index)).unwrap_or_default();
+        let transport = self.ways.listeners().get(usize::from(listener)).map_or(wanted, |one| one.transport);
         let peer = SocketAddr::new(IpAddr::V4(to), 5060);
-        Flow { transport, listener: listener.try_into().unwrap_or_default(), peer, connection: 0 }
+        Flow { transport, listener, peer, connection: 0 }
     }
 }
 

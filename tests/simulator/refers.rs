@@ -162,20 +162,23 @@ impl Watch {
         if !known {
             told_at.push(refer.sent);
         }
+        // It need not have noticed a short standstill.
+        let is_late = |since: Time| {
+            let waited = at.since(since);
+            let by_its_clock = waited.saturating_sub(self.stood_since(since));
+            waited >= NOT_ASKED || by_its_clock >= NOT_ASKED_BY_ITS_CLOCK
+        };
         told_at.into_iter().any(|since| {
             // Only what was asked after that is the question.
             let asked = || leg.reinvites.iter().filter(|one| one.cseq > refer.cseq && one.sent >= since);
             match asked().next_back() {
                 // What was under way when the failure was told is no question: that comes after it.
                 // Nor is what was sent just now: an unanswered question is waited for.
-                Some(last) if last.over.is_none() => at.since(last.sent) >= PATIENCE,
-                Some(_) => !asked().any(|one| one.accepted.or(one.refused).is_some()),
-                // It need not have noticed a short standstill.
-                None => {
-                    let waited = at.since(since);
-                    let by_its_clock = waited.saturating_sub(self.stood_since(since));
-                    known && (waited >= NOT_ASKED || by_its_clock >= NOT_ASKED_BY_ITS_CLOCK)
+                Some(last) if last.over.is_none() => {
+                    at.since(last.sent) >= PATIENCE || known && is_late(since)
                 }
+                Some(_) => !asked().any(|one| one.accepted.or(one.refused).is_some()),
+                None => known && is_late(since),
             }
         })
     }

@@ -172,6 +172,30 @@ fn once_the_caller_is_with_another_target_it_changes_nothing() {
     t.world.assert_empty();
 }
 
+/// It changes nothing of the join, and is recorded.
+#[test]
+fn a_failure_that_is_told_while_the_next_target_is_joined_stands_in_its_attempt() {
+    let stage = begin("brave");
+    let t = &stage.t;
+    t.call.expect("REFER");
+    t.world.advance(s(8));
+    let target = stage.desk.expect_call();
+    target.answer(&target.invite(), &sdp("desk", 1));
+    target.expect("ACK");
+    let offer = t.call.expect("INVITE");
+    t.call.reply(&offer, 100);
+    t.call.notify_ok("SIP/2.0 480 Done\r\n", "terminated");
+    t.call.answer(&offer, &sdp("pbx", 1));
+    t.call.expect("ACK");
+    t.world.advance(s(1));
+    let ended = t.world.assert_ended("succeeded");
+    assert_eq!(ended.attempts[0].final_status, Some(480));
+    t.leg.expect_bye();
+    t.call.hang_up();
+    target.expect_bye();
+    t.world.assert_empty();
+}
+
 #[test]
 fn the_first_refer_succeeds_while_the_second_replaces_a_target() {
     let stage = begin("brave-again");

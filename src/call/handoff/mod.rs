@@ -330,9 +330,14 @@ impl Handoff {
         self.view.attempts.get(late.place).is_some_and(|attempt| attempt.final_status.is_some())
     }
 
-    /// The receiver has taken a REFER that was given up, and nothing else is changed by that.
+    /// The receiver has taken a REFER that was given up, or tells that it has failed, and nothing else is changed by that.
     pub(crate) fn accepted_late(&mut self, late: &Late, event: Event) {
         let Some(attempt) = self.edit().attempts.get_mut(late.place) else { return };
+        if let Event::Notified { news, .. } = event
+            && news.is_failure()
+        {
+            attempt.final_status = news.status;
+        }
         if attempt.status.is_some_and(|status| status >= 300) {
             (attempt.status, attempt.status_reason) = match event {
                 Event::Response { status, .. } => (Some(status), None),

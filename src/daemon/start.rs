@@ -6,7 +6,7 @@ use super::reload::{self, Reloader, diagnostic_line, first};
 use super::sources::Sources;
 use super::telemetry::Telemetry;
 use super::watch::{self as files, FileWatch, Seen};
-use super::{stop, systemd};
+use super::{descriptors, stop, systemd};
 use crate::call::engine::{Engine, Occupancy, Settings};
 use crate::http::guard::Guard;
 use crate::http::history::History;
@@ -19,6 +19,7 @@ use crate::net::connections::{Around, Connections};
 use crate::net::counts::{Counts, Lost};
 use crate::net::listen::{self, Bound, Listen, ListenError};
 use crate::net::paths::Paths;
+use crate::net::patience;
 use crate::net::refusals;
 use crate::net::resolve::{Resolver, system_dns};
 use crate::net::tcp::{self, Known, Limits};
@@ -56,6 +57,8 @@ const REFRESH: Duration = Duration::from_secs(60);
 const SWEEP: Duration = Duration::from_secs(2);
 /// Requests to the API that are being answered at the end may take this long.
 const LAST_ANSWERS: Duration = Duration::from_secs(1);
+/// A shard ends with its turn; one that does not turn any more is left behind.
+const LAST_TURN: Duration = Duration::from_secs(2);
 /// Threads for the API, streams and names. The calls have their own.
 const SIDE_THREADS: usize = 2;
 
@@ -98,8 +101,9 @@ pub fn serve(path: &Path) -> Result<(), ServeError> {
     let records = Records::open(&state).context(STATE)?;
     let telemetry = Telemetry::start(configuration.log, Arc::clone(&history), records, Arc::clone(&lost))
         .context("cannot start a thread")?;
-    let log = telemetry.sink(configuration.log);
+    let log = telemetry.sink();
     tell_panics(Arc::clone(&log));
+    descriptors::take(&log);
     loaded.diagnostics.iter().for_each(|diagnostic| log(diagnostic_line(diagnostic)));
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(SIDE_THREADS)
@@ -232,9 +236,14 @@ async fn take_apart(
     serving: Task<()>,
     log: &Sink,
 ) {
-    for thread in threads {
-        // A shard that panicked has been reported; its thread is gone all the same.
-        let _ = tokio::task::spawn_blocking(move || thread.join()).await;
+    let all = async {
+        for thread in threads {
+            // A shard that panicked has been reported; its thread is gone all the same.
+            let _ = tokio::task::spawn_blocking(move || thread.join()).await;
+        }
+    };
+    if patience::within(LAST_TURN, all).await.is_none() {
+        log(Line::error("shard.left").text("hint", "the loop of a shard does not turn; it is left behind"));
     }
     drop(stop_api);
     // What was not answered by now waits for something that does not come any more.

@@ -122,9 +122,11 @@ fn process(text: &mut Exposition, api: &Api) {
     text.seconds("standstill_seconds_total", "How long it stood still in all.", standstills.lasted());
     let panics = pulses.iter().map(|pulse| pulse.panics()).sum();
     text.counter("shard_faults_total", "Faults that the engine could not confine to a call.", panics);
-    let lost = pulses.iter().map(|pulse| pulse.events_lost()).sum();
-    text.counter("events_lost_total", "Events that telemetry had no room for.", lost);
-    text.counter("log_lines_lost_total", "Log lines that there was no room for.", api.lost.lines.read());
+    text.counter(
+        "log_lines_lost_total",
+        "Log lines that standard error did not take, or not in time.",
+        api.lost.lines.read(),
+    );
     text.counters(
         "records_lost_total",
         "Records of ended calls that were not written.",

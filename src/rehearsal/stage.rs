@@ -250,10 +250,7 @@ fn start(
         clock,
         reads: bound.udp,
         network: Network { sockets, connections, resolver, counts },
-        events: Arc::new(move |event| {
-            news.hear(event);
-            true
-        }),
+        events: Arc::new(move |event| news.hear(event)),
         log,
     })
 }

@@ -57,8 +57,8 @@ const LATE: std::time::Duration = std::time::Duration::from_millis(20);
 /// Others who read for this shard are waited for so long; one that does not tell by then is stuck.
 const OTHERS: std::time::Duration = std::time::Duration::from_secs(2);
 
-/// Where events go; never blocks. False: there is no room, and the event is lost.
-pub type Events = Arc<dyn Fn(Event) -> bool + Send + Sync>;
+/// Where events go; never blocks.
+pub type Events = Arc<dyn Fn(Event) + Send + Sync>;
 
 /// The way out, shared by all shards.
 #[derive(Clone, Debug)]
@@ -449,11 +449,7 @@ impl Shard {
                         let _ = waiting.send(reply);
                     }
                 }
-                Output::Event(event) => {
-                    if !(self.events)(event) {
-                        self.pulse.event_lost();
-                    }
-                }
+                Output::Event(event) => (self.events)(event),
                 Output::Adopted { serial } => {
                     let (done, waiting) =
                         std::mem::take(&mut self.adopting).into_iter().partition(|(of, _)| *of <= serial);

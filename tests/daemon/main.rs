@@ -23,3 +23,4 @@ mod stream;
 mod torture;
 mod trial;
 mod versions;
+mod writers;

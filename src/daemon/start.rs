@@ -163,13 +163,14 @@ async fn run(parts: Parts<'_>, runtime: &Runtime) -> anyhow::Result<()> {
     let key = state.slot_key().context(STATE)?;
     let counts = Arc::<Counts>::default();
     let shards = Shards::new(workers(configuration.sip.workers), key, Arc::clone(&counts));
-    let network = network(&bound, dns, &shards, runtime, &counts, &log);
+    let (publish, in_force) = watch::channel(Arc::clone(&tables));
+    let known = known(&in_force);
+    let network = network(&bound, dns, &shards, runtime, (&counts, &known), &log);
     let clock = Clock::start();
     let (broke, mut broken) = mpsc::channel(shards.count());
     let engines = Engines { configuration: &configuration, tables: &tables, bound: &bound, key, clock };
     let threads = engines.start(&shards, &network, telemetry, &log, &broke)?;
-    let (publish, tables) = watch::channel(tables);
-    accept(&bound, &network.connections, &tables)?;
+    accept(&bound, &network.connections, &known)?;
 
     let (not_in_force, told) = watch::channel(NotInForce::default());
     let doors = Arc::<Doors>::default();
@@ -179,7 +180,7 @@ async fn run(parts: Parts<'_>, runtime: &Runtime) -> anyhow::Result<()> {
     let api = Api {
         shards: Arc::clone(&shards),
         history,
-        tables,
+        tables: in_force,
         not_in_force: told,
         readiness: Arc::clone(&readiness),
         reload,
@@ -298,7 +299,7 @@ fn network(
     dns: TokioResolver,
     shards: &Arc<Shards>,
     runtime: &Runtime,
-    counts: &Arc<Counts>,
+    (counts, known): (&Arc<Counts>, &Known),
     log: &Sink,
 ) -> Network {
     let deliver: Arc<dyn Deliver> = Arc::clone(shards) as Arc<dyn Deliver>;
@@ -307,6 +308,7 @@ fn network(
         deliver: Arc::clone(&deliver),
         listeners: bound.listeners.clone(),
         limits: Limits::default(),
+        known: Arc::clone(known),
         counts: Arc::clone(counts),
         log: Arc::clone(log),
     });
@@ -334,22 +336,22 @@ fn rehearsals(bound: &Bound, log: &Sink) -> Agents {
     Agents::new(bound.listeners.iter().any(is_v4), Arc::clone(log))
 }
 
-/// Takes connections from those who are trunk or agent by the tables in force.
-fn accept(
-    bound: &Bound,
-    connections: &Arc<Connections>,
-    tables: &watch::Receiver<Arc<Tables>>,
-) -> anyhow::Result<()> {
+/// Who is trunk or agent by the tables in force.
+fn known(tables: &watch::Receiver<Arc<Tables>>) -> Known {
+    let tables = tables.clone();
+    Arc::new(move |ip| {
+        let topology = &tables.borrow().topology;
+        // One more for those whom only their tags speak for, and those who are neither.
+        let of = topology.trunks().len() + topology.agents().len() + 1;
+        topology.owner_of(ip).map(|name| tcp::Group { name, of })
+    })
+}
+
+/// Takes connections from those who are known.
+fn accept(bound: &Bound, connections: &Arc<Connections>, known: &Known) -> anyhow::Result<()> {
     for (index, listener) in &bound.tcp {
-        let tables = tables.clone();
-        let known: Known = Arc::new(move |ip| {
-            let topology = &tables.borrow().topology;
-            // One more for those whom only their tags speak for.
-            let of = topology.trunks().len() + topology.agents().len() + 1;
-            topology.owner_of(ip).map(|name| tcp::Group { name, of })
-        });
         let listener = listener.try_clone().and_then(TcpListener::from_std).context("sip.listen")?;
-        tokio::spawn(tcp::accept(listener, *index, Arc::clone(connections), known));
+        tokio::spawn(tcp::accept(listener, *index, Arc::clone(connections), Arc::clone(known)));
     }
     Ok(())
 }

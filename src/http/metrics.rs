@@ -264,6 +264,11 @@ fn network(text: &mut Exposition, api: &Api) {
 #[cfg(test)]
 mod tests {
     use super::*;
+    text.counter(
+        "dns_lookups_refused_total",
+        "Names that were not looked up because there was no place for their trunk or agent.",
+        counts.lookups_refused.read(),
+    );
 
     #[test]
     fn every_family_has_help_and_type_once_and_every_sample_a_family() {

@@ -53,6 +53,8 @@ pub struct Counts {
     pub lookups: Count,
     /// Names that gave no address.
     pub lookups_failed: Count,
+    /// Questions for names that there was no place for.
+    pub lookups_refused: Count,
 }
 
 /// What telemetry dropped. It stands here because the metrics show it, and the writer is above them.

@@ -222,6 +222,7 @@ fn start(
         deliver: shards.clone(),
         listeners: bound.listeners.clone(),
         limits: Limits::default(),
+        known: Arc::new(|_| None),
         counts: Arc::clone(&counts),
         log: Arc::clone(&log),
     });

@@ -438,8 +438,9 @@ impl Shard {
                     let taken_back = self.network.connections.recall(self.index as u16, id);
                     if taken_back { self.failed.push(id) } else { self.left.push(id) }
                 }
-                Output::Resolve { query, uri } => {
-                    if let Some(flows) = self.network.resolver.resolve(self.index as u16, query, &uri) {
+                Output::Resolve { query, uri, asker } => {
+                    let asked = (self.index as u16, query);
+                    if let Some(flows) = self.network.resolver.resolve(asked, asker, &uri) {
                         self.resolved.push((query, flows));
                     }
                 }

@@ -16,6 +16,7 @@ mod load;
 mod mutants;
 mod phone;
 mod rehearsal;
+mod names;
 mod reload;
 mod render;
 mod standstill;

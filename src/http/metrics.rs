@@ -99,6 +99,11 @@ fn process(text: &mut Exposition, api: &Api) {
         "Connections to the API beyond the bound, on which only the probes were answered.",
         api.doors.turned_away(),
     );
+    text.counter(
+        "http_connections_displaced_total",
+        "Silent connections to the API that were closed because others wanted their places.",
+        api.doors.displaced(),
+    );
     text.gauge(
         "versions_available",
         "1 while the versions of tables can be read and written.",
@@ -259,16 +264,16 @@ fn network(text: &mut Exposition, api: &Api) {
     );
     text.counter("dns_lookups_total", "Names looked up.", counts.lookups.read());
     text.counter("dns_lookups_failed_total", "Names that gave no address.", counts.lookups_failed.read());
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
     text.counter(
         "dns_lookups_refused_total",
         "Names that were not looked up because there was no place for their trunk or agent.",
         counts.lookups_refused.read(),
     );
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
 
     #[test]
     fn every_family_has_help_and_type_once_and_every_sample_a_family() {

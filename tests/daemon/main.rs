@@ -7,6 +7,7 @@
 mod api;
 mod change;
 mod cli;
+mod doors;
 mod flood;
 mod house;
 mod http;

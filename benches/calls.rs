@@ -182,7 +182,7 @@ impl World {
                     let to = if flow.peer == self.pbx { &mut sent.to_pbx } else { &mut sent.to_agent };
                     to.push(from..self.bytes.len());
                 }
-                Output::Resolve { query, uri } => {
+                Output::Resolve { query, uri, .. } => {
                     let host = String::from_utf8_lossy(&uri).into_owned();
                     let peer = if host.contains(AGENT) { AGENT } else { PBX };
                     let flows = [World::flow(peer.parse().unwrap())];

@@ -145,7 +145,7 @@ impl World {
                         self.heard.push((flow, bytes.to_vec()));
                     }
                 }
-                Output::Resolve { query, uri } => self.queries.push((query, uri)),
+                Output::Resolve { query, uri, .. } => self.queries.push((query, uri)),
                 Output::Reply { .. } => self.replies += 1,
                 Output::Event(event) => self.told(event.what),
                 Output::Adopted { .. } => {}

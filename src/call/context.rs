@@ -79,6 +79,11 @@ impl Queries {
         self.last
     }
 
+    /// Who waits for it.
+    pub(crate) fn owner(&self, query: u64) -> Option<CallKey> {
+        self.open.get(&query).copied()
+    }
+
     pub(crate) fn take(&mut self, query: u64) -> Option<CallKey> {
         self.open.remove(&query)
     }

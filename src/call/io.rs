@@ -6,6 +6,7 @@ use super::event::Event;
 pub use super::occupancy::Occupancy;
 use crate::routing::Tables;
 use crate::sip::ident::SlotKey;
+use crate::sip::shares::Asker;
 use crate::sip::{self, Flow, Gap, Time};
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -120,6 +121,8 @@ pub enum Output<'a> {
         query: u64,
         /// A URI as configured or as a peer named it in a dialog.
         uri: Box<[u8]>,
+        /// For whom.
+        asker: Asker,
     },
     /// The answer to a command.
     Reply {

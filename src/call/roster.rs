@@ -46,6 +46,11 @@ impl Roster {
         }
     }
 
+    /// How many there are.
+    pub(crate) fn len(&self) -> usize {
+        self.parties.len()
+    }
+
     /// The index of a trunk.
     pub(crate) fn trunk(&self, trunk: &Trunk) -> Option<u16> {
         self.index(|name| matches!(name, Name::Trunk(id) if *id == trunk.id))

@@ -2,12 +2,17 @@
 //!
 //! [`start`] puts everything together and runs it, [`reload`] replaces trunks, agents and tables while calls are up,
 //! `change` does so for one table that the API asks to change, `numbering` says which versions they are,
-//! [`telemetry`] is the one place where events become log lines and records.
+//! [`telemetry`] is the one place where events become log lines and records, which `log` and `keeper` write, each by an
+//! `outlet` of its own.
 
 mod change;
 pub mod configuration;
+mod descriptors;
+mod keeper;
+mod log;
 mod numbering;
 mod numbers;
+mod outlet;
 pub mod reload;
 pub mod sources;
 pub mod start;

@@ -6,7 +6,7 @@ use super::reload::{self, Reloader, diagnostic_line, first};
 use super::sources::Sources;
 use super::telemetry::Telemetry;
 use super::watch::{self as files, FileWatch, Seen};
-use super::{stop, systemd};
+use super::{descriptors, stop, systemd};
 use crate::call::engine::{Announced, Engine, Occupancy, Settings};
 use crate::http::guard::Guard;
 use crate::http::history::History;
@@ -19,6 +19,7 @@ use crate::net::connections::{Around, Connections};
 use crate::net::counts::{Counts, Lost};
 use crate::net::listen::{self, Bound, Listen, ListenError};
 use crate::net::paths::Paths;
+use crate::net::patience;
 use crate::net::refusals;
 use crate::net::resolve::{Resolver, system_dns};
 use crate::net::tcp::{self, Known, Limits};
@@ -56,6 +57,8 @@ const REFRESH: Duration = Duration::from_secs(60);
 const SWEEP: Duration = Duration::from_secs(2);
 /// Requests to the API that are being answered at the end may take this long.
 const LAST_ANSWERS: Duration = Duration::from_secs(1);
+/// A shard ends with its turn; one that does not turn any more is left behind.
+const LAST_TURN: Duration = Duration::from_secs(2);
 /// Threads for the API, streams and names. The calls have their own.
 const SIDE_THREADS: usize = 2;
 
@@ -98,8 +101,9 @@ pub fn serve(path: &Path) -> Result<(), ServeError> {
     let records = Records::open(&state).context(STATE)?;
     let telemetry = Telemetry::start(configuration.log, Arc::clone(&history), records, Arc::clone(&lost))
         .context("cannot start a thread")?;
-    let log = telemetry.sink(configuration.log);
+    let log = telemetry.sink();
     tell_panics(Arc::clone(&log));
+    descriptors::take(&log);
     loaded.diagnostics.iter().for_each(|diagnostic| log(diagnostic_line(diagnostic)));
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(SIDE_THREADS)
@@ -159,13 +163,14 @@ async fn run(parts: Parts<'_>, runtime: &Runtime) -> anyhow::Result<()> {
     let key = state.slot_key().context(STATE)?;
     let counts = Arc::<Counts>::default();
     let shards = Shards::new(workers(configuration.sip.workers), key, Arc::clone(&counts));
-    let network = network(&bound, dns, &shards, runtime, &counts, &log);
+    let (publish, in_force) = watch::channel(Arc::clone(&tables));
+    let known = known(&in_force);
+    let network = network(&bound, dns, &shards, runtime, (&counts, &known), &log);
     let clock = Clock::start();
     let (broke, mut broken) = mpsc::channel(shards.count());
     let engines = Engines { configuration: &configuration, tables: &tables, bound: &bound, key, clock };
     let threads = engines.start(&shards, &network, telemetry, &log, &broke)?;
-    let (publish, tables) = watch::channel(tables);
-    accept(&bound, &network.connections, &tables)?;
+    accept(&bound, &network.connections, &known)?;
 
     let (not_in_force, told) = watch::channel(NotInForce::default());
     let doors = Arc::<Doors>::default();
@@ -175,7 +180,7 @@ async fn run(parts: Parts<'_>, runtime: &Runtime) -> anyhow::Result<()> {
     let api = Api {
         shards: Arc::clone(&shards),
         history,
-        tables,
+        tables: in_force,
         not_in_force: told,
         readiness: Arc::clone(&readiness),
         reload,
@@ -232,9 +237,14 @@ async fn take_apart(
     serving: Task<()>,
     log: &Sink,
 ) {
-    for thread in threads {
-        // A shard that panicked has been reported; its thread is gone all the same.
-        let _ = tokio::task::spawn_blocking(move || thread.join()).await;
+    let all = async {
+        for thread in threads {
+            // A shard that panicked has been reported; its thread is gone all the same.
+            let _ = tokio::task::spawn_blocking(move || thread.join()).await;
+        }
+    };
+    if patience::within(LAST_TURN, all).await.is_none() {
+        log(Line::error("shard.left").text("hint", "the loop of a shard does not turn; it is left behind"));
     }
     drop(stop_api);
     // What was not answered by now waits for something that does not come any more.
@@ -289,7 +299,7 @@ fn network(
     dns: TokioResolver,
     shards: &Arc<Shards>,
     runtime: &Runtime,
-    counts: &Arc<Counts>,
+    (counts, known): (&Arc<Counts>, &Known),
     log: &Sink,
 ) -> Network {
     let deliver: Arc<dyn Deliver> = Arc::clone(shards) as Arc<dyn Deliver>;
@@ -298,6 +308,7 @@ fn network(
         deliver: Arc::clone(&deliver),
         listeners: bound.listeners.clone(),
         limits: Limits::default(),
+        known: Arc::clone(known),
         counts: Arc::clone(counts),
         log: Arc::clone(log),
     });
@@ -325,22 +336,22 @@ fn rehearsals(bound: &Bound, log: &Sink) -> Agents {
     Agents::new(bound.listeners.iter().any(is_v4), Arc::clone(log))
 }
 
-/// Takes connections from those who are trunk or agent by the tables in force.
-fn accept(
-    bound: &Bound,
-    connections: &Arc<Connections>,
-    tables: &watch::Receiver<Arc<Tables>>,
-) -> anyhow::Result<()> {
+/// Who is trunk or agent by the tables in force.
+fn known(tables: &watch::Receiver<Arc<Tables>>) -> Known {
+    let tables = tables.clone();
+    Arc::new(move |ip| {
+        let topology = &tables.borrow().topology;
+        // One more for those whom only their tags speak for, and those who are neither.
+        let of = topology.trunks().len() + topology.agents().len() + 1;
+        topology.owner_of(ip).map(|name| tcp::Group { name, of })
+    })
+}
+
+/// Takes connections from those who are known.
+fn accept(bound: &Bound, connections: &Arc<Connections>, known: &Known) -> anyhow::Result<()> {
     for (index, listener) in &bound.tcp {
-        let tables = tables.clone();
-        let known: Known = Arc::new(move |ip| {
-            let topology = &tables.borrow().topology;
-            // One more for those whom only their tags speak for.
-            let of = topology.trunks().len() + topology.agents().len() + 1;
-            topology.owner_of(ip).map(|name| tcp::Group { name, of })
-        });
         let listener = listener.try_clone().and_then(TcpListener::from_std).context("sip.listen")?;
-        tokio::spawn(tcp::accept(listener, *index, Arc::clone(connections), known));
+        tokio::spawn(tcp::accept(listener, *index, Arc::clone(connections), Arc::clone(known)));
     }
     Ok(())
 }

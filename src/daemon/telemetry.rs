@@ -1,11 +1,18 @@
-//! Events become log lines and records here, and nowhere else. Two threads: one writes lines to standard error, one writes
-//! records, so that a slow disk holds up no log. Neither ever holds up a shard: what there is no room for is dropped and
-//! counted. Only the history takes note at once, in its bounded memory.
+//! Events become log lines and records here, and nowhere else. Two threads: one writes lines to standard error ([`log`]),
+//! one writes records ([`keeper`]), and neither knows of the other: a log that nobody reads costs no record, a slow disk no
+//! line. Neither ever holds up a shard: what there is no room for is dropped and counted. Only the history takes note at
+//! once, in its bounded memory.
+//!
+//! [`log`]: super::log
+//! [`keeper`]: super::keeper
 
 use super::configuration::Log;
+use super::keeper::Keeper;
+use super::log::{News, Writer};
+use super::outlet::{Inlet, Outlet};
 use super::systemd;
 use crate::call::event::{Event, What, Why};
-use crate::call::record::{AttemptView, CallRecord, CallView, Goodbye, HandoffView, Role, Stamp};
+use crate::call::record::{AttemptView, CallRecord, CallView, Goodbye, HandoffView, Role};
 use crate::call::trial::TrialView;
 use crate::http::history::History;
 use crate::net::counts::Lost;
@@ -16,34 +23,32 @@ use crate::sip::Origin;
 use crate::sip::leg::reach::Advice;
 use crate::store::records::Records;
 use crate::wire::reason_phrase;
-use std::io::Write;
 use std::sync::Arc;
-use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
-use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
 /// Events and lines that may wait to be written.
 const WAITING: usize = 16 * 1024;
 /// Records that may wait to be written.
 const RECORDS: usize = 16 * 1024;
-/// After each write a thread rests for this long, so that under load one wake-up and one write serve many events: a
-/// shard that speaks to a thread which sleeps by its own will has nobody to wake. The first event after silence is
-/// written at once.
-const REST: Duration = Duration::from_millis(10);
-/// Records in one write.
-const BATCH: usize = 256;
-
-enum News {
-    Event(Box<Event>),
-    Line(Box<Line>),
-    End,
-}
+/// At the end, what waits has this long to be written: a disk that is busy takes its time, a pipe that nobody reads
+/// takes nothing.
+const LAST_RECORDS: Duration = Duration::from_secs(5);
+const LAST_LINES: Duration = Duration::from_secs(1);
 
 /// The running telemetry.
 pub struct Telemetry {
-    sender: SyncSender<News>,
-    writer: JoinHandle<()>,
+    lines: Outlet<News>,
+    records: Outlet<Arc<CallRecord>>,
+    way: Way,
+}
+
+/// What whoever tells something needs.
+#[derive(Clone)]
+struct Way {
+    lines: Inlet<News>,
+    records: Inlet<Arc<CallRecord>>,
     history: Arc<History>,
+    level: Level,
     lost: Arc<Lost>,
 }
 
@@ -58,151 +63,67 @@ impl Telemetry {
         records: Records,
         lost: Arc<Lost>,
     ) -> std::io::Result<Telemetry> {
-        let (sender, receiver) = sync_channel(WAITING);
-        let (keep, kept) = sync_channel(RECORDS);
-        let sink = sink(sender.clone(), log.level, Arc::clone(&lost));
-        let failed = Arc::clone(&lost);
-        let keeper = thread::Builder::new()
-            .name("records".to_owned())
-            .spawn(move || keep_records(records, &kept, &sink, &failed))?;
-        let of_writer = Writer { log, journal: systemd::logs_to_journal(), keep, lost: Arc::clone(&lost) };
-        let writer = thread::Builder::new().name("telemetry".to_owned()).spawn(move || {
-            of_writer.run(&receiver);
-            // The writer has dropped its end of the records' queue; what waits there is still written. A keeper that
-            // has panicked has said so.
-            let _ = keeper.join();
-        })?;
-        Ok(Telemetry { sender, writer, history, lost })
+        let writer = Writer::new(log, systemd::logs_to_journal(), std::io::stderr(), Arc::clone(&lost));
+        let lines = Outlet::start("telemetry", WAITING, move |queue| writer.run(queue))?;
+        let sink = sink(lines.inlet(), log.level, Arc::clone(&lost));
+        let keeper = Keeper { records, log: sink, lost: Arc::clone(&lost), failed: 0 };
+        let records = Outlet::start("records", RECORDS, move |queue| keeper.run(queue))?;
+        let (to_lines, to_records) = (lines.inlet(), records.inlet());
+        let way = Way { lines: to_lines, records: to_records, history, level: log.level, lost };
+        Ok(Telemetry { lines, records, way })
     }
 
     /// Where lines go.
-    pub fn sink(&self, log: Log) -> Sink {
-        sink(self.sender.clone(), log.level, Arc::clone(&self.lost))
+    pub fn sink(&self) -> Sink {
+        sink(self.way.lines.clone(), self.way.level, Arc::clone(&self.way.lost))
     }
 
-    /// Where events go; false: there was no room.
+    /// Where events go.
     pub fn events(&self) -> Events {
-        events(self.sender.clone(), Arc::clone(&self.history))
+        let way = self.way.clone();
+        Arc::new(move |event| way.tell(event))
     }
 
-    /// Writes what waits, and ends.
+    /// Writes what waits, and ends, however slow whoever takes it is.
     pub fn finish(self) {
-        // An error means that the writer has ended already.
-        let _ = self.sender.send(News::End);
-        let _ = self.writer.join();
+        let log = self.sink();
+        if !self.records.end(LAST_RECORDS) {
+            log(Line::error("records.left")
+                .text("hint", "the disk does not answer; what waited for it is lost"));
+        }
+        // Where it does not end, nobody reads what it would say.
+        let _ = self.lines.end(LAST_LINES);
     }
 }
 
-/// The history takes note before the shard goes on: what its engine has forgotten can be read at once, whenever its
-/// line is written. It is a short lock, and only for what has ended.
-fn events(sender: SyncSender<News>, history: Arc<History>) -> Events {
-    Arc::new(move |event| {
-        history.note(&event);
-        sender.try_send(News::Event(Box::new(event))).is_ok()
-    })
+impl Way {
+    /// The history takes note before the shard goes on: what its engine has forgotten can be read at once, whenever its
+    /// line is written. It is a short lock, and only for what has ended.
+    fn tell(&self, event: Event) {
+        self.history.note(&event);
+        if let What::CallEnded(record) = &event.what
+            && self.records.put(Arc::clone(record)).is_err()
+        {
+            self.lost.records.bump();
+        }
+        if let Err(News::Event(event)) = self.lines.put(News::Event(Box::new(event)))
+            && line_of(&event).level >= self.level
+        {
+            self.lost.lines.bump();
+        }
+    }
 }
 
-fn sink(sender: SyncSender<News>, level: Level, lost: Arc<Lost>) -> Sink {
+fn sink(lines: Inlet<News>, level: Level, lost: Arc<Lost>) -> Sink {
     Arc::new(move |mut line: Line| {
         if line.level < level {
             return;
         }
         line.at.get_or_insert(wall().0);
-        if sender.try_send(News::Line(Box::new(line))).is_err() {
+        if lines.put(News::Line(Box::new(line))).is_err() {
             lost.lines.bump();
         }
     })
-}
-
-fn keep_records(mut records: Records, kept: &Receiver<Arc<CallRecord>>, sink: &Sink, lost: &Lost) {
-    let mut failing = false;
-    let mut batch = Vec::new();
-    while let Ok(first) = kept.recv() {
-        batch.push(first);
-        batch.extend(kept.try_iter().take(BATCH - 1));
-        let written = records.append(batch.iter().map(|record| &**record), Stamp(wall()));
-        if let Err((failed, error)) = &written {
-            (0..*failed).for_each(|_| lost.records_failed.bump());
-            // Said once for a row of failures; the counter has all of them.
-            if !failing {
-                let call = batch.get(batch.len() - failed).map_or("", |record| record.call.id.as_str());
-                let line = Line::warn("records.not_written").text("call", call);
-                sink(line.text("reason", error.to_string()).text("hint", "free the disk or the permission"));
-            }
-        }
-        failing = written.is_err();
-        let full = batch.len() == BATCH;
-        batch.clear();
-        if !full {
-            thread::sleep(REST);
-        }
-    }
-}
-
-struct Writer {
-    log: Log,
-    /// Standard error is the journal, which takes a priority from the beginning of a line (sd-daemon(3)).
-    journal: bool,
-    keep: SyncSender<Arc<CallRecord>>,
-    lost: Arc<Lost>,
-}
-
-impl Writer {
-    fn run(self, receiver: &Receiver<News>) {
-        let mut text = String::new();
-        while let Ok(first) = receiver.recv() {
-            // What waits is written at once, as far as it is there.
-            let mut next = Some(first);
-            let mut ends = false;
-            while let Some(news) = next {
-                match news {
-                    News::Event(event) => self.event(*event, &mut text),
-                    News::Line(line) => self.line(&line, &mut text),
-                    News::End => ends = true,
-                }
-                next = if text.len() < 256 * 1024 { receiver.try_recv().ok() } else { None };
-            }
-            // Nobody is left to be told that standard error is gone.
-            let _ = std::io::stderr().lock().write_all(text.as_bytes());
-            let full = text.len() >= 256 * 1024;
-            text.clear();
-            if ends {
-                return;
-            }
-            if !full {
-                thread::sleep(REST);
-            }
-        }
-    }
-
-    fn line(&self, line: &Line, text: &mut String) {
-        if line.level >= self.log.level {
-            if self.journal {
-                text.push_str(priority(line.level));
-            }
-            line.render_into(text, wall().0, self.log.style);
-            text.push('\n');
-        }
-    }
-
-    fn event(&self, event: Event, text: &mut String) {
-        self.line(&line_of(&event), text);
-        if let What::CallEnded(record) = event.what
-            && self.keep.try_send(record).is_err()
-        {
-            self.lost.records.bump();
-        }
-    }
-}
-
-/// A level as syslog has it (RFC 5424 §6.2.1).
-fn priority(level: Level) -> &'static str {
-    match level {
-        Level::Error => "<3>",
-        Level::Warn => "<4>",
-        Level::Info => "<6>",
-        Level::Debug => "<7>",
-    }
 }
 
 /// What to look at where a request could not be sent.
@@ -436,6 +357,16 @@ fn call_started(call: &CallView) -> Line {
         .some("peer", call.legs.first().map(|leg| leg.peer.as_str()))
 }
 
+fn leg_bye(call: &str, role: Role, goodbye: &Goodbye, sip_call_id: &str) -> Line {
+    Line::info("leg.bye")
+        .text("call", call)
+        .text("by", role.as_str())
+        .text("method", &*goodbye.method)
+        .quoted("reason", goodbye.reason.as_deref())
+        .quoted("warning", goodbye.warning.as_deref())
+        .quoted("sip_call_id", Some(sip_call_id))
+}
+
 fn call_ended(record: &CallRecord) -> Line {
     let call = &record.call;
     let ended = call.ended_at.unwrap_or(call.started_at);
@@ -505,6 +436,7 @@ fn handoff_ended(handoff: &HandoffView, caller_hurt: bool) -> Line {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::call::record::Stamp;
     use crate::observe::line::{Format, Style};
     use serde_json::json;
 
@@ -548,12 +480,21 @@ mod tests {
             "created_at": "2026-01-02T03:04:05.678Z", "ended_at": "2026-01-02T03:04:06.678Z",
         }));
         let handoff = Arc::new(handoff.unwrap());
-        // Nobody reads the queue, as while the writer rests.
-        let (sender, _receiver) = sync_channel(1);
+        // Nobody takes what is put in there.
+        let lines = Outlet::start("test", 1, |_| {}).unwrap();
+        let records = Outlet::start("test", 1, |_| {}).unwrap();
         let history = Arc::<History>::default();
-        let tell = events(sender, Arc::clone(&history));
+        let way = Way {
+            lines: lines.inlet(),
+            records: records.inlet(),
+            history: Arc::clone(&history),
+            level: Level::Info,
+            lost: Arc::default(),
+        };
+        assert!(lines.end(Duration::from_secs(20)) && records.end(Duration::from_secs(20)));
         let what = What::HandoffEnded { handoff, caller_hurt: false };
-        assert!(tell(Event { at: Stamp(crate::sip::UnixMillis(0)), what }));
+        way.tell(Event { at: Stamp(crate::sip::UnixMillis(0)), what });
+        assert_eq!(way.lost.lines.read(), 1);
         assert!(history.handoff("h-1a3-x").is_some());
     }
 }

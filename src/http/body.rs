@@ -1,8 +1,9 @@
 //! What a request brings: a JSON body and a query, with every fault answered as a problem.
 
+use super::BODY;
 use super::problem::Problem;
 use axum::body::Bytes;
-use axum::extract::{FromRequest, FromRequestParts, Request};
+use axum::extract::{DefaultBodyLimit, FromRequest, FromRequestParts, Request};
 use axum::http::request::Parts;
 use axum::http::{StatusCode, header};
 use serde::de::DeserializeOwned;
@@ -12,13 +13,14 @@ use tokio::time::timeout;
 /// How long a body may take.
 const BODY_WITHIN: Duration = Duration::from_secs(10);
 
-/// A JSON body that was read into `T`.
-pub(super) struct Json<T>(pub(super) T);
+/// A JSON body of at most so many bytes that was read into `T`.
+pub(super) struct Json<T, const MOST: usize = BODY>(pub(super) T);
 
-impl<T: DeserializeOwned, S: Send + Sync> FromRequest<S> for Json<T> {
+impl<T: DeserializeOwned, S: Send + Sync, const MOST: usize> FromRequest<S> for Json<T, MOST> {
     type Rejection = Problem;
 
-    async fn from_request(request: Request, state: &S) -> Result<Json<T>, Problem> {
+    async fn from_request(mut request: Request, state: &S) -> Result<Json<T, MOST>, Problem> {
+        DefaultBodyLimit::max(MOST).apply(&mut request);
         let kind = request.headers().get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok());
         let kind = kind.map(|kind| kind.split(';').next().unwrap_or_default().trim().to_ascii_lowercase());
         let is_json = |kind: &str| kind == "application/json" || kind == "application/merge-patch+json";
@@ -34,7 +36,7 @@ impl<T: DeserializeOwned, S: Send + Sync> FromRequest<S> for Json<T> {
             let status = rejection.status();
             let code =
                 if status == StatusCode::PAYLOAD_TOO_LARGE { "body_too_large" } else { "body_unreadable" };
-            Problem::new(status, code, format!("{} (at most {} bytes)", rejection.body_text(), super::BODY))
+            Problem::new(status, code, format!("{} (at most {MOST} bytes)", rejection.body_text()))
         })?;
         // An array would be read as the fields of a struct in their order.
         if bytes.trim_ascii_start().first().is_some_and(|first| b"[\"-0123456789tfn".contains(first)) {

@@ -1,8 +1,8 @@
 //! `/v1/calls`: live calls by the shards, ended ones from the history.
 
-use super::Api;
 use super::body::{Json, Query, Segment};
 use super::problem::Problem;
+use super::{Api, VARIABLES_BODY};
 use crate::call::command::{Command, Plain, Refusal, Reply};
 use crate::call::record::CallView;
 use crate::shard::handle::{Cursor, PAGE};
@@ -77,7 +77,7 @@ pub(super) async fn hang_up(
 pub(super) async fn set_variables(
     State(api): State<Arc<Api>>,
     Segment(id): Segment,
-    Json(variables): Json<BTreeMap<String, Option<Plain>>>,
+    Json(variables): Json<BTreeMap<String, Option<Plain>>, { VARIABLES_BODY }>,
 ) -> Result<axum::Json<CallView>, Problem> {
     let variables = variables.into_iter().map(|(name, value)| (name, value.map(|value| value.0))).collect();
     let reply = api.shards.command(Command::SetVariables { call: id.clone(), variables }).await?;

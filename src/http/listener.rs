@@ -1,19 +1,21 @@
-//! Who may connect to the API, how many at a time, and for how long without a word. A client that says nothing, sends half a
-//! head or reads no answer costs its seat for some seconds, and nobody else theirs: whoever finds no seat is still told by
-//! the probes that Baton lives.
+//! Who may connect to the API, how many at a time, and for how long without a word. A client that says nothing, or sends half
+//! a head, has a seat only until somebody else wants it; one that reads no answer costs its seat for some seconds, and
+//! nobody else theirs. Whoever finds no seat, because all are being answered, is still told by the probes that Baton lives.
 
 use axum::Router;
+use hyper::body::Incoming;
 use hyper::server::conn::http1;
+use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::server::graceful::GracefulShutdown;
 use hyper_util::service::TowerToHyperService;
-use std::collections::{HashMap, VecDeque};
+use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::future::Future;
 use std::io;
 use std::net::IpAddr;
 use std::pin::{Pin, pin};
-use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll};
 use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
@@ -38,14 +40,67 @@ const UNREAD: Duration = Duration::from_secs(30);
 /// Who is connected.
 #[derive(Debug, Default)]
 pub struct Doors {
-    seats: Mutex<HashMap<IpAddr, usize>>,
+    seats: Mutex<Seats>,
     turned_away: AtomicU64,
+    displaced: AtomicU64,
+}
+
+/// Who has a seat, in the order in which they came.
+#[derive(Debug, Default)]
+struct Seats {
+    guests: BTreeMap<u64, Guest>,
+    of: HashMap<IpAddr, usize>,
+    next: u64,
+}
+
+#[derive(Debug)]
+struct Guest {
+    of: IpAddr,
+    doing: Arc<Doing>,
+    /// Ends the connection.
+    task: Option<AbortHandle>,
+}
+
+/// What a connection is at.
+#[derive(Debug, Default)]
+struct Doing {
+    /// [`WAITING`], [`ASKING`] or [`DISPLACED`].
+    what: AtomicU8,
+    /// Something waits to be read by the client.
+    unread: AtomicBool,
+}
+
+/// No request of it is being answered: it is silent, or its head is not whole.
+const WAITING: u8 = 0;
+/// A request of it is being answered.
+const ASKING: u8 = 1;
+/// Its seat was given to somebody else.
+const DISPLACED: u8 = 2;
+
+impl Doing {
+    fn turns(&self, from: u8, to: u8) -> bool {
+        self.what.compare_exchange(from, to, Ordering::AcqRel, Ordering::Acquire).is_ok()
+    }
+}
+
+/// A request came on a connection that is being closed.
+#[derive(Debug, thiserror::Error)]
+#[error("the connection is being closed")]
+struct Displaced;
+
+/// A request is being answered until this is dropped.
+struct Asking(Arc<Doing>);
+
+impl Drop for Asking {
+    fn drop(&mut self) {
+        self.0.turns(ASKING, WAITING);
+    }
 }
 
 impl Doors {
     /// Connections with a seat.
     pub(super) fn taken(&self) -> u64 {
-        self.map().values().sum::<usize>() as u64
+        self.seats().guests.len() as u64
     }
 
     /// Connections that found none.
@@ -53,40 +108,83 @@ impl Doors {
         self.turned_away.load(Ordering::Relaxed)
     }
 
-    fn map(&self) -> std::sync::MutexGuard<'_, HashMap<IpAddr, usize>> {
+    /// Connections that had to give theirs to others.
+    pub(super) fn displaced(&self) -> u64 {
+        self.displaced.load(Ordering::Relaxed)
+    }
+
+    fn seats(&self) -> MutexGuard<'_, Seats> {
         // Nothing that is done under this lock can leave the map half changed.
         self.seats.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    /// A free seat, or that of whoever came first of those that ask nothing: of the same address, if that has all that
+    /// it may have.
     fn seat(self: &Arc<Doors>, of: IpAddr) -> Option<Seat> {
-        let mut seats = self.map();
-        let all: usize = seats.values().sum();
-        let own = seats.get(&of).copied().unwrap_or_default();
-        if all >= SEATS || own >= SEATS_OF_ONE {
-            drop(seats);
-            self.turned_away.fetch_add(1, Ordering::Relaxed);
-            return None;
+        let mut seats = self.seats();
+        let own_are_taken = seats.of.get(&of).is_some_and(|own| *own >= SEATS_OF_ONE);
+        if own_are_taken || seats.guests.len() >= SEATS {
+            if !seats.displace(|guest| !own_are_taken || guest.of == of) {
+                drop(seats);
+                self.turned_away.fetch_add(1, Ordering::Relaxed);
+                return None;
+            }
+            self.displaced.fetch_add(1, Ordering::Relaxed);
         }
-        seats.insert(of, own + 1);
-        Some(Seat { doors: Arc::clone(self), of })
+        let (id, doing) = (seats.next, Arc::<Doing>::default());
+        seats.next += 1;
+        seats.guests.insert(id, Guest { of, doing: Arc::clone(&doing), task: None });
+        *seats.of.entry(of).or_insert(0) += 1;
+        drop(seats);
+        Some(Seat { doors: Arc::clone(self), id, doing })
+    }
+
+    /// Who is to be ended where a seat is wanted.
+    fn attend(&self, seat: u64, task: AbortHandle) {
+        // Its task may have ended already.
+        if let Some(guest) = self.seats().guests.get_mut(&seat) {
+            guest.task = Some(task);
+        }
+    }
+}
+
+impl Seats {
+    /// Frees the seat of the first one that asks nothing; false: there is none.
+    fn displace(&mut self, may: impl Fn(&Guest) -> bool) -> bool {
+        let idle = |guest: &Guest| {
+            may(guest) && !guest.doing.unread.load(Ordering::Acquire) && guest.doing.turns(WAITING, DISPLACED)
+        };
+        let Some(id) = self.guests.iter().find(|(_, guest)| idle(guest)).map(|(id, _)| *id) else {
+            return false;
+        };
+        if let Some(task) = self.leave(id).and_then(|guest| guest.task) {
+            task.abort();
+        }
+        true
+    }
+
+    fn leave(&mut self, id: u64) -> Option<Guest> {
+        let guest = self.guests.remove(&id)?;
+        if let Some(own) = self.of.get_mut(&guest.of) {
+            *own -= 1;
+            if *own == 0 {
+                self.of.remove(&guest.of);
+            }
+        }
+        Some(guest)
     }
 }
 
 /// A place that is free again once this is dropped.
 struct Seat {
     doors: Arc<Doors>,
-    of: IpAddr,
+    id: u64,
+    doing: Arc<Doing>,
 }
 
 impl Drop for Seat {
     fn drop(&mut self) {
-        let mut seats = self.doors.map();
-        if let Some(own) = seats.get_mut(&self.of) {
-            *own -= 1;
-            if *own == 0 {
-                seats.remove(&self.of);
-            }
-        }
+        self.doors.seats().leave(self.id);
     }
 }
 
@@ -116,17 +214,20 @@ pub async fn serve(
             Some(_) => (router.clone(), HEAD),
             None => (probes.clone(), HEAD_STANDING),
         };
-        let is_standing = seat.is_none();
+        let doing = seat.as_ref().map(|seat| Arc::clone(&seat.doing)).unwrap_or_default();
+        let id = seat.as_ref().map(|seat| seat.id);
         let mut builder = http1::Builder::new();
-        builder.timer(TokioTimer::new()).header_read_timeout(head).keep_alive(!is_standing);
-        let io = TokioIo::new(Connection::new(stream));
-        let connection = graceful.watch(builder.serve_connection(io, TowerToHyperService::new(router)));
+        builder.timer(TokioTimer::new()).header_read_timeout(head).keep_alive(seat.is_some());
+        let io = TokioIo::new(Connection::new(stream, Arc::clone(&doing)));
+        let connection = graceful.watch(builder.serve_connection(io, answering(router, doing)));
         let task = tokio::spawn(async move {
             // What went wrong is between the client and its socket.
             let _ = connection.await;
             drop(seat);
         });
-        if is_standing {
+        if let Some(id) = id {
+            doors.attend(id, task.abort_handle());
+        } else {
             standing.retain(|one| !one.is_finished());
             standing.push_back(task.abort_handle());
             if standing.len() > STANDING
@@ -140,29 +241,49 @@ pub async fn serve(
     graceful.shutdown().await;
 }
 
+/// The routes, for a connection whose seat nobody takes while it asks something.
+fn answering(
+    router: Router,
+    doing: Arc<Doing>,
+) -> impl hyper::service::Service<
+    hyper::Request<Incoming>,
+    Response = axum::response::Response,
+    Error = Displaced,
+    Future: Send,
+> {
+    let router = TowerToHyperService::new(router);
+    service_fn(move |request| {
+        let asking = doing.turns(WAITING, ASKING).then(|| Asking(Arc::clone(&doing)));
+        let answer = asking.is_some().then(|| hyper::service::Service::call(&router, request));
+        async move {
+            let answer = answer.ok_or(Displaced)?.await;
+            drop(asking);
+            answer.map_err(|never| match never {})
+        }
+    })
+}
+
 /// One client, whose patience with us is not ours with it.
 struct Connection {
     stream: TcpStream,
     silent: Pin<Box<Sleep>>,
     unread: Pin<Box<Sleep>>,
-    /// Something waits to be read by the client.
-    waits: bool,
+    doing: Arc<Doing>,
 }
 
 impl Connection {
-    fn new(stream: TcpStream) -> Connection {
+    fn new(stream: TcpStream, doing: Arc<Doing>) -> Connection {
         let (silent, unread) = (Box::pin(sleep(SILENT)), Box::pin(sleep(UNREAD)));
-        Connection { stream, silent, unread, waits: false }
+        Connection { stream, silent, unread, doing }
     }
 
     /// What became of a write, or that it has waited for too long.
     fn written(&mut self, cx: &mut Context<'_>, written: Poll<io::Result<usize>>) -> Poll<io::Result<usize>> {
         if written.is_ready() {
-            self.waits = false;
+            self.doing.unread.store(false, Ordering::Release);
             return written;
         }
-        if !self.waits {
-            self.waits = true;
+        if !self.doing.unread.swap(true, Ordering::AcqRel) {
             self.unread.as_mut().reset(Instant::now() + UNREAD);
         }
         self.unread.as_mut().poll(cx).map(|()| Err(io::ErrorKind::TimedOut.into()))
@@ -221,12 +342,35 @@ mod tests {
         let doors = Arc::<Doors>::default();
         let (one, two) = ("192.0.2.1".parse().unwrap(), "192.0.2.2".parse().unwrap());
         let seats: Vec<Seat> = (0..SEATS_OF_ONE).map(|_| doors.seat(one).unwrap()).collect();
-        assert!(doors.seat(one).is_none());
+        seats.iter().for_each(|seat| assert!(seat.doing.turns(WAITING, ASKING)));
+        assert!(doors.seat(one).is_none(), "all of them are being answered");
         let other = doors.seat(two);
         assert!(other.is_some());
-        assert_eq!((doors.taken(), doors.turned_away()), (SEATS_OF_ONE as u64 + 1, 1));
+        assert_eq!((doors.taken(), doors.turned_away(), doors.displaced()), (SEATS_OF_ONE as u64 + 1, 1, 0));
         drop((seats, other));
         assert_eq!(doors.taken(), 0);
-        assert!(doors.map().is_empty() && doors.seat(one).is_some());
+        assert!(doors.seats().of.is_empty() && doors.seat(one).is_some());
+    }
+
+    #[test]
+    fn who_is_silent_makes_way_and_who_is_answered_does_not() {
+        let doors = Arc::<Doors>::default();
+        let one = "192.0.2.1".parse().unwrap();
+        let seats: Vec<Seat> = (0..SEATS_OF_ONE).map(|_| doors.seat(one).unwrap()).collect();
+        let asking = seats[0].doing.turns(WAITING, ASKING).then(|| Asking(Arc::clone(&seats[0].doing)));
+        seats[1].doing.unread.store(true, Ordering::Release);
+        let newer = doors.seat(one).unwrap();
+        assert!(!seats[2].doing.turns(WAITING, ASKING), "what it would ask now is not begun");
+        assert_eq!((doors.taken(), doors.displaced()), (SEATS_OF_ONE as u64, 1));
+        drop(asking);
+        assert!(doors.seat(one).is_some(), "the first one has its answer");
+        assert!(!seats[0].doing.turns(WAITING, ASKING) && newer.doing.turns(WAITING, ASKING));
+        drop(seats);
+        assert_eq!(doors.taken(), 1);
+        // All seats, of many addresses.
+        let address = |number: usize| IpAddr::from([10, 0, 0, u8::try_from(number % 200).unwrap()]);
+        let _seats: Vec<Seat> = (1..SEATS).map(|number| doors.seat(address(number)).unwrap()).collect();
+        assert!(doors.seat("192.0.2.3".parse().unwrap()).is_some());
+        assert_eq!((doors.taken(), doors.turned_away()), (SEATS as u64 - 1, 0));
     }
 }

@@ -99,6 +99,11 @@ fn process(text: &mut Exposition, api: &Api) {
         "Connections to the API beyond the bound, on which only the probes were answered.",
         api.doors.turned_away(),
     );
+    text.counter(
+        "http_connections_displaced_total",
+        "Silent connections to the API that were closed because others wanted their places.",
+        api.doors.displaced(),
+    );
     text.gauge(
         "versions_available",
         "1 while the versions of tables can be read and written.",
@@ -122,9 +127,11 @@ fn process(text: &mut Exposition, api: &Api) {
     text.seconds("standstill_seconds_total", "How long it stood still in all.", standstills.lasted());
     let panics = pulses.iter().map(|pulse| pulse.panics()).sum();
     text.counter("shard_faults_total", "Faults that the engine could not confine to a call.", panics);
-    let lost = pulses.iter().map(|pulse| pulse.events_lost()).sum();
-    text.counter("events_lost_total", "Events that telemetry had no room for.", lost);
-    text.counter("log_lines_lost_total", "Log lines that there was no room for.", api.lost.lines.read());
+    text.counter(
+        "log_lines_lost_total",
+        "Log lines that standard error did not take, or not in time.",
+        api.lost.lines.read(),
+    );
     text.counters(
         "records_lost_total",
         "Records of ended calls that were not written.",
@@ -257,6 +264,11 @@ fn network(text: &mut Exposition, api: &Api) {
     );
     text.counter("dns_lookups_total", "Names looked up.", counts.lookups.read());
     text.counter("dns_lookups_failed_total", "Names that gave no address.", counts.lookups_failed.read());
+    text.counter(
+        "dns_lookups_refused_total",
+        "Names that were not looked up because there was no place for their trunk or agent.",
+        counts.lookups_refused.read(),
+    );
 }
 
 #[cfg(test)]

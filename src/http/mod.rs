@@ -43,6 +43,9 @@ use tokio::sync::{mpsc, watch};
 
 /// The longest body of a request, in bytes.
 const BODY: usize = 64 * 1024;
+/// The same where variables are set: 64 kB of them take more than that in JSON, and whoever sends too many is told how many
+/// there may be.
+const VARIABLES_BODY: usize = 1024 * 1024;
 
 /// Whether new calls are taken.
 #[derive(Debug, Default)]

@@ -5,7 +5,8 @@
 
 use super::Deliver;
 use super::counts::Counts;
-use super::tcp::{self, Group, Limits};
+use super::patience::Minutes;
+use super::tcp::{self, Group, Known, Limits};
 use super::unread::{Asked, Unread};
 use crate::observe::line::{Line, Sink};
 use crate::sip::shares::Shares;
@@ -61,8 +62,8 @@ pub struct Connection {
     pub listener: u16,
     /// The other end.
     pub peer: SocketAddr,
-    /// Whose place it takes, if the peer has opened it.
-    group: Option<Arc<str>>,
+    /// Whose place it takes, and among which.
+    place: (By, Arc<str>),
     queue: mpsc::Sender<Outgoing>,
     queued_bytes: AtomicUsize,
     closing: AtomicBool,
@@ -139,10 +140,47 @@ pub struct Around {
     pub listeners: Vec<Listener>,
     /// What peers may take.
     pub limits: Limits,
+    /// Whose an address is.
+    pub known: Known,
     /// What is counted.
     pub counts: Arc<Counts>,
     /// The log.
     pub log: Sink,
+}
+
+/// Places of connections, shared by trunks and agents, whoever has opened them: a peer that opens many leaves those of
+/// others, and so does one that has us open many.
+#[derive(Debug)]
+struct Places {
+    theirs: Shares<Arc<str>>,
+    ours: Shares<Arc<str>>,
+}
+
+impl Places {
+    fn of(&mut self, by: By) -> &mut Shares<Arc<str>> {
+        match by {
+            By::Peer => &mut self.theirs,
+            By::Us => &mut self.ours,
+        }
+    }
+
+    /// Takes a place for a trunk or agent (`parties`: how many there are); false: there is none.
+    fn take(&mut self, by: By, group: &Arc<str>, parties: Option<usize>) -> bool {
+        let shares = self.of(by);
+        parties.into_iter().for_each(|parties| shares.set_parties(parties));
+        let has_place = shares.has_place(group);
+        if has_place {
+            shares.take(group);
+        }
+        has_place
+    }
+}
+
+/// Who has opened a connection.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum By {
+    Peer,
+    Us,
 }
 
 /// All stream connections of the process.
@@ -152,11 +190,9 @@ pub struct Connections {
     /// The connection by which a peer is reached; the latest, if it has opened several.
     by_peer: DashMap<SocketAddr, u64>,
     by_source: DashMap<IpAddr, usize>,
-    /// Places of the connections that peers have opened. The rest is for those that we open.
-    shares: Mutex<Shares<Arc<str>>>,
-    born: Instant,
-    /// The minute, from 1, in which a stranger was told of.
-    strangers: AtomicU64,
+    places: Mutex<Places>,
+    /// In which a stranger was told of.
+    strangers: Minutes,
     /// Messages that wait to be written and may be taken back, by shard and id. Whoever takes the entry out decides: the
     /// task that is about to write it, or [`Connections::recall`].
     waiting: DashMap<(u16, u64), ()>,
@@ -168,15 +204,16 @@ pub struct Connections {
 impl Connections {
     /// No connection yet.
     pub fn new(around: Around) -> Arc<Connections> {
-        let shares = Mutex::new(Shares::new(around.limits.connections - around.limits.connections / 8, 1));
+        let ours = (around.limits.connections / 8).max(1);
+        let theirs = around.limits.connections.saturating_sub(ours);
+        let places = Places { theirs: Shares::new(theirs, 1), ours: Shares::new(ours, 1) };
         Arc::new(Connections {
             around,
             open: DashMap::new(),
             by_peer: DashMap::new(),
             by_source: DashMap::new(),
-            shares,
-            born: Instant::now(),
-            strangers: AtomicU64::new(0),
+            places: Mutex::new(places),
+            strangers: Minutes::default(),
             waiting: DashMap::new(),
             next: AtomicU64::new(1),
             doors: Mutex::default(),
@@ -268,11 +305,16 @@ impl Connections {
     }
 
     fn connect(self: &Arc<Self>, flow: &Flow) -> Option<Arc<Connection>> {
-        if self.open.len() >= self.around.limits.connections {
+        let (group, parties) = match (self.around.known)(flow.peer.ip()) {
+            Some(group) => (group.name, Some(group.of)),
+            // Where no trunk or agent is; all those are one party.
+            None => (Arc::from(""), None),
+        };
+        if !self.places().take(By::Us, &group, parties) {
             self.around.counts.refused_full.bump();
             return None;
         }
-        let (connection, queue) = self.enter(flow.listener, flow.peer, None);
+        let (connection, queue) = self.enter(flow.listener, flow.peer, (By::Us, group));
         self.around.runtime.spawn(tcp::open(Arc::clone(&connection), queue, Arc::clone(self)));
         Some(connection)
     }
@@ -285,28 +327,20 @@ impl Connections {
         group: &Group,
     ) -> Option<(Arc<Connection>, mpsc::Receiver<Outgoing>)> {
         let of_source = self.by_source.get(&peer.ip()).map_or(0, |count| *count);
-        if of_source >= self.around.limits.per_source || self.open.len() >= self.around.limits.connections {
+        if of_source >= self.around.limits.per_source {
             return None;
         }
-        let mut shares = self.shares();
-        shares.set_parties(group.of);
-        if !shares.has_place(&group.name) {
-            return None;
-        }
-        shares.take(&group.name);
-        drop(shares);
-        Some(self.enter(listener, peer, Some(Arc::clone(&group.name))))
+        let has_place = self.places().take(By::Peer, &group.name, Some(group.of));
+        has_place.then(|| self.enter(listener, peer, (By::Peer, Arc::clone(&group.name))))
     }
 
-    fn shares(&self) -> MutexGuard<'_, Shares<Arc<str>>> {
-        self.shares.lock().unwrap_or_else(PoisonError::into_inner)
+    fn places(&self) -> MutexGuard<'_, Places> {
+        self.places.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Somebody who is nobody's source has opened a connection: one line a minute.
     pub(super) fn warn_of_stranger(&self, peer: SocketAddr) {
-        let minute = self.born.elapsed().as_secs() / 60 + 1;
-        let before = self.strangers.swap(minute, Ordering::Relaxed);
-        if before != minute {
+        if self.strangers.is_new() {
             let line = Line::warn("net.unknown_source").text("source", peer.to_string());
             let line = line.text("transport", "tcp").number("refused", self.counts().refused_unknown.read());
             (self.around.log)(line.text(
@@ -323,14 +357,14 @@ impl Connections {
         &self,
         listener: u16,
         peer: SocketAddr,
-        group: Option<Arc<str>>,
+        place: (By, Arc<str>),
     ) -> (Arc<Connection>, mpsc::Receiver<Outgoing>) {
         let (sender, receiver) = mpsc::channel(self.around.limits.queued);
         let connection = Arc::new(Connection {
             id: self.next.fetch_add(1, Ordering::Relaxed),
             listener,
             peer,
-            group,
+            place,
             queue: sender,
             queued_bytes: AtomicUsize::new(0),
             closing: AtomicBool::new(false),
@@ -364,9 +398,8 @@ impl Connections {
                 count.remove();
             }
         }
-        if let Some(group) = &connection.group {
-            self.shares().give(group);
-        }
+        let (by, group) = &connection.place;
+        self.places().of(*by).give(group);
         queue.close();
         let deliver = &self.around.deliver;
         let mut lost = unsent.len();
@@ -481,6 +514,10 @@ mod tests {
             deliver: Arc::new(Ear(Mutex::new(sender))),
             listeners: Vec::new(),
             limits,
+            known: Arc::new(|ip| {
+                let wide = |ip: std::net::Ipv4Addr| ip.octets()[0] == 10;
+                matches!(ip, IpAddr::V4(ip) if wide(ip)).then(|| Group { name: "wide".into(), of: 2 })
+            }),
             counts: Arc::default(),
             log: Arc::new(|_| {}),
         });
@@ -657,11 +694,30 @@ mod tests {
         assert!(connections.admit(1, at(5000), &group("wide")).is_some());
     }
 
+    /// A trunk whose callers name ever other addresses in Contact.
+    #[tokio::test(flavor = "multi_thread", worker_threads = 1)]
+    async fn connections_that_we_open_for_one_trunk_leave_places_for_others() {
+        let (connections, _news) = connections(Limits::default());
+        let take = |by, group: &str, most| {
+            let take = |_: &i32| connections.places().take(by, &group.into(), Some(2));
+            (0..most).filter(take).count()
+        };
+        assert_eq!(take(By::Us, "wide", 4200), 384, "what is kept for it, and what is nobody's");
+        assert_eq!(take(By::Us, "", 4200), 128, "what is kept for those who are neither trunk nor agent");
+        assert_eq!(take(By::Peer, "pbx", 100), 100, "those of the peers are others");
+        let to_wide = Flow {
+            peer: SocketAddr::from(([10, 9, 9, 9], 5060)),
+            ..to(SocketAddr::from(([192, 0, 2, 1], 1)))
+        };
+        assert!(!connections.send(0, (1, false), &to_wide, b"one more"));
+        assert_eq!(connections.counts().refused_full.read(), 1);
+    }
+
     #[tokio::test(flavor = "multi_thread", worker_threads = 1)]
     async fn a_connection_that_is_closing_does_not_hide_a_newer_one() {
         let (_listener, peer) = deaf();
         let (connections, _news) = connections(Limits::default());
-        let (old, _queue) = connections.enter(0, peer, None);
+        let (old, _queue) = connections.enter(0, peer, (By::Us, "".into()));
         let named = Flow { connection: old.id, ..to(peer) };
         assert_eq!(connections.find(&named).map(|found| found.id), Some(old.id));
         old.shut();

@@ -53,12 +53,14 @@ pub struct Counts {
     pub lookups: Count,
     /// Names that gave no address.
     pub lookups_failed: Count,
+    /// Questions for names that there was no place for.
+    pub lookups_refused: Count,
 }
 
 /// What telemetry dropped. It stands here because the metrics show it, and the writer is above them.
 #[derive(Debug, Default)]
 pub struct Lost {
-    /// Lines of the log that there was no room for.
+    /// Lines of the log that there was no room for, or that could not be written.
     pub lines: Count,
     /// Records of ended calls that there was no room for.
     pub records: Count,

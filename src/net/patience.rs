@@ -4,6 +4,7 @@
 
 use crate::sip::pace::STANDSTILL;
 use std::future::Future;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 use tokio::time::{Instant, timeout};
 
@@ -26,6 +27,28 @@ pub(crate) async fn within<F: Future>(limit: Duration, future: F) -> Option<F::O
         }
     }
     timeout(LOOK, future).await.ok()
+}
+
+/// Minutes in which something was told already: once in each is enough.
+#[derive(Debug)]
+pub(crate) struct Minutes {
+    born: Instant,
+    /// The latest, from 1.
+    told: AtomicU64,
+}
+
+impl Default for Minutes {
+    fn default() -> Minutes {
+        Minutes { born: Instant::now(), told: AtomicU64::new(0) }
+    }
+}
+
+impl Minutes {
+    /// Whether it is the first time in this minute.
+    pub(crate) fn is_new(&self) -> bool {
+        let minute = self.born.elapsed().as_secs() / 60 + 1;
+        self.told.swap(minute, Ordering::Relaxed) != minute
+    }
 }
 
 /// Whether the process stood still, now that a timer for `planned` has run.

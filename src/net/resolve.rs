@@ -5,10 +5,10 @@
 use super::Deliver;
 use super::counts::Counts;
 use super::paths::Paths;
-use super::patience::{LOOK, within};
+use super::patience::{LOOK, Minutes, within};
 use super::unread::Unread;
 use crate::observe::line::{Line, Sink};
-use crate::sip::stack::is_of_dialog;
+use crate::sip::shares::{Asker, Shares};
 use crate::sip::{Flow, Transport};
 use crate::wire::{Host, Scheme, Uri};
 use hickory_resolver::TokioResolver;
@@ -21,12 +21,11 @@ use tokio::runtime::Handle;
 
 /// The port where a URI names none (RFC 3261 §19.1.2).
 const SIP_PORT: u16 = 5060;
-/// Names that are looked up at the same time.
-const LOOKUPS: usize = 256;
-/// Of these, kept for whom calls are placed to. Names in Contacts, which a peer chooses, have the rest.
-const KEPT: usize = 128;
-/// Queries that wait for one name.
-const WAITING: usize = 1024;
+/// Names that are looked up at the same time for calls that are to be placed, and as many for names that peers have put
+/// into dialogs, which they choose freely. Both are shared by trunks and agents.
+const NAMES: usize = 128;
+/// Questions of dialogs that wait for a name, shared likewise. Those of calls are bounded by the calls.
+const WAITING: usize = 16 * 1024;
 /// Addresses of one name that are tried: whoever answers for a name does not choose how long a call rings.
 const ADDRESSES: usize = 16;
 /// For one name: less than half of Timer B, so that a fallback is still worth trying.
@@ -46,6 +45,86 @@ struct Waiting {
     query: u64,
     transport: Transport,
     port: u16,
+    asker: Asker,
+}
+
+/// A name that is looked up: for whom, and who else waits for it.
+#[derive(Debug)]
+struct Name {
+    asker: Asker,
+    waiting: Vec<Waiting>,
+}
+
+/// What is looked up now.
+#[derive(Debug)]
+struct Names {
+    by_name: HashMap<Box<str>, Name>,
+    /// Places for names: of calls, of dialogs.
+    of_calls: Shares<Option<u16>>,
+    of_dialogs: Shares<Option<u16>>,
+    /// Places for questions of dialogs.
+    waiting: Shares<Option<u16>>,
+}
+
+impl Default for Names {
+    fn default() -> Names {
+        Names {
+            by_name: HashMap::new(),
+            of_calls: Shares::new(NAMES, 1),
+            of_dialogs: Shares::new(NAMES, 1),
+            waiting: Shares::new(WAITING, 1),
+        }
+    }
+}
+
+/// What becomes of a question.
+#[derive(Debug, PartialEq, Eq)]
+enum Place {
+    /// It waits for a name that is looked up already.
+    Waits,
+    /// The name is to be looked up.
+    First,
+    /// There is none for it.
+    Refused,
+}
+
+impl Names {
+    fn places(&mut self, asker: Asker) -> &mut Shares<Option<u16>> {
+        if asker.in_dialog { &mut self.of_dialogs } else { &mut self.of_calls }
+    }
+
+    fn ask(&mut self, host: &str, waiting: Waiting) -> Place {
+        let asker = waiting.asker;
+        // Those that are nobody's are a party, too.
+        let parties = asker.of + 1;
+        self.waiting.set_parties(parties);
+        self.places(asker).set_parties(parties);
+        if asker.in_dialog && !self.waiting.has_place(&asker.party) {
+            return Place::Refused;
+        }
+        let place = if let Some(name) = self.by_name.get_mut(host) {
+            name.waiting.push(waiting);
+            Place::Waits
+        } else if self.places(asker).has_place(&asker.party) {
+            self.places(asker).take(&asker.party);
+            self.by_name.insert(host.into(), Name { asker, waiting: vec![waiting] });
+            Place::First
+        } else {
+            return Place::Refused;
+        };
+        if asker.in_dialog {
+            self.waiting.take(&asker.party);
+        }
+        place
+    }
+
+    /// Who waited for a name.
+    fn found(&mut self, host: &str) -> Vec<Waiting> {
+        let Some(Name { asker, waiting }) = self.by_name.remove(host) else { return Vec::new() };
+        self.places(asker).give(&asker.party);
+        waiting.iter().filter(|one| one.asker.in_dialog).for_each(|one| self.waiting.give(&one.asker.party));
+        waiting
+    }
 }
 
 /// Turns URIs into flows for all shards.
@@ -54,8 +133,8 @@ pub struct Resolver {
     dns: TokioResolver,
     runtime: Handle,
     deliver: Arc<dyn Deliver>,
-    /// By name: who waits for it. A name stands here while it is looked up.
-    names: Mutex<HashMap<Box<str>, Vec<Waiting>>>,
+    names: Mutex<Names>,
+    refusals: Minutes,
     counts: Arc<Counts>,
     log: Sink,
 }
@@ -103,12 +182,26 @@ impl Resolver {
         counts: Arc<Counts>,
         log: Sink,
     ) -> Arc<Resolver> {
-        Arc::new(Resolver { paths, dns, runtime, deliver, names: Mutex::default(), counts, log })
+        Arc::new(Resolver {
+            paths,
+            dns,
+            runtime,
+            deliver,
+            names: Mutex::default(),
+            refusals: Minutes::default(),
+            counts,
+            log,
+        })
     }
 
-    /// The flows of a URI, at once where nobody has to be asked (or nothing can be found); `None`: they come by
-    /// [`Deliver::resolved`].
-    pub fn resolve(self: &Arc<Self>, shard: u16, query: u64, uri: &[u8]) -> Option<Vec<Flow>> {
+    /// The flows of a URI that a shard's query asks for, at once where nobody has to be asked (or nothing can be found);
+    /// `None`: they come by [`Deliver::resolved`].
+    pub fn resolve(
+        self: &Arc<Self>,
+        (shard, query): (u16, u64),
+        asker: Asker,
+        uri: &[u8],
+    ) -> Option<Vec<Flow>> {
         let (host, transport, port) = match self.target(uri) {
             Ok(Target::Address(transport, address)) => {
                 return Some(self.flows(&[address.ip()], transport, address.port()));
@@ -119,23 +212,26 @@ impl Resolver {
                 return Some(Vec::new());
             }
         };
-        let waiting = Waiting { shard, query, transport, port };
-        let mut names = self.names();
-        if let Some(others) = names.get_mut(&host) {
-            if others.len() < WAITING {
-                others.push(waiting);
-                return None;
+        let place = self.names().ask(&host, Waiting { shard, query, transport, port, asker });
+        match place {
+            Place::Waits => None,
+            Place::First => {
+                let resolver = Arc::clone(self);
+                self.runtime.spawn(async move { resolver.look_up(host).await });
+                None
             }
-        } else if names.len() < if is_of_dialog(query) { LOOKUPS - KEPT } else { LOOKUPS } {
-            names.insert(host.clone(), vec![waiting]);
-            let resolver = Arc::clone(self);
-            self.runtime.spawn(async move { resolver.look_up(host).await });
-            return None;
+            Place::Refused => {
+                self.counts.lookups_refused.bump();
+                if self.refusals.is_new() {
+                    let line = Line::warn("net.lookup_refused").phone("target", Some(&*host));
+                    (self.log)(line.number("refused", self.counts.lookups_refused.read()).text(
+                        "hint",
+                        "too many names are being looked up for one trunk or agent: is the name server slow, or do its callers name ever others in Contact?",
+                    ));
+                }
+                Some(Vec::new())
+            }
         }
-        drop(names);
-        self.counts.lookups_failed.bump();
-        self.warn(&host, "too many names are being looked up");
-        Some(Vec::new())
     }
 
     async fn look_up(&self, host: Box<str>) {
@@ -145,8 +241,8 @@ impl Resolver {
             self.warn(&host, &why);
             Vec::new()
         });
-        let waiting = self.names().remove(&host).unwrap_or_default();
-        for Waiting { shard, query, transport, port } in waiting {
+        let waiting = self.names().found(&host);
+        for Waiting { shard, query, transport, port, .. } in waiting {
             self.deliver.resolved(shard, query, self.flows(&found, transport, port));
         }
     }
@@ -154,7 +250,7 @@ impl Resolver {
     /// Holds the copy for a moment, if names are looked up: their answers may have arrived and be on their way through the
     /// library's tasks, which nobody can ask.
     pub fn read_all(&self, unread: Unread) {
-        if !self.names().is_empty() {
+        if !self.names().by_name.is_empty() {
             self.runtime.spawn(async move {
                 tokio::time::sleep(LOOK).await;
                 drop(unread);
@@ -162,7 +258,7 @@ impl Resolver {
         }
     }
 
-    fn names(&self) -> MutexGuard<'_, HashMap<Box<str>, Vec<Waiting>>> {
+    fn names(&self) -> MutexGuard<'_, Names> {
         self.names.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -264,7 +360,7 @@ mod tests {
             (Transport::Udp, "[::1]:5060"),
         ]);
         let at = |uri: &str| -> Vec<String> {
-            let flows = resolver.resolve(0, 1, uri.as_bytes()).expect("at once");
+            let flows = resolver.resolve((0, 1), Asker::default(), uri.as_bytes()).expect("at once");
             let show =
                 |flow: &Flow| format!("{} {} by {}", flow.transport.as_param(), flow.peer, flow.listener);
             flows.iter().map(show).collect()
@@ -284,7 +380,7 @@ mod tests {
     #[tokio::test]
     async fn without_udp_it_is_tcp() {
         let (resolver, _) = resolver(&[(Transport::Tcp, "127.0.0.1:5060")]);
-        let flows = resolver.resolve(0, 1, b"sip:127.0.0.1").unwrap();
+        let flows = resolver.resolve((0, 1), Asker::default(), b"sip:127.0.0.1").unwrap();
         assert_eq!((flows.len(), flows[0].transport), (1, Transport::Tcp));
     }
 
@@ -292,13 +388,39 @@ mod tests {
     async fn a_name_is_looked_up_once_for_all_who_ask() {
         let (resolver, answers) = resolver(&[(Transport::Udp, "127.0.0.1:5060")]);
         for query in 0..3 {
-            assert_eq!(resolver.resolve(7, query, b"sip:LOCALHOST:5070"), None);
+            assert_eq!(resolver.resolve((7, query), Asker::default(), b"sip:LOCALHOST:5070"), None);
         }
         for query in 0..3 {
             let (shard, of, flows) = answers.recv_timeout(WITHIN).unwrap();
             assert_eq!((shard, of), (7, query));
             assert!(flows.iter().any(|flow| flow.peer.to_string() == "127.0.0.1:5070"), "{flows:?}");
         }
-        assert!(resolver.names().is_empty());
+        let names = resolver.names();
+        assert!(names.by_name.is_empty() && names.of_calls.taken() == 0);
+    }
+
+    #[test]
+    fn the_names_of_one_trunks_callers_leave_places_for_others_and_for_calls() {
+        let mut names = Names::default();
+        let mut ask = |host: &str, party, in_dialog| {
+            let asker = Asker { party, of: 3, in_dialog };
+            names.ask(host, Waiting { shard: 0, query: 0, transport: Transport::Udp, port: 5060, asker })
+        };
+        let flood =
+            (0..600).filter(|n| ask(&format!("c-{n}.example"), Some(0), true) == Place::First).count();
+        assert_eq!(flood, 80, "what is kept for it, and what is nobody's");
+        let other =
+            (0..600).filter(|n| ask(&format!("o-{n}.example"), Some(1), true) == Place::First).count();
+        assert_eq!(other, 16, "what is kept for the other trunk");
+        assert_eq!(ask("desk.example", Some(0), false), Place::First, "whom the flood's own calls go to");
+        // One name for all: the questions are shared as well.
+        let one = (0..20_000).filter(|_| ask("c-1.example", Some(0), true) == Place::Waits).count();
+        assert_eq!(one + flood, 10_240);
+        assert_eq!(ask("c-1.example", Some(2), true), Place::Waits);
+        assert_eq!(ask("c-1.example", Some(0), false), Place::Waits, "a call is bounded by the calls");
+        let hosts: Vec<Box<str>> = names.by_name.keys().cloned().collect();
+        let waited: usize = hosts.iter().map(|host| names.found(host).len()).sum();
+        assert_eq!(waited, 10_240 + 16 + 3);
+        assert!([&names.of_calls, &names.of_dialogs, &names.waiting].iter().all(|left| left.taken() == 0));
     }
 }

@@ -222,6 +222,7 @@ fn start(
         deliver: shards.clone(),
         listeners: bound.listeners.clone(),
         limits: Limits::default(),
+        known: Arc::new(|_| None),
         counts: Arc::clone(&counts),
         log: Arc::clone(&log),
     });
@@ -251,10 +252,7 @@ fn start(
         clock,
         reads: bound.udp,
         network: Network { sockets, connections, resolver, counts },
-        events: Arc::new(move |event| {
-            news.hear(event);
-            true
-        }),
+        events: Arc::new(move |event| news.hear(event)),
         log,
     })
 }

@@ -11,7 +11,6 @@ pub struct Pulse {
     turns: AtomicU64,
     live_calls: AtomicUsize,
     panics: AtomicU64,
-    events_lost: AtomicU64,
     behind: AtomicBool,
 }
 
@@ -29,11 +28,6 @@ impl Pulse {
     /// Faults that the engine itself could not confine to one call.
     pub fn panics(&self) -> u64 {
         self.panics.load(Ordering::Relaxed)
-    }
-
-    /// Events that telemetry had no room for.
-    pub fn events_lost(&self) -> u64 {
-        self.events_lost.load(Ordering::Relaxed)
     }
 
     /// Whether datagrams may wait that the latest turn had no room for.
@@ -56,10 +50,6 @@ impl Pulse {
 
     pub(super) fn panicked(&self) {
         self.panics.fetch_add(1, Ordering::Relaxed);
-    }
-
-    pub(super) fn event_lost(&self) {
-        self.events_lost.fetch_add(1, Ordering::Relaxed);
     }
 }
 

@@ -57,8 +57,8 @@ const LATE: std::time::Duration = std::time::Duration::from_millis(20);
 /// Others who read for this shard are waited for so long; one that does not tell by then is stuck.
 const OTHERS: std::time::Duration = std::time::Duration::from_secs(2);
 
-/// Where events go; never blocks. False: there is no room, and the event is lost.
-pub type Events = Arc<dyn Fn(Event) -> bool + Send + Sync>;
+/// Where events go; never blocks.
+pub type Events = Arc<dyn Fn(Event) + Send + Sync>;
 
 /// The way out, shared by all shards.
 #[derive(Clone, Debug)]
@@ -438,8 +438,9 @@ impl Shard {
                     let taken_back = self.network.connections.recall(self.index as u16, id);
                     if taken_back { self.failed.push(id) } else { self.left.push(id) }
                 }
-                Output::Resolve { query, uri } => {
-                    if let Some(flows) = self.network.resolver.resolve(self.index as u16, query, &uri) {
+                Output::Resolve { query, uri, asker } => {
+                    let asked = (self.index as u16, query);
+                    if let Some(flows) = self.network.resolver.resolve(asked, asker, &uri) {
                         self.resolved.push((query, flows));
                     }
                 }
@@ -449,11 +450,7 @@ impl Shard {
                         let _ = waiting.send(reply);
                     }
                 }
-                Output::Event(event) => {
-                    if !(self.events)(event) {
-                        self.pulse.event_lost();
-                    }
-                }
+                Output::Event(event) => (self.events)(event),
                 Output::Adopted { serial } => {
                     let (done, waiting) =
                         std::mem::take(&mut self.adopting).into_iter().partition(|(of, _)| *of <= serial);

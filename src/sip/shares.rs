@@ -1,10 +1,21 @@
 //! Places that several parties share, so that none of them can take them all.
 //!
 //! Half of the places is kept, an equal part for each party; the other half is for whoever comes. Pure counting; nobody is
-//! pushed out. Used for server transactions here, and for connections by the network.
+//! pushed out. Used for server transactions here, and for connections and look-ups by the network.
 
 use hashbrown::HashMap;
 use std::hash::Hash;
+
+/// For whom an address is looked up.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Asker {
+    /// The trunk or agent whose leg or call it is, by its index; None: nobody's.
+    pub party: Option<u16>,
+    /// How many of them there are.
+    pub of: usize,
+    /// A peer has put the name into a dialog; false: it is where a call is to be placed.
+    pub in_dialog: bool,
+}
 
 /// See the module. `K` names a party.
 #[derive(Debug)]

@@ -17,6 +17,7 @@ use super::leg::{Event, LegId, Origin, SentId, session_timer};
 use super::offer_answer::differs;
 use super::outbox::Outbox;
 use super::quarantine::Quarantine;
+use super::shares::Asker;
 use super::slab::{Slab, SlabId};
 use super::timing::{Now, Time};
 use super::transaction::{ClientId, OTHER, Table, TransactionEvent, slab_id};
@@ -112,9 +113,9 @@ pub(crate) type Owner = Option<LegId>;
 /// Bit of the ids of [`Stack::poll_resolve`].
 const QUERY: u64 = 1 << 63;
 
-/// Whether a question for an address is about a name that a peer has put into a dialog.
-pub fn is_of_dialog(query: u64) -> bool {
-    query & QUERY != 0
+/// The leg that a question is of.
+fn asked_by(query: u64) -> LegId {
+    SlabId { index: query as u32, generation: ((query & !QUERY) >> 32) as u32 }.into()
 }
 
 /// All legs of one engine.
@@ -271,9 +272,8 @@ impl Stack {
         if query & QUERY == 0 {
             return;
         }
-        let id = SlabId { index: query as u32, generation: ((query & !QUERY) >> 32) as u32 };
         if let Some(flow) = flows.first() {
-            self.aim_at(id.into(), *flow);
+            self.aim_at(asked_by(query), *flow);
         }
     }
 
@@ -313,6 +313,11 @@ impl Stack {
     /// Next-hop URIs of dialogs whose host is a name, to be answered by [`Stack::handle_resolved`]; ids from 1<<63 up.
     pub fn poll_resolve(&mut self) -> Option<(u64, Box<[u8]>)> {
         self.resolves.pop_front()
+    }
+
+    /// For whom a question of [`Stack::poll_resolve`] is.
+    pub fn asker(&self, query: u64) -> Asker {
+        Asker { party: self.party(asked_by(query)), of: self.settings.parties.len(), in_dialog: true }
     }
 
     /// When [`Stack::handle_tick`] is due.

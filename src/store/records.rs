@@ -4,7 +4,7 @@ use super::{StateDir, StoreError};
 use crate::call::record::{CallRecord, Stamp};
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Write};
-use std::os::unix::fs::{FileExt, OpenOptionsExt};
+use std::os::unix::fs::{FileExt, MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
 /// Appends records. One writer for the process.
@@ -12,7 +12,26 @@ use std::path::{Path, PathBuf};
 pub struct Records {
     folder: PathBuf,
     /// The file of the latest day.
-    open: Option<(String, File)>,
+    open: Option<Open>,
+    left: Option<(PathBuf, Left)>,
+}
+
+#[derive(Debug)]
+struct Open {
+    day: String,
+    path: PathBuf,
+    file: File,
+    /// Device and inode.
+    place: (u64, u64),
+}
+
+/// What became of an open file that is no longer under its path.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Left {
+    /// It has another name now.
+    Moved,
+    /// It has none.
+    Deleted,
 }
 
 impl Records {
@@ -23,7 +42,7 @@ impl Records {
     pub fn open(state: &StateDir) -> Result<Records, StoreError> {
         let folder = state.path().join("records");
         fs::create_dir_all(&folder).map_err(StoreError::at(&folder, "cannot be created"))?;
-        Ok(Records { folder, open: None })
+        Ok(Records { folder, open: None, left: None })
     }
 
     /// Appends records in their order. `now` is the day of a record that names no end.
@@ -61,32 +80,67 @@ impl Records {
         if lines.is_empty() {
             return Ok(());
         }
-        // A record may end on the day before the last one's; the file follows. A file that was moved away is
-        // noticed with the day.
+        // A record may end on the day before the last one's; the file follows.
+        self.look();
         let path = self.folder.join(format!("{day}.jsonl"));
-        let mut file = match self.open.take() {
-            Some((of, file)) if of == day => file,
-            _ => open(&path).map_err(StoreError::at(&path, "cannot be opened"))?,
+        let mut open = match self.open.take() {
+            Some(open) if open.day == day => open,
+            _ => self.open_day(day, &path).map_err(StoreError::at(&path, "cannot be opened"))?,
         };
-        file.write_all(lines).map_err(StoreError::at(&path, "cannot be written"))?;
-        self.open = Some((day.to_owned(), file));
+        open.file.write_all(lines).map_err(StoreError::at(&path, "cannot be written"))?;
+        self.open = Some(open);
         Ok(())
     }
-}
 
-/// Opens a day's file for appending. A full disk or a crash may have left half a line at its end; it is ended, so that
-/// it spoils no record but its own.
-fn open(path: &Path) -> io::Result<File> {
-    let mut file = OpenOptions::new().create(true).read(true).append(true).mode(0o600).open(path)?;
-    let length = file.metadata()?.len();
-    let mut last = [b'\n'];
-    if length > 0 {
-        file.read_exact_at(&mut last, length - 1)?;
+    /// Whether a file is open, which may go.
+    pub fn is_open(&self) -> bool {
+        self.open.is_some()
     }
-    if last != [b'\n'] {
-        file.write_all(b"\n")?;
+
+    /// Closes the file if it is no longer under its path: what is written into it would be found by nobody, and its space
+    /// is not given back while it is open. One stat(2); done before each write, and for the owner to do now and then.
+    pub fn look(&mut self) {
+        let Some(open) = &self.open else { return };
+        if fs::metadata(&open.path).is_ok_and(|found| (found.dev(), found.ino()) == open.place) {
+            return;
+        }
+        // Where its own name is gone and cannot be asked for, it has others.
+        let left = match open.file.metadata() {
+            Ok(own) if own.nlink() == 0 => Left::Deleted,
+            Ok(_) | Err(_) => Left::Moved,
+        };
+        self.left = Some((open.path.clone(), left));
+        self.open = None;
     }
-    Ok(file)
+
+    /// The latest file that was found gone since this was asked, and what became of it.
+    pub fn take_left(&mut self) -> Option<(PathBuf, Left)> {
+        self.left.take()
+    }
+
+    /// Opens a day's file for appending. A full disk or a crash may have left half a line at its end; it is ended, so that
+    /// it spoils no record but its own.
+    fn open_day(&self, day: &str, path: &Path) -> io::Result<Open> {
+        let mut options = OpenOptions::new();
+        options.create(true).read(true).append(true).mode(0o600);
+        let mut file = match options.open(path) {
+            // The folder was moved away with all that was in it.
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {
+                fs::create_dir_all(&self.folder)?;
+                options.open(path)?
+            }
+            opened => opened?,
+        };
+        let found = file.metadata()?;
+        let mut last = [b'\n'];
+        if found.len() > 0 {
+            file.read_exact_at(&mut last, found.len() - 1)?;
+        }
+        if last != [b'\n'] {
+            file.write_all(b"\n")?;
+        }
+        Ok(Open { day: day.to_owned(), path: path.to_owned(), file, place: (found.dev(), found.ino()) })
+    }
 }
 
 #[cfg(test)]
@@ -163,5 +217,44 @@ mod tests {
         fs::remove_file(&file).unwrap();
         records.append([record("b", Some(2))].iter(), now).unwrap();
         assert_eq!(fs::read_to_string(&file).unwrap().lines().count(), 1);
+    }
+
+    #[test]
+    fn a_file_that_was_moved_or_deleted_gets_no_record_more() {
+        let folder = tempfile::tempdir().unwrap();
+        let mut records = Records::open(&StateDir::at(folder.path())).unwrap();
+        let file = folder.path().join("records/1970-01-01.jsonl");
+        let now = Stamp(UnixMillis(0));
+        let mut append = |id: &str| {
+            records.append([record(id, Some(1))].iter(), now).unwrap();
+            records.take_left().map(|(path, left)| (path == file, left))
+        };
+        let lines = |file: &Path| fs::read_to_string(file).unwrap().lines().count();
+        assert_eq!((append("a"), append("b")), (None, None));
+        let old = folder.path().join("records/1970-01-01.jsonl.1");
+        fs::rename(&file, &old).unwrap();
+        assert_eq!(append("c"), Some((true, Left::Moved)));
+        assert_eq!((lines(&old), lines(&file)), (2, 1));
+        fs::remove_file(&file).unwrap();
+        assert_eq!((append("d"), append("e")), (Some((true, Left::Deleted)), None));
+        assert_eq!(lines(&file), 2);
+        // Another one has taken its place.
+        fs::remove_file(&file).unwrap();
+        fs::write(&file, "{}\n").unwrap();
+        assert_eq!((append("f"), lines(&file)), (Some((true, Left::Deleted)), 2));
+        fs::rename(folder.path().join("records"), folder.path().join("away")).unwrap();
+        assert_eq!((append("g"), lines(&file)), (Some((true, Left::Moved)), 1));
+    }
+
+    #[test]
+    fn a_file_that_is_gone_is_not_held_open_until_the_next_record() {
+        let folder = tempfile::tempdir().unwrap();
+        let mut records = Records::open(&StateDir::at(folder.path())).unwrap();
+        records.append([record("a", Some(1))].iter(), Stamp(UnixMillis(0))).unwrap();
+        records.look();
+        assert!(records.is_open() && records.take_left().is_none());
+        fs::remove_file(folder.path().join("records/1970-01-01.jsonl")).unwrap();
+        records.look();
+        assert!(!records.is_open() && records.take_left().is_some_and(|(_, left)| left == Left::Deleted));
     }
 }

@@ -292,7 +292,7 @@ impl Inner {
             let took = match self.shards.engine(shard).poll() {
                 Output::Transmit { id, told, flow, bytes } => Took::Transmit((id, told), flow, bytes.into()),
                 Output::Recall { id } => Took::Recall(id),
-                Output::Resolve { query, uri } => {
+                Output::Resolve { query, uri, .. } => {
                     Took::Resolve(query, String::from_utf8_lossy(&uri).into_owned())
                 }
                 Output::Reply { id, reply } => {

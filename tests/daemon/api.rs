@@ -271,7 +271,7 @@ fn the_table_can_be_read() {
     assert!(slip["detail"].as_str().unwrap().ends_with("did you mean `front-desk`?"), "{slip}");
 }
 
-/// Silent connections without a token cost nobody else the probes, and themselves their seats.
+/// Silent connections make way; where all of an address are being answered, the probes still are.
 #[test]
 fn silent_connections_shut_nobody_out() {
     let house = House::open(Plan::default());
@@ -281,23 +281,32 @@ fn silent_connections_shut_nobody_out() {
         assert_eq!(ask("/healthz").status, 200);
         assert_eq!(ask("/readyz").status, 200);
     }
-    ask("/v1/calls").problem(503, "too_many_connections");
-    // The oldest is given up after some seconds, and its place is free.
-    let mut first = &silent[0];
-    first.set_read_timeout(Some(PATIENCE)).unwrap();
-    let mut last = Vec::new();
-    first.read_to_end(&mut last).unwrap();
-    house.await_metric("baton_http_connections", 1);
+    ask("/v1/calls").problem(401, "unauthorised");
     assert_eq!(house.ask("GET", "/v1/calls", "").status, 200);
-    // Half a body is no reason to wait either.
-    let mut slow = TcpStream::connect(house.http).unwrap();
+    // The latest is given up after some seconds, and its place is free.
+    let mut last = &silent[599];
+    last.set_read_timeout(Some(PATIENCE)).unwrap();
+    let mut told = Vec::new();
+    last.read_to_end(&mut told).unwrap();
+    house.await_metric("baton_http_connections", 1);
+    // A body that does not come is a request that is being answered, and no reason to wait for ever either.
     let head = format!(
-        "POST /v1/calls/none/handoff HTTP/1.1\r\nHost: {}\r\nAuthorization: Bearer {}\r\nContent-Type: application/json\r\nContent-Length: 90\r\n\r\n{{",
+        "POST /v1/calls/none/handoff HTTP/1.1\r\nHost: {}\r\nAuthorization: Bearer {}\r\nContent-Type: application/json\r\nExpect: 100-continue\r\nContent-Length: 90\r\n\r\n",
         house.http, house.token
     );
-    slow.write_all(head.as_bytes()).unwrap();
-    slow.set_read_timeout(Some(PATIENCE)).unwrap();
+    let half = |_| {
+        let mut stream = TcpStream::connect(house.http).unwrap();
+        stream.write_all(head.as_bytes()).unwrap();
+        stream.set_read_timeout(Some(PATIENCE)).unwrap();
+        let mut asked = [0; "HTTP/1.1 100 Continue\r\n\r\n".len()];
+        stream.read_exact(&mut asked).unwrap();
+        assert!(asked.starts_with(b"HTTP/1.1 100"), "{}", String::from_utf8_lossy(&asked));
+        stream
+    };
+    let mut slow: Vec<TcpStream> = (0..256).map(half).collect();
+    ask("/v1/calls").problem(503, "too_many_connections");
+    assert_eq!((ask("/healthz").status, ask("/readyz").status), (200, 200));
     let mut answer = [0; 64];
-    let length = slow.read(&mut answer).unwrap();
+    let length = slow[255].read(&mut answer).unwrap();
     assert!(answer[..length].starts_with(b"HTTP/1.1 408"), "{}", String::from_utf8_lossy(&answer[..length]));
 }

@@ -61,6 +61,16 @@ fn unprivileged(folder: &Path) -> Command {
 struct Log {
     lines: Mutex<Vec<String>>,
     grown: Condvar,
+    /// Nobody reads what the daemon writes.
+    is_left: Mutex<bool>,
+    read_again: Condvar,
+}
+
+impl Log {
+    fn await_reader(&self) {
+        let left = self.is_left.lock().unwrap();
+        drop(self.read_again.wait_while(left, |left| *left).unwrap());
+    }
 }
 
 /// What a daemon is started with.
@@ -137,6 +147,7 @@ impl House {
         let writer = Arc::clone(&log);
         std::thread::spawn(move || {
             for line in stderr.lines().map_while(Result::ok) {
+                writer.await_reader();
                 writer.lines.lock().unwrap().push(line);
                 writer.grown.notify_all();
             }
@@ -163,6 +174,12 @@ impl House {
 
     pub(crate) fn pid(&self) -> String {
         self.child.id().to_string()
+    }
+
+    /// Whether the pipe that the daemon logs to is read from now on, but for a buffer that is read at once.
+    pub(crate) fn read_log(&self, read: bool) {
+        *self.log.is_left.lock().unwrap() = !read;
+        self.log.read_again.notify_all();
     }
 
     /// The first line of the log that contains `text`.
@@ -269,6 +286,13 @@ impl Drop for House {
             );
         }
     }
+}
+
+/// Resident memory of a process, in kB.
+pub(crate) fn resident(pid: &str) -> u64 {
+    let status = fs::read_to_string(format!("/proc/{pid}/status")).unwrap();
+    let line = status.lines().find(|line| line.starts_with("VmRSS:")).unwrap();
+    line.split_whitespace().nth(1).unwrap().parse().unwrap()
 }
 
 /// A field of a logfmt line whose value is not quoted.

@@ -31,6 +31,7 @@ use crate::routing::Tables;
 use crate::sip::deadline::Deadlines;
 use crate::sip::ident::{Ident, Seed, SlotKey};
 use crate::sip::outbox::QUIET;
+use crate::sip::shares::Asker;
 use crate::sip::{self, Flow, Listener, Now, Stack, Time};
 use crate::wire::{self, Index, Message};
 use dropped::Dropped;
@@ -166,14 +167,21 @@ impl Engine {
         }
     }
 
+    /// For whom a call asks: the trunk that its caller came by. A test of a destination has none.
+    fn asker(&self, query: u64) -> Asker {
+        let call = self.queries.owner(query).and_then(|key| self.calls.get(&key)?.as_ref());
+        let party = call.and_then(|call| self.roster.trunk(&call.facts.trunk));
+        Asker { party, of: self.roster.len(), in_dialog: false }
+    }
+
     /// The next thing to do.
     pub fn poll(&mut self) -> Output<'_> {
         if let Some((query, uri)) = self.stack.poll_resolve() {
-            return Output::Resolve { query, uri };
+            return Output::Resolve { query, uri, asker: self.stack.asker(query) };
         }
         if let Some(queued) = self.queue.pop_front() {
             return match queued {
-                Queued::Resolve { query, uri } => Output::Resolve { query, uri },
+                Queued::Resolve { query, uri } => Output::Resolve { query, uri, asker: self.asker(query) },
                 Queued::Reply { id, reply } => Output::Reply { id, reply },
                 Queued::Event(mut event) => {
                     self.attribute(&mut event.what);

@@ -191,7 +191,7 @@ impl Play {
                 Output::Transmit { flow, bytes, .. } => {
                     self.sent.extend(Text::read(bytes).ok().map(|text| (flow, text)))
                 }
-                Output::Resolve { query, uri } => asked.push((query, uri)),
+                Output::Resolve { query, uri, .. } => asked.push((query, uri)),
                 Output::Reply { reply, .. } => self.reply = Some(reply),
                 Output::Event(event) => {
                     if let What::Undefined { header, why, .. } = event.what {

@@ -178,7 +178,7 @@ impl Writer {
     fn line(&self, line: &Line, text: &mut String) {
         if line.level >= self.log.level {
             if self.journal {
-                text.push_str(priority(line.level));
+                text.push_str(systemd::priority(line.level));
             }
             line.render_into(text, wall().0, self.log.style);
             text.push('\n');
@@ -192,16 +192,6 @@ impl Writer {
         {
             self.lost.records.bump();
         }
-    }
-}
-
-/// A level as syslog has it (RFC 5424 §6.2.1).
-fn priority(level: Level) -> &'static str {
-    match level {
-        Level::Error => "<3>",
-        Level::Warn => "<4>",
-        Level::Info => "<6>",
-        Level::Debug => "<7>",
     }
 }
 

@@ -10,6 +10,7 @@ mod cli;
 mod flood;
 mod house;
 mod http;
+mod init;
 mod kill;
 mod life;
 mod load;

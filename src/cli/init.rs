@@ -6,7 +6,7 @@ use super::Global;
 use super::exit::{Exit, Failure};
 use super::page::{self, plain};
 use crate::daemon::configuration::SYSTEM;
-use crate::store::replace::{Print, Replacement};
+use crate::store::replace::{Print, ReplaceError, Replacement};
 use clap::Args;
 use draft::{Answers, Draft, Layout};
 use serde_json::json;
@@ -200,6 +200,10 @@ fn exists(path: &Path) -> Failure {
     Failure::new(Exit::Conflict, format!("{} is there already; --force replaces it", path.display()))
 }
 
+fn closed(path: &Path, why: &dyn std::fmt::Display) -> Failure {
+    failed(format!("{} cannot be written: {why}; be root, or name a directory of yours", path.display()))
+}
+
 /// Writes all of them, or none that could not be.
 fn write(draft: &Draft, force: bool) -> Result<(), Failure> {
     let mut ready = Vec::new();
@@ -210,7 +214,11 @@ fn write(draft: &Draft, force: bool) -> Result<(), Failure> {
         if seen.is_some() && !force {
             return Err(exists(path));
         }
-        ready.push((path, seen, Replacement::prepare(path, text, folder).map_err(failed)?));
+        let replacement = Replacement::prepare(path, text, folder).map_err(|error| match error {
+            ReplaceError::ReadOnly { path, .. } => closed(&path, &"permission denied"),
+            error => failed(error),
+        })?;
+        ready.push((path, seen, replacement));
     }
     for (path, seen, replacement) in ready {
         replacement.carry_out(seen).map_err(failed)?;
@@ -231,7 +239,5 @@ fn make(folder: &Path) -> Result<(), Failure> {
     }
     let made = fs::DirBuilder::new().recursive(true).mode(0o755).create(folder);
     let mode = fs::Permissions::from_mode(0o755);
-    made.and_then(|()| fs::set_permissions(folder, mode)).map_err(|error| {
-        failed(format!("{} cannot be made: {error}; be root, or name a directory", folder.display()))
-    })
+    made.and_then(|()| fs::set_permissions(folder, mode)).map_err(|error| closed(folder, &error))
 }

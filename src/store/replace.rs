@@ -51,10 +51,10 @@ impl ReplaceError {
         let path = path.to_owned();
         let reason = match error.kind() {
             ErrorKind::PermissionDenied => {
-                "permission denied; the daemon's user must be allowed to write it and its folder"
+                "permission denied; the daemon's user must be allowed to write it and its folder, as it is in state.dir"
             }
             ErrorKind::ReadOnlyFilesystem => {
-                "its file system is mounted read-only; a service of systemd may write to its state directory: put it there"
+                "its file system is mounted read-only; a service of systemd may write to its state.dir: put it there"
             }
             // A single file that is mounted into a container.
             ErrorKind::ResourceBusy => "it is a mount point; mount its folder instead",

@@ -111,5 +111,6 @@ fn what_is_there_is_replaced_by_force_only() {
     accepted(folder.path());
     assert_eq!(fs::metadata(&table).unwrap().permissions().mode() & 0o777, 0o640, "its mode stays");
     ends(&init(folder.path(), &["--yes"], ""), 6);
-    ends(&init(Path::new("/proc/nowhere"), &["--yes"], ""), 1);
+    let told = ends(&init(Path::new("/proc/nowhere"), &["--yes"], ""), 1);
+    assert!(told.contains("be root, or name a directory"), "{told}");
 }

@@ -1,6 +1,6 @@
 //! The command line: one file for each verb.
 //!
-//! `serve` is the daemon, `check` and `demo` stand alone; all others ask a running daemon by its API (`api`). What
+//! `serve` is the daemon, `init`, `check` and `demo` stand alone; all others ask a running daemon by its API (`api`). What
 //! people read goes to standard output as aligned text, with `--json` as JSON; what went wrong goes to standard error,
 //! and the exit code (`exit`) tells which kind it was.
 
@@ -14,6 +14,7 @@ mod destinations;
 mod diff;
 mod exit;
 mod handoff;
+mod init;
 mod page;
 mod promote;
 mod reload;
@@ -49,6 +50,8 @@ struct Global {
 enum Verb {
     /// Runs the daemon
     Serve,
+    /// Makes a configuration from five answers
+    Init(init::Init),
     /// Checks the configuration and its tables: every fault at once, with its place
     Check(check::Check),
     /// Plays handoffs by every method on loopback sockets, each as a ladder with its verdict
@@ -82,6 +85,7 @@ pub fn run() -> ExitCode {
     let Cli { global, verb } = Cli::parse();
     let done = match verb {
         Verb::Serve => serve::run(&global),
+        Verb::Init(init) => init.run(&global),
         Verb::Check(check) => check.run(&global),
         Verb::Demo(demo) => demo.run(),
         Verb::Calls(calls) => calls.run(&global),

@@ -2,7 +2,8 @@
 //! characters, so that no caller can steer a terminal.
 
 use super::exit::{Exit, Failure};
-use crate::observe::line::is_deceptive;
+use crate::daemon::systemd;
+use crate::observe::line::{Level, is_deceptive};
 use crate::rehearsal::Page;
 use serde::Serialize;
 use std::borrow::Cow;
@@ -96,10 +97,11 @@ fn escaped(text: &str) -> Cow<'_, str> {
     Cow::Owned(out)
 }
 
-/// The message of a failure, which may quote what a peer wrote.
+/// The message of a failure, which may quote what a peer wrote. In the journal each of its lines is an error.
 pub(super) fn complain(message: &str) {
-    let lines = message.lines().map(plain).collect::<Vec<_>>().join("\n");
-    eprintln!("{lines}");
+    let priority = if systemd::logs_to_journal() { systemd::priority(Level::Error) } else { "" };
+    let lines: Vec<String> = message.lines().map(|line| format!("{priority}{}", plain(line))).collect();
+    eprintln!("{}", lines.join("\n"));
 }
 
 /// Prints text. Whoever closes the pipe early has seen enough.

@@ -6,11 +6,13 @@ use crate::daemon::start::{ServeError, serve};
 
 /// Runs the daemon until it is told to stop.
 pub(super) fn run(global: &Global) -> Result<Exit, Failure> {
-    match serve(&global.path()?) {
-        Ok(()) => Ok(Exit::Done),
-        Err(ServeError::Invalid(diagnostics)) => Err(Failure::diagnostics(&diagnostics)),
+    let Err(error) = serve(&global.path()?) else { return Ok(Exit::Done) };
+    // A supervisor tries again after all but this.
+    let exit = if error.is_configuration() { Exit::Configuration } else { Exit::Failed };
+    Err(match error {
+        ServeError::Invalid(diagnostics) => Failure::diagnostics(&diagnostics),
         // Standard error has it already, as a line of the log.
-        Err(ServeError::Told(_)) => Err(Failure { exit: Exit::Failed, message: String::new() }),
-        Err(ServeError::Failed(error)) => Err(Failure::new(Exit::Failed, format!("{error:#}"))),
-    }
+        ServeError::Told(_) => Failure { exit, message: String::new() },
+        ServeError::Failed(error) => Failure::new(exit, format!("{error:#}")),
+    })
 }

@@ -7,6 +7,7 @@ mod candidate;
 mod secrets;
 
 use std::collections::BTreeMap;
+use std::ffi::OsStr;
 use std::io::Read as _;
 use std::net::{IpAddr, SocketAddr};
 use std::path::{Path, PathBuf};
@@ -30,6 +31,15 @@ pub const VARIABLE: &str = "BATON_CONFIG";
 
 /// Where the file is looked for when nothing names it, in order.
 pub const PLACES: [&str; 2] = ["config/baton.toml", "/etc/baton/baton.toml"];
+
+/// The directory of a configuration that belongs to the system.
+pub const SYSTEM: &str = "/etc/baton";
+
+/// Where the state of that one is kept: what the unit's `StateDirectory=baton` makes.
+pub const SYSTEM_STATE: &str = "/var/lib/baton";
+
+/// The state directories that systemd has made for a service, separated by colons (systemd.exec(5)).
+const STATE_DIRECTORY: &str = "STATE_DIRECTORY";
 
 /// Everything that the files say.
 #[derive(Debug, Clone)]
@@ -137,6 +147,11 @@ pub fn find(named: Option<&Path>) -> Result<PathBuf, Box<Diagnostic>> {
 
 /// Reads the file and the tables that it names.
 pub fn load(path: &Path) -> Loaded {
+    load_by(path, &open)
+}
+
+/// As [`load`], with the texts that `open` gives: those of files that are not written yet, too.
+pub fn load_by(path: &Path, open: &dyn Fn(&Path) -> Result<Source, Box<Diagnostic>>) -> Loaded {
     let source = match open(path) {
         Ok(source) => source,
         Err(diagnostic) => {
@@ -354,9 +369,27 @@ fn log(top: &mut Section<'_>, report: &mut Report<'_>) -> Log {
     log
 }
 
+/// Where the state is kept if the file does not say: the first directory that systemd has made for it (`given`), else
+/// [`SYSTEM_STATE`] for the system's own configuration, so that the command line finds what the service writes, else a
+/// folder beside the file.
+fn usual_state(base: &Path, given: Option<&OsStr>) -> PathBuf {
+    let given = given.and_then(OsStr::to_str).and_then(|given| given.split(':').next()).map(Path::new);
+    match given {
+        Some(given) if given.is_absolute() => given.to_owned(),
+        _ if is_system(base) => SYSTEM_STATE.into(),
+        _ => base.join("state"),
+    }
+}
+
+/// Whether that is the directory of the system's own configuration, however it is named.
+pub fn is_system(directory: &Path) -> bool {
+    let named = if directory.as_os_str().is_empty() { Path::new(".") } else { directory };
+    directory == Path::new(SYSTEM) || std::fs::canonicalize(named).is_ok_and(|real| real == Path::new(SYSTEM))
+}
+
 fn state(top: &mut Section<'_>, report: &mut Report<'_>, base: &Path) -> PathBuf {
-    const DEFAULT: &str = "state";
-    let Some(mut section) = top.section(report, "state") else { return base.join(DEFAULT) };
+    let usual = || usual_state(base, std::env::var_os(STATE_DIRECTORY).as_deref());
+    let Some(mut section) = top.section(report, "state") else { return usual() };
     let dir = section.string(report, "dir", "a directory, relative to this file");
     if let Some(found) = &dir
         && (found.value.is_empty() || found.value.contains('\0'))
@@ -366,7 +399,7 @@ fn state(top: &mut Section<'_>, report: &mut Report<'_>, base: &Path) -> PathBuf
             .expected("a directory, relative to this file");
     }
     section.finish(report);
-    base.join(dir.map_or(DEFAULT, |found| found.value))
+    dir.map_or_else(usual, |found| base.join(found.value))
 }
 
 impl Configuration {
@@ -402,5 +435,27 @@ impl Configuration {
         .into_iter()
         .filter_map(|(key, changed)| changed.then_some(key))
         .collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn state_is_kept_where_systemd_has_made_a_place_for_it() {
+        let usual = |base: &str, given: Option<&str>| usual_state(Path::new(base), given.map(OsStr::new));
+        assert_eq!(usual("/etc/baton", Some("/var/lib/baton-2")), Path::new("/var/lib/baton-2"));
+        assert_eq!(usual("config", Some("/var/lib/baton:/var/lib/other")), Path::new("/var/lib/baton"));
+        assert_eq!(
+            usual("/etc/baton", None),
+            Path::new("/var/lib/baton"),
+            "what the service has, the command line reads"
+        );
+        assert_eq!(usual("/etc/baton/", None), Path::new("/var/lib/baton"));
+        assert_eq!(usual("config", None), Path::new("config/state"));
+        for nothing in ["", "relative", ":"] {
+            assert_eq!(usual("config", Some(nothing)), Path::new("config/state"), "{nothing:?}");
+        }
     }
 }

@@ -3,10 +3,11 @@
 //! one line says how many, once lines can be written again.
 
 use super::configuration::Log;
+use super::systemd;
 use super::telemetry::line_of;
 use crate::call::event::Event;
 use crate::net::counts::Lost;
-use crate::observe::line::{Level, Line};
+use crate::observe::line::Line;
 use crate::shard::clock::wall;
 use std::io::{self, Write};
 use std::sync::Arc;
@@ -87,7 +88,7 @@ impl<W: Write> Writer<W> {
     fn line(&self, line: &Line, text: &mut String) {
         if line.level >= self.log.level {
             if self.journal {
-                text.push_str(priority(line.level));
+                text.push_str(systemd::priority(line.level));
             }
             line.render_into(text, wall().0, self.log.style);
             text.push('\n');
@@ -135,16 +136,6 @@ fn lost_lines(count: u64) -> Line {
         "hint",
         "whatever reads standard error had stopped, or its disk was full; calls and records went on",
     )
-}
-
-/// A level as syslog has it (RFC 5424 §6.2.1).
-fn priority(level: Level) -> &'static str {
-    match level {
-        Level::Error => "<3>",
-        Level::Warn => "<4>",
-        Level::Info => "<6>",
-        Level::Debug => "<7>",
-    }
 }
 
 #[cfg(test)]

@@ -17,6 +17,6 @@ pub mod reload;
 pub mod sources;
 pub mod start;
 mod stop;
-mod systemd;
+pub(crate) mod systemd;
 pub mod telemetry;
 mod watch;

@@ -32,10 +32,10 @@ use crate::routing::topology::{Listener as Configured, SessionTimer};
 use crate::shard::{Clock, Network, Shards, Start, turn};
 use crate::sip;
 use crate::sip::ident::{Seed, SlotKey};
-use crate::store::StateDir;
 use crate::store::records::Records;
 use crate::store::replace;
 use crate::store::versions::Versions;
+use crate::store::{StateDir, StoreError};
 use anyhow::{Context, anyhow};
 use hickory_resolver::TokioResolver;
 use std::path::Path;
@@ -79,6 +79,22 @@ pub enum ServeError {
 impl From<anyhow::Error> for ServeError {
     fn from(error: anyhow::Error) -> ServeError {
         ServeError::Failed(error)
+    }
+}
+
+impl ServeError {
+    /// Whether it is a fault of what somebody has written or permitted, so that another start would end the same way.
+    pub fn is_configuration(&self) -> bool {
+        use std::io::ErrorKind::{NotADirectory, PermissionDenied, ReadOnlyFilesystem};
+        let error = match self {
+            ServeError::Invalid(_) => return true,
+            ServeError::Failed(error) | ServeError::Told(error) => error,
+        };
+        let kind = match (error.downcast_ref(), error.downcast_ref()) {
+            (Some(StoreError { error, .. }), _) | (_, Some(ListenError::Bind { error, .. })) => error.kind(),
+            _ => return false,
+        };
+        matches!(kind, PermissionDenied | ReadOnlyFilesystem | NotADirectory)
     }
 }
 

@@ -1,7 +1,7 @@
 //! What a supervisor is told by the socket that `NOTIFY_SOCKET` names (sd_notify(3)); without one nothing happens.
 //! The watchdog is fed only while every shard's loop turns.
 
-use crate::observe::line::{Line, Sink};
+use crate::observe::line::{Level, Line, Sink};
 use crate::shard::Shards;
 use sd_notify::NotifyState;
 use std::os::unix::fs::MetadataExt;
@@ -9,10 +9,20 @@ use std::sync::Arc;
 use std::time::Duration;
 
 /// Whether standard error is the journal's own stream: `JOURNAL_STREAM` names its device and inode (systemd.exec(5)).
-pub(super) fn logs_to_journal() -> bool {
+pub(crate) fn logs_to_journal() -> bool {
     let named = std::env::var("JOURNAL_STREAM").ok();
     let own = std::fs::metadata("/proc/self/fd/2").map(|own| format!("{}:{}", own.dev(), own.ino()));
     named.is_some_and(|named| own.is_ok_and(|own| own == named))
+}
+
+/// What a line of the journal begins with (sd-daemon(3)): its level as syslog has it (RFC 5424 §6.2.1).
+pub(crate) fn priority(level: Level) -> &'static str {
+    match level {
+        Level::Error => "<3>",
+        Level::Warn => "<4>",
+        Level::Info => "<6>",
+        Level::Debug => "<7>",
+    }
 }
 
 /// New calls are taken.

@@ -357,16 +357,6 @@ fn call_started(call: &CallView) -> Line {
         .some("peer", call.legs.first().map(|leg| leg.peer.as_str()))
 }
 
-fn leg_bye(call: &str, role: Role, goodbye: &Goodbye, sip_call_id: &str) -> Line {
-    Line::info("leg.bye")
-        .text("call", call)
-        .text("by", role.as_str())
-        .text("method", &*goodbye.method)
-        .quoted("reason", goodbye.reason.as_deref())
-        .quoted("warning", goodbye.warning.as_deref())
-        .quoted("sip_call_id", Some(sip_call_id))
-}
-
 fn call_ended(record: &CallRecord) -> Line {
     let call = &record.call;
     let ended = call.ended_at.unwrap_or(call.started_at);

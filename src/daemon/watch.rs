@@ -27,8 +27,9 @@ pub(super) struct FileWatch {
     events: mpsc::Receiver<()>,
     folders: BTreeSet<PathBuf>,
     files: Seen,
-    /// Something happened in a folder, and it was not looked at since.
-    stirred: bool,
+    /// When something happened in a folder that was not looked at since: [`FileWatch::changed`] may be dropped and called
+    /// again all the time, and the wait for quiet is not to begin anew by that.
+    stirred: Option<Instant>,
     look: Interval,
     log: Sink,
 }
@@ -38,7 +39,11 @@ impl FileWatch {
     pub(super) fn new(seen: Seen, log: Sink) -> FileWatch {
         // One place: an event that is already waiting stands for all that follow.
         let (sender, events) = mpsc::channel(1);
-        let watcher = notify::recommended_watcher(move |_: notify::Result<notify::Event>| {
+        let watcher = notify::recommended_watcher(move |event: notify::Result<notify::Event>| {
+            // Whoever reads a file has not changed it. What went wrong may have been a change.
+            if event.is_ok_and(|event| event.kind.is_access()) {
+                return;
+            }
             let _ = sender.try_send(());
         });
         let watcher = watcher
@@ -48,7 +53,7 @@ impl FileWatch {
         let mut look = interval(LOOK);
         look.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let folders = BTreeSet::new();
-        let mut watch = FileWatch { watcher, events, folders, files: seen, stirred: false, look, log };
+        let mut watch = FileWatch { watcher, events, folders, files: seen, stirred: None, look, log };
         watch.follow(files);
         watch
     }
@@ -99,14 +104,14 @@ impl FileWatch {
     /// Resolves when a file is no longer what it was. Nothing is lost if this future is dropped.
     pub(super) async fn changed(&mut self) {
         loop {
-            if self.stirred {
-                self.settle().await;
-                self.stirred = false;
+            if let Some(since) = self.stirred {
+                self.settle(since + AT_MOST).await;
+                self.stirred = None;
             } else {
                 tokio::select! {
                     // A watcher that could not be made has dropped its end; then looking is all there is.
                     Some(()) = self.events.recv() => {
-                        self.stirred = true;
+                        self.stirred = Some(Instant::now());
                         continue;
                     }
                     _ = self.look.tick() => {}
@@ -124,8 +129,8 @@ impl FileWatch {
         }
     }
 
-    async fn settle(&mut self) {
-        let end = Instant::now() + AT_MOST;
+    /// Waits for quiet, at most until `end`.
+    async fn settle(&mut self, end: Instant) {
         while Instant::now() < end {
             if timeout(QUIET, self.events.recv()).await.is_err() {
                 return;

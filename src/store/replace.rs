@@ -5,7 +5,9 @@
 //! note what it is about to do. Where the path is a link, the file that it leads to is replaced and the link stays.
 //!
 //! Mode, owner and group are those of the old file. What else a file may have (access lists, extended attributes, hard
-//! links) does not go over to the new one.
+//! links) does not go over to the new one. In the process's own folder a file that somebody else has put there is replaced,
+//! too, and becomes the process's: under systemd's `DynamicUser` nobody else can write there but root, who cannot name
+//! its owner before it runs.
 
 use std::ffi::OsString;
 use std::fs::{self, File, Metadata, OpenOptions};
@@ -15,6 +17,8 @@ use std::path::{Path, PathBuf};
 
 /// Mode of a file that was not there before, less the process's mask: a table holds no secret.
 const NEW: u32 = 0o644;
+/// The owner may write.
+const OWNER_WRITES: u32 = 0o200;
 /// The bits of a mode that can be set.
 const MODE: u32 = 0o7777;
 
@@ -47,9 +51,11 @@ impl ReplaceError {
         let path = path.to_owned();
         let reason = match error.kind() {
             ErrorKind::PermissionDenied => {
-                "permission denied; the daemon's user must be allowed to write it and its folder"
+                "permission denied; the daemon's user must be allowed to write it and its folder, as it is in state.dir"
             }
-            ErrorKind::ReadOnlyFilesystem => "its file system is mounted read-only",
+            ErrorKind::ReadOnlyFilesystem => {
+                "its file system is mounted read-only; a service of systemd may write to its state.dir: put it there"
+            }
             // A single file that is mounted into a container.
             ErrorKind::ResourceBusy => "it is a mount point; mount its folder instead",
             _ => return ReplaceError::Failed { path, error },
@@ -96,11 +102,11 @@ pub struct Replacement {
 }
 
 impl Replacement {
-    /// Writes `text` beside the file at `path`.
+    /// Writes `text` beside the file at `path`. `own` is the process's own folder.
     ///
     /// # Errors
     /// It is not allowed, or there is no room.
-    pub fn prepare(path: &Path, text: &str) -> Result<Replacement, ReplaceError> {
+    pub fn prepare(path: &Path, text: &str, own: &Path) -> Result<Replacement, ReplaceError> {
         let target = target_of(path).map_err(|error| ReplaceError::of(path, error))?;
         let fail = |error| ReplaceError::of(&target, error);
         let old = match fs::metadata(&target) {
@@ -108,8 +114,9 @@ impl Replacement {
             Err(error) if error.kind() == ErrorKind::NotFound => None,
             Err(error) => return Err(fail(error)),
         };
+        let is_left_to_us = old.as_ref().is_some_and(|old| is_left_to_us(old, &target, own));
         // Whoever took the right to write from the file meant it, though a rename would not need it.
-        if old.is_some() {
+        if old.is_some() && !is_left_to_us {
             OpenOptions::new().write(true).open(&target).map_err(fail)?;
         }
         let beside = beside(&target);
@@ -122,7 +129,15 @@ impl Replacement {
             Replacement { path: path.to_owned(), target: target.clone(), beside, print, done: false };
         file.write_all(text.as_bytes()).map_err(fail)?;
         if let Some(old) = old {
-            keep(&file, &old, &target)?;
+            let owner = keep_owner(&file, &old, &target);
+            if !is_left_to_us {
+                owner?;
+            }
+            let mode = fs::Permissions::from_mode(old.mode() & MODE);
+            file.set_permissions(mode).map_err(|error| ReplaceError::ReadOnly {
+                path: target.clone(),
+                reason: format!("its mode cannot be kept: {error}"),
+            })?;
         }
         file.sync_all().map_err(fail)?;
         replacement.print = Print::from(&file.metadata().map_err(fail)?);
@@ -153,6 +168,13 @@ impl Drop for Replacement {
             let _ = fs::remove_file(&self.beside);
         }
     }
+}
+
+/// Whether that file lies in the process's own folder, belongs to somebody else, and is not closed to its own owner either.
+fn is_left_to_us(file: &Metadata, target: &Path, own: &Path) -> bool {
+    let Ok(own) = fs::canonicalize(own) else { return false };
+    let is_others = fs::metadata(&own).is_ok_and(|own| own.uid() != file.uid());
+    is_others && target.starts_with(&own) && file.mode() & OWNER_WRITES != 0
 }
 
 /// Removes what a crash has left beside the file at `path`.
@@ -197,24 +219,22 @@ fn beside(target: &Path) -> PathBuf {
     target.with_file_name(name)
 }
 
-/// Gives `file` the mode, owner and group of `old`.
-fn keep(file: &File, old: &Metadata, target: &Path) -> Result<(), ReplaceError> {
+/// Gives `file` the owner and group of `old`.
+fn keep_owner(file: &File, old: &Metadata, target: &Path) -> Result<(), ReplaceError> {
     let new = file.metadata().map_err(|error| ReplaceError::of(target, error))?;
-    let foreign = |what: String| ReplaceError::ReadOnly { path: target.to_owned(), reason: what };
-    if new.uid() != old.uid() || new.gid() != old.gid() {
-        let owner = (new.uid() != old.uid()).then_some(old.uid());
-        let group = (new.gid() != old.gid()).then_some(old.gid());
-        fchown(file, owner, group).map_err(|_| {
-            foreign(format!(
-                "it belongs to user {} and group {}, which the daemon's user cannot give to a new file; make that user its \
-                 owner",
-                old.uid(),
-                old.gid()
-            ))
-        })?;
+    let owner = (new.uid() != old.uid()).then_some(old.uid());
+    let group = (new.gid() != old.gid()).then_some(old.gid());
+    if owner.is_none() && group.is_none() {
+        return Ok(());
     }
-    let mode = fs::Permissions::from_mode(old.mode() & MODE);
-    file.set_permissions(mode).map_err(|error| foreign(format!("its mode cannot be kept: {error}")))
+    fchown(file, owner, group).map_err(|_| ReplaceError::ReadOnly {
+        path: target.to_owned(),
+        reason: format!(
+            "it belongs to user {} and group {}, which the daemon's user cannot give to a new file; make that user its owner",
+            old.uid(),
+            old.gid()
+        ),
+    })
 }
 
 #[cfg(test)]
@@ -223,7 +243,11 @@ mod tests {
     use std::os::unix::fs::symlink;
 
     fn replace(path: &Path, text: &str) -> Result<Print, ReplaceError> {
-        Replacement::prepare(path, text)?.carry_out(Print::of(path))
+        prepare(path, text)?.carry_out(Print::of(path))
+    }
+
+    fn prepare(path: &Path, text: &str) -> Result<Replacement, ReplaceError> {
+        Replacement::prepare(path, text, Path::new("/nowhere"))
     }
 
     fn names(folder: &Path) -> Vec<String> {
@@ -267,7 +291,7 @@ mod tests {
         let file = folder.path().join("table.toml");
         fs::write(&file, "old").unwrap();
         fs::write(beside(&file), "half of it").unwrap();
-        drop(Replacement::prepare(&file, "new").unwrap());
+        drop(prepare(&file, "new").unwrap());
         assert_eq!(names(folder.path()), ["table.toml"]);
         fs::write(beside(&file), "half of it").unwrap();
         clean_up(&file);
@@ -281,7 +305,7 @@ mod tests {
         let file = folder.path().join("table.toml");
         fs::write(&file, "old").unwrap();
         let seen = Print::of(&file);
-        let replacement = Replacement::prepare(&file, "new").unwrap();
+        let replacement = prepare(&file, "new").unwrap();
         fs::write(&file, "by hand, just now").unwrap();
         assert!(matches!(replacement.carry_out(seen), Err(ReplaceError::Changed(_))));
         assert_eq!(fs::read_to_string(&file).unwrap(), "by hand, just now");

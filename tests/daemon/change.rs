@@ -387,6 +387,44 @@ fn a_file_that_may_not_be_written_says_so() {
     assert_eq!(strangers.count(), 0);
 }
 
+/// Under systemd's `DynamicUser` root puts the tables into `state.dir`, and cannot know whose they will have to be.
+#[test]
+fn a_table_in_state_dir_is_changed_whoever_has_put_it_there() {
+    let folder = Arc::new(tempfile::tempdir().unwrap());
+    let plan = Plan { as_nobody: true, extra: SANDBOX.to_owned(), ..Plan::default() };
+    write_configuration(folder.path(), &plan);
+    let state = folder.path().join("state");
+    fs::create_dir(&state).unwrap();
+    let configuration = folder.path().join("baton.toml");
+    let text = fs::read_to_string(&configuration).unwrap().replace("table = \"", "table = \"state/");
+    fs::write(&configuration, text).unwrap();
+    for (name, text) in
+        [("destinations.toml", TABLE.to_owned()), ("destinations.sandbox.toml", sandbox("Tried"))]
+    {
+        fs::write(state.join(name), text).unwrap();
+        fs::set_permissions(state.join(name), fs::Permissions::from_mode(0o644)).unwrap();
+    }
+    let house = House::again(folder, plan);
+    assert_eq!(done(house.promote(json!({ "from": "sandbox", "message": "m" })))["version"], 2);
+    assert_eq!(house.text("state/destinations.toml"), sandbox("Tried"));
+    assert_eq!(done(house.rollback(json!({ "message": "m" })))["version"], 3);
+    let (desk, etag) = house.desk();
+    let edited = house.put("front-desk", &[("If-Match", &etag)], &desk);
+    assert_eq!(edited.status, 200, "{}", edited.body);
+    let file = fs::metadata(house.path("state/destinations.toml")).unwrap();
+    assert_eq!(file.mode() & 0o777, 0o644, "its mode stays");
+    assert_eq!(
+        file.uid(),
+        fs::metadata(house.path("state")).unwrap().uid(),
+        "it is the daemon's from now on"
+    );
+    // Closed to its own owner is meant.
+    let sandbox = house.path("state/destinations.sandbox.toml");
+    fs::set_permissions(&sandbox, fs::Permissions::from_mode(0o444)).unwrap();
+    let back = json!({ "from": "production", "message": "m" });
+    house.ask("POST", "/v1/environments/sandbox/promote", &back.to_string()).problem(403, "read_only");
+}
+
 #[test]
 fn behind_a_link_the_file_is_replaced_and_the_link_stays() {
     let house = with_sandbox(Plan::default());

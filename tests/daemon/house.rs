@@ -33,13 +33,19 @@ method = "bye"
 
 /// The binary under test.
 pub(crate) fn baton() -> Command {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_baton"));
-    command.env_remove("BATON_CONFIG").env_remove("NOTIFY_SOCKET").env_remove("WATCHDOG_USEC");
+    without_surroundings(Command::new(env!("CARGO_BIN_EXE_baton")))
+}
+
+/// Without what the shell or a supervisor of the tests may have set.
+fn without_surroundings(mut command: Command) -> Command {
+    for name in ["BATON_CONFIG", "NOTIFY_SOCKET", "WATCHDOG_USEC", "STATE_DIRECTORY", "JOURNAL_STREAM"] {
+        command.env_remove(name);
+    }
     command
 }
 
 /// The binary, run by a user who is not root, with a folder of his. Whoever is root is allowed everything.
-fn unprivileged(folder: &Path) -> Command {
+pub(crate) fn unprivileged(folder: &Path) -> Command {
     const NOBODY: u32 = 65_534;
     if fs::metadata(folder).unwrap().uid() != 0 {
         return baton();
@@ -51,8 +57,7 @@ fn unprivileged(folder: &Path) -> Command {
         chown(entry.unwrap().path(), Some(NOBODY), Some(NOBODY)).unwrap();
     }
     chown(folder, Some(NOBODY), Some(NOBODY)).unwrap();
-    let mut command = Command::new(copy);
-    command.env_remove("BATON_CONFIG").env_remove("NOTIFY_SOCKET").env_remove("WATCHDOG_USEC");
+    let mut command = without_surroundings(Command::new(copy));
     command.uid(NOBODY).gid(NOBODY);
     command
 }
@@ -134,6 +139,8 @@ impl House {
         if plan.as_nobody {
             command = unprivileged(folder.path());
         }
+        let state = plan.environment.iter().find(|(name, _)| *name == "STATE_DIRECTORY");
+        let state = state.map_or_else(|| folder.path().join("state"), |(_, given)| given.into());
         let mut child = command
             .arg("serve")
             .arg("--config")
@@ -163,8 +170,7 @@ impl House {
                 (_, address) => house.tcp = address.parse().unwrap(),
             }
         }
-        house.token =
-            fs::read_to_string(house.folder.path().join("state/http-token")).unwrap().trim().to_owned();
+        house.token = fs::read_to_string(state.join("http-token")).unwrap().trim().to_owned();
         house
     }
 

@@ -280,3 +280,59 @@ fn a_line_of_the_journal_has_its_priority() {
     serve.kill().unwrap();
     serve.wait().unwrap();
 }
+
+/// What stops it before there is a log is an error of the journal, too, in each of its lines.
+#[test]
+fn a_configuration_that_is_refused_is_an_error_of_the_journal() {
+    let folder = tempfile::tempdir().unwrap();
+    write_configuration(folder.path(), &Plan::default());
+    fs::write(folder.path().join("destinations.toml"), "default = ").unwrap();
+    let (mut reader, writer) = std::io::pipe().unwrap();
+    let journal = fs::metadata(format!("/proc/self/fd/{}", reader.as_raw_fd())).unwrap();
+    let mut serve = crate::house::baton()
+        .args(["serve", "--config", folder.path().join("baton.toml").to_str().unwrap()])
+        .env("JOURNAL_STREAM", format!("{}:{}", journal.dev(), journal.ino()))
+        .stderr(writer)
+        .spawn()
+        .unwrap();
+    assert_eq!(serve.wait().unwrap().code(), Some(78));
+    let mut said = String::new();
+    reader.read_to_string(&mut said).unwrap();
+    assert!(said.lines().count() > 2 && said.lines().all(|line| line.starts_with("<3>")), "{said}");
+}
+
+#[test]
+fn state_is_kept_in_the_directory_that_systemd_gives() {
+    let given = tempfile::tempdir().unwrap();
+    let state = given.path().join("baton");
+    let environment = vec![("STATE_DIRECTORY", state.display().to_string())];
+    let house = House::open(Plan { environment, ..Plan::default() });
+    assert_eq!(house.ask("GET", "/v1/calls", "").status, 200);
+    assert!(state.join("versions.redb").is_file());
+    assert!(!house.path("state").exists(), "and nowhere else");
+}
+
+/// A start that would end the same way each time is not tried again: `RestartPreventExitStatus=78`.
+#[test]
+fn what_is_not_permitted_is_a_fault_of_the_configuration() {
+    let ends = |change: &dyn Fn(String) -> String, word: &str| {
+        let folder = tempfile::tempdir().unwrap();
+        write_configuration(folder.path(), &Plan::default());
+        let path = folder.path().join("baton.toml");
+        fs::write(&path, change(fs::read_to_string(&path).unwrap())).unwrap();
+        let mut serve = crate::house::unprivileged(folder.path());
+        let ended = serve.args(["serve", "--config"]).arg(&path).output().unwrap();
+        let said = String::from_utf8_lossy(&ended.stderr).into_owned();
+        assert_eq!(ended.status.code(), Some(78), "{said}");
+        assert!(said.contains(word), "{said}");
+    };
+    for state in ["/etc/nowhere", "destinations.toml/state"] {
+        ends(&|text| format!("{text}[state]\ndir = \"{state}\"\n"), "state.dir");
+    }
+    let low = fs::read_to_string("/proc/sys/net/ipv4/ip_unprivileged_port_start").unwrap();
+    if low.trim() == "0" {
+        eprintln!("SKIPPED: every port is free to everybody here");
+        return;
+    }
+    ends(&|text| text.replace("udp:127.0.0.1:0", "udp:127.0.0.1:1"), "CAP_NET_BIND_SERVICE");
+}

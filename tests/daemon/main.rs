@@ -11,6 +11,7 @@ mod doors;
 mod flood;
 mod house;
 mod http;
+mod init;
 mod kill;
 mod life;
 mod load;

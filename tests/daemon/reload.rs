@@ -1,10 +1,12 @@
 //! Reloading: four ways to ask, all or nothing.
 
-use crate::house::{House, Plan, TABLE};
+use crate::house::{House, PATIENCE, Plan, TABLE};
 use serde_json::json;
 use std::fs;
 use std::io::Write;
 use std::os::unix::fs::symlink;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
 
 fn replace(house: &House, text: &str) {
     // As deployments do it: a new file beside, then renamed over the old one.
@@ -39,6 +41,32 @@ fn a_changed_file_is_noticed() {
     replace(&house, &named("Back"));
     house.await_lines("config.reloaded", 3);
     assert_eq!(name_in_force(&house), "Back");
+}
+
+/// `state.dir` holds more than tables, and whoever looks at a table stirs its folder, too.
+#[test]
+fn a_folder_that_is_never_quiet_holds_up_no_reload() {
+    let house = House::open(Plan::default());
+    let is_over = AtomicBool::new(false);
+    let reloaded = std::thread::scope(|scope| {
+        scope.spawn(|| {
+            for number in 0.. {
+                if is_over.load(Ordering::Relaxed) {
+                    break;
+                }
+                fs::write(house.path("notes"), number.to_string()).unwrap();
+                std::thread::sleep(Duration::from_millis(20));
+            }
+        });
+        replace(&house, &named("In the noise"));
+        let end = Instant::now() + PATIENCE / 2;
+        while name_in_force(&house) != "In the noise" && Instant::now() < end {
+            std::thread::sleep(Duration::from_millis(20));
+        }
+        is_over.store(true, Ordering::Relaxed);
+        name_in_force(&house)
+    });
+    assert_eq!(reloaded, "In the noise");
 }
 
 #[test]

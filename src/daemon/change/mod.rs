@@ -189,8 +189,9 @@ impl Reloader {
         watch: &mut FileWatch,
     ) -> Result<Option<Version>, ChangeError> {
         let OnDisk { path, print: seen, .. } = on_disk;
-        let (at, text) = (path.clone(), candidate.source.shared());
-        let replacement = beside(move || Replacement::prepare(&at, &text)).await?.map_err(not_replaced)?;
+        let (at, text, own) = (path.clone(), candidate.source.shared(), self.state.path().to_owned());
+        let replacement = beside(move || Replacement::prepare(&at, &text, &own)).await?;
+        let replacement = replacement.map_err(not_replaced)?;
         let text = candidate.source.shared();
         let is_noted = draft.is_some();
         if let Some(draft) = draft {

@@ -171,13 +171,14 @@ impl Watch {
         told_at.into_iter().any(|since| {
             // Only what was asked after that is the question.
             let asked = || leg.reinvites.iter().filter(|one| one.cseq > refer.cseq && one.sent >= since);
+            let answered = asked().any(|one| one.accepted.or(one.refused).is_some());
             match asked().next_back() {
                 // What was under way when the failure was told is no question: that comes after it.
                 // Nor is what was sent just now: an unanswered question is waited for.
                 Some(last) if last.over.is_none() => {
-                    at.since(last.sent) >= PATIENCE || known && is_late(since)
+                    at.since(last.sent) >= PATIENCE || known && is_late(since) && !answered
                 }
-                Some(_) => !asked().any(|one| one.accepted.or(one.refused).is_some()),
+                Some(_) => !answered,
                 None => known && is_late(since),
             }
         })

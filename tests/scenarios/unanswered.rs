@@ -377,3 +377,50 @@ fn any_other_body_without_content_type_is_no_session() {
     t.caller_hangs_up();
     t.world.assert_empty();
 }
+
+/// The caller's side has answered nothing of what the agent's new session is, and then the question whether it is there: it may
+/// take that now, though the two are being brought into accord already.
+#[test]
+fn who_answers_the_question_is_told_what_it_has_left_unanswered() {
+    let table = "[destination.doubted]\nroute = \"+14155550123\"\nnotify_200 = \"accepted\"\n";
+    let t = Talking::with(&Config::default().destination(table));
+    t.world.handoff("doubted");
+    let refer = t.call.expect("REFER");
+    t.call.reply(&refer, 202);
+    t.call.notify_ok("SIP/2.0 200 OK\r\n", "terminated");
+    bare(&t.call);
+    t.world.advance(ms(400));
+    let moved = |version| sdp("agent", version).replace("4000", "4012").replace("sendrecv", "sendonly");
+    t.leg.request("INVITE", &[], "application/sdp", &moved(2));
+    t.leg.expect(100);
+    bare(&t.call);
+    let taken = t.leg.expect(200);
+    t.leg.ack(&taken);
+    let busy = |leg: &Leg| {
+        let asked = leg.expect_within("INVITE", s(2));
+        leg.reply_with(&asked, 500, &[("Retry-After", "1")], "");
+        leg.expect("ACK");
+    };
+    busy(&t.call);
+    let asked = t.leg.expect_within("INVITE", s(3));
+    t.leg.answer(&asked, &moved(3).replace("4012", "4014"));
+    bare(&t.call);
+    t.leg.expect("ACK");
+    busy(&t.leg);
+    let question = t.call.expect_within("INVITE", s(2));
+    t.call.answer(&question, &sdp("pbx", 1));
+    t.call.expect("ACK");
+    let told = t.leg.expect_within("INVITE", s(5));
+    t.leg.answer(&told, &moved(3).replace("4012", "4014"));
+    t.leg.expect("ACK");
+    let told = t.call.expect_within("INVITE", s(1));
+    assert!(told.sdp().contains("m=audio 4014"), "{told}");
+    t.call.answer(&told, &sdp("pbx", 2).replace("sendrecv", "recvonly"));
+    t.call.expect("ACK");
+    let told = t.leg.expect_within("INVITE", s(1));
+    t.leg.answer(&told, &moved(3).replace("4012", "4014"));
+    t.leg.expect("ACK");
+    t.world.assert_ended("unknown");
+    t.caller_hangs_up();
+    t.world.assert_empty();
+}

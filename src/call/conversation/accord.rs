@@ -96,6 +96,9 @@ impl Conversation {
         let Some(partner) = self.partner.map(|partner| partner.leg) else { return };
         if differing(cx, partner, self.caller).is_some() || outdated(cx, self.caller, partner) {
             self.want_accord(cx);
+            if let Accord::Wanted { left, .. } | Accord::Telling { left, .. } = &mut self.accord {
+                left.spared = None;
+            }
         }
     }
 

@@ -406,7 +406,7 @@ impl Watch {
                     return;
                 };
                 let slot = slot_of(view.id.as_bytes()).map_or(0, u64::from);
-                if self.models.has(Model::Shards) && slot % SHARDS != 0 {
+                if self.models.has(Model::Shards) && !slot.is_multiple_of(SHARDS) {
                     self.ledger.borrow_mut().met(Draw::OtherShard);
                 }
                 self.book.by_baton.insert(view.id.clone(), caller.sip_call_id.clone());

@@ -338,10 +338,9 @@ fn network(
 
 /// Who refuses our datagrams is told to the shards.
 fn watch_refusals(bound: &Bound, deliver: &Arc<dyn Deliver>, log: &Sink) {
-    for (index, socket) in &bound.udp {
-        if let Err(error) = refusals::watch(*index, socket, Arc::clone(deliver)) {
-            log(Line::warn("net.refusals_unseen").text("reason", error.to_string()));
-        }
+    let sockets = bound.udp.iter().map(|(index, socket)| (*index, &**socket));
+    if let Err(error) = refusals::watch(sockets, deliver) {
+        log(Line::warn("net.refusals_unseen").text("reason", error.to_string()));
     }
 }
 

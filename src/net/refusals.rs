@@ -1,5 +1,5 @@
 //! ICMP port unreachable: a host says that nobody took a datagram of ours. The kernel keeps that in the error queue of the
-//! socket (ip(7), IP_RECVERR), with the address that the datagram went to. One task for each socket reads it.
+//! socket (ip(7), IP_RECVERR), with the address that the datagram went to. One thread reads it.
 //!
 //! Anybody can forge such a message: what it may do is the engine's to decide. Other ICMP errors pass by: they come and go
 //! with routes, and silence tells in the end.
@@ -7,19 +7,21 @@
 use super::Deliver;
 use crate::sip::{Flow, Transport};
 use nix::errno::Errno;
+use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::socket::{ControlMessageOwned, MsgFlags, SockaddrStorage, recvmsg, setsockopt, sockopt};
 use std::io::{self, IoSliceMut};
 use std::net::{SocketAddr, SocketAddrV4, SocketAddrV6, UdpSocket as StdSocket};
-use std::os::fd::AsRawFd;
+use std::os::fd::{AsFd, AsRawFd};
 use std::sync::Arc;
+use std::thread;
 use std::time::Duration;
-use tokio::io::Interest;
-use tokio::net::UdpSocket;
 
 /// Refusals that are told at once; then the shards have [`REST`] for what else there is.
 const AT_ONCE: usize = 64;
 /// See [`AT_ONCE`].
 const REST: Duration = Duration::from_millis(5);
+/// How often it is looked whether anybody is there to be told, in milliseconds.
+const LOOK: u16 = 1_000;
 /// Room for the control message: an extended error and an IPv6 address.
 const CONTROL: usize = 256;
 
@@ -35,28 +37,56 @@ pub fn keep(socket: &StdSocket) -> io::Result<()> {
     Ok(())
 }
 
-/// Tells who refuses datagrams of this socket, until the runtime ends.
+/// Tells who refuses datagrams of these sockets, each with the index of its listener, until nobody is there to be told.
 ///
 /// # Errors
-/// The socket cannot be watched.
-pub fn watch(listener: u16, socket: &StdSocket, deliver: Arc<dyn Deliver>) -> io::Result<()> {
-    let socket = UdpSocket::from_std(socket.try_clone()?)?;
-    tokio::spawn(async move {
-        while socket.ready(Interest::ERROR).await.is_ok() {
-            for peer in refusals(&socket) {
-                deliver.refused(Flow { transport: Transport::Udp, listener, peer, connection: 0 });
-            }
-            tokio::time::sleep(REST).await;
+/// A socket cannot be watched, or the system gives no thread.
+pub fn watch<'a>(
+    sockets: impl Iterator<Item = (u16, &'a StdSocket)>,
+    deliver: &Arc<dyn Deliver>,
+) -> io::Result<()> {
+    let sockets = sockets.map(|(listener, socket)| Ok((listener, socket.try_clone()?)));
+    let sockets = sockets.collect::<io::Result<Vec<_>>>()?;
+    let deliver = Arc::downgrade(deliver);
+    thread::Builder::new().name("refusals".to_owned()).spawn(move || {
+        while let (true, Some(deliver)) = (wait(&sockets), deliver.upgrade()) {
+            tell(&sockets, &*deliver);
         }
-    });
+    })?;
     Ok(())
 }
 
+/// Waits for an error of any of them, for [`LOOK`] at most; false: that cannot be waited for.
+///
+/// Whoever asks poll(2) for nothing is told errors alone, and is not woken by what arrives: a runtime would be, by each
+/// datagram, for its kinds of interest all come with it.
+fn wait(sockets: &[(u16, StdSocket)]) -> bool {
+    let mut watched: Vec<PollFd<'_>> =
+        sockets.iter().map(|(_, socket)| PollFd::new(socket.as_fd(), PollFlags::empty())).collect();
+    matches!(poll(&mut watched, PollTimeout::from(LOOK)), Ok(_) | Err(Errno::EINTR))
+}
+
+fn tell(sockets: &[(u16, StdSocket)], deliver: &dyn Deliver) {
+    let mut any = false;
+    for (listener, socket) in sockets {
+        let peers = refusals(socket);
+        // The kernel keeps the latest in a second place, for the next call on the socket; until then there is an error.
+        let _ = socket.take_error();
+        for peer in peers {
+            any = true;
+            deliver.refused(Flow { transport: Transport::Udp, listener: *listener, peer, connection: 0 });
+        }
+    }
+    if any {
+        thread::sleep(REST);
+    }
+}
+
 /// Who has refused, each of them once.
-fn refusals(socket: &UdpSocket) -> Vec<SocketAddr> {
+fn refusals(socket: &StdSocket) -> Vec<SocketAddr> {
     let mut found = Vec::new();
     for _ in 0..AT_ONCE {
-        match socket.try_io(Interest::ERROR, || next(socket)) {
+        match next(socket) {
             Ok(Some(peer)) if !found.contains(&peer) => found.push(peer),
             Ok(_) => {}
             Err(_) => break,
@@ -66,7 +96,7 @@ fn refusals(socket: &UdpSocket) -> Vec<SocketAddr> {
 }
 
 /// The next error that the kernel has kept; `None`: not that nobody listens.
-fn next(socket: &UdpSocket) -> io::Result<Option<SocketAddr>> {
+fn next(socket: &StdSocket) -> io::Result<Option<SocketAddr>> {
     let mut payload = [0; 1];
     let mut control = [0; CONTROL];
     let mut buffers = [IoSliceMut::new(&mut payload)];
@@ -107,14 +137,15 @@ mod tests {
         fn resolved(&self, _: u16, _: u64, _: Vec<Flow>) {}
     }
 
-    #[tokio::test(flavor = "multi_thread", worker_threads = 1)]
-    async fn a_port_where_nobody_listens_is_told_with_its_address() {
+    #[test]
+    fn a_port_where_nobody_listens_is_told_with_its_address() {
         for any in ["127.0.0.1:0", "[::1]:0"] {
             let Ok(ours) = StdSocket::bind(any) else { continue };
             ours.set_nonblocking(true).unwrap();
             keep(&ours).unwrap();
             let (sender, receiver) = channel();
-            watch(3, &ours, Arc::new(Ear(Mutex::new(sender)))).unwrap();
+            let ear: Arc<dyn Deliver> = Arc::new(Ear(Mutex::new(sender)));
+            watch([(3, &ours)].into_iter(), &ear).unwrap();
             let nobody = StdSocket::bind(any).unwrap();
             let gone = nobody.local_addr().unwrap();
             drop(nobody);
@@ -122,8 +153,6 @@ mod tests {
                 ours.send_to(b"OPTIONS", gone).unwrap();
                 let flow = receiver.recv_timeout(Duration::from_secs(10)).unwrap();
                 assert_eq!((flow.transport, flow.listener, flow.peer), (Transport::Udp, 3, gone));
-                // What the kernel says of it in place of the next call is said once.
-                let _ = ours.take_error();
             }
         }
     }

@@ -10,7 +10,7 @@ use super::phase::moving::Moving;
 use super::phase::setup::Setup;
 use super::phase::talking::Talking;
 use super::phase::{Phase, Stimulus};
-use super::record::{HandoffState, HandoffView, Role};
+use super::record::{DRAINED, HandoffState, HandoffView, Role};
 use super::view;
 use crate::sip::leg::Wish;
 use crate::sip::{Event, Gap, Time};
@@ -230,7 +230,7 @@ impl Call {
     pub(crate) fn drain(&mut self, now: Time, by: Time) {
         if by < self.until {
             self.until = by;
-            self.until_why = "draining";
+            self.until_why = DRAINED;
             let grace = by.since(now);
             self.leave = Some(now + (grace - FAREWELL.min(grace / 2)));
         }

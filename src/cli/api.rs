@@ -52,8 +52,15 @@ impl Client {
                 ),
             )
         };
+        let slips = access.slips;
+        let unreachable = |error: &dyn std::fmt::Display| match slips.is_empty() {
+            true => unreachable(error),
+            false => Failure::diagnostics(&slips),
+        };
         let address = match access.http.listen {
-            any if any.port() == 0 => state.http_address().map_err(|error| unreachable(&error))?,
+            any if any.port() == 0 || !slips.is_empty() => {
+                state.http_address().map_err(|error| unreachable(&error))?
+            }
             address => address,
         };
         let token = match access.http.token {

@@ -223,12 +223,14 @@ pub struct Access {
     pub http: Http,
     /// `state.dir`.
     pub state_dir: PathBuf,
+    /// Why the file is no TOML. Then these are what could be read of it, and the daemon's own word goes before them.
+    pub slips: Vec<Diagnostic>,
 }
 
 /// Reads how the API is reached, and nothing else: a fault in a table must not keep anybody from asking the daemon.
 ///
 /// # Errors
-/// The faults of these two sections, and text that is no TOML.
+/// The faults of these two sections, and a file that cannot be read.
 pub fn access(path: &Path) -> Result<Access, Vec<Diagnostic>> {
     let source = open(path).map_err(|diagnostic| vec![*diagnostic])?;
     let base = path.parent().unwrap_or(Path::new("")).to_owned();
@@ -237,9 +239,10 @@ pub fn access(path: &Path) -> Result<Access, Vec<Diagnostic>> {
     let mut top = Section::new("", 0..0, &tree);
     let http = http(&mut top, &mut report, &secrets::Fetch { base: base.clone() });
     let state_dir = state(&mut top, &mut report, &base);
+    let is_partial = report.is_partial();
     let faults: Vec<Diagnostic> =
         report.finish().into_iter().filter(|d| d.severity == Severity::Error).collect();
-    if faults.is_empty() { Ok(Access { http, state_dir }) } else { Err(faults) }
+    if faults.is_empty() || is_partial { Ok(Access { http, state_dir, slips: faults }) } else { Err(faults) }
 }
 
 /// A file's text, [`MAX_FILE`] bytes at most.

@@ -9,7 +9,7 @@ use super::log::{News, Writer};
 use super::outlet::{Inlet, Outlet};
 use super::systemd;
 use crate::call::event::{Event, What, Why};
-use crate::call::record::{AttemptView, CallRecord, CallView, Goodbye, HandoffView, Role};
+use crate::call::record::{AttemptView, CallRecord, CallView, DRAINED, Goodbye, HandoffView, Role};
 use crate::call::trial::TrialView;
 use crate::http::history::History;
 use crate::net::counts::Lost;
@@ -123,6 +123,9 @@ fn sink(lines: Inlet<News>, level: Level, lost: Arc<Lost>) -> Sink {
     })
 }
 
+/// Where the end of a drain has met a caller who was still here.
+const CUT_OFF: &str =
+    "the grace was over and Baton ends: the caller was hung up; a longer `sip.drain` loses fewer";
 /// What to look at where a request could not be sent.
 const NO_STREAM: &str = "a request over 1300 bytes waited 1 s for TCP, and went by UDP; so do those of the next 10 minutes. Where the peer takes no TCP, set `large = \"udp\"` there";
 const PRIVATE_CONTACT: &str = "its Contact is a private address, but it is heard from a public one: a NAT stands between. If requests inside its calls do not arrive, set `contact = \"source\"` there";
@@ -139,7 +142,9 @@ pub fn line_of(event: &Event) -> Line {
         What::LegBye { call, role, goodbye, sip_call_id } => leg_bye(call, *role, goodbye, sip_call_id),
         What::LegLost { call, role, status, origin, reason, next } => {
             let line = Line::warn("leg.lost").text("call", call).text("leg", role.as_str());
-            let line = line.number("status", *status).quoted("reason", *reason);
+            // Where nobody has said a word there is no status that anybody has said.
+            let line = if reason.is_some() { line } else { line.number("status", *status) };
+            let line = line.quoted("reason", *reason);
             line.text("origin", origin_word(*origin)).text("next", next)
         }
         What::LegSilent { call, role, sip_call_id } => Line::warn("leg.silent")
@@ -357,14 +362,18 @@ fn call_started(call: &CallView) -> Line {
 fn call_ended(record: &CallRecord) -> Line {
     let call = &record.call;
     let ended = call.ended_at.unwrap_or(call.started_at);
-    Line::info("call.ended")
+    // Nobody else says that this caller was cut off.
+    let is_cut = call.ended_by.as_deref() == Some(DRAINED);
+    let line = if is_cut { Line::error("call.ended") } else { Line::info("call.ended") };
+    let line = line
         .text("call", &call.id)
         .text("environment", &call.environment)
         .text("trunk", &call.trunk)
         .some("agent", call.agent.as_deref())
         .quoted("by", call.ended_by.as_deref())
         .number("duration_ms", ended.0.0 - call.started_at.0.0)
-        .number("handoffs", call.handoffs.len())
+        .number("handoffs", call.handoffs.len());
+    if is_cut { line.quoted("hint", Some(CUT_OFF)) } else { line }
 }
 
 fn handoff_line(line: Line, handoff: &HandoffView) -> Line {

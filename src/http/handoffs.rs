@@ -1,10 +1,10 @@
 //! `POST /v1/calls/{id}/handoff` and `/v1/handoffs`: the decision, its end and its cancelling.
 
-use super::Api;
 use super::body::{Json, Query, Segment};
 use super::calls::wrong_reply;
 use super::history::Done;
 use super::problem::Problem;
+use super::{Api, VARIABLES_BODY};
 use crate::call::command::{Command, HandoffRequest, Refusal, Reply};
 use crate::call::record::HandoffView;
 use crate::routing::duration;
@@ -44,7 +44,7 @@ pub(super) async fn create(
     Segment(call): Segment,
     Query(waiting): Query<Waiting>,
     headers: HeaderMap,
-    Json(request): Json<HandoffRequest>,
+    Json(request): Json<HandoffRequest, { VARIABLES_BODY }>,
 ) -> Result<Response, Problem> {
     let wait = waiting.duration()?;
     let handoff = match key_of(&headers)? {

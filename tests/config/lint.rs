@@ -552,6 +552,15 @@ destinations.toml:5:1: error: `X_Caller_ID`: only headers that begin with X-, an
     );
 }
 
+/// At the end of the file it stands in the last section, which has the headers.
+#[test]
+fn a_default_below_the_headers_of_a_destination_gets_the_right_word() {
+    let table = "[destination.a]\nroute = \"+14155550123\"\n[destination.a.headers]\ndefault = \"a\"\n";
+    let (_, printed) = read(&[("baton.toml", BATON), ("destinations.toml", table)]);
+    let help = "help: `default` stands at the top of the file, before the first [destination.ID]";
+    assert!(printed.contains(help) && !printed.contains("X-default"), "{printed}");
+}
+
 #[test]
 fn a_trunk_that_is_open_to_strangers() {
     let accept = "accept_from = [\"0.0.0.0/0\", \"fc00::/7\", \"2000::/3\", \"41.0.0.0/8\"]\n";

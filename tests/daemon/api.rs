@@ -86,7 +86,7 @@ fn every_error_is_a_problem() {
     let wrong = post(path, "application/json", r#"{"destinatoin":"x"}"#).problem(422, "invalid");
     assert!(wrong["errors"][0]["message"].as_str().unwrap().contains("destinatoin"), "{wrong}");
     post(&format!("{path}?wait=soon"), "application/json", "{}").problem(422, "invalid");
-    let long = format!(r#"{{"reason":"{}"}}"#, "x".repeat(70_000));
+    let long = format!(r#"{{"reason":"{}"}}"#, "x".repeat(1_100_000));
     post(path, "application/json", &long).problem(413, "body_too_large");
     post(path, "application/json; charset=utf-8", "{}").problem(404, "no_call");
 }

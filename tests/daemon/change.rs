@@ -453,6 +453,21 @@ fn behind_a_link_the_file_is_replaced_and_the_link_stays() {
     assert_eq!(house.text("one/table.toml"), sandbox("Tried"));
 }
 
+/// The command line needs two keys of the file, and finds the daemon by what that has written down.
+#[test]
+fn a_configuration_that_is_no_toml_shuts_nobody_out() {
+    let house = with_sandbox(Plan::default());
+    let path = house.path("baton.toml");
+    let whole = fs::read_to_string(&path).unwrap();
+    fs::write(&path, whole.replacen("[sip]", "[sip", 1)).unwrap();
+    house.await_line("config.rejected");
+    for command in ["calls", "destinations", "versions"] {
+        let shown = crate::house::baton().args([command, "--config"]).arg(&path).output().unwrap();
+        let warned = String::from_utf8_lossy(&shown.stderr);
+        assert!(shown.status.success(), "{command}: {warned}");
+    }
+}
+
 #[test]
 fn half_a_file_is_in_nobodys_way_and_not_lost() {
     let house = with_sandbox(Plan::default());

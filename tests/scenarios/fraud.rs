@@ -223,6 +223,9 @@ fn is_full(t: &Talking, why: &str) {
     let attempt = &ended.attempts[0];
     assert_eq!((attempt.cause.as_deref(), attempt.status), (Some("busy"), None));
     assert_eq!(attempt.status_reason.as_deref(), Some(why));
+    // It is a line of the table that says so, and no network.
+    assert!(ended.explain.cause.contains(why), "{:?}", ended.explain);
+    assert!(ended.explain.next_step.contains("raise it"), "{:?}", ended.explain);
 }
 
 /// The caller's own call counts until it is over.

@@ -1,5 +1,6 @@
 //! How a handoff ended, in words and for the agent that asked. Pure data in, pure data out.
 
+use super::{MAX_CALLS, MAX_CALLS_HINT, MAX_CPS, MAX_CPS_HINT};
 use crate::call::record::{AttemptView, Explain, HandoffState, HandoffView, Proof};
 use crate::routing::explain::{self, Cause, Where};
 use crate::routing::table::Method;
@@ -28,6 +29,15 @@ fn unheard(view: &HandoffView) -> Option<&str> {
     let failed = view.attempts.iter().filter(|attempt| attempt.cause.is_some());
     let last = failed.max_by_key(|attempt| attempt.ended_at)?;
     last.status_reason.as_deref().filter(|_| last.status.is_none() && last.final_status.is_none())
+}
+
+/// What to do where that is a limit of ours.
+fn limit(view: &HandoffView) -> Option<&'static str> {
+    match unheard(view)? {
+        MAX_CALLS => Some(MAX_CALLS_HINT),
+        MAX_CPS => Some(MAX_CPS_HINT),
+        _ => None,
+    }
 }
 
 /// What has told how an attempt ended.
@@ -79,6 +89,9 @@ pub(crate) fn explain(view: &HandoffView) -> Explain {
     let found = failure(view).map(|(status, seen)| (explain::status(status), seen));
     let why = || match (&found, view.cause.as_deref()) {
         (Some((entry, _)), _) => Cow::from(format!("{}: {}", entry.status, entry.cause)),
+        (None, Some(_)) if limit(view).is_some() => {
+            format!("Nobody was called: {}.", unheard(view).unwrap_or_default()).into()
+        }
         (None, Some(_)) if unheard(view).is_some() => {
             format!("Nobody has answered: {}.", unheard(view).unwrap_or_default()).into()
         }
@@ -87,6 +100,7 @@ pub(crate) fn explain(view: &HandoffView) -> Explain {
     };
     let hint = || match &found {
         Some((entry, seen)) => entry.hint_for(*seen),
+        None if limit(view).is_some() => limit(view).unwrap_or_default(),
         None if unheard(view).is_some() => explain::hint(Cause::Unreachable, None, Where::InviteResponse),
         None => "Look at the attempts, and at the log for this call.",
     };

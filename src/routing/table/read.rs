@@ -403,7 +403,11 @@ impl<'a> Reader<'_, '_, '_> {
                         .report
                         .error(name.span, format!("`{}`: {error}", name.value))
                         .expected("a name like X-Account-ID, or `User-to-User`, `Diversion`, `History-Info`");
-                    if let Some(help) = belongs(name.value, own) {
+                    if name.value == "default" {
+                        note.help(
+                            "`default` stands at the top of the file, before the first [destination.ID]",
+                        );
+                    } else if let Some(help) = belongs(name.value, own) {
                         note.help(help);
                     } else if error == NameError::NotCarried && name.value.len() > 2 {
                         note.help(format!("did you mean `{}`?", headers::carried(name.value)));

@@ -1,10 +1,7 @@
-//! Events become log lines and records here, and nowhere else. Two threads: one writes lines to standard error ([`log`]),
-//! one writes records ([`keeper`]), and neither knows of the other: a log that nobody reads costs no record, a slow disk no
+//! Events become log lines and records here, and nowhere else. Two threads: one writes lines to standard error (`log`),
+//! one writes records (`keeper`), and neither knows of the other: a log that nobody reads costs no record, a slow disk no
 //! line. Neither ever holds up a shard: what there is no room for is dropped and counted. Only the history takes note at
 //! once, in its bounded memory.
-//!
-//! [`log`]: super::log
-//! [`keeper`]: super::keeper
 
 use super::configuration::Log;
 use super::keeper::Keeper;

@@ -276,19 +276,18 @@ impl Connections {
     }
 
     fn queue(self: &Arc<Self>, mut message: Outgoing, flow: &Flow) -> bool {
-        // The connection that is found may begin to close meanwhile; then a new one is opened, and that is the last try.
-        for connection in [self.find(flow), None] {
-            let Some(connection) = connection.or_else(|| self.connect(flow)) else { return false };
+        if let Some(connection) = self.find(flow) {
             match connection.queue(message, &self.around.limits) {
                 Ok(()) => return true,
                 Err(refused) if refused.full => {
                     connection.shut();
                     return false;
                 }
+                // It has begun to close meanwhile.
                 Err(refused) => message = refused.message,
             }
         }
-        false
+        self.connect(flow, message)
     }
 
     /// The one that `flow` names, else the one to its peer. One that is closing takes nothing any more, and must not
@@ -304,7 +303,8 @@ impl Connections {
         })
     }
 
-    fn connect(self: &Arc<Self>, flow: &Flow) -> Option<Arc<Connection>> {
+    /// Opens a connection for a message. False: there is no place for one.
+    fn connect(self: &Arc<Self>, flow: &Flow, message: Outgoing) -> bool {
         let (group, parties) = match (self.around.known)(flow.peer.ip()) {
             Some(group) => (group.name, Some(group.of)),
             // Where no trunk or agent is; all those are one party.
@@ -312,11 +312,13 @@ impl Connections {
         };
         if !self.places().take(By::Us, &group, parties) {
             self.around.counts.refused_full.bump();
-            return None;
+            return false;
         }
         let (connection, queue) = self.enter(flow.listener, flow.peer, (By::Us, group));
-        self.around.runtime.spawn(tcp::open(Arc::clone(&connection), queue, Arc::clone(self)));
-        Some(connection)
+        // Before it is opened: a refusal may come before anything that is done afterwards, and has to find the message.
+        let queued = connection.queue(message, &self.around.limits).is_ok();
+        self.around.runtime.spawn(tcp::open(connection, queue, Arc::clone(self)));
+        queued
     }
 
     /// A place for a connection that a peer has opened; `None`: a cap is reached.

@@ -1,6 +1,6 @@
 //! Who may speak inside a dialog. The right tags are not enough: whoever has seen one message of a call knows them.
 //!
-//! One pure decision, [`Leg::standing`]. Taken is what comes from an address that the dialog was heard from or sends to,
+//! One pure decision, `Leg::standing`. Taken is what comes from an address that the dialog was heard from or sends to,
 //! from a source of its party, from the address of its newest Contact or of a host of its route set, and by its own
 //! connection. Not here: who is known outside of dialogs; that is asked of the layer above by [`Neighbours`]. Called by
 //! [`Stack::handle_message`](super::stack::Stack::handle_message) for every message that belongs to a leg.

@@ -122,18 +122,13 @@ impl Call {
         let mut refused = None;
         self.advance(cx, |phase, facts, cx| {
             let (phase, refusal) = match phase {
-                Phase::Talking(talking) => {
-                    let farewell = talking.farewell;
-                    let conversation = talking.into_conversation(cx, facts);
-                    match Moving::decided(cx, facts, conversation, given, By::Client) {
-                        Ok(start) => (Moving::begin(cx, facts, start), None),
-                        Err(refused) => {
-                            let (conversation, refusal) = *refused;
-                            let talking = Talking { farewell, ..Talking::new(conversation) };
-                            (Phase::Talking(talking), Some(refusal))
-                        }
+                Phase::Talking(talking) => match Moving::decide(cx, facts, given, By::Client) {
+                    Ok(plan) => {
+                        let conversation = talking.into_conversation(cx, facts);
+                        (Moving::begin(cx, facts, conversation, plan, None), None)
                     }
-                }
+                    Err(refusal) => (Phase::Talking(talking), Some(refusal)),
+                },
                 Phase::Setup(setup) => match setup.divert(cx, facts, given, By::Client) {
                     Ok(phase) => (phase, None),
                     Err((setup, refusal)) => (Phase::Setup(setup), Some(refusal)),
@@ -258,14 +253,15 @@ impl Call {
                 }
             };
             let given = Given::fallback(facts, "draining");
-            let conversation = talking.into_conversation(cx, facts);
-            match Moving::decided(cx, facts, conversation, given, By::Drain) {
-                Ok(start) => Moving::begin(cx, facts, start),
-                Err(refused) => {
-                    let (conversation, refusal) = *refused;
+            match Moving::decide(cx, facts, given, By::Drain) {
+                Ok(plan) => {
+                    let conversation = talking.into_conversation(cx, facts);
+                    Moving::begin(cx, facts, conversation, plan, None)
+                }
+                Err(refusal) => {
                     let what = format!("the fallback: {refusal}");
                     cx.tell(What::Ignored { call: facts.id.to_string(), what });
-                    Phase::Talking(Talking::new(conversation))
+                    Phase::Talking(talking)
                 }
             }
         });

@@ -3,7 +3,7 @@
 use crate::common::config::Config;
 use crate::common::message::Message;
 use crate::common::peer::{AGENT, NUMBER, PBX, Talking, sdp};
-use crate::common::{World, ms, s};
+use crate::common::{HandoffRequest, Refusal, World, ms, s};
 use baton::call::event::What;
 use std::rc::Rc;
 
@@ -221,6 +221,32 @@ fn the_agents_bye_waits_500_ms_for_the_answer_to_the_last_notify() {
     t.leg.expect_bye_within(ms(20));
     t.leg.reply(&last, 200);
     t.world.assert_ended("succeeded");
+    t.world.assert_empty();
+}
+
+/// A decision that cannot be carried out changes nothing, not even for an agent that is leaving.
+#[test]
+fn a_refused_request_does_not_hurry_an_agent_that_waits_for_its_last_notify() {
+    let table = "[destination.mobile]\nmethod = \"invite\"\nroute = \"sip:me@10.0.0.31\"\n";
+    let t = Talking::with(&Config::default().destination(table));
+    let mobile = t.world.peer("mobile", "10.0.0.31:5060");
+    t.leg.refer("sip:mobile@baton", &[]);
+    t.leg.expect(202);
+    t.leg.expect_notify("SIP/2.0 100 Trying", "active");
+    let target = mobile.expect_call();
+    target.answer(&target.invite(), &sdp("mobile", 1));
+    target.expect("ACK");
+    let offer = t.call.expect("INVITE");
+    t.call.answer(&offer, &sdp("pbx", 1));
+    t.call.expect("ACK");
+    let last = t.leg.expect("NOTIFY");
+    let request = HandoffRequest { destination: Some("nowhere".to_owned()), ..Default::default() };
+    assert!(matches!(t.world.try_handoff(request), Err(Refusal::NoDestination { .. })));
+    t.agent.expect_silence(ms(490));
+    t.leg.expect_bye_within(ms(20));
+    t.leg.reply(&last, 200);
+    t.call.hang_up();
+    target.expect_bye();
     t.world.assert_empty();
 }
 

@@ -358,18 +358,16 @@ impl Talking {
         if passes {
             return self.pass(cx, facts, (by, request), given);
         }
-        let leg = self.conversation.partner.map_or(self.conversation.caller, |partner| partner.leg);
-        let farewell = self.farewell;
-        let conversation = self.into_conversation(cx, facts);
         let decider = if by == Role::Target { By::Party } else { By::Agent };
-        match Moving::decided(cx, facts, conversation, given, decider) {
-            Ok(mut start) => {
+        match Moving::decide(cx, facts, given, decider) {
+            Ok(plan) => {
+                let leg = self.conversation.partner.map_or(self.conversation.caller, |partner| partner.leg);
+                let conversation = self.into_conversation(cx, facts);
                 let subscription = cx.stack.accept_referral(cx.now, request).unwrap_or_default();
-                start.referral = Some(Referral::new(leg, subscription));
-                Moving::begin(cx, facts, start)
+                let referral = Referral::new(leg, subscription);
+                Moving::begin(cx, facts, conversation, plan, Some(referral))
             }
-            Err(refused) => {
-                let (conversation, refusal) = *refused;
+            Err(refusal) => {
                 let status = refusal_status(&refusal);
                 let words = refusal.to_string();
                 cx.tell(What::Ignored {
@@ -379,7 +377,7 @@ impl Talking {
                 let fields = [identity::warning(&words)];
                 let content = Content { fields: &fields, ..Content::default() };
                 let _ = cx.stack.respond(cx.now, request, status, content);
-                Phase::Talking(Talking { farewell, ..Talking::new(conversation) })
+                Phase::Talking(self)
             }
         }
     }

@@ -122,27 +122,16 @@ impl Attempt {
     }
 }
 
-/// A decision that can be carried out.
-pub(crate) struct Start {
-    conversation: Conversation,
-    plan: (Plan, Course),
-    pub(crate) referral: Option<Referral>,
-}
-
 impl Moving {
-    /// Checks a decision; the conversation comes back with a refusal.
-    pub(crate) fn decided(
+    /// Checks a decision, and leaves everything as it is.
+    pub(crate) fn decide(
         cx: &mut Context<'_>,
         facts: &mut Facts,
-        conversation: Conversation,
         given: Given,
         by: By,
-    ) -> Result<Start, Box<(Conversation, Refusal)>> {
+    ) -> Result<(Plan, Course), Refusal> {
         let id: Box<str> = (&*cx.ident.handoff_id(facts.slot)).into();
-        match decision::plan(cx, facts, given, by, true, &id) {
-            Ok(plan) => Ok(Start { conversation, plan, referral: None }),
-            Err(refusal) => Err(Box::new((conversation, refusal))),
-        }
+        decision::plan(cx, facts, given, by, true, &id)
     }
 
     /// A decision that comes with the agent's absence: what cannot be carried out becomes the fallback, and only if
@@ -154,9 +143,9 @@ impl Moving {
         given: Given,
         by: By,
     ) -> Phase {
-        match Self::decided(cx, facts, conversation, given, by) {
-            Ok(start) => Self::begin(cx, facts, start),
-            Err(refused) => Self::refused_in_absence(cx, facts, *refused, by),
+        match Self::decide(cx, facts, given, by) {
+            Ok(plan) => Self::begin(cx, facts, conversation, plan, None),
+            Err(refusal) => Self::refused_in_absence(cx, facts, (conversation, refusal), by),
         }
     }
 
@@ -168,12 +157,12 @@ impl Moving {
         conversation: Conversation,
         given: Given,
     ) -> Phase {
-        match Self::decided(cx, facts, conversation, given, By::Loss) {
-            Ok(Start { conversation, plan, referral }) => {
-                let handoff = Handoff::begin(cx, facts, plan, referral);
+        match Self::decide(cx, facts, given, By::Loss) {
+            Ok(plan) => {
+                let handoff = Handoff::begin(cx, facts, plan, None);
                 Self::new(conversation, handoff, Attempt::Held).ask(cx, Then::SetOut)
             }
-            Err(refused) => Self::refused_in_absence(cx, facts, *refused, By::Loss),
+            Err(refusal) => Self::refused_in_absence(cx, facts, (conversation, refusal), By::Loss),
         }
     }
 
@@ -193,8 +182,13 @@ impl Moving {
     }
 
     /// Sends the first request of a decision (or waits until it may be sent).
-    pub(crate) fn begin(cx: &mut Context<'_>, facts: &mut Facts, start: Start) -> Phase {
-        let Start { conversation, plan, referral } = start;
+    pub(crate) fn begin(
+        cx: &mut Context<'_>,
+        facts: &mut Facts,
+        conversation: Conversation,
+        plan: (Plan, Course),
+        referral: Option<Referral>,
+    ) -> Phase {
         let handoff = Handoff::begin(cx, facts, plan, referral);
         let mut moving = Self::new(conversation, handoff, Attempt::Held);
         if std::mem::take(&mut facts.may_be_gone) {

@@ -383,7 +383,8 @@ fn any_other_body_without_content_type_is_no_session() {
 #[test]
 fn who_answers_the_question_is_told_what_it_has_left_unanswered() {
     let table = "[destination.doubted]\nroute = \"+14155550123\"\nnotify_200 = \"accepted\"\n";
-    let t = Talking::with(&Config::default().destination(table));
+    // Which of the two comes first, the question or what is told again, is drawn.
+    let t = Talking::with(&Config::default().one_engine().destination(table));
     t.world.handoff("doubted");
     let refer = t.call.expect("REFER");
     t.call.reply(&refer, 202);

@@ -89,6 +89,11 @@ impl Belief {
         self.may_ask() && !self.receiver(seen).never_left(told)
     }
 
+    /// Whether the receiver is known to tell of a transfer before it has done what it tells of.
+    pub fn tells_early(self, seen: Receiver) -> bool {
+        self.receiver(seen).notify_200() == Notify200::Accepted
+    }
+
     /// Whether the caller's side may be asked at all.
     pub fn may_ask(self) -> bool {
         self.ask_return != Some(AskReturn::None)

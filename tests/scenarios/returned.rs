@@ -221,6 +221,28 @@ fn a_caller_who_is_still_there_is_returned_half_a_second_after_the_answer() {
     t.world.assert_empty();
 }
 
+/// Asterisk's NOTIFY of a failure overtakes the end of the channel that it tells of: a question that reaches it 0.1 ms later
+/// is answered as if the caller were there.
+#[test]
+fn a_question_does_not_overtake_what_it_asks_about() {
+    let t = beside(ASTERISK.1);
+    let desk = t.world.peer("desk", DESK);
+    accepted(&t, "ladder");
+    t.call.notify_ok("SIP/2.0 100 Trying\r\n", "active");
+    t.call.notify_ok(UNAVAILABLE, "terminated;reason=noresource");
+    t.pbx.expect_silence(ms(490));
+    let first = question(&t.call);
+    is_there(&t.call, &first);
+    t.world.advance(ms(1200));
+    t.world.assert_running();
+    let second = question_again(&t.call);
+    is_gone(&t.call, &second);
+    t.leg.expect_bye();
+    assert_lost(&t);
+    desk.expect_silence(ms(500));
+    t.world.assert_empty();
+}
+
 #[test]
 fn unless_it_disowns_the_dialog_meanwhile() {
     let t = Talking::new();
@@ -1021,6 +1043,8 @@ fn nor_does_a_refusal_of_the_refer() {
     t.call.reply(&refer, 404);
     let question = question(&t.call);
     is_there(&t.call, &question);
+    let again = question_again(&t.call);
+    is_there(&t.call, &again);
     t.world.advance(ms(500));
     assert_eq!(ends(&t), ["unknown", "returned"]);
     t.caller_hangs_up();

@@ -175,6 +175,11 @@ impl Handoff {
         told.is_some_and(|told| belief.asks(seen, told))
     }
 
+    /// Whether the receiver is known to tell of a transfer before it has done what it tells of.
+    pub(crate) fn tells_early(&self) -> bool {
+        self.course.profile.belief.tells_early(self.seen)
+    }
+
     /// Whether the running attempt's REFER was told to have failed, by a receiver that may have taken the caller away before.
     pub(crate) fn may_have_lost(&mut self) -> bool {
         let receiver = self.course.profile.belief.receiver(self.seen);

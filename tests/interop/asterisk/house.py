@@ -146,7 +146,7 @@ class Baton:
     def stop(self):
         """Ends it by SIGTERM; gives back what was not as it should be."""
         api = Api(self.folder, self.url)
-        end = time.monotonic() + 5
+        end = time.monotonic() + 35  # a phone that is gone answers no BYE, which ends after 32 s
         while (calls := api.get("/v1/calls")["data"]) and time.monotonic() < end:
             time.sleep(0.05)
         self.process.send_signal(signal.SIGTERM)

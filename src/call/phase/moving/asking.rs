@@ -4,11 +4,12 @@
 use super::{Attempt, Moving, Then, Whereabouts};
 use crate::call::context::Context;
 use crate::call::facts::Facts;
-use crate::call::handoff::still_here::{StillHere, Verdict};
+use crate::call::handoff::still_here::{LULL, StillHere, Verdict};
 use crate::call::phase::Phase;
 use crate::call::record::HandoffState;
 use crate::routing::explain::Cause;
 use crate::sip::Event;
+use std::time::Duration;
 
 /// Why nothing is known after a failure that was told.
 const NO_WORD: &str = "The receiver tells of a failure, and the caller's side does not say whether it still has the caller: look why re-INVITEs to it stay without an answer.";
@@ -61,7 +62,10 @@ impl Moving {
 
     /// Asks the caller's side.
     pub(super) fn ask(mut self: Box<Self>, cx: &mut Context<'_>, then: Then) -> Phase {
-        let question = StillHere::begin(cx, self.conversation.caller, matches!(then, Then::Unproven { .. }));
+        let unproven = matches!(then, Then::Unproven { .. });
+        let lull = if unproven { Duration::ZERO } else { LULL };
+        let twice = unproven || self.handoff.tells_early();
+        let question = StillHere::begin(cx, self.conversation.caller, lull, twice);
         self.attempt = Attempt::Asking { question, then };
         self.phase()
     }

@@ -246,6 +246,34 @@ fn by_tags_alone_nothing_moves() {
     t.world.finish();
 }
 
+/// `contact = "source"` means the source of those who are known.
+#[test]
+fn a_source_that_only_the_tags_speak_for_is_not_followed() {
+    let key = "in_dialog = \"tags\"\ncontact = \"source\"";
+    for of_trunk in [true, false] {
+        let config = match of_trunk {
+            true => Config::default().trunk_key(key),
+            false => Config::default().agent_key(key),
+        };
+        let t = Talking::with(&config);
+        let node = stranger(&t);
+        let (spoken_for, other) = if of_trunk { (&t.call, &t.leg) } else { (&t.leg, &t.call) };
+        let by_stranger = spoken_for.spoken_by(&node);
+        by_stranger.request("OPTIONS", &[], "", "");
+        node.expect(200);
+        by_stranger.request("UPDATE", &[], "", "");
+        node.expect(200);
+        other.request("INFO", &[], "application/dtmf-relay", "Signal=1\r\n");
+        let passed = spoken_for.expect("INFO");
+        spoken_for.reply(&passed, 200);
+        other.expect(200);
+        node.expect_silence(s(1));
+        t.caller_hangs_up();
+        assert!(t.world.run_until(s(200), World::is_empty));
+        t.world.finish();
+    }
+}
+
 /// The lines that begin so, as the log has them.
 fn lines(world: &World, event: &str) -> Vec<String> {
     let line = |what| line_of(&Event { at: Stamp(UnixMillis(0)), what }).render(0, Style::default());

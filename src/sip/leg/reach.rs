@@ -116,9 +116,9 @@ impl Stack {
         }
     }
 
-    /// The peer of a leg was heard by that flow, in a request or a response.
+    /// The peer of a leg was heard by that flow, in a request or a response. Nobody is followed for whom only the tags speak.
     pub(crate) fn follow(&mut self, id: LegId, flow: Flow, request: bool) {
-        let Some(leg) = self.legs.get_mut(id.into()) else { return };
+        let Some(leg) = self.legs.get_mut(id.into()).filter(|leg| leg.moves) else { return };
         if leg.goes_to_source() {
             leg.flow = flow;
             return;

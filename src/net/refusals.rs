@@ -16,7 +16,7 @@ use std::sync::Arc;
 use std::thread;
 use std::time::Duration;
 
-/// Refusals that are told at once; then the shards have [`REST`] for what else there is.
+/// Errors of a socket that are read at once; then the shards have [`REST`] for what else there is, whoever forges them.
 const AT_ONCE: usize = 64;
 /// See [`AT_ONCE`].
 const REST: Duration = Duration::from_millis(5);
@@ -49,36 +49,38 @@ pub fn watch<'a>(
     let sockets = sockets.collect::<io::Result<Vec<_>>>()?;
     let deliver = Arc::downgrade(deliver);
     thread::Builder::new().name("refusals".to_owned()).spawn(move || {
-        while let (true, Some(deliver)) = (wait(&sockets), deliver.upgrade()) {
-            tell(&sockets, &*deliver);
+        while let (Some(any), Some(deliver)) = (wait(&sockets), deliver.upgrade()) {
+            if any {
+                tell(&sockets, &*deliver);
+                thread::sleep(REST);
+            }
         }
     })?;
     Ok(())
 }
 
-/// Waits for an error of any of them, for [`LOOK`] at most; false: that cannot be waited for.
+/// Waits for an error of any of them, for [`LOOK`] at most: whether there is one. `None`: that cannot be waited for.
 ///
 /// Whoever asks poll(2) for nothing is told errors alone, and is not woken by what arrives: a runtime would be, by each
 /// datagram, for its kinds of interest all come with it.
-fn wait(sockets: &[(u16, StdSocket)]) -> bool {
+fn wait(sockets: &[(u16, StdSocket)]) -> Option<bool> {
     let mut watched: Vec<PollFd<'_>> =
         sockets.iter().map(|(_, socket)| PollFd::new(socket.as_fd(), PollFlags::empty())).collect();
-    matches!(poll(&mut watched, PollTimeout::from(LOOK)), Ok(_) | Err(Errno::EINTR))
+    match poll(&mut watched, PollTimeout::from(LOOK)) {
+        Ok(ready) => Some(ready > 0),
+        Err(Errno::EINTR) => Some(false),
+        Err(_) => None,
+    }
 }
 
 fn tell(sockets: &[(u16, StdSocket)], deliver: &dyn Deliver) {
-    let mut any = false;
     for (listener, socket) in sockets {
         let peers = refusals(socket);
         // The kernel keeps the latest in a second place, for the next call on the socket; until then there is an error.
         let _ = socket.take_error();
         for peer in peers {
-            any = true;
             deliver.refused(Flow { transport: Transport::Udp, listener: *listener, peer, connection: 0 });
         }
-    }
-    if any {
-        thread::sleep(REST);
     }
 }
 

@@ -9,6 +9,7 @@
 //! callee        what an INVITE of ours to an agent or a target says
 //! occupancy     how many calls there are, over all shards
 //! announced     what is told once for all calls of an agent or a trunk, over all shards
+//! roll          a list that all shards add to without a lock
 //! roster        which index a trunk or an agent has in the stack, and whose an address is
 //! passing       requests of one leg that wait for the answer of another
 //! alone         what a side is answered that is with nobody just now
@@ -39,6 +40,7 @@ mod occupancy;
 mod passing;
 mod phase;
 pub mod record;
+mod roll;
 mod roster;
 pub mod trial;
 mod view;

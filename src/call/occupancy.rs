@@ -3,31 +3,27 @@
 //! A call belongs to one shard, and its limits do not: each engine counts in what all of them share. There is no lock: a
 //! seat is found once, and from then on it is a number that is added to.
 
+use super::roll::Roll;
 use crate::routing::table::{Capacity, Destination};
 use crate::sip::Time;
 use hashbrown::hash_map::{Entry, HashMap};
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
-use std::sync::{Arc, OnceLock};
 
 /// What the shards of one daemon share. A clone counts in the same.
 #[derive(Clone, Debug, Default)]
 pub struct Occupancy(Arc<Shared>);
 
+/// Seats stay: there are as many as there were ids.
 #[derive(Debug, Default)]
 struct Shared {
     calls: Count,
-    agents: OnceLock<Box<Seat>>,
+    agents: Seats,
     /// By environment and id.
-    destinations: OnceLock<Box<Seat>>,
+    destinations: Seats,
 }
 
-/// One agent or destination. Seats are added at the end and stay: there are as many as there were ids.
-#[derive(Debug)]
-struct Seat {
-    whose: Arc<str>,
-    calls: Arc<Count>,
-    next: OnceLock<Box<Seat>>,
-}
+type Seats = Roll<Box<str>, Arc<Count>>;
 
 /// How many there are, and in the low bits of the other how many were begun in the second that its high bits name.
 #[derive(Debug, Default)]
@@ -62,22 +58,8 @@ impl Count {
     }
 }
 
-impl Occupancy {
-    fn agent(&self, agent: &str) -> Arc<Count> {
-        seat(&self.0.agents, agent)
-    }
-}
-
-fn seat(mut place: &OnceLock<Box<Seat>>, whose: &str) -> Arc<Count> {
-    loop {
-        let seat = place.get_or_init(|| {
-            Box::new(Seat { whose: whose.into(), calls: Arc::default(), next: OnceLock::new() })
-        });
-        if &*seat.whose == whose {
-            return Arc::clone(&seat.calls);
-        }
-        place = &seat.next;
-    }
+fn seat(seats: &Seats, whose: &str) -> Arc<Count> {
+    Arc::clone(seats.entry(|known| **known == *whose, || whose.into()))
 }
 
 /// A call's stay at a destination that has a limit, until it is dropped.
@@ -97,6 +79,33 @@ pub(crate) enum Full {
     Calls,
     /// It has had `max_cps` in this second.
     Rate,
+}
+
+impl Full {
+    /// As the reason of an attempt that calls nobody.
+    pub(crate) fn as_str(self) -> &'static str {
+        match self {
+            Full::Calls => "the destination has max_calls",
+            Full::Rate => "the destination has had max_cps in this second",
+        }
+    }
+
+    /// The one whose reason that is.
+    pub(crate) fn of(reason: &str) -> Option<Full> {
+        [Full::Calls, Full::Rate].into_iter().find(|full| full.as_str() == reason)
+    }
+
+    /// What to do.
+    pub(crate) fn hint(self) -> &'static str {
+        match self {
+            Full::Calls => {
+                "Baton has as many calls at the destination as its `max_calls` allows: raise it, or give the destination a next step for `busy`."
+            }
+            Full::Rate => {
+                "More handoffs came for the destination in one second than its `max_cps` allows: raise it, or give the destination a next step for `busy`."
+            }
+        }
+    }
 }
 
 /// What one engine has taken of it.
@@ -131,7 +140,7 @@ impl Taken {
         let most = usize::try_from(most).unwrap_or(usize::MAX);
         let (own, count) = match self.agents.entry(Arc::clone(agent)) {
             Entry::Occupied(entry) => entry.into_mut(),
-            Entry::Vacant(entry) => entry.insert((0, self.shared.agent(agent))),
+            Entry::Vacant(entry) => entry.insert((0, seat(&self.shared.0.agents, agent))),
         };
         let taken = count.take(most);
         *own += usize::from(taken);

@@ -4,7 +4,7 @@
 use super::admission::{self, Load};
 use crate::routing::Tables;
 use crate::routing::table::Id;
-use crate::routing::topology::{Agent, Auth, Topology, Trunk};
+use crate::routing::topology::{Agent, Auth, Trunk};
 use crate::sip::Flow;
 use crate::sip::door::{Neighbours, Party};
 use crate::sip::stack::Credentials;
@@ -92,7 +92,6 @@ impl Name {
 /// What the configuration knows of addresses.
 #[derive(Clone, Copy)]
 pub(crate) struct Known<'a> {
-    pub(crate) topology: &'a Topology,
     pub(crate) tables: &'a Tables,
     pub(crate) roster: &'a Roster,
     /// New calls that would be refused are turned away at once, by this load.
@@ -101,21 +100,23 @@ pub(crate) struct Known<'a> {
 
 impl Neighbours for Known<'_> {
     fn knows(&self, address: IpAddr) -> bool {
-        self.topology.knows(address)
+        self.tables.topology.knows(address)
     }
 
     fn is_of(&self, party: u16, address: IpAddr) -> bool {
         match self.roster.name(party) {
-            Some(Name::Trunk(id)) => self.topology.trunk_at(address).is_some_and(|trunk| trunk.id == *id),
-            Some(Name::Agent(id)) => self.topology.agents_at(address).any(|agent| agent.id == *id),
+            Some(Name::Trunk(id)) => {
+                self.tables.topology.trunk_at(address).is_some_and(|trunk| trunk.id == *id)
+            }
+            Some(Name::Agent(id)) => self.tables.topology.agents_at(address).any(|agent| agent.id == *id),
             None => false,
         }
     }
 
     fn party_at(&self, address: IpAddr) -> Option<u16> {
-        match self.topology.trunk_at(address) {
+        match self.tables.topology.trunk_at(address) {
             Some(trunk) => self.roster.trunk(trunk),
-            None => self.roster.agent(self.topology.agents_at(address).next()?),
+            None => self.roster.agent(self.tables.topology.agents_at(address).next()?),
         }
     }
 

@@ -167,7 +167,9 @@ impl Places {
     /// Takes a place for a trunk or agent (`parties`: how many there are); false: there is none.
     fn take(&mut self, by: By, group: &Arc<str>, parties: Option<usize>) -> bool {
         let shares = self.of(by);
-        parties.into_iter().for_each(|parties| shares.set_parties(parties));
+        if let Some(parties) = parties {
+            shares.set_parties(parties);
+        }
         let has_place = shares.has_place(group);
         if has_place {
             shares.take(group);

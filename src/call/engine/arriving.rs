@@ -52,8 +52,7 @@ impl Engine {
         }
         self.arrived(flow, message, bytes);
         let pressed = self.pressed();
-        let (tables, roster) = (&*self.tables, &self.roster);
-        let known = Known { topology: &tables.topology, tables, roster, pressed };
+        let known = Known { tables: &self.tables, roster: &self.roster, pressed };
         match self.stack.handle_message(self.now, flow, message, &known) {
             Ok(event) => {
                 self.counters.messages_in += 1;
@@ -127,8 +126,7 @@ impl Engine {
         if status < 400 {
             return;
         }
-        let (tables, roster) = (&*self.tables, &self.roster);
-        let known = Known { topology: &tables.topology, tables, roster, pressed: None };
+        let known = Known { tables: &self.tables, roster: &self.roster, pressed: None };
         if !self.stack.hears(flow, message, &known) {
             return;
         }
@@ -219,7 +217,7 @@ impl Engine {
         let trunk = &facts.trunk;
         let proves_nothing =
             table.destinations.values().any(|one| one.refers_unproven(belief, facts.receiver));
-        if self.announcer.is_new(Matter::Unproven, trunk.id.to_string()) && proves_nothing {
+        if self.announcer.is_new(Matter::Unproven, &trunk.id) && proves_nothing {
             self.tell(What::RefersUnproven {
                 trunk: trunk.id.to_string(),
                 receiver: title,

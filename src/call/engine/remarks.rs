@@ -73,7 +73,7 @@ impl Engine {
     fn keepalive_ignored(&mut self, leg: LegId) -> Option<What> {
         let (call, role, party) = self.party(leg)?;
         let name = if role == Role::Agent { "agent" } else { "trunk" };
-        let is_new = self.announcer.is_new(Matter::Ignoring, format!("{name}.{party}"));
+        let is_new = self.announcer.is_new(Matter::Ignoring, &format!("{name}.{party}"));
         is_new.then_some(What::KeepaliveIgnored { call, role, party })
     }
 
@@ -84,7 +84,7 @@ impl Engine {
         if advice == Advice::PrivateContact {
             let name = if role == Role::Agent { "agent" } else { "trunk" };
             if !self.stack.goes_to_contact(leg)
-                || !self.announcer.is_new(Matter::Private, format!("{name}.{party}"))
+                || !self.announcer.is_new(Matter::Private, &format!("{name}.{party}"))
             {
                 return None;
             }

@@ -14,7 +14,7 @@ pub(crate) mod report;
 pub(crate) mod still_here;
 pub(crate) mod swap;
 
-use crate::call::context::{Context, Full, Stay};
+use crate::call::context::{Context, Stay};
 use crate::call::decision::{self, Step};
 use crate::call::event::What;
 use crate::call::facts::Facts;
@@ -246,12 +246,8 @@ impl Handoff {
             }
             Err(full) => {
                 self.attempt(cx, method, HandoffState::Pending, None);
-                let (why, hint) = match full {
-                    Full::Calls => (MAX_CALLS, MAX_CALLS_HINT),
-                    Full::Rate => (MAX_CPS, MAX_CPS_HINT),
-                };
-                self.unanswered(why);
-                self.because(hint);
+                self.unanswered(full.as_str());
+                self.because(full.hint());
                 Err(Cause::Busy)
             }
         }
@@ -512,9 +508,3 @@ impl Handoff {
         cx.tell(What::HandoffEnded { handoff: Arc::clone(&self.view), caller_hurt });
     }
 }
-
-/// Why an attempt began nothing.
-const MAX_CALLS: &str = "the destination has max_calls";
-const MAX_CPS: &str = "the destination has had max_cps in this second";
-const MAX_CALLS_HINT: &str = "Baton has as many calls at the destination as its `max_calls` allows: raise it, or give the destination a next step for `busy`.";
-const MAX_CPS_HINT: &str = "More handoffs came for the destination in one second than its `max_cps` allows: raise it, or give the destination a next step for `busy`.";

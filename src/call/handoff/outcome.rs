@@ -1,6 +1,6 @@
 //! How a handoff ended, in words and for the agent that asked. Pure data in, pure data out.
 
-use super::{MAX_CALLS, MAX_CALLS_HINT, MAX_CPS, MAX_CPS_HINT};
+use crate::call::context::Full;
 use crate::call::record::{AttemptView, Explain, HandoffState, HandoffView, Proof};
 use crate::routing::explain::{self, Cause, Where};
 use crate::routing::table::Method;
@@ -31,13 +31,9 @@ fn unheard(view: &HandoffView) -> Option<&str> {
     last.status_reason.as_deref().filter(|_| last.status.is_none() && last.final_status.is_none())
 }
 
-/// What to do where that is a limit of ours.
-fn limit(view: &HandoffView) -> Option<&'static str> {
-    match unheard(view)? {
-        MAX_CALLS => Some(MAX_CALLS_HINT),
-        MAX_CPS => Some(MAX_CPS_HINT),
-        _ => None,
-    }
+/// The limit of ours that it was.
+fn limit(view: &HandoffView) -> Option<Full> {
+    Full::of(unheard(view)?)
 }
 
 /// What has told how an attempt ended.
@@ -100,9 +96,11 @@ pub(crate) fn explain(view: &HandoffView) -> Explain {
     };
     let hint = || match &found {
         Some((entry, seen)) => entry.hint_for(*seen),
-        None if limit(view).is_some() => limit(view).unwrap_or_default(),
-        None if unheard(view).is_some() => explain::hint(Cause::Unreachable, None, Where::InviteResponse),
-        None => "Look at the attempts, and at the log for this call.",
+        None => match limit(view) {
+            Some(full) => full.hint(),
+            None if unheard(view).is_some() => explain::hint(Cause::Unreachable, None, Where::InviteResponse),
+            None => "Look at the attempts, and at the log for this call.",
+        },
     };
     let (title, cause, next_step): (&'static str, Cow<'static, str>, Cow<'static, str>) = match view.state {
         HandoffState::Succeeded => (

@@ -22,7 +22,9 @@ mod shards;
 pub use baton::call::command::{Command, HandoffRequest, Refusal, Reply};
 use baton::call::engine::{Engine, Input, Output, Settings};
 use baton::call::event::{Event, What};
-use baton::call::record::{CallRecord, CallView, HandoffView};
+use baton::call::record::{CallRecord, CallView, HandoffView, Stamp};
+use baton::daemon::telemetry::line_of;
+use baton::observe::line::Style;
 use baton::sip::{Flow, Now, Pace, Time, Transport, UnixMillis};
 use checker::Checker;
 use config::Config;
@@ -477,6 +479,12 @@ impl World {
     pub fn events(&self) -> Vec<What> {
         self.settle();
         self.0.borrow().events.iter().map(|e| e.what.clone()).collect()
+    }
+
+    /// The log's lines of that event so far.
+    pub fn lines(&self, event: &str) -> Vec<String> {
+        let line = |what| line_of(&Event { at: Stamp(UnixMillis(0)), what }).render(0, Style::default());
+        self.events().into_iter().map(line).filter(|line| line.contains(&format!(" {event} "))).collect()
     }
 
     /// Takes the events, for those who run long.

@@ -4,11 +4,6 @@ use crate::common::config::Config;
 use crate::common::message::Message;
 use crate::common::peer::{Leg, Peer, Talking, reply_text, sdp};
 use crate::common::{World, ms, s};
-use baton::call::event::Event;
-use baton::call::record::Stamp;
-use baton::daemon::telemetry::line_of;
-use baton::observe::line::Style;
-use baton::sip::UnixMillis;
 use std::rc::Rc;
 
 /// An address that no trunk, no agent and no dialog has.
@@ -274,12 +269,6 @@ fn a_source_that_only_the_tags_speak_for_is_not_followed() {
     }
 }
 
-/// The lines that begin so, as the log has them.
-fn lines(world: &World, event: &str) -> Vec<String> {
-    let line = |what| line_of(&Event { at: Stamp(UnixMillis(0)), what }).render(0, Style::default());
-    world.events().into_iter().map(line).filter(|line| line.contains(&format!(" {event} "))).collect()
-}
-
 #[test]
 fn a_forgery_is_told_with_the_line_to_add() {
     let t = Talking::new();
@@ -289,7 +278,7 @@ fn a_forgery_is_told_with_the_line_to_add() {
     }
     stranger.expect_silence(s(61));
     t.call.spoken_by(&stranger).bye();
-    let told = lines(&t.world, "sip.strange_source");
+    let told = t.world.lines("sip.strange_source");
     let call = t.world.call_id();
     assert_eq!(told.len(), 2, "{told:#?}");
     let first = format!(
@@ -313,7 +302,7 @@ fn an_unknown_source_is_told_once_a_minute_with_what_to_add() {
     stranger.invite("+14155550100");
     stranger.send("\r\nnothing that reads\r\n\r\n");
     stranger.expect_silence(s(1));
-    let told = lines(&world, "sip.unknown_source");
+    let told = world.lines("sip.unknown_source");
     assert_eq!(told.len(), 1, "{told:#?}");
     let first =
         "WARN sip.unknown_source source=198.51.100.66:5060 transport=udp method=OPTIONS count=1 hint=";
@@ -330,7 +319,7 @@ fn a_malformed_message_of_a_trunk_is_told_with_the_byte() {
     let head = "OPTIONS sip:192.0.2.10 SIP/2.0\r\n";
     pbx.send(&format!("{head}no colon here\r\nCall-ID: x\r\n\r\n"));
     world.settle();
-    let told = lines(&world, "sip.malformed");
+    let told = world.lines("sip.malformed");
     assert_eq!(told.len(), 1, "{told:#?}");
     let reason = format!(
         "source=10.0.0.5:5060 transport=udp reason=\"Header Without Colon in the line at byte {}\" count=1",
@@ -344,7 +333,7 @@ fn a_malformed_message_of_a_trunk_is_told_with_the_byte() {
 fn debug_shows_each_messages_first_line_with_its_call() {
     let t = Talking::with(&Config::default().shows_messages());
     let call = t.world.call_id();
-    let told = lines(&t.world, "sip.message");
+    let told = t.world.lines("sip.message");
     let first = "DEBUG sip.message direction=in peer=udp:10.0.0.5:5060 line=\"INVITE sip:+14155550100@192.0.2.10 SIP/2.0\"";
     assert!(told[0].contains(first), "{}", told[0]);
     let ok = format!("call={call} direction=out peer=udp:10.0.0.5:5060 line=\"SIP/2.0 200 OK\" sip_call_id=");

@@ -4,22 +4,11 @@ use crate::common::config::Config;
 use crate::common::message::Message;
 use crate::common::peer::{Leg, Peer, Talking, establish, sdp};
 use crate::common::{Command, Refusal, Reply, World, ms, s};
-use baton::call::event::Event;
-use baton::call::record::Stamp;
-use baton::daemon::telemetry::line_of;
-use baton::observe::line::Style;
-use baton::sip::UnixMillis;
 use std::collections::BTreeMap;
 use std::rc::Rc;
 
 fn challenge(realm: &str, more: &str) -> String {
     format!("Digest realm=\"{realm}\", nonce=\"n{}\", algorithm=MD5{more}", realm.len())
-}
-
-/// The lines that begin so, as the log has them.
-fn lines(world: &World, event: &str) -> Vec<String> {
-    let line = |what| line_of(&Event { at: Stamp(UnixMillis(0)), what }).render(0, Style::default());
-    world.events().into_iter().map(line).filter(|line| line.contains(&format!(" {event} "))).collect()
 }
 
 /// The target asks for a password and does not get it.
@@ -29,7 +18,7 @@ fn gets_no_password(t: &Talking, target: &Leg, peer: &Peer) {
     target.expect("ACK");
     peer.expect_silence(s(1));
     t.world.assert_ended("returned");
-    let told = lines(&t.world, "sip.challenge_declined");
+    let told = t.world.lines("sip.challenge_declined");
     assert_eq!(told.len(), 1, "{told:#?}");
     assert!(told[0].contains("reason=\"the challenge comes from elsewhere\""), "{}", told[0]);
     assert!(told[0].contains("[trunk.pbx]"), "{}", told[0]);
@@ -66,7 +55,7 @@ fn a_caller_from_elsewhere_on_the_trunks_network_gets_no_password() {
     call.reply_with(&refer, 401, &[("WWW-Authenticate", &challenge("pbx", ""))], "");
     phone.expect_silence(s(1));
     world.assert_ended("returned");
-    assert_eq!(lines(&world, "sip.challenge_declined").len(), 1);
+    assert_eq!(world.lines("sip.challenge_declined").len(), 1);
     call.hang_up();
     leg.expect_bye();
     world.assert_empty();
@@ -111,7 +100,7 @@ fn a_realm_is_answered_once_and_once_more_for_a_stale_nonce() {
     ask(&second, ", stale=true");
     let third = t.call.expect("REFER");
     ask(&third, ", stale=true");
-    assert_eq!(lines(&t.world, "sip.challenge_declined").len(), 1);
+    assert_eq!(t.world.lines("sip.challenge_declined").len(), 1);
     refused(&t);
 }
 
@@ -180,7 +169,7 @@ fn a_call_does_not_keep_40_000_variables() {
     assert_eq!((t.world.call().variables.len(), refused), (256, 39_744));
     assert!(matches!(set(&t, 0..1, &"x".repeat(65_536)), Reply::Refused(Refusal::Invalid(_))));
     assert!(matches!(set(&t, 0..256, "y"), Reply::Call(_)), "what is there may be set anew");
-    let told = lines(&t.world, "call.ignored");
+    let told = t.world.lines("call.ignored");
     assert!(told[0].contains("257 variables"), "{}", told[0]);
     let variables = (0..257).map(|number| (format!("n{number}"), "x".to_owned())).collect();
     let request = baton::call::command::HandoffRequest { variables, ..Default::default() };

@@ -3,17 +3,6 @@
 use crate::common::config::Config;
 use crate::common::peer::Talking;
 use crate::common::{World, ms, s};
-use baton::call::event::Event;
-use baton::call::record::Stamp;
-use baton::daemon::telemetry::line_of;
-use baton::observe::line::Style;
-use baton::sip::UnixMillis;
-
-/// The lines that begin so, as the log has them.
-fn lines(world: &World, event: &str) -> Vec<String> {
-    let line = |what| line_of(&Event { at: Stamp(UnixMillis(0)), what }).render(0, Style::default());
-    world.events().into_iter().map(line).filter(|line| line.contains(&format!(" {event} "))).collect()
-}
 
 #[test]
 fn options_of_a_trunk_are_answered_without_state() {
@@ -67,13 +56,13 @@ fn overload_gives_back_at_most_two_bytes_for_one() {
     assert_eq!(after.transactions, before.transactions.min(after.transactions));
     assert_eq!(after.requests_turned_away, 500);
     assert_eq!(after.calls_refused.iter().sum::<u64>(), 500);
-    let told = lines(&t.world, "call.refused");
+    let told = t.world.lines("call.refused");
     assert_eq!(told.len(), 1, "one line a minute: {told:#?}");
     assert!(told[0].contains("trunk=pbx status=503") && told[0].contains("max_calls"), "{}", told[0]);
-    assert_eq!(lines(&t.world, "sip.status").len(), 1);
+    assert_eq!(t.world.lines("sip.status").len(), 1);
     t.world.advance(s(30));
     t.pbx.invite("+14155550100").expect(503);
-    let told = lines(&t.world, "call.refused");
+    let told = t.world.lines("call.refused");
     assert!(told[1].ends_with(" count=500"), "{}", told[1]);
     t.caller_hangs_up();
     t.world.assert_empty();
@@ -105,7 +94,7 @@ fn many_refusals_in_a_second_are_given_without_state() {
     assert_eq!(counters.requests_turned_away, 900);
     assert_eq!(counters.transactions, 100);
     assert_eq!(counters.calls_refused.iter().sum::<u64>(), 1000);
-    assert!(lines(&world, "call.refused").len() <= 101);
+    assert!(world.lines("call.refused").len() <= 101);
     world.advance(ms(1100));
     let call = pbx.invite("+14155559999");
     let refused = call.expect(404);

@@ -5,11 +5,7 @@ use crate::common::config::Config;
 use crate::common::message::Message;
 use crate::common::peer::{Leg, Peer, Talking, sdp, sdp_with};
 use crate::common::{ms, s};
-use baton::call::event::Event;
-use baton::call::record::{HandoffView, Stamp};
-use baton::daemon::telemetry::line_of;
-use baton::observe::line::Style;
-use baton::sip::UnixMillis;
+use baton::call::record::HandoffView;
 use std::rc::Rc;
 
 const DESK: &str = "10.0.0.30:5060";
@@ -117,12 +113,6 @@ fn assert_lost(t: &Talking) -> HandoffView {
     assert_eq!(handoff.cause.as_deref(), Some("lost_by_receiver"), "{handoff:#?}");
     assert_eq!(t.world.complaints(), (1, 1), "one WARN, one ERROR");
     handoff
-}
-
-/// The lines of one kind in the log.
-fn lines(t: &Talking, kind: &str) -> Vec<String> {
-    let line = |what| line_of(&Event { at: Stamp(UnixMillis(0)), what }).render(0, Style::default());
-    t.world.events().into_iter().map(line).filter(|line| line.contains(kind)).collect()
 }
 
 fn origin(message: &Message) -> String {
@@ -859,10 +849,10 @@ fn a_200_before_anybody_answers_is_no_success() {
         assert_eq!(handoff.proof.map(|proof| proof.as_str()), Some("accepted"));
         let (title, _) = name.split_once(['-', ' ']).expect("a version");
         let title = title.replace("FPBX", "Asterisk");
-        let told = lines(&t, "handoff.unproven");
+        let told = t.world.lines("handoff.unproven");
         assert_eq!(told.len(), 1, "{told:?}");
         assert!(told[0].contains(&format!("{title} says 200 before anybody answers")), "{told:?}");
-        assert_eq!(lines(&t, "handoff.attempt_failed"), Vec::<String>::new());
+        assert_eq!(t.world.lines("handoff.attempt_failed"), Vec::<String>::new());
         assert!(handoff.explain.cause.contains("200 before anybody answers"), "{:?}", handoff.explain);
         assert_eq!(t.world.complaints().1, 0, "nobody is known to be hurt");
         t.world.assert_empty();
@@ -909,7 +899,7 @@ fn who_is_taken_after_the_question_leaves_no_agent_alone() {
     is_gone(&t.call, &question_again(&t.call));
     t.leg.expect_bye();
     t.world.assert_ended("unknown");
-    assert_eq!(lines(&t, "handoff.unproven").len(), 1);
+    assert_eq!(t.world.lines("handoff.unproven").len(), 1);
     t.world.assert_empty();
 }
 
@@ -1000,7 +990,7 @@ fn the_first_call_warns_of_blind_refers_that_prove_nothing() {
     let leg = crate::common::peer::establish(&call, &t.agent);
     call.hang_up();
     leg.expect_bye();
-    let told = lines(&t, "trunk.refer_unproven");
+    let told = t.world.lines("trunk.refer_unproven");
     assert_eq!(told.len(), 1, "{told:?}");
     let hint = "blind REFER on Asterisk cannot be known to have worked: use `invite` or `attended`";
     assert!(told[0].contains("WARN") && told[0].contains("trunk=pbx") && told[0].contains(hint), "{told:?}");

@@ -211,11 +211,11 @@ impl Play {
 
     /// A way to an invented party, by the transport that the URI asks for and the socket that reaches its host.
     fn flow(&mut self, to: Ipv4Addr, uri: &str) -> Flow {
-        let wanted = if uri.contains(";transport=tcp") { Transport::Tcp } else { Transport::Udp };
+        let address = Address::parse(uri).ok();
+        let wanted = address.as_ref().and_then(|address| address.transport).unwrap_or(Transport::Udp);
         let fits = |listener: &Listener| listener.transport == wanted;
         let any = || (0u16..).zip(self.ways.listeners()).filter(|(_, listener)| fits(listener));
-        let host = Address::parse(uri).ok().map(|address| address.host);
-        let listener = match host {
+        let listener = match address.map(|address| address.host) {
             Some(Host::Ip(ip)) => self.ways.listener_for(wanted, ip),
             Some(Host::Name(name)) if to != AGENT_AT && any().nth(1).is_some() => {
                 self.unsure.insert(name.to_string());

@@ -1,7 +1,9 @@
 //! The HTTP API: what a call's decision-makers, operators and probes ask of the running daemon.
 //!
-//! Every answer is JSON, every error a problem (RFC 9457); a SIP failure is data, never an HTTP error. The routes ask
-//! the shards by [`crate::shard::Shards`] and read ended calls from [`history`]. Who may ask is decided in [`guard`].
+//! The routes ask the shards by [`crate::shard::Shards`] and read ended calls from [`history`]. [`guard`] decides who may
+//! ask. What is asked and answered is the chapter that follows, `src/http/README.md`.
+//!
+#![doc = include_str!("README.md")]
 
 mod body;
 mod calls;

@@ -29,6 +29,26 @@ fn read(files: &[(&str, &str)]) -> (Loaded, String) {
     (loaded, printed.join("\n"))
 }
 
+/// What people are shown as TOML: the tables of the README and of the chapter on configuration, each as one file, and the
+/// chapter's `baton.toml`.
+fn shown() -> ([String; 2], String) {
+    let blocks = |document: &str| -> Vec<String> {
+        let path = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join(document);
+        let text = std::fs::read_to_string(path).expect("the document is there");
+        text.split("```toml\n")
+            .skip(1)
+            .filter_map(|rest| rest.split("```").next())
+            .map(str::to_owned)
+            .collect()
+    };
+    let (baton, tables): (Vec<String>, Vec<String>) =
+        blocks("config/README.md").into_iter().partition(|block| block.starts_with("# baton.toml"));
+    let [baton] = <[String; 1]>::try_from(baton).expect("one baton.toml");
+    assert_eq!(tables.len(), 5, "a table, its rules, what is added to it, and a call centre");
+    let [front] = <[String; 1]>::try_from(blocks("README.md")).expect("one table");
+    ([front, tables.join("\n")], baton)
+}
+
 const BATON: &str = r#"[trunk.pbx]
 address = "sip:10.0.0.5"
 [agent.booking]

@@ -8,7 +8,7 @@ use baton::routing::topology::Redirects;
 use baton::sip::InDialog;
 use baton::sip::leg::reach::{Contact, Large, Reach};
 
-use super::{BATON, TABLE, compare, read};
+use super::{BATON, TABLE, compare, read, shown};
 
 #[test]
 fn the_shipped_configuration_is_valid_and_needs_nothing() {
@@ -164,17 +164,12 @@ fn a_restart_is_told_by_key() {
 }
 
 #[test]
-fn what_the_readme_shows_is_valid() {
-    let readme = std::fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("README.md"))
-        .expect("the README is there");
-    let blocks: Vec<&str> =
-        readme.split("```toml\n").skip(1).filter_map(|rest| rest.split("```").next()).collect();
-    let [table, rules, desk, headers, baton, onward] = blocks[..] else {
-        panic!("a table, its rules, what is added to it, and a configuration, not {}", blocks.len())
-    };
-    let table = format!("{table}\n{rules}\n{desk}\n{headers}\n{onward}");
+fn what_the_readme_and_its_chapter_show_is_valid() {
+    let (tables, baton) = shown();
     let baton = baton.replace("env:PBX_PASSWORD", "file:password");
-    let (loaded, printed) =
-        read(&[("baton.toml", &baton), ("destinations.toml", &table), ("password", "s3cret")]);
-    compare(&loaded, &printed, "");
+    for table in tables {
+        let (loaded, printed) =
+            read(&[("baton.toml", &baton), ("destinations.toml", &table), ("password", "s3cret")]);
+        compare(&loaded, &printed, "");
+    }
 }

@@ -263,7 +263,7 @@ def main_pid(box):
 
 
 def change(box):
-    """Promote, rollback and edit, of tables that root has put where the README says."""
+    """Promote, rollback and edit, of tables that root has put where systemd/README.md says."""
     sandbox = box.read(f"{STATE}/destinations.sandbox.toml")
     box.write(f"{STATE}/destinations.sandbox.toml", sandbox.replace('"Front desk"', '"Reception"'))
     wait("the sandbox has it", lambda: "Reception" in box.run("baton", "diff", "--to", "sandbox"))

@@ -1,5 +1,5 @@
-//! What a call, a request that is remembered and a connection cost: the figures of the README's memory law, as growth of the
-//! resident memory by the number of things that have come to be. Only great deviations fail.
+//! What a call, a request that is remembered and a connection cost: the figures of the memory law (systemd/README.md), as growth
+//! of the resident memory by the number of things that have come to be. Only great deviations fail.
 
 use crate::house::{House, PATIENCE, Plan, resident};
 use crate::phone::{Phone, Talk};

@@ -66,14 +66,14 @@ fn fill(line: &str, given: &[(&str, &str)]) -> Option<String> {
     (line.trim().is_empty() || !filled.trim().is_empty()).then_some(filled)
 }
 
-/// SIPp alone knows no `<play>`: what the README has people type names a scenario that is whole, and it is the same that the
+/// SIPp alone knows no `<play>`: what config/README.md has people type names a scenario that is whole, and it is the same that the
 /// tests play.
 #[test]
-fn the_pbx_of_the_readme_plays_without_the_tests() {
+fn the_pbx_of_the_chapter_plays_without_the_tests() {
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
-    let readme = fs::read_to_string(root.join("README.md")).expect("the README is there");
+    let chapter = fs::read_to_string(root.join("config/README.md")).expect("the chapter is there");
     let named: Vec<&str> =
-        readme.split("sipp -sf ").skip(1).filter_map(|rest| rest.split(' ').next()).collect();
+        chapter.split("sipp -sf ").skip(1).filter_map(|rest| rest.split(' ').next()).collect();
     assert_eq!(named, ["tests/interop/pbx.xml"]);
     let pbx = fs::read_to_string(root.join(named[0])).unwrap_or_default();
     assert!(

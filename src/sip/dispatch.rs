@@ -290,7 +290,8 @@ impl Stack {
         event
     }
 
-    /// Answers a request finally in a transaction that belongs to no leg. It is no event.
+    /// Answers a request finally that belongs to no leg: outside a dialog without a transaction, for anybody can send such
+    /// requests at will. It is no event.
     pub(crate) fn refuse(
         &mut self,
         now: Time,
@@ -299,6 +300,9 @@ impl Stack {
         status: u16,
         fill: &dyn Fn(&mut Writer<'_>),
     ) -> Option<Event> {
+        if message.to_tag().is_none() {
+            return self.answer_statelessly(flow, message, (status, 0), fill);
+        }
         let tag = self.ident.tag();
         let product = &self.settings.product;
         let answer = (status, tag.as_bytes());

@@ -35,6 +35,29 @@ fn a_stray_request_is_refused_without_state() {
     world.assert_empty();
 }
 
+/// Whatever is wrong with an INVITE: nobody acknowledges the refusal, and it is not sent again.
+#[test]
+fn a_call_that_is_refused_outside_a_dialog_leaves_nothing_behind() {
+    let world = World::new();
+    let pbx = world.peer("pbx", "10.0.0.5:5060");
+    let calling = || pbx.calling("+14155550100");
+    let refused = [
+        (400, calling().contact("sip:")),
+        (416, calling().uri("urn:service:sos")),
+        (420, calling().header("Require", "teleportation")),
+        (415, calling().header("Content-Encoding", "gzip")),
+        (422, calling().header("Supported", "timer").header("Session-Expires", "30")),
+        (483, calling().max_forwards(0)),
+    ];
+    for (status, invite) in refused {
+        let call = invite.send();
+        call.expect(status);
+        assert_eq!(world.counters().transactions, 0, "after a {status}");
+    }
+    pbx.expect_silence(s(33));
+    world.assert_empty();
+}
+
 /// Beyond `max_calls` an INVITE gets one 503, whether it is acknowledged or not.
 #[test]
 fn overload_gives_back_at_most_two_bytes_for_one() {

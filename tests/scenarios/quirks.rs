@@ -11,6 +11,10 @@ const TABLE: &str = r#"
 [destination.desk]
 method = "invite"
 route = "sip:desk@10.0.0.30"
+
+[destination.taken-over]
+method = "attended"
+route = "sip:desk@10.0.0.30"
 "#;
 const RELIABLE: (&str, &str) = ("Require", "100rel");
 
@@ -329,6 +333,22 @@ fn a_target_is_never_offered_an_address_where_nobody_is() {
     t.world.advance(ms(600));
     let handoff = t.world.assert_ended("returned");
     assert_eq!((handoff.attempts.len(), handoff.cause.as_deref()), (1, Some("refused")));
+    t.caller_hangs_up();
+    t.world.assert_empty();
+}
+
+#[test]
+fn an_attended_transfer_of_a_caller_who_holds_so_does_not_say_that_anybody_was_asked() {
+    let (t, _) = held();
+    let desk = t.world.peer("desk", DESK);
+    t.world.handoff("taken-over");
+    t.world.advance(ms(600));
+    let handoff = t.world.assert_ended("returned");
+    assert_eq!((handoff.attempts.len(), handoff.cause.as_deref()), (1, Some("refused")));
+    let told = t.world.lines("handoff.attempt_failed");
+    assert!(told[0].contains("Method `invite` asks that side for another address first"), "{told:?}");
+    desk.expect_silence(s(1));
+    t.pbx.expect_silence(s(1));
     t.caller_hangs_up();
     t.world.assert_empty();
 }

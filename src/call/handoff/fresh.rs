@@ -27,6 +27,8 @@ const RINGS: Duration = Duration::from_secs(20);
 const PATIENCE: Duration = Duration::from_secs(10);
 /// Why there is nothing to offer, for whoever is on call.
 pub(crate) const NOWHERE: &str = "The caller's side holds by an address where nobody is (`c=0.0.0.0`, RFC 2543), and offered no other when it was asked: a target could not be heard.";
+/// The same, where nobody has asked it.
+pub(crate) const HELD: &str = "The caller's side holds by an address where nobody is (`c=0.0.0.0`, RFC 2543): a target could not be heard. Method `invite` asks that side for another address first, `attended` does not: add `invite` to `on_failure`.";
 /// How soon a dialog that is busy is looked at again.
 const SOON: Duration = Duration::from_millis(50);
 

@@ -35,7 +35,7 @@ use crate::sip::leg::SentId;
 use crate::sip::{Event, Flow, Gap, LegId, Time, identity};
 use crate::wire::Message;
 use crate::wire::sdp::{as_offer, is_nowhere};
-use fresh::{Fresh, NOWHERE};
+use fresh::{Fresh, HELD};
 use smallvec::SmallVec;
 
 /// See the module.
@@ -325,7 +325,7 @@ impl Moving {
                 let last = cx.stack.remote_sdp(caller);
                 if last.is_some_and(is_nowhere) {
                     self.attempt = Attempt::Held;
-                    self.handoff.because(NOWHERE);
+                    self.handoff.because(HELD);
                     return self.failed(cx, facts, Cause::Refused, None);
                 }
                 let offer = last.map(as_offer).unwrap_or_default();

@@ -253,7 +253,7 @@ destinations.toml:13:23: error: `settle` is out of range
  13 | timeouts = { settle = "11s" }
     |                       ^^^^^
   expected: from "0s" to "10s"
-destinations.toml:17:14: error: `settle` means nothing with method "invite"
+destinations.toml:17:14: error: `settle` does not apply to method "invite"
     |
  17 | timeouts = { settle = "600ms" }
     |              ^^^^^^
@@ -346,7 +346,7 @@ destinations.toml:5:11: error: `max_cps` is a string in [destination.front-desk]
  5 | max_cps = "5"
    |           ^^^
   expected: a whole number from 0 to 100000
-destinations.toml:8:1: error: `max_calls` means nothing with method "bye"
+destinations.toml:8:1: error: `max_calls` does not apply to method "bye"
    |
  8 | max_calls = 5
    | ^^^^^^^^^

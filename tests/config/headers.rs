@@ -149,7 +149,7 @@ destinations.toml:5:17: error: `refer_to_host`: malformed port or parameters of 
  5 | refer_to_host = "a b"
    |                 ^^^^^
   expected: a host, or host:port; an IPv6 address in brackets
-destinations.toml:8:1: error: `refer_to_host` means nothing where the route is a URI
+destinations.toml:8:1: error: `refer_to_host` does not apply where the route is a URI
    |
  8 | refer_to_host = "pbx.example.com"
    | ^^^^^^^^^^^^^

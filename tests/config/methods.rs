@@ -1,9 +1,9 @@
-//! Methods, and which keys mean something with them.
+//! Methods, and which keys apply to them.
 
 use super::{BATON, compare, read, table_prints};
 
 #[test]
-fn each_method_with_all_that_means_something_with_it() {
+fn each_method_with_all_keys_that_apply_to_it() {
     table_prints(
         r#"default = "refer-it"
 [destination.refer-it]
@@ -52,7 +52,7 @@ timeouts = { total = "5s" }
 }
 
 #[test]
-fn a_key_that_means_nothing_with_its_method() {
+fn keys_that_do_not_apply_to_the_method() {
     table_prints(
         r#"default = "a"
 [destination.a]
@@ -81,92 +81,92 @@ brief = true
 timeouts = { response = "5s", ring = "20s" }
 "#,
         r#"
-destinations.toml:3:1: error: `brief` means nothing with method "refer"
+destinations.toml:3:1: error: `brief` does not apply to method "refer"
    |
  3 | brief = true
    | ^^^^^
   help: remove it, or choose method "attended"
-destinations.toml:7:1: error: `brief` means nothing with method "invite"
+destinations.toml:7:1: error: `brief` does not apply to method "invite"
    |
  7 | brief = false
    | ^^^^^
   help: remove it, or choose method "attended"
-destinations.toml:9:1: error: `header_placement` means nothing with method "invite"
+destinations.toml:9:1: error: `header_placement` does not apply to method "invite"
    |
  9 | header_placement = "both"
    | ^^^^^^^^^^^^^^^^
   help: remove it, or choose method "refer", "attended" or "redirect"
-destinations.toml:10:1: error: `refer_to_host` means nothing with method "invite"
+destinations.toml:10:1: error: `refer_to_host` does not apply to method "invite"
     |
  10 | refer_to_host = "pbx.example.com"
     | ^^^^^^^^^^^^^
   help: remove it, or choose method "refer", "attended" or "redirect"
-destinations.toml:11:1: error: `referred_by` means nothing with method "invite"
+destinations.toml:11:1: error: `referred_by` does not apply to method "invite"
     |
  11 | referred_by = false
     | ^^^^^^^^^^^
   help: remove it, or choose method "refer" or "attended"
-destinations.toml:12:1: error: `notify_200` means nothing with method "invite"
+destinations.toml:12:1: error: `notify_200` does not apply to method "invite"
     |
  12 | notify_200 = "accepted"
     | ^^^^^^^^^^
   help: remove it, or choose method "refer" or "attended"
-destinations.toml:13:14: error: `response` means nothing with method "invite"
+destinations.toml:13:14: error: `response` does not apply to method "invite"
     |
  13 | timeouts = { response = "5s", outcome = "50s", ring = "20s" }
     |              ^^^^^^^^
   help: remove it, or choose method "refer" or "attended"
-destinations.toml:13:31: error: `outcome` means nothing with method "invite"
+destinations.toml:13:31: error: `outcome` does not apply to method "invite"
     |
  13 | timeouts = { response = "5s", outcome = "50s", ring = "20s" }
     |                               ^^^^^^^
   help: remove it, or choose method "refer" or "attended"
-destinations.toml:17:1: error: `trunk` means nothing with method "redirect"
+destinations.toml:17:1: error: `trunk` does not apply to method "redirect"
     |
  17 | trunk = "pbx"
     | ^^^^^
   help: remove it, or choose method "refer", "invite" or "attended"
-destinations.toml:18:1: error: `caller_id` means nothing with method "redirect"
+destinations.toml:18:1: error: `caller_id` does not apply to method "redirect"
     |
  18 | caller_id = "$caller_id"
     | ^^^^^^^^^
   help: remove it, or choose method "refer", "invite" or "attended"
-destinations.toml:19:1: error: `referred_by` means nothing with method "redirect"
+destinations.toml:19:1: error: `referred_by` does not apply to method "redirect"
     |
  19 | referred_by = false
     | ^^^^^^^^^^^
   help: remove it, or choose method "refer" or "attended"
-destinations.toml:20:1: error: `notify_200` means nothing with method "redirect"
+destinations.toml:20:1: error: `notify_200` does not apply to method "redirect"
     |
  20 | notify_200 = "accepted"
     | ^^^^^^^^^^
   help: remove it, or choose method "refer" or "attended"
-destinations.toml:21:14: error: `response` means nothing with method "redirect"
+destinations.toml:21:14: error: `response` does not apply to method "redirect"
     |
  21 | timeouts = { response = "5s", outcome = "50s", ring = "20s" }
     |              ^^^^^^^^
   help: remove it, or choose method "refer" or "attended"
-destinations.toml:21:31: error: `outcome` means nothing with method "redirect"
+destinations.toml:21:31: error: `outcome` does not apply to method "redirect"
     |
  21 | timeouts = { response = "5s", outcome = "50s", ring = "20s" }
     |                               ^^^^^^^
   help: remove it, or choose method "refer" or "attended"
-destinations.toml:21:48: error: `ring` means nothing with method "redirect"
+destinations.toml:21:48: error: `ring` does not apply to method "redirect"
     |
  21 | timeouts = { response = "5s", outcome = "50s", ring = "20s" }
     |                                                ^^^^
   help: remove it, or choose method "refer", "invite" or "attended"
-destinations.toml:24:1: error: `brief` means nothing with method "bye"
+destinations.toml:24:1: error: `brief` does not apply to method "bye"
     |
  24 | brief = true
     | ^^^^^
   help: remove it, or choose method "attended"
-destinations.toml:25:14: error: `response` means nothing with method "bye"
+destinations.toml:25:14: error: `response` does not apply to method "bye"
     |
  25 | timeouts = { response = "5s", ring = "20s" }
     |              ^^^^^^^^
   help: remove it, or choose method "refer" or "attended"
-destinations.toml:25:31: error: `ring` means nothing with method "bye"
+destinations.toml:25:31: error: `ring` does not apply to method "bye"
     |
  25 | timeouts = { response = "5s", ring = "20s" }
     |                               ^^^^
@@ -254,17 +254,17 @@ destinations.toml:7:14: error: `route` is missing in [destination.d]
    |              ^
   expected: a number like "+14155550123", a `sip:` or a `tel:` URI
   help: method "redirect" needs a route; method "bye" needs none
-destinations.toml:11:1: error: `route` means nothing with method "bye"
+destinations.toml:11:1: error: `route` does not apply to method "bye"
     |
  11 | route = "+14155550123"
     | ^^^^^
   help: remove it, or choose method "refer", "invite", "attended" or "redirect"
-destinations.toml:12:1: error: `caller_id` means nothing with method "bye"
+destinations.toml:12:1: error: `caller_id` does not apply to method "bye"
     |
  12 | caller_id = "$caller_id"
     | ^^^^^^^^^
   help: remove it, or choose method "refer", "invite" or "attended"
-destinations.toml:14:1: error: `outcome` means nothing with method "bye"
+destinations.toml:14:1: error: `outcome` does not apply to method "bye"
     |
  14 | outcome = "5s"
     | ^^^^^^^
@@ -440,4 +440,43 @@ destinations.toml:7:1: warning: `attended` to `other.example.com`, which is the 
     let (loaded, printed) =
         read(&[("baton.toml", BATON), ("destinations.toml", &table.replace("carrier", "pbx"))]);
     assert!(loaded.configuration.is_some() && !printed.contains("`trunk`"), "the only one:\n{printed}");
+}
+
+#[test]
+fn a_target_that_is_never_joined_moves_nobody_on() {
+    table_prints(
+        r#"default = "menu"
+[destination.menu]
+method = "bye"
+may_transfer = true
+may_route = ["+1415"]
+transfer = "serve"
+[destination.desk]
+method = "invite"
+route = "+14155550123"
+may_transfer = false
+may_route = ["+1415"]
+"#,
+        r#"destinations.toml:4:1: error: `may_transfer` does not apply to method "bye"
+   |
+ 4 | may_transfer = true
+   | ^^^^^^^^^^^^
+  help: remove it, or choose method "refer", "invite" or "attended"
+destinations.toml:5:1: error: `may_route` does not apply to method "bye"
+   |
+ 5 | may_route = ["+1415"]
+   | ^^^^^^^^^
+  help: remove it, or choose method "refer", "invite" or "attended"
+destinations.toml:6:1: error: `transfer` does not apply to method "bye"
+   |
+ 6 | transfer = "serve"
+   | ^^^^^^^^
+  help: remove it, or choose method "refer", "invite" or "attended"
+destinations.toml:11:1: error: `may_route` beside `may_transfer = false`
+    |
+ 11 | may_route = ["+1415"]
+    | ^^^^^^^^^
+  help: remove one of the two: a REFER that is refused names nothing
+"#,
+    );
 }

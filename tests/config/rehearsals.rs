@@ -122,12 +122,12 @@ baton.toml:24:42: error: `after` is there twice
  24 | address = "rehearsal:front-desk?after=1s&after=2s"
     |                                          ^^^^^^^^
   expected: "rehearsal:DESTINATION", or "rehearsal:DESTINATION?after=2s"
-baton.toml:25:1: error: `accept_from` means nothing for a rehearsal agent
+baton.toml:25:1: error: `accept_from` does not apply to a rehearsal agent
     |
  25 | accept_from = ["10.0.0.0/8"]
     | ^^^^^^^^^^^
   help: remove it: nobody else than itself sends for it
-baton.toml:26:1: error: `may_route` means nothing for a rehearsal agent
+baton.toml:26:1: error: `may_route` does not apply to a rehearsal agent
     |
  26 | may_route = ["+1415"]
     | ^^^^^^^^^

@@ -102,17 +102,17 @@ destinations.toml:11:70: error: no holidays are known of a country `de`
     |                                                                      ^^^^
   expected: two capital letters like "US" (ISO 3166-1)
   help: did you mean `DE`?
-destinations.toml:12:52: error: `country` means nothing where `hours` names no holidays
+destinations.toml:12:52: error: `country` does not apply where `hours` names no holidays
     |
  12 |     { hours = "Mo-Fr", timezone = "Europe/Berlin", country = "DE", use = "a" },
     |                                                    ^^^^^^^
   help: remove it, or add `; PH off`
-destinations.toml:13:7: error: `timezone` means nothing without `hours`
+destinations.toml:13:7: error: `timezone` does not apply without `hours`
     |
  13 |     { timezone = "Europe/Berlin", country = "DE", use = "a" },
     |       ^^^^^^^^
   help: remove it, or say when the rule matches
-destinations.toml:13:35: error: `country` means nothing without `hours`
+destinations.toml:13:35: error: `country` does not apply without `hours`
     |
  13 |     { timezone = "Europe/Berlin", country = "DE", use = "a" },
     |                                   ^^^^^^^
@@ -218,7 +218,7 @@ destinations.toml:4:26: error: this rule's method "invite" needs a route, and `a
  4 | rule = [{ when = "true", method = "invite" }, { when = "true", route = "+14155550123" }]
    |                          ^^^^^^
   expected: a number like "+14155550123", a `sip:` or a `tel:` URI
-destinations.toml:4:64: error: this rule's `route` means nothing with method "bye"
+destinations.toml:4:64: error: this rule's `route` does not apply to method "bye"
    |
  4 | rule = [{ when = "true", method = "invite" }, { when = "true", route = "+14155550123" }]
    |                                                                ^^^^^
@@ -234,7 +234,7 @@ destinations.toml:9:69: error: `require = "proven"` forbids to use `c`, which do
    |                                                                     ^^^
   expected: a destination that requires the same
   help: add `require = "proven"` to [destination.c]
-destinations.toml:12:1: error: `brief` means nothing with method "refer"
+destinations.toml:12:1: error: `brief` does not apply to method "refer"
     |
  12 | brief = true
     | ^^^^^

@@ -241,6 +241,12 @@ impl<'a> Reader<'_, '_, '_> {
                 .error(place, "`transfer = \"pass\"` beside `may_transfer = false`")
                 .expected("one of the two: a REFER that is refused is not passed");
         }
+        if allowed == Some(false) && section.contains("may_route") {
+            let place = section.key_span("may_route");
+            self.report
+                .error(place, "`may_route` beside `may_transfer = false`")
+                .help("remove one of the two: a REFER that is refused names nothing");
+        }
         Onward { allowed, may_route, pass }
     }
 

@@ -1,5 +1,5 @@
-//! Which keys of a destination mean something with which methods. A key that means nothing is an error: whoever wrote it
-//! expects something of it.
+//! Which keys of a destination apply to which methods. Keys that do not apply are errors: whoever wrote one expects something
+//! of it.
 
 use super::rules::WrittenRules;
 use super::steps::Written;
@@ -10,7 +10,7 @@ use crate::routing::table::{Method, Route};
 use crate::routing::topology::Surroundings;
 use std::ops::Range;
 
-/// A key and the methods that it means something with.
+/// A key and the methods that it applies to.
 type Key = (&'static str, &'static [Method]);
 
 /// What Baton calls itself. A `refer` is called, too, before the caller leg is answered.
@@ -20,12 +20,15 @@ const REFERS: &[Method] = &[Method::Refer, Method::Attended];
 /// What has a Refer-To, or a Contact that is formed like one.
 const NAMES: &[Method] = &[Method::Refer, Method::Attended, Method::Redirect];
 
-const KEYS: [Key; 10] = [
+const KEYS: [Key; 13] = [
     ("route", &[Method::Refer, Method::Invite, Method::Attended, Method::Redirect]),
     ("trunk", CALLED),
     ("caller_id", CALLED),
     ("max_calls", CALLED),
     ("max_cps", CALLED),
+    ("may_transfer", CALLED),
+    ("may_route", CALLED),
+    ("transfer", CALLED),
     ("header_placement", NAMES),
     ("refer_to_host", NAMES),
     ("referred_by", REFERS),
@@ -77,7 +80,7 @@ impl InPlay {
     pub(super) fn check_timeouts(&self, report: &mut Report<'_>, timeouts: &Section<'_>) {
         for (key, methods) in TIMEOUTS {
             if !self.uses(methods) {
-                self.means_nothing(report, timeouts, (key, methods));
+                self.does_not_apply(report, timeouts, (key, methods));
             }
         }
     }
@@ -85,17 +88,17 @@ impl InPlay {
     fn check(&self, report: &mut Report<'_>, section: &Section<'_>) {
         for (key, methods) in KEYS {
             if !self.uses(methods) {
-                self.means_nothing(report, section, (key, methods));
+                self.does_not_apply(report, section, (key, methods));
             }
         }
         if !self.rules.iter().chain([&self.method]).any(|method| BRIEF.1.contains(method)) {
-            self.means_nothing(report, section, BRIEF);
+            self.does_not_apply(report, section, BRIEF);
         }
     }
 
-    fn means_nothing(&self, report: &mut Report<'_>, section: &Section<'_>, (key, methods): Key) {
+    fn does_not_apply(&self, report: &mut Report<'_>, section: &Section<'_>, (key, methods): Key) {
         if section.contains(key) {
-            let message = format!("`{key}` means nothing with method \"{}\"", self.method.name());
+            let message = format!("`{key}` does not apply to method \"{}\"", self.method.name());
             report
                 .error(section.key_span(key), message)
                 .help(format!("remove it, or choose method {}", listed(methods)));
@@ -142,7 +145,7 @@ impl Reader<'_, '_, '_> {
             self.report
                 .error(
                     section.key_span("refer_to_host"),
-                    "`refer_to_host` means nothing where the route is a URI",
+                    "`refer_to_host` does not apply where the route is a URI",
                 )
                 .help("a URI is sent as written: put the host there");
         }

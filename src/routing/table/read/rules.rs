@@ -153,7 +153,7 @@ impl WrittenRules {
     }
 }
 
-/// The destination with another method or route. What means nothing with them is left out.
+/// The destination with another method or route. Keys that do not apply to them are left out.
 fn variant(plain: &Destination, method: Option<Method>, route: Option<Route>) -> Destination {
     let method = method.unwrap_or(plain.method);
     Destination { method, route: route.or_else(|| plain.route.clone()), ..plain.clone() }
@@ -167,7 +167,7 @@ fn check(report: &mut Report<'_>, plain: &Destination, variant: &Destination, pl
             .expected(ROUTE_FORM);
     } else if !variant.method.needs_route() && variant.route != plain.route {
         report
-            .error(place, format!("this rule's `route` means nothing with method \"{name}\""))
+            .error(place, format!("this rule's `route` does not apply to method \"{name}\""))
             .help("remove it, or give the rule a `method`, too");
     } else if plain.require_proven && !variant.method.can_be_proven() {
         report
@@ -229,7 +229,7 @@ impl<'a> Reader<'_, '_, '_> {
             for key in ["timezone", "country"] {
                 if section.contains(key) {
                     self.report
-                        .error(section.key_span(key), format!("`{key}` means nothing without `hours`"))
+                        .error(section.key_span(key), format!("`{key}` does not apply without `hours`"))
                         .help("remove it, or say when the rule matches");
                 }
             }
@@ -261,7 +261,10 @@ impl<'a> Reader<'_, '_, '_> {
         };
         if section.contains("country") && !hours.names_holidays() {
             self.report
-                .error(section.key_span("country"), "`country` means nothing where `hours` names no holidays")
+                .error(
+                    section.key_span("country"),
+                    "`country` does not apply where `hours` names no holidays",
+                )
                 .help("remove it, or add `; PH off`");
         }
         zone.map(|_| hours)

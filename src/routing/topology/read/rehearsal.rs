@@ -36,7 +36,7 @@ pub(super) fn read(
     for (key, why) in MEANINGLESS {
         if section.contains(key) {
             report
-                .error(section.key_span(key), format!("`{key}` means nothing for a rehearsal agent"))
+                .error(section.key_span(key), format!("`{key}` does not apply to a rehearsal agent"))
                 .help(format!("remove it: {why}"));
         }
     }

@@ -1266,3 +1266,34 @@ fn a_bye_in_the_join_after_a_refer_that_nobody_answered_is_not_abandoned() {
     assert_eq!(t.world.ended_handoffs()[1].state.as_str(), "unknown");
     t.world.assert_empty();
 }
+
+/// A transfer whose result nobody knows has four ways to be so, and each has its own next step, in the log and in the API.
+#[test]
+fn each_way_of_not_knowing_has_its_own_next_step() {
+    let silent = Talking::with(&config());
+    unanswered(&silent);
+    let untold = Talking::with(&config());
+    accepted(&untold, "front-desk");
+    untold.world.advance(s(61));
+    let ended = Talking::with(&config());
+    accepted(&ended, "front-desk");
+    ended.call.notify_ok("SIP/2.0 100 Trying\r\n", "terminated");
+    let gone = Talking::with(&config());
+    accepted(&gone, "front-desk");
+    gone.call.hang_up();
+    gone.leg.expect_bye();
+    let all = [
+        (silent, "Nobody answered the REFER"),
+        (untold, "no NOTIFY told"),
+        (ended, "without a result"),
+        (gone, "hung up"),
+    ];
+    for (t, step) in all {
+        t.world.advance(s(62));
+        let handoff = t.world.assert_ended("unknown");
+        assert!(handoff.explain.next_step.contains(step), "{step}: {:?}", handoff.explain);
+        let told = t.world.lines("handoff.attempt_failed");
+        assert!(told[0].contains(step), "{told:?}");
+        t.world.finish();
+    }
+}

@@ -84,6 +84,8 @@ pub(crate) struct Handoff {
     pub(crate) total: Time,
     /// Why the running attempt fails, where no status tells it.
     why: Option<&'static str>,
+    /// The same of the attempt that has failed last.
+    hint: Option<&'static str>,
     /// Who the receiver of a REFER is seen to be.
     seen: Receiver,
     /// The caller's trunk.
@@ -143,6 +145,7 @@ impl Handoff {
             running: 0,
             total,
             why: None,
+            hint: None,
             seen: facts.receiver,
             trunk: Arc::clone(&facts.trunk.id),
             peer: None,
@@ -444,6 +447,7 @@ impl Handoff {
     pub(crate) fn attempt_failed(&mut self, cx: &mut Context<'_>, cause: Cause, next: &str) {
         let at = Stamp(cx.now.wall);
         let (why, late) = (self.why.take(), self.total <= cx.now.mono);
+        self.hint = why;
         self.edit().cause = Some(cause.name().into());
         let Some(attempt) = self.last() else { return };
         attempt.cause = Some(cause.name().into());
@@ -488,6 +492,7 @@ impl Handoff {
         caller_hurt: bool,
     ) {
         debug_assert!(!self.view.state.is_final() && state.is_final(), "a handoff ends once");
+        let hint = self.hint;
         let view = self.edit();
         view.state = state;
         view.proof = proof;
@@ -495,7 +500,7 @@ impl Handoff {
         if matches!(state, HandoffState::Succeeded | HandoffState::HandedBack | HandoffState::Cancelled) {
             view.cause = None;
         }
-        view.explain = outcome::explain(view);
+        view.explain = outcome::explain(view, hint);
         cx.counters.handoffs_live -= 1;
         cx.counters.callers_hurt += u64::from(caller_hurt);
         if let Some(at) = HANDOFF_ENDS.iter().position(|s| *s == state.as_str()) {

@@ -80,8 +80,8 @@ fn attended(view: &HandoffView) -> bool {
     view.attempts.last().is_some_and(|last| last.method == Method::Attended.name())
 }
 
-/// The outcome in words.
-pub(crate) fn explain(view: &HandoffView) -> Explain {
+/// The outcome in words. `hint`: what the log says of the attempt that has failed last, where no status tells it.
+pub(crate) fn explain(view: &HandoffView, hint: Option<&'static str>) -> Explain {
     let found = failure(view).map(|(status, seen)| (explain::status(status), seen));
     let why = || match (&found, view.cause.as_deref()) {
         (Some((entry, _)), _) => Cow::from(format!("{}: {}", entry.status, entry.cause)),
@@ -94,14 +94,12 @@ pub(crate) fn explain(view: &HandoffView) -> Explain {
         (None, Some(cause)) => format!("Cause `{cause}`.").into(),
         (None, None) => "No status tells why.".into(),
     };
-    let hint = || match &found {
+    let general = || match &found {
         Some((entry, seen)) => entry.hint_for(*seen),
-        None => match limit(view) {
-            Some(full) => full.hint(),
-            None if unheard(view).is_some() => explain::hint(Cause::Unreachable, None, Where::InviteResponse),
-            None => "Look at the attempts, and at the log for this call.",
-        },
+        None if unheard(view).is_some() => explain::hint(Cause::Unreachable, None, Where::InviteResponse),
+        None => "Look at the attempts, and at the log for this call.",
     };
+    let next_step = || hint.unwrap_or_else(general);
     let (title, cause, next_step): (&'static str, Cow<'static, str>, Cow<'static, str>) = match view.state {
         HandoffState::Succeeded => (
             "The target has the caller",
@@ -128,8 +126,8 @@ pub(crate) fn explain(view: &HandoffView) -> Explain {
             .into(),
             explain::hint(Cause::LostByReceiver, None, Where::Notify).into(),
         ),
-        HandoffState::Returned => ("The caller is back with the agent", why(), hint().into()),
-        HandoffState::Failed => ("The handoff failed and the caller is not with the agent", why(), hint().into()),
+        HandoffState::Returned => ("The caller is back with the agent", why(), next_step().into()),
+        HandoffState::Failed => ("The handoff failed and the caller is not with the agent", why(), next_step().into()),
         HandoffState::Unknown => match told(view) {
             Some(200..=299) => (
                 "Nobody knows whether the target has the caller",
@@ -144,7 +142,7 @@ pub(crate) fn explain(view: &HandoffView) -> Explain {
             None => (
             "Nobody told how it ended",
             "The transfer was accepted or left unanswered, and no result came. The caller may be with the target.".into(),
-            "Check that the receiver sends NOTIFY for a REFER; raise `timeouts.outcome` if it is slow.".into(),
+            hint.unwrap_or("Check that the receiver sends NOTIFY for a REFER; raise `timeouts.outcome` if it is slow.").into(),
             ),
         },
         HandoffState::Abandoned => {

@@ -617,6 +617,28 @@ fn nor_after_a_failure_that_is_told_when_the_handoff_is_over() {
     t.world.assert_empty();
 }
 
+/// The caller's side did not say that it still has the caller, and then it hangs up while the fallback rings.
+#[test]
+fn a_bye_while_the_fallback_rings_for_a_caller_who_may_be_gone_is_not_abandoned() {
+    let t = Talking::with(&config().agent_key("fallback = \"called\""));
+    let desk = t.world.peer("desk", DESK);
+    t.leg.bye_with(&[("X-Handoff", "queue")]);
+    t.leg.expect(200);
+    accepted_already(&t);
+    t.world.advance(s(61));
+    t.world.assert_ended("unknown");
+    t.call.notify_ok(UNAVAILABLE, "terminated");
+    question(&t.call);
+    let target = desk.expect_call_within(s(5));
+    target.reply(&target.invite(), 180);
+    t.call.hang_up();
+    target.expect("CANCEL");
+    let handoffs = t.world.ended_handoffs();
+    let end = (handoffs[1].state.as_str(), handoffs[1].cause.as_deref());
+    assert_eq!(end, ("failed", Some("lost_by_receiver")));
+    t.world.finish();
+}
+
 #[track_caller]
 fn accepted_already(t: &Talking) {
     let refer = t.call.expect("REFER");

@@ -116,6 +116,8 @@ impl Moving {
             }
             // Nobody is with the caller, who may be there.
             (Verdict::Here | Verdict::Unknown, Then::SetOut) => {
+                self.whereabouts =
+                    if verdict == Verdict::Here { Whereabouts::Here } else { Whereabouts::Untold };
                 self.attempt = Attempt::Held;
                 self.set_out(cx, facts)
             }

@@ -212,8 +212,10 @@ pub enum Refusal {
         /// The nearest one.
         nearest: Option<String>,
     },
-    /// 403: a route that the agent may not name.
-    #[error("the route `{0}` is neither in the table nor allowed by the agent's may_route")]
+    /// 403: a route that whoever decides may not name.
+    #[error(
+        "the route `{0}` is neither in the table nor allowed by may_route of the agent, trunk or destination"
+    )]
     RouteNotAllowed(String),
     /// 403: an environment whose destinations may not be called to try them.
     #[error(

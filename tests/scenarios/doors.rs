@@ -334,12 +334,20 @@ fn debug_shows_each_messages_first_line_with_its_call() {
     let t = Talking::with(&Config::default().shows_messages());
     let call = t.world.call_id();
     let told = t.world.lines("sip.message");
-    let first = "DEBUG sip.message direction=in peer=udp:10.0.0.5:5060 line=\"INVITE sip:+14155550100@192.0.2.10 SIP/2.0\"";
-    assert!(told[0].contains(first), "{}", told[0]);
+    let first = format!(
+        "DEBUG sip.message call={call} direction=in peer=udp:10.0.0.5:5060 line=\"INVITE sip:+14155550100@192.0.2.10 SIP/2.0\""
+    );
+    assert!(told[0].contains(&first), "{}", told[0]);
     let ok = format!("call={call} direction=out peer=udp:10.0.0.5:5060 line=\"SIP/2.0 200 OK\" sip_call_id=");
     assert!(told.iter().any(|line| line.contains(&ok)), "{told:#?}");
     let ack = format!("call={call} direction=in peer=udp:10.0.0.5:5060 line=\"ACK ");
     assert!(told.iter().any(|line| line.contains(&ack)), "{told:#?}");
+    // What has no effect is shown, too.
+    t.world.peer("stranger", ELSEWHERE).send("INVITE sip:a@b SIP/2.0\r\nno header\r\n\r\n");
+    t.world.settle();
+    let told = t.world.lines("sip.message");
+    let last = "direction=in peer=udp:198.51.100.66:5060 line=\"INVITE sip:a@b SIP/2.0\"";
+    assert!(told.last().is_some_and(|line| line.contains(last)), "{told:#?}");
     t.caller_hangs_up();
     t.world.assert_empty();
 }

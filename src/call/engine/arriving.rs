@@ -30,6 +30,9 @@ impl Engine {
             Ok(message) => self.read(flow, &message, bytes),
             Err(fault) => {
                 self.counters.messages_malformed += 1;
+                if self.shows_messages {
+                    self.tell(shown(Direction::In, flow, None, (b"", bytes)));
+                }
                 let known = self.tables.topology.knows(flow.peer.ip());
                 let answerable = wire::salvage(bytes, &index).or_else(|| wire::incomplete(bytes, &index));
                 if let Some(message) = answerable {
@@ -114,7 +117,9 @@ impl Engine {
 
     /// A failure that leaves us is told of with its call, if it belongs to one.
     pub(super) fn attribute(&self, what: &mut What) {
-        if let What::Status { call: call @ None, sip_call_id, .. } = what {
+        if let What::Status { call: call @ None, sip_call_id, .. }
+        | What::Message { call: call @ None, sip_call_id, .. } = what
+        {
             *call = self.call_of(sip_call_id.as_bytes());
         }
     }

@@ -28,8 +28,9 @@ pub(super) fn redirects(section: &mut Section<'_>, report: &mut Report<'_>) -> R
     section.choice(report, "redirects", &words).unwrap_or_default()
 }
 
-/// The private networks (RFC 1918, RFC 4193), as far as one is somebody's whole house.
-const PRIVATE: [&str; 5] = ["10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16", "fc00::/7", "fd00::/8"];
+/// The private networks (RFC 1918, RFC 4193, RFC 6598), as far as one is somebody's whole house.
+const PRIVATE: [&str; 6] =
+    ["10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16", "100.64.0.0/10", "fc00::/7", "fd00::/8"];
 
 /// The shortest prefixes that are somebody's network and no part of the internet.
 const SHORTEST: (u8, u8) = (8, 16);

@@ -10,14 +10,12 @@ use crate::call::roster::{Known, Name};
 use crate::call::view;
 use crate::routing::explain;
 use crate::routing::net::IpNet;
+use crate::sip::dispatch::NO_PLACE;
 use crate::sip::door::Untaken;
 use crate::sip::identity::Said;
 use crate::sip::leg::challenge::Declined;
 use crate::sip::{Flow, LegId, Origin, Transport};
 use crate::wire::{self, Fault, Framing, Message};
-
-/// Why somebody was turned away whom the calls have room for.
-const NO_PLACE: &str = "its trunk has as many requests open as it may have";
 
 impl Engine {
     pub(super) fn message(&mut self, flow: Flow, bytes: &[u8]) {
@@ -33,7 +31,8 @@ impl Engine {
                 let known = self.tables.topology.knows(flow.peer.ip());
                 let answerable = wire::salvage(bytes, &index).or_else(|| wire::incomplete(bytes, &index));
                 if let Some(message) = answerable {
-                    self.stack.handle_fault(flow, &message, fault, known);
+                    let why = told(fault, index.fault_at());
+                    self.stack.handle_fault(flow, &message, fault, known.then_some(&why));
                 }
                 match known {
                     true => self.malformed(flow, fault, index.fault_at()),
@@ -163,11 +162,7 @@ impl Engine {
 
     /// `at`: the byte where the line begins that is at fault, where one is.
     fn malformed(&mut self, flow: Flow, fault: Fault, at: Option<usize>) {
-        let what = match at {
-            Some(at) => format!("{} in the line at byte {at}", fault.reason()),
-            None => fault.reason().to_owned(),
-        };
-        self.drop_of(flow, Why::Malformed, &what, None);
+        self.drop_of(flow, Why::Malformed, &told(fault, at), None);
     }
 
     /// A challenge got no answer, though there is a password.
@@ -264,6 +259,14 @@ impl Engine {
             count,
             hint,
         });
+    }
+}
+
+/// What is wrong with a message, and where.
+fn told(fault: Fault, at: Option<usize>) -> String {
+    match at {
+        Some(at) => format!("{} in the line at byte {at}", fault.reason()),
+        None => fault.reason().to_owned(),
     }
 }
 

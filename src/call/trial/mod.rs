@@ -206,7 +206,7 @@ impl Trial {
                 if *leg == of =>
             {
                 // Nobody is joined with it.
-                let _ = cx.stack.respond(cx.now, request, 491, Content::default());
+                cx.refuse(request, 491, "nobody is joined with this call");
             }
             (State::Ending { leg }, Event::Bye { leg: of } | Event::Closed { leg: of, .. }) if *leg == of => {
                 cx.release(of);

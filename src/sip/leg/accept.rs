@@ -21,6 +21,14 @@ use std::time::Duration;
 /// How often a 18x is said again, so that no proxy gives up (RFC 3261 §13.3.1.1).
 const REPEAT: Duration = Duration::from_secs(60);
 
+/// Why a body is not taken.
+pub(crate) const UNREADABLE: &str = "its body is not taken: see Accept and Accept-Encoding";
+const NO_SIP: &str = "the scheme of its Request-URI is none that can be called";
+const OURS: &str = "it is a call of Baton's own that came back";
+const NO_HOPS: &str = "its Max-Forwards is 0";
+const NO_CONTACT: &str = "there is no Contact";
+const TOO_SHORT: &str = "its session expires too soon: see Min-SE";
+
 /// The tag that our responses to the INVITE carry by now.
 pub(crate) fn tag_of(leg: &Leg) -> &[u8] {
     match &leg.usage {
@@ -61,23 +69,23 @@ impl Stack {
     /// A new INVITE from a known source.
     pub(crate) fn on_invite(&mut self, now: Time, flow: Flow, message: &Message<'_>) -> Option<Event> {
         if !message.uri().is_ok_and(|uri| takes(&uri)) {
-            return self.refuse(now, flow, message, 416, &|_| ());
+            return self.refuse(now, flow, message, (416, NO_SIP), &|_| ());
         }
         // A Call-ID of ours in a call to us: it came back.
         if self.find_leg(message.call_id(), |leg| leg.outgoing).is_some() {
-            return self.refuse(now, flow, message, 482, &|_| ());
+            return self.refuse(now, flow, message, (482, OURS), &|_| ());
         }
         if let Some(event) = self.refuse_extension(now, flow, message) {
             return event;
         }
         if !carries(message) {
-            return self.refuse(now, flow, message, 415, &write_acceptable);
+            return self.refuse(now, flow, message, (415, UNREADABLE), &write_acceptable);
         }
         if message.max_forwards() == Some(0) {
-            return self.refuse(now, flow, message, 483, &|_| ());
+            return self.refuse(now, flow, message, (483, NO_HOPS), &|_| ());
         }
         let Some(contact) = message.contact() else {
-            return self.refuse(now, flow, message, 400, &|_| ());
+            return self.refuse(now, flow, message, (400, NO_CONTACT), &|_| ());
         };
         let demand = match demand(self.settings.session_timer, message) {
             Ok(demand) => demand,
@@ -105,7 +113,7 @@ impl Stack {
         message: &Message<'_>,
         TooShort(least): TooShort,
     ) -> Option<Event> {
-        self.refuse(now, flow, message, 422, &|writer| {
+        self.refuse(now, flow, message, (422, TOO_SHORT), &|writer| {
             writer.begin(Name::MinSe).push_number(least.into());
         })
     }

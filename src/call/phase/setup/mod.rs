@@ -301,7 +301,7 @@ impl Setup {
                 self.passing.ask(cx, (leg, request), other, message)
             }
             _ => {
-                let _ = cx.stack.respond(cx.now, request, 500, Content::default());
+                cx.refuse(request, 500, "only a session can be changed before the call is answered");
             }
         }
     }

@@ -168,7 +168,10 @@ impl Stack {
     }
 }
 
-/// For how long an INVITE may be answered. One that says 0 seconds, or nothing that reads, is answered like any other.
+/// For how long an INVITE may be answered (RFC 3261 §13.3.1). None: for as long as anybody likes. By the letter, 0 seconds are
+/// over before anybody could be called, and the INVITE would get 487. No caller wants that: peers write 0 where they mean
+/// that it does not expire, and other stacks (Asterisk, Kamailio, PJSIP) read no Expires of an INVITE. So 0 is no limit,
+/// nor is what does not read.
 fn expires(message: &Message<'_>) -> Option<Duration> {
     let seconds = message.header(Name::Expires).and_then(grammar::decimal).filter(|seconds| *seconds > 0)?;
     Some(Duration::from_secs(seconds.into()))

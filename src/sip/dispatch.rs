@@ -94,10 +94,13 @@ impl Stack {
         if let Some(status) = self.turned_away(flow, message, (new_call, party), neighbours) {
             return Err(Untaken::TurnedAway { status, new_call });
         }
-        Ok(match merged {
-            true => self.refuse(now, flow, message, (482, MERGED), &|_| ()),
-            false => self.on_new_request(now, flow, message, leg),
-        })
+        if merged {
+            return Ok(self.refuse(now, flow, message, (482, MERGED), &|_| ()));
+        }
+        match leg.is_none().then(|| self.refuse_stray(flow, message)).flatten() {
+            Some(status) => Err(Untaken::Stray { status }),
+            None => Ok(self.on_new_request(now, flow, message, leg)),
+        }
     }
 
     /// A CANCEL is taken from a known source, from where its INVITE came, and from whoever may speak in the leg. That the
@@ -167,37 +170,38 @@ impl Stack {
                 self.follow(leg, flow, true);
                 self.on_dialog_request(now, flow, leg, message)
             }
-            (_, None) => self.on_stray_request(now, flow, message),
-        }
-    }
-
-    /// A request that belongs to no leg.
-    fn on_stray_request(&mut self, now: Time, flow: Flow, message: &Message<'_>) -> Option<Event> {
-        let outside = message.to_tag().is_none();
-        match message.method() {
-            Method::Invite if outside => self.on_invite(now, flow, message),
-            Method::Options if outside => {
+            (Method::Invite, None) => self.on_invite(now, flow, message),
+            // What else belongs to no leg was refused before.
+            (_, None) => {
                 self.on_options(flow, message);
                 None
             }
+        }
+    }
+
+    /// Refuses a request that belongs to no leg and makes none, statelessly; the status. The layer above tells of it.
+    fn refuse_stray(&mut self, flow: Flow, message: &Message<'_>) -> Option<u16> {
+        let outside = message.to_tag().is_none();
+        let status = match message.method() {
+            Method::Ack => return None,
+            Method::Invite | Method::Options if outside => return None,
             // Outside a call nobody may make Baton call somebody.
             Method::Refer if outside => {
-                self.answer_statelessly(flow, message, (403, 0), OUTSIDE, &|_| ());
-                None
+                self.answer_statelessly(flow, message, (403, QUIET), OUTSIDE, &|_| ());
+                return Some(403);
             }
-            method => {
-                match unserved(method) {
-                    Some(status) => {
-                        let why = unserved_words(message);
-                        self.answer_statelessly(flow, message, (status, 0), &why, &|writer| {
-                            writer.header(Name::Allow, ALLOW);
-                        });
-                    }
-                    None => self.answer_statelessly(flow, message, (481, 0), "", &|_| ()),
-                }
-                None
+            method => unserved(method).unwrap_or(481),
+        };
+        let (why, serves) = match status {
+            481 => (String::new(), None),
+            _ => (unserved_words(message), Some(ALLOW)),
+        };
+        self.answer_statelessly(flow, message, (status, QUIET), &why, &|writer| {
+            if let Some(methods) = serves {
+                writer.header(Name::Allow, methods);
             }
-        }
+        });
+        Some(status)
     }
 
     fn on_options(&mut self, flow: Flow, message: &Message<'_>) {

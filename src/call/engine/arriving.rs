@@ -17,6 +17,11 @@ use crate::sip::leg::challenge::Declined;
 use crate::sip::{Flow, LegId, Origin, Transport};
 use crate::wire::{self, Fault, Framing, Message};
 
+/// Where a request may come from that belongs to no call.
+const NO_CALL: &str = "it belongs to a call that is not here: one that has ended, or that a restart has cost. If there are many, see whether the other side ends its calls";
+/// The same of one that is no part of a call.
+const NOT_SERVED: &str = "Baton does not serve it outside a call; have it sent to whoever does";
+
 impl Engine {
     pub(super) fn message(&mut self, flow: Flow, bytes: &[u8]) {
         let framing = if flow.transport == Transport::Udp { Framing::Datagram } else { Framing::Stream };
@@ -73,6 +78,10 @@ impl Engine {
             Err(Untaken::TurnedAway { status, new_call }) => {
                 self.counters.messages_in += 1;
                 self.turned_away(flow, message, (status, new_call));
+            }
+            Err(Untaken::Stray { status }) => {
+                self.counters.messages_in += 1;
+                self.stray(flow, message, status);
             }
             Err(Untaken::Unknown) => {
                 self.counters.messages_unknown_source += 1;
@@ -197,8 +206,29 @@ impl Engine {
             source: Some(flow.peer.to_string()),
             transport: flow.transport.as_param(),
             what: what.to_owned(),
+            status: None,
             count,
             hint,
+        });
+    }
+
+    /// A request was refused that belongs to no call: one line for each source and minute, with the status that the first one
+    /// got.
+    fn stray(&mut self, flow: Flow, message: &Message<'_>, status: u16) {
+        let tell = self.dropped.count(self.now.mono, flow.peer.ip(), Why::Stray);
+        self.shows_refusal = tell.is_some();
+        let Some(tell) = tell else { return };
+        let hint = if status == 481 { NO_CALL } else { NOT_SERVED };
+        let (count, source) = told_of(tell, flow);
+        self.tell(What::Dropped {
+            why: Why::Stray,
+            call: None,
+            source,
+            transport: flow.transport.as_param(),
+            what: message.method().as_str().to_owned(),
+            status: Some(status),
+            count,
+            hint: hint.to_owned(),
         });
     }
 
@@ -225,10 +255,7 @@ impl Engine {
     fn drop_of(&mut self, flow: Flow, why: Why, what: &str, leg: Option<LegId>) {
         let address = flow.peer.ip().to_canonical();
         let Some(tell) = self.dropped.count(self.now.mono, address, why) else { return };
-        let (count, source) = match tell {
-            Tell::Source(count) => (count, Some(flow.peer)),
-            Tell::Others(count) => (count, None),
-        };
+        let (count, source) = told_of(tell, flow);
         let call = leg.and_then(|leg| self.legs.find(leg)).and_then(|(key, _)| self.call_id(key));
         let party = leg.and_then(|leg| self.stack.party(leg)).and_then(|party| self.roster.name(party));
         let source_line = format!("accept_from = [\"{}\"]", IpNet::host(address));
@@ -245,7 +272,7 @@ impl Engine {
                 "it has the tags of a call and no right to speak in it; if it belongs there, make it a source of a trunk: \
                  {source_line}"
             ),
-            (Why::Challenge | Why::TurnedAway, _) => String::new(),
+            (Why::Challenge | Why::TurnedAway | Why::Stray, _) => String::new(),
             (Why::Malformed, _) => {
                 "what can be answered was answered with the reason; mend the sender".to_owned()
             }
@@ -253,12 +280,21 @@ impl Engine {
         self.tell(What::Dropped {
             why,
             call,
-            source: source.map(|source| source.to_string()),
+            source,
             transport: flow.transport.as_param(),
             what: what.to_owned(),
+            status: None,
             count,
             hint,
         });
+    }
+}
+
+/// How many messages a line is about, and of whom: None is many sources.
+fn told_of(tell: Tell, flow: Flow) -> (u64, Option<String>) {
+    match tell {
+        Tell::Source(count) => (count, Some(flow.peer.to_string())),
+        Tell::Others(count) => (count, None),
     }
 }
 

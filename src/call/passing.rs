@@ -30,7 +30,7 @@ pub(crate) struct Pass {
     until: Option<Time>,
 }
 
-/// A re-INVITE that cannot be passed before the other leg has acknowledged our 2xx. Whoever asks has its own
+/// A re-INVITE or an UPDATE that cannot be passed before the other leg has acknowledged our 2xx. Whoever asks has its own
 /// ACK and knows nothing of that: a 491 would speak of a glare that there is not.
 #[derive(Debug)]
 struct Held {
@@ -145,14 +145,14 @@ impl Passing {
         to: LegId,
         message: &Message<'_>,
     ) {
+        let method = message.method();
+        let until = match method {
+            Method::Invite => patience(cx, [from, to]),
+            _ => cx.now.mono + PATIENCE,
+        };
         match cx.stack.pass(cx.now, to, message, self.identity) {
             Ok(sent) => {
-                let method = message.method();
                 let session = matches!(method, Method::Invite | Method::Update);
-                let until = match method {
-                    Method::Invite => patience(cx, [from, to]),
-                    _ => cx.now.mono + PATIENCE,
-                };
                 let offered = session && message.has_sdp();
                 let until = Some(until);
                 self.open.push(Pass {
@@ -167,11 +167,11 @@ impl Passing {
                 });
             }
             Err(NotSent::Pending)
-                if message.method() == Method::Invite
+                if matches!(method, Method::Invite | Method::Update)
                     && self.held.is_none()
                     && cx.stack.waits_for_ack(to) =>
             {
-                let (message, until) = (message.bytes().into(), patience(cx, [from, to]));
+                let message = message.bytes().into();
                 self.held = Some(Box::new(Held { request, from, to, message, until }));
             }
             Err(NotSent::Pending) => {

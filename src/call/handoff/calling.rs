@@ -241,7 +241,14 @@ impl Calling {
             }
             State::Ringing { leg } => {
                 let answering = cx.stack.is_answering(leg);
+                let refused = cx.stack.refused_beside(leg);
                 let_go(cx, leg, identity::reason(480, "No answer"));
+                if let Some(status) = refused {
+                    // What somebody has said counts, and not the silence of another address.
+                    handoff.answered(status, reason_phrase(status), Origin::Remote);
+                    let cause = self.place.cause(status, None).unwrap_or(Cause::Failed);
+                    return Verdict::Failed { cause, status: Some(status) };
+                }
                 if !answering {
                     handoff.unanswered(Fault::Silent.as_str());
                     return UNREACHABLE;

@@ -1,9 +1,9 @@
 //! What arrives: read, judged and handled; what was dropped is counted and told.
 
 use super::Engine;
-use super::dropped::Tell;
 use crate::call::admission::{self, Load};
 use crate::call::announced::Matter;
+use crate::call::dropped::Tell;
 use crate::call::event::{Direction, What, Why};
 use crate::call::facts::Facts;
 use crate::call::roster::{Known, Name};

@@ -18,7 +18,7 @@ use crate::wire::headers::{ALLOW, APPLICATION_SDP};
 use crate::wire::{Message, Method, Name, Writer, reason_phrase, response_to};
 
 /// Why somebody is turned away whom the calls have room for.
-pub const NO_PLACE: &str = "its trunk has as many requests open as it may have";
+pub(crate) const NO_PLACE: &str = "its trunk has as many requests open as it may have";
 const MERGED: &str = "the same request came by another path";
 const OUTSIDE: &str = "a REFER is served inside a call only";
 const DRAINING: &str = "no new calls are taken: shutting down";

@@ -15,6 +15,7 @@ mod remarks;
 mod stepping;
 mod told;
 mod trials;
+mod untaken;
 
 use crate::call::announced::Announcer;
 use crate::call::context::{CallKey, LegIndex, Queries, Queued, Taken};

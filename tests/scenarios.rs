@@ -68,6 +68,8 @@ mod redirect;
 mod refer;
 #[path = "scenarios/refer_races.rs"]
 mod refer_races;
+#[path = "scenarios/refusals.rs"]
+mod refusals;
 #[path = "scenarios/returned.rs"]
 mod returned;
 #[path = "scenarios/rules.rs"]

@@ -15,6 +15,10 @@ pub(crate) enum Alone {
     Held,
 }
 
+const NO_STREAM: &str = "its offer has no stream of the session that stands";
+const UNDER_WAY: &str = "another offer is under way";
+const NOBODY: &str = "nobody is on the other side yet";
+
 /// Answers a re-INVITE or UPDATE with our last session in that leg, in the directions that the offer allows. What shares no
 /// stream with that is refused: 488.
 pub(crate) fn answer_alone(cx: &mut Context<'_>, (leg, request): (LegId, RequestId), alone: Alone) {
@@ -29,28 +33,32 @@ pub(crate) fn answer_alone(cx: &mut Context<'_>, (leg, request): (LegId, Request
                 Alone::Held => on_hold(standing),
             };
             match offer {
-                Some(offer) => Some(as_answer(&own, &offer)).filter(|own| meets(own, &offer)).ok_or(488),
+                Some(offer) => {
+                    Some(as_answer(&own, &offer)).filter(|own| meets(own, &offer)).ok_or((488, NO_STREAM))
+                }
                 // The turn may be that of another request's offer.
-                None if cx.stack.proposed_sdp(leg).is_some() => Err(491),
+                None if cx.stack.proposed_sdp(leg).is_some() => Err((491, UNDER_WAY)),
                 None => Ok(own),
             }
         }
-        (None, _) => Err(480),
+        (None, _) => Err((480, NOBODY)),
     };
-    let (status, body) = match &answer {
-        Ok(sdp) => (200, Body::Sdp(sdp)),
-        Err(status) => (*status, Body::None),
-    };
-    let _ = cx.stack.respond(cx.now, request, status, Content { body, ..Content::default() });
+    match &answer {
+        Ok(sdp) => {
+            let content = Content { body: Body::Sdp(sdp), ..Content::default() };
+            let _ = cx.stack.respond(cx.now, request, 200, content);
+        }
+        Err((status, why)) => cx.refuse(request, *status, why),
+    }
 }
 
 /// Answers a request of a target that is with nobody yet.
 pub(crate) fn answer_waiting(cx: &mut Context<'_>, leg: LegId, request: RequestId, wish: Wish) {
-    let status = match wish {
+    let (status, why) = match wish {
         Wish::Modify | Wish::Update => return answer_alone(cx, (leg, request), Alone::Waiting),
-        Wish::Info => 480,
+        Wish::Info => (480, NOBODY),
         // It can be asked again once there is somebody who could be referred.
-        Wish::Refer => 491,
+        Wish::Refer => (491, NOBODY),
     };
-    let _ = cx.stack.respond(cx.now, request, status, Content::default());
+    cx.refuse(request, status, why);
 }

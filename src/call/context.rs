@@ -8,7 +8,8 @@ use super::roster::Roster;
 use crate::observe::counters::Counters;
 use crate::routing::Tables;
 use crate::sip::ident::Ident;
-use crate::sip::{Flow, LegId, Listener, Now, Stack};
+use crate::sip::leg::RequestId;
+use crate::sip::{Content, Flow, LegId, Listener, Now, Stack, identity};
 use std::collections::VecDeque;
 use std::sync::Arc;
 
@@ -139,6 +140,26 @@ impl Context<'_> {
     pub(crate) fn release(&mut self, leg: LegId) {
         self.stack.release(self.now, leg);
         self.legs.remove(leg);
+    }
+
+    /// Refuses a request of a peer's. Why stands in a Warning, and so in the line that tells of the status.
+    pub(crate) fn refuse(&mut self, request: RequestId, status: u16, why: &str) {
+        let fields = [identity::warning(why)];
+        let content = Content { fields: &fields, ..Content::default() };
+        // Who has withdrawn it waits for no answer.
+        let _ = self.stack.respond(self.now, request, status, content);
+    }
+
+    /// The same of a REFER, which is told as what a side has asked for in vain.
+    pub(crate) fn refuse_refer(
+        &mut self,
+        call: &str,
+        (by, request): (Role, RequestId),
+        (status, why): (u16, &str),
+    ) {
+        let what = format!("the {}'s REFER: {why}", by.as_str());
+        self.tell(What::Ignored { call: call.to_owned(), what });
+        self.refuse(request, status, why);
     }
 
     /// How we are seen by the peer of a flow: `host` or `host:port`.

@@ -44,6 +44,8 @@ pub enum Why {
     Strange,
     /// A known source sent what cannot be read.
     Malformed,
+    /// They belong to no call, and were refused.
+    Stray,
     /// They ask for a password that they do not get, or have refused it.
     Challenge,
     /// There was no place for them.
@@ -57,6 +59,7 @@ impl Why {
             Why::Unknown => "sip.unknown_source",
             Why::Strange => "sip.strange_source",
             Why::Malformed => "sip.malformed",
+            Why::Stray => "sip.stray_request",
             Why::Challenge => "sip.challenge_declined",
             Why::TurnedAway => "call.refused",
         }
@@ -294,6 +297,8 @@ pub enum What {
         transport: &'static str,
         /// The method; of a malformed message what is wrong with it, and where.
         what: String,
+        /// What they were refused with, if they were.
+        status: Option<u16>,
         /// Messages since the last line of this source, this one included.
         count: u64,
         /// What to do about it.

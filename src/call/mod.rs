@@ -30,6 +30,7 @@ pub mod command;
 mod context;
 mod conversation;
 mod decision;
+pub(crate) mod dropped;
 pub mod engine;
 pub mod event;
 mod facts;

@@ -4,7 +4,7 @@ use super::alone::{Alone, answer_alone};
 use super::context::Context;
 use crate::sip::leg::{Body, RequestId, SentId};
 use crate::sip::stack::NotSent;
-use crate::sip::{Content, LegId, Time};
+use crate::sip::{Content, LegId, Time, identity};
 use crate::wire::sdp::{as_answer, meets};
 use crate::wire::{Framing, Index, Message, Method, identify};
 use smallvec::SmallVec;
@@ -30,7 +30,7 @@ pub(crate) struct Pass {
     until: Option<Time>,
 }
 
-/// A re-INVITE that cannot be passed before the other leg has acknowledged our 2xx. Whoever asks has its own
+/// A re-INVITE or an UPDATE that cannot be passed before the other leg has acknowledged our 2xx. Whoever asks has its own
 /// ACK and knows nothing of that: a 491 would speak of a glare that there is not.
 #[derive(Debug)]
 struct Held {
@@ -56,6 +56,13 @@ const FOR_REFRESH: Duration = Duration::from_secs(8);
 /// and so much for an answer, however soon it does.
 const SHORT_PATIENCE: Duration = Duration::from_secs(6);
 
+/// Why a request is not passed, or not answered by the other side.
+const NOBODY: &str = "nobody on the other side can answer it";
+const BUSY: &str = "another request about the session is under way on the other side";
+const NO_ANSWER: &str = "the other side did not answer in time";
+const PARTED: &str = "the two sides were parted before the other one had answered";
+const NO_SESSION: &str = "the other side's 2xx has no session that fits";
+
 /// Until when an answer to a re-INVITE is waited for that goes out now, and that keeps those legs from being refreshed.
 pub(crate) fn patience<const N: usize>(cx: &Context<'_>, legs: [LegId; N]) -> Time {
     let now = cx.now.mono;
@@ -80,7 +87,7 @@ fn passed_status(status: u16) -> u16 {
 
 /// Nobody can answer it any more. 480, not 481: the peer that asked keeps its dialog.
 fn give_up(cx: &mut Context<'_>, request: RequestId) {
-    let _ = cx.stack.respond(cx.now, request, 480, Content::default());
+    cx.refuse(request, 480, NOBODY);
 }
 
 /// Whether a 2xx to that has the session that it should have: the answer, or the offer that was asked for.
@@ -138,14 +145,14 @@ impl Passing {
         to: LegId,
         message: &Message<'_>,
     ) {
+        let method = message.method();
+        let until = match method {
+            Method::Invite => patience(cx, [from, to]),
+            _ => cx.now.mono + PATIENCE,
+        };
         match cx.stack.pass(cx.now, to, message, self.identity) {
             Ok(sent) => {
-                let method = message.method();
                 let session = matches!(method, Method::Invite | Method::Update);
-                let until = match method {
-                    Method::Invite => patience(cx, [from, to]),
-                    _ => cx.now.mono + PATIENCE,
-                };
                 let offered = session && message.has_sdp();
                 let until = Some(until);
                 self.open.push(Pass {
@@ -160,15 +167,15 @@ impl Passing {
                 });
             }
             Err(NotSent::Pending)
-                if message.method() == Method::Invite
+                if matches!(method, Method::Invite | Method::Update)
                     && self.held.is_none()
                     && cx.stack.waits_for_ack(to) =>
             {
-                let (message, until) = (message.bytes().into(), patience(cx, [from, to]));
+                let message = message.bytes().into();
                 self.held = Some(Box::new(Held { request, from, to, message, until }));
             }
             Err(NotSent::Pending) => {
-                let _ = cx.stack.respond(cx.now, request, 491, Content::default());
+                cx.refuse(request, 491, BUSY);
             }
             Err(NotSent::Gone) => give_up(cx, request),
         }
@@ -201,14 +208,14 @@ impl Passing {
     /// What has waited too long is answered, and a re-INVITE taken back. What may come yet is nobody's answer.
     pub(crate) fn tick(&mut self, cx: &mut Context<'_>) {
         if let Some(held) = self.held.take_if(|held| held.until <= cx.now.mono) {
-            let _ = cx.stack.respond(cx.now, held.request, 504, Content::default());
+            cx.refuse(held.request, 504, NO_ANSWER);
         }
         for pass in &mut self.open {
             if pass.until.take_if(|until| *until <= cx.now.mono).is_none() {
                 continue;
             }
             if let Some(request) = pass.request.take() {
-                let _ = cx.stack.respond(cx.now, request, 504, Content::default());
+                cx.refuse(request, 504, NO_ANSWER);
             }
             cx.stack.withdraw(cx.now, pass.to, pass.sent);
         }
@@ -250,10 +257,14 @@ impl Passing {
         let empty = (200..300).contains(&status) && pass.session && !is_whole(cx, pass, message);
         let standing = empty.then(|| stands(cx, pass, request));
         let copied = Content { copy: message, identity: self.identity, fields: &[], body: Body::Copied };
+        let no_session = [identity::warning(NO_SESSION)];
+        let gone = [identity::warning(NOBODY)];
         let (status, content) = match &standing {
             Some(Some(sdp)) => (status, Content { body: Body::Sdp(sdp), ..copied }),
-            Some(None) => (488, Content::default()),
-            None if matches!(status, 408 | 481) => (passed_status(status), Content::default()),
+            Some(None) => (488, Content { fields: &no_session, ..Content::default() }),
+            None if matches!(status, 408 | 481) => {
+                (passed_status(status), Content { fields: &gone, ..Content::default() })
+            }
             None => (passed_status(status), copied),
         };
         cx.stack.respond(cx.now, request, status, content).is_ok()
@@ -293,13 +304,13 @@ impl Passing {
     /// all the same.
     pub(crate) fn dissolve(self, cx: &mut Context<'_>) -> impl Iterator<Item = (LegId, SentId)> + use<> {
         if let Some(held) = self.held {
-            let _ = cx.stack.respond(cx.now, held.request, 491, Content::default());
+            cx.refuse(held.request, 491, PARTED);
         }
         for pass in &self.open {
             if let Some(request) = pass.request {
                 // With somebody else it may work, so it can be asked again.
                 let status = if pass.session { 491 } else { 480 };
-                let _ = cx.stack.respond(cx.now, request, status, Content::default());
+                cx.refuse(request, status, PARTED);
             }
             cx.stack.withdraw(cx.now, pass.to, pass.sent);
         }

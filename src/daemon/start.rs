@@ -164,7 +164,7 @@ async fn run(parts: Parts<'_>, runtime: &Runtime) -> anyhow::Result<()> {
     let Parts { mut configuration, state, history, lost, telemetry, log, seen } = parts;
     let mut signals = Signals::new().context("cannot listen for signals")?;
     let bound = listen::bind(&listens(&configuration)).context("sip.listen")?;
-    let (api_listener, guard) = bind_api(&configuration, &state).await?;
+    let (api_listener, guard) = bind_api(&configuration, &state, &log).await?;
     let api_address = api_listener.local_addr().context("http.listen")?;
     let dns = system_dns().map_err(|error| anyhow!("cannot set up the resolver: {error}"))?;
     // Kept until the last call is over: a drain's callers may be with one of them.
@@ -269,7 +269,11 @@ async fn take_apart(
     }
 }
 
-async fn bind_api(configuration: &Configuration, state: &StateDir) -> anyhow::Result<(TcpListener, Guard)> {
+async fn bind_api(
+    configuration: &Configuration,
+    state: &StateDir,
+    log: &Sink,
+) -> anyhow::Result<(TcpListener, Guard)> {
     let at = configuration.http.listen;
     let listener = TcpListener::bind(at).await.map_err(|error| ListenError::Bind {
         transport: "tcp",
@@ -284,7 +288,7 @@ async fn bind_api(configuration: &Configuration, state: &StateDir) -> anyhow::Re
         None => state.token().context(STATE)?,
     };
     let public_url = configuration.http.public_url.as_ref().map(|url| &*url.text);
-    Ok((listener, Guard::new(token, address, public_url)))
+    Ok((listener, Guard::new(token, address, public_url, Arc::clone(log))))
 }
 
 /// One shard up to four cores: a second one buys capacity, and costs each call a hand-over. Beyond that one for each

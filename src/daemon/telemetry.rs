@@ -200,8 +200,9 @@ pub fn line_of(event: &Event) -> Line {
         What::Message { direction, line, peer, call, sip_call_id } => {
             message(call.as_deref(), direction.as_str(), peer, line, sip_call_id)
         }
-        What::Dropped { why, call, source, transport, what, count, hint } => {
-            dropped(*why, call.as_deref(), (source.as_deref(), transport), what, (*count, hint))
+        What::Dropped { why, call, source, transport, what, status, count, hint } => {
+            let source = (source.as_deref(), *transport);
+            dropped(*why, call.as_deref(), source, (what, *status), (*count, hint))
         }
         What::ReferPassed { call, by, refer_to, status } => {
             refer_passed((call, *by), refer_to.as_deref(), *status)
@@ -318,16 +319,15 @@ fn dropped(
     why: Why,
     call: Option<&str>,
     (source, transport): (Option<&str>, &str),
-    what: &str,
+    (what, status): (&str, Option<u16>),
     (count, hint): (u64, &str),
 ) -> Line {
-    Line::warn(why.event())
+    let line = Line::warn(why.event())
         .some("call", call)
         .text("source", source.unwrap_or("others"))
         .text("transport", transport)
-        .text(if matches!(why, Why::Malformed | Why::Challenge) { "reason" } else { "method" }, what)
-        .number("count", count)
-        .quoted("hint", Some(hint))
+        .text(if matches!(why, Why::Malformed | Why::Challenge) { "reason" } else { "method" }, what);
+    with_status(line, status).number("count", count).quoted("hint", Some(hint))
 }
 
 fn tested(found: &TrialView) -> Line {

@@ -1,14 +1,19 @@
 //! Who may ask. A bearer token, compared in constant time; and the Host and Origin headers, so that a web page whose
 //! name was made to point at this address (DNS rebinding) gets nothing from a browser on the same machine.
 
+use super::listener::Client;
 use super::problem::Problem;
+use crate::call::dropped::{Dropped, Tell};
+use crate::observe::line::{Line, Sink};
 use crate::observe::secret::Secret;
+use crate::sip::Time;
 use axum::extract::{Request, State};
 use axum::http::{HeaderMap, StatusCode, header};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use std::net::{IpAddr, SocketAddr};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Instant;
 use subtle::ConstantTimeEq;
 
 /// Whether the process answers; open to all.
@@ -16,24 +21,46 @@ pub(super) const HEALTH: &str = "/healthz";
 /// Whether new calls are taken; open to all.
 pub(super) const READY: &str = "/readyz";
 
+/// What to look at where a client shows the wrong token, or none.
+const WRONG_TOKEN: &str = "its bearer token is not that of `http.token` (absent there: of `http-token` in `state.dir`); if nobody here has sent it, somebody tries tokens: see whether `http.listen` has to be reached from there";
+const NO_TOKEN: &str = "it has no `Authorization: Bearer TOKEN`, which all but /healthz and /readyz need; the token is that of `http.token` (absent there: of `http-token` in `state.dir`)";
+
 /// What a request must show.
-#[derive(Debug)]
 pub struct Guard {
     token: Secret,
     listen: SocketAddr,
     /// Scheme and authority of the URL by which the API is reached from outside.
     public: Option<(String, String)>,
+    /// Who was refused.
+    refused: Mutex<Dropped<()>>,
+    /// Time zero of those.
+    since: Instant,
+    log: Sink,
 }
 
 impl Guard {
     /// For an API on `listen` (as bound), which is `public_url` from outside.
-    pub fn new(token: Secret, listen: SocketAddr, public_url: Option<&str>) -> Guard {
+    pub fn new(token: Secret, listen: SocketAddr, public_url: Option<&str>, log: Sink) -> Guard {
         let public = public_url.and_then(|url| {
             let (scheme, rest) = url.split_once("://")?;
             let authority = rest.split(['/', '?', '#']).next()?;
             Some((scheme.to_ascii_lowercase(), authority.to_ascii_lowercase()))
         });
-        Guard { token, listen, public }
+        Guard { token, listen, public, refused: Mutex::default(), since: Instant::now(), log }
+    }
+
+    /// A request without the right token: one line for each source and minute.
+    fn refuse(&self, client: IpAddr, hint: &str) {
+        let now = Time(u64::try_from(self.since.elapsed().as_micros()).unwrap_or(u64::MAX));
+        // Nothing that is done under this lock can leave the list half changed.
+        let told = self.refused.lock().unwrap_or_else(PoisonError::into_inner).count(now, client, ());
+        let (source, count) = match told {
+            Some(Tell::Source(count)) => (client.to_canonical().to_string(), count),
+            Some(Tell::Others(count)) => ("others".to_owned(), count),
+            None => return,
+        };
+        let line = Line::warn("http.unauthorized").text("source", &source).number("count", count);
+        (self.log)(line.quoted("hint", Some(hint)));
     }
 
     fn knows_host(&self, host: &str) -> bool {
@@ -115,10 +142,13 @@ pub(super) async fn authorise(State(guard): State<Arc<Guard>>, request: Request,
         .map(|(_, token)| token.trim().as_bytes());
     let right = given.is_some_and(|given| bool::from(given.ct_eq(guard.token.expose().as_bytes())));
     if !right {
-        let detail = match given {
-            Some(_) => "the bearer token is not the right one",
-            None => "this needs the header `Authorization: Bearer TOKEN`",
+        let (detail, hint) = match given {
+            Some(_) => ("the bearer token is not the right one", WRONG_TOKEN),
+            None => ("this needs the header `Authorization: Bearer TOKEN`", NO_TOKEN),
         };
+        if let Some(Client(address)) = request.extensions().get() {
+            guard.refuse(*address, hint);
+        }
         return Problem::new(StatusCode::UNAUTHORIZED, "unauthorised", detail).into_response();
     }
     next.run(request).await
@@ -129,7 +159,7 @@ mod tests {
     use super::*;
 
     fn guard(listen: &str, public: Option<&str>) -> Guard {
-        Guard::new(Secret::new("t"), listen.parse().unwrap(), public)
+        Guard::new(Secret::new("t"), listen.parse().unwrap(), public, Arc::new(|_| ()))
     }
 
     #[test]

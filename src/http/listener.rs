@@ -83,6 +83,10 @@ impl Doing {
     }
 }
 
+/// The address that a request comes from.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Client(pub(super) IpAddr);
+
 /// A request came on a connection that is being closed.
 #[derive(Debug, thiserror::Error)]
 #[error("the connection is being closed")]
@@ -219,7 +223,8 @@ pub async fn serve(
         let mut builder = http1::Builder::new();
         builder.timer(TokioTimer::new()).header_read_timeout(head).keep_alive(seat.is_some());
         let io = TokioIo::new(Connection::new(stream, Arc::clone(&doing)));
-        let connection = graceful.watch(builder.serve_connection(io, answering(router, doing)));
+        let connection =
+            graceful.watch(builder.serve_connection(io, answering(router, doing, Client(peer.ip()))));
         let task = tokio::spawn(async move {
             // What went wrong is between the client and its socket.
             let _ = connection.await;
@@ -245,6 +250,7 @@ pub async fn serve(
 fn answering(
     router: Router,
     doing: Arc<Doing>,
+    client: Client,
 ) -> impl hyper::service::Service<
     hyper::Request<Incoming>,
     Response = axum::response::Response,
@@ -252,7 +258,8 @@ fn answering(
     Future: Send,
 > {
     let router = TowerToHyperService::new(router);
-    service_fn(move |request| {
+    service_fn(move |mut request: hyper::Request<Incoming>| {
+        request.extensions_mut().insert(client);
         let asking = doing.turns(WAITING, ASKING).then(|| Asking(Arc::clone(&doing)));
         let answer = asking.is_some().then(|| hyper::service::Service::call(&router, request));
         async move {

@@ -5,6 +5,7 @@
 use super::door::{Neighbours, Untaken};
 use super::flow::Flow;
 use super::ident;
+use super::identity;
 use super::leg::presence::Sign;
 use super::leg::send::write_supported;
 use super::leg::usage::{Leg, Usage};
@@ -15,6 +16,14 @@ use super::timing::Time;
 use super::transaction::{Answer, Inbound, Kind, ServerId, response_flow};
 use crate::wire::headers::{ALLOW, APPLICATION_SDP};
 use crate::wire::{Message, Method, Name, Writer, reason_phrase, response_to};
+
+/// Why somebody is turned away whom the calls have room for.
+pub(crate) const NO_PLACE: &str = "its trunk has as many requests open as it may have";
+const MERGED: &str = "the same request came by another path";
+const OUTSIDE: &str = "a REFER is served inside a call only";
+const DRAINING: &str = "no new calls are taken: shutting down";
+pub(crate) const OVERTAKEN: &str = "its CSeq is not higher than that of an earlier request";
+const UNSUPPORTED: &str = "it requires an extension that is not supported: see Unsupported";
 
 impl Leg {
     /// Whether a message of the peer's belongs to it.
@@ -78,17 +87,20 @@ impl Stack {
             None => Some(neighbours.party_at(flow.peer.ip()).ok_or(Untaken::Unknown)?),
         };
         if let Err(fault) = message.check() {
-            self.handle_fault(flow, message, fault, true);
+            self.handle_fault(flow, message, fault, Some(fault.reason()));
             return Err(fault.into());
         }
         let new_call = !merged && leg.is_none() && message.method() == Method::Invite;
         if let Some(status) = self.turned_away(flow, message, (new_call, party), neighbours) {
             return Err(Untaken::TurnedAway { status, new_call });
         }
-        Ok(match merged {
-            true => self.refuse(now, flow, message, 482, &|_| ()),
-            false => self.on_new_request(now, flow, message, leg),
-        })
+        if merged {
+            return Ok(self.refuse(now, flow, message, (482, MERGED), &|_| ()));
+        }
+        match leg.is_none().then(|| self.refuse_stray(flow, message)).flatten() {
+            Some(status) => Err(Untaken::Stray { status }),
+            None => Ok(self.on_new_request(now, flow, message, leg)),
+        }
     }
 
     /// A CANCEL is taken from a known source, from where its INVITE came, and from whoever may speak in the leg. That the
@@ -126,7 +138,9 @@ impl Stack {
             _ => return None,
         };
         let seconds = 5 + self.mark_of(message) % 6;
-        self.answer_statelessly(flow, message, (status, QUIET), &|writer| {
+        // Why a call is turned away is the layer's above to say.
+        let why = if new_call { "" } else { NO_PLACE };
+        self.answer_statelessly(flow, message, (status, QUIET), why, &|writer| {
             if status == 503 {
                 // Spread, so that those who were turned away do not come back together.
                 writer.begin(Name::RetryAfter).push_number(seconds);
@@ -150,40 +164,56 @@ impl Stack {
             }
             (Method::Ack, None) => None,
             // Its INVITE is unknown (RFC 3261 §9.2).
-            (Method::Cancel, Some(_)) => self.refuse(now, flow, message, 481, &|_| ()),
+            (Method::Cancel, Some(_)) => self.refuse(now, flow, message, (481, ""), &|_| ()),
             (_, Some(leg)) => {
                 self.hear(leg);
                 self.follow(leg, flow, true);
                 self.on_dialog_request(now, flow, leg, message)
             }
-            (_, None) => self.on_stray_request(now, flow, message),
-        }
-    }
-
-    /// A request that belongs to no leg.
-    fn on_stray_request(&mut self, now: Time, flow: Flow, message: &Message<'_>) -> Option<Event> {
-        let outside = message.to_tag().is_none();
-        match message.method() {
-            Method::Invite if outside => self.on_invite(now, flow, message),
-            Method::Options if outside => self.on_options(flow, message),
-            // Outside a call nobody may make Baton call somebody.
-            Method::Refer if outside => self.answer_statelessly(flow, message, (403, 0), &|_| ()),
-            method => {
-                let status = unserved(method).unwrap_or(481);
-                self.answer_statelessly(flow, message, (status, 0), &|writer| allow_if(writer, status))
+            (Method::Invite, None) => self.on_invite(now, flow, message),
+            // What else belongs to no leg was refused before.
+            (_, None) => {
+                self.on_options(flow, message);
+                None
             }
         }
     }
 
-    fn on_options(&mut self, flow: Flow, message: &Message<'_>) -> Option<Event> {
+    /// Refuses a request that belongs to no leg and makes none, statelessly; the status. The layer above tells of it.
+    fn refuse_stray(&mut self, flow: Flow, message: &Message<'_>) -> Option<u16> {
+        let outside = message.to_tag().is_none();
+        let status = match message.method() {
+            Method::Ack => return None,
+            Method::Invite | Method::Options if outside => return None,
+            // Outside a call nobody may make Baton call somebody.
+            Method::Refer if outside => {
+                self.answer_statelessly(flow, message, (403, QUIET), OUTSIDE, &|_| ());
+                return Some(403);
+            }
+            method => unserved(method).unwrap_or(481),
+        };
+        let (why, serves) = match status {
+            481 => (String::new(), None),
+            _ => (unserved_words(message), Some(ALLOW)),
+        };
+        self.answer_statelessly(flow, message, (status, QUIET), &why, &|writer| {
+            if let Some(methods) = serves {
+                writer.header(Name::Allow, methods);
+            }
+        });
+        Some(status)
+    }
+
+    fn on_options(&mut self, flow: Flow, message: &Message<'_>) {
         let (draining, timer) = (self.draining, self.settings.session_timer.is_some());
         let status = if draining.is_some() { 503 } else { 200 };
-        self.answer_statelessly(flow, message, (status, 0), &|writer| {
+        let why = if draining.is_some() { DRAINING } else { "" };
+        self.answer_statelessly(flow, message, (status, 0), why, &|writer| {
             if let Some(seconds) = draining {
                 writer.begin(Name::RetryAfter).push_number(seconds.into());
             }
             write_capabilities(writer, timer);
-        })
+        });
     }
 
     /// A request in the dialog of a leg (RFC 3261 §12.2.2).
@@ -206,7 +236,7 @@ impl Stack {
                 Method::Bye => self.on_bye(now, flow, id, message, 500),
                 Method::Prack => self.on_prack(now, flow, id, message, 500),
                 Method::Notify => self.on_notify(now, flow, id, message, 500),
-                _ => self.refuse(now, flow, message, 500, &|_| ()),
+                _ => self.refuse(now, flow, message, (500, OVERTAKEN), &|_| ()),
             };
         }
         *last = Some(number);
@@ -218,7 +248,7 @@ impl Stack {
             Method::Bye => self.on_bye(now, flow, id, message, 200),
             // Nobody is left to answer: the leg is only waiting for its end.
             Method::Invite | Method::Update | Method::Info | Method::Refer if released => {
-                self.refuse(now, flow, message, 481, &|_| ())
+                self.refuse(now, flow, message, (481, ""), &|_| ())
             }
             Method::Invite => self.on_reinvite(now, flow, id, message),
             Method::Update => self.on_update(now, flow, id, message),
@@ -227,13 +257,15 @@ impl Stack {
             Method::Notify => self.on_notify(now, flow, id, message, 200),
             Method::Options => {
                 let timer = self.settings.session_timer.is_some();
-                self.refuse(now, flow, message, 200, &|writer| write_capabilities(writer, timer))
+                self.refuse(now, flow, message, (200, ""), &|writer| write_capabilities(writer, timer))
             }
             Method::Prack => self.on_prack(now, flow, id, message, 200),
-            Method::Ack | Method::Cancel => self.refuse(now, flow, message, 481, &|_| ()),
+            Method::Ack | Method::Cancel => self.refuse(now, flow, message, (481, ""), &|_| ()),
             Method::Subscribe | Method::Register | Method::Message | Method::Publish | Method::Other => {
-                let status = unserved(method).unwrap_or(501);
-                self.refuse(now, flow, message, status, &|writer| allow_if(writer, status))
+                let (status, why) = (unserved(method).unwrap_or(501), unserved_words(message));
+                self.refuse(now, flow, message, (status, &why), &|writer| {
+                    writer.header(Name::Allow, ALLOW);
+                })
             }
         }
     }
@@ -251,7 +283,7 @@ impl Stack {
         if unknown.is_empty() {
             return None;
         }
-        Some(self.refuse(now, flow, message, 420, &|writer| {
+        Some(self.refuse(now, flow, message, (420, UNSUPPORTED), &|writer| {
             let mut line = writer.begin(Name::Unsupported);
             for (place, option) in unknown.iter().enumerate() {
                 line.push(if place > 0 { ", " } else { "" }).push(option);
@@ -291,23 +323,25 @@ impl Stack {
     }
 
     /// Answers a request finally that belongs to no leg: outside a dialog without a transaction, for anybody can send such
-    /// requests at will. It is no event.
+    /// requests at will. It is no event. `why` stands in a Warning; empty: there is nothing to explain.
     pub(crate) fn refuse(
         &mut self,
         now: Time,
         flow: Flow,
         message: &Message<'_>,
-        status: u16,
+        (status, why): (u16, &str),
         fill: &dyn Fn(&mut Writer<'_>),
     ) -> Option<Event> {
         if message.to_tag().is_none() {
-            return self.answer_statelessly(flow, message, (status, 0), fill);
+            self.answer_statelessly(flow, message, (status, 0), why, fill);
+            return None;
         }
         let tag = self.ident.tag();
         let product = &self.settings.product;
         let answer = (status, tag.as_bytes());
         self.table.answer(now, flow, message, None, answer, &mut self.outbox, |mut writer| {
             writer.header(Name::Server, product.as_bytes());
+            write_warning(&mut writer, why);
             fill(&mut writer);
             writer.finish(None)
         });
@@ -319,23 +353,23 @@ impl Stack {
         &mut self,
         flow: Flow,
         message: &Message<'_>,
-        status: u16,
-        reason: &str,
+        (status, reason): (u16, &str),
+        why: &str,
     ) {
-        self.write_statelessly(flow, message, (status, reason, 0), &|_| ());
+        self.write_statelessly(flow, message, (status, reason, 0), why, &|_| ());
     }
 
     /// Answers a request and keeps nothing of it (RFC 3261 §8.2.7): a copy gets the same answer, To tag and all; its ACK is
-    /// nobody's. It is no event.
+    /// nobody's.
     fn answer_statelessly(
         &mut self,
         flow: Flow,
         message: &Message<'_>,
         (status, id): (u16, u64),
+        why: &str,
         fill: &dyn Fn(&mut Writer<'_>),
-    ) -> Option<Event> {
-        self.write_statelessly(flow, message, (status, reason_phrase(status), id), fill);
-        None
+    ) {
+        self.write_statelessly(flow, message, (status, reason_phrase(status), id), why, fill);
     }
 
     fn write_statelessly(
@@ -343,6 +377,7 @@ impl Stack {
         flow: Flow,
         message: &Message<'_>,
         (status, reason, id): (u16, &str, u64),
+        why: &str,
         fill: &dyn Fn(&mut Writer<'_>),
     ) {
         let (to, _) = response_flow(flow, message);
@@ -351,6 +386,7 @@ impl Stack {
         let mut writer =
             response_to(scratch, message, status, reason.as_bytes(), Some(tag.as_bytes()), Some(flow.peer));
         writer.header(Name::Server, self.settings.product.as_bytes());
+        write_warning(&mut writer, why);
         fill(&mut writer);
         writer.finish(None);
         self.outbox.copy(id, to, scratch);
@@ -441,9 +477,15 @@ fn unserved(method: Method) -> Option<u16> {
     }
 }
 
-fn allow_if(writer: &mut Writer<'_>, status: u16) {
-    if matches!(status, 405 | 501) {
-        writer.header(Name::Allow, ALLOW);
+/// What the Warning of such an answer says.
+fn unserved_words(message: &Message<'_>) -> String {
+    format!("{} is not served: see Allow", String::from_utf8_lossy(message.method_text()))
+}
+
+/// A Warning that says why; nothing where there are no words.
+pub(crate) fn write_warning(writer: &mut Writer<'_>, why: &str) {
+    if !why.is_empty() {
+        writer.header(Name::Warning, identity::warning(why).value.as_bytes());
     }
 }
 

@@ -85,6 +85,12 @@ pub enum Untaken {
         /// It was to become a call.
         new_call: bool,
     },
+    /// A request of a known source that belongs to no call: it was refused, and nothing is kept of it.
+    #[error("it belongs to no call, and was refused with {status}")]
+    Stray {
+        /// The status that it got.
+        status: u16,
+    },
     /// It belongs to nothing of ours, and its source is nobody. No answer.
     #[error("its source is unknown")]
     Unknown,

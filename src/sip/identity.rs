@@ -83,11 +83,11 @@ pub fn caller(message: &Message<'_>, trusted: bool, local: Local) -> Caller {
 /// that a telephone shows.
 fn asserted_by<'a>(message: &Message<'a>) -> Option<NameAddr<'a>> {
     let all = message.values(Name::PAssertedIdentity).filter_map(|value| NameAddr::parse(value).ok());
-    let is_number = |address: &NameAddr<'_>| {
+    let names_number = |address: &NameAddr<'_>| {
         let user = user_of(&address.uri, Local::AsWritten);
-        user.is_some_and(|user| user.trim_start_matches('+').bytes().all(|byte| byte.is_ascii_digit()))
+        user.is_some_and(|user| is_number(user.strip_prefix('+').unwrap_or(&user).as_bytes()))
     };
-    all.clone().find(is_number).or_else(|| all.into_iter().next())
+    all.clone().find(names_number).or_else(|| all.into_iter().next())
 }
 
 /// Whether a message asserts who its sender is.
@@ -133,14 +133,17 @@ fn user_of(uri: &Uri<'_>, local: Local) -> Option<Box<str>> {
     let of_tel = uri.scheme == Scheme::Tel;
     let context = Params::new(params).find(b"phone-context").flatten();
     let context = context.or_else(|| uri.param(b"phone-context").flatten().filter(|_| of_tel));
-    let is_number =
-        |text: &[u8]| !text.is_empty() && text.iter().all(|b| b.is_ascii_digit() || b"-.()".contains(b));
     let global = |context: &&[u8]| context.strip_prefix(b"+").is_some_and(is_number) && is_number(user);
     let user = match context.filter(|context| local == Local::ByContext && global(context)) {
         Some(context) => text(&[context, user].concat()),
         None => text(user),
     };
     Some(user).filter(|user| !user.is_empty())
+}
+
+/// Digits, and visual separators among them (RFC 3966 §3), which the layer above takes out.
+fn is_number(text: &[u8]) -> bool {
+    text.iter().any(u8::is_ascii_digit) && text.iter().all(|b| b.is_ascii_digit() || b"-.()".contains(b))
 }
 
 /// Text for people and variables: invalid UTF-8 is replaced, control characters are dropped.

@@ -8,7 +8,7 @@
 pub mod auth;
 pub mod deadline;
 pub mod dialog;
-mod dispatch;
+pub(crate) mod dispatch;
 pub mod door;
 pub mod flow;
 pub mod ident;

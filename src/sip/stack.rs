@@ -228,9 +228,9 @@ impl Stack {
 
     /// A request that `wire::identify` refused but that can be answered (`wire::salvage`): 400, 505 … to a known source,
     /// statelessly.
-    pub fn handle_fault(&mut self, flow: Flow, message: &Message<'_>, fault: Fault, known: bool) {
-        if known && message.method() != Method::Ack {
-            self.refuse_statelessly(flow, message, fault.status(), fault.reason());
+    pub fn handle_fault(&mut self, flow: Flow, message: &Message<'_>, fault: Fault, why: Option<&str>) {
+        if let Some(why) = why.filter(|_| message.method() != Method::Ack) {
+            self.refuse_statelessly(flow, message, (fault.status(), fault.reason()), why);
         }
     }
 

@@ -49,10 +49,21 @@ pub fn status(bytes: &[u8]) -> Option<u16> {
 
 /// The method of the CSeq of a message that we wrote ourselves.
 pub fn cseq_method(bytes: &[u8]) -> Method {
-    let finder = memchr::memmem::find(bytes, b"\r\nCSeq: ");
-    let line = finder.and_then(|at| bytes.get(at + 8..)).and_then(|rest| rest.split(|b| *b == b'\r').next());
+    let line = line_after(bytes, b"\r\nCSeq: ");
     let word = line.and_then(|line| line.rsplit(|b| *b == b' ').next()).unwrap_or_default();
     Method::parse(word)
+}
+
+/// The Warning of a message that we wrote ourselves: the first one, if it has any.
+pub fn warning(bytes: &[u8]) -> Option<String> {
+    let head = memchr::memmem::find(bytes, b"\r\n\r\n").and_then(|end| bytes.get(..end)).unwrap_or(bytes);
+    line_after(head, b"\r\nWarning: ").map(|line| String::from_utf8_lossy(line).into_owned())
+}
+
+/// What stands in the line that begins so.
+fn line_after<'a>(bytes: &'a [u8], start: &[u8]) -> Option<&'a [u8]> {
+    let rest = bytes.get(memchr::memmem::find(bytes, start)? + start.len()..)?;
+    rest.split(|b| *b == b'\r').next()
 }
 
 /// Takes one line, without its line end; `None` if there is no more.

@@ -32,6 +32,21 @@ fn only_the_probes_are_open() {
     assert_eq!(house.get("/v1/calls"), json!({ "data": [], "next_cursor": null }));
 }
 
+/// Whoever tries tokens is seen in the log, and cannot fill it.
+#[test]
+fn a_wrong_token_has_one_warning_for_each_source_and_minute() {
+    let house = House::open(Plan::default());
+    for number in 0..20 {
+        let headers = [("Host", house.http.to_string()), ("Authorization", format!("Bearer guess-{number}"))];
+        request(house.http, "GET", "/v1/calls", &headers, "").problem(401, "unauthorised");
+    }
+    let line = house.await_line(" http.unauthorized ");
+    assert!(line.contains(" WARN ") && line.contains(" source=127.0.0.1 count=1 "), "{line}");
+    assert!(line.contains("hint=") && line.contains("http.token"), "{line}");
+    assert_eq!(house.get("/v1/calls")["data"], json!([]));
+    assert_eq!((house.lines(" http.unauthorized "), house.lines("guess-")), (1, 0));
+}
+
 #[test]
 fn another_site_gets_nothing() {
     let house = House::open(Plan::default());

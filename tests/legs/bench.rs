@@ -179,7 +179,9 @@ impl Bench {
         let event = match event {
             Ok(event) => event,
             Err(Untaken::Malformed(fault)) => panic!("{fault} in\n{text}"),
-            Err(Untaken::Strange(_) | Untaken::TurnedAway { .. } | Untaken::Unknown) => None,
+            Err(
+                Untaken::Strange(_) | Untaken::TurnedAway { .. } | Untaken::Stray { .. } | Untaken::Unknown,
+            ) => None,
         };
         let result = act(&mut self.stack, &message, event);
         self.collect();

@@ -109,3 +109,27 @@ fn what_an_untrusted_caller_says_of_itself_is_not_asserted() {
         t.world.assert_empty();
     }
 }
+
+/// A number is one with its separators, too (RFC 3966 §3), and `$caller_id` has none.
+#[test]
+fn a_number_with_separators_wins_over_a_name_that_is_asserted_before_it() {
+    for number in [
+        "sip:+1-415-555-0100@pbx.example.com",
+        "sip:+1.415.555.0100@pbx.example.com;user=phone",
+        "sip:+1(415)555-0100@pbx.example.com",
+        "tel:+1(415)555-0100",
+        "tel:+1-415-555-0100",
+    ] {
+        let asserted = format!("<sip:ada.lovelace@example.com>, <{number}>");
+        let t = Talking::by(&Config::default(), |invite| invite.header("P-Asserted-Identity", &asserted));
+        assert_eq!(t.world.call().caller_id.as_deref(), Some("+14155550100"), "{number}");
+        t.caller_hangs_up();
+        t.world.assert_empty();
+    }
+    // What has no digit is no number.
+    let asserted = "<sip:-.-@example.com>, <tel:+14155550100>";
+    let t = Talking::by(&Config::default(), |invite| invite.header("P-Asserted-Identity", asserted));
+    assert_eq!(t.world.call().caller_id.as_deref(), Some("+14155550100"));
+    t.caller_hangs_up();
+    t.world.assert_empty();
+}

@@ -9,9 +9,9 @@ use baton::call::event::What;
 const DESK: &str = "10.0.0.30:5060";
 const NEXT: &str = "10.0.0.31:5060";
 const OK: &str = "SIP/2.0 200 OK\r\n";
-const PASSED: &str = "transfer = \"pass\"\nmay_route = [\"sip:1*@10.0.0.5\"]";
+pub(super) const PASSED: &str = "transfer = \"pass\"\nmay_route = [\"sip:1*@10.0.0.5\"]";
 
-fn config(keys: &str) -> Config {
+pub(super) fn config(keys: &str) -> Config {
     Config::default().destination(&format!(
         "[destination.desk]\nmethod = \"invite\"\nroute = \"sip:desk@10.0.0.30\"\n{keys}\n\
          [destination.next]\nmethod = \"invite\"\nroute = \"sip:next@10.0.0.31\"\n"
@@ -19,7 +19,7 @@ fn config(keys: &str) -> Config {
 }
 
 /// Caller and desk have each other.
-fn joined(config: &Config) -> (Talking, Leg) {
+pub(super) fn joined(config: &Config) -> (Talking, Leg) {
     let t = Talking::with(config);
     let desk = t.world.peer("desk", DESK);
     desk.answers_options(200);
@@ -52,14 +52,14 @@ fn is_declined(t: &Talking, target: &Leg) {
 
 /// A REFER of the target's is passed to the caller's side, which takes it.
 #[track_caller]
-fn passes(t: &Talking, target: &Leg, headers: &[(&str, &str)]) {
+pub(super) fn passes(t: &Talking, target: &Leg, headers: &[(&str, &str)]) {
     target.refer("sip:100@10.0.0.5", headers);
     target.expect(202);
     let refer = t.call.expect("REFER");
     t.call.reply(&refer, 202);
 }
 
-fn bye(t: &Talking, target: &Leg) {
+pub(super) fn bye(t: &Talking, target: &Leg) {
     t.call.hang_up();
     target.expect_bye();
     t.world.assert_empty();

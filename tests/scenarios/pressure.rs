@@ -127,3 +127,36 @@ fn many_refusals_in_a_second_are_given_without_state() {
     pbx.forgets();
     world.assert_empty();
 }
+
+/// The calls of a peer that a restart has cost go on there, and each request of theirs was a line of the log.
+#[test]
+fn stray_requests_of_a_known_source_have_one_warning_a_minute() {
+    let world = World::with(&Config::default().one_engine());
+    let pbx = world.peer("pbx", "10.0.0.5:5060");
+    let stray = |number: usize, method: &str, tag: &str| {
+        let ping = pbx.ping().text.replace("OPTIONS", method);
+        pbx.expect(200);
+        let (head, to) = ping.split_once("\r\nTo: ").expect("a To");
+        let (to, rest) = to.split_once("\r\n").expect("an end");
+        pbx.send(&format!("{head}\r\nTo: {to}{tag}\r\n{rest}"));
+        pbx.expect(if tag.is_empty() { 405 } else { 481 });
+        number
+    };
+    for number in 0..500 {
+        stray(number, "BYE", ";tag=lost");
+        stray(number, "INFO", ";tag=lost");
+        stray(number, "REGISTER", "");
+    }
+    assert_eq!(world.lines("sip.status").len(), 1, "the first one can be found by its status");
+    let told = world.lines("sip.stray_request");
+    assert_eq!(told.len(), 1, "one line a minute: {told:#?}");
+    assert!(told[0].contains(" WARN ") && told[0].contains("source=10.0.0.5:5060"), "{}", told[0]);
+    assert!(told[0].contains(" method=BYE ") && told[0].contains(" status=481 count=1 "), "{}", told[0]);
+    world.advance(s(60));
+    stray(0, "BYE", ";tag=lost");
+    let told = world.lines("sip.stray_request");
+    assert!(told.len() == 2 && told[1].contains(" count=1500 "), "{told:#?}");
+    assert_eq!(world.lines("sip.status").len(), 2);
+    assert_eq!(world.counters().transactions, 0);
+    world.assert_empty();
+}

@@ -484,3 +484,26 @@ X-Text       = "account ${empty}"
     t.caller_hangs_up();
     t.world.assert_empty();
 }
+
+/// 0 seconds would have the INVITE over before anybody could be called. Who writes that means that it never is.
+#[test]
+fn an_invite_that_expires_at_once_is_a_call_like_any_other() {
+    let t = Talking::by(&Config::default(), |invite| invite.header("Expires", "0"));
+    t.world.advance(s(10));
+    t.caller_hangs_up();
+    t.world.assert_empty();
+    // It rings for as long as the agent lets it ring.
+    let world = World::with(&Config::default());
+    let (pbx, agent) = (world.peer("pbx", PBX), world.peer("agent", AGENT));
+    let call = pbx.calling(NUMBER).header("Expires", "0").send();
+    let leg = agent.expect_call();
+    leg.reply(&leg.invite(), 180);
+    call.expect(180);
+    world.advance(s(15));
+    leg.answer(&leg.invite(), &sdp("agent", 1));
+    leg.expect("ACK");
+    call.ack(&call.expect(200));
+    call.hang_up();
+    leg.expect_bye();
+    world.assert_empty();
+}

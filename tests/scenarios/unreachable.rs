@@ -98,6 +98,11 @@ timeouts = { ring = "3s" }
 method = "invite"
 route = "sip:desk@pool.example.com"
 
+[destination.brisk]
+method = "invite"
+route = "sip:desk@pool.example.com"
+timeouts = { ring = "3s" }
+
 [destination.stream]
 method = "invite"
 route = "sip:desk@pool.example.com;transport=tcp"
@@ -399,4 +404,81 @@ fn the_log_says_why_an_address_of_the_agent_was_passed_over() {
     let told = |what: &What| matches!(what, What::LegLost { reason: Some("port unreachable"), .. });
     assert!(world.events().iter().any(told));
     world.assert_empty();
+}
+
+/// The desk is busy, and says so by its second address. That the first one is silent says nothing of the person.
+#[test]
+fn a_486_beside_a_silent_try_is_what_is_told_when_the_ring_time_is_over() {
+    let t = talking();
+    let (one, two) = pool(&t, "");
+    one.door(Door::Swallowing);
+    t.world.handoff("brisk");
+    let newer = two.expect_call_within(s(3));
+    newer.reply(&newer.invite(), 486);
+    newer.expect("ACK");
+    t.world.advance(ms(1600));
+    let handoff = t.world.assert_ended("returned");
+    let attempt = &handoff.attempts[0];
+    assert_eq!((attempt.cause.as_deref(), attempt.status), (Some("busy"), Some(486)));
+    ends(&t);
+}
+
+#[test]
+fn a_486_beside_a_silent_try_is_what_is_told_when_both_have_had_their_time() {
+    let t = talking();
+    let (one, two) = pool(&t, "");
+    one.door(Door::Swallowing);
+    t.world.handoff("pool");
+    let newer = two.expect_call_within(s(3));
+    newer.reply(&newer.invite(), 486);
+    newer.expect("ACK");
+    t.world.advance(s(8));
+    let handoff = t.world.assert_ended("returned");
+    let attempt = &handoff.attempts[0];
+    assert_eq!((attempt.cause.as_deref(), attempt.status), (Some("busy"), Some(486)));
+    ends(&t);
+}
+
+/// The same of an agent: its `answer_timeout` may be over before the silence of its first address is.
+#[test]
+fn a_486_of_an_agent_beside_a_silent_try_is_what_is_told() {
+    let config = Config::default()
+        .agent_addresses(&["sip:booking@agents.example.com:5080"])
+        .agent_source("10.0.0.80/31")
+        .agent_key("answer_timeout = \"3s\"");
+    let world = World::with(&config);
+    let (pbx, one, two) = (world.peer("pbx", PBX), world.peer("one", AGENT), world.peer("two", SECOND));
+    let ips = [80, 81].map(|host| IpAddr::from([10, 0, 0, host])).to_vec();
+    world.name("agents.example.com", Name::Known(ips, ms(0)));
+    one.door(Door::Swallowing);
+    let call = pbx.invite(NUMBER);
+    let newer = two.expect_call_within(s(3));
+    newer.reply(&newer.invite(), 486);
+    newer.expect("ACK");
+    // Its fallback.
+    let desk = pbx.expect_call_within(s(2));
+    let lost = world.lines("leg.lost");
+    assert!(lost.len() == 1 && lost[0].contains(" status=486 origin=remote "), "{lost:#?}");
+    desk.reply(&desk.invite(), 603);
+    desk.expect("ACK");
+    call.ack(&call.expect(603));
+    world.assert_empty();
+}
+
+/// The silent address turns out to have nobody, after the other one has said that the desk is busy.
+#[test]
+fn a_486_beside_a_try_that_finds_nobody_is_what_is_told() {
+    let t = talking();
+    let (one, two) = pool(&t, "");
+    one.door(Door::Swallowing);
+    t.world.handoff("pool");
+    let newer = two.expect_call_within(s(3));
+    newer.reply(&newer.invite(), 486);
+    newer.expect("ACK");
+    one.door(Door::Refusing);
+    t.world.advance(ms(2500));
+    let handoff = t.world.assert_ended("returned");
+    let attempt = &handoff.attempts[0];
+    assert_eq!((attempt.cause.as_deref(), attempt.status), (Some("busy"), Some(486)));
+    ends(&t);
 }

@@ -262,7 +262,7 @@ impl Conversation {
         match (self.other(leg), message) {
             (Some(other), Some(message)) => self.passing.ask(cx, (leg, request), other, message),
             _ => {
-                let _ = cx.stack.respond(cx.now, request, 480, Content::default());
+                cx.refuse(request, 480, "nobody is on the other side");
             }
         }
         Heard::Nothing

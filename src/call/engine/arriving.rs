@@ -1,23 +1,17 @@
-//! What arrives: read, judged and handled; what was dropped is counted and told.
+//! What arrives: read, judged and handled; what was dropped is counted, and told by `untaken`.
 
 use super::Engine;
-use super::dropped::Tell;
-use crate::call::admission::{self, Load};
+use crate::call::admission::Load;
 use crate::call::announced::Matter;
 use crate::call::event::{Direction, What, Why};
 use crate::call::facts::Facts;
-use crate::call::roster::{Known, Name};
+use crate::call::roster::Known;
 use crate::call::view;
 use crate::routing::explain;
-use crate::routing::net::IpNet;
 use crate::sip::door::Untaken;
 use crate::sip::identity::Said;
-use crate::sip::leg::challenge::Declined;
-use crate::sip::{Flow, LegId, Origin, Transport};
+use crate::sip::{Flow, Origin, Transport};
 use crate::wire::{self, Fault, Framing, Message};
-
-/// Why somebody was turned away whom the calls have room for.
-const NO_PLACE: &str = "its trunk has as many requests open as it may have";
 
 impl Engine {
     pub(super) fn message(&mut self, flow: Flow, bytes: &[u8]) {
@@ -36,7 +30,8 @@ impl Engine {
                 let known = self.tables.topology.knows(flow.peer.ip());
                 let answerable = wire::salvage(bytes, &index).or_else(|| wire::incomplete(bytes, &index));
                 if let Some(message) = answerable {
-                    self.stack.handle_fault(flow, &message, fault, known);
+                    let why = told(fault, index.fault_at());
+                    self.stack.handle_fault(flow, &message, fault, known.then_some(&why));
                 }
                 match known {
                     true => self.malformed(flow, fault, index.fault_at()),
@@ -78,6 +73,10 @@ impl Engine {
                 self.counters.messages_in += 1;
                 self.turned_away(flow, message, (status, new_call));
             }
+            Err(Untaken::Stray { status }) => {
+                self.counters.messages_in += 1;
+                self.stray(flow, message, status);
+            }
             Err(Untaken::Unknown) => {
                 self.counters.messages_unknown_source += 1;
                 self.drop_of(flow, Why::Unknown, message.method().as_str(), None);
@@ -91,28 +90,6 @@ impl Engine {
         let load = self.load();
         (load.draining || load.calls >= load.max_calls || self.refusals.is_many(self.now.mono))
             .then_some(load)
-    }
-
-    /// A request was turned away; one line for each source and minute.
-    fn turned_away(&mut self, flow: Flow, message: &Message<'_>, (status, new_call): (u16, bool)) {
-        self.counters.requests_turned_away += 1;
-        let admitted = || admission::admit(&self.tables, self.load(), flow, message);
-        let refused = if new_call { admitted().err() } else { None };
-        if new_call {
-            self.counters.calls_refused[refused.as_ref().map_or(0, |refused| refused.kind)] += 1;
-        }
-        let tell = self.dropped.count(self.now.mono, flow.peer.ip(), Why::TurnedAway);
-        self.shows_refusal = tell.is_some();
-        let Some(Tell::Source(count) | Tell::Others(count)) = tell else { return };
-        let trunk = self.tables.topology.trunk_at(flow.peer.ip());
-        let what = What::CallRefused {
-            sip_call_id: String::from_utf8_lossy(message.call_id()).into_owned(),
-            trunk: trunk.map(|trunk| trunk.id.to_string()).unwrap_or_default(),
-            status,
-            reason: refused.map_or_else(|| NO_PLACE.to_owned(), |refused| refused.why),
-            count,
-        };
-        self.tell(what);
     }
 
     /// A failure that leaves us is told of with its call, if it belongs to one.
@@ -166,52 +143,6 @@ impl Engine {
         Some(shown(Direction::Out, next.flow, self.call_of(call_id), (call_id, next.bytes)))
     }
 
-    /// `at`: the byte where the line begins that is at fault, where one is.
-    fn malformed(&mut self, flow: Flow, fault: Fault, at: Option<usize>) {
-        let what = match at {
-            Some(at) => format!("{} in the line at byte {at}", fault.reason()),
-            None => fault.reason().to_owned(),
-        };
-        self.drop_of(flow, Why::Malformed, &what, None);
-    }
-
-    /// A challenge got no answer, though there is a password.
-    fn challenge_declined(&mut self, leg: LegId, why: Declined) {
-        let Some(flow) = self.stack.peer(leg) else { return };
-        let tell = self.dropped.count(self.now.mono, flow.peer.ip(), Why::Challenge);
-        let Some(Tell::Source(count)) = tell else { return };
-        let call = self.legs.find(leg).and_then(|(key, _)| self.call_id(key));
-        let section = self.stack.party(leg).and_then(|party| self.roster.name(party)).map(Name::section);
-        let section = section.unwrap_or_default();
-        let (what, hint) = match why {
-            Declined::Elsewhere => (
-                "the challenge comes from elsewhere",
-                format!(
-                    "the password of {section} goes to the host and port of its `address` and to calls that come from there; if this is one of them, make it the `address` of a trunk of its own"
-                ),
-            ),
-            Declined::Form => (
-                "the challenge has no digest and realm that fit",
-                format!(
-                    "see `auth.realm` of {section}, and let the other side offer MD5 or SHA-256 with qop=auth"
-                ),
-            ),
-            Declined::Refused => (
-                "the password was given and asked for again",
-                format!("see user name and password in `auth` of {section}"),
-            ),
-        };
-        self.tell(What::Dropped {
-            why: Why::Challenge,
-            call,
-            source: Some(flow.peer.to_string()),
-            transport: flow.transport.as_param(),
-            what: what.to_owned(),
-            count,
-            hint,
-        });
-    }
-
     /// The first call of a trunk that is seen to be a receiver whose NOTIFY 200 proves nothing warns of blind REFERs.
     pub(super) fn warn_of_refers(&mut self, facts: &Facts) {
         let belief = facts.belief();
@@ -230,45 +161,13 @@ impl Engine {
             });
         }
     }
+}
 
-    /// A message had no effect: one line for each source and minute.
-    fn drop_of(&mut self, flow: Flow, why: Why, what: &str, leg: Option<LegId>) {
-        let address = flow.peer.ip().to_canonical();
-        let Some(tell) = self.dropped.count(self.now.mono, address, why) else { return };
-        let (count, source) = match tell {
-            Tell::Source(count) => (count, Some(flow.peer)),
-            Tell::Others(count) => (count, None),
-        };
-        let call = leg.and_then(|leg| self.legs.find(leg)).and_then(|(key, _)| self.call_id(key));
-        let party = leg.and_then(|leg| self.stack.party(leg)).and_then(|party| self.roster.name(party));
-        let source_line = format!("accept_from = [\"{}\"]", IpNet::host(address));
-        let hint = match (why, party) {
-            (Why::Unknown, _) => format!(
-                "no trunk or agent has this address, so it gets no answer; if it is one, add it there: {source_line}"
-            ),
-            (Why::Strange, Some(party)) => format!(
-                "it has the tags of a call and no right to speak in it; if it is a part of {section}, add its address \
-                 there: {source_line}, or set in_dialog = \"tags\"",
-                section = party.section()
-            ),
-            (Why::Strange, None) => format!(
-                "it has the tags of a call and no right to speak in it; if it belongs there, make it a source of a trunk: \
-                 {source_line}"
-            ),
-            (Why::Challenge | Why::TurnedAway, _) => String::new(),
-            (Why::Malformed, _) => {
-                "what can be answered was answered with the reason; mend the sender".to_owned()
-            }
-        };
-        self.tell(What::Dropped {
-            why,
-            call,
-            source: source.map(|source| source.to_string()),
-            transport: flow.transport.as_param(),
-            what: what.to_owned(),
-            count,
-            hint,
-        });
+/// What is wrong with a message, and where.
+pub(super) fn told(fault: Fault, at: Option<usize>) -> String {
+    match at {
+        Some(at) => format!("{} in the line at byte {at}", fault.reason()),
+        None => fault.reason().to_owned(),
     }
 }
 

@@ -11,15 +11,16 @@
 
 mod arriving;
 mod commands;
-mod dropped;
 mod remarks;
 mod stepping;
 mod told;
 mod trials;
+mod untaken;
 
 use crate::call::announced::Announcer;
 use crate::call::context::{CallKey, LegIndex, Queries, Queued, Taken};
-use crate::call::event::{Event, What};
+use crate::call::dropped::Dropped;
+use crate::call::event::{Event, What, Why};
 pub use crate::call::io::{Announced, Input, Occupancy, Output, Settings};
 use crate::call::live::Call;
 use crate::call::phase::Stimulus;
@@ -34,7 +35,6 @@ use crate::sip::outbox::QUIET;
 use crate::sip::shares::Asker;
 use crate::sip::{self, Flow, Listener, Now, Stack, Time};
 use crate::wire::{self, Index, Message};
-use dropped::Dropped;
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 use std::time::Duration;
@@ -66,7 +66,7 @@ pub struct Engine {
     counters: Counters,
     index: Index,
     told: Told,
-    dropped: Dropped,
+    dropped: Dropped<Why>,
     refusals: Refusals,
     /// The answer that turns somebody away is told of like any other.
     shows_refusal: bool,

@@ -93,7 +93,7 @@ pub(super) fn left(status: u16, passing: Option<u16>, bytes: &[u8], flow: Flow) 
         status,
         reason: phrase_of(bytes),
         origin: if passing == Some(status) { Origin::Remote } else { Origin::Local },
-        said: Said::default(),
+        said: Said { reason: None, warning: wire::peek::warning(bytes) },
         sip_call_id: String::from_utf8_lossy(peek.call_id).into_owned(),
         peer: view::peer(flow),
     })

@@ -38,6 +38,8 @@ pub(crate) enum Verdict {
     Complete { gone: bool },
     /// The agent asks by REFER to complete it.
     Referred(RequestId),
+    /// The target asks by a REFER, which is not its business.
+    Declined(RequestId),
     /// The target has gone.
     Failed,
 }
@@ -121,10 +123,7 @@ impl Brief {
                 Heard::CallerLeft | Heard::CallerLost { .. } => Verdict::Complete { gone: true },
                 Heard::PartnerLeft | Heard::PartnerLost { .. } | Heard::Unanswered => Verdict::Failed,
                 Heard::Referred { request, by: Role::Caller } => Verdict::Referred(request),
-                Heard::Referred { request, .. } => {
-                    let _ = cx.stack.respond(cx.now, request, 603, Content::default());
-                    Verdict::Wait
-                }
+                Heard::Referred { request, .. } => Verdict::Declined(request),
             },
         }
     }

@@ -189,9 +189,13 @@ impl Calling {
                 // Nobody is joined with it yet, so what it was offered is all that there is to say (RFC 3311 §5.2).
                 let offer = cx.stack.proposed_sdp(leg).filter(|_| wish == Wish::Update);
                 let answer = offer.zip(cx.stack.local_sdp(leg)).map(|(offer, ours)| as_answer(ours, offer));
-                let status = if answer.is_some() { 200 } else { 491 };
-                let body = answer.as_deref().map_or(Body::None, Body::Sdp);
-                let _ = cx.stack.respond(cx.now, request, status, Content { body, ..Content::default() });
+                match &answer {
+                    Some(answer) => {
+                        let content = Content { body: Body::Sdp(answer), ..Content::default() };
+                        let _ = cx.stack.respond(cx.now, request, 200, content);
+                    }
+                    None => cx.refuse(request, 491, NOT_JOINED),
+                }
                 Verdict::Wait
             }
             _ => Verdict::NotMine,
@@ -237,7 +241,14 @@ impl Calling {
             }
             State::Ringing { leg } => {
                 let answering = cx.stack.is_answering(leg);
+                let refused = cx.stack.refused_beside(leg);
                 let_go(cx, leg, identity::reason(480, "No answer"));
+                if let Some(status) = refused {
+                    // What somebody has said counts, and not the silence of another address.
+                    handoff.answered(status, reason_phrase(status), Origin::Remote);
+                    let cause = self.place.cause(status, None).unwrap_or(Cause::Failed);
+                    return Verdict::Failed { cause, status: Some(status) };
+                }
                 if !answering {
                     handoff.unanswered(Fault::Silent.as_str());
                     return UNREACHABLE;
@@ -277,6 +288,9 @@ const NO_ANSWER_OF_DNS: &str = "no address: DNS did not answer in time";
 
 /// Why a target that has answered is not there all the same.
 const NOT_ACKNOWLEDGED: &str = "The target has answered, and the ACK could not be delivered to it: its Contact leads where nothing listens (see `sip.undelivered` and `net.connect_failed`).";
+
+/// Why a target gets no answer to a request of its own.
+const NOT_JOINED: &str = "nobody is joined with this call yet";
 
 /// The word for a 2xx that cannot be joined with anybody.
 pub(crate) const NO_SESSION: &str = "No session description";

@@ -18,12 +18,17 @@ use crate::sip::leg::refer::Refer;
 use crate::sip::leg::{RequestId, SentId};
 use crate::sip::stack::NotSent;
 use crate::sip::{Event, LegId, Time, is_doubtful};
+use std::borrow::Cow;
 use std::time::Duration;
 
 /// How long its final response is waited for, and how long the result after each news of it.
 const PATIENCE: Duration = Duration::from_secs(60);
 /// What is told where nothing is known (product: a `unknown` result).
 const UNKNOWN: u16 = 408;
+
+const NO_ROUTE: &str = "the destination has no route that could be passed";
+const NOT_ANSWERED: &str = "the other side's call is not answered yet";
+const GONE: &str = "the other side is gone";
 
 /// See the module.
 #[derive(Debug)]
@@ -37,15 +42,15 @@ pub(crate) struct Passed {
 /// Passes it to the leg `to`, and takes it from the leg `from`.
 ///
 /// # Errors
-/// The status that it is to be refused with.
+/// The status that it is to be refused with, and why.
 pub(crate) fn pass(
     cx: &mut Context<'_>,
     facts: &Facts,
     course: &Course,
     (by, from, request): (Role, LegId, RequestId),
     to: LegId,
-) -> Result<Passed, u16> {
-    let uri = refer::place(facts, course, Placement::Request).ok_or(403_u16)?;
+) -> Result<Passed, (u16, Cow<'static, str>)> {
+    let uri = refer::place(facts, course, Placement::Request).ok_or((403, NO_ROUTE.into()))?;
     let referred_by = refer::referred_by(cx, facts, to);
     let refer_to = format!("<{uri}>");
     let refer = Refer {
@@ -55,8 +60,8 @@ pub(crate) fn pass(
         max_forwards: 70,
     };
     let sent = cx.stack.refer(cx.now, to, refer).map_err(|why| match why {
-        NotSent::Pending => 491_u16,
-        NotSent::Gone => 480,
+        NotSent::Pending => (491, NOT_ANSWERED.into()),
+        NotSent::Gone => (480, GONE.into()),
     })?;
     let subscription = cx.stack.accept_referral(cx.now, request).unwrap_or_default();
     let call = facts.id.to_string();

@@ -123,7 +123,7 @@ impl Ending {
             }
             // The leg closes all the same; nobody is left to answer for it.
             Event::Request { request, .. } => {
-                let _ = cx.stack.respond(cx.now, request, 487, Content::default());
+                cx.refuse(request, 487, "the call is ending");
             }
             Event::Answered { .. }
             | Event::Progress { .. }

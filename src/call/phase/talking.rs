@@ -15,7 +15,7 @@ use crate::call::waiting;
 use crate::sip::leg::RequestId;
 use crate::sip::leg::decision::Decision;
 use crate::sip::leg::remark::Remark;
-use crate::sip::{Content, Event, LegId, Origin, Time, identity, is_doubtful};
+use crate::sip::{Event, LegId, Origin, Time, identity, is_doubtful};
 use crate::wire::Message;
 
 /// See the module.
@@ -61,6 +61,15 @@ pub(crate) const MOVED: &str = "moved: the result of the REFER came late";
 
 /// The same for one whom a target that was joined with them has moved on.
 const MOVED_ON: &str = "moved on by the target";
+
+/// Why a REFER is refused.
+pub(crate) const NOT_ALLOWED: &str =
+    "this side may not move its partner: see `refer_from_caller` and `may_transfer`";
+pub(crate) const ONE_AT_A_TIME: &str = "a handoff or transfer of this call is running already";
+const REPLACES: &str = "it has a Replaces, and the dialog that it names is not the other side's";
+const NOBODY: &str = "nobody is there to be moved";
+/// Why an agent that is being let go gets no answer to a request.
+const MOVED_OFF: &str = "the caller is with somebody else";
 
 /// Why an agent is let go.
 const GOODBYE: &str = "Handoff";
@@ -126,7 +135,7 @@ impl Talking {
                 self.departing = None;
             }
             Event::Request { leg, request, .. } if leg == ours => {
-                let _ = cx.stack.respond(cx.now, request, 480, Content::default());
+                cx.refuse(request, 480, MOVED_OFF);
             }
             Event::Response { leg, .. }
             | Event::Confirmed { leg }
@@ -253,11 +262,12 @@ impl Talking {
             Heard::PartnerLeft => self.partner_left(cx, facts, message),
             Heard::PartnerLost { status, origin } => self.partner_lost(cx, facts, status, origin),
             Heard::Referred { request, by } => {
-                let decided = message.map(Decision::of_refer);
+                // It comes with its message.
+                let Some(decided) = message.map(Decision::of_refer) else { return Phase::Talking(self) };
                 match decided {
-                    Some(Ok(decision)) => self.referred(cx, facts, request, by, decision),
-                    Some(Err(_)) | None => {
-                        let _ = cx.stack.respond(cx.now, request, 400, Content::default());
+                    Ok(decision) => self.referred(cx, facts, request, by, decision),
+                    Err(fault) => {
+                        cx.refuse_refer(&facts.id, (by, request), (400, &fault.to_string()));
                         Phase::Talking(self)
                     }
                 }
@@ -337,16 +347,15 @@ impl Talking {
     ) -> Phase {
         let onward = facts.onward.as_deref();
         let refused = match by {
-            Role::Target if onward.is_none() => Some(603),
-            Role::Caller if !facts.trunk.refer_from_caller => Some(603),
-            // One at a time.
-            _ if self.passed.is_some() => Some(491),
+            Role::Target if onward.is_none() => Some((603, NOT_ALLOWED)),
+            Role::Caller if !facts.trunk.refer_from_caller => Some((603, NOT_ALLOWED)),
+            _ if self.passed.is_some() => Some((491, ONE_AT_A_TIME)),
             // The dialog that it names is not the other side's.
-            _ if decision.replaces => Some(403),
+            _ if decision.replaces => Some((403, REPLACES)),
             Role::Agent | Role::Target | Role::Caller => None,
         };
-        if let Some(status) = refused {
-            let _ = cx.stack.respond(cx.now, request, status, Content::default());
+        if let Some(refusal) = refused {
+            cx.refuse_refer(&facts.id, (by, request), refusal);
             return Phase::Talking(self);
         }
         let passes = match by {
@@ -368,15 +377,8 @@ impl Talking {
                 Moving::begin(cx, facts, conversation, plan, Some(referral))
             }
             Err(refusal) => {
-                let status = refusal_status(&refusal);
-                let words = refusal.to_string();
-                cx.tell(What::Ignored {
-                    call: facts.id.to_string(),
-                    what: format!("the {}'s REFER: {words}", by.as_str()),
-                });
-                let fields = [identity::warning(&words)];
-                let content = Content { fields: &fields, ..Content::default() };
-                let _ = cx.stack.respond(cx.now, request, status, content);
+                let refusal = (refusal_status(&refusal), &*refusal.to_string());
+                cx.refuse_refer(&facts.id, (by, request), refusal);
                 Phase::Talking(self)
             }
         }
@@ -394,7 +396,7 @@ impl Talking {
     ) -> Phase {
         let caller = self.conversation.caller;
         let Some(partner) = self.conversation.partner.map(|partner| partner.leg) else {
-            let _ = cx.stack.respond(cx.now, request, 480, Content::default());
+            cx.refuse_refer(&facts.id, (by, request), (480, NOBODY));
             return Phase::Talking(self);
         };
         let (from, to, decider) = match by {
@@ -405,17 +407,11 @@ impl Talking {
         let id: Box<str> = (&*cx.ident.handoff_id(facts.slot)).into();
         let passed = match decision::plan(cx, facts, given, decider, true, &id) {
             Ok((_, course)) => onward::pass(cx, facts, &course, (by, from, request), to),
-            Err(refusal) => {
-                let what = format!("the {}'s REFER: {refusal}", by.as_str());
-                cx.tell(What::Ignored { call: facts.id.to_string(), what });
-                Err(refusal_status(&refusal))
-            }
+            Err(refusal) => Err((refusal_status(&refusal), refusal.to_string().into())),
         };
         match passed {
             Ok(passed) => self.passed = Some(Box::new(passed)),
-            Err(status) => {
-                let _ = cx.stack.respond(cx.now, request, status, Content::default());
-            }
+            Err((status, why)) => cx.refuse_refer(&facts.id, (by, request), (status, &why)),
         }
         Phase::Talking(self)
     }

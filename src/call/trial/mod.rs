@@ -206,7 +206,7 @@ impl Trial {
                 if *leg == of =>
             {
                 // Nobody is joined with it.
-                let _ = cx.stack.respond(cx.now, request, 491, Content::default());
+                cx.refuse(request, 491, "nobody is joined with this call");
             }
             (State::Ending { leg }, Event::Bye { leg: of } | Event::Closed { leg: of, .. }) if *leg == of => {
                 cx.release(of);
@@ -250,10 +250,16 @@ impl Trial {
             State::Asking { .. } => self.asked_enough(cx),
             State::Calling { leg } => {
                 let heard = self.tape.heard_of_call();
-                let outcome = match self.called().progress {
-                    Some(_) => Outcome::Progress,
-                    None if heard => Outcome::NoRing,
-                    None => Outcome::Silent,
+                let refused = cx.stack.refused_beside(leg);
+                let cause = refused.and_then(|status| self.place.cause(status, None));
+                if let Some(status) = refused {
+                    self.called().answer = Some(answer(status, Origin::Remote, None));
+                }
+                let outcome = match (cause, self.called().progress) {
+                    (Some(cause), _) => Outcome::Refused(cause),
+                    (None, Some(_)) => Outcome::Progress,
+                    (None, None) if heard => Outcome::NoRing,
+                    (None, None) => Outcome::Silent,
                 };
                 // What may have arrived without a word is taken back as soon as there is one.
                 if heard { self.end(cx, leg, outcome) } else { self.give_up(cx, leg, outcome) }

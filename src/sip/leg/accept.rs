@@ -21,6 +21,14 @@ use std::time::Duration;
 /// How often a 18x is said again, so that no proxy gives up (RFC 3261 §13.3.1.1).
 const REPEAT: Duration = Duration::from_secs(60);
 
+/// Why a body is not taken.
+pub(crate) const UNREADABLE: &str = "its body is not taken: see Accept and Accept-Encoding";
+const NO_SIP: &str = "the scheme of its Request-URI is none that can be called";
+const OURS: &str = "it is a call of Baton's own that came back";
+const NO_HOPS: &str = "its Max-Forwards is 0";
+const NO_CONTACT: &str = "there is no Contact";
+const TOO_SHORT: &str = "its session expires too soon: see Min-SE";
+
 /// The tag that our responses to the INVITE carry by now.
 pub(crate) fn tag_of(leg: &Leg) -> &[u8] {
     match &leg.usage {
@@ -61,23 +69,23 @@ impl Stack {
     /// A new INVITE from a known source.
     pub(crate) fn on_invite(&mut self, now: Time, flow: Flow, message: &Message<'_>) -> Option<Event> {
         if !message.uri().is_ok_and(|uri| takes(&uri)) {
-            return self.refuse(now, flow, message, 416, &|_| ());
+            return self.refuse(now, flow, message, (416, NO_SIP), &|_| ());
         }
         // A Call-ID of ours in a call to us: it came back.
         if self.find_leg(message.call_id(), |leg| leg.outgoing).is_some() {
-            return self.refuse(now, flow, message, 482, &|_| ());
+            return self.refuse(now, flow, message, (482, OURS), &|_| ());
         }
         if let Some(event) = self.refuse_extension(now, flow, message) {
             return event;
         }
         if !carries(message) {
-            return self.refuse(now, flow, message, 415, &write_acceptable);
+            return self.refuse(now, flow, message, (415, UNREADABLE), &write_acceptable);
         }
         if message.max_forwards() == Some(0) {
-            return self.refuse(now, flow, message, 483, &|_| ());
+            return self.refuse(now, flow, message, (483, NO_HOPS), &|_| ());
         }
         let Some(contact) = message.contact() else {
-            return self.refuse(now, flow, message, 400, &|_| ());
+            return self.refuse(now, flow, message, (400, NO_CONTACT), &|_| ());
         };
         let demand = match demand(self.settings.session_timer, message) {
             Ok(demand) => demand,
@@ -105,7 +113,7 @@ impl Stack {
         message: &Message<'_>,
         TooShort(least): TooShort,
     ) -> Option<Event> {
-        self.refuse(now, flow, message, 422, &|writer| {
+        self.refuse(now, flow, message, (422, TOO_SHORT), &|writer| {
             writer.begin(Name::MinSe).push_number(least.into());
         })
     }
@@ -160,7 +168,10 @@ impl Stack {
     }
 }
 
-/// For how long an INVITE may be answered. One that says 0 seconds, or nothing that reads, is answered like any other.
+/// For how long an INVITE may be answered (RFC 3261 §13.3.1). None: for as long as anybody likes. By the letter, 0 seconds are
+/// over before anybody could be called, and the INVITE would get 487. No caller wants that: peers write 0 where they mean
+/// that it does not expire, and other stacks (Asterisk, Kamailio, PJSIP) read no Expires of an INVITE. So 0 is no limit,
+/// nor is what does not read.
 fn expires(message: &Message<'_>) -> Option<Duration> {
     let seconds = message.header(Name::Expires).and_then(grammar::decimal).filter(|seconds| *seconds > 0)?;
     Some(Duration::from_secs(seconds.into()))

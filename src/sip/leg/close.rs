@@ -4,11 +4,14 @@ use super::connect::lines;
 use super::send::{MAX_FORWARDS, Request, body_of, keep_fields};
 use super::usage::{Kind, Leg, Usage};
 use super::{Content, Event, LegId, Origin, Wish, carry};
+use crate::sip::dispatch::{OVERTAKEN, write_warning};
 use crate::sip::flow::Flow;
 use crate::sip::stack::Stack;
 use crate::sip::timing::{Now, Time};
 use crate::sip::transaction::Cancelled;
 use crate::wire::{Message, Method, Writer};
+
+const ENDED: &str = "the call has ended";
 
 // Verbs.
 impl Stack {
@@ -131,7 +134,10 @@ impl Stack {
                 session.refused();
             }
             let tag = Some(leg.dialog.local_tag());
-            let finish = |writer: Writer<'_>| writer.finish(None);
+            let finish = |mut writer: Writer<'_>| {
+                write_warning(&mut writer, ENDED);
+                writer.finish(None)
+            };
             let status = if asked.wish == Wish::Refer { 480 } else { 487 };
             let _ = self.table.respond(now, asked.server, status, tag, &mut self.outbox, finish);
         }
@@ -151,7 +157,12 @@ impl Stack {
     ) -> Option<Event> {
         let over = matches!(self.legs.get(id.into())?.usage, Usage::Over);
         self.give_up_refers(now, id);
-        self.refuse(now, flow, message, if over { 481 } else { status }, &|_| ());
+        let answer = match status {
+            _ if over => (481, ""),
+            200..=299 => (status, ""),
+            _ => (status, OVERTAKEN),
+        };
+        self.refuse(now, flow, message, answer, &|_| ());
         self.drop_asked(now, id);
         // Their 2xx is acknowledged all the same, or it would come again and again.
         while let Some(place) = self.legs.get(id.into()).and_then(Leg::unanswered) {
@@ -171,7 +182,10 @@ impl Stack {
         match &leg.usage {
             Usage::Offered(offered) => {
                 let (server, tag) = (offered.server, Some(super::accept::tag_of(leg)));
-                let finish = |writer: Writer<'_>| writer.finish(None);
+                let finish = |mut writer: Writer<'_>| {
+                    write_warning(&mut writer, ENDED);
+                    writer.finish(None)
+                };
                 let _ = self.table.respond(now, server, 487, tag, &mut self.outbox, finish);
                 leg.usage = Usage::Over;
             }

@@ -177,8 +177,11 @@ impl Stack {
     }
 
     /// The INVITE failed for good.
-    pub(crate) fn on_refused(&mut self, id: LegId, (status, origin): (u16, Origin)) -> Option<Event> {
+    pub(crate) fn on_refused(&mut self, id: LegId, outcome: (u16, Origin)) -> Option<Event> {
         let leg = self.legs.get_mut(id.into())?;
+        // What somebody has said counts, and not that another address was silent or had nobody.
+        let beside = leg.refused_beside().filter(|_| outcome.1 == Origin::Local);
+        let (status, origin) = beside.unwrap_or(outcome);
         let usage = std::mem::replace(&mut leg.usage, Usage::Over);
         leg.session.refused();
         let Usage::Calling(calling) = usage else { return None };

@@ -1,6 +1,6 @@
 //! Requests that pass inside a leg: re-INVITE, UPDATE, INFO (RFC 3261 §14, RFC 3311, RFC 6086, RFC 6141).
 
-use super::accept::{carries, tag_of, write_acceptable};
+use super::accept::{UNREADABLE, carries, tag_of, write_acceptable};
 use super::presence::{Purpose, is_doubtful};
 use super::send::{MAX_FORWARDS, Request, body_of, sdp_of, write_contact};
 use super::session_timer::{Demand, demand, write_demand};
@@ -8,6 +8,7 @@ use super::usage::{Asked, Kind, Leg, Sent, Usage};
 use super::{Body, Content, Event, LegId, Origin, RequestId, SentId, Wish, carry};
 use crate::sip::dialog::{Dialog, Parts};
 use crate::sip::flow::{Flow, Listener};
+use crate::sip::identity;
 use crate::sip::offer_answer::{Exchange, differs};
 use crate::sip::stack::{Gone, NotSent, Stack};
 use crate::sip::timing::{Now, Time};
@@ -173,7 +174,9 @@ impl Stack {
         let (wish, cseq, offered, demand) = (asked.wish, asked.cseq, asked.offered, asked.demand);
         let branch = asked.branch.clone();
         let unanswered = offered && (200..300).contains(&status) && sdp_of(&content).is_none();
-        let (status, content) = if unanswered { (488, Content::default()) } else { (status, content) };
+        let why = [identity::warning(NO_ANSWER)];
+        let refusal = Content { fields: &why, ..Content::default() };
+        let (status, content) = if unanswered { (488, refusal) } else { (status, content) };
         // Whoever was asked beside what stands has answered with a session; nobody here has offered one.
         let unasked = wish == Wish::Update && !offered;
         let content = if unasked { Content { body: Body::None, ..content } } else { content };
@@ -271,6 +274,11 @@ impl Leg {
     }
 }
 
+/// Why an offer gets no 2xx that would have to answer it.
+pub(crate) const NO_ANSWER: &str = "nobody has answered its offer";
+const GLARE: &str = "an offer or INVITE of Baton's own is under way";
+const TOO_SOON: &str = "an earlier request about the session is not done";
+
 // Requests of the peer.
 impl Stack {
     pub(crate) fn on_reinvite(
@@ -284,17 +292,17 @@ impl Stack {
         match leg.usage {
             Usage::Confirmed => {}
             Usage::Offered(_) => return self.refuse_for_a_while(now, flow, message),
-            Usage::Calling(_) => return self.refuse(now, flow, message, 491, &|_| ()),
+            Usage::Calling(_) => return self.refuse(now, flow, message, (491, GLARE), &|_| ()),
             Usage::Refusing | Usage::Closing | Usage::Over => {
-                return self.refuse(now, flow, message, 481, &|_| ());
+                return self.refuse(now, flow, message, (481, ""), &|_| ());
             }
         }
         if !carries(message) {
-            return self.refuse(now, flow, message, 415, &write_acceptable);
+            return self.refuse(now, flow, message, (415, UNREADABLE), &write_acceptable);
         }
         // Ours is outstanding: glare (RFC 3261 §14.2). Theirs is: they must wait for it.
         if leg.session.exchange() == Exchange::Ours || leg.asks_invite() {
-            return self.refuse(now, flow, message, 491, &|_| ());
+            return self.refuse(now, flow, message, (491, GLARE), &|_| ());
         }
         if leg.invite_under_way() || leg.session.exchange() == Exchange::Theirs {
             return self.refuse_for_a_while(now, flow, message);
@@ -326,11 +334,11 @@ impl Stack {
         match &leg.usage {
             Usage::Confirmed | Usage::Offered(_) | Usage::Calling(_) => {}
             Usage::Refusing | Usage::Closing | Usage::Over => {
-                return self.refuse(now, flow, message, 481, &|_| ());
+                return self.refuse(now, flow, message, (481, ""), &|_| ());
             }
         }
         if !carries(message) {
-            return self.refuse(now, flow, message, 415, &write_acceptable);
+            return self.refuse(now, flow, message, (415, UNREADABLE), &write_acceptable);
         }
         let branch = leg.branch(message);
         if branch.as_deref().is_some_and(|branch| !leg.is_heard(branch)) {
@@ -343,7 +351,9 @@ impl Stack {
         // RFC 3311 §5.2.
         match session.exchange() {
             Exchange::Idle if premature => return self.refuse_for_a_while(now, flow, message),
-            Exchange::Ours if message.has_sdp() => return self.refuse(now, flow, message, 491, &|_| ()),
+            Exchange::Ours if message.has_sdp() => {
+                return self.refuse(now, flow, message, (491, GLARE), &|_| ());
+            }
             Exchange::Theirs if message.has_sdp() => return self.refuse_for_a_while(now, flow, message),
             Exchange::Ours | Exchange::Theirs | Exchange::Idle => {}
         }
@@ -398,7 +408,9 @@ impl Stack {
         message: &Message<'_>,
     ) -> Option<Event> {
         match self.legs.get(id.into())?.usage {
-            Usage::Refusing | Usage::Closing | Usage::Over => self.refuse(now, flow, message, 481, &|_| ()),
+            Usage::Refusing | Usage::Closing | Usage::Over => {
+                self.refuse(now, flow, message, (481, ""), &|_| ())
+            }
             Usage::Offered(_) | Usage::Calling(_) | Usage::Confirmed => {
                 let event = self.ask(now, flow, id, message, Wish::Info, None)?;
                 self.told(id, event)
@@ -444,7 +456,7 @@ impl Stack {
     /// §14.2, RFC 3311 §5.2).
     fn refuse_for_a_while(&mut self, now: Time, flow: Flow, message: &Message<'_>) -> Option<Event> {
         let seconds = self.ident.millis_below(11);
-        self.refuse(now, flow, message, 500, &|writer| {
+        self.refuse(now, flow, message, (500, TOO_SOON), &|writer| {
             writer.begin(Name::RetryAfter).push_number(seconds.into());
         })
     }

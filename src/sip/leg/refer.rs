@@ -5,6 +5,7 @@ use super::presence::is_doubtful;
 use super::send::{MAX_FORWARDS, Request, write_contact};
 use super::usage::{Kind, Sent, Usage};
 use super::{Event, Field, LegId, Origin, RequestId, SentId, Wish};
+use crate::sip::dispatch::OVERTAKEN;
 use crate::sip::flow::Flow;
 use crate::sip::stack::{Gone, NotSent, Stack};
 use crate::sip::subscription::{self, News, Notice, Package, Referral as Subscribed, Subscription};
@@ -19,6 +20,9 @@ pub use crate::sip::subscription::NotifyId;
 
 /// How long a subscription is said to live, in seconds: longer than any handoff takes.
 const EXPIRES: u64 = 600;
+
+const NO_PACKAGE: &str = "no subscription is of that event: see Allow-Events";
+const NOT_ANSWERED: &str = "the call is not answered yet";
 
 /// A REFER to be sent.
 #[derive(Clone, Copy, Debug)]
@@ -108,20 +112,20 @@ impl Stack {
     ) -> Option<Event> {
         let package = Package::of(message);
         if package == Package::Unknown {
-            return self.refuse(now, flow, message, 489, &|writer| {
+            return self.refuse(now, flow, message, (489, NO_PACKAGE), &|writer| {
                 writer.header(Name::AllowEvents, EVENT_REFER);
             });
         }
         let leg = self.legs.get_mut(id.into())?;
         let Some(place) = subscription::find(&leg.subscriptions, package).filter(|_| !leg.released) else {
-            let refusal = if status < 300 { 481 } else { status };
+            let refusal = if status < 300 { (481, "") } else { (status, OVERTAKEN) };
             return self.refuse(now, flow, message, refusal, &|_| ());
         };
         let number = message.cseq().number;
         let subscription = &leg.subscriptions[place];
         if subscription.heard.is_some_and(|heard| number <= heard) {
             // A later one has come before it.
-            return self.refuse(now, flow, message, 500, &|_| ());
+            return self.refuse(now, flow, message, (500, OVERTAKEN), &|_| ());
         }
         let (refer, news) = (subscription.refer, News::of(message));
         subscription::accepted(&mut leg.subscriptions, refer);
@@ -129,7 +133,8 @@ impl Stack {
         if news.terminated {
             leg.subscriptions.remove(place);
         }
-        self.refuse(now, flow, message, status, &|_| ());
+        let why = if status < 300 { "" } else { OVERTAKEN };
+        self.refuse(now, flow, message, (status, why), &|_| ());
         self.told(id, Event::Notified { leg: id, refer, news })
     }
 }
@@ -143,14 +148,14 @@ impl Stack {
         id: LegId,
         message: &Message<'_>,
     ) -> Option<Event> {
-        let status = match self.legs.get(id.into())?.usage {
+        let refusal = match self.legs.get(id.into())?.usage {
             Usage::Confirmed => None,
             // It may have overtaken the 200 of the call, and a 481 would end its dialog.
-            Usage::Offered(_) | Usage::Calling(_) => Some(491),
-            Usage::Refusing | Usage::Closing | Usage::Over => Some(481),
+            Usage::Offered(_) | Usage::Calling(_) => Some((491, NOT_ANSWERED)),
+            Usage::Refusing | Usage::Closing | Usage::Over => Some((481, "")),
         };
-        if let Some(status) = status {
-            return self.refuse(now, flow, message, status, &|_| ());
+        if let Some(refusal) = refusal {
+            return self.refuse(now, flow, message, refusal, &|_| ());
         }
         let event = self.ask(now, flow, id, message, Wish::Refer, None)?;
         self.told(id, event)

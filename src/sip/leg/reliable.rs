@@ -6,10 +6,12 @@
 //! caller gets no 18x at all.
 
 use super::accept::tag_of;
+use super::modify::NO_ANSWER;
 use super::send::{MAX_FORWARDS, Request, body_of, keep_fields, sdp_of, write_contact};
 use super::usage::{Kind, Leg, Offered, Usage};
 use super::{Body, Content, Event, Field, LegId, Origin, carry, connect};
 use crate::sip::dialog::Dialog;
+use crate::sip::dispatch::{OVERTAKEN, write_warning};
 use crate::sip::flow::Flow;
 use crate::sip::offer_answer::{Exchange, Session};
 use crate::sip::pace::Gap;
@@ -21,6 +23,8 @@ use crate::wire::sdp::as_answer;
 use crate::wire::{Message, Method, Name, Writer};
 use std::collections::VecDeque;
 use std::time::Duration;
+
+const NO_PRACK: &str = "no PRACK came for a reliable provisional response";
 
 /// Provisional responses that wait for the PRACK of the one before; what comes beyond is dropped.
 const WAITING: usize = 4;
@@ -214,18 +218,24 @@ impl Stack {
         let leg = self.legs.get_mut(id.into())?;
         let meant = message.header(Name::RAck).and_then(rack);
         let Some((next, accepting)) = meant.and_then(|meant| leg.acknowledged(meant)) else {
-            let refusal = if status < 300 { 481 } else { status };
+            let refusal = if status < 300 { (481, "") } else { (status, OVERTAKEN) };
             return self.refuse(now, flow, message, refusal, &|_| ());
         };
         let offer = (message.has_sdp() && status < 300).then(|| message.body());
         let answer = offer.and_then(|offer| leg.answer_early(message, offer));
         // What was acknowledged counts all the same.
         let status = if message.has_sdp() && answer.is_none() { 488.max(status) } else { status };
+        let why = match status {
+            200..=299 => "",
+            488 => NO_ANSWER,
+            _ => OVERTAKEN,
+        };
         let tag = tag_of(leg).to_vec();
         let product = &self.settings.product;
         let body = answer.as_deref().map(|answer| (APPLICATION_SDP.as_bytes(), answer));
         self.table.answer(now, flow, message, None, (status, &tag), &mut self.outbox, |mut writer| {
             writer.header(Name::Server, product.as_bytes());
+            write_warning(&mut writer, why);
             writer.finish(body)
         });
         if let Some(accept) = accepting {
@@ -259,6 +269,7 @@ impl Stack {
             let _ =
                 self.table.respond(now, server, 504, Some(tag.as_bytes()), &mut self.outbox, |mut writer| {
                     writer.header(Name::Server, product.as_bytes());
+                    write_warning(&mut writer, NO_PRACK);
                     writer.finish(None)
                 });
         }

@@ -153,6 +153,11 @@ impl Leg {
         })
     }
 
+    /// By what another try was refused, where nobody has said a word to those that go on.
+    pub(crate) fn refused_beside(&self) -> Option<(u16, Origin)> {
+        self.waiting()?.passed.filter(|(_, origin)| *origin == Origin::Remote)
+    }
+
     /// When the silence of a new call has lasted long enough.
     pub(crate) fn silence_deadline(&self) -> Option<Time> {
         self.silence().map(|(at, _)| at)
@@ -190,6 +195,12 @@ impl Stack {
     /// Whether a response is to a try of a leg that is left behind: it says nothing of the leg's peer.
     pub(crate) fn is_left_behind(&self, leg: LegId, client: ClientId) -> bool {
         self.legs.get(leg.into()).is_some_and(|leg| leg.is_unwanted(client))
+    }
+
+    /// By what status one address of a new call was refused, while the others are silent. Whoever waits for those no longer has
+    /// this for an answer.
+    pub fn refused_beside(&self, leg: LegId) -> Option<u16> {
+        self.legs.get(leg.into())?.refused_beside().map(|(status, _)| status)
     }
 
     /// Whether somebody has answered the INVITE of a leg of ours, be it with a 100.
@@ -258,9 +269,9 @@ impl Stack {
         self.send_again(now, id, beside, flow, &[]).is_none()
     }
 
-    /// The call has failed, and nobody has said a word.
+    /// The call has failed, and this try has brought no word.
     fn fail(&mut self, id: LegId, outcome: (u16, Origin), fault: Fault) {
-        if let Some(leg) = self.legs.get_mut(id.into()) {
+        if let Some(leg) = self.legs.get_mut(id.into()).filter(|leg| leg.refused_beside().is_none()) {
             leg.aside.get_or_insert_default().fault = Some(fault);
         }
         let event = self.on_refused(id, outcome);

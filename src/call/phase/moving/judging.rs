@@ -8,11 +8,11 @@ use crate::call::handoff::fresh::{self, Fresh};
 use crate::call::handoff::join::{self, Join};
 use crate::call::handoff::report::Referral;
 use crate::call::handoff::{attended, brief, calling, refer};
-use crate::call::phase::Phase;
+use crate::call::phase::{Phase, talking};
 use crate::call::record::{HandoffState, Proof, Role};
 use crate::routing::explain::Cause;
 use crate::routing::table::Method;
-use crate::sip::{Content, LegId, Origin, Time, identity};
+use crate::sip::{LegId, Origin, Time, identity};
 
 /// Why a join fails whose target is not there any more.
 const LEFT_EARLY: &str = "The target hung up before it had the caller.";
@@ -169,13 +169,17 @@ impl Moving {
             brief::Verdict::Referred(request) => {
                 // Who asked by REFER to begin with completes it by its BYE: one REFER has one result.
                 if self.handoff.referral.is_some() {
-                    let _ = cx.stack.respond(cx.now, request, 491, Content::default());
+                    cx.refuse_refer(&facts.id, (Role::Agent, request), (491, talking::ONE_AT_A_TIME));
                     return self.phase();
                 }
                 let agent = self.conversation.partner.map(|partner| partner.leg);
                 let subscription = cx.stack.accept_referral(cx.now, request).unwrap_or_default();
                 self.handoff.referral = agent.map(|leg| Referral::new(leg, subscription));
                 self.complete(cx, facts)
+            }
+            brief::Verdict::Declined(request) => {
+                cx.refuse_refer(&facts.id, (Role::Target, request), (603, talking::NOT_ALLOWED));
+                self.phase()
             }
             brief::Verdict::Failed => {
                 self.handoff.because(NOT_COMPLETED);

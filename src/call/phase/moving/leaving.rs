@@ -7,7 +7,7 @@ use crate::call::facts::Facts;
 use crate::call::phase::{Phase, ending, talking};
 use crate::call::record::{HandoffState, Proof, Role};
 use crate::routing::explain::{self, Cause, Where};
-use crate::sip::{Content, Origin, identity};
+use crate::sip::{Origin, identity};
 use std::time::Duration;
 
 /// How long the agent leg stays after the caller's side hung up in the middle of a transfer that it had accepted.
@@ -58,8 +58,8 @@ impl Moving {
                     Role::Target => facts.onward.is_some(),
                     Role::Caller => facts.trunk.refer_from_caller,
                 };
-                let status = if may { 491 } else { 603 };
-                let _ = cx.stack.respond(cx.now, request, status, Content::default());
+                let refusal = if may { (491, talking::ONE_AT_A_TIME) } else { (603, talking::NOT_ALLOWED) };
+                cx.refuse_refer(&facts.id, (by, request), refusal);
                 self.phase()
             }
         }

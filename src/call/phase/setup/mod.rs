@@ -301,7 +301,7 @@ impl Setup {
                 self.passing.ask(cx, (leg, request), other, message)
             }
             _ => {
-                let _ = cx.stack.respond(cx.now, request, 500, Content::default());
+                cx.refuse(request, 500, "only a session can be changed before the call is answered");
             }
         }
     }
@@ -413,8 +413,9 @@ impl Setup {
         self.passing.tick(cx);
         match &mut self.trying {
             Trying::Agent { leg, until } if *until <= cx.now.mono => {
+                let refused = cx.stack.refused_beside(*leg).map(|status| (status, Origin::Remote));
                 let_go(cx, *leg, identity::reason(480, "No answer"));
-                self.next_agent(cx, facts, (408, Origin::Local), None)
+                self.next_agent(cx, facts, refused.unwrap_or((408, Origin::Local)), None)
             }
             Trying::Target { calling, handoff } => {
                 let verdict = calling.tick(cx, handoff);

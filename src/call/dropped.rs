@@ -1,7 +1,7 @@
-//! What was dropped, as the log tells it: one line for each source and minute, and one for all others when too many
-//! sources do it at once. It knows addresses and nothing of calls. Memory and lines are bounded, whoever forges sources.
+//! What was dropped or refused, as the log tells it: one line for each source and minute, and one for all others when too
+//! many sources do it at once. It knows addresses and nothing of calls. Memory and lines are bounded, whoever forges
+//! sources. Used by the engine for messages, and by the API for its clients.
 
-use crate::call::event::Why;
 use crate::sip::Time;
 use std::net::IpAddr;
 use std::time::Duration;
@@ -12,17 +12,23 @@ const SOURCES: usize = 64;
 const MINUTE: Duration = Duration::from_secs(60);
 
 /// See the module.
-#[derive(Debug, Default)]
-pub(super) struct Dropped {
-    sources: Vec<Source>,
+#[derive(Debug)]
+pub(crate) struct Dropped<W> {
+    sources: Vec<Source<W>>,
     /// Of all sources that found no place.
     others: Option<(Time, u64)>,
 }
 
+impl<W> Default for Dropped<W> {
+    fn default() -> Dropped<W> {
+        Dropped { sources: Vec::new(), others: None }
+    }
+}
+
 #[derive(Debug)]
-struct Source {
+struct Source<W> {
     address: IpAddr,
-    why: Why,
+    why: W,
     /// When its last line was told.
     told: Time,
     /// Messages since.
@@ -31,16 +37,16 @@ struct Source {
 
 /// What a line says of a source.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Tell {
+pub(crate) enum Tell {
     /// So many messages since its last line, this one included.
     Source(u64),
     /// So many messages of sources that have no line of their own.
     Others(u64),
 }
 
-impl Dropped {
-    /// One message more. None: its line was told less than a minute ago.
-    pub(super) fn count(&mut self, now: Time, address: IpAddr, why: Why) -> Option<Tell> {
+impl<W: PartialEq> Dropped<W> {
+    /// One message more, for which `why` has its own line. None: its line was told less than a minute ago.
+    pub(crate) fn count(&mut self, now: Time, address: IpAddr, why: W) -> Option<Tell> {
         let address = address.to_canonical();
         let over = |told: Time| now.since(told) >= MINUTE;
         let own = self.sources.iter_mut().find(|one| one.address == address && one.why == why);
@@ -79,6 +85,7 @@ fn again(now: Time, told: &mut Time, more: &mut u64) -> Option<u64> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::call::event::Why;
 
     fn ip(last: u32) -> IpAddr {
         IpAddr::V4(std::net::Ipv4Addr::from(0x0a00_0000 + last))

@@ -4,8 +4,9 @@
 use crate::call::command::HandoffRequest;
 use crate::call::event::{Event, What};
 use crate::call::record::{CallRecord, CallView, HandoffView};
-use std::collections::{HashMap, VecDeque};
-use std::hash::Hash;
+use hashbrown::{DefaultHashBuilder, HashMap, HashTable};
+use std::collections::VecDeque;
+use std::hash::{BuildHasher, Hash};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 use tokio::sync::oneshot;
@@ -69,12 +70,69 @@ impl<K: Clone + Eq + Hash, V> Kept<K, V> {
     }
 }
 
+/// Ended calls, by their ids and the SIP Call-IDs of their legs; the oldest go first. Each call of a daemon passes here, so
+/// that no name is copied.
+#[derive(Debug, Default)]
+struct Ended {
+    calls: VecDeque<(Arc<CallRecord>, Instant)>,
+    /// The number of the first of them; each further one has the next.
+    first: u64,
+    /// The hash of each name of a call, and the call's number.
+    numbers: HashTable<(u64, u64)>,
+    hasher: DefaultHashBuilder,
+}
+
+fn names(record: &CallRecord) -> impl Iterator<Item = &str> {
+    let legs = record.call.legs.iter().map(|leg| leg.sip_call_id.as_str());
+    std::iter::once(record.call.id.as_str()).chain(legs)
+}
+
+impl Ended {
+    fn insert(&mut self, record: Arc<CallRecord>, now: Instant) {
+        let number = self.first + self.calls.len() as u64;
+        for name in names(&record) {
+            let hash = self.hasher.hash_one(name);
+            self.numbers.insert_unique(hash, (hash, number), |(hash, _)| *hash);
+        }
+        self.calls.push_back((record, now));
+    }
+
+    fn at(&self, number: u64) -> Option<&CallRecord> {
+        let place = usize::try_from(number.checked_sub(self.first)?).ok()?;
+        self.calls.get(place).map(|(record, _)| &**record)
+    }
+
+    /// The newest with that name.
+    fn find(&self, name: &str) -> Option<&CallRecord> {
+        let hash = self.hasher.hash_one(name);
+        let found = self.numbers.iter_hash(hash).filter_map(|(_, number)| Some((number, self.at(*number)?)));
+        let named = found.filter(|(_, record)| names(record).any(|own| own == name));
+        named.max_by_key(|(number, _)| **number).map(|(_, record)| record)
+    }
+
+    /// Forgets what is too old or too much; gives the next one that went.
+    fn forget(&mut self, now: Instant) -> Option<Arc<CallRecord>> {
+        let (_, at) = self.calls.front()?;
+        if self.calls.len() <= CALLS && now.duration_since(*at) < READABLE {
+            return None;
+        }
+        let (record, _) = self.calls.pop_front()?;
+        for name in names(&record) {
+            let entry =
+                self.numbers.find_entry(self.hasher.hash_one(name), |(_, number)| *number == self.first);
+            if let Ok(entry) = entry {
+                entry.remove();
+            }
+        }
+        self.first += 1;
+        Some(record)
+    }
+}
+
 #[derive(Debug)]
 struct Inner {
-    calls: Kept<String, Arc<CallRecord>>,
+    calls: Ended,
     handoffs: Kept<String, Arc<HandoffView>>,
-    /// SIP Call-IDs of the agent legs of `calls`.
-    by_sip_call_id: HashMap<String, String>,
     keys: Kept<(String, String), KeySlot>,
     keys_of: HashMap<String, Vec<String>>,
     waiting: HashMap<String, Vec<oneshot::Sender<Arc<HandoffView>>>>,
@@ -89,9 +147,8 @@ pub struct History {
 impl Default for History {
     fn default() -> History {
         let inner = Inner {
-            calls: Kept::new(CALLS),
+            calls: Ended::default(),
             handoffs: Kept::new(HANDOFFS),
-            by_sip_call_id: HashMap::new(),
             keys: Kept::new(KEYS),
             keys_of: HashMap::new(),
             waiting: HashMap::new(),
@@ -130,18 +187,12 @@ impl History {
     }
 
     fn note_call(&self, record: &Arc<CallRecord>) {
-        let call = &record.call;
         let mut inner = self.inner();
         let now = Instant::now();
-        for leg in &call.legs {
-            inner.by_sip_call_id.insert(leg.sip_call_id.clone(), call.id.clone());
-        }
-        inner.calls.insert(call.id.clone(), Arc::clone(record), now);
-        while let Some((id, gone)) = inner.calls.forget(now, READABLE) {
-            for leg in &gone.call.legs {
-                inner.by_sip_call_id.remove(&leg.sip_call_id);
-            }
-            for key in inner.keys_of.remove(&id).unwrap_or_default() {
+        inner.calls.insert(Arc::clone(record), now);
+        while let Some(gone) = inner.calls.forget(now) {
+            let id = &gone.call.id;
+            for key in inner.keys_of.remove(id).unwrap_or_default() {
                 inner.keys.map.remove(&(id.clone(), key));
             }
         }
@@ -149,10 +200,7 @@ impl History {
 
     /// An ended call by its id or the SIP Call-ID of one of its legs.
     pub(super) fn call(&self, id: &str) -> Option<CallView> {
-        let inner = self.inner();
-        let id = id.to_owned();
-        let record = inner.calls.get(&id).or_else(|| inner.calls.get(inner.by_sip_call_id.get(&id)?));
-        record.map(|record| record.call.clone())
+        self.inner().calls.find(id).map(|record| record.call.clone())
     }
 
     /// An ended handoff.
@@ -226,6 +274,39 @@ mod tests {
         assert_eq!(kept.forget(start + Duration::from_secs(2), READABLE), Some((2, 2)));
         assert_eq!(kept.forget(start + Duration::from_secs(2), READABLE), None);
         assert_eq!(kept.forget(start + READABLE + Duration::from_secs(1), READABLE), Some((1, 10)));
+    }
+
+    fn ended(id: &str, call_ids: &[&str]) -> Arc<CallRecord> {
+        let legs = call_ids.iter().map(|id| {
+            serde_json::json!({ "role": "caller", "sip_call_id": id, "peer": "udp:192.0.2.1:5060", "state": "over" })
+        });
+        let call = serde_json::json!({
+            "id": id, "state": "ended", "environment": "production", "agent": "a", "trunk": "t", "caller_id": null,
+            "called_number": "1", "variables": {}, "started_at": "2026-01-01T00:00:00.000Z", "answered_at": null,
+            "ended_at": null, "ended_by": null, "legs": legs.collect::<Vec<_>>(), "handoffs": [],
+        });
+        Arc::new(serde_json::from_value(serde_json::json!({ "call": call, "handoffs": [] })).unwrap())
+    }
+
+    #[test]
+    fn an_ended_call_is_found_by_each_of_its_names_until_it_is_too_old() {
+        let mut calls = Ended::default();
+        let start = Instant::now();
+        let later = start + Duration::from_secs(1);
+        calls.insert(ended("c-1", &["x", "b-1"]), start);
+        calls.insert(ended("c-2", &["x", "b-2"]), later);
+        let found = |calls: &Ended, name| calls.find(name).map(|record| record.call.id.clone());
+        for (name, id) in [("c-1", "c-1"), ("b-1", "c-1"), ("x", "c-2"), ("c-2", "c-2")] {
+            assert_eq!(found(&calls, name).as_deref(), Some(id), "{name}");
+        }
+        assert_eq!(found(&calls, "y"), None);
+        assert!(calls.forget(start).is_none());
+        let gone = calls.forget(start + READABLE).unwrap();
+        assert_eq!(gone.call.id, "c-1");
+        assert!(calls.forget(start + READABLE).is_none());
+        assert_eq!((found(&calls, "b-1"), found(&calls, "x").as_deref()), (None, Some("c-2")));
+        assert!(calls.forget(later + READABLE).is_some());
+        assert_eq!((calls.numbers.len(), calls.calls.len()), (0, 0));
     }
 
     #[test]

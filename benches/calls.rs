@@ -196,11 +196,11 @@ impl World {
         }
     }
 
-    fn note(&mut self, what: &baton::call::event::What) {
-        use baton::call::event::What;
+    fn note(&mut self, what: &baton::call::event::EventKind) {
+        use baton::call::event::EventKind;
         match what {
-            What::CallStarted(call) => self.ids.push(call.id.clone()),
-            What::HandoffEnded { handoff, .. } if handoff.state.as_str() == "succeeded" => {
+            EventKind::CallStarted(call) => self.ids.push(call.id.clone()),
+            EventKind::HandoffEnded { handoff, .. } if handoff.state.as_str() == "succeeded" => {
                 self.succeeded += 1
             }
             _ => {}

@@ -54,8 +54,6 @@ mod large;
 mod lifecycle;
 #[path = "scenarios/onward.rs"]
 mod onward;
-#[path = "scenarios/passing.rs"]
-mod passing;
 #[path = "scenarios/pressure.rs"]
 mod pressure;
 #[path = "scenarios/quirks.rs"]
@@ -70,6 +68,8 @@ mod refer;
 mod refer_races;
 #[path = "scenarios/refusals.rs"]
 mod refusals;
+#[path = "scenarios/passing.rs"]
+mod relay;
 #[path = "scenarios/returned.rs"]
 mod returned;
 #[path = "scenarios/rules.rs"]

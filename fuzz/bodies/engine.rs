@@ -4,7 +4,7 @@
 
 use baton::call::command::{Command, HandoffRequest};
 use baton::call::engine::{Engine, Input, Output, Settings};
-use baton::call::event::What;
+use baton::call::event::EventKind;
 use baton::observe::secret::Secret;
 use baton::routing::file::{Report, Section, Source};
 use baton::routing::table;
@@ -159,18 +159,18 @@ impl World {
         panic!("the engine never falls idle");
     }
 
-    fn told(&mut self, what: What) {
+    fn told(&mut self, what: EventKind) {
         match what {
-            What::CallStarted(call) => assert!(self.calls.insert(call.id), "a call starts once"),
-            What::CallEnded(record) => assert!(self.calls.remove(&record.call.id), "a call ends once"),
-            What::HandoffStarted(view) => {
+            EventKind::CallStarted(call) => assert!(self.calls.insert(call.id), "a call starts once"),
+            EventKind::CallEnded(record) => assert!(self.calls.remove(&record.call.id), "a call ends once"),
+            EventKind::HandoffStarted(view) => {
                 assert!(self.handoffs.insert(view.id.clone()), "a handoff starts once")
             }
-            What::HandoffEnded { handoff, .. } => {
+            EventKind::HandoffEnded { handoff, .. } => {
                 assert!(self.handoffs.remove(&handoff.id), "a handoff ends once");
                 assert!(handoff.state.is_final());
             }
-            What::Fault { message, .. } => panic!("a fault in Baton: {message}"),
+            EventKind::Fault { message, .. } => panic!("a fault in Baton: {message}"),
             _ => {}
         }
     }

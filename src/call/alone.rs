@@ -2,7 +2,7 @@
 //! can hold, resume and move all the same (RFC 3264 §8). Whoever comes next is told what it has said last.
 
 use crate::call::context::Context;
-use crate::sip::leg::{Body, RequestId, Wish};
+use crate::sip::leg::{Body, InDialogRequest, RequestId};
 use crate::sip::{Content, LegId};
 use crate::wire::sdp::{as_answer, meets, on_hold, unheld};
 
@@ -53,12 +53,14 @@ pub(crate) fn answer_alone(cx: &mut Context<'_>, (leg, request): (LegId, Request
 }
 
 /// Answers a request of a target that is with nobody yet.
-pub(crate) fn answer_waiting(cx: &mut Context<'_>, leg: LegId, request: RequestId, wish: Wish) {
+pub(crate) fn answer_waiting(cx: &mut Context<'_>, leg: LegId, request: RequestId, wish: InDialogRequest) {
     let (status, why) = match wish {
-        Wish::Modify | Wish::Update => return answer_alone(cx, (leg, request), Alone::Waiting),
-        Wish::Info => (480, NOBODY),
+        InDialogRequest::Modify | InDialogRequest::Update => {
+            return answer_alone(cx, (leg, request), Alone::Waiting);
+        }
+        InDialogRequest::Info => (480, NOBODY),
         // It can be asked again once there is somebody who could be referred.
-        Wish::Refer => (491, NOBODY),
+        InDialogRequest::Refer => (491, NOBODY),
     };
     cx.refuse(request, status, why);
 }

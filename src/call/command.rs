@@ -2,7 +2,7 @@
 //! destination at once: waiting for a handoff's end is done by listening to the events.
 
 use super::record::{CallView, HandoffState, HandoffView};
-use super::trial::{TrialRequest, TrialView};
+use super::test_call::{TestCallRequest, TestCallView};
 use crate::observe::counters::Counters;
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -144,14 +144,14 @@ pub enum Command {
         limit: usize,
     },
     /// Tests a destination: asks it what it can, calls it, and lets it go. Reply when that is over
-    /// ([`super::trial::LONGEST`] at most): `Tested`.
+    /// ([`super::test_call::LONGEST`] at most): `Tested`.
     Test {
         /// Whose table.
         environment: String,
         /// Destination id.
         destination: String,
         /// What is to be done.
-        request: Box<TrialRequest>,
+        request: Box<TestCallRequest>,
     },
     /// The counters. Reply: `Counters`.
     Count,
@@ -176,7 +176,7 @@ pub enum Reply {
     /// The counters.
     Counters(Box<Counters>),
     /// What a test has found.
-    Tested(Arc<TrialView>),
+    Tested(Arc<TestCallView>),
     /// Nothing was done.
     Refused(Refusal),
 }

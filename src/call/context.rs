@@ -1,7 +1,7 @@
 //! What one step of a call may touch: the stack below, the queue above, and nothing of other calls.
 
 use super::command::Reply;
-use super::event::{Event, What};
+use super::event::{Event, EventKind};
 pub(crate) use super::occupancy::{Full, Stay, Taken};
 use super::record::{Role, Stamp};
 use super::roster::Roster;
@@ -99,7 +99,7 @@ impl Queries {
     }
 }
 
-/// See the module.
+/// All that one step of a call may read and change.
 pub(crate) struct Context<'a> {
     pub(crate) now: Now,
     pub(crate) call: CallKey,
@@ -119,12 +119,12 @@ pub(crate) struct Context<'a> {
 
 impl Context<'_> {
     /// Tells the outside.
-    pub(crate) fn tell(&mut self, what: What) {
+    pub(crate) fn tell(&mut self, what: EventKind) {
         self.tell_at(self.queue.len(), what);
     }
 
     /// Tells it before what is in the queue from `position` on.
-    pub(crate) fn tell_at(&mut self, position: usize, what: What) {
+    pub(crate) fn tell_at(&mut self, position: usize, what: EventKind) {
         let at = Stamp(self.now.wall);
         self.queue.insert(position, Queued::Event(Box::new(Event { at, what })));
     }
@@ -158,7 +158,7 @@ impl Context<'_> {
         (status, why): (u16, &str),
     ) {
         let what = format!("the {}'s REFER: {why}", by.as_str());
-        self.tell(What::Ignored { call: call.to_owned(), what });
+        self.tell(EventKind::Ignored { call: call.to_owned(), what });
         self.refuse(request, status, why);
     }
 

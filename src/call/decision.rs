@@ -3,9 +3,9 @@
 
 use super::command::{HandoffRequest, Invalid, Refusal};
 use super::context::Context;
-use super::event::What;
+use super::event::EventKind;
 use super::facts::{Facts, Scope};
-use super::handoff::course::{Basis, Course, Plan};
+use super::handoff::attempt_plan::{AttemptPlan, Basis, Plan};
 use super::record::RuleView;
 use crate::routing::file::quoted;
 use crate::routing::rules;
@@ -115,7 +115,7 @@ impl Given {
             let Some(name) = template::variable_of_header(&field.name) else { continue };
             if template::is_built_in(&name) {
                 let what = format!("{} does not set ${name}: it is a built-in variable", field.name);
-                cx.tell(What::Ignored { call: facts.id.to_string(), what });
+                cx.tell(EventKind::Ignored { call: facts.id.to_string(), what });
             } else {
                 variables.insert(name.into(), field.value.clone());
             }
@@ -164,7 +164,7 @@ pub(crate) fn plan(
     by: By,
     answered: bool,
     handoff_id: &str,
-) -> Result<(Plan, Course), Refusal> {
+) -> Result<(Plan, AttemptPlan), Refusal> {
     let mut given = check(cx, facts, given, by)?;
     let environment = &facts.agent.environment;
     let table = cx.tables.table(environment).cloned().ok_or_else(|| Refusal::NoDestination {
@@ -208,7 +208,7 @@ pub(crate) struct LeftOut {
 
 /// One destination by one method, its headers expanded by what stood when the handoff was decided; and which of them
 /// could not be.
-pub(crate) fn course(facts: &Facts, plan: &Plan, step: Step, answered: bool) -> (Course, Vec<LeftOut>) {
+pub(crate) fn course(facts: &Facts, plan: &Plan, step: Step, answered: bool) -> (AttemptPlan, Vec<LeftOut>) {
     let Step { destination, method, route } = step;
     let method = way(facts, method, answered);
     let Plan { table, basis, .. } = plan;
@@ -220,7 +220,7 @@ pub(crate) fn course(facts: &Facts, plan: &Plan, step: Step, answered: bool) -> 
         String::from_utf8(out).ok().filter(|text| !text.is_empty()).map(String::into_boxed_str)
     });
     let profile = destination.profile(&facts.trunk, route.as_ref());
-    (Course { method, route, fields, caller_id, profile, destination }, left_out)
+    (AttemptPlan { method, route, fields, caller_id, profile, destination }, left_out)
 }
 
 /// Headers go without their values, which is told and counted.
@@ -228,7 +228,7 @@ pub(crate) fn tell_left_out(cx: &mut Context<'_>, facts: &Facts, plan: &Plan, le
     for LeftOut { header, why } in left_out {
         cx.counters.headers_left_out += 1;
         let (call, handoff) = (facts.id.to_string(), plan.basis.handoff_id.to_string());
-        cx.tell(What::Undefined { call, handoff, header, why });
+        cx.tell(EventKind::Undefined { call, handoff, header, why });
     }
 }
 
@@ -263,7 +263,7 @@ fn check(cx: &mut Context<'_>, facts: &Facts, mut given: Given, by: By) -> Resul
     let variables = given.variables.iter().map(|(name, value)| (&**name, &**value));
     if let Some(fault) = too_much(variables) {
         let what = format!("{}: {}", fault.field, fault.message);
-        cx.tell(What::Ignored { call: facts.id.to_string(), what });
+        cx.tell(EventKind::Ignored { call: facts.id.to_string(), what });
         match by {
             By::Client => return Err(Refusal::Invalid(vec![fault])),
             By::Agent | By::Party | By::Caller | By::Loss | By::Drain => given.variables.clear(),
@@ -285,7 +285,7 @@ fn check(cx: &mut Context<'_>, facts: &Facts, mut given: Given, by: By) -> Resul
     }
     for fault in invalid {
         given.variables.remove(fault.field.trim_start_matches("variables."));
-        cx.tell(What::Ignored {
+        cx.tell(EventKind::Ignored {
             call: facts.id.to_string(),
             what: format!("{}: {}", fault.field, fault.message),
         });

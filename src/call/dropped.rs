@@ -11,7 +11,7 @@ const SOURCES: usize = 64;
 /// How long a source is counted before it has its next line.
 const MINUTE: Duration = Duration::from_secs(60);
 
-/// See the module.
+/// Counts dropped messages by source, and says when a line is due.
 #[derive(Debug)]
 pub(crate) struct Dropped<W> {
     sources: Vec<Source<W>>,

@@ -1,7 +1,7 @@
 //! What the engine tells of itself: the source of logs, records and `?wait=`.
 
 use super::record::{AttemptView, CallRecord, CallView, Goodbye, HandoffView, Role, Stamp};
-use super::trial::TrialView;
+use super::test_call::TestCallView;
 use crate::sip::Origin;
 use crate::sip::identity::Said;
 use crate::sip::leg::reach::Advice;
@@ -13,7 +13,7 @@ pub struct Event {
     /// When.
     pub at: Stamp,
     /// What.
-    pub what: What,
+    pub what: EventKind,
 }
 
 /// Which way a message went.
@@ -68,7 +68,7 @@ impl Why {
 
 /// What happened.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum What {
+pub enum EventKind {
     /// A call was admitted.
     CallStarted(Box<CallView>),
     /// The caller leg was answered.
@@ -186,7 +186,7 @@ pub enum What {
         /// What on-call staff should look at.
         hint: String,
     },
-    /// In the place of [`What::AttemptFailed`]: a REFER ended with a 200 that proves nothing, because this receiver says it before
+    /// In the place of [`EventKind::AttemptFailed`]: a REFER ended with a 200 that proves nothing, because this receiver says it before
     /// anybody answers.
     Unproven {
         /// Call id.
@@ -331,7 +331,7 @@ pub enum What {
         sip_call_id: String,
     },
     /// A test of a destination is over.
-    Tested(Arc<TrialView>),
+    Tested(Arc<TestCallView>),
     /// A fault in Baton itself cost this call.
     Fault {
         /// Call id.

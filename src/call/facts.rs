@@ -1,7 +1,7 @@
 //! What a call knows of itself from its INVITE on, and the variables that are read from it.
 
 use super::context::{Context, Stay};
-use super::handoff::course::Basis;
+use super::handoff::attempt_plan::Basis;
 use super::record::{Goodbye, HandoffView, Role, Stamp};
 use super::waiting::Waiting;
 use crate::routing::profile::{Belief, Notify200, Profile, Receiver};
@@ -17,7 +17,7 @@ use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-/// See the module. Settings of trunk and agent are those of the moment when the call came.
+/// What a call knows of itself. Settings of trunk and agent are those of the moment when the call came.
 #[derive(Debug)]
 pub(crate) struct Facts {
     pub(crate) id: Box<str>,
@@ -44,7 +44,7 @@ pub(crate) struct Facts {
     /// Ended handoffs, oldest first; at most [`KEPT_HANDOFFS`].
     pub(crate) handoffs: Vec<Arc<HandoffView>>,
     /// REFERs of ended handoffs that nothing was told of, oldest first; at most [`KEPT_HANDOFFS`].
-    pub(crate) in_doubt: Vec<Doubt>,
+    pub(crate) in_doubt: Vec<UnresolvedRefer>,
     /// One of them was told to have failed, and the caller's side has not said since whether it still has the caller.
     pub(crate) may_be_gone: bool,
     /// Targets whose call such a REFER, or one that was given up while the ladder goes on, asks the caller's side to take over.
@@ -62,7 +62,7 @@ pub(crate) struct Facts {
 /// A REFER whose handoff ended without a result. If a NOTIFY still says that the target has the caller, the legs are closed,
 /// for a receiver may wait for our BYE; if it says that it has not, somebody has to be with the caller.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Doubt {
+pub(crate) struct UnresolvedRefer {
     pub(crate) sent: SentId,
     /// Where a 200 proves nothing, a late one must not take the caller's leg away.
     pub(crate) belief: Belief,
@@ -184,7 +184,7 @@ impl Facts {
     }
 
     /// A handoff has ended, and nothing was told of that REFER.
-    pub(crate) fn doubt(&mut self, doubt: Doubt) {
+    pub(crate) fn doubt(&mut self, doubt: UnresolvedRefer) {
         if self.in_doubt.len() == KEPT_HANDOFFS {
             self.in_doubt.remove(0);
         }
@@ -194,7 +194,8 @@ impl Facts {
     /// Whether an event says that a transfer in doubt has worked after all.
     pub(crate) fn has_arrived(&self, event: Event) -> bool {
         let Event::Notified { refer, news, .. } = event else { return false };
-        let is_proof = |doubt: &Doubt| doubt.belief.notify_200(self.receiver) == Notify200::Reported;
+        let is_proof =
+            |doubt: &UnresolvedRefer| doubt.belief.notify_200(self.receiver) == Notify200::Reported;
         news.is_success() && self.in_doubt.iter().any(|doubt| doubt.sent == refer && is_proof(doubt))
     }
 
@@ -211,7 +212,7 @@ impl Facts {
     }
 
     /// The latest REFER of an ended handoff that the caller's side has taken, and whose result is open.
-    pub(crate) fn accepted_in_doubt(&self) -> Option<&Doubt> {
+    pub(crate) fn accepted_in_doubt(&self) -> Option<&UnresolvedRefer> {
         self.in_doubt.iter().rev().find(|doubt| doubt.accepted)
     }
 
@@ -233,7 +234,7 @@ impl Facts {
             }
             _ => return false,
         };
-        let is_it = |doubt: &Doubt| doubt.sent == failed && (told.is_some() || !doubt.told);
+        let is_it = |doubt: &UnresolvedRefer| doubt.sent == failed && (told.is_some() || !doubt.told);
         let Some(place) = self.in_doubt.iter().position(is_it) else { return false };
         let doubt = self.in_doubt.remove(place);
         self.may_be_gone |= told.is_some_and(|status| doubt.belief.asks(self.receiver, status));
@@ -275,7 +276,7 @@ impl Facts {
     }
 }
 
-/// The variables of one handoff (product: "Variables"): what the decision gave, then what was set on the call when it was
+/// The variables of one handoff: what the decision gave, then what was set on the call when it was
 /// decided; the built-ins can be set by nobody.
 pub(crate) struct Scope<'a> {
     pub(crate) facts: &'a Facts,

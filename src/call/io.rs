@@ -28,7 +28,7 @@ pub struct Settings {
     pub max_duration: Duration,
     /// Trunks, agents and tables to begin with.
     pub tables: Arc<Tables>,
-    /// Whether each message is told of ([`super::event::What::Message`]).
+    /// Whether each message is told of ([`super::event::EventKind::Message`]).
     pub shows_messages: bool,
 }
 

@@ -3,16 +3,16 @@
 use super::command::{HandoffRequest, Invalid, Refusal};
 use super::context::Context;
 use super::decision::{By, Given, too_much, unsettable};
-use super::event::What;
+use super::event::EventKind;
 use super::facts::Facts;
 use super::phase::ending::Ending;
 use super::phase::moving::Moving;
 use super::phase::setup::Setup;
 use super::phase::talking::Talking;
-use super::phase::{Phase, Stimulus};
+use super::phase::{CallInput, Phase};
 use super::record::{DRAINED, HandoffState, HandoffView, Role};
 use super::view;
-use crate::sip::leg::Wish;
+use crate::sip::leg::InDialogRequest;
 use crate::sip::{Event, Gap, Time};
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -24,7 +24,7 @@ const FAREWELL: Duration = Duration::from_secs(10);
 /// How soon is looked again for a caller who could not be handed over just then.
 const AGAIN: Duration = Duration::from_secs(1);
 
-/// See the module.
+/// One call: its facts and its phase.
 #[derive(Debug)]
 pub(crate) struct Call {
     pub(crate) facts: Facts,
@@ -49,23 +49,25 @@ impl Call {
     }
 
     /// One thing that happened to it.
-    pub(crate) fn step(&mut self, cx: &mut Context<'_>, stimulus: Stimulus<'_>) {
+    pub(crate) fn step(&mut self, cx: &mut Context<'_>, stimulus: CallInput<'_>) {
         if self.leave.take_if(|at| *at <= cx.now.mono).is_some() {
             self.leave_agent(cx);
         }
         let stimulus = match stimulus {
-            Stimulus::Tick if self.until <= cx.now.mono => {
+            CallInput::Tick if self.until <= cx.now.mono => {
                 // The closing itself is bounded by its transactions.
                 self.until = Time(u64::MAX);
-                Stimulus::HangUp { why: self.until_why }
+                CallInput::HangUp { why: self.until_why }
             }
             other => other,
         };
-        if matches!(stimulus, Stimulus::HangUp { .. }) {
+        if matches!(stimulus, CallInput::HangUp { .. }) {
             self.facts.waiting.clear(cx);
         }
-        if let Stimulus::Leg(Event::Request { leg, wish: Wish::Modify | Wish::Update, .. }, Some(message)) =
-            stimulus
+        if let CallInput::Leg(
+            Event::Request { leg, wish: InDialogRequest::Modify | InDialogRequest::Update, .. },
+            Some(message),
+        ) = stimulus
             && cx.legs.find(leg).is_some_and(|(_, role)| role == Role::Caller)
         {
             self.facts.identify(message);
@@ -78,7 +80,7 @@ impl Call {
             over @ Phase::Over { .. } => over,
         });
         // A leg that is over says nothing more; nobody else knows it.
-        if let Stimulus::Leg(Event::Bye { leg } | Event::Closed { leg, .. }, _) = stimulus
+        if let CallInput::Leg(Event::Bye { leg } | Event::Closed { leg, .. }, _) = stimulus
             && matches!(self.phase, Phase::Over { .. })
         {
             cx.release(leg);
@@ -198,7 +200,7 @@ impl Call {
         let new = variables.iter().filter_map(|(name, value)| Some((&**name, value.as_deref()?)));
         if let Some(fault) = too_much(kept.chain(new)) {
             let what = format!("{}: {}", fault.field, fault.message);
-            cx.tell(What::Ignored { call: self.facts.id.to_string(), what });
+            cx.tell(EventKind::Ignored { call: self.facts.id.to_string(), what });
             return Err(Refusal::Invalid(vec![fault]));
         }
         for (name, value) in variables {
@@ -260,7 +262,7 @@ impl Call {
                 }
                 Err(refusal) => {
                     let what = format!("the fallback: {refusal}");
-                    cx.tell(What::Ignored { call: facts.id.to_string(), what });
+                    cx.tell(EventKind::Ignored { call: facts.id.to_string(), what });
                     Phase::Talking(talking)
                 }
             }
@@ -274,7 +276,7 @@ impl Call {
     pub(crate) fn conclude(&self, cx: &mut Context<'_>) {
         cx.counters.calls_ended += 1;
         let record = view::record(self, cx.now, self.why);
-        cx.tell(What::CallEnded(Arc::new(record)));
+        cx.tell(EventKind::CallEnded(Arc::new(record)));
     }
 
     /// Nothing is left of it.

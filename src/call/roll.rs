@@ -3,7 +3,7 @@
 
 use std::sync::OnceLock;
 
-/// See the module.
+/// A list that grows without a lock; entries never move.
 #[derive(Debug)]
 pub(crate) struct Roll<K, V>(OnceLock<Box<Entry<K, V>>>);
 

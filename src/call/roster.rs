@@ -12,7 +12,7 @@ use crate::wire::Message;
 use std::net::IpAddr;
 use std::sync::Arc;
 
-/// See the module.
+/// Numbers trunks and agents for the stack; a number stays over reloads.
 #[derive(Debug, Default)]
 pub(crate) struct Roster {
     parties: Vec<(Name, Party)>,

@@ -26,7 +26,7 @@ pub(crate) struct Waiter {
     pub(crate) until: Time,
 }
 
-/// See the module. Oldest first; at most [`KEPT`].
+/// The targets whose REFER is in doubt. Oldest first; at most [`KEPT`].
 #[derive(Debug, Default)]
 pub(crate) struct Waiting(Vec<Waiter>);
 

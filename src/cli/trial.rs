@@ -4,7 +4,7 @@ use super::Global;
 use super::api::{Ask, Client, segment};
 use super::exit::{Exit, Failure};
 use super::page::{self, plain};
-use crate::call::trial::{LONGEST, TrialRequest};
+use crate::call::test_call::{LONGEST, TestCallRequest};
 use crate::rehearsal::{Ink, Page, Tested};
 use clap::Args;
 use std::io::{IsTerminal, stdin};
@@ -63,7 +63,8 @@ impl Test {
     }
 
     fn ask(&self, client: &Client, options: bool, call: bool) -> Result<Tested, Failure> {
-        let request = TrialRequest { options, call, trunk: self.trunk.clone(), caller: self.caller.clone() };
+        let request =
+            TestCallRequest { options, call, trunk: self.trunk.clone(), caller: self.caller.clone() };
         let (environment, destination) = (segment(&self.environment), segment(&self.destination));
         let path = format!("/v1/environments/{environment}/destinations/{destination}/test");
         client.ask(Ask::Post(&path, &request), LONGEST)

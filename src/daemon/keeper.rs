@@ -17,7 +17,7 @@ const BATCH: usize = 256;
 /// While no call ends the file is looked at this often: one that was deleted has its space back within this time.
 const LOOK: Duration = Duration::from_secs(1);
 
-/// See the module.
+/// Writes the records of ended calls, in a thread of its own.
 pub(super) struct Keeper {
     pub(super) records: Records,
     pub(super) log: Sink,

@@ -32,7 +32,7 @@ pub(super) enum News {
     Line(Box<Line>),
 }
 
-/// See the module.
+/// Writes the log's lines to standard error, in a thread of its own.
 pub(super) struct Writer<W> {
     log: Log,
     /// Standard error is the journal, which takes a priority from the beginning of a line (sd-daemon(3)).

@@ -15,7 +15,7 @@ pub(super) type ByEnvironment = BTreeMap<Id, Arc<Table>>;
 /// The number of a table that could not be written down.
 pub(super) const UNNUMBERED: u64 = 0;
 
-/// See the module.
+/// Gives a table its number, from the store of versions.
 pub(super) struct Numbering {
     pub(super) versions: Arc<Versions>,
     log: Sink,

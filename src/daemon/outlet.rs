@@ -11,7 +11,7 @@ use std::time::Duration;
 /// queue was full is told again that it is to end.
 const SLICE: Duration = Duration::from_millis(10);
 
-/// See the module. What its thread gets from its queue is `None` at the end.
+/// A queue with a thread that empties it. What its thread gets from its queue is `None` at the end.
 pub(super) struct Outlet<T> {
     inlet: Inlet<T>,
     /// Hangs up when the thread has ended.

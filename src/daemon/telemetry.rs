@@ -8,9 +8,9 @@ use super::keeper::Keeper;
 use super::log::{News, Writer};
 use super::outlet::{Inlet, Outlet};
 use super::systemd;
-use crate::call::event::{Event, What, Why};
+use crate::call::event::{Event, EventKind, Why};
 use crate::call::record::{AttemptView, CallRecord, CallView, DRAINED, Goodbye, HandoffView, Role};
-use crate::call::trial::TrialView;
+use crate::call::test_call::TestCallView;
 use crate::http::history::History;
 use crate::net::counts::Lost;
 use crate::observe::line::{Level, Line, Sink};
@@ -98,7 +98,7 @@ impl Way {
     /// line is written. It is a short lock, and only for what has ended.
     fn tell(&self, event: Event) {
         self.history.note(&event);
-        if let What::CallEnded(record) = &event.what
+        if let EventKind::CallEnded(record) = &event.what
             && self.records.put(Arc::clone(record)).is_err()
         {
             self.lost.records.bump();
@@ -134,83 +134,83 @@ const UNDELIVERED: &str = "the peer's Contact or route set leads where nothing l
 /// The line of an event: the whole mapping.
 pub fn line_of(event: &Event) -> Line {
     let line = match &event.what {
-        What::CallStarted(call) => call_started(call),
-        What::CallAnswered { call, by } => {
+        EventKind::CallStarted(call) => call_started(call),
+        EventKind::CallAnswered { call, by } => {
             Line::info("call.answered").text("call", call).text("by", by.as_str())
         }
-        What::CallEnded(record) => call_ended(record),
-        What::LegBye { call, role, goodbye, sip_call_id } => leg_bye(call, *role, goodbye, sip_call_id),
-        What::LegLost { call, role, status, origin, reason, next } => {
+        EventKind::CallEnded(record) => call_ended(record),
+        EventKind::LegBye { call, role, goodbye, sip_call_id } => leg_bye(call, *role, goodbye, sip_call_id),
+        EventKind::LegLost { call, role, status, origin, reason, next } => {
             let line = Line::warn("leg.lost").text("call", call).text("leg", role.as_str());
             // Where nobody has said a word there is no status that anybody has said.
             let line = if reason.is_some() { line } else { line.number("status", *status) };
             let line = line.quoted("reason", *reason);
             line.text("origin", origin_word(*origin)).text("next", next)
         }
-        What::LegSilent { call, role, sip_call_id } => Line::warn("leg.silent")
+        EventKind::LegSilent { call, role, sip_call_id } => Line::warn("leg.silent")
             .text("call", call)
             .text("leg", role.as_str())
             .quoted("hint", Some("a request inside the dialog and the OPTIONS that checked it were not answered, which may only mean that the other side ignores both; the leg stays, until its session expires or something better is known"))
             .quoted("sip_call_id", Some(sip_call_id)),
-        What::Advice { call, role, party, peer, advice } => {
+        EventKind::Advice { call, role, party, peer, advice } => {
             let line = advised(*advice).text("call", call).text("leg", role.as_str());
             line.text(section_of(*role), party).text("peer", peer).quoted("hint", Some(hint_of(*advice)))
         }
-        What::KeepaliveIgnored { call, role, party } => Line::warn("keepalive.ignored")
+        EventKind::KeepaliveIgnored { call, role, party } => Line::warn("keepalive.ignored")
             .text(section_of(*role), party)
             .text("call", call)
             .quoted("hint", Some("it answers no OPTIONS inside its calls, so that one that died there is not noticed; let it answer them, or set keepalive = \"0s\" for it")),
-        What::HandoffStarted(handoff) => handoff_line(Line::info("handoff.started"), handoff)
+        EventKind::HandoffStarted(handoff) => handoff_line(Line::info("handoff.started"), handoff)
             .quoted("reason", handoff.reason.as_deref())
             .number("table_version", handoff.table_version)
             .some("rules", rules(handoff).as_deref()),
-        What::HandoffProgress { call, handoff, state, status } => {
+        EventKind::HandoffProgress { call, handoff, state, status } => {
             let line = Line::info("handoff.progress").text("call", call).text("handoff", handoff);
             with_status(line.text("state", *state), *status)
         }
-        What::AttemptFailed { call, handoff, environment, trunk, peer, number, attempt, next, hint } => {
+        EventKind::AttemptFailed { call, handoff, environment, trunk, peer, number, attempt, next, hint } => {
             let line = Line::warn("handoff.attempt_failed").text("call", call).text("handoff", handoff);
             let line = line.text("environment", environment).text("trunk", trunk);
             attempt_failed(line, *number, attempt, next, hint).some("peer", peer.as_deref())
         }
-        What::Unproven { call, handoff, environment, trunk, peer, number, attempt, next, hint } => {
+        EventKind::Unproven { call, handoff, environment, trunk, peer, number, attempt, next, hint } => {
             let line = Line::warn("handoff.unproven").text("call", call).text("handoff", handoff);
             let line = line.text("environment", environment).text("trunk", trunk);
             attempt_failed(line, *number, attempt, next, hint).some("peer", peer.as_deref())
         }
-        What::RefersUnproven { trunk, receiver, hint } => Line::warn("trunk.refer_unproven")
+        EventKind::RefersUnproven { trunk, receiver, hint } => Line::warn("trunk.refer_unproven")
             .text("trunk", trunk)
             .quoted("receiver", Some(receiver))
             .quoted("hint", Some(hint)),
-        What::AttemptResumed { call, handoff, number, attempt } => {
+        EventKind::AttemptResumed { call, handoff, number, attempt } => {
             attempt_resumed((call, handoff), *number, attempt)
         }
-        What::HandoffEnded { handoff, caller_hurt } => handoff_ended(handoff, *caller_hurt),
-        What::Undefined { call, handoff, header, why } => Line::warn("handoff.header_left_out")
+        EventKind::HandoffEnded { handoff, caller_hurt } => handoff_ended(handoff, *caller_hurt),
+        EventKind::Undefined { call, handoff, header, why } => Line::warn("handoff.header_left_out")
             .text("call", call)
             .text("handoff", handoff)
             .text("header", header)
             .quoted("reason", Some(why)),
-        What::Ignored { call, what } => {
+        EventKind::Ignored { call, what } => {
             Line::warn("call.ignored").text("call", call).quoted("what", Some(what))
         }
-        What::CallRefused { sip_call_id, trunk, status, reason, count } => {
+        EventKind::CallRefused { sip_call_id, trunk, status, reason, count } => {
             call_refused((trunk, *status, reason), *count, sip_call_id)
         }
-        What::Message { direction, line, peer, call, sip_call_id } => {
+        EventKind::Message { direction, line, peer, call, sip_call_id } => {
             message(call.as_deref(), direction.as_str(), peer, line, sip_call_id)
         }
-        What::Dropped { why, call, source, transport, what, status, count, hint } => {
+        EventKind::Dropped { why, call, source, transport, what, status, count, hint } => {
             let source = (source.as_deref(), *transport);
             dropped(*why, call.as_deref(), source, (what, *status), (*count, hint))
         }
-        What::ReferPassed { call, by, refer_to, status } => {
+        EventKind::ReferPassed { call, by, refer_to, status } => {
             refer_passed((call, *by), refer_to.as_deref(), *status)
         }
-        What::Undelivered { call, method, peer, again, sip_call_id } => {
+        EventKind::Undelivered { call, method, peer, again, sip_call_id } => {
             undelivered((call, sip_call_id), method, peer, *again)
         }
-        What::Status { call, direction, method, status, reason, origin, said, sip_call_id, peer } => {
+        EventKind::Status { call, direction, method, status, reason, origin, said, sip_call_id, peer } => {
             Line::info("sip.status")
                 .some("call", call.as_deref())
                 .text("direction", direction.as_str())
@@ -223,8 +223,8 @@ pub fn line_of(event: &Event) -> Line {
                 .quoted("sip_call_id", Some(sip_call_id))
                 .text("peer", peer)
         }
-        What::Tested(found) => tested(found),
-        What::Fault { call, message } => Line::error("call.fault")
+        EventKind::Tested(found) => tested(found),
+        EventKind::Fault { call, message } => Line::error("call.fault")
             .text("call", call)
             .quoted("message", Some(message))
             .quoted("hint", Some("a fault in Baton cost this call; please report it")),
@@ -330,7 +330,7 @@ fn dropped(
     with_status(line, status).number("count", count).quoted("hint", Some(hint))
 }
 
-fn tested(found: &TrialView) -> Line {
+fn tested(found: &TestCallView) -> Line {
     Line::info("test.ended")
         .text("environment", &found.environment)
         .text("destination", &found.destination)
@@ -443,7 +443,7 @@ mod tests {
             "status": 486, "status_reason": "Busy Here", "final_status": null, "cause": "busy",
             "origin": "remote", "started_at": "2026-01-02T03:04:05.678Z", "ended_at": null,
         }));
-        let what = What::AttemptFailed {
+        let what = EventKind::AttemptFailed {
             call: "c-1".to_owned(),
             handoff: "h-1".to_owned(),
             environment: "production".to_owned(),
@@ -488,7 +488,7 @@ mod tests {
             lost: Arc::default(),
         };
         assert!(lines.end(Duration::from_secs(20)) && records.end(Duration::from_secs(20)));
-        let what = What::HandoffEnded { handoff, caller_hurt: false };
+        let what = EventKind::HandoffEnded { handoff, caller_hurt: false };
         way.tell(Event { at: Stamp(crate::sip::UnixMillis(0)), what });
         assert_eq!(way.lost.lines.read(), 1);
         assert!(history.handoff("h-1a3-x").is_some());

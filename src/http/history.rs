@@ -2,7 +2,7 @@
 //! a handoff's end. Fed by the events.
 
 use crate::call::command::HandoffRequest;
-use crate::call::event::{Event, What};
+use crate::call::event::{Event, EventKind};
 use crate::call::record::{CallRecord, CallView, HandoffView};
 use hashbrown::{DefaultHashBuilder, HashMap, HashTable};
 use std::collections::VecDeque;
@@ -166,8 +166,8 @@ impl History {
     /// Takes note of an event.
     pub fn note(&self, event: &Event) {
         match &event.what {
-            What::HandoffEnded { handoff, .. } => self.note_handoff(handoff),
-            What::CallEnded(record) => {
+            EventKind::HandoffEnded { handoff, .. } => self.note_handoff(handoff),
+            EventKind::CallEnded(record) => {
                 record.handoffs.iter().for_each(|handoff| self.note_handoff(handoff));
                 self.note_call(record);
             }

@@ -17,7 +17,7 @@ const TABLES: &str = "/v1/environments/";
 /// The longest value of the header, in bytes.
 const LONGEST: usize = 1000;
 
-/// See the module. Nothing is in it where all is in force.
+/// The faults of files that are not in force. Nothing is in it where all is in force.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct NotInForce {
     /// The faults for which the last reload was refused, each with its place.

@@ -5,7 +5,7 @@ use super::body::Json;
 use super::calls::wrong_reply;
 use super::problem::Problem;
 use crate::call::command::{Command, Reply};
-use crate::call::trial::TrialRequest;
+use crate::call::test_call::TestCallRequest;
 use crate::rehearsal::Tested;
 use axum::extract::{Path, State};
 use std::sync::Arc;
@@ -14,7 +14,7 @@ use std::sync::Arc;
 pub(super) async fn create(
     State(api): State<Arc<Api>>,
     Path((environment, destination)): Path<(String, String)>,
-    Json(request): Json<TrialRequest>,
+    Json(request): Json<TestCallRequest>,
 ) -> Result<axum::Json<Tested>, Problem> {
     api.with_table(&environment, |_, _| Ok(()))?;
     let command = Command::Test { environment, destination, request: Box::new(request) };

@@ -7,7 +7,7 @@
 use std::sync::{Arc, Mutex, PoisonError};
 use tokio::sync::Notify;
 
-/// See the module.
+/// Tells a shard that all that had arrived was read and handed to it. Whoever reads for it holds a copy.
 #[derive(Clone)]
 pub struct Unread(Arc<Last>);
 

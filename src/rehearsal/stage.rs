@@ -9,7 +9,7 @@ use super::scripts::CALLED;
 use super::tape::Tape;
 use crate::call::command::{Command, HandoffRequest, Reply};
 use crate::call::engine::{Engine, Settings};
-use crate::call::event::{Event, What};
+use crate::call::event::{Event, EventKind};
 use crate::call::record::{CallState, HandoffView};
 use crate::net::connections::{Around, Connections};
 use crate::net::counts::Counts;
@@ -190,8 +190,10 @@ impl News {
     /// Called on the shard's thread.
     fn hear(&self, event: Event) {
         match event.what {
-            What::HandoffEnded { handoff, .. } => *lock(&self.handoff) = Some(Arc::unwrap_or_clone(handoff)),
-            What::CallEnded(_) => *lock(&self.ended) = true,
+            EventKind::HandoffEnded { handoff, .. } => {
+                *lock(&self.handoff) = Some(Arc::unwrap_or_clone(handoff))
+            }
+            EventKind::CallEnded(_) => *lock(&self.ended) = true,
             _ => return,
         }
         self.bell.notify_waiters();

@@ -4,7 +4,7 @@
 use super::ladder::Page;
 use super::tape::{Entry, Party};
 use super::text::Text;
-use crate::call::trial::{Called, Outcome, Said, TrialView};
+use crate::call::test_call::{Called, Outcome, Said, TestCallView};
 use crate::routing::explain::{self, Where};
 use serde::{Deserialize, Serialize};
 use std::time::Duration;
@@ -14,7 +14,7 @@ use std::time::Duration;
 pub struct Tested {
     /// The facts.
     #[serde(flatten)]
-    pub found: TrialView,
+    pub found: TestCallView,
     /// What it says of itself, in words.
     pub abilities: Option<String>,
     /// What came of the call, in words.
@@ -41,7 +41,7 @@ impl Tested {
     }
 
     /// Puts it into words.
-    pub fn of(found: TrialView) -> Tested {
+    pub fn of(found: TestCallView) -> Tested {
         let (verdict, next_step) = verdict(&found);
         Tested { abilities: found.options.as_ref().map(abilities), verdict, next_step, found }
     }
@@ -88,7 +88,7 @@ fn abilities(said: &Said) -> String {
 }
 
 /// What came of it, and what to do now.
-fn verdict(found: &TrialView) -> (String, String) {
+fn verdict(found: &TestCallView) -> (String, String) {
     let uri = &found.uri;
     let default = Called::default();
     let call = found.call.as_ref().unwrap_or(&default);

@@ -8,7 +8,7 @@ use std::borrow::Cow;
 use std::fmt;
 use std::sync::Arc;
 
-/// Variables that Baton sets itself; nobody else can (product contract, section 4).
+/// Variables that Baton sets itself; nobody else can.
 pub const BUILT_INS: [&str; 16] = [
     "caller_id",
     "caller_name",

@@ -5,7 +5,7 @@ use super::inbox::{Inbox, Item};
 use super::pulse::{Pulse, Standstills};
 use crate::call::command::{Command, Reply};
 use crate::call::record::CallView;
-use crate::call::trial;
+use crate::call::test_call;
 use crate::net::counts::Counts;
 use crate::net::{Deliver, Unread, patience};
 use crate::observe::counters::Counters;
@@ -125,8 +125,8 @@ impl Shards {
             | Command::CompleteHandoff { handoff }
             | Command::ShowHandoff { handoff } => handoff,
             Command::Test { environment, destination, .. } => {
-                let shard = self.owner(trial::name(environment, destination).as_bytes());
-                return self.ask_within(shard, command, trial::LONGEST + ANSWERS_WITHIN).await;
+                let shard = self.owner(test_call::name(environment, destination).as_bytes());
+                return self.ask_within(shard, command, test_call::LONGEST + ANSWERS_WITHIN).await;
             }
             Command::List { .. } | Command::Count => return self.ask(0, command).await,
         };

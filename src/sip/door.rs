@@ -116,7 +116,7 @@ pub(crate) enum Standing {
 }
 
 impl Leg {
-    /// The decision. See the module.
+    /// Decides by what right whoever is behind that flow speaks in this dialog.
     pub(crate) fn standing(&self, flow: Flow, parties: &[Party], neighbours: &dyn Neighbours) -> Standing {
         if self.is_reached_by(flow) {
             return Standing::Address;

@@ -28,7 +28,7 @@ pub mod transaction;
 pub use door::{InDialog, Neighbours, Party, Untaken};
 pub use flow::{Flow, Listener, Transport};
 pub(crate) use leg::presence::is_doubtful;
-pub use leg::{Body, Connect, Content, Event, Field, LegId, Origin, RequestId, SentId, Wish};
+pub use leg::{Body, Connect, Content, Event, Field, InDialogRequest, LegId, Origin, RequestId, SentId};
 pub use pace::{Gap, Pace};
 pub use stack::{Counts, Credentials, Gone, LegState, NotSent, PRODUCT, Settings, Stack};
 pub use timing::{Now, Time, UnixMillis};

@@ -34,7 +34,7 @@ struct Entry {
     range: Range<usize>,
 }
 
-/// See the module.
+/// Queues the messages that wait to be sent.
 #[derive(Debug, Default)]
 pub struct Outbox {
     arena: Vec<u8>,

@@ -46,7 +46,7 @@ impl Gap {
     }
 }
 
-/// See the module. The clock's time is called true here, the engine's is the true time without the standstills.
+/// Gives the engine its time. The clock's time is called true here, the engine's is the true time without the standstills.
 #[derive(Clone, Copy, Debug)]
 pub struct Pace {
     /// When the clock was read last.

@@ -15,7 +15,7 @@ pub(crate) const LONGEST: Duration = Duration::from_secs(300);
 /// Addresses that are remembered; beyond it the one that is over first makes room.
 const ADDRESSES: usize = 256;
 
-/// See the module.
+/// Remembers, for a while, the addresses where nobody answered a new call.
 #[derive(Debug, Default)]
 pub(crate) struct Quarantine {
     entries: Vec<Entry>,

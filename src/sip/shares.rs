@@ -17,7 +17,7 @@ pub struct Asker {
     pub in_dialog: bool,
 }
 
-/// See the module. `K` names a party.
+/// Places, and how many of them each party has taken. `K` names a party.
 #[derive(Debug)]
 pub struct Shares<K> {
     total: usize,

@@ -20,7 +20,7 @@ struct Place<T> {
     content: Option<T>,
 }
 
-/// See the module.
+/// A vector whose places are used again; an id of an earlier use finds nothing.
 #[derive(Debug)]
 pub struct Slab<T> {
     places: Vec<Place<T>>,

@@ -12,7 +12,7 @@ use super::door::{Neighbours, Party, Untaken};
 use super::flow::{Flow, Listener};
 use super::ident::{Ident, Seed};
 use super::leg::challenge::Declined;
-use super::leg::usage::{self, Leg, Sent, Usage};
+use super::leg::usage::{self, Leg, PendingUac, Usage};
 use super::leg::{Event, LegId, Origin, SentId, session_timer};
 use super::offer_answer::differs;
 use super::outbox::Outbox;
@@ -514,7 +514,7 @@ impl Stack {
     }
 
     /// Takes a request of ours out of its leg.
-    pub(crate) fn take_sent(&mut self, leg: LegId, client: ClientId) -> Option<Sent> {
+    pub(crate) fn take_sent(&mut self, leg: LegId, client: ClientId) -> Option<PendingUac> {
         let sent = &mut self.legs.get_mut(leg.into())?.sent;
         let place = sent.iter().position(|sent| sent.client == client)?;
         Some(sent.remove(place))

@@ -3,7 +3,7 @@
 //! A machine of its own: it outlives the INVITE usage of its dialog (RFC 5057 §4.2). Called by `leg/refer`.
 
 use super::leg::SentId;
-use super::leg::remark::Remark;
+use super::leg::reason_info::ReasonInfo;
 use super::timing::Time;
 use crate::wire::grammar::{self, Params};
 use crate::wire::headers::{EVENT_REFER, TERMINATED};
@@ -12,11 +12,11 @@ use std::collections::VecDeque;
 
 /// What a NOTIFY told.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct News {
+pub struct ReferProgress {
     /// The status in the sipfrag; None: no or no readable sipfrag.
     pub status: Option<u16>,
     /// What the sipfrag says besides.
-    pub remark: Remark,
+    pub remark: ReasonInfo,
     /// Subscription-State: terminated.
     pub terminated: bool,
 }
@@ -25,7 +25,7 @@ pub struct News {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct NotifyId(pub(crate) u32);
 
-impl News {
+impl ReferProgress {
     /// Whether it tells a final 2xx.
     pub(crate) fn is_success(self) -> bool {
         self.status.is_some_and(|status| (200..300).contains(&status))
@@ -37,12 +37,12 @@ impl News {
     }
 
     /// Reads a NOTIFY.
-    pub(crate) fn of(message: &Message<'_>) -> News {
+    pub(crate) fn of(message: &Message<'_>) -> ReferProgress {
         let is_sipfrag = message.content_type().is_none_or(sipfrag::is_sipfrag);
         let status = sipfrag::parse(message.body()).filter(|_| is_sipfrag).map(|sipfrag| sipfrag.status);
         let state = message.header(Name::SubscriptionState).unwrap_or(b"");
-        let remark = status.map(|_| Remark::of_sipfrag(message.body())).unwrap_or_default();
-        News { status, remark, terminated: head(state).eq_ignore_ascii_case(TERMINATED.as_bytes()) }
+        let remark = status.map(|_| ReasonInfo::of_sipfrag(message.body())).unwrap_or_default();
+        ReferProgress { status, remark, terminated: head(state).eq_ignore_ascii_case(TERMINATED.as_bytes()) }
     }
 }
 
@@ -118,7 +118,7 @@ impl Subscription {
     }
 
     /// A NOTIFY with that CSeq.
-    pub(crate) fn hear(&mut self, number: u32, news: News) {
+    pub(crate) fn hear(&mut self, number: u32, news: ReferProgress) {
         self.heard = Some(number);
         if news.is_success() || news.is_failure() {
             self.standing = Standing::Settled;
@@ -183,8 +183,8 @@ mod tests {
         [Subscription::new(SentId(1), 7), Subscription::new(SentId(2), 9)]
     }
 
-    fn news(status: u16) -> News {
-        News { status: Some(status), remark: Remark::default(), terminated: false }
+    fn news(status: u16) -> ReferProgress {
+        ReferProgress { status: Some(status), remark: ReasonInfo::default(), terminated: false }
     }
 
     #[test]

@@ -21,7 +21,7 @@ mod shards;
 
 pub use baton::call::command::{Command, HandoffRequest, Refusal, Reply};
 use baton::call::engine::{Engine, Input, Output, Settings};
-use baton::call::event::{Event, What};
+use baton::call::event::{Event, EventKind};
 use baton::call::record::{CallRecord, CallView, HandoffView, Stamp};
 use baton::daemon::telemetry::line_of;
 use baton::observe::line::Style;
@@ -420,7 +420,7 @@ impl World {
         self.settle();
         let inner = self.0.borrow();
         let started = inner.events.iter().rev().find_map(|e| match &e.what {
-            What::CallStarted(call) => Some(call.id.clone()),
+            EventKind::CallStarted(call) => Some(call.id.clone()),
             _ => None,
         });
         started.expect("a call was admitted")
@@ -476,7 +476,7 @@ impl World {
     // -- what Baton told
 
     /// Every event so far.
-    pub fn events(&self) -> Vec<What> {
+    pub fn events(&self) -> Vec<EventKind> {
         self.settle();
         self.0.borrow().events.iter().map(|e| e.what.clone()).collect()
     }
@@ -495,17 +495,18 @@ impl World {
     /// How often each of the two kinds of complaint was made: WARNs (attempts failed), ERRORs (callers hurt).
     pub fn complaints(&self) -> (usize, usize) {
         let events = self.events();
-        let is_warning = |e: &&What| matches!(e, What::AttemptFailed { .. } | What::Unproven { .. });
+        let is_warning =
+            |e: &&EventKind| matches!(e, EventKind::AttemptFailed { .. } | EventKind::Unproven { .. });
         let warned = events.iter().filter(is_warning).count();
         let hurt =
-            events.iter().filter(|e| matches!(e, What::HandoffEnded { caller_hurt: true, .. })).count();
+            events.iter().filter(|e| matches!(e, EventKind::HandoffEnded { caller_hurt: true, .. })).count();
         (warned, hurt)
     }
 
     /// The handoffs that are over.
     pub fn ended_handoffs(&self) -> Vec<HandoffView> {
         let ended = |e| match e {
-            What::HandoffEnded { handoff, .. } => Some(Arc::unwrap_or_clone(handoff)),
+            EventKind::HandoffEnded { handoff, .. } => Some(Arc::unwrap_or_clone(handoff)),
             _ => None,
         };
         self.events().into_iter().filter_map(ended).collect()
@@ -530,7 +531,7 @@ impl World {
     /// The records of the calls that are over.
     pub fn records(&self) -> Vec<CallRecord> {
         let ended = |e| match e {
-            What::CallEnded(record) => Some(Arc::unwrap_or_clone(record)),
+            EventKind::CallEnded(record) => Some(Arc::unwrap_or_clone(record)),
             _ => None,
         };
         self.events().into_iter().filter_map(ended).collect()
@@ -580,10 +581,10 @@ impl World {
         );
         assert_eq!(counters.faults, 0, "a fault in Baton");
         assert_eq!(counters.calls_started, counters.calls_ended, "every call ends once");
-        let started = self.events().iter().filter(|e| matches!(e, What::HandoffStarted(_))).count();
+        let started = self.events().iter().filter(|e| matches!(e, EventKind::HandoffStarted(_))).count();
         assert_eq!(started, self.ended_handoffs().len(), "every handoff ends once");
         let records = self.records();
-        let is_passed = |what: &&What| matches!(what, What::ReferPassed { status: None, .. });
+        let is_passed = |what: &&EventKind| matches!(what, EventKind::ReferPassed { status: None, .. });
         let passed = self.events().iter().filter(is_passed).count();
         let mut inner = self.0.borrow_mut();
         inner.finished = true;

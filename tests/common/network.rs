@@ -627,7 +627,7 @@ impl Inner {
             }
         }
         for event in &self.events {
-            if let What::HandoffEnded { handoff, .. } = &event.what {
+            if let EventKind::HandoffEnded { handoff, .. } = &event.what {
                 out.push_str(&format!(
                     "   handoff {} -> {} cause {:?} proof {:?}\n",
                     handoff.destination,

@@ -4,7 +4,7 @@
 use baton::call::command::{Command, Reply};
 use baton::call::engine::{Engine, Input};
 use baton::call::record::CallView;
-use baton::call::trial;
+use baton::call::test_call;
 use baton::observe::counters::Counters;
 use baton::sip::ident::{self, SlotKey};
 use baton::sip::{Now, Time};
@@ -123,7 +123,7 @@ impl Shards {
             | Command::CompleteHandoff { handoff }
             | Command::ShowHandoff { handoff } => self.owner(handoff.as_bytes()),
             Command::Test { environment, destination, .. } => {
-                self.owner(trial::name(environment, destination).as_bytes())
+                self.owner(test_call::name(environment, destination).as_bytes())
             }
             Command::Count => {
                 self.asked.insert(id, (self.count(), Answers::Counters(Box::default())));

@@ -1,7 +1,7 @@
 //! Inside an answered leg: glare, what passes, BYE and what crosses it, keepalive.
 
 use crate::bench::{ANSWER, Bench, HOLD, SDP, body, header, response, sdp};
-use baton::sip::{Content, Event, LegId, NotSent, Origin, SentId, Wish};
+use baton::sip::{Content, Event, InDialogRequest, LegId, NotSent, Origin, SentId};
 use baton::wire::{Framing, Index, decode};
 use std::time::Duration;
 
@@ -45,7 +45,9 @@ fn reinvite_crosses_update() {
     assert_eq!(refused, Some(Event::Response { leg, sent, status: 491, origin, needs_answer: false }));
     bench.sent("ACK");
     let update = bench.request(&mut peer, "UPDATE", "", HOLD);
-    let Some(Event::Request { request, wish: Wish::Update, .. }) = bench.recv(&update) else { panic!() };
+    let Some(Event::Request { request, wish: InDialogRequest::Update, .. }) = bench.recv(&update) else {
+        panic!()
+    };
     bench.act(|stack, now| stack.respond(now, request, 200, sdp(ANSWER))).unwrap();
     assert!(body(&bench.sent("200")).contains("agent 99 "));
     assert_eq!(bench.stack.remote_sdp(leg), Some(HOLD.as_bytes()));
@@ -58,7 +60,9 @@ fn a_second_invite_of_the_peer_waits_for_the_first() {
     let mut bench = Bench::new();
     let (leg, mut peer) = bench.answered();
     let first = bench.request(&mut peer, "INVITE", "", HOLD);
-    let Some(Event::Request { request, wish: Wish::Modify, .. }) = bench.recv(&first) else { panic!() };
+    let Some(Event::Request { request, wish: InDialogRequest::Modify, .. }) = bench.recv(&first) else {
+        panic!()
+    };
     bench.sent("100");
     let second = bench.request(&mut peer, "INVITE", "", SDP);
     assert_eq!(bench.recv(&second), None);

@@ -1,7 +1,7 @@
 //! Provisional responses that are acknowledged (RFC 3262), and UPDATE before the answer (RFC 3311).
 
 use crate::bench::{ANSWER, Bench, CONTACT, HOLD, Peer, SDP, body, header, response, sdp, udp};
-use baton::sip::{Content, Event, LegId, NotSent, Origin, Wish};
+use baton::sip::{Content, Event, InDialogRequest, LegId, NotSent, Origin};
 use baton::wire::{Framing, Index, decode};
 
 const REQUIRED: &str = "Require: 100rel\nAllow: INVITE, ACK, BYE, UPDATE";
@@ -287,7 +287,9 @@ fn an_update_of_the_caller_before_the_answer() {
     let early = bench.sent("183");
     let mut peer = prack(&mut bench, &early, 10);
     let update = bench.request(&mut peer, "UPDATE", "", HOLD);
-    let Some(Event::Request { request, wish: Wish::Update, .. }) = bench.recv(&update) else { panic!() };
+    let Some(Event::Request { request, wish: InDialogRequest::Update, .. }) = bench.recv(&update) else {
+        panic!()
+    };
     assert_eq!(bench.stack.remote_sdp(leg), Some(SDP.as_bytes()), "not before it is answered");
     bench.act(|stack, now| stack.respond(now, request, 200, sdp(ANSWER))).unwrap();
     let ok = bench.sent("200");
@@ -339,7 +341,9 @@ fn an_update_of_the_callee_before_its_answer() {
     bench.recv(&response(&prack, "200 OK", "", "", ""));
     let moved = ANSWER.replace("5000", "5004");
     let update = bench.request(&mut peer, "UPDATE", "Contact: <sip:bob@10.0.0.8:5081>", &moved);
-    let Some(Event::Request { request, wish: Wish::Update, .. }) = bench.recv(&update) else { panic!() };
+    let Some(Event::Request { request, wish: InDialogRequest::Update, .. }) = bench.recv(&update) else {
+        panic!()
+    };
     bench.act(|stack, now| stack.respond(now, request, 200, sdp(SDP))).unwrap();
     bench.sent("200");
     // And one of ours the other way.

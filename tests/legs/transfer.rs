@@ -2,11 +2,11 @@
 
 use crate::bench::{Bench, Peer, header, response};
 use baton::sip::leg::decision::{Decision, Target};
+use baton::sip::leg::reason_info::ReasonInfo;
 use baton::sip::leg::refer::Refer;
-use baton::sip::leg::remark::Remark;
-use baton::sip::subscription::News;
+use baton::sip::subscription::ReferProgress;
 use baton::sip::transaction::GivenUp;
-use baton::sip::{Content, Event, Field, LegId, NotSent, Origin, SentId, Transport, Wish};
+use baton::sip::{Content, Event, Field, InDialogRequest, LegId, NotSent, Origin, SentId, Transport};
 use baton::wire::Method;
 
 fn refer(bench: &mut Bench, leg: LegId) -> Result<SentId, NotSent> {
@@ -46,7 +46,7 @@ fn a_notify_may_come_before_the_2xx() {
     assert_eq!(header(&text, "X-Caller"), "Ann");
     let id = format!("refer;id={}", cseq(&text));
     let first = notify(&mut bench, &mut peer, &id, "active;expires=60", "SIP/2.0 100 Trying\r\n");
-    let news = News { status: Some(100), remark: Remark::default(), terminated: false };
+    let news = ReferProgress { status: Some(100), remark: ReasonInfo::default(), terminated: false };
     assert_eq!(bench.recv(&first), Some(Event::Notified { leg, refer: sent, news }));
     bench.sent("200");
     let origin = Origin::Remote;
@@ -54,7 +54,7 @@ fn a_notify_may_come_before_the_2xx() {
     assert_eq!(done, Some(Event::Response { leg, sent, status: 202, origin, needs_answer: false }));
     // Without an id it belongs to the only REFER; without CRLF it is a sipfrag too.
     let last = notify(&mut bench, &mut peer, "refer", "terminated;reason=noresource", "SIP/2.0 200 OK");
-    let news = News { status: Some(200), remark: Remark::default(), terminated: true };
+    let news = ReferProgress { status: Some(200), remark: ReasonInfo::default(), terminated: true };
     assert_eq!(bench.recv(&last), Some(Event::Notified { leg, refer: sent, news }));
     bench.sent("200");
     // The subscription is over.
@@ -80,14 +80,14 @@ fn notifys_are_matched_by_id_once_there_are_two() {
     }
     let unnamed = notify(&mut bench, &mut peer, "refer", "active", "SIP/2.0 180 Ringing");
     // Many peers never write an id, so that this is about the newest.
-    let news = News { status: Some(180), remark: Remark::default(), terminated: false };
+    let news = ReferProgress { status: Some(180), remark: ReasonInfo::default(), terminated: false };
     assert_eq!(bench.recv(&unnamed), Some(Event::Notified { leg, refer: two, news }));
     bench.sent("200");
     for (sent, text, status) in [(two, &second, 486), (one, &first, 200)] {
         let event = format!("refer;id={}", cseq(text));
         let fragment = format!("SIP/2.0 {status} x");
         let named = notify(&mut bench, &mut peer, &event, "terminated", &fragment);
-        let news = News { status: Some(status), remark: Remark::default(), terminated: true };
+        let news = ReferProgress { status: Some(status), remark: ReasonInfo::default(), terminated: true };
         assert_eq!(bench.recv(&named), Some(Event::Notified { leg, refer: sent, news }));
         bench.sent("200");
     }
@@ -114,7 +114,7 @@ fn a_notify_after_the_bye_is_taken_until_the_leg_is_released() {
     assert_eq!(bench.recv(&bye), Some(Event::Bye { leg }));
     bench.sent("200");
     let late = notify(&mut bench, &mut peer, "refer", "active", "SIP/2.0 200 OK");
-    let news = News { status: Some(200), remark: Remark::default(), terminated: false };
+    let news = ReferProgress { status: Some(200), remark: ReasonInfo::default(), terminated: false };
     assert_eq!(bench.recv(&late), Some(Event::Notified { leg, refer: sent, news }));
     bench.sent("200");
     bench.release(leg);
@@ -295,7 +295,9 @@ fn the_peers_refer_is_accepted_and_told_its_progress_in_order() {
     let (leg, mut peer) = bench.answered();
     let text = bench.request(&mut peer, "REFER", "Refer-To: <sip:front-desk@baton?X-Account=4>", "");
     let request = bench.recv_with(&text, |_, message, event| {
-        let Some(Event::Request { request, wish: Wish::Refer, .. }) = event else { panic!("{event:?}") };
+        let Some(Event::Request { request, wish: InDialogRequest::Refer, .. }) = event else {
+            panic!("{event:?}")
+        };
         let decision = Decision::of_refer(message).unwrap();
         assert_eq!(decision.target, Target::Uri(b"sip:front-desk@baton"));
         request

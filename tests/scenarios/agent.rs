@@ -4,7 +4,7 @@ use crate::common::config::Config;
 use crate::common::message::Message;
 use crate::common::peer::{AGENT, NUMBER, PBX, Talking, sdp};
 use crate::common::{HandoffRequest, Refusal, World, ms, s};
-use baton::call::event::What;
+use baton::call::event::EventKind;
 use std::rc::Rc;
 
 const OK: &str = "SIP/2.0 200 OK\r\n";
@@ -25,7 +25,7 @@ fn asked_with(config: &Config, to: &str, headers: &[(&str, &str)]) -> (Talking, 
 }
 
 fn ignored(world: &World) -> usize {
-    world.events().iter().filter(|e| matches!(e, What::Ignored { .. })).count()
+    world.events().iter().filter(|e| matches!(e, EventKind::Ignored { .. })).count()
 }
 
 #[test]

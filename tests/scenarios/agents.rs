@@ -3,7 +3,7 @@
 use crate::common::config::Config;
 use crate::common::peer::{AGENT, NUMBER, PBX, sdp};
 use crate::common::{Name, World, ms, s};
-use baton::call::event::What;
+use baton::call::event::EventKind;
 
 const SECOND: &str = "10.0.0.81:5080";
 
@@ -36,7 +36,7 @@ fn the_first_is_busy_and_the_second_answers() {
     call.ack(&ok);
     call.hang_up();
     leg.expect_bye();
-    let lost = |e: &What| matches!(e, What::LegLost { next, .. } if next.contains("10.0.0.81"));
+    let lost = |e: &EventKind| matches!(e, EventKind::LegLost { next, .. } if next.contains("10.0.0.81"));
     assert!(world.events().iter().any(lost));
     world.assert_empty();
 }
@@ -128,7 +128,7 @@ fn one_that_answers_without_a_session_is_passed_over() {
     call.ack(&ok);
     call.hang_up();
     leg.expect_bye();
-    let lost = |e: &What| matches!(e, What::LegLost { status: 488, .. });
+    let lost = |e: &EventKind| matches!(e, EventKind::LegLost { status: 488, .. });
     assert_eq!(world.events().iter().filter(|e| lost(e)).count(), 1);
     world.assert_empty();
 }
@@ -150,7 +150,7 @@ fn one_that_names_no_destination_is_passed_over() {
     call.ack(&ok);
     call.hang_up();
     leg.expect_bye();
-    let lost = |e: &What| matches!(e, What::LegLost { status: 302, next, .. } if next.contains("10.0.0.81"));
+    let lost = |e: &EventKind| matches!(e, EventKind::LegLost { status: 302, next, .. } if next.contains("10.0.0.81"));
     assert!(world.events().iter().any(lost));
     world.assert_empty();
 }

@@ -4,7 +4,7 @@ use crate::common::config::Config;
 use crate::common::message::{Message, without_origin};
 use crate::common::peer::{Leg, Peer, Talking, sdp, sdp_with};
 use crate::common::{Command, HandoffRequest, Reply, ms, s};
-use baton::call::event::{Direction, What};
+use baton::call::event::{Direction, EventKind};
 use std::rc::Rc;
 
 /// Where the desk is.
@@ -231,10 +231,9 @@ fn early_media_of_the_target_is_told_and_the_caller_stays() {
     t.world.settle();
     t.pbx.expect_silence(s(1));
     t.agent.expect_silence(s(1));
-    let progress =
-        t.world.events().iter().any(|event| {
-            matches!(event, baton::call::event::What::HandoffProgress { status: Some(183), .. })
-        });
+    let progress = t.world.events().iter().any(|event| {
+        matches!(event, baton::call::event::EventKind::HandoffProgress { status: Some(183), .. })
+    });
     assert!(progress);
     let offer = answered(&t, &target);
     accept(&t, &offer);
@@ -1058,7 +1057,9 @@ fn a_failed_attempt_names_call_trunk_and_peer() {
     target.expect("ACK");
     t.world.settle();
     let found = t.world.events().into_iter().find_map(|what| match what {
-        What::AttemptFailed { call, environment, trunk, peer, .. } => Some((call, environment, trunk, peer)),
+        EventKind::AttemptFailed { call, environment, trunk, peer, .. } => {
+            Some((call, environment, trunk, peer))
+        }
         _ => None,
     });
     let (call, environment, trunk, peer) = found.expect("an attempt failed");
@@ -1069,7 +1070,7 @@ fn a_failed_attempt_names_call_trunk_and_peer() {
     t.call.bye();
     t.leg.expect(487);
     let told = t.world.events().into_iter().any(|what| {
-        matches!(what, What::Status { call: Some(of), direction: Direction::Out, status: 487, .. } if of == call)
+        matches!(what, EventKind::Status { call: Some(of), direction: Direction::Out, status: 487, .. } if of == call)
     });
     assert!(told, "{:?}", t.world.events());
     t.call.expect(200);

@@ -196,7 +196,7 @@ fn the_target_hangs_up_and_the_caller_is_back_with_the_agent() {
     let handoff = t.world.assert_ended("returned");
     assert_eq!(handoff.cause.as_deref(), Some("failed"));
     let told = t.world.events().into_iter().find_map(|event| match event {
-        baton::call::event::What::AttemptFailed { hint, .. } => Some(hint),
+        baton::call::event::EventKind::AttemptFailed { hint, .. } => Some(hint),
         _ => None,
     });
     assert!(told.is_some_and(|hint| hint.starts_with("The agent's conversation with the target ended")));

@@ -4,7 +4,7 @@
 use crate::common::config::Config;
 use crate::common::peer::{Leg, Peer, Talking, sdp};
 use crate::common::{ms, s};
-use baton::call::event::{Event, What};
+use baton::call::event::{Event, EventKind};
 use baton::call::record::Stamp;
 use baton::daemon::telemetry::line_of;
 use baton::observe::line::Style;
@@ -69,7 +69,7 @@ fn joins(t: &Talking, target: &Leg) {
 /// The line in the log that names call and request.
 fn told(t: &Talking, method: &str, next: &str) {
     let call = t.world.call_id();
-    let line = t.world.events().into_iter().find(|what| matches!(what, What::Undelivered { .. }));
+    let line = t.world.events().into_iter().find(|what| matches!(what, EventKind::Undelivered { .. }));
     let event = Event { at: Stamp(UnixMillis(0)), what: line.expect("a WARN of what was not delivered") };
     let line = line_of(&event).render(0, Style::default());
     let expected =
@@ -276,7 +276,7 @@ fn nobody_is_looked_for_where_nobody_can_be() {
 
 /// A carrier's caller behind a NAT, and what is told of it.
 fn behind_nat(t: &Talking) -> usize {
-    let private = |what: &What| matches!(what, What::Advice { advice: Advice::PrivateContact, .. });
+    let private = |what: &EventKind| matches!(what, EventKind::Advice { advice: Advice::PrivateContact, .. });
     t.world.events().iter().filter(|what| private(what)).count()
 }
 

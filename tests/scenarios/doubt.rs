@@ -4,7 +4,7 @@ use crate::common::Command;
 use crate::common::config::Config;
 use crate::common::peer::{Leg, Peer, Talking, sdp};
 use crate::common::{ms, s};
-use baton::call::event::{Event, What};
+use baton::call::event::{Event, EventKind};
 use baton::call::record::{Proof, Stamp};
 use baton::daemon::telemetry::line_of;
 use baton::observe::line::Style;
@@ -271,7 +271,7 @@ fn the_agent_is_told_what_the_late_word_said() {
     let handoff = t.world.assert_ended("returned");
     assert!(handoff.explain.cause.starts_with("486"), "{:?}", handoff.explain);
     t.leg.expect_notify("SIP/2.0 486 Busy Here", "terminated");
-    let resumed = t.world.events().into_iter().find(|what| matches!(what, What::AttemptResumed { .. }));
+    let resumed = t.world.events().into_iter().find(|what| matches!(what, EventKind::AttemptResumed { .. }));
     let event =
         Event { at: Stamp(UnixMillis(0)), what: resumed.expect("the log says why the target was let go") };
     let line = line_of(&event).render(0, Style::default());

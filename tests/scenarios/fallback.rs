@@ -4,7 +4,7 @@ use crate::common::config::Config;
 use crate::common::message::without_origin;
 use crate::common::peer::{AGENT, Leg, NUMBER, PBX, Peer, Talking, sdp};
 use crate::common::{Command, Name, World, ms, s};
-use baton::call::event::What;
+use baton::call::event::EventKind;
 
 const OK: &str = "SIP/2.0 200 OK\r\n";
 
@@ -45,7 +45,7 @@ fn an_agent_that_refuses() {
     assert_eq!(desk.invite().header("X-Caller-ID"), "+14155550199", "the destination's headers");
     assert!(desk.invite().header("From").contains("+14155550199"));
     desk_takes_it(&world, &call, &desk);
-    let lost = |e: &What| matches!(e, What::LegLost { status: 503, .. });
+    let lost = |e: &EventKind| matches!(e, EventKind::LegLost { status: 503, .. });
     assert_eq!(world.events().iter().filter(|e| lost(e)).count(), 1);
 }
 

@@ -4,7 +4,7 @@ use crate::common::config::Config;
 use crate::common::message::Message;
 use crate::common::peer::Talking;
 use crate::common::{Command, HandoffRequest, Refusal, ms};
-use baton::call::event::What;
+use baton::call::event::EventKind;
 use std::collections::BTreeMap;
 use std::rc::Rc;
 
@@ -64,7 +64,7 @@ fn the_built_in_variables() {
         .events()
         .into_iter()
         .filter_map(|e| match e {
-            What::Undefined { header, .. } => Some(header),
+            EventKind::Undefined { header, .. } => Some(header),
             _ => None,
         })
         .collect();

@@ -136,7 +136,7 @@ impl Stage {
     /// The hint of the last WARN.
     fn hint(&self) -> String {
         let hints = self.t.world.events().into_iter().filter_map(|event| match event {
-            baton::call::event::What::AttemptFailed { hint, .. } => Some(hint),
+            baton::call::event::EventKind::AttemptFailed { hint, .. } => Some(hint),
             _ => None,
         });
         hints.last().expect("a WARN")
@@ -147,7 +147,7 @@ impl Stage {
         events
             .into_iter()
             .filter_map(|event| match event {
-                baton::call::event::What::AttemptFailed { attempt, next, .. } => Some(format!(
+                baton::call::event::EventKind::AttemptFailed { attempt, next, .. } => Some(format!(
                     "{} {} {} -> {next}",
                     attempt.destination,
                     attempt.method,

@@ -3,7 +3,7 @@
 use crate::common::config::Config;
 use crate::common::peer::{AGENT, Leg, NUMBER, PBX, Peer, sdp, sdp_with};
 use crate::common::{World, ms, s};
-use baton::call::event::What;
+use baton::call::event::EventKind;
 use baton::sip::leg::reach::Advice;
 
 /// A caller whose INVITE is long, and an agent whose firewall swallows what is sent to its TCP port.
@@ -32,7 +32,7 @@ fn is_busy(call: &Leg, leg: &Leg) {
 }
 
 fn warnings(world: &World) -> usize {
-    let told = |what: &What| matches!(what, What::Advice { advice: Advice::NoStream, .. });
+    let told = |what: &EventKind| matches!(what, EventKind::Advice { advice: Advice::NoStream, .. });
     world.events().iter().filter(|what| told(what)).count()
 }
 

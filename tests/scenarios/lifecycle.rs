@@ -1,6 +1,6 @@
 //! Reload and drain.
 
-use baton::call::event::What;
+use baton::call::event::EventKind;
 
 use crate::common::config::Config;
 use crate::common::peer::{NUMBER, Talking, establish};
@@ -31,7 +31,8 @@ fn a_failure_that_is_sent_again_is_told_once() {
     let second = t.pbx.invite(NUMBER);
     let no = second.expect(503);
     t.world.advance(ms(600));
-    let told = t.world.events().into_iter().filter(|what| matches!(what, What::Status { status: 503, .. }));
+    let told =
+        t.world.events().into_iter().filter(|what| matches!(what, EventKind::Status { status: 503, .. }));
     assert_eq!(told.count(), 1);
     second.ack(&no);
     t.caller_hangs_up();

@@ -4,7 +4,7 @@
 use crate::common::config::Config;
 use crate::common::peer::{Leg, Talking, sdp};
 use crate::common::s;
-use baton::call::event::What;
+use baton::call::event::EventKind;
 
 const DESK: &str = "10.0.0.30:5060";
 const NEXT: &str = "10.0.0.31:5060";
@@ -168,7 +168,7 @@ fn a_refer_may_be_passed_to_the_callers_side() {
     // The two end their dialogs themselves.
     target.hang_up();
     t.call.expect_bye();
-    let told = |what: &&What| matches!(what, What::ReferPassed { .. });
+    let told = |what: &&EventKind| matches!(what, EventKind::ReferPassed { .. });
     assert_eq!(t.world.events().iter().filter(told).count(), 2);
     t.world.assert_empty();
 }

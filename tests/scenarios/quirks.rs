@@ -4,7 +4,7 @@ use crate::common::config::Config;
 use crate::common::message::without_origin;
 use crate::common::peer::{AGENT, Leg, NUMBER, PBX, Peer, Talking, reply_text, sdp, sdp_with};
 use crate::common::{HandoffRequest, World, ms, s};
-use baton::call::event::What;
+use baton::call::event::EventKind;
 
 const DESK: &str = "10.0.0.30:5060";
 const TABLE: &str = r#"
@@ -181,8 +181,7 @@ fn a_repeated_18x_is_told_once() {
     }
     target.reply(&target.invite(), 183);
     let ringing = |status| {
-        let told =
-            |what: &What| matches!(what, What::HandoffProgress { status: Some(one), .. } if *one == status);
+        let told = |what: &EventKind| matches!(what, EventKind::HandoffProgress { status: Some(one), .. } if *one == status);
         t.world.events().iter().filter(|what| told(what)).count()
     };
     assert_eq!((ringing(180), ringing(183)), (1, 1));
@@ -213,7 +212,8 @@ fn an_invite_with_replaces_that_is_not_required_is_told() {
     let t = Talking::by(&Config::default(), |invite| {
         invite.header("Replaces", "other@elsewhere;to-tag=1;from-tag=2")
     });
-    let told = |what: &What| matches!(what, What::Ignored { what, .. } if what.contains("Replaces"));
+    let told =
+        |what: &EventKind| matches!(what, EventKind::Ignored { what, .. } if what.contains("Replaces"));
     assert_eq!(t.world.events().iter().filter(|what| told(what)).count(), 1);
     t.caller_hangs_up();
     t.world.assert_empty();
@@ -234,7 +234,7 @@ fn a_2xx_with_a_multipart_body_has_its_own_hint() {
     target.expect_bye();
     t.world.advance(ms(600));
     t.world.assert_ended("returned");
-    let hinted = |what: &What| matches!(what, What::AttemptFailed { hint, .. } if hint.contains("multipart"));
+    let hinted = |what: &EventKind| matches!(what, EventKind::AttemptFailed { hint, .. } if hint.contains("multipart"));
     assert_eq!(t.world.events().iter().filter(|what| hinted(what)).count(), 1);
     t.caller_hangs_up();
     t.world.assert_empty();
@@ -477,7 +477,7 @@ X-Text       = "account ${empty}"
     let refer = t.call.expect("REFER");
     assert_eq!((refer.find("User-to-User"), refer.find("X-Who")), (None, None), "{refer}");
     assert_eq!((refer.header("X-Quoted"), refer.header("X-Text")), ("\"\";x", "account"));
-    let told = |what: &&What| matches!(what, What::Undefined { why, .. } if why.contains("empty"));
+    let told = |what: &&EventKind| matches!(what, EventKind::Undefined { why, .. } if why.contains("empty"));
     assert_eq!(t.world.events().iter().filter(told).count(), 2);
     t.call.reply(&refer, 603);
     t.world.advance(ms(600));

@@ -4,7 +4,7 @@ use crate::common::config::Config;
 use crate::common::message::Message;
 use crate::common::peer::{Leg, Talking};
 use crate::common::{T1X64, ms, s};
-use baton::call::event::What;
+use baton::call::event::EventKind;
 use baton::call::record::Role;
 use std::rc::Rc;
 
@@ -644,7 +644,7 @@ pub(super) fn conclude(call: &Leg, refer: &Message, sipfrag: &str) {
 fn four_ways_of_not_knowing_are_four_lines() {
     let hint = |t: &Talking| {
         let hints = t.world.events().into_iter().filter_map(|what| match what {
-            What::AttemptFailed { hint, .. } => Some(hint),
+            EventKind::AttemptFailed { hint, .. } => Some(hint),
             _ => None,
         });
         hints.last().expect("an attempt failed")
@@ -677,7 +677,7 @@ fn four_ways_of_not_knowing_are_four_lines() {
     assert!(hint(&t).starts_with("The caller's side hung up after it had accepted"), "{}", hint(&t));
     // And it is told how it did.
     let told = t.world.events().into_iter().find_map(|what| match what {
-        What::LegBye { role, goodbye, .. } => Some((role, goodbye)),
+        EventKind::LegBye { role, goodbye, .. } => Some((role, goodbye)),
         _ => None,
     });
     let (role, goodbye) = told.expect("a goodbye");

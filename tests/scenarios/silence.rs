@@ -6,19 +6,19 @@ use crate::common::config::Config;
 use crate::common::message::{Message, without_origin};
 use crate::common::peer::{Leg, Talking, sdp, sdp_with};
 use crate::common::{ms, s};
-use baton::call::event::What;
+use baton::call::event::EventKind;
 use std::rc::Rc;
 
 const UPDATES: (&str, &str) = ("Allow", "INVITE, ACK, BYE, CANCEL, OPTIONS, INFO, UPDATE");
 const INFO: (&str, &str) = ("application/dtmf-relay", "Signal=5\r\n");
 
 /// How often that was told.
-fn told(t: &Talking, what: impl Fn(&What) -> bool) -> usize {
+fn told(t: &Talking, what: impl Fn(&EventKind) -> bool) -> usize {
     t.world.events().iter().filter(|event| what(event)).count()
 }
 
-fn silent(what: &What) -> bool {
-    matches!(what, What::LegSilent { .. })
+fn silent(what: &EventKind) -> bool {
+    matches!(what, EventKind::LegSilent { .. })
 }
 
 fn info(leg: &Leg) {
@@ -38,7 +38,7 @@ fn checked(leg: &Leg, status: u16) {
 fn goes_on(t: &Talking) {
     t.world.assert_expected();
     bridge::still_together(t);
-    assert_eq!(told(t, |what| matches!(what, What::LegLost { .. })), 0);
+    assert_eq!(told(t, |what| matches!(what, EventKind::LegLost { .. })), 0);
 }
 
 /// Takes the next re-INVITE of a leg with the session that it shall have then.
@@ -156,7 +156,7 @@ fn an_agent_that_has_answered_options_and_is_silent_to_all_is_lost() {
     t.leg.expect_bye_within(s(20));
     t.call.expect("REFER");
     assert_eq!(
-        told(&t, |what| matches!(what, What::LegLost { next, .. } if next.starts_with("fallback"))),
+        told(&t, |what| matches!(what, EventKind::LegLost { next, .. } if next.starts_with("fallback"))),
         1
     );
     t.world.finish();
@@ -321,7 +321,7 @@ fn a_481_that_cannot_be_confirmed_yet_is_confirmed_later() {
     t.call.expect("ACK");
     t.call.expect_bye();
     t.leg.expect_bye();
-    assert_eq!(told(&t, |what| matches!(what, What::LegLost { .. })), 1);
+    assert_eq!(told(&t, |what| matches!(what, EventKind::LegLost { .. })), 1);
     t.world.assert_empty();
 }
 

@@ -5,8 +5,8 @@ use crate::common::digest::assert_right;
 use crate::common::message::Message;
 use crate::common::peer::{Leg, Peer, reply_text, sdp};
 use crate::common::{Command, Name, Refusal, Reply, World, ms, s};
-use baton::call::event::What;
-use baton::call::trial::{Outcome, Said, TrialRequest, TrialView};
+use baton::call::event::EventKind;
+use baton::call::test_call::{Outcome, Said, TestCallRequest, TestCallView};
 use baton::rehearsal::Tested;
 use baton::routing::explain::Cause;
 use std::rc::Rc;
@@ -38,7 +38,7 @@ impl Bench {
         Bench { world, desk, id: 0 }
     }
 
-    fn ask(&mut self, destination: &str, request: TrialRequest) {
+    fn ask(&mut self, destination: &str, request: TestCallRequest) {
         self.id = self.world.ask(test(destination, request));
     }
 
@@ -46,7 +46,7 @@ impl Bench {
     #[track_caller]
     fn calling(destination: &str) -> (Bench, Leg) {
         let mut bench = Bench::new();
-        bench.ask(destination, TrialRequest { options: false, ..TrialRequest::default() });
+        bench.ask(destination, TestCallRequest { options: false, ..TestCallRequest::default() });
         let leg = bench.desk.expect_call();
         (bench, leg)
     }
@@ -56,7 +56,8 @@ impl Bench {
     fn found(&self) -> Tested {
         self.world.settle();
         let Some(Reply::Tested(found)) = self.world.reply(self.id) else { panic!("the test is not over") };
-        let told = self.world.events().into_iter().filter(|what| matches!(what, What::Tested(_))).count();
+        let told =
+            self.world.events().into_iter().filter(|what| matches!(what, EventKind::Tested(_))).count();
         assert_eq!(told, 1, "it is told once");
         Tested::of(Arc::unwrap_or_clone(found))
     }
@@ -70,7 +71,7 @@ impl Bench {
     }
 }
 
-fn test(destination: &str, request: TrialRequest) -> Command {
+fn test(destination: &str, request: TestCallRequest) -> Command {
     Command::Test {
         environment: "production".to_owned(),
         destination: destination.to_owned(),
@@ -79,7 +80,7 @@ fn test(destination: &str, request: TrialRequest) -> Command {
 }
 
 /// The messages of a test as `> INVITE` and `< 180`.
-fn spoken(found: &TrialView) -> Vec<String> {
+fn spoken(found: &TestCallView) -> Vec<String> {
     let word = |start: &str| match start.strip_prefix("SIP/2.0 ") {
         Some(status) => status[..3].to_owned(),
         None => start.split(' ').next().unwrap_or_default().to_owned(),
@@ -97,7 +98,7 @@ fn answers_options(desk: &Peer, status: u16, headers: &[(&str, &str)]) -> Rc<Mes
 #[test]
 fn it_is_asked_called_and_taken_back_when_it_rings() {
     let mut bench = Bench::new();
-    bench.ask("desk", TrialRequest::default());
+    bench.ask("desk", TestCallRequest::default());
     let abilities = [("Allow", "INVITE, ACK, refer, BYE"), ("k", "timer, replaces")];
     let options = answers_options(&bench.desk, 200, &abilities);
     assert_eq!((options.uri(), options.header("Max-Forwards")), ("sip:desk@10.0.0.30", "70"));
@@ -175,7 +176,7 @@ fn what_it_answers_instead_is_told_with_its_cause() {
 #[test]
 fn silence_to_the_question_says_nothing_of_the_destination() {
     let mut bench = Bench::new();
-    bench.ask("desk", TrialRequest::default());
+    bench.ask("desk", TestCallRequest::default());
     bench.desk.expect("OPTIONS");
     let leg = bench.desk.expect_call_within(s(4));
     leg.answer(&leg.invite(), &sdp("desk", 1));
@@ -190,7 +191,7 @@ fn silence_to_the_question_says_nothing_of_the_destination() {
 #[test]
 fn an_answer_to_the_question_counts_as_long_as_the_call_is_on() {
     let mut bench = Bench::new();
-    bench.ask("desk", TrialRequest::default());
+    bench.ask("desk", TestCallRequest::default());
     let options = bench.desk.expect("OPTIONS");
     let leg = bench.desk.expect_call_within(s(4));
     bench.desk.send(&reply_text(&options, 200, "o", &[("Allow", "INVITE")], ""));
@@ -209,7 +210,7 @@ fn what_it_does_not_say_of_itself_is_not_claimed() {
         (&[("Supported", "timer")][..], (None, Some(false))),
     ] {
         let mut bench = Bench::new();
-        bench.ask("desk", TrialRequest { call: false, ..TrialRequest::default() });
+        bench.ask("desk", TestCallRequest { call: false, ..TestCallRequest::default() });
         answers_options(&bench.desk, 405, headers);
         let tested = bench.ends(Outcome::Found);
         let said = tested.found.options.expect("it was asked");
@@ -269,7 +270,7 @@ fn its_challenge_is_answered_with_the_credentials_of_its_trunk() {
     let mut bench = Bench::new();
     let pbx = bench.world.peer("pbx", "10.0.0.5:5060");
     let (caller, trunk) = (Some("+14155550111".to_owned()), Some("pbx".to_owned()));
-    bench.ask("shown", TrialRequest { caller, trunk, ..TrialRequest::default() });
+    bench.ask("shown", TestCallRequest { caller, trunk, ..TestCallRequest::default() });
     let challenge = [("WWW-Authenticate", "Digest realm=\"pbx\", nonce=\"n1\", algorithm=MD5")];
     answers_options(&pbx, 401, &challenge);
     let again = answers_options(&pbx, 200, &[]);
@@ -293,7 +294,7 @@ fn a_name_without_an_address() {
     for name in [Name::Failing(ms(20)), Name::Failing(s(60))] {
         let mut bench = Bench::new();
         bench.world.name("desk.example.com", name);
-        bench.ask("named", TrialRequest::default());
+        bench.ask("named", TestCallRequest::default());
         bench.world.advance(s(11));
         let tested = bench.found();
         assert_eq!(tested.found.outcome, Outcome::Unresolved);
@@ -310,7 +311,7 @@ fn a_name_without_an_address() {
 fn the_network_gives_it_back() {
     let mut bench = Bench::new();
     bench.desk.is_dead(true);
-    bench.ask("desk", TrialRequest::default());
+    bench.ask("desk", TestCallRequest::default());
     bench.world.advance(ms(1));
     let tested = bench.ends(Outcome::Refused(Cause::Unreachable));
     assert!(tested.verdict.contains("could not be sent"), "{}", tested.verdict);
@@ -337,11 +338,11 @@ fn one_test_of_a_destination_at_a_time() {
         Reply::Refused(refusal) => refusal,
         other => panic!("{other:?}"),
     };
-    let again = refused(bench.world.command(test("desk", TrialRequest::default())));
+    let again = refused(bench.world.command(test("desk", TestCallRequest::default())));
     assert_eq!(again, Refusal::TestRunning("desk".to_owned()));
     // Another one may run beside it.
     let trunk = Some("pbx".to_owned());
-    bench.ask("shown", TrialRequest { call: false, trunk, ..TrialRequest::default() });
+    bench.ask("shown", TestCallRequest { call: false, trunk, ..TestCallRequest::default() });
     let pbx = bench.world.peer("pbx", "10.0.0.5:5060");
     answers_options(&pbx, 200, &[]);
     bench.world.settle();
@@ -362,7 +363,7 @@ fn what_may_not_be_tested() {
         Reply::Refused(refusal) => refusal,
         other => panic!("{other:?}"),
     };
-    let all = TrialRequest::default;
+    let all = TestCallRequest::default;
     let told = refused(&world, test("desk", all()));
     assert_eq!(told, Refusal::TestsNotAllowed("production".to_owned()));
     assert!(told.to_string().contains("set `allow_test_calls = true` in [environment.production]"), "{told}");
@@ -371,7 +372,7 @@ fn what_may_not_be_tested() {
     let world = World::with(&Config::default().allow_test_calls().destination(TABLE));
     let near = refused(&world, test("dask", all())).to_string();
     assert!(near.contains("did you mean `desk`?"), "{near}");
-    let invalid = |request: TrialRequest, destination: &str, field: &str| match refused(
+    let invalid = |request: TestCallRequest, destination: &str, field: &str| match refused(
         &world,
         test(destination, request),
     ) {
@@ -379,10 +380,10 @@ fn what_may_not_be_tested() {
         other => panic!("{other:?}"),
     };
     invalid(all(), "back", "destination");
-    invalid(TrialRequest { options: false, call: false, ..all() }, "desk", "call");
-    invalid(TrialRequest { trunk: Some("pbxx".to_owned()), ..all() }, "desk", "trunk");
+    invalid(TestCallRequest { options: false, call: false, ..all() }, "desk", "call");
+    invalid(TestCallRequest { trunk: Some("pbxx".to_owned()), ..all() }, "desk", "trunk");
     invalid(all(), "shown", "trunk");
-    invalid(TrialRequest { caller: Some("a\r\nX: y".to_owned()), ..all() }, "desk", "caller");
+    invalid(TestCallRequest { caller: Some("a\r\nX: y".to_owned()), ..all() }, "desk", "caller");
     world.drain(s(1));
     assert_eq!(refused(&world, test("desk", all())), Refusal::Closing);
     world.assert_empty();
@@ -412,7 +413,7 @@ fn it_goes_on_beside_calls_and_over_a_lossy_link() {
     let call = pbx.invite(NUMBER);
     let agent_leg = establish(&call, &agent);
     bench.world.link(Link { delay: ms(20), ..Link::default() }, Link { delay: ms(20), ..Link::default() });
-    bench.ask("desk", TrialRequest { options: false, ..TrialRequest::default() });
+    bench.ask("desk", TestCallRequest { options: false, ..TestCallRequest::default() });
     let leg = bench.desk.expect_call();
     let invite = leg.invite();
     leg.reply(&invite, 180);

@@ -5,7 +5,7 @@ use crate::common::config::Config;
 use crate::common::message::{Message, without_origin};
 use crate::common::peer::{Leg, Peer, Talking, reply_text, sdp, sdp_with};
 use crate::common::{ms, s};
-use baton::call::event::What;
+use baton::call::event::EventKind;
 use std::rc::Rc;
 
 const DESK: &str = "10.0.0.30:5060";
@@ -66,7 +66,7 @@ fn not_joined(t: &Talking, target: &Leg) {
     let handoff = t.world.assert_ended("returned");
     assert_eq!((handoff.cause.as_deref(), handoff.proof), (Some("failed"), None));
     let told = t.world.events().into_iter().rev().find_map(|event| match event {
-        What::AttemptFailed { hint, .. } => Some(hint),
+        EventKind::AttemptFailed { hint, .. } => Some(hint),
         _ => None,
     });
     assert!(told.as_ref().is_some_and(|hint| hint.starts_with("The caller's side did not take")), "{told:?}");

@@ -4,7 +4,7 @@
 use crate::common::config::Config;
 use crate::common::peer::{AGENT, Leg, NUMBER, PBX, Peer, Talking, sdp};
 use crate::common::{Door, Name, World, ms, s};
-use baton::call::event::What;
+use baton::call::event::EventKind;
 use std::net::IpAddr;
 
 const SECOND: &str = "10.0.0.81:5080";
@@ -133,7 +133,7 @@ fn is_unreachable(t: &Talking, why: &str) {
     let told = (attempt.cause.as_deref(), attempt.status, attempt.status_reason.as_deref());
     assert_eq!(told, (Some("unreachable"), None, Some(why)));
     assert_eq!(handoff.explain.cause, format!("Nobody has answered: {why}."));
-    let line = t.world.events().into_iter().find(|what| matches!(what, What::AttemptFailed { .. }));
+    let line = t.world.events().into_iter().find(|what| matches!(what, EventKind::AttemptFailed { .. }));
     assert!(line.is_some(), "one WARN");
 }
 
@@ -401,7 +401,7 @@ fn the_log_says_why_an_address_of_the_agent_was_passed_over() {
     dead.door(Door::Refusing);
     let call = pbx.invite(NUMBER);
     serves(&call, &live.expect_call_within(ms(10)));
-    let told = |what: &What| matches!(what, What::LegLost { reason: Some("port unreachable"), .. });
+    let told = |what: &EventKind| matches!(what, EventKind::LegLost { reason: Some("port unreachable"), .. });
     assert!(world.events().iter().any(told));
     world.assert_empty();
 }

@@ -8,7 +8,7 @@ use super::models::Models;
 use super::tables::Table;
 use super::truth;
 use super::watch::Watch;
-use baton::call::event::What;
+use baton::call::event::EventKind;
 use baton::sip::Time;
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
@@ -148,14 +148,14 @@ fn outcomes(world: &World, book: &mut Book) {
     let mut started: BTreeMap<String, (String, i32)> = BTreeMap::new();
     for event in world.events() {
         match event {
-            What::HandoffStarted(view) => {
+            EventKind::HandoffStarted(view) => {
                 let call = book.by_baton.get(&view.call_id).cloned().unwrap_or_default();
                 let twice = started.insert(view.id.clone(), (call.clone(), 0)).is_some();
                 if twice {
                     book.fault(&call, format!("handoff {} begins twice", view.id));
                 }
             }
-            What::HandoffEnded { handoff, .. } => {
+            EventKind::HandoffEnded { handoff, .. } => {
                 started.entry(handoff.id.clone()).or_default().1 += 1;
             }
             _ => {}

@@ -11,7 +11,7 @@ use super::races::Races;
 use super::refers::Refer;
 use super::whereabouts::is_of_a_proxy;
 use super::world::SHARDS;
-use baton::call::event::{Event, What};
+use baton::call::event::{Event, EventKind};
 use baton::call::record::HandoffState;
 use baton::sip::Time;
 use baton::sip::ident::slot_of;
@@ -400,7 +400,7 @@ impl Watch {
     fn told(&mut self, at: Time, event: &Event) {
         self.moved_on(at);
         match &event.what {
-            What::CallStarted(view) => {
+            EventKind::CallStarted(view) => {
                 let Some(caller) = view.legs.iter().find(|leg| leg.role == baton::call::record::Role::Caller)
                 else {
                     return;
@@ -413,14 +413,14 @@ impl Watch {
                 let call = self.book.calls.entry(caller.sip_call_id.clone()).or_default();
                 call.baton_id.clone_from(&view.id);
             }
-            What::CallAnswered { call, by } => {
+            EventKind::CallAnswered { call, by } => {
                 let role = match by {
                     baton::call::record::Role::Target => Role::Target,
                     _ => Role::Agent,
                 };
                 self.answered(call, role);
             }
-            What::LegLost { call, role, status, origin, .. } => {
+            EventKind::LegLost { call, role, status, origin, .. } => {
                 let caller = *role == baton::call::record::Role::Caller;
                 self.lost(at, call, caller, (*status, *origin));
                 if !caller
@@ -430,7 +430,7 @@ impl Watch {
                     call.partner_gone = true;
                 }
             }
-            What::HandoffStarted(view) => {
+            EventKind::HandoffStarted(view) => {
                 let Some(caller) = self.book.by_baton.get(&view.call_id).cloned() else { return };
                 self.compare(at, &caller, "before the handoff");
                 let Some(call) = self.book.calls.get_mut(&caller) else { return };
@@ -444,12 +444,12 @@ impl Watch {
                     caller_gone: false,
                 });
             }
-            What::AttemptFailed { call, number, attempt, next, .. }
-            | What::Unproven { call, number, attempt, next, .. } => {
+            EventKind::AttemptFailed { call, number, attempt, next, .. }
+            | EventKind::Unproven { call, number, attempt, next, .. } => {
                 self.attempt_failed(at, call, (*number, attempt, next));
             }
-            What::HandoffEnded { handoff, caller_hurt } => self.handoff_ended(at, handoff, *caller_hurt),
-            What::CallEnded(record) => {
+            EventKind::HandoffEnded { handoff, caller_hurt } => self.handoff_ended(at, handoff, *caller_hurt),
+            EventKind::CallEnded(record) => {
                 let why = record.call.ended_by.as_deref().unwrap_or_default().to_owned();
                 if let Some(call) = self.call(&record.call.id) {
                     call.ended = Some((at, why));

@@ -10,7 +10,7 @@ use super::models::{Draw, Draws, Model, Models};
 use super::races::Races;
 use super::tables::Table;
 use super::watch::{Door, Watch};
-use baton::call::event::What;
+use baton::call::event::EventKind;
 use baton::call::record::CallState;
 use std::cell::RefCell;
 use std::collections::BTreeMap;
@@ -260,8 +260,8 @@ fn outcome(world: &World, watch: &Watch, ledger: &Ledger) -> Outcome {
     };
     for event in world.events() {
         match event {
-            What::HandoffStarted(_) => outcome.handoffs += 1,
-            What::HandoffEnded { handoff, .. } => {
+            EventKind::HandoffStarted(_) => outcome.handoffs += 1,
+            EventKind::HandoffEnded { handoff, .. } => {
                 outcome.attempts += handoff.attempts.len() as u64;
                 *outcome.ends.entry(handoff.state.as_str()).or_default() += 1;
             }

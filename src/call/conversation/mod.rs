@@ -4,15 +4,15 @@
 //! while its answer was on the way, a re-INVITE of ours brings them into [`accord`]. It knows nothing of handoffs: what
 //! it does not pass on it tells as [`Heard`].
 
-mod accord;
+mod sdp_sync;
 
-use self::accord::Accord;
+use self::sdp_sync::SdpSync;
 use super::alone::{Alone, answer_alone};
 use super::context::Context;
-use super::passing::{Pass, Passing};
 use super::record::Role;
+use super::relay::{Relay, Relayed};
 use crate::sip::leg::modify::is_glare;
-use crate::sip::leg::{Body, RequestId, SentId, Wish};
+use crate::sip::leg::{Body, InDialogRequest, RequestId, SentId};
 use crate::sip::{Content, Event, Field, LegId, Origin, Time, identity};
 use crate::wire::Message;
 use crate::wire::sdp::{as_answer, holds};
@@ -25,7 +25,7 @@ pub(crate) struct Partner {
     pub(crate) role: Role,
 }
 
-/// See the module.
+/// Two answered legs: relays requests between them, and keeps their sessions in accord.
 #[derive(Debug)]
 pub(crate) struct Conversation {
     pub(crate) caller: LegId,
@@ -37,10 +37,10 @@ pub(crate) struct Conversation {
     pub(crate) caller_over: bool,
     /// What whoever left last has said, if it said goodbye.
     pub(crate) goodbye: Box<[Field]>,
-    passing: Passing,
+    passing: Relay,
     /// A 2xx on this leg carried an offer: it is acknowledged with the answer that the other leg's ACK brings.
     awaiting: Option<LegId>,
-    accord: Accord,
+    accord: SdpSync,
     /// Somebody else speaks with the partner, or did before it left, and the caller is held: no accord is wanted until they
     /// are reunited, or somebody else has come.
     parted: bool,
@@ -69,7 +69,7 @@ pub(crate) enum Heard {
 
 impl Conversation {
     /// `passing`: what the two have asked each other already. `awaiting`: whose 2xx carries an offer.
-    pub(crate) fn new(caller: LegId, partner: Partner, passing: Passing, awaiting: Option<LegId>) -> Self {
+    pub(crate) fn new(caller: LegId, partner: Partner, passing: Relay, awaiting: Option<LegId>) -> Self {
         Self {
             caller,
             partner: Some(partner),
@@ -78,7 +78,7 @@ impl Conversation {
             goodbye: Box::default(),
             passing,
             awaiting,
-            accord: Accord::Reached,
+            accord: SdpSync::Reached,
             parted: false,
         }
     }
@@ -162,7 +162,7 @@ impl Conversation {
         self.passing.renew(identity);
         // It may be held by whom it was with, and have said so.
         let held = asked && cx.stack.remote_sdp(self.caller).is_some_and(holds);
-        self.accord = Accord::wanted(cx, held);
+        self.accord = SdpSync::wanted(cx, held);
     }
 
     /// One event of a leg of this conversation.
@@ -248,16 +248,16 @@ impl Conversation {
         cx: &mut Context<'_>,
         leg: LegId,
         request: RequestId,
-        wish: Wish,
+        wish: InDialogRequest,
         message: Option<&Message<'_>>,
     ) -> Heard {
         match wish {
-            Wish::Refer => return Heard::Referred { request, by: self.role_of(leg) },
-            Wish::Modify | Wish::Update if self.parted || self.partner.is_none() => {
+            InDialogRequest::Refer => return Heard::Referred { request, by: self.role_of(leg) },
+            InDialogRequest::Modify | InDialogRequest::Update if self.parted || self.partner.is_none() => {
                 answer_alone(cx, (leg, request), self.alone(leg));
                 return Heard::Nothing;
             }
-            Wish::Modify | Wish::Update | Wish::Info => {}
+            InDialogRequest::Modify | InDialogRequest::Update | InDialogRequest::Info => {}
         }
         match (self.other(leg), message) {
             (Some(other), Some(message)) => self.passing.ask(cx, (leg, request), other, message),
@@ -276,14 +276,14 @@ impl Conversation {
         (status, needs_answer): (u16, bool),
         message: Option<&Message<'_>>,
     ) {
-        if let Accord::Telling { left, sent: ours, about, answering, .. } = self.accord
+        if let SdpSync::Telling { left, sent: ours, about, answering, .. } = self.accord
             && ours == sent
         {
             self.told(cx, (leg, about), left, answering, (status, needs_answer, is_glare(status, message)));
             return;
         }
         let pass = self.passing.take(sent);
-        if let Some(pass) = pass.filter(Pass::is_wanted) {
+        if let Some(pass) = pass.filter(Relayed::is_wanted) {
             if self.passing.answer(cx, pass, status, message) && needs_answer {
                 self.awaiting = Some(pass.to);
             }

@@ -3,7 +3,7 @@
 use super::Engine;
 use crate::call::admission::Load;
 use crate::call::announced::Matter;
-use crate::call::event::{Direction, What, Why};
+use crate::call::event::{Direction, EventKind, Why};
 use crate::call::facts::Facts;
 use crate::call::roster::Known;
 use crate::call::view;
@@ -93,9 +93,9 @@ impl Engine {
     }
 
     /// A failure that leaves us is told of with its call, if it belongs to one.
-    pub(super) fn attribute(&self, what: &mut What) {
-        if let What::Status { call: call @ None, sip_call_id, .. }
-        | What::Message { call: call @ None, sip_call_id, .. } = what
+    pub(super) fn attribute(&self, what: &mut EventKind) {
+        if let EventKind::Status { call: call @ None, sip_call_id, .. }
+        | EventKind::Message { call: call @ None, sip_call_id, .. } = what
         {
             *call = self.call_of(sip_call_id.as_bytes());
         }
@@ -116,7 +116,7 @@ impl Engine {
         if !self.told.is_new(self.now.mono, bytes) {
             return;
         }
-        let what = What::Status {
+        let what = EventKind::Status {
             call: self.call_of(message.call_id()),
             direction: Direction::In,
             method: message.method().as_str(),
@@ -137,7 +137,7 @@ impl Engine {
     }
 
     /// The message that leaves next, as `debug` shows it.
-    pub(super) fn leaving(&self) -> Option<What> {
+    pub(super) fn leaving(&self) -> Option<EventKind> {
         let next = self.stack.next_transmit()?;
         let call_id = wire::peek::peek(next.bytes).map_or(&b""[..], |peek| peek.call_id);
         Some(shown(Direction::Out, next.flow, self.call_of(call_id), (call_id, next.bytes)))
@@ -154,7 +154,7 @@ impl Engine {
         let proves_nothing =
             table.destinations.values().any(|one| one.refers_unproven(belief, facts.receiver));
         if self.announcer.is_new(Matter::Unproven, &trunk.id) && proves_nothing {
-            self.tell(What::RefersUnproven {
+            self.tell(EventKind::RefersUnproven {
                 trunk: trunk.id.to_string(),
                 receiver: title,
                 hint: explain::blind(receiver),
@@ -172,10 +172,15 @@ pub(super) fn told(fault: Fault, at: Option<usize>) -> String {
 }
 
 /// A message as `debug` shows it.
-fn shown(direction: Direction, flow: Flow, call: Option<String>, (call_id, bytes): (&[u8], &[u8])) -> What {
+fn shown(
+    direction: Direction,
+    flow: Flow,
+    call: Option<String>,
+    (call_id, bytes): (&[u8], &[u8]),
+) -> EventKind {
     let start = bytes.iter().position(|byte| !matches!(byte, b'\r' | b'\n')).unwrap_or(0);
     let line = bytes[start..].split(|byte| matches!(byte, b'\r' | b'\n')).next().unwrap_or_default();
-    What::Message {
+    EventKind::Message {
         direction,
         line: String::from_utf8_lossy(line).into_owned(),
         peer: view::peer(flow),

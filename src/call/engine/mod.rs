@@ -13,20 +13,20 @@ mod arriving;
 mod commands;
 mod remarks;
 mod stepping;
+mod test_calls;
 mod told;
-mod trials;
 mod untaken;
 
 use crate::call::announced::Announcer;
 use crate::call::context::{CallKey, LegIndex, Queries, Queued, Taken};
 use crate::call::dropped::Dropped;
-use crate::call::event::{Event, What, Why};
+use crate::call::event::{Event, EventKind, Why};
 pub use crate::call::io::{Announced, Input, Occupancy, Output, Settings};
 use crate::call::live::Call;
-use crate::call::phase::Stimulus;
+use crate::call::phase::CallInput;
 use crate::call::record::Stamp;
 use crate::call::roster::Roster;
-use crate::call::trial::Trials;
+use crate::call::test_call::TestCalls;
 use crate::observe::counters::Counters;
 use crate::routing::Tables;
 use crate::sip::deadline::Deadlines;
@@ -58,7 +58,7 @@ pub struct Engine {
     by_id: BTreeMap<Box<str>, CallKey>,
     by_handoff: hashbrown::HashMap<Box<str>, CallKey>,
     agents: Taken,
-    trials: Trials,
+    trials: TestCalls,
     legs: LegIndex,
     queries: Queries,
     deadlines: Deadlines<CallKey>,
@@ -117,7 +117,7 @@ impl Engine {
             by_id: BTreeMap::new(),
             by_handoff: hashbrown::HashMap::new(),
             agents: Taken::of(occupancy),
-            trials: Trials::default(),
+            trials: TestCalls::default(),
             legs: LegIndex::default(),
             queries: Queries::default(),
             deadlines: Deadlines::default(),
@@ -144,7 +144,7 @@ impl Engine {
             Input::Refused { flow } => self.stack.handle_refused(now, flow),
             Input::FlowClosed { connection, peer } => self.stack.handle_flow_closed(now, connection, peer),
             Input::Resolved { query, flows } => match self.queries.take(query) {
-                Some(key) => self.step_any(key, Stimulus::Resolved { query, flows }),
+                Some(key) => self.step_any(key, CallInput::Resolved { query, flows }),
                 None => self.stack.handle_resolved(now, query, flows),
             },
             Input::Command { id, command } => {
@@ -246,7 +246,7 @@ impl Engine {
         Counters { calls_live, deadlines, transactions, statuses_untold, ..self.counters.clone() }
     }
 
-    fn tell(&mut self, what: What) {
+    fn tell(&mut self, what: EventKind) {
         self.queue.push_back(Queued::Event(Box::new(Event { at: Stamp(self.now.wall), what })));
     }
 
@@ -259,13 +259,13 @@ impl Engine {
         for _ in 0..TICKS {
             let Some((at, key)) = self.deadlines.pop_due(self.now.mono) else { break };
             if self.trials.due(at, key) {
-                self.step_trial(key, Stimulus::Tick);
+                self.step_trial(key, CallInput::Tick);
             }
             let Some(Some(call)) = self.calls.get_mut(&key) else { continue };
             if call.armed == Some(at) {
                 call.armed = None;
                 // At the horizon there may be nothing due yet; the step only arms it anew.
-                self.step(key, Stimulus::Tick);
+                self.step(key, CallInput::Tick);
             }
         }
     }
@@ -280,7 +280,7 @@ impl Engine {
         let leg = event.leg();
         self.goodbye(event, arrived.map(|(_, message)| message));
         match self.legs.find(leg) {
-            Some((key, _)) => self.step_any(key, Stimulus::Leg(event, arrived.map(|(_, message)| message))),
+            Some((key, _)) => self.step_any(key, CallInput::Leg(event, arrived.map(|(_, message)| message))),
             None => self.stack.release(self.now, leg),
         }
     }

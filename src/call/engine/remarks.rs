@@ -2,7 +2,7 @@
 
 use super::Engine;
 use crate::call::announced::Matter;
-use crate::call::event::What;
+use crate::call::event::EventKind;
 use crate::call::record::{Goodbye, Role, Stamp};
 use crate::call::view;
 use crate::sip::identity::Said;
@@ -12,7 +12,7 @@ use crate::wire::{Message, Method};
 
 impl Engine {
     /// What is told of a leg, where its call has nothing to decide. None: the event is for the call.
-    pub(super) fn remark(&mut self, event: sip::Event) -> Option<Option<What>> {
+    pub(super) fn remark(&mut self, event: sip::Event) -> Option<Option<EventKind>> {
         match event {
             sip::Event::Undelivered { leg, method, to, again } => {
                 Some(self.undelivered(leg, method, to, again))
@@ -35,19 +35,25 @@ impl Engine {
         call.facts.said_goodbye(leg, goodbye.clone());
         let call = call.facts.id.to_string();
         let sip_call_id = self.sip_call_id(leg).unwrap_or_default();
-        self.tell(What::LegBye { call, role, goodbye, sip_call_id });
+        self.tell(EventKind::LegBye { call, role, goodbye, sip_call_id });
     }
 
     /// A request inside a call could not be sent.
-    fn undelivered(&self, leg: LegId, method: Method, to: Flow, again: bool) -> Option<What> {
+    fn undelivered(&self, leg: LegId, method: Method, to: Flow, again: bool) -> Option<EventKind> {
         let call = self.call_id(self.legs.find(leg)?.0)?;
         let sip_call_id = self.sip_call_id(leg)?;
-        Some(What::Undelivered { call, method: method.as_str(), peer: view::peer(to), again, sip_call_id })
+        Some(EventKind::Undelivered {
+            call,
+            method: method.as_str(),
+            peer: view::peer(to),
+            again,
+            sip_call_id,
+        })
     }
 
-    fn silent(&self, leg: LegId) -> Option<What> {
+    fn silent(&self, leg: LegId) -> Option<EventKind> {
         let (key, role) = self.legs.find(leg)?;
-        Some(What::LegSilent { call: self.call_id(key)?, role, sip_call_id: self.sip_call_id(leg)? })
+        Some(EventKind::LegSilent { call: self.call_id(key)?, role, sip_call_id: self.sip_call_id(leg)? })
     }
 
     fn sip_call_id(&self, leg: LegId) -> Option<String> {
@@ -70,15 +76,15 @@ impl Engine {
     }
 
     /// Told once for all of its agent's or trunk's legs.
-    fn keepalive_ignored(&mut self, leg: LegId) -> Option<What> {
+    fn keepalive_ignored(&mut self, leg: LegId) -> Option<EventKind> {
         let (call, role, party) = self.party(leg)?;
         let name = if role == Role::Agent { "agent" } else { "trunk" };
         let is_new = self.announcer.is_new(Matter::Ignoring, &format!("{name}.{party}"));
-        is_new.then_some(What::KeepaliveIgnored { call, role, party })
+        is_new.then_some(EventKind::KeepaliveIgnored { call, role, party })
     }
 
     /// How a peer is reached may be set otherwise. A private Contact is told once for all legs of its agent or trunk.
-    fn advise(&mut self, leg: LegId, advice: Advice) -> Option<What> {
+    fn advise(&mut self, leg: LegId, advice: Advice) -> Option<EventKind> {
         let peer = view::peer(self.stack.peer(leg)?);
         let (call, role, party) = self.party(leg)?;
         if advice == Advice::PrivateContact {
@@ -89,6 +95,6 @@ impl Engine {
                 return None;
             }
         }
-        Some(What::Advice { call, role, party, peer, advice })
+        Some(EventKind::Advice { call, role, party, peer, advice })
     }
 }

@@ -3,11 +3,11 @@
 use super::Engine;
 use crate::call::admission::{self, Load};
 use crate::call::context::{CallKey, Context};
-use crate::call::event::What;
+use crate::call::event::EventKind;
 use crate::call::facts::Facts;
 use crate::call::live::Call;
 use crate::call::phase::setup::Setup;
-use crate::call::phase::{Phase, Stimulus};
+use crate::call::phase::{CallInput, Phase};
 use crate::call::record::Role;
 use crate::call::view;
 use crate::sip::ident::slot;
@@ -76,10 +76,10 @@ impl Engine {
             });
             if identity::wants_to_replace(invite) {
                 let (call, what) = (call.facts.id.to_string(), NOT_REPLACED.to_owned());
-                cx.tell_at(first, What::Ignored { call, what });
+                cx.tell_at(first, EventKind::Ignored { call, what });
             }
             // Told as it stands now, but before what has become of it already.
-            cx.tell_at(first, What::CallStarted(Box::new(view::call(call, cx.stack))));
+            cx.tell_at(first, EventKind::CallStarted(Box::new(view::call(call, cx.stack))));
         });
     }
 
@@ -92,7 +92,7 @@ impl Engine {
         let fields = if refused.retry_after { &fields[..] } else { &[] };
         let _ = self.stack.reject(self.now, leg, refused.status, Content { fields, ..Content::default() });
         self.stack.release(self.now, leg);
-        self.tell(What::CallRefused {
+        self.tell(EventKind::CallRefused {
             sip_call_id: String::from_utf8_lossy(invite.call_id()).into_owned(),
             trunk: refused.trunk.to_string(),
             status: refused.status,
@@ -101,7 +101,7 @@ impl Engine {
         });
     }
 
-    pub(super) fn step(&mut self, key: CallKey, stimulus: Stimulus<'_>) {
+    pub(super) fn step(&mut self, key: CallKey, stimulus: CallInput<'_>) {
         self.with_call(key, |call, cx| call.step(cx, stimulus));
     }
 
@@ -199,7 +199,7 @@ impl Engine {
         let text = panic.downcast_ref::<&str>().map(ToString::to_string);
         let message = text.or_else(|| panic.downcast_ref::<String>().cloned()).unwrap_or_default();
         self.counters.faults += 1;
-        self.tell(What::Fault { call: call.to_owned(), message });
+        self.tell(EventKind::Fault { call: call.to_owned(), message });
     }
 
     /// Its legs get what can still be said.
@@ -227,7 +227,7 @@ impl Engine {
             self.with_call(key, |call, cx| call.drain(cx.now.mono, by));
         }
         for key in self.trials.keys() {
-            self.step_trial(key, Stimulus::HangUp { why: "draining" });
+            self.step_trial(key, CallInput::HangUp { why: "draining" });
         }
     }
 }

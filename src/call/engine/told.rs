@@ -2,7 +2,7 @@
 //! is the same failure: one line for it, however long the other side stays silent. It knows bytes and nothing of calls. Used by the engine for what arrives
 //! and what leaves.
 
-use crate::call::event::{Direction, What};
+use crate::call::event::{Direction, EventKind};
 use crate::call::view;
 use crate::sip::ident::{SlotKey, fingerprint};
 use crate::sip::identity::Said;
@@ -84,9 +84,9 @@ impl Refusals {
 const SECOND: Duration = Duration::from_secs(1);
 
 /// A failure that leaves us.
-pub(super) fn left(status: u16, passing: Option<u16>, bytes: &[u8], flow: Flow) -> Option<What> {
+pub(super) fn left(status: u16, passing: Option<u16>, bytes: &[u8], flow: Flow) -> Option<EventKind> {
     let peek = wire::peek::peek(bytes)?;
-    Some(What::Status {
+    Some(EventKind::Status {
         call: None,
         direction: Direction::Out,
         method: wire::peek::cseq_method(bytes).as_str(),

@@ -4,7 +4,7 @@ use super::Engine;
 use super::arriving::told;
 use crate::call::admission;
 use crate::call::dropped::Tell;
-use crate::call::event::{What, Why};
+use crate::call::event::{EventKind, Why};
 use crate::call::roster::Name;
 use crate::routing::net::IpNet;
 use crate::sip::dispatch::NO_PLACE;
@@ -30,7 +30,7 @@ impl Engine {
         self.shows_refusal = tell.is_some();
         let Some(Tell::Source(count) | Tell::Others(count)) = tell else { return };
         let trunk = self.tables.topology.trunk_at(flow.peer.ip());
-        let what = What::CallRefused {
+        let what = EventKind::CallRefused {
             sip_call_id: String::from_utf8_lossy(message.call_id()).into_owned(),
             trunk: trunk.map(|trunk| trunk.id.to_string()).unwrap_or_default(),
             status,
@@ -71,7 +71,7 @@ impl Engine {
                 format!("see user name and password in `auth` of {section}"),
             ),
         };
-        self.tell(What::Dropped {
+        self.tell(EventKind::Dropped {
             why: Why::Challenge,
             call,
             source: Some(flow.peer.to_string()),
@@ -91,7 +91,7 @@ impl Engine {
         let Some(tell) = tell else { return };
         let hint = if status == 481 { NO_CALL } else { NOT_SERVED };
         let (count, source) = told_of(tell, flow);
-        self.tell(What::Dropped {
+        self.tell(EventKind::Dropped {
             why: Why::Stray,
             call: None,
             source,
@@ -129,7 +129,7 @@ impl Engine {
                 "what can be answered was answered with the reason; mend the sender".to_owned()
             }
         };
-        self.tell(What::Dropped {
+        self.tell(EventKind::Dropped {
             why,
             call,
             source,

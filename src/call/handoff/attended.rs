@@ -20,9 +20,9 @@ use crate::wire::Message;
 /// Why it fails where the target was gone before anything was asked.
 const LEFT_EARLY: &str = "The target hung up before the caller's side was asked to take its call over.";
 
-/// See the module.
+/// Waits for the target to settle, then asks the caller's side to take its call over.
 #[derive(Debug)]
-pub(crate) struct Attempt {
+pub(crate) struct AttendedTransfer {
     stage: Stage,
     /// None: its dialog with us is over.
     pub(crate) target: Option<LegId>,
@@ -34,7 +34,7 @@ enum Stage {
     /// The target's media is given its time: the REFER goes out at `at`.
     Settling { at: Time },
     /// It is out.
-    Asking(refer::Attempt),
+    Asking(refer::BlindRefer),
 }
 
 /// What came of it.
@@ -56,16 +56,16 @@ pub(crate) enum Verdict {
     LegOver,
 }
 
-impl Attempt {
+impl AttendedTransfer {
     /// The target, which has answered at `answered`, is to be taken over.
-    pub(crate) fn begin(handoff: &Handoff, target: LegId, answered: Time) -> Attempt {
+    pub(crate) fn begin(handoff: &Handoff, target: LegId, answered: Time) -> AttendedTransfer {
         let at = answered + handoff.course.destination.timeouts.settle;
-        Attempt { stage: Stage::Settling { at }, target: Some(target), swap: Swap::default() }
+        AttendedTransfer { stage: Stage::Settling { at }, target: Some(target), swap: Swap::default() }
     }
 
     /// A REFER that was given up and is answered after all, with the target that has waited for that.
-    pub(crate) fn resumed(refer: refer::Attempt, waiter: Waiter) -> Attempt {
-        Attempt { stage: Stage::Asking(refer), target: waiter.target, swap: waiter.swap }
+    pub(crate) fn resumed(refer: refer::BlindRefer, waiter: Waiter) -> AttendedTransfer {
+        AttendedTransfer { stage: Stage::Asking(refer), target: waiter.target, swap: waiter.swap }
     }
 
     /// The target, to be left alone with a REFER that is in doubt, and whose 2xx is believed or not. None: there is no such
@@ -217,7 +217,7 @@ impl Attempt {
     fn ask(&mut self, cx: &mut Context<'_>, facts: &Facts, handoff: &mut Handoff, caller: LegId) -> Verdict {
         let Some(target) = self.target else { return self.target_gone(cx, handoff) };
         handoff.progress(cx, HandoffState::Referring, None);
-        match refer::Attempt::with_replaces(cx, facts, handoff, caller, target) {
+        match refer::BlindRefer::with_replaces(cx, facts, handoff, caller, target) {
             Ok(refer) => {
                 self.stage = Stage::Asking(refer);
                 Verdict::Wait

@@ -7,14 +7,14 @@
 use crate::call::alone::{Alone, answer_alone};
 use crate::call::context::Context;
 use crate::call::conversation::{Conversation, Heard, Partner};
-use crate::call::passing::{Passing, patience};
 use crate::call::record::Role;
-use crate::sip::leg::{Body, RequestId, SentId, Wish};
+use crate::call::relay::{Relay, patience};
+use crate::sip::leg::{Body, InDialogRequest, RequestId, SentId};
 use crate::sip::{Content, Event, LegId, Time};
 use crate::wire::Message;
 use crate::wire::sdp::on_hold;
 
-/// See the module.
+/// Lets agent and target speak while the caller is held.
 #[derive(Debug)]
 pub(crate) struct Brief {
     caller: LegId,
@@ -61,7 +61,7 @@ impl Brief {
             cx.stack.reinvite(cx.now, caller, content).ok().map(|sent| (sent, patience(cx, [caller])))
         });
         let partner = Partner { leg: target, role: Role::Target };
-        let mut side = Conversation::new(agent, partner, Passing::new(identity), None);
+        let mut side = Conversation::new(agent, partner, Relay::new(identity), None);
         side.confirmed = true;
         let mut brief = Brief { caller, target, answered: cx.now.mono, side, hold };
         if hold.is_none() {
@@ -113,7 +113,9 @@ impl Brief {
                 Verdict::Wait
             }
             // The caller is held: its session is not for the agent now.
-            Event::Request { leg, request, wish: Wish::Modify | Wish::Update } if leg == self.caller => {
+            Event::Request { leg, request, wish: InDialogRequest::Modify | InDialogRequest::Update }
+                if leg == self.caller =>
+            {
                 answer_alone(cx, (leg, request), Alone::Held);
                 Verdict::Wait
             }

@@ -3,17 +3,17 @@
 //! What the answer is good for is the business of others: `join`, `attended`, the phase before the answer.
 
 use super::Handoff;
-use crate::call::callee::{self, Offer, Place};
 use crate::call::context::Context;
 use crate::call::conversation::let_go;
 use crate::call::decision::is_ours;
 use crate::call::facts::Facts;
 use crate::call::record::{HandoffState, Role};
+use crate::call::target_address::{self, Offer, TargetAddress};
 use crate::routing::explain::Cause;
 use crate::routing::select;
-use crate::sip::leg::remark::Remark;
+use crate::sip::leg::reason_info::ReasonInfo;
 use crate::sip::leg::tries::Fault;
-use crate::sip::leg::{Body, Wish};
+use crate::sip::leg::{Body, InDialogRequest};
 use crate::sip::{Content, Event, Flow, LegId, Origin, Time, identity};
 use crate::wire::sdp::{as_answer, has_stream};
 use crate::wire::{Host, Message, Uri, reason_phrase};
@@ -21,11 +21,11 @@ use crate::wire::{Host, Message, Uri, reason_phrase};
 /// Redirections that are followed (3xx), all together.
 const REDIRECTS: u8 = 5;
 
-/// See the module.
+/// Calls a target: looks its address up, sends the INVITE, waits for the answer.
 #[derive(Debug)]
 pub(crate) struct Calling {
     state: State,
-    place: Place,
+    place: TargetAddress,
     /// When the target has rung long enough.
     until: Time,
     redirects: u8,
@@ -63,11 +63,11 @@ impl Calling {
         most: Option<Time>,
     ) -> Result<Calling, Cause> {
         handoff.attempt(cx, handoff.course.method, HandoffState::Pending, None);
-        let place = Place::of(cx, facts, &handoff.course).ok_or(Cause::Unreachable)?;
+        let place = TargetAddress::of(cx, facts, &handoff.course).ok_or(Cause::Unreachable)?;
         Ok(Self::find(cx, handoff, place, most))
     }
 
-    fn find(cx: &mut Context<'_>, handoff: &Handoff, place: Place, most: Option<Time>) -> Calling {
+    fn find(cx: &mut Context<'_>, handoff: &Handoff, place: TargetAddress, most: Option<Time>) -> Calling {
         let query = cx.resolve(&place.address);
         let until = (cx.now.mono + handoff.course.destination.timeouts.ring).min(handoff.total);
         let until = most.map_or(until, |most| most.min(until));
@@ -114,7 +114,7 @@ impl Calling {
             return UNREACHABLE;
         }
         let to = (&self.place, &*handoff.course, handoff.plan.basis.given.referred_by.as_deref());
-        let Some(leg) = callee::call_target(cx, facts, flows, to, offer) else {
+        let Some(leg) = target_address::call_target(cx, facts, flows, to, offer) else {
             return Verdict::Failed { cause: Cause::Failed, status: None };
         };
         // Beside somebody else's number the caller's own is not shown, now or later.
@@ -187,7 +187,7 @@ impl Calling {
             }
             Event::Request { leg, request, wish } if leg == ours => {
                 // Nobody is joined with it yet, so what it was offered is all that there is to say (RFC 3311 §5.2).
-                let offer = cx.stack.proposed_sdp(leg).filter(|_| wish == Wish::Update);
+                let offer = cx.stack.proposed_sdp(leg).filter(|_| wish == InDialogRequest::Update);
                 let answer = offer.zip(cx.stack.local_sdp(leg)).map(|(offer, ours)| as_answer(ours, offer));
                 match &answer {
                     Some(answer) => {
@@ -219,7 +219,7 @@ impl Calling {
         let ours = |host: &Host<'_>| is_ours(cx.listeners, &facts.trunk, host);
         let allowed = |uri: &Uri<'_>| {
             select::by_redirection(table, trunk, may_route, uri, &ours)
-                .map(|route| Place::at(cx, facts, &handoff.course, &route))
+                .map(|route| TargetAddress::at(cx, facts, &handoff.course, &route))
                 .filter(|place| *place != self.place)
         };
         let Some(place) = identity::best_contact(message, allowed) else { return false };
@@ -306,7 +306,7 @@ pub(crate) const NOTHING_TO_JOIN: &str = "The target's 2xx has no session that a
 pub(crate) fn phrase(message: Option<&Message<'_>>, status: u16) -> String {
     let Some(message) = message else { return reason_phrase(status).into() };
     let phrase = String::from_utf8_lossy(message.reason());
-    match Remark::of(message).q850 {
+    match ReasonInfo::of(message).q850 {
         Some(cause) => format!("{phrase} (Q.850 cause {cause})"),
         None => phrase.into_owned(),
     }

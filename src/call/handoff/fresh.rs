@@ -7,11 +7,11 @@
 
 use super::Handoff;
 use super::calling::{self, Calling};
-use crate::call::callee::Offer;
 use crate::call::context::Context;
 use crate::call::conversation::Conversation;
 use crate::call::facts::Facts;
 use crate::call::record::HandoffState;
+use crate::call::target_address::Offer;
 use crate::routing::explain::Cause;
 use crate::sip::leg::modify::is_glare;
 use crate::sip::leg::{Body, SentId};
@@ -32,7 +32,7 @@ pub(crate) const HELD: &str = "The caller's side holds by an address where nobod
 /// How soon a dialog that is busy is looked at again.
 const SOON: Duration = Duration::from_millis(50);
 
-/// See the module.
+/// Calls a target with an offer that the caller's side was asked for.
 #[derive(Debug)]
 pub(crate) struct Fresh {
     state: State,

@@ -1,4 +1,4 @@
-//! Caller and target are joined (RFC 3725, product section 7): the caller's leg is re-INVITEd with what the target
+//! Caller and target are joined (RFC 3725): the caller's leg is re-INVITEd with what the target
 //! answered.
 //!
 //! Up to its 2xx the caller is still with the agent: a refusal leaves its session as it was, and where nobody answers, or a
@@ -9,7 +9,7 @@
 use super::calling::is_joinable;
 use crate::call::context::Context;
 use crate::call::conversation::{Conversation, let_go};
-use crate::call::passing::patience;
+use crate::call::relay::patience;
 use crate::sip::leg::modify::is_glare;
 use crate::sip::leg::{Body, SentId};
 use crate::sip::stack::NotSent;
@@ -27,7 +27,7 @@ const PATIENCE: Duration = Duration::from_secs(32);
 /// How long a BYE may follow the 2xx of a caller who may be gone already.
 const SETTLE: Duration = Duration::from_millis(500);
 
-/// See the module.
+/// Joins caller and target by re-INVITE (RFC 3725).
 #[derive(Debug)]
 pub(crate) struct Join {
     /// The target's leg; None: it has gone.

@@ -1,9 +1,9 @@
 //! One decision to move a caller, while it runs. What is common to all ways stands here; each way has its own file.
 
+pub(crate) mod attempt_plan;
 pub(crate) mod attended;
 pub(crate) mod brief;
 pub(crate) mod calling;
-pub(crate) mod course;
 pub(crate) mod fresh;
 pub(crate) mod join;
 pub(crate) mod ladder;
@@ -16,7 +16,7 @@ pub(crate) mod swap;
 
 use crate::call::context::{Context, Stay};
 use crate::call::decision::{self, Step};
-use crate::call::event::What;
+use crate::call::event::EventKind;
 use crate::call::facts::Facts;
 use crate::call::record::{AttemptView, HandoffState, HandoffView, Proof, Stamp};
 use crate::call::view;
@@ -26,25 +26,25 @@ use crate::routing::profile::{Belief, Notify200, Receiver};
 use crate::routing::table::{Destination, Id, Method};
 use crate::sip::identity::Said;
 use crate::sip::leg::SentId;
-use crate::sip::leg::remark::Remark;
+use crate::sip::leg::reason_info::ReasonInfo;
 use crate::sip::{Event, Flow, Origin, Time};
 use crate::wire::Message;
-use course::{Course, Plan};
+use attempt_plan::{AttemptPlan, Plan};
 use report::Referral;
 use smallvec::SmallVec;
 use std::sync::Arc;
 
 /// A REFER that was given up as `unknown` and may still be answered, while the ladder goes on: with what it was tried for.
 #[derive(Debug)]
-pub(crate) struct Late {
+pub(crate) struct LateRefer {
     pub(crate) sent: SentId,
     /// Which of the handoff's attempts it was.
     place: usize,
-    course: Arc<Course>,
+    course: Arc<AttemptPlan>,
     chain: SmallVec<[Arc<Destination>; 2]>,
 }
 
-impl Late {
+impl LateRefer {
     /// What is believed of what is told of it.
     pub(crate) fn belief(&self) -> Belief {
         self.course.profile.belief
@@ -64,16 +64,16 @@ struct Tried {
     broken_off: bool,
 }
 
-/// See the module.
+/// One handoff while it runs: its plan, its record, and who is told of its end.
 #[derive(Debug)]
 pub(crate) struct Handoff {
     /// Shared with the events and replies that were told of it; changed by [`Handoff::edit`] only.
     pub(crate) view: Arc<HandoffView>,
     pub(crate) plan: Plan,
     /// What was decided: its headers go with a hand-back, whatever was tried since.
-    pub(crate) first: Arc<Course>,
+    pub(crate) first: Arc<AttemptPlan>,
     /// What is tried now.
-    pub(crate) course: Arc<Course>,
+    pub(crate) course: Arc<AttemptPlan>,
     /// The destinations that led to it by steps, the one that was decided first.
     chain: SmallVec<[Arc<Destination>; 2]>,
     /// What was tried so far.
@@ -105,7 +105,7 @@ impl Handoff {
     pub(crate) fn begin(
         cx: &mut Context<'_>,
         facts: &Facts,
-        (plan, first): (Plan, Course),
+        (plan, first): (Plan, AttemptPlan),
         referral: Option<Referral>,
     ) -> Handoff {
         let id = &plan.basis.handoff_id;
@@ -131,7 +131,7 @@ impl Handoff {
         cx.handoffs.insert(id.clone(), cx.call);
         cx.counters.handoffs_started += 1;
         cx.counters.handoffs_live += 1;
-        cx.tell(What::HandoffStarted(Arc::clone(&view)));
+        cx.tell(EventKind::HandoffStarted(Arc::clone(&view)));
         let chain = SmallVec::from_iter([Arc::clone(&first.destination)]);
         let first = Arc::new(first);
         let course = Arc::clone(&first);
@@ -316,13 +316,13 @@ impl Handoff {
     }
 
     /// The running attempt's REFER is given up, but may still speak.
-    pub(crate) fn give_up(&self, sent: SentId) -> Late {
+    pub(crate) fn give_up(&self, sent: SentId) -> LateRefer {
         let (course, chain) = (Arc::clone(&self.course), self.chain.clone());
-        Late { sent, place: self.running, course, chain }
+        LateRefer { sent, place: self.running, course, chain }
     }
 
     /// Whether a REFER that was given up had its 2xx, or a NOTIFY in its place.
-    pub(crate) fn is_accepted(&self, late: &Late) -> bool {
+    pub(crate) fn is_accepted(&self, late: &LateRefer) -> bool {
         let attempt = self.view.attempts.get(late.place);
         attempt.is_some_and(|attempt| {
             attempt.final_status.is_some() || attempt.status.is_none_or(|status| status < 300)
@@ -330,12 +330,12 @@ impl Handoff {
     }
 
     /// Whether a final NOTIFY of a REFER that was given up has come.
-    pub(crate) fn was_told(&self, late: &Late) -> bool {
+    pub(crate) fn was_told(&self, late: &LateRefer) -> bool {
         self.view.attempts.get(late.place).is_some_and(|attempt| attempt.final_status.is_some())
     }
 
     /// The receiver has taken a REFER that was given up, or tells that it has failed, and nothing else is changed by that.
-    pub(crate) fn accepted_late(&mut self, late: &Late, event: Event) {
+    pub(crate) fn accepted_late(&mut self, late: &LateRefer, event: Event) {
         let Some(attempt) = self.edit().attempts.get_mut(late.place) else { return };
         if let Event::Notified { news, .. } = event
             && news.is_failure()
@@ -354,12 +354,12 @@ impl Handoff {
     /// The REFER of an attempt that was given up is refused after all.
     pub(crate) fn refused_late(
         &mut self,
-        late: &Late,
+        late: &LateRefer,
         status: u16,
         message: Option<&Message<'_>>,
         origin: Origin,
     ) {
-        let remark = message.map(Remark::of).unwrap_or_default();
+        let remark = message.map(ReasonInfo::of).unwrap_or_default();
         let cause = explain::cause_by(status, Where::ReferResponse, remark).unwrap_or(Cause::Failed);
         if let Some(attempt) = self.edit().attempts.get_mut(late.place) {
             attempt.status = Some(status);
@@ -370,7 +370,7 @@ impl Handoff {
     }
 
     /// An attempt that was given up speaks after all: what was tried since is taken back, and it is the running one.
-    pub(crate) fn revive(&mut self, cx: &mut Context<'_>, late: Late) {
+    pub(crate) fn revive(&mut self, cx: &mut Context<'_>, late: LateRefer) {
         if late.place != self.running {
             self.break_off();
             self.attempt_over(cx);
@@ -381,7 +381,7 @@ impl Handoff {
             (attempt.ended_at, attempt.cause) = (None, None);
             let attempt = Box::new(attempt.clone());
             let (call, handoff) = (self.view.call_id.clone(), self.view.id.clone());
-            cx.tell(What::AttemptResumed { call, handoff, number: self.running + 1, attempt });
+            cx.tell(EventKind::AttemptResumed { call, handoff, number: self.running + 1, attempt });
         }
     }
 
@@ -422,7 +422,7 @@ impl Handoff {
         if !again {
             self.edit().state = state;
             let (call, handoff) = (self.view.call_id.clone(), self.view.id.clone());
-            cx.tell(What::HandoffProgress { call, handoff, state: state.as_str(), status });
+            cx.tell(EventKind::HandoffProgress { call, handoff, state: state.as_str(), status });
         }
         if let (Some(status), Some(referral)) = (status, self.referral.as_mut()) {
             referral.progress(cx, status);
@@ -476,10 +476,20 @@ impl Handoff {
         let peer = self.peer.map(view::peer);
         let (number, next) = (self.running + 1, next.into());
         cx.tell(match unproven {
-            true => What::Unproven { call, handoff, environment, trunk, peer, number, attempt, next, hint },
-            false => {
-                What::AttemptFailed { call, handoff, environment, trunk, peer, number, attempt, next, hint }
+            true => {
+                EventKind::Unproven { call, handoff, environment, trunk, peer, number, attempt, next, hint }
             }
+            false => EventKind::AttemptFailed {
+                call,
+                handoff,
+                environment,
+                trunk,
+                peer,
+                number,
+                attempt,
+                next,
+                hint,
+            },
         });
     }
 
@@ -510,6 +520,6 @@ impl Handoff {
         if let Some(referral) = self.referral.as_mut() {
             referral.conclude(cx, status);
         }
-        cx.tell(What::HandoffEnded { handoff: Arc::clone(&self.view), caller_hurt });
+        cx.tell(EventKind::HandoffEnded { handoff: Arc::clone(&self.view), caller_hurt });
     }
 }

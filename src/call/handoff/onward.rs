@@ -9,9 +9,9 @@
 use super::refer;
 use super::report::{Farewell, Referral};
 use crate::call::context::Context;
-use crate::call::event::What;
+use crate::call::event::EventKind;
 use crate::call::facts::Facts;
-use crate::call::handoff::course::Course;
+use crate::call::handoff::attempt_plan::AttemptPlan;
 use crate::call::record::Role;
 use crate::routing::profile::Placement;
 use crate::sip::leg::refer::Refer;
@@ -23,14 +23,14 @@ use std::time::Duration;
 
 /// How long its final response is waited for, and how long the result after each news of it.
 const PATIENCE: Duration = Duration::from_secs(60);
-/// What is told where nothing is known (product: a `unknown` result).
+/// What is told where nothing is known.
 const UNKNOWN: u16 = 408;
 
 const NO_ROUTE: &str = "the destination has no route that could be passed";
 const NOT_ANSWERED: &str = "the other side's call is not answered yet";
 const GONE: &str = "the other side is gone";
 
-/// See the module.
+/// A REFER that was passed to the other side, and the NOTIFYs that go back.
 #[derive(Debug)]
 pub(crate) struct Passed {
     referral: Referral,
@@ -46,7 +46,7 @@ pub(crate) struct Passed {
 pub(crate) fn pass(
     cx: &mut Context<'_>,
     facts: &Facts,
-    course: &Course,
+    course: &AttemptPlan,
     (by, from, request): (Role, LegId, RequestId),
     to: LegId,
 ) -> Result<Passed, (u16, Cow<'static, str>)> {
@@ -65,7 +65,7 @@ pub(crate) fn pass(
     })?;
     let subscription = cx.stack.accept_referral(cx.now, request).unwrap_or_default();
     let call = facts.id.to_string();
-    cx.tell(What::ReferPassed { call, by, refer_to: Some(uri), status: None });
+    cx.tell(EventKind::ReferPassed { call, by, refer_to: Some(uri), status: None });
     let referral = Referral::new(from, subscription);
     Ok(Passed { referral, by, sent, until: cx.now.mono + PATIENCE })
 }
@@ -127,7 +127,7 @@ impl Passed {
 
     fn over(&mut self, cx: &mut Context<'_>, facts: &Facts, status: u16) -> Heard {
         let call = facts.id.to_string();
-        cx.tell(What::ReferPassed { call, by: self.by, refer_to: None, status: Some(status) });
+        cx.tell(EventKind::ReferPassed { call, by: self.by, refer_to: None, status: Some(status) });
         self.referral.conclude(cx, status);
         Heard::Over(status, self.referral.farewell)
     }

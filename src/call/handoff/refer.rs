@@ -5,7 +5,7 @@
 //! to do then is the business of its phase.
 
 use super::Handoff;
-use super::course::Course;
+use super::attempt_plan::AttemptPlan;
 use crate::call::context::Context;
 use crate::call::facts::Facts;
 use crate::call::record::HandoffState;
@@ -14,10 +14,10 @@ use crate::routing::headers;
 use crate::routing::profile::Placement;
 use crate::routing::table::{OUTCOME_CAP, Route};
 use crate::sip::leg::SentId;
+use crate::sip::leg::reason_info::ReasonInfo;
 use crate::sip::leg::refer::Refer;
-use crate::sip::leg::remark::Remark;
 use crate::sip::stack::NotSent;
-use crate::sip::subscription::News;
+use crate::sip::subscription::ReferProgress;
 use crate::sip::transaction::GivenUp;
 use crate::sip::{Event, Field, LegId, Origin, Time, is_doubtful};
 use crate::wire::Message;
@@ -52,9 +52,9 @@ pub(crate) enum State {
     Left { sent: SentId, until: Time },
 }
 
-/// See the module.
+/// One REFER in the caller leg, until its result is known.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Attempt {
+pub(crate) struct BlindRefer {
     pub(crate) state: State,
     retries: u8,
     /// It names this leg, to be replaced, in place of the route: the last part of `attended`.
@@ -78,18 +78,18 @@ pub(crate) enum Verdict {
     LegOver,
 }
 
-impl Attempt {
+impl BlindRefer {
     /// Sends the REFER and opens the attempt.
     pub(crate) fn begin(
         cx: &mut Context<'_>,
         facts: &Facts,
         handoff: &mut Handoff,
         caller: LegId,
-    ) -> Result<Attempt, Cause> {
+    ) -> Result<BlindRefer, Cause> {
         let sip_call_id = Some(facts.sip_call_id.to_string());
         handoff.attempt(cx, handoff.course.method, HandoffState::Referring, sip_call_id);
         let state = send(cx, facts, handoff, caller, None)?;
-        Ok(Attempt { state, retries: 0, replaces: None })
+        Ok(BlindRefer { state, retries: 0, replaces: None })
     }
 
     /// Sends a REFER to the other end of a leg of ours, in the attempt that is open already.
@@ -99,9 +99,9 @@ impl Attempt {
         handoff: &mut Handoff,
         caller: LegId,
         target: LegId,
-    ) -> Result<Attempt, Cause> {
+    ) -> Result<BlindRefer, Cause> {
         let state = send(cx, facts, handoff, caller, Some(target))?;
-        Ok(Attempt { state, retries: 0, replaces: Some(target) })
+        Ok(BlindRefer { state, retries: 0, replaces: Some(target) })
     }
 
     /// The REFER again after a 491: a retry is a new attempt in the record.
@@ -125,7 +125,7 @@ impl Attempt {
     }
 
     /// A REFER that was given up and is answered after all.
-    pub(crate) fn resumed(sent: SentId, now: Time, handoff: &mut Handoff) -> Attempt {
+    pub(crate) fn resumed(sent: SentId, now: Time, handoff: &mut Handoff) -> BlindRefer {
         let cap = now + OUTCOME_CAP;
         let until = (now + handoff.course.destination.timeouts.outcome).min(cap);
         let attempt = handoff.last();
@@ -134,7 +134,7 @@ impl Attempt {
             Some(..300) => State::Accepted { sent, until, cap },
             _ => State::Sent { sent, until, told },
         };
-        Attempt { state, retries: GLARE_RETRIES, replaces: None }
+        BlindRefer { state, retries: GLARE_RETRIES, replaces: None }
     }
 
     /// `timeouts.total` has passed.
@@ -323,7 +323,7 @@ impl Attempt {
                 if self.replaces.is_none() || self.retries > 0 || status >= 300 {
                     handoff.answered_by(status, message, origin);
                 }
-                let remark = message.map(Remark::of).unwrap_or_default();
+                let remark = message.map(ReasonInfo::of).unwrap_or_default();
                 self.responded(cx, handoff, caller, (sent, told), (status, remark))
             }
             (State::Checking { probe }, Event::Response { sent, status, .. }) if sent == probe => {
@@ -343,7 +343,7 @@ impl Attempt {
         handoff: &mut Handoff,
         caller: LegId,
         (sent, told): (SentId, bool),
-        (status, remark): (u16, Remark),
+        (status, remark): (u16, ReasonInfo),
     ) -> Verdict {
         match status {
             200..=299 => {
@@ -383,7 +383,7 @@ impl Attempt {
         cx: &mut Context<'_>,
         handoff: &mut Handoff,
         caller: LegId,
-        news: News,
+        news: ReferProgress,
     ) -> Verdict {
         let (State::Sent { sent, .. } | State::Accepted { sent, .. } | State::Left { sent, .. }) = self.state
         else {
@@ -473,12 +473,12 @@ pub(crate) fn referred_by(cx: &Context<'_>, facts: &Facts, leg: LegId) -> String
 }
 
 /// The value of Refer-To: always in `<>`, without `;method=INVITE`. None: there is no route.
-fn refer_to(facts: &Facts, course: &Course, placement: Placement) -> Option<String> {
+fn refer_to(facts: &Facts, course: &AttemptPlan, placement: Placement) -> Option<String> {
     Some(format!("<{}>", place(facts, course, placement)?))
 }
 
 /// Where a Refer-To, or the Contact of a 302, sends the caller: the headers embedded where the profile says so.
-pub(crate) fn place(facts: &Facts, course: &Course, placement: Placement) -> Option<String> {
+pub(crate) fn place(facts: &Facts, course: &AttemptPlan, placement: Placement) -> Option<String> {
     let route: &Route = course.route.as_ref()?;
     let uri = route.refer_uri(&facts.trunk, course.profile.refer_to_host.as_deref());
     if !placement.in_refer_to() {

@@ -30,7 +30,7 @@ const SOON: Duration = Duration::from_millis(50);
 /// How long others may be under way.
 const BUSY: Duration = Duration::from_secs(15);
 
-/// See the module.
+/// Asks the caller's side by re-INVITE whether it still has the caller.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct StillHere {
     caller: LegId,

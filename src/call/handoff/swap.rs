@@ -11,7 +11,7 @@ use std::time::Duration;
 /// proves nothing.
 pub(crate) const WINDOW: Duration = Duration::from_secs(2);
 
-/// See the module.
+/// Tells whether a dialog was replaced: by a NOTIFY of 2xx and the BYE of the target's leg.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Swap {
     /// When a final 2xx came.

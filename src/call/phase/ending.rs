@@ -1,13 +1,13 @@
 //! The legs are being closed. The call is over when the last of them is.
 
-use super::{Phase, Stimulus};
+use super::{CallInput, Phase};
 use crate::call::context::Context;
 use crate::call::handoff::report::Farewell;
 use crate::call::record::Role;
 use crate::sip::{Content, Event, Field, LegId, Time, identity};
 use smallvec::SmallVec;
 
-/// See the module.
+/// The phase of a call whose legs are being closed.
 #[derive(Debug)]
 pub(crate) struct Ending {
     legs: SmallVec<[(LegId, Role); 2]>,
@@ -91,17 +91,17 @@ impl Ending {
         self.farewell.map(|f| f.until).into_iter().chain(self.waiting.iter().map(|(_, until)| *until)).min()
     }
 
-    pub(crate) fn step(mut self, cx: &mut Context<'_>, stimulus: Stimulus<'_>) -> Phase {
+    pub(crate) fn step(mut self, cx: &mut Context<'_>, stimulus: CallInput<'_>) -> Phase {
         match stimulus {
-            Stimulus::Leg(event, _) => self.hear(cx, event),
-            Stimulus::Tick => {
+            CallInput::Leg(event, _) => self.hear(cx, event),
+            CallInput::Tick => {
                 if let Some(farewell) = self.farewell.take_if(|f| f.until <= cx.now.mono) {
                     self.close(cx, farewell.leg);
                 }
                 self.close_waiting(cx, cx.now.mono);
             }
-            Stimulus::HangUp { .. } => self.close_waiting(cx, Time(u64::MAX)),
-            Stimulus::Resolved { .. } => {}
+            CallInput::HangUp { .. } => self.close_waiting(cx, Time(u64::MAX)),
+            CallInput::Resolved { .. } => {}
         }
         self.phase()
     }

@@ -11,7 +11,7 @@ use crate::wire::Message;
 
 /// What happens to a call, whatever its phase.
 #[derive(Clone, Copy, Debug)]
-pub(crate) enum Stimulus<'a> {
+pub(crate) enum CallInput<'a> {
     /// One of its legs says something; with the message that caused it.
     Leg(Event, Option<&'a Message<'a>>),
     /// The answer to its question for an address.

@@ -2,11 +2,11 @@
 
 use super::ending::{self, Ending};
 use super::moving::Moving;
-use super::{Phase, Stimulus};
+use super::{CallInput, Phase};
 use crate::call::context::Context;
 use crate::call::conversation::{Conversation, Heard, let_go};
 use crate::call::decision::{self, By, Given};
-use crate::call::event::What;
+use crate::call::event::EventKind;
 use crate::call::facts::Facts;
 use crate::call::handoff::onward::{self, Passed};
 use crate::call::handoff::report::{Farewell, Referral};
@@ -14,11 +14,11 @@ use crate::call::record::Role;
 use crate::call::waiting;
 use crate::sip::leg::RequestId;
 use crate::sip::leg::decision::Decision;
-use crate::sip::leg::remark::Remark;
+use crate::sip::leg::reason_info::ReasonInfo;
 use crate::sip::{Event, LegId, Origin, Time, identity, is_doubtful};
 use crate::wire::Message;
 
-/// See the module.
+/// The phase of an answered call while no handoff runs.
 #[derive(Debug)]
 pub(crate) struct Talking {
     pub(crate) conversation: Conversation,
@@ -151,8 +151,8 @@ impl Talking {
         true
     }
 
-    pub(crate) fn step(mut self, cx: &mut Context<'_>, facts: &mut Facts, stimulus: Stimulus<'_>) -> Phase {
-        if let Stimulus::Leg(event, _) = stimulus
+    pub(crate) fn step(mut self, cx: &mut Context<'_>, facts: &mut Facts, stimulus: CallInput<'_>) -> Phase {
+        if let CallInput::Leg(event, _) = stimulus
             && let Some(told) = self.hear_passed(cx, facts, event)
         {
             return match told {
@@ -164,7 +164,7 @@ impl Talking {
             };
         }
         match stimulus {
-            Stimulus::Leg(event @ Event::Notified { .. }, message) => {
+            CallInput::Leg(event @ Event::Notified { .. }, message) => {
                 if let Some(message) = message {
                     facts.recognise(message);
                 }
@@ -178,12 +178,12 @@ impl Talking {
                 }
                 self.hear_doubt(cx, facts, event)
             }
-            Stimulus::Leg(event @ Event::Response { sent, .. }, _) if facts.doubts(sent) => {
+            CallInput::Leg(event @ Event::Response { sent, .. }, _) if facts.doubts(sent) => {
                 // Whoever waits to be taken over by it is let go.
                 let _ = facts.waiting.hear(cx, event);
                 self.hear_doubt(cx, facts, event)
             }
-            Stimulus::Leg(event, message) => {
+            CallInput::Leg(event, message) => {
                 if self.hear_departing(cx, event) {
                     return Phase::Talking(self);
                 }
@@ -195,8 +195,8 @@ impl Talking {
                 let heard = self.conversation.hear(cx, event, message);
                 self.heard(cx, facts, heard, message)
             }
-            Stimulus::HangUp { why } => self.end(cx, facts, why),
-            Stimulus::Tick => {
+            CallInput::HangUp { why } => self.end(cx, facts, why),
+            CallInput::Tick => {
                 if facts.waiting.tick(cx) {
                     return self.end(cx, facts, MOVED);
                 }
@@ -209,7 +209,7 @@ impl Talking {
                 self.conversation.tick(cx);
                 Phase::Talking(self)
             }
-            Stimulus::Resolved { .. } => Phase::Talking(self),
+            CallInput::Resolved { .. } => Phase::Talking(self),
         }
     }
 
@@ -287,13 +287,13 @@ impl Talking {
             Ok(decision) => decision,
             Err(fault) => {
                 let what = format!("the decision on the agent's BYE: {fault}");
-                cx.tell(What::Ignored { call: facts.id.to_string(), what });
+                cx.tell(EventKind::Ignored { call: facts.id.to_string(), what });
                 None
             }
         });
         let broken = message
             .filter(|_| role == Role::Agent)
-            .and_then(|m| Remark::of(m).sip)
+            .and_then(|m| ReasonInfo::of(m).sip)
             .filter(|c| (500..600).contains(c));
         self.farewell = None;
         if let Some(decision) = decision {
@@ -455,5 +455,5 @@ pub(crate) fn lost_because(
         }
         other => other.into(),
     };
-    cx.tell(What::LegLost { call: facts.id.to_string(), role, status, origin, reason, next });
+    cx.tell(EventKind::LegLost { call: facts.id.to_string(), role, status, origin, reason, next });
 }

@@ -11,7 +11,7 @@ use crate::store::replace::Print;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-/// See the module.
+/// The text of a table's file, and how the file looked, when a change came.
 pub(super) struct OnDisk {
     pub(super) path: PathBuf,
     /// How it looked before it was read.

@@ -48,7 +48,7 @@ fn no_document(error: &DocumentError) -> ChangeError {
 }
 
 impl Reloader {
-    /// See the module.
+    /// Carries one change out, with its table's lock held.
     ///
     /// # Errors
     /// What stands in its way; nothing was changed then, except where the error says so.

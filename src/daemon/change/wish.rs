@@ -5,7 +5,7 @@ use super::*;
 use crate::call::command::Refusal;
 use crate::http::destinations::Condition;
 
-/// See the module.
+/// The text that one change asks for.
 pub(super) struct Wish {
     /// Named after what the places of its faults are to be looked up in.
     pub(super) source: Source,

@@ -108,7 +108,7 @@ impl Again {
     }
 }
 
-/// See the module.
+/// One call of the rehearsal agent: given messages and the time, it says what to send.
 #[derive(Debug)]
 pub(super) struct Call {
     dialog: Dialog,

@@ -6,7 +6,7 @@ use super::origin::To;
 use super::{CALLER, Ground, Ways, Wish};
 use crate::call::command::{Command, HandoffRequest, Invalid, Refusal, Reply};
 use crate::call::engine::{Engine, Input, Output, Settings};
-use crate::call::event::What;
+use crate::call::event::EventKind;
 use crate::call::record::{HandoffView, Stamp};
 use crate::routing::Tables;
 use crate::routing::address::{Address, Host};
@@ -31,7 +31,7 @@ const CALL_ID: &str = "render@192.0.2.1";
 const SDP: &str = "v=0\r\no=- 1 1 IN IP4 192.0.2.1\r\ns=-\r\nc=IN IP4 192.0.2.1\r\nt=0 0\r\n\
                    m=audio 40000 RTP/AVP 0 101\r\na=rtpmap:101 telephone-event/8000\r\na=sendrecv\r\n";
 
-/// See the module.
+/// Runs the engine for an invented call, and keeps what it sends.
 pub(super) struct Play {
     engine: Engine,
     now: Now,
@@ -194,7 +194,7 @@ impl Play {
                 Output::Resolve { query, uri, .. } => asked.push((query, uri)),
                 Output::Reply { reply, .. } => self.reply = Some(reply),
                 Output::Event(event) => {
-                    if let What::Undefined { header, why, .. } = event.what {
+                    if let EventKind::Undefined { header, why, .. } = event.what {
                         self.left_out.push(format!("{header}: {why}"));
                     }
                 }

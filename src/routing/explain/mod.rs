@@ -6,7 +6,7 @@ mod statuses;
 use std::fmt;
 
 use super::profile::Receiver;
-use crate::sip::leg::remark::Remark;
+use crate::sip::leg::reason_info::ReasonInfo;
 use serde::{Deserialize, Serialize};
 
 use statuses::STATUSES;
@@ -92,7 +92,7 @@ pub fn cause(status: u16, seen: Where) -> Option<Cause> {
 
 /// The same by all that the response says. A gateway's 480 is many things, and its Reason tells which; a 500 with
 /// Retry-After is a service that is not there just now (RFC 3261 §21.5.1).
-pub fn cause_by(status: u16, seen: Where, remark: Remark) -> Option<Cause> {
+pub fn cause_by(status: u16, seen: Where, remark: ReasonInfo) -> Option<Cause> {
     let plain = cause(status, seen)?;
     let meant = remark
         .q850
@@ -105,7 +105,7 @@ pub fn cause_by(status: u16, seen: Where, remark: Remark) -> Option<Cause> {
 }
 
 /// The cause that the final response to an INVITE means, from a receiver that may turn causes round.
-pub fn cause_of_invite(status: u16, remark: Remark, receiver: Receiver) -> Option<Cause> {
+pub fn cause_of_invite(status: u16, remark: ReasonInfo, receiver: Receiver) -> Option<Cause> {
     match remark.q850 {
         Some(q850) if receiver.is_unanswered(status, q850) => Some(Cause::NoAnswer),
         _ => cause_by(status, Where::InviteResponse, remark),
@@ -282,9 +282,9 @@ mod tests {
     fn a_reason_says_more_than_the_status() {
         use Cause as C;
         use Where::{InviteResponse as I, Notify as N, ReferResponse as R};
-        let q850 = |cause| Remark { q850: Some(cause), ..Remark::default() };
-        let sip = |cause| Remark { sip: Some(cause), ..Remark::default() };
-        let later = Remark { retry_after: true, ..Remark::default() };
+        let q850 = |cause| ReasonInfo { q850: Some(cause), ..ReasonInfo::default() };
+        let sip = |cause| ReasonInfo { sip: Some(cause), ..ReasonInfo::default() };
+        let later = ReasonInfo { retry_after: true, ..ReasonInfo::default() };
         for (status, seen, remark, expected) in [
             (480, I, q850(17), C::Busy),
             (500, N, q850(19), C::NoAnswer),
@@ -304,7 +304,7 @@ mod tests {
             (487, I, sip(200), C::NoAnswer),
             (500, I, later, C::Unreachable),
             (480, I, later, C::NoAnswer),
-            (500, I, Remark::default(), C::Failed),
+            (500, I, ReasonInfo::default(), C::Failed),
             // A proxy's silence is no more than that, and a refusal is no silence.
             (408, R, q850(17), C::Unknown),
             (504, R, sip(486), C::Unknown),
@@ -330,7 +330,7 @@ mod tests {
             (41, Cause::Unreachable),
             (42, Cause::Unreachable),
         ] {
-            let remark = Remark { q850: Some(q850), ..Remark::default() };
+            let remark = ReasonInfo { q850: Some(q850), ..ReasonInfo::default() };
             for status in [403, 404, 408, 480, 486, 487, 500, 503, 600, 603] {
                 let found = cause_by(status, Where::InviteResponse, remark);
                 assert_eq!(found, Some(expected), "{status} with Q.850 cause {q850}");

@@ -4,7 +4,7 @@ use super::presence::Presence;
 use super::reliable::{Reliable, names};
 use super::send::{body_of, sdp_of, write_contact};
 use super::session_timer::{Demand, TooShort, demand, write_demand};
-use super::usage::{Asked, Leg, Offered, Party, Unacked, Usage};
+use super::usage::{EarlyUas, Leg, Offered, PendingUas, Unacked, Usage};
 use super::{Body, Content, Event, LegId, RequestId, carry};
 use crate::sip::dialog::{Dialog, Parts, route_set};
 use crate::sip::flow::Flow;
@@ -301,7 +301,7 @@ impl Stack {
         let offers = leg.session.exchange() != Exchange::Theirs;
         // It may be the offer of an UPDATE, which gets its own answer.
         let tag = leg.dialog.local_tag();
-        let asks = |asked: &Asked| asked.offered && asked.branch.as_deref() == Some(tag);
+        let asks = |asked: &PendingUas| asked.offered && asked.branch.as_deref() == Some(tag);
         let updates = leg.asked.iter().any(asks);
         match sdp_of(content) {
             Some(sdp) if offers => _ = leg.session.offer(sdp),
@@ -417,13 +417,13 @@ impl Offered {
         number: u8,
         tag: crate::sip::ident::Text,
         session: &Session,
-    ) -> &mut Party {
+    ) -> &mut EarlyUas {
         let last = self.parties.len().saturating_sub(1);
         match self.parties.iter().position(|party| party.number == number) {
             Some(place) => self.parties.swap(place, last),
             None => {
                 let (remote_cseq, session) = (Some(self.cseq), session.clone());
-                self.parties.push(Party { number, tag, remote_cseq, session, answered: false });
+                self.parties.push(EarlyUas { number, tag, remote_cseq, session, answered: false });
             }
         }
         let last = self.parties.len() - 1;

@@ -5,7 +5,7 @@
 //! that it was taken counts as said.
 
 use super::presence::Purpose;
-use super::usage::{Leg, Sent, Usage};
+use super::usage::{Leg, PendingUac, Usage};
 use super::{Content, Event, LegId, Origin};
 use crate::sip::flow::Flow;
 use crate::sip::offer_answer::Exchange;
@@ -16,7 +16,7 @@ use crate::wire::{Framing, Message, Method, Name, identify};
 
 impl Stack {
     /// A re-INVITE was never answered.
-    pub(crate) fn keep_unanswered(&mut self, id: LegId, sent: Sent) {
+    pub(crate) fn keep_unanswered(&mut self, id: LegId, sent: PendingUac) {
         if let Some(leg) = self.legs.get_mut(id.into()).filter(|leg| leg.is_answered()) {
             leg.aside.get_or_insert_default().unanswered = Some(Box::new(sent));
         }
@@ -57,7 +57,7 @@ impl Stack {
         let number = message.cseq().number;
         let leg = self.legs.get_mut(id.into())?;
         let copy = leg.sent.iter().position(|sent| sent.cseq == number && sent.accepted.is_some());
-        let waits = |sent: &mut Box<Sent>| sent.cseq == number;
+        let waits = |sent: &mut Box<PendingUac>| sent.cseq == number;
         let sent = leg.aside.as_mut().and_then(|aside| aside.unanswered.take_if(waits));
         self.adopt(id, flow);
         self.hear(id);
@@ -85,8 +85,14 @@ impl Stack {
         self.told(id, Event::Response { leg: id, sent: refer, status, origin, needs_answer: false })
     }
 
-    fn accept_belated(&mut self, now: Time, id: LegId, sent: Sent, message: &Message<'_>) -> Option<Event> {
-        let sent = Sent { id: self.next_sent(), purpose: Purpose::Itself, ..sent };
+    fn accept_belated(
+        &mut self,
+        now: Time,
+        id: LegId,
+        sent: PendingUac,
+        message: &Message<'_>,
+    ) -> Option<Event> {
+        let sent = PendingUac { id: self.next_sent(), purpose: Purpose::Itself, ..sent };
         let kept = sent.request.as_deref().unwrap_or_default();
         let offer = identify(kept, &mut self.index, Framing::Datagram).ok().map(|request| request.body());
         let leg = self.legs.get_mut(id.into())?;

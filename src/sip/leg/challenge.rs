@@ -7,7 +7,7 @@
 
 use super::LegId;
 use super::send::by_stream;
-use super::usage::{Leg, Sent};
+use super::usage::{Leg, PendingUac};
 use crate::sip::auth::{Challenge, Login};
 use crate::sip::stack::{Credentials, Settings, Stack};
 use crate::sip::timing::Time;
@@ -48,7 +48,7 @@ impl Settings {
     }
 }
 
-impl Sent {
+impl PendingUac {
     /// Whether that challenge may be answered; from now on it was.
     fn may_answer(&mut self, challenge: &Challenge) -> bool {
         let answers = self.challenged.iter().map(|one| 1 + usize::from(one.again)).sum::<usize>();
@@ -76,9 +76,9 @@ impl Stack {
         &mut self,
         now: Time,
         id: LegId,
-        mut sent: Sent,
+        mut sent: PendingUac,
         response: &Message<'_>,
-    ) -> Option<Sent> {
+    ) -> Option<PendingUac> {
         let cnonce = self.ident.cnonce();
         let Some(leg) = self.legs.get(id.into()) else { return Some(sent) };
         let Some(credentials) = self.settings.credentials(leg) else { return Some(sent) };

@@ -3,7 +3,7 @@
 use super::connect::lines;
 use super::send::{MAX_FORWARDS, Request, body_of, keep_fields};
 use super::usage::{Kind, Leg, Usage};
-use super::{Content, Event, LegId, Origin, Wish, carry};
+use super::{Content, Event, InDialogRequest, LegId, Origin, carry};
 use crate::sip::dispatch::{OVERTAKEN, write_warning};
 use crate::sip::flow::Flow;
 use crate::sip::stack::Stack;
@@ -138,7 +138,7 @@ impl Stack {
                 write_warning(&mut writer, ENDED);
                 writer.finish(None)
             };
-            let status = if asked.wish == Wish::Refer { 480 } else { 487 };
+            let status = if asked.wish == InDialogRequest::Refer { 480 } else { 487 };
             let _ = self.table.respond(now, asked.server, status, tag, &mut self.outbox, finish);
         }
     }

@@ -1,10 +1,10 @@
 //! A leg of ours before it is answered (RFC 3261 §13.2), and the ACK of every 2xx to an INVITE of ours.
 
 use super::accept::address;
-use super::reliable::{BRANCHES, Early};
+use super::reliable::{BRANCHES, EarlyUac};
 use super::send::{MAX_FORWARDS, Request, body_of, sdp_of};
 use super::tries::fault_of;
-use super::usage::{Accepted, Acknowledged, Branch, Calling, Kind, Leg, Sent, Usage};
+use super::usage::{Accepted, Acknowledged, Calling, ForkBranch, Kind, Leg, PendingUac, Usage};
 use super::{Connect, Content, Event, LegId, Origin, carry};
 use crate::sip::dialog::{Dialog, Parts, route_set};
 use crate::sip::flow::Flow;
@@ -165,7 +165,7 @@ impl Stack {
         // One that waits for its answer stays: it is acknowledged in the end, however late.
         let waits = |accepted: &Accepted| accepted.ack.is_none() || now < accepted.until;
         // Nobody can have seen an ACK that could not be sent, however often the peer has asked for it.
-        let lost = |sent: &Sent| {
+        let lost = |sent: &PendingUac| {
             let failed = |it: &Accepted| it.acknowledged == Acknowledged::Failed && it.until <= now;
             sent.kind == Kind::Invite && sent.accepted.as_deref().is_some_and(failed)
         };
@@ -201,7 +201,7 @@ impl Stack {
         &mut self,
         now: Time,
         id: LegId,
-        sent: Sent,
+        sent: PendingUac,
         message: &Message<'_>,
     ) -> Option<Event> {
         let leg = self.legs.get_mut(id.into())?;
@@ -219,16 +219,19 @@ impl Stack {
         leg.dialog = confirmed(&leg.dialog, message);
         leg.note_allow(message);
         leg.agreed(now, self.settings.session_timer, message);
-        let answers = |early: &Early| early.dialog.remote_tag() == message.to_tag().unwrap_or(b"");
-        let (own, others): (Vec<Early>, Vec<Early>) = calling.early.into_iter().partition(answers);
+        let answers = |early: &EarlyUac| early.dialog.remote_tag() == message.to_tag().unwrap_or(b"");
+        let (own, others): (Vec<EarlyUac>, Vec<EarlyUac>) = calling.early.into_iter().partition(answers);
         leg.local_cseq = sent.cseq;
         if let Some(early) = own.into_iter().next() {
             leg.local_cseq = early.cseq;
             leg.remote_cseq = early.remote_cseq;
             leg.session = early.session;
         }
-        let branch =
-            |early: &Early| Branch { tag: early.dialog.remote_tag().into(), cseq: early.cseq, ack: None };
+        let branch = |early: &EarlyUac| ForkBranch {
+            tag: early.dialog.remote_tag().into(),
+            cseq: early.cseq,
+            ack: None,
+        };
         let others = others.iter().map(branch).collect();
         // What is kept for another try is needed no more.
         let needs_answer = self.take_2xx(now, id, sent, message, others);
@@ -258,9 +261,9 @@ impl Stack {
         &mut self,
         now: Time,
         id: LegId,
-        sent: Sent,
+        sent: PendingUac,
         message: &Message<'_>,
-        others: Vec<Branch>,
+        others: Vec<ForkBranch>,
     ) -> bool {
         let Some(leg) = self.legs.get_mut(id.into()) else { return false };
         let tag = message.to_tag().unwrap_or(b"");
@@ -291,9 +294,9 @@ impl Stack {
         &mut self,
         now: Time,
         id: LegId,
-        sent: Sent,
+        sent: PendingUac,
         tag: &[u8],
-        others: Vec<Branch>,
+        others: Vec<ForkBranch>,
     ) {
         let Some(leg) = self.legs.get_mut(id.into()) else { return };
         let credentials = sent.credentials(&mut self.index);
@@ -302,7 +305,7 @@ impl Stack {
         let accepted = Accepted { tag, ack: None, acknowledged, by_source, credentials, others, until };
         leg.sent.reserve_exact(1);
         let accepted = Some(Box::new(accepted));
-        leg.sent.push(Sent { accepted, request: None, expires: None, said: Vec::new(), ..sent });
+        leg.sent.push(PendingUac { accepted, request: None, expires: None, said: Vec::new(), ..sent });
     }
 
     /// Sends the ACK of the 2xx to the request at `place`: with an answer if the 2xx carried an offer.
@@ -369,7 +372,7 @@ impl Stack {
             accepted.others.retain(|branch| &*branch.tag != tag);
             if accepted.others.len() < BRANCHES {
                 let cseq = last.wrapping_add(1);
-                accepted.others.push(Branch { tag: tag.into(), cseq, ack: Some((flow, ack)) });
+                accepted.others.push(ForkBranch { tag: tag.into(), cseq, ack: Some((flow, ack)) });
             }
         }
     }
@@ -413,7 +416,7 @@ impl Session {
     }
 }
 
-impl Sent {
+impl PendingUac {
     /// What it answered its challenges with.
     pub(crate) fn credentials(&self, index: &mut Index) -> Vec<(Name, Box<[u8]>)> {
         let kept = self.request.as_deref().filter(|_| !self.challenged.is_empty()).unwrap_or_default();

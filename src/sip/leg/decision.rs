@@ -174,7 +174,7 @@ impl<'a> Decision<'a> {
     }
 }
 
-/// The headers besides `X-*` that give a handoff its context (product: names of table headers).
+/// The headers besides `X-*` that give a handoff its context.
 fn is_context(name: Name) -> bool {
     matches!(name, Name::UserToUser | Name::Diversion | Name::HistoryInfo)
 }

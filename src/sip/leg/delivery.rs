@@ -6,7 +6,7 @@
 //! ([`Stack::poll_recall`]). Not here: what follows from it; that is the layer above's.
 
 use super::send::{Again, rewrite};
-use super::usage::{Accepted, Acknowledged, Kind, Leg, Sent};
+use super::usage::{Accepted, Acknowledged, Kind, Leg, PendingUac};
 use super::{Event, LegId, Origin, SentId};
 use crate::sip::flow::Flow;
 use crate::sip::slab::SlabId;
@@ -43,7 +43,7 @@ impl Stack {
     /// The leg ends: no REFER is to arrive after its BYE.
     pub(crate) fn give_up_refers(&mut self, now: Time, id: LegId) {
         let Some(leg) = self.legs.get(id.into()) else { return };
-        let open = |sent: &&Sent| sent.kind == Kind::Refer && !sent.given_up;
+        let open = |sent: &&PendingUac| sent.kind == Kind::Refer && !sent.given_up;
         let open: smallvec::SmallVec<[SentId; 1]> =
             leg.sent.iter().filter(open).map(|sent| sent.id).collect();
         for sent in open {
@@ -77,7 +77,7 @@ impl Stack {
     }
 
     /// A request of ours inside a leg could not be sent.
-    pub(crate) fn tell_undelivered(&mut self, id: LegId, sent: &Sent, status: u16) {
+    pub(crate) fn tell_undelivered(&mut self, id: LegId, sent: &PendingUac, status: u16) {
         let Some(leg) = self.legs.get(id.into()) else { return };
         // What only went by a stream for its size goes by UDP; a new call has its other addresses; what was taken back was
         // not to be delivered.
@@ -100,7 +100,7 @@ impl Stack {
 impl Stack {
     /// Whether each 2xx to an INVITE of ours in this leg has its ACK, and the ACK has left.
     pub fn is_acknowledged(&self, leg: LegId) -> bool {
-        let done = |sent: &Sent| sent.accepted.as_deref().is_none_or(Accepted::is_acknowledged);
+        let done = |sent: &PendingUac| sent.accepted.as_deref().is_none_or(Accepted::is_acknowledged);
         self.legs.get(leg.into()).is_none_or(|leg| leg.sent.iter().all(done))
     }
 
@@ -132,7 +132,7 @@ impl Stack {
     /// means that the peer of a new call cannot be reached.
     pub(crate) fn ack_failed(&mut self, now: Time, id: LegId) {
         let Some(leg) = self.legs.get_mut(id.into()) else { return };
-        let open = |sent: &Sent| {
+        let open = |sent: &PendingUac| {
             !sent.attempt.is_unwanted() && sent.accepted.as_deref().is_some_and(Accepted::may_have_failed)
         };
         let Some(place) = leg.sent.iter().rposition(open) else { return };
@@ -189,7 +189,7 @@ impl Stack {
 
     /// A stream of the leg has died, and the leg has another flow by now: for the ACKs that were lost with it.
     pub(crate) fn acknowledge_failed(&mut self, id: LegId) {
-        let failed = |sent: &Sent| {
+        let failed = |sent: &PendingUac| {
             sent.accepted.as_deref().is_some_and(|accepted| accepted.acknowledged == Acknowledged::Failed)
         };
         let Some(leg) = self.legs.get(id.into()) else { return };
@@ -239,7 +239,7 @@ impl Leg {
     }
 
     /// The flow for a request that could not be sent to where the dialog says.
-    pub(crate) fn flow_of_source(&mut self, sent: &mut Sent) -> Option<Flow> {
+    pub(crate) fn flow_of_source(&mut self, sent: &mut PendingUac) -> Option<Flow> {
         let source = self.source()?;
         if std::mem::replace(&mut sent.by_source, true) {
             return None;

@@ -17,9 +17,9 @@ pub mod modify;
 mod outcome;
 pub(crate) mod presence;
 pub mod reach;
+pub mod reason_info;
 pub mod refer;
 pub(crate) mod reliable;
-pub mod remark;
 mod replaces;
 pub(crate) mod send;
 pub mod session_timer;
@@ -127,7 +127,7 @@ pub struct Connect<'a> {
 
 /// What an in-dialog request from the peer wants.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Wish {
+pub enum InDialogRequest {
     /// re-INVITE: a new offer, or the wish for one.
     Modify,
     /// UPDATE (RFC 3311).
@@ -197,7 +197,7 @@ pub enum Event {
         /// Its name.
         request: RequestId,
         /// What it wants.
-        wish: Wish,
+        wish: InDialogRequest,
     },
     /// The peer cancelled its re-INVITE; 200 and 487 are sent, and the request takes no answer any more. What was passed
     /// on of it is to be taken back by [`crate::sip::Stack::withdraw`].
@@ -227,7 +227,7 @@ pub enum Event {
         /// The REFER.
         refer: SentId,
         /// What it told.
-        news: super::subscription::News,
+        news: super::subscription::ReferProgress,
     },
     /// The peer's BYE, already answered 200. The leg is over; its subscriptions live on until `release`.
     Bye {

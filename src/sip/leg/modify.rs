@@ -4,8 +4,8 @@ use super::accept::{UNREADABLE, carries, tag_of, write_acceptable};
 use super::presence::{Purpose, is_doubtful};
 use super::send::{MAX_FORWARDS, Request, body_of, sdp_of, write_contact};
 use super::session_timer::{Demand, demand, write_demand};
-use super::usage::{Asked, Kind, Leg, Sent, Usage};
-use super::{Body, Content, Event, LegId, Origin, RequestId, SentId, Wish, carry};
+use super::usage::{Kind, Leg, PendingUac, PendingUas, Usage};
+use super::{Body, Content, Event, InDialogRequest, LegId, Origin, RequestId, SentId, carry};
 use crate::sip::dialog::{Dialog, Parts};
 use crate::sip::flow::{Flow, Listener};
 use crate::sip::identity;
@@ -147,7 +147,7 @@ impl Stack {
     /// Takes back a re-INVITE that was passed: CANCEL. Its [`Event::Response`] comes all the same, and may be a 2xx that
     /// crossed the CANCEL. Nothing happens for other requests, which cannot be cancelled (RFC 3261 §9.1).
     pub fn withdraw(&mut self, now: Now, leg: LegId, sent: SentId) {
-        let sent = |one: &&mut Sent| one.id == sent && one.kind == Kind::Modify;
+        let sent = |one: &&mut PendingUac| one.id == sent && one.kind == Kind::Modify;
         if let Some(found) = self.legs.get_mut(leg.into()).and_then(|leg| leg.sent.iter_mut().find(sent)) {
             // It is not sent again, whatever it is refused with.
             found.request = None;
@@ -178,12 +178,12 @@ impl Stack {
         let refusal = Content { fields: &why, ..Content::default() };
         let (status, content) = if unanswered { (488, refusal) } else { (status, content) };
         // Whoever was asked beside what stands has answered with a session; nobody here has offered one.
-        let unasked = wish == Wish::Update && !offered;
+        let unasked = wish == InDialogRequest::Update && !offered;
         let content = if unasked { Content { body: Body::None, ..content } } else { content };
         if status >= 200 {
             leg.asked.remove(place);
         }
-        if wish == Wish::Modify && (200..300).contains(&status) {
+        if wish == InDialogRequest::Modify && (200..300).contains(&status) {
             return self.accept_invite(now.mono, id, (request.0, cseq, demand), &content);
         }
         let mut dressed = Vec::new();
@@ -193,14 +193,14 @@ impl Stack {
                 None => session.refused(),
             }
         }
-        let agrees = wish == Wish::Update && (200..300).contains(&status);
+        let agrees = wish == InDialogRequest::Update && (200..300).contains(&status);
         if agrees && leg.is_answered() {
             leg.agree(now.mono, demand);
         }
         let dressed = if offered { &dressed } else { sdp_of(&content).unwrap_or_default() };
         let (settings, flow, body) = (&self.settings, leg.flow, body_of(&content, dressed));
         let write = |mut writer: Writer<'_>| {
-            if status < 300 && wish != Wish::Info {
+            if status < 300 && wish != InDialogRequest::Info {
                 write_contact(&mut writer, &settings.listeners, flow);
                 writer.header(Name::Allow, ALLOW);
                 settings.write_supported(&mut writer, true);
@@ -316,7 +316,7 @@ impl Stack {
             self.answer_refresh(now, flow, id, message, demand);
             return None;
         }
-        let event = self.ask(now, flow, id, message, Wish::Modify, demand)?;
+        let event = self.ask(now, flow, id, message, InDialogRequest::Modify, demand)?;
         let Event::Request { request, .. } = event else { return None };
         // It was opened just now, so it is open. The other side takes its time.
         let _ = self.table.respond(now, request.0, 100, None, &mut self.outbox, |writer| writer.finish(None));
@@ -366,7 +366,7 @@ impl Stack {
         // Before the answer there may be nobody yet who could be told.
         let told = leg.is_answered();
         let told = self.hears_identity(id, message) && told;
-        let event = self.ask(now, flow, id, message, Wish::Update, demand)?;
+        let event = self.ask(now, flow, id, message, InDialogRequest::Update, demand)?;
         let Event::Request { request, .. } = event else { return None };
         if (message.body().is_empty() || again) && !told {
             // It refreshes the session or the target, and both are each side's own.
@@ -412,7 +412,7 @@ impl Stack {
                 self.refuse(now, flow, message, (481, ""), &|_| ())
             }
             Usage::Offered(_) | Usage::Calling(_) | Usage::Confirmed => {
-                let event = self.ask(now, flow, id, message, Wish::Info, None)?;
+                let event = self.ask(now, flow, id, message, InDialogRequest::Info, None)?;
                 self.told(id, event)
             }
         }
@@ -425,19 +425,19 @@ impl Stack {
         flow: Flow,
         id: LegId,
         message: &Message<'_>,
-        wish: Wish,
+        wish: InDialogRequest,
         demand: Option<Demand>,
     ) -> Option<Event> {
         let server = self.table.open(now, flow, message, Some(id));
         let leg = self.legs.get_mut(id.into())?;
-        let changes = matches!(wish, Wish::Modify | Wish::Update);
+        let changes = matches!(wish, InDialogRequest::Modify | InDialogRequest::Update);
         let offered = changes && message.has_sdp();
         let branch = leg.branch(message);
         if let Some(session) = leg.session_in(branch.as_deref()).filter(|_| offered) {
             session.offered(message.body());
         }
         let refreshed = changes && leg.refresh(message, &self.settings.listeners);
-        leg.asked.push(Asked {
+        leg.asked.push(PendingUas {
             server,
             wish,
             cseq: message.cseq().number,
@@ -475,7 +475,7 @@ impl Stack {
         &mut self,
         now: Time,
         id: LegId,
-        sent: Sent,
+        sent: PendingUac,
         message: &Message<'_>,
     ) -> Option<Event> {
         let (name, status) = (sent.id, message.status()?);
@@ -508,7 +508,7 @@ impl Stack {
         &mut self,
         now: Time,
         id: LegId,
-        sent: &Sent,
+        sent: &PendingUac,
         (status, origin): (u16, Origin),
         response: Option<&Message<'_>>,
     ) -> Option<Event> {

@@ -1,6 +1,6 @@
 //! Where the final response to a request of ours goes, and what time does to a leg. Routes only.
 
-use super::usage::{Kind, Sent};
+use super::usage::{Kind, PendingUac};
 use super::{Event, LegId, Origin};
 use crate::sip::stack::Stack;
 use crate::sip::timing::Time;
@@ -12,7 +12,7 @@ impl Stack {
         &mut self,
         now: Time,
         id: LegId,
-        sent: Sent,
+        sent: PendingUac,
         outcome: (u16, Origin),
         response: Option<&Message<'_>>,
     ) -> Option<Event> {

@@ -11,7 +11,7 @@
 //! what their silence means is the business of who sent them. Who is asked without a cause stands in `keepalive`.
 
 use super::keepalive::SOON;
-use super::usage::{Kind, Leg, Sent};
+use super::usage::{Kind, Leg, PendingUac};
 use super::{Event, LegId, Origin};
 use crate::sip::stack::{NotSent, Stack};
 use crate::sip::timing::Time;
@@ -71,7 +71,7 @@ impl Stack {
 
     /// What the failure of an INFO, UPDATE or re-INVITE means for its leg. True: the leg is lost, and nobody waits for that
     /// response any more.
-    pub(crate) fn weigh(&mut self, now: Time, id: LegId, sent: &Sent, outcome: (u16, Origin)) -> bool {
+    pub(crate) fn weigh(&mut self, now: Time, id: LegId, sent: &PendingUac, outcome: (u16, Origin)) -> bool {
         let Some(leg) = self.legs.get_mut(id.into()) else { return false };
         // In an early dialog the final response to the INVITE decides.
         if !leg.is_answered() || sent.branch.is_some() {
@@ -118,7 +118,7 @@ impl Stack {
     }
 
     /// The answer to a check.
-    pub(crate) fn on_checked(&mut self, now: Time, id: LegId, sent: &Sent, outcome: (u16, Origin)) {
+    pub(crate) fn on_checked(&mut self, now: Time, id: LegId, sent: &PendingUac, outcome: (u16, Origin)) {
         let Some(leg) = self.legs.get_mut(id.into()) else { return };
         if !leg.is_answered() {
             return;
@@ -159,8 +159,9 @@ impl Stack {
     /// Whether it is being found out if the peer is still there: it was silent and nothing was heard since, or it has said
     /// that it knows nothing of the dialog.
     pub fn is_doubted(&self, leg: LegId) -> bool {
-        let doubts =
-            |sent: &Sent| sent.kind == Kind::Check && (!sent.heard || sent.purpose == Purpose::Disowned);
+        let doubts = |sent: &PendingUac| {
+            sent.kind == Kind::Check && (!sent.heard || sent.purpose == Purpose::Disowned)
+        };
         let leg = self.legs.get(leg.into());
         leg.is_some_and(|leg| {
             leg.is_being_confirmed() || leg.unconfirmed().is_some() || leg.sent.iter().any(doubts)

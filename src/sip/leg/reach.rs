@@ -3,7 +3,7 @@
 //! Not here: where a dialog says that its requests go; that is the dialog's.
 
 use super::tries::Try;
-use super::usage::{Leg, Sent};
+use super::usage::{Leg, PendingUac};
 use super::{Event, LegId};
 use crate::sip::flow::Flow;
 use crate::sip::stack::Stack;
@@ -54,7 +54,7 @@ pub enum Advice {
     PrivateContact,
 }
 
-impl Sent {
+impl PendingUac {
     /// Until when it waits for a connection that it could do without.
     fn opens_by(&self) -> Option<Time> {
         let Try { begun, left, recalled, .. } = self.attempt;
@@ -66,7 +66,7 @@ impl Sent {
 impl Leg {
     /// When a request is due that waits for a connection which it could do without.
     pub(crate) fn opens_by(&self) -> Option<Time> {
-        self.sent.iter().filter_map(Sent::opens_by).min()
+        self.sent.iter().filter_map(PendingUac::opens_by).min()
     }
 
     /// How its peer is reached.

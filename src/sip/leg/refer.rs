@@ -3,12 +3,12 @@
 use super::decision::refuses_subscription;
 use super::presence::is_doubtful;
 use super::send::{MAX_FORWARDS, Request, write_contact};
-use super::usage::{Kind, Sent, Usage};
-use super::{Event, Field, LegId, Origin, RequestId, SentId, Wish};
+use super::usage::{Kind, PendingUac, Usage};
+use super::{Event, Field, InDialogRequest, LegId, Origin, RequestId, SentId};
 use crate::sip::dispatch::OVERTAKEN;
 use crate::sip::flow::Flow;
 use crate::sip::stack::{Gone, NotSent, Stack};
-use crate::sip::subscription::{self, News, Notice, Package, Referral as Subscribed, Subscription};
+use crate::sip::subscription::{self, Notice, Package, ReferProgress, Referral as Subscribed, Subscription};
 use crate::sip::timing::{Now, Time};
 use crate::wire::headers::{ACTIVE, EVENT_REFER, MESSAGE_SIPFRAG, NO_RESOURCE, TERMINATED};
 use crate::wire::{Message, Method, Name, Writer, sipfrag};
@@ -76,7 +76,7 @@ impl Stack {
     pub(crate) fn on_refer_answer(
         &mut self,
         id: LegId,
-        sent: &Sent,
+        sent: &PendingUac,
         (status, origin): (u16, Origin),
         response: Option<&Message<'_>>,
     ) -> Option<Event> {
@@ -127,7 +127,7 @@ impl Stack {
             // A later one has come before it.
             return self.refuse(now, flow, message, (500, OVERTAKEN), &|_| ());
         }
-        let (refer, news) = (subscription.refer, News::of(message));
+        let (refer, news) = (subscription.refer, ReferProgress::of(message));
         subscription::accepted(&mut leg.subscriptions, refer);
         leg.subscriptions[place].hear(number, news);
         if news.terminated {
@@ -157,7 +157,7 @@ impl Stack {
         if let Some(refusal) = refusal {
             return self.refuse(now, flow, message, refusal, &|_| ());
         }
-        let event = self.ask(now, flow, id, message, Wish::Refer, None)?;
+        let event = self.ask(now, flow, id, message, InDialogRequest::Refer, None)?;
         self.told(id, event)
     }
 
@@ -169,7 +169,9 @@ impl Stack {
     pub fn accept_referral(&mut self, now: Now, request: RequestId) -> Result<Option<NotifyId>, Gone> {
         let id = self.table.owner(request.0).flatten().ok_or(Gone)?;
         let leg = self.legs.get_mut(id.into()).ok_or(Gone)?;
-        let is_it = |asked: &super::usage::Asked| asked.server == request.0 && asked.wish == Wish::Refer;
+        let is_it = |asked: &super::usage::PendingUas| {
+            asked.server == request.0 && asked.wish == InDialogRequest::Refer
+        };
         let asked = leg.asked.remove(leg.asked.iter().position(is_it).ok_or(Gone)?);
         let (settings, flow) = (&self.settings, leg.flow);
         let write = |mut writer: Writer<'_>| {

@@ -103,7 +103,7 @@ impl Reliable {
 
 /// A branch of our INVITE that sent reliable provisional responses.
 #[derive(Debug)]
-pub(crate) struct Early {
+pub(crate) struct EarlyUac {
     pub(crate) dialog: Dialog,
     pub(crate) flow: Flow,
     /// CSeq of our last request in it, the INVITE at first (RFC 3261 §12.1.2).
@@ -336,7 +336,7 @@ impl Stack {
                 let dialog = connect::confirmed(&leg.dialog, message);
                 let flow = dialog.hop(leg.flow, None, &self.settings.listeners).or(leg.flow);
                 let (cseq, session) = (message.cseq().number, leg.session.clone());
-                calling.early.push(Early { dialog, flow, cseq, remote_cseq: None, rseq, session });
+                calling.early.push(EarlyUac { dialog, flow, cseq, remote_cseq: None, rseq, session });
                 calling.early.len() - 1
             }
         };

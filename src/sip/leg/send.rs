@@ -7,7 +7,7 @@ use super::presence::Purpose;
 use super::reach::{Advice, Large, NO_STREAM, is_private};
 use super::session_timer::wanted;
 use super::tries::Try;
-use super::usage::{Kind, Leg, Sent, Usage};
+use super::usage::{Kind, Leg, PendingUac, Usage};
 use super::{Body, Content, Event, Field, LegId, Origin, SentId, carry};
 use crate::sip::dialog::{Dialog, Hop, listener_for};
 use crate::sip::flow::{Flow, Listener, Transport};
@@ -158,7 +158,7 @@ impl Stack {
         let outgoing = Outgoing { method, branch: &branch, owner: Some(id), recallable, told };
         let client = self.table.send(now, flow, outgoing, outbox, |buf| buf.extend_from_slice(scratch));
         leg.sent.reserve_exact(1);
-        leg.sent.push(Sent {
+        leg.sent.push(PendingUac {
             id: request.id,
             client,
             cseq,
@@ -210,10 +210,10 @@ impl Stack {
         &mut self,
         now: Time,
         id: LegId,
-        sent: Sent,
+        sent: PendingUac,
         flow: Flow,
         changes: &[(Name, &[u8])],
-    ) -> Option<Sent> {
+    ) -> Option<PendingUac> {
         let branch = self.ident.branch();
         let Some(leg) = self.legs.get_mut(id.into()) else { return Some(sent) };
         let kept = sent.request.as_deref().unwrap_or_default();
@@ -248,7 +248,7 @@ impl Stack {
             subscription.cseq = again.cseq;
         }
         let request = Some(scratch.as_slice().into());
-        leg.sent.push(Sent {
+        leg.sent.push(PendingUac {
             client,
             attempt: Try::begin(now, again.via),
             cseq: again.cseq,
@@ -269,10 +269,10 @@ impl Stack {
         &mut self,
         now: Time,
         id: LegId,
-        mut sent: Sent,
+        mut sent: PendingUac,
         outcome: (u16, Origin),
         response: Option<&Message<'_>>,
-    ) -> Option<Sent> {
+    ) -> Option<PendingUac> {
         let Some(leg) = self.legs.get_mut(id.into()) else { return Some(sent) };
         if sent.given_up || (leg.is_cancelled() && sent.kind == Kind::Invite) {
             return Some(sent);
@@ -310,7 +310,13 @@ impl Stack {
     }
 
     /// 422: once more with the Session-Expires that the peer takes (RFC 4028 §7.4).
-    fn widen(&mut self, now: Time, id: LegId, mut sent: Sent, response: &Message<'_>) -> Option<Sent> {
+    fn widen(
+        &mut self,
+        now: Time,
+        id: LegId,
+        mut sent: PendingUac,
+        response: &Message<'_>,
+    ) -> Option<PendingUac> {
         let Some(seconds) = wanted(self.settings.session_timer, response).filter(|_| !sent.widened) else {
             return Some(sent);
         };
@@ -527,7 +533,7 @@ impl Leg {
     }
 
     /// A re-INVITE that another request of ours arrived before gets 500 (RFC 3261 §12.2.2), and has not been looked at.
-    fn was_overtaken(&self, sent: &Sent) -> bool {
+    fn was_overtaken(&self, sent: &PendingUac) -> bool {
         let later = sent.kind == Kind::Modify && sent.cseq != self.local_cseq;
         later && sent.overtaken < OVERTAKEN && self.is_answered()
     }
@@ -548,7 +554,7 @@ impl Leg {
 
     /// The next flow of the INVITE that made the leg: on a transport fault, a 503, or a timeout before any 1xx
     /// (RFC 3263 §4.3).
-    fn next_flow(&mut self, sent: &Sent, outcome: (u16, Origin)) -> Option<Flow> {
+    fn next_flow(&mut self, sent: &PendingUac, outcome: (u16, Origin)) -> Option<Flow> {
         match (&mut self.usage, outcome) {
             (Usage::Calling(calling), (503, _) | (408, Origin::Local))
                 if sent.kind == Kind::Invite && (outcome.0 == 503 || !calling.provisional) =>

@@ -6,7 +6,7 @@
 //! (§8.2.2.2). Not here: who is tried first; that is the quarantine's.
 
 use super::connect::confirmed;
-use super::usage::{Accepted, Acknowledged, Calling, Kind, Leg, Sent, Usage};
+use super::usage::{Accepted, Acknowledged, Calling, Kind, Leg, PendingUac, Usage};
 use super::{LegId, Origin};
 use crate::sip::flow::Flow;
 use crate::sip::quarantine::{LONGEST, TERM};
@@ -105,7 +105,7 @@ enum Due {
     Over,
 }
 
-impl Sent {
+impl PendingUac {
     /// A try that may still be the one.
     fn is_try(&self) -> bool {
         self.kind == Kind::Invite && self.accepted.is_none() && !self.attempt.is_unwanted()
@@ -117,8 +117,8 @@ impl Sent {
     }
 
     /// The same request for another address.
-    fn beside(&self) -> Sent {
-        Sent {
+    fn beside(&self) -> PendingUac {
+        PendingUac {
             request: self.request.clone(),
             branch: None,
             fallback: None,
@@ -226,7 +226,7 @@ impl Stack {
         self.leave_behind(now, id, |sent| sent.client == client);
         self.table.stop(now, client);
         let Some(leg) = self.legs.get(id.into()) else { return };
-        let alone = !leg.sent.iter().any(Sent::is_try);
+        let alone = !leg.sent.iter().any(PendingUac::is_try);
         if self.try_next(now, id, client) {
             return;
         }
@@ -287,7 +287,7 @@ impl Stack {
     }
 
     /// These tries are not wanted any more. Each is cancelled by its first 1xx.
-    fn leave_behind(&mut self, now: Time, id: LegId, which: impl Fn(&Sent) -> bool) {
+    fn leave_behind(&mut self, now: Time, id: LegId, which: impl Fn(&PendingUac) -> bool) {
         let Some(leg) = self.legs.get_mut(id.into()) else { return };
         for sent in leg.sent.iter_mut().filter(|sent| sent.is_try() && which(sent)) {
             sent.attempt.heard = Heard::Unwanted;
@@ -333,16 +333,16 @@ impl Stack {
         &mut self,
         now: Time,
         id: LegId,
-        sent: Sent,
+        sent: PendingUac,
         outcome: (u16, Origin),
         response: Option<&Message<'_>>,
-    ) -> Option<Sent> {
+    ) -> Option<PendingUac> {
         self.note_failure(now, &sent, outcome, response);
         let leg = self.legs.get_mut(id.into())?;
         if sent.attempt.is_unwanted() {
             return None;
         }
-        let beside = leg.sent.iter().any(Sent::is_try);
+        let beside = leg.sent.iter().any(PendingUac::is_try);
         let Usage::Calling(calling) = &mut leg.usage else { return None };
         if !beside || calling.cancelled.is_some() {
             return Some(sent);
@@ -372,7 +372,7 @@ impl Stack {
     fn note_failure(
         &mut self,
         now: Time,
-        sent: &Sent,
+        sent: &PendingUac,
         outcome: (u16, Origin),
         response: Option<&Message<'_>>,
     ) {
@@ -396,7 +396,7 @@ impl Stack {
     }
 
     /// The 2xx of a try that is not the one: it is acknowledged, and ended (RFC 3261 §13.2.2.4).
-    pub(crate) fn end_unwanted(&mut self, now: Time, id: LegId, mut sent: Sent, message: &Message<'_>) {
+    pub(crate) fn end_unwanted(&mut self, now: Time, id: LegId, mut sent: PendingUac, message: &Message<'_>) {
         let credentials = sent.credentials(&mut self.index);
         let Some(leg) = self.legs.get(id.into()) else { return };
         let dialog = confirmed(&leg.dialog, message);
@@ -420,7 +420,7 @@ impl Stack {
         sent.attempt.heard = Heard::Unwanted;
         if let Some(leg) = self.legs.get_mut(id.into()) {
             let accepted = Some(Box::new(accepted));
-            leg.sent.push(Sent { accepted, request: None, expires: None, said: Vec::new(), ..sent });
+            leg.sent.push(PendingUac { accepted, request: None, expires: None, said: Vec::new(), ..sent });
         }
     }
 

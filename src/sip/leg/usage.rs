@@ -6,7 +6,7 @@ use super::challenge::Answered;
 use super::keepalive::KeepAlive;
 use super::presence::{Presence, Purpose};
 use super::reach::Reach;
-use super::reliable::{BRANCHES, Early, Reliable};
+use super::reliable::{BRANCHES, EarlyUac, Reliable};
 use super::session_timer::{Demand, Timer};
 use super::tries::{Fault, Patience, Try};
 use super::{Field, Origin, SentId};
@@ -53,9 +53,9 @@ pub(crate) struct Leg {
     /// The layer above has its last event, though our BYE is still on its way.
     pub(crate) quiet: bool,
     /// Our requests that are unanswered or, if INVITEs, may still see another 2xx.
-    pub(crate) sent: Vec<Sent>,
+    pub(crate) sent: Vec<PendingUac>,
     /// The peer's requests that wait for the layer above.
-    pub(crate) asked: Vec<Asked>,
+    pub(crate) asked: Vec<PendingUas>,
     /// Our 2xx to an INVITE that waits for its ACK.
     pub(crate) unacked: Option<Box<Unacked>>,
     /// What few legs have.
@@ -86,7 +86,7 @@ pub(crate) struct Aside {
     /// Further addresses that the dialog was heard from or sent to.
     pub(crate) heard: Heard,
     /// The last re-INVITE of ours that was given up without any final response: its 2xx may still come.
-    pub(crate) unanswered: Option<Box<Sent>>,
+    pub(crate) unanswered: Option<Box<PendingUac>>,
     /// When a 481 is to be confirmed, which another re-INVITE was in the way of.
     pub(crate) unconfirmed: Option<Time>,
     /// Why our call has failed without a word from anybody.
@@ -123,7 +123,7 @@ pub(crate) struct Offered {
     /// CSeq of the INVITE.
     pub(crate) cseq: u32,
     /// Whom the caller heard: an early dialog for each.
-    pub(crate) parties: SmallVec<[Party; 1]>,
+    pub(crate) parties: SmallVec<[EarlyUas; 1]>,
     /// When the last 18x is to be sent again (RFC 3261 §13.3.1.1), if there was one.
     pub(crate) repeat_at: Option<Time>,
     /// What is to be acknowledged of our provisional responses; None: the caller does not ask for that.
@@ -136,7 +136,7 @@ pub(crate) struct Offered {
 
 /// One early dialog with the caller.
 #[derive(Debug)]
-pub(crate) struct Party {
+pub(crate) struct EarlyUas {
     /// As the layer above numbers it.
     pub(crate) number: u8,
     /// Our To-tag.
@@ -163,7 +163,7 @@ pub(crate) struct Calling {
     /// A 101-199 came.
     pub(crate) ringing: bool,
     /// Branches that sent reliable provisional responses, the latest last.
-    pub(crate) early: Vec<Early>,
+    pub(crate) early: Vec<EarlyUac>,
     /// It is cancelled; the headers of a BYE, should a 2xx cross the CANCEL.
     pub(crate) cancelled: Option<Box<[Field]>>,
     /// The layer above has its last event: the peer's BYE was it.
@@ -179,7 +179,7 @@ pub(crate) struct Said {
     pub(crate) sdp: Box<[u8]>,
 }
 
-impl Sent {
+impl PendingUac {
     /// A provisional response carried an SDP, the last one of its branch counts.
     pub(crate) fn note_said(&mut self, tag: &[u8], sdp: &[u8]) {
         if let Some(said) = self.said.iter_mut().find(|said| &*said.tag == tag) {
@@ -197,7 +197,7 @@ impl Sent {
 
 /// A request of ours.
 #[derive(Debug)]
-pub(crate) struct Sent {
+pub(crate) struct PendingUac {
     /// Its name above; for the stack's own requests a name that nobody knows.
     pub(crate) id: SentId,
     /// Its transaction.
@@ -252,7 +252,7 @@ pub(crate) struct Accepted {
     /// What the INVITE answered its challenges with, which an ACK repeats (RFC 3261 §22.1).
     pub(crate) credentials: Vec<(Name, Box<[u8]>)>,
     /// Other branches of its fork.
-    pub(crate) others: Vec<Branch>,
+    pub(crate) others: Vec<ForkBranch>,
     /// Until when: Timer M.
     pub(crate) until: Time,
 }
@@ -270,7 +270,7 @@ pub(crate) enum Acknowledged {
 
 /// A branch of a fork whose 2xx does not count.
 #[derive(Debug)]
-pub(crate) struct Branch {
+pub(crate) struct ForkBranch {
     /// Its To-tag.
     pub(crate) tag: Box<[u8]>,
     /// CSeq of our last request to it.
@@ -308,11 +308,11 @@ pub(crate) enum Kind {
 
 /// A request of the peer's.
 #[derive(Debug)]
-pub(crate) struct Asked {
+pub(crate) struct PendingUas {
     /// Its transaction.
     pub(crate) server: ServerId,
     /// What it wants.
-    pub(crate) wish: super::Wish,
+    pub(crate) wish: super::InDialogRequest,
     /// CSeq.
     pub(crate) cseq: u32,
     /// Whether it carries an offer.
@@ -473,7 +473,7 @@ impl Leg {
 
     /// Whether an INVITE of ours is without a final response.
     pub(crate) fn asks_invite(&self) -> bool {
-        let open = |sent: &Sent| {
+        let open = |sent: &PendingUac| {
             let invites = matches!(sent.kind, Kind::Invite | Kind::Modify);
             invites && sent.accepted.is_none() && !sent.attempt.is_unwanted()
         };
@@ -482,7 +482,7 @@ impl Leg {
 
     /// Whether a re-INVITE is out that confirms missed keepalives.
     pub(crate) fn is_being_confirmed(&self) -> bool {
-        let confirms = |sent: &Sent| sent.purpose == Purpose::Confirmation && sent.accepted.is_none();
+        let confirms = |sent: &PendingUac| sent.purpose == Purpose::Confirmation && sent.accepted.is_none();
         self.sent.iter().any(confirms)
     }
 
@@ -498,7 +498,7 @@ impl Leg {
         self.unacked.is_some()
             || self.unanswered().is_some()
             || self.asks_invite()
-            || self.asked.iter().any(|asked| asked.wish == super::Wish::Modify)
+            || self.asked.iter().any(|asked| asked.wish == super::InDialogRequest::Modify)
     }
 
     /// When a 481 is to be confirmed that waits for that.
@@ -517,7 +517,7 @@ impl Leg {
             Usage::Calling(_) => self.silence_deadline(),
             Usage::Confirmed | Usage::Refusing | Usage::Closing | Usage::Over => None,
         };
-        let sent = |sent: &Sent| match &sent.accepted {
+        let sent = |sent: &PendingUac| match &sent.accepted {
             Some(accepted) => accepted.ack.as_ref().map(|_| accepted.until),
             None => sent.expires,
         };

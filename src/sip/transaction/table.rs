@@ -48,7 +48,7 @@ enum Due {
     Server(SlabId),
 }
 
-/// See the module. One for each engine.
+/// All transactions. One for each engine.
 pub struct Table<O> {
     keys: Keys,
     clients: Slab<ClientEntry<O>>,

@@ -71,7 +71,7 @@ impl<E: Into<redb::Error>> From<E> for Fault {
     }
 }
 
-/// See the module.
+/// The tables of the database of versions, and the transactions over them.
 pub(super) struct Ledger {
     database: Database,
     /// Where the numbers stand a second time.

@@ -1,16 +1,16 @@
 //! An attempt is over: the next step, or the end of the handoff.
 
 use super::{Attempt, Moving, Then, Whereabouts};
-use crate::call::callee::Place;
 use crate::call::context::Context;
 use crate::call::conversation::{Conversation, Partner, let_go};
 use crate::call::decision::{By, Given};
-use crate::call::facts::{Doubt, Facts};
+use crate::call::facts::{Facts, UnresolvedRefer};
 use crate::call::handoff::ladder::{Footing, Next};
 use crate::call::phase::Phase;
 use crate::call::phase::ending::{self, Ending};
 use crate::call::phase::talking::{self, Departing, Talking};
 use crate::call::record::{HandoffState, Proof, Role};
+use crate::call::target_address::TargetAddress;
 use crate::routing::explain::{self, Cause, Where};
 use crate::routing::table::Method;
 use crate::sip::leg::SentId;
@@ -132,7 +132,7 @@ impl Moving {
     pub(super) fn part(self: Box<Self>, cx: &mut Context<'_>, facts: &mut Facts) -> Conversation {
         for late in &self.late {
             let (accepted, told) = (self.handoff.is_accepted(late), self.handoff.was_told(late));
-            facts.doubt(Doubt { sent: late.sent, belief: late.belief(), accepted, told });
+            facts.doubt(UnresolvedRefer { sent: late.sent, belief: late.belief(), accepted, told });
         }
         facts.may_be_gone |= self.whereabouts != Whereabouts::Here;
         facts.keep(cx, self.handoff.view);
@@ -223,7 +223,7 @@ impl Moving {
         let agent = self.conversation.take_partner(cx);
         let partner = Partner { leg: target, role: Role::Target };
         self.conversation.join(cx, partner, facts.identity_with(target), asked);
-        facts.onward = Place::onward(cx, facts, &self.handoff.course).map(Box::new);
+        facts.onward = TargetAddress::onward(cx, facts, &self.handoff.course).map(Box::new);
         self.handoff.attempt_over(cx);
         self.handoff.end(cx, HandoffState::Succeeded, Some(Proof::Proven), false);
         facts.stay = self.handoff.stay.take();

@@ -146,7 +146,7 @@ impl Moving {
         facts: &mut Facts,
         (target, answered): (LegId, Time),
     ) -> Phase {
-        let mut attempt = attended::Attempt::begin(&self.handoff, target, answered);
+        let mut attempt = attended::AttendedTransfer::begin(&self.handoff, target, answered);
         let verdict = attempt.tick(cx, facts, &mut self.handoff, self.conversation.caller);
         self.attempt = Attempt::Attended(attempt);
         self.judge_attended(cx, facts, verdict)

@@ -94,9 +94,9 @@ impl Moving {
         self.leave_unasked();
         self.take_back(cx, "A transfer is under way");
         self.handoff.revive(cx, late);
-        let refer = refer::Attempt::resumed(sent, cx.now.mono, &mut self.handoff);
+        let refer = refer::BlindRefer::resumed(sent, cx.now.mono, &mut self.handoff);
         self.attempt = match facts.waiting.take(sent) {
-            Some(waiter) => Attempt::Attended(attended::Attempt::resumed(refer, waiter)),
+            Some(waiter) => Attempt::Attended(attended::AttendedTransfer::resumed(refer, waiter)),
             None => Attempt::Refer(refer),
         };
     }

@@ -12,22 +12,22 @@ mod late;
 mod leaving;
 
 use super::ending::Ending;
-use super::{Phase, Stimulus};
+use super::{CallInput, Phase};
 use crate::call::alone::answer_waiting;
-use crate::call::callee::Offer;
 use crate::call::command::Refusal;
 use crate::call::context::Context;
 use crate::call::conversation::{Conversation, let_go};
 use crate::call::decision::{self, By, Given};
-use crate::call::event::What;
+use crate::call::event::EventKind;
 use crate::call::facts::Facts;
+use crate::call::handoff::attempt_plan::{AttemptPlan, Plan};
 use crate::call::handoff::calling::{self, Calling};
-use crate::call::handoff::course::{Course, Plan};
 use crate::call::handoff::join::{self, Join};
 use crate::call::handoff::report::Referral;
 use crate::call::handoff::still_here::{self, StillHere};
-use crate::call::handoff::{Handoff, Late, attended, brief, fresh, refer};
+use crate::call::handoff::{Handoff, LateRefer, attended, brief, fresh, refer};
 use crate::call::record::{HandoffState, Role};
+use crate::call::target_address::Offer;
 use crate::call::waiting;
 use crate::routing::explain::Cause;
 use crate::routing::table::Method;
@@ -38,14 +38,14 @@ use crate::wire::sdp::{as_offer, is_nowhere};
 use fresh::{Fresh, HELD};
 use smallvec::SmallVec;
 
-/// See the module.
+/// The phase of an answered call while a handoff runs.
 #[derive(Debug)]
 pub(crate) struct Moving {
     conversation: Conversation,
     pub(crate) handoff: Handoff,
     attempt: Attempt,
     /// REFERs that were given up as `unknown` and may still be answered, while the ladder goes on.
-    late: Vec<Late>,
+    late: Vec<LateRefer>,
     /// When the agent leg is closed, the caller's side having hung up in the middle of a transfer that it had accepted.
     close_agent: Option<Time>,
     /// What is known of the caller since a receiver has told of a failure.
@@ -69,7 +69,7 @@ enum Attempt {
     /// The caller has not acknowledged our 2xx: nothing can be asked in its dialog yet.
     Held,
     /// A REFER.
-    Refer(refer::Attempt),
+    Refer(refer::BlindRefer),
     /// The target is called, by `invite` or `attended`.
     Calling(Calling),
     /// The target refused the caller's session, and is called with a fresh one.
@@ -77,7 +77,7 @@ enum Attempt {
     /// `attended` with `brief`: the agent speaks with the target, and the caller is held.
     Briefing(Box<brief::Brief>),
     /// `attended`: the target has answered, and the caller's side is asked to take it over.
-    Attended(attended::Attempt),
+    Attended(attended::AttendedTransfer),
     /// The target has answered, and the caller gets it.
     Joining(Join),
     /// The caller's side is asked whether it still has the caller; what follows if it has.
@@ -129,7 +129,7 @@ impl Moving {
         facts: &mut Facts,
         given: Given,
         by: By,
-    ) -> Result<(Plan, Course), Refusal> {
+    ) -> Result<(Plan, AttemptPlan), Refusal> {
         let id: Box<str> = (&*cx.ident.handoff_id(facts.slot)).into();
         decision::plan(cx, facts, given, by, true, &id)
     }
@@ -172,7 +172,7 @@ impl Moving {
         (conversation, refusal): (Conversation, Refusal),
         by: By,
     ) -> Phase {
-        cx.tell(What::Ignored { call: facts.id.to_string(), what: format!("the decision: {refusal}") });
+        cx.tell(EventKind::Ignored { call: facts.id.to_string(), what: format!("the decision: {refusal}") });
         if by != By::Loss {
             let given = Given::fallback(facts, "agent_left");
             return Self::decided_by_absence(cx, facts, conversation, given, By::Loss);
@@ -186,7 +186,7 @@ impl Moving {
         cx: &mut Context<'_>,
         facts: &mut Facts,
         conversation: Conversation,
-        plan: (Plan, Course),
+        plan: (Plan, AttemptPlan),
         referral: Option<Referral>,
     ) -> Phase {
         let handoff = Handoff::begin(cx, facts, plan, referral);
@@ -270,14 +270,14 @@ impl Moving {
         self: Box<Self>,
         cx: &mut Context<'_>,
         facts: &mut Facts,
-        stimulus: Stimulus<'_>,
+        stimulus: CallInput<'_>,
     ) -> Phase {
         match stimulus {
-            Stimulus::Leg(event, message) => self.hear(cx, facts, event, message),
-            Stimulus::Tick => self.tick(cx, facts),
-            Stimulus::HangUp { .. } if self.has_worked() => self.taken_over(cx, facts),
-            Stimulus::HangUp { why } => self.hung_up(cx, facts, why),
-            Stimulus::Resolved { query, flows } => self.resolved(cx, facts, (query, flows)),
+            CallInput::Leg(event, message) => self.hear(cx, facts, event, message),
+            CallInput::Tick => self.tick(cx, facts),
+            CallInput::HangUp { .. } if self.has_worked() => self.taken_over(cx, facts),
+            CallInput::HangUp { why } => self.hung_up(cx, facts, why),
+            CallInput::Resolved { query, flows } => self.resolved(cx, facts, (query, flows)),
         }
     }
 
@@ -293,7 +293,9 @@ impl Moving {
         }
         let caller = self.conversation.caller;
         let begun = match self.handoff.course.method {
-            Method::Refer => refer::Attempt::begin(cx, facts, &mut self.handoff, caller).map(Attempt::Refer),
+            Method::Refer => {
+                refer::BlindRefer::begin(cx, facts, &mut self.handoff, caller).map(Attempt::Refer)
+            }
             Method::Invite if cx.stack.remote_sdp(caller).is_some_and(is_nowhere) => {
                 Ok(Attempt::Fresh(Fresh::begin_first(cx, &self.handoff, caller)))
             }
@@ -396,7 +398,7 @@ impl Moving {
                 verdict => return self.judge_brief(cx, facts, verdict),
             },
             // What the agent had asked the target for, and nobody else waits for.
-            Attempt::Attended(attended::Attempt { target: Some(target), .. })
+            Attempt::Attended(attended::AttendedTransfer { target: Some(target), .. })
             | Attempt::Joining(Join { target: Some(target), .. })
                 if matches!(event, Event::Response { leg, needs_answer: true, .. } if leg == *target) =>
             {

@@ -7,7 +7,7 @@ use smallvec::SmallVec;
 /// Branches of one INVITE that the caller hears. What others say before they answer is left out.
 const HEARD: usize = 8;
 
-/// See the module. Bounded by [`HEARD`].
+/// The early dialogs of a forked INVITE (RFC 3261 §12.1). Bounded by [`HEARD`].
 #[derive(Debug, Default)]
 pub(super) struct Branches {
     /// The number of the next party.

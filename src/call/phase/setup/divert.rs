@@ -6,7 +6,7 @@ use crate::call::command::Refusal;
 use crate::call::context::Context;
 use crate::call::conversation::let_go;
 use crate::call::decision::{self, By, Given};
-use crate::call::event::What;
+use crate::call::event::EventKind;
 use crate::call::facts::Facts;
 use crate::call::handoff::calling::Calling;
 use crate::call::handoff::ladder::{Footing, Next};
@@ -27,7 +27,7 @@ impl Setup {
             Ok(phase) => return phase,
             Err(refused) => refused,
         };
-        cx.tell(What::Ignored { call: facts.id.to_string(), what: format!("the fallback: {refusal}") });
+        cx.tell(EventKind::Ignored { call: facts.id.to_string(), what: format!("the fallback: {refusal}") });
         setup.end(cx, facts, 480, "the agent failed and there is no fallback")
     }
 

@@ -11,26 +11,26 @@ use self::branches::Branches;
 use super::ending::Ending;
 use super::moving::Moving;
 use super::talking::{self, Talking};
-use super::{Phase, Stimulus};
-use crate::call::callee::{self, Offer, Place};
+use super::{CallInput, Phase};
 use crate::call::context::Context;
 use crate::call::conversation::{Conversation, Partner, let_go};
 use crate::call::decision::{By, Given};
-use crate::call::event::What;
+use crate::call::event::EventKind;
 use crate::call::facts::Facts;
 use crate::call::handoff::Handoff;
 use crate::call::handoff::calling::{self, Calling, NO_SESSION};
-use crate::call::passing::Passing;
 use crate::call::record::{HandoffState, Role};
+use crate::call::relay::Relay;
+use crate::call::target_address::{self, Offer, TargetAddress};
 use crate::routing::explain::Cause;
 use crate::sip::leg::decision::Decision;
 use crate::sip::leg::tries::Fault;
-use crate::sip::leg::{Body, RequestId, Wish};
+use crate::sip::leg::{Body, InDialogRequest, RequestId};
 use crate::sip::{Content, Event, Flow, LegId, Origin, Time, identity};
 use crate::wire::Message;
 use smallvec::SmallVec;
 
-/// See the module.
+/// The phase of a call before its caller leg is answered.
 #[derive(Debug)]
 pub(crate) struct Setup {
     caller: LegId,
@@ -44,7 +44,7 @@ pub(crate) struct Setup {
     /// Why the agent's last address has failed, where nobody has said a word.
     why: Option<&'static str>,
     /// Requests in the early dialogs (RFC 3311).
-    passing: Passing,
+    passing: Relay,
 }
 
 /// An address of the agent.
@@ -73,7 +73,7 @@ enum Trying {
 
 impl Setup {
     fn new(facts: &Facts, caller: LegId, invite: &Message<'_>) -> Box<Setup> {
-        let passing = Passing::new(facts.trunk.trusted);
+        let passing = Relay::new(facts.trunk.trusted);
         let invite = invite.bytes().into();
         let agents = SmallVec::new();
         let (branches, trying, why) = (Branches::default(), Trying::Nobody, None);
@@ -167,13 +167,13 @@ impl Setup {
         self: Box<Self>,
         cx: &mut Context<'_>,
         facts: &mut Facts,
-        stimulus: Stimulus<'_>,
+        stimulus: CallInput<'_>,
     ) -> Phase {
         match stimulus {
-            Stimulus::Leg(event, message) => self.hear(cx, facts, event, message),
-            Stimulus::Resolved { query, flows } => self.resolved(cx, facts, query, flows),
-            Stimulus::Tick => self.tick(cx, facts),
-            Stimulus::HangUp { why } => self.end(cx, facts, 480, why),
+            CallInput::Leg(event, message) => self.hear(cx, facts, event, message),
+            CallInput::Resolved { query, flows } => self.resolved(cx, facts, query, flows),
+            CallInput::Tick => self.tick(cx, facts),
+            CallInput::HangUp { why } => self.end(cx, facts, 480, why),
         }
     }
 
@@ -196,7 +196,7 @@ impl Setup {
                 }
                 let address = facts.agent.addresses.get(candidate.place).unwrap_or(facts.agent.address());
                 let uri = address.text.clone();
-                let Some(leg) = callee::call_agent(cx, facts, flows, &uri, &self.invite) else {
+                let Some(leg) = target_address::call_agent(cx, facts, flows, &uri, &self.invite) else {
                     return self.end(cx, facts, 500, "the INVITE cannot be read again");
                 };
                 facts.own(cx, leg, Role::Agent, true);
@@ -255,7 +255,7 @@ impl Setup {
             Event::Answered { leg, .. } if !calling::is_joinable(cx, leg) => {
                 if message.is_some_and(Message::is_multipart) {
                     let what = "the multipart body of the agent's 2xx: its SDP is read where it stands alone";
-                    cx.tell(What::Ignored { call: facts.id.to_string(), what: what.to_owned() });
+                    cx.tell(EventKind::Ignored { call: facts.id.to_string(), what: what.to_owned() });
                 }
                 let_go(cx, leg, identity::reason(488, NO_SESSION));
                 self.refused(cx, facts, leg, (488, Origin::Local), None)
@@ -291,13 +291,13 @@ impl Setup {
         cx: &mut Context<'_>,
         leg: LegId,
         request: RequestId,
-        wish: Wish,
+        wish: InDialogRequest,
         message: Option<&Message<'_>>,
     ) {
         let called = self.called().map(|(leg, _)| leg);
         let other = if leg == self.caller { called } else { Some(self.caller) };
         match (wish, other, message) {
-            (Wish::Update, Some(other), Some(message)) => {
+            (InDialogRequest::Update, Some(other), Some(message)) => {
                 self.passing.ask(cx, (leg, request), other, message)
             }
             _ => {
@@ -331,7 +331,7 @@ impl Setup {
         cx.counters.calls_answered += 1;
         let (role, handoff) = match self.trying {
             Trying::Target { handoff, .. } => {
-                facts.onward = Place::onward(cx, facts, &handoff.course).map(Box::new);
+                facts.onward = TargetAddress::onward(cx, facts, &handoff.course).map(Box::new);
                 (Role::Target, Some(handoff))
             }
             Trying::Nobody
@@ -339,7 +339,7 @@ impl Setup {
             | Trying::FindingAgent { .. }
             | Trying::HandingBack { .. } => (Role::Agent, None),
         };
-        cx.tell(What::CallAnswered { call: facts.id.to_string(), by: role });
+        cx.tell(EventKind::CallAnswered { call: facts.id.to_string(), by: role });
         let awaiting = needs_answer.then_some(leg);
         let conversation = Conversation::new(self.caller, Partner { leg, role }, self.passing, awaiting);
         match handoff {
@@ -446,7 +446,7 @@ impl Setup {
                     Ok(phase) => return phase,
                     Err((setup, refusal)) => {
                         let what = format!("the agent's 3xx: {refusal}");
-                        cx.tell(What::Ignored { call: facts.id.to_string(), what });
+                        cx.tell(EventKind::Ignored { call: facts.id.to_string(), what });
                         setup
                     }
                 }

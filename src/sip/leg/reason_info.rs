@@ -5,9 +5,9 @@
 use crate::wire::grammar::{self, Commas, Params};
 use crate::wire::{Message, Name, sipfrag};
 
-/// See the module.
+/// The Reason values (RFC 3326) and the Retry-After of a message.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Remark {
+pub struct ReasonInfo {
     /// The cause of the first Reason of SIP: `SIP;cause=503` is 503. 100 to 699.
     pub sip: Option<u16>,
     /// The same of Q.850, which is what the telephone network behind a gateway said: 1 to 127.
@@ -16,18 +16,18 @@ pub struct Remark {
     pub retry_after: bool,
 }
 
-impl Remark {
+impl ReasonInfo {
     /// Reads a message.
-    pub fn of(message: &Message<'_>) -> Remark {
+    pub fn of(message: &Message<'_>) -> ReasonInfo {
         let mut remark =
-            Remark { retry_after: message.header(Name::RetryAfter).is_some(), ..Remark::default() };
+            ReasonInfo { retry_after: message.header(Name::RetryAfter).is_some(), ..ReasonInfo::default() };
         message.values(Name::Reason).for_each(|value| remark.add(value));
         remark
     }
 
     /// Reads the headers of a sipfrag, where there are any.
-    pub(crate) fn of_sipfrag(body: &[u8]) -> Remark {
-        let mut remark = Remark::default();
+    pub(crate) fn of_sipfrag(body: &[u8]) -> ReasonInfo {
+        let mut remark = ReasonInfo::default();
         for (name, value) in sipfrag::headers(body) {
             match Name::parse(name) {
                 Name::Reason => Commas::new(value).for_each(|value| remark.add(value)),
@@ -59,34 +59,37 @@ mod tests {
     use super::*;
     use crate::wire::{Framing, Index, decode};
 
-    fn remark(lines: &str) -> Remark {
+    fn remark(lines: &str) -> ReasonInfo {
         let text = format!(
             "SIP/2.0 480 No\r\nVia: SIP/2.0/UDP h;branch=z9hG4bK1\r\nFrom: <sip:a@h>;tag=1\r\nTo: <sip:b@h>;tag=2\r\n\
              Call-ID: c\r\nCSeq: 1 INVITE\r\nContent-Length: 0\r\n{lines}\r\n\r\n"
         );
         let mut index = Index::default();
-        Remark::of(&decode(text.as_bytes(), &mut index, Framing::Datagram).expect("decodes"))
+        ReasonInfo::of(&decode(text.as_bytes(), &mut index, Framing::Datagram).expect("decodes"))
     }
 
     #[test]
     fn each_protocol_has_its_own() {
         let both = remark("Reason: Q.850;cause=16, SIP ;text=\"a,b\";cause=503");
-        assert_eq!(both, Remark { sip: Some(503), q850: Some(16), retry_after: false });
+        assert_eq!(both, ReasonInfo { sip: Some(503), q850: Some(16), retry_after: false });
         let again =
             remark("Reason: q.850 ;cause=17;text=\"User busy\"\r\nReason: Q.850;cause=1\r\nRetry-After: 5");
-        assert_eq!(again, Remark { sip: None, q850: Some(17), retry_after: true });
+        assert_eq!(again, ReasonInfo { sip: None, q850: Some(17), retry_after: true });
         for nothing in
             ["X: y", "Reason: Q.850", "Reason: Q.850;cause=x", "Reason: SIP;cause=7", "Reason: ISUP;cause=17"]
         {
-            assert_eq!(remark(nothing), Remark::default(), "{nothing}");
+            assert_eq!(remark(nothing), ReasonInfo::default(), "{nothing}");
         }
     }
 
     #[test]
     fn a_sipfrag_may_say_it_too() {
         let body = b"SIP/2.0 480 No\r\nreason : Q.850;cause=17\r\nRetry-After: 5\r\n\r\n";
-        assert_eq!(Remark::of_sipfrag(body), Remark { sip: None, q850: Some(17), retry_after: true });
-        assert_eq!(Remark::of_sipfrag(b"SIP/2.0 480 No"), Remark::default());
-        assert_eq!(Remark::of_sipfrag(b"SIP/2.0 480 No\r\n\r\nReason: Q.850;cause=17"), Remark::default());
+        assert_eq!(ReasonInfo::of_sipfrag(body), ReasonInfo { sip: None, q850: Some(17), retry_after: true });
+        assert_eq!(ReasonInfo::of_sipfrag(b"SIP/2.0 480 No"), ReasonInfo::default());
+        assert_eq!(
+            ReasonInfo::of_sipfrag(b"SIP/2.0 480 No\r\n\r\nReason: Q.850;cause=17"),
+            ReasonInfo::default()
+        );
     }
 }

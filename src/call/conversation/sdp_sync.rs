@@ -5,7 +5,7 @@
 
 use super::Conversation;
 use crate::call::context::Context;
-use crate::call::passing::patience;
+use crate::call::relay::patience;
 use crate::sip::leg::{Body, SentId};
 use crate::sip::stack::NotSent;
 use crate::sip::{Content, Event, LegId, Time};
@@ -56,7 +56,7 @@ impl Left {
 
 /// Bringing the two into accord.
 #[derive(Clone, Copy, Debug)]
-pub(super) enum Accord {
+pub(super) enum SdpSync {
     /// They know of each other what there is.
     Reached,
     /// To be looked at, not before that time.
@@ -66,17 +66,17 @@ pub(super) enum Accord {
     Telling { left: Left, leg: LegId, sent: SentId, about: u64, until: Time, answering: Option<LegId> },
 }
 
-impl Accord {
+impl SdpSync {
     /// To be brought about from now on. `held`: the caller is held, and that comes off first.
-    pub(super) fn wanted(cx: &Context<'_>, held: bool) -> Accord {
-        Accord::Wanted { left: Left { rounds: ROUNDS, held, ..Left::ASKING }, at: cx.now.mono }
+    pub(super) fn wanted(cx: &Context<'_>, held: bool) -> SdpSync {
+        SdpSync::Wanted { left: Left { rounds: ROUNDS, held, ..Left::ASKING }, at: cx.now.mono }
     }
 
     /// When something is due.
     pub(super) fn deadline(&self) -> Option<Time> {
         match *self {
-            Accord::Reached => None,
-            Accord::Wanted { at, .. } | Accord::Telling { until: at, .. } => Some(at),
+            SdpSync::Reached => None,
+            SdpSync::Wanted { at, .. } | SdpSync::Telling { until: at, .. } => Some(at),
         }
     }
 }
@@ -84,8 +84,8 @@ impl Accord {
 impl Conversation {
     /// The two may not know of each other what there is.
     pub(crate) fn want_accord(&mut self, cx: &Context<'_>) {
-        if matches!(self.accord, Accord::Reached) {
-            self.accord = Accord::wanted(cx, false);
+        if matches!(self.accord, SdpSync::Reached) {
+            self.accord = SdpSync::wanted(cx, false);
         }
     }
 
@@ -96,7 +96,7 @@ impl Conversation {
         let Some(partner) = self.partner.map(|partner| partner.leg) else { return };
         if differing(cx, partner, self.caller).is_some() || outdated(cx, self.caller, partner) {
             self.want_accord(cx);
-            if let Accord::Wanted { left, .. } | Accord::Telling { left, .. } = &mut self.accord {
+            if let SdpSync::Wanted { left, .. } | SdpSync::Telling { left, .. } = &mut self.accord {
                 left.spared = None;
             }
         }
@@ -106,12 +106,12 @@ impl Conversation {
     pub(super) fn ask_for_accord(&mut self, cx: &mut Context<'_>, leg: LegId) {
         let news = self.other(leg).and_then(|other| differing(cx, leg, other));
         // While the two are parted, somebody else brings that side into accord with its own partner.
-        if news.is_none() || self.parted || !matches!(self.accord, Accord::Reached) {
+        if news.is_none() || self.parted || !matches!(self.accord, SdpSync::Reached) {
             return;
         }
         let left = Left::ASKING;
         if self.tell(cx, left, leg, Body::None, None).is_err() {
-            self.accord = Accord::Wanted { left, at: cx.now.mono + SOON };
+            self.accord = SdpSync::Wanted { left, at: cx.now.mono + SOON };
         }
     }
 
@@ -157,7 +157,7 @@ impl Conversation {
             _ => left.spare(leg, about).map(|left| (left, cx.now.mono)),
         };
         let next = next.filter(|(left, _)| left.rounds > 0);
-        self.accord = next.map_or(Accord::Reached, |(left, at)| Accord::Wanted { left, at });
+        self.accord = next.map_or(SdpSync::Reached, |(left, at)| SdpSync::Wanted { left, at });
     }
 
     /// Sends a re-INVITE of ours.
@@ -172,14 +172,14 @@ impl Conversation {
         let about = if let Body::Sdp(sdp) = body { mark(sdp) } else { 0 };
         let sent = cx.stack.reinvite(cx.now, leg, Content { body, ..Content::default() })?;
         let until = patience(cx, [leg]);
-        self.accord = Accord::Telling { left, leg, sent, about, until, answering };
+        self.accord = SdpSync::Telling { left, leg, sent, about, until, answering };
         Ok(())
     }
 
     /// No accord is looked for any more: what was offered for it is answered, and nobody waits for what was told.
     pub(super) fn leave_accord(&mut self, cx: &mut Context<'_>) {
-        let accord = std::mem::replace(&mut self.accord, Accord::Reached);
-        let Accord::Telling { leg, sent, answering, .. } = accord else { return };
+        let accord = std::mem::replace(&mut self.accord, SdpSync::Reached);
+        let SdpSync::Telling { leg, sent, answering, .. } = accord else { return };
         if let Some(asked) = answering {
             self.answer_offer(cx, asked);
         }
@@ -202,7 +202,7 @@ impl Conversation {
     /// A caller that was held gets its partner back: it is asked first to take the hold off.
     pub(crate) fn reunite(&mut self, cx: &mut Context<'_>) {
         if std::mem::take(&mut self.parted) {
-            self.accord = Accord::wanted(cx, true);
+            self.accord = SdpSync::wanted(cx, true);
             self.tick(cx);
         }
     }
@@ -215,28 +215,28 @@ impl Conversation {
     /// What is due.
     pub(crate) fn tick(&mut self, cx: &mut Context<'_>) {
         self.passing.tick(cx);
-        if let Accord::Telling { left, leg, sent, about, until, .. } = self.accord
+        if let SdpSync::Telling { left, leg, sent, about, until, .. } = self.accord
             && until <= cx.now.mono
         {
             // Whoever never answers is left as it is, and keeps the other side from nothing.
             cx.stack.withdraw(cx.now, leg, sent);
             self.leave_accord(cx);
             if let Some(left) = left.spare(leg, about) {
-                self.accord = Accord::Wanted { left, at: cx.now.mono };
+                self.accord = SdpSync::Wanted { left, at: cx.now.mono };
             }
         }
-        let Accord::Wanted { left, at } = self.accord else { return };
+        let SdpSync::Wanted { left, at } = self.accord else { return };
         if at > cx.now.mono {
             return;
         }
         let together = self.confirmed && !self.caller_over && !self.parted;
         let Some(partner) = self.partner.filter(|_| together) else {
-            self.accord = Accord::Reached;
+            self.accord = SdpSync::Reached;
             return;
         };
         if self.passing.is_about_session() || self.awaiting.is_some() {
             // Its answer comes first, and may settle it.
-            self.accord = Accord::Wanted { left, at: cx.now.mono + SOON };
+            self.accord = SdpSync::Wanted { left, at: cx.now.mono + SOON };
             return;
         }
         let told = if left.held {
@@ -248,14 +248,14 @@ impl Conversation {
                 .find(|(leg, now)| left.spared != Some((*leg, mark(now))))
         };
         let Some((leg, now)) = told else {
-            self.accord = Accord::Reached;
+            self.accord = SdpSync::Reached;
             return;
         };
         let body = if left.asks() { Body::None } else { Body::Sdp(&now) };
         match self.tell(cx, left, leg, body, None) {
             Ok(()) => {}
-            Err(NotSent::Pending) => self.accord = Accord::Wanted { left, at: cx.now.mono + SOON },
-            Err(NotSent::Gone) => self.accord = Accord::Reached,
+            Err(NotSent::Pending) => self.accord = SdpSync::Wanted { left, at: cx.now.mono + SOON },
+            Err(NotSent::Gone) => self.accord = SdpSync::Reached,
         }
     }
 }

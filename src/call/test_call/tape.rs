@@ -31,7 +31,7 @@ impl Message {
     }
 }
 
-/// See the module.
+/// The messages of one test call, in both directions.
 #[derive(Debug)]
 pub(super) struct Tape {
     began: Time,

@@ -1,10 +1,10 @@
 //! The tests that run in one engine.
 
-use super::view::{Spoken, TrialView};
-use super::{Trial, name};
+use super::view::{Spoken, TestCallView};
+use super::{TestCall, name};
 use crate::call::command::{Refusal, Reply};
 use crate::call::context::{CallKey, Queued};
-use crate::call::event::{Event, What};
+use crate::call::event::{Event, EventKind};
 use crate::call::record::Stamp;
 use crate::sip::Now;
 use crate::wire::peek;
@@ -14,11 +14,11 @@ use std::sync::Arc;
 /// Tests at the same time: each may ring a phone.
 const MOST: usize = 8;
 
-/// See the module.
+/// The test calls that run in one engine.
 #[derive(Debug, Default)]
-pub(crate) struct Trials(BTreeMap<CallKey, Box<Trial>>);
+pub(crate) struct TestCalls(BTreeMap<CallKey, Box<TestCall>>);
 
-impl Trials {
+impl TestCalls {
     pub(crate) fn is_empty(&self) -> bool {
         self.0.is_empty()
     }
@@ -36,12 +36,12 @@ impl Trials {
     }
 
     /// Takes it out, to be stepped.
-    pub(crate) fn take(&mut self, key: CallKey) -> Option<Box<Trial>> {
+    pub(crate) fn take(&mut self, key: CallKey) -> Option<Box<TestCall>> {
         self.0.remove(&key)
     }
 
     /// Puts it back.
-    pub(crate) fn put(&mut self, key: CallKey, trial: Box<Trial>) {
+    pub(crate) fn put(&mut self, key: CallKey, trial: Box<TestCall>) {
         self.0.insert(key, trial);
     }
 
@@ -54,7 +54,7 @@ impl Trials {
     /// Whether one more may begin.
     pub(crate) fn admit(&self, environment: &str, destination: &str) -> Result<(), Refusal> {
         let wanted = name(environment, destination);
-        let same = |trial: &Trial| name(&trial.view.environment, &trial.view.destination) == wanted;
+        let same = |trial: &TestCall| name(&trial.view.environment, &trial.view.destination) == wanted;
         if self.0.values().any(|trial| same(trial)) {
             return Err(Refusal::TestRunning(destination.to_owned()));
         }
@@ -86,15 +86,15 @@ impl Trials {
         let trial = self.0.remove(&key)?;
         let command = trial.command;
         let view = Arc::new(trial.into_view());
-        let what = What::Tested(Arc::clone(&view));
+        let what = EventKind::Tested(Arc::clone(&view));
         queue.push_back(Queued::Event(Box::new(Event { at: Stamp(now.wall), what })));
         Some((command, Reply::Tested(view)))
     }
 }
 
-impl Trial {
-    fn into_view(self) -> TrialView {
-        let Trial { mut view, tape, .. } = self;
+impl TestCall {
+    fn into_view(self) -> TestCallView {
+        let TestCall { mut view, tape, .. } = self;
         if let Some(call) = &mut view.call {
             call.taken = tape.taken();
         }

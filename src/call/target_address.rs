@@ -2,7 +2,7 @@
 
 use super::context::Context;
 use super::facts::Facts;
-use super::handoff::course::Course;
+use super::handoff::attempt_plan::AttemptPlan;
 use crate::routing::address::Address;
 use crate::routing::explain::{self, Cause};
 use crate::routing::headers::user_part;
@@ -11,7 +11,7 @@ use crate::routing::table::{Id, Onward, Route};
 use crate::routing::topology::Trunk;
 use crate::sip::leg::Body;
 use crate::sip::leg::reach::Reach;
-use crate::sip::leg::remark::Remark;
+use crate::sip::leg::reason_info::ReasonInfo;
 use crate::sip::leg::tries::Patience;
 use crate::sip::{Connect, Content, Field, Flow, LegId, identity};
 use crate::wire::{Framing, Index, Message, identify};
@@ -20,7 +20,7 @@ use std::time::Duration;
 
 /// Where a target lies: what is called, and what is looked up for it.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Place {
+pub(crate) struct TargetAddress {
     pub(crate) request_uri: Box<str>,
     /// The URI whose address is looked up.
     pub(crate) address: Box<str>,
@@ -43,24 +43,24 @@ pub(crate) struct Place {
     named: Option<Receiver>,
 }
 
-impl Place {
+impl TargetAddress {
     /// The place of a course: a number at its trunk, a URI where it says.
-    pub(crate) fn of(cx: &Context<'_>, facts: &Facts, course: &Course) -> Option<Place> {
-        Some(Place::at(cx, facts, course, course.route.as_ref()?))
+    pub(crate) fn of(cx: &Context<'_>, facts: &Facts, course: &AttemptPlan) -> Option<TargetAddress> {
+        Some(TargetAddress::at(cx, facts, course, course.route.as_ref()?))
     }
 
     /// The same for another route, which a target's 3xx named.
-    pub(crate) fn at(cx: &Context<'_>, facts: &Facts, course: &Course, route: &Route) -> Place {
+    pub(crate) fn at(cx: &Context<'_>, facts: &Facts, course: &AttemptPlan, route: &Route) -> TargetAddress {
         let named = course.destination.trunk.as_deref().and_then(|id| cx.tables.topology.trunk(id));
-        Place::through(cx, named.unwrap_or(&facts.trunk), route)
+        TargetAddress::through(cx, named.unwrap_or(&facts.trunk), route)
     }
 
     /// What a target may do with the caller that was called by that course and is joined with it.
-    pub(crate) fn onward(cx: &Context<'_>, facts: &Facts, course: &Course) -> Option<Onward> {
+    pub(crate) fn onward(cx: &Context<'_>, facts: &Facts, course: &AttemptPlan) -> Option<Onward> {
         let named = course.destination.trunk.as_deref().and_then(|id| cx.tables.topology.trunk(id));
         let trunk = named.unwrap_or(&facts.trunk);
         let address = course.route.as_ref().map(|route| route.request_uri(trunk).1);
-        let owner = address.and_then(|address| Place::owner(cx, trunk, address));
+        let owner = address.and_then(|address| TargetAddress::owner(cx, trunk, address));
         course.destination.onward.with(owner.map(|trunk| &trunk.onward))
     }
 
@@ -74,15 +74,15 @@ impl Place {
     fn owner<'a>(cx: &'a Context<'_>, trunk: &'a Arc<Trunk>, address: &Address) -> Option<&'a Arc<Trunk>> {
         let is_host = |trunk: &&Arc<Trunk>| trunk.address.host == address.host;
         let host = || [trunk].into_iter().chain(cx.tables.topology.trunks()).find(is_host);
-        Place::home(cx, trunk, address).or_else(host)
+        TargetAddress::home(cx, trunk, address).or_else(host)
     }
 
     /// A route that is reached by that trunk if it is a number.
-    pub(crate) fn through(cx: &Context<'_>, trunk: &Arc<Trunk>, route: &Route) -> Place {
+    pub(crate) fn through(cx: &Context<'_>, trunk: &Arc<Trunk>, route: &Route) -> TargetAddress {
         let (uri, address) = route.request_uri(trunk);
-        let home = Place::home(cx, trunk, address);
-        let owner = Place::owner(cx, trunk, address);
-        Place {
+        let home = TargetAddress::home(cx, trunk, address);
+        let owner = TargetAddress::owner(cx, trunk, address);
+        TargetAddress {
             request_uri: uri.into(),
             address: address.text.as_ref().into(),
             party: owner.and_then(|trunk| cx.roster.trunk(trunk)),
@@ -99,7 +99,7 @@ impl Place {
 
     /// What it means that the INVITE was refused with that status. None: it was not refused.
     pub(crate) fn cause(&self, status: u16, message: Option<&Message<'_>>) -> Option<Cause> {
-        let remark = message.map(Remark::of).unwrap_or_default();
+        let remark = message.map(ReasonInfo::of).unwrap_or_default();
         let seen = message.and_then(identity::product).map(Receiver::recognise).unwrap_or_default();
         explain::cause_of_invite(status, remark, self.named.unwrap_or(seen))
     }
@@ -117,7 +117,7 @@ impl<'a> Shown<'a> {
         Shown { user: facts.caller_id.as_deref(), name: facts.caller_name.as_deref() }
     }
 
-    fn by(facts: &'a Facts, course: &'a Course) -> Shown<'a> {
+    fn by(facts: &'a Facts, course: &'a AttemptPlan) -> Shown<'a> {
         match course.caller_id.as_deref() {
             Some(user) => Shown { user: Some(user), name: facts.caller_name.as_deref() },
             None => Shown::caller(facts),
@@ -168,7 +168,7 @@ pub(crate) fn call_target(
     cx: &mut Context<'_>,
     facts: &Facts,
     flows: &[Flow],
-    (place, course, referred_by): (&Place, &Course, Option<&str>),
+    (place, course, referred_by): (&TargetAddress, &AttemptPlan, Option<&str>),
     offer: Offer<'_>,
 ) -> Option<LegId> {
     let shown = Shown::by(facts, course);

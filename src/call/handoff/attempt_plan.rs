@@ -31,7 +31,7 @@ pub(crate) struct Basis {
 
 /// One destination by one method.
 #[derive(Clone, Debug)]
-pub(crate) struct Course {
+pub(crate) struct AttemptPlan {
     pub(crate) destination: Arc<Destination>,
     pub(crate) method: Method,
     /// The destination's, or the one that the decision named in its place.

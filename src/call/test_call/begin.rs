@@ -1,12 +1,12 @@
 //! Whether a test may begin, and what it is then.
 
 use super::tape::Tape;
-use super::view::{Outcome, TrialView};
-use super::{RINGS, State, Trial};
-use crate::call::callee::Place;
+use super::view::{Outcome, TestCallView};
+use super::{RINGS, State, TestCall};
 use crate::call::command::{Invalid, Refusal};
 use crate::call::context::Context;
 use crate::call::record::Stamp;
+use crate::call::target_address::TargetAddress;
 use crate::routing::file::{nearest, quoted};
 use crate::routing::table::{Destination, Route};
 use crate::routing::template::Variables;
@@ -22,7 +22,7 @@ const CALLER: &str = "baton";
 /// What is to be done.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
-pub struct TrialRequest {
+pub struct TestCallRequest {
     /// Ask it what it can.
     pub options: bool,
     /// Call it: a phone may ring.
@@ -35,9 +35,9 @@ pub struct TrialRequest {
     pub caller: Option<String>,
 }
 
-impl Default for TrialRequest {
-    fn default() -> TrialRequest {
-        TrialRequest { options: true, call: true, trunk: None, caller: None }
+impl Default for TestCallRequest {
+    fn default() -> TestCallRequest {
+        TestCallRequest { options: true, call: true, trunk: None, caller: None }
     }
 }
 
@@ -63,15 +63,15 @@ fn invalid(field: &str, message: String) -> Refusal {
     Refusal::Invalid(vec![Invalid { field: field.to_owned(), message }])
 }
 
-impl Trial {
+impl TestCall {
     /// Checks what is asked; nothing is sent yet. `slot`: of the name.
     pub(crate) fn begin(
         cx: &mut Context<'_>,
         command: u64,
         (environment, destination): (&str, &str),
-        request: TrialRequest,
+        request: TestCallRequest,
         slot: u16,
-    ) -> Result<Trial, Refusal> {
+    ) -> Result<TestCall, Refusal> {
         let settings = cx.tables.topology.environment(environment);
         let (Some(table), Some(settings)) = (cx.tables.table(environment), settings) else {
             return Err(invalid("environment", cx.tables.no_environment(environment)));
@@ -86,10 +86,10 @@ impl Trial {
         })?;
         let table_version = table.version;
         let (trunk, route) = check(cx, &request, &found)?;
-        let place = Place::through(cx, &trunk, &route);
+        let place = TargetAddress::through(cx, &trunk, &route);
         let by_number = !matches!(route, Route::Sip(_));
         let now = Stamp(cx.now.wall);
-        let view = TrialView {
+        let view = TestCallView {
             environment: environment.to_owned(),
             table_version,
             destination: destination.to_owned(),
@@ -107,7 +107,7 @@ impl Trial {
             duration_ms: 0,
             messages: Vec::new(),
         };
-        Ok(Trial {
+        Ok(TestCall {
             command,
             place,
             shown: shown(&found, &request),
@@ -128,7 +128,7 @@ impl Trial {
 /// The trunk and the route, if all that is asked can be done.
 fn check(
     cx: &Context<'_>,
-    request: &TrialRequest,
+    request: &TestCallRequest,
     destination: &Destination,
 ) -> Result<(Arc<Trunk>, Route), Refusal> {
     if !request.options && !request.call {
@@ -175,7 +175,7 @@ fn check(
 }
 
 /// Whom the target sees: what the destination says, if that needs no call.
-fn shown(destination: &Destination, request: &TrialRequest) -> Box<str> {
+fn shown(destination: &Destination, request: &TestCallRequest) -> Box<str> {
     let mut own = Vec::new();
     let template = destination.caller_id.as_ref();
     let fixed = template.is_some_and(|template| template.expand(&Nothing, &mut own).is_ok());

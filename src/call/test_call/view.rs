@@ -128,7 +128,7 @@ pub struct Spoken {
 
 /// The whole of a test.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct TrialView {
+pub struct TestCallView {
     /// Whose table.
     pub environment: String,
     /// Its version.

@@ -12,7 +12,7 @@ use std::time::Duration;
 
 /// One of them.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Pass {
+pub(crate) struct Relayed {
     /// None: whoever asked took it back, or has been answered.
     request: Option<RequestId>,
     /// The leg that asks.
@@ -91,13 +91,13 @@ fn give_up(cx: &mut Context<'_>, request: RequestId) {
 }
 
 /// Whether a 2xx to that has the session that it should have: the answer, or the offer that was asked for.
-fn is_whole(cx: &Context<'_>, pass: Pass, message: Option<&Message<'_>>) -> bool {
+fn is_whole(cx: &Context<'_>, pass: Relayed, message: Option<&Message<'_>>) -> bool {
     message.is_some_and(Message::has_sdp) && (!pass.offered || cx.stack.is_agreed(pass.to))
 }
 
 /// What whoever asked is told of the other side, which has told nothing itself: its answer as it stands, or, where an offer
 /// is asked for, what it was told last. None: that would be nothing.
-fn stands(cx: &mut Context<'_>, pass: Pass, request: RequestId) -> Option<Vec<u8>> {
+fn stands(cx: &mut Context<'_>, pass: Relayed, request: RequestId) -> Option<Vec<u8>> {
     if !pass.offered {
         return cx.stack.local_sdp(pass.from).map(<[u8]>::to_vec);
     }
@@ -106,16 +106,16 @@ fn stands(cx: &mut Context<'_>, pass: Pass, request: RequestId) -> Option<Vec<u8
     meets(&answer, &offer).then_some(answer)
 }
 
-/// See the module.
+/// Relays requests of one leg to the other, and the answers back.
 #[derive(Debug)]
-pub(crate) struct Passing {
-    open: SmallVec<[Pass; 1]>,
+pub(crate) struct Relay {
+    open: SmallVec<[Relayed; 1]>,
     held: Option<Box<Held>>,
     /// PAI and Privacy pass.
     identity: bool,
 }
 
-impl Pass {
+impl Relayed {
     /// Somebody waits for the answer.
     pub(crate) fn is_wanted(&self) -> bool {
         self.request.is_some()
@@ -127,9 +127,9 @@ impl Pass {
     }
 }
 
-impl Passing {
-    pub(crate) fn new(identity: bool) -> Passing {
-        Passing { open: SmallVec::new(), held: None, identity }
+impl Relay {
+    pub(crate) fn new(identity: bool) -> Relay {
+        Relay { open: SmallVec::new(), held: None, identity }
     }
 
     /// Something that may change the session is under way.
@@ -155,7 +155,7 @@ impl Passing {
                 let session = matches!(method, Method::Invite | Method::Update);
                 let offered = session && message.has_sdp();
                 let until = Some(until);
-                self.open.push(Pass {
+                self.open.push(Relayed {
                     request: Some(request),
                     from,
                     to,
@@ -196,7 +196,16 @@ impl Passing {
     /// way nobody can refresh the session.
     pub(crate) fn follow(&mut self, cx: &Context<'_>, to: LegId, sent: SentId) {
         let (request, from, until) = (None, to, Some(patience(cx, [to])));
-        self.open.push(Pass { request, from, to, sent, session: true, passed: false, offered: false, until });
+        self.open.push(Relayed {
+            request,
+            from,
+            to,
+            sent,
+            session: true,
+            passed: false,
+            offered: false,
+            until,
+        });
     }
 
     /// When something is due.
@@ -239,7 +248,7 @@ impl Passing {
     }
 
     /// What a response belongs to.
-    pub(crate) fn take(&mut self, sent: SentId) -> Option<Pass> {
+    pub(crate) fn take(&mut self, sent: SentId) -> Option<Relayed> {
         let at = self.open.iter().position(|pass| pass.sent == sent)?;
         Some(self.open.remove(at))
     }
@@ -249,7 +258,7 @@ impl Passing {
     pub(crate) fn answer(
         &self,
         cx: &mut Context<'_>,
-        pass: Pass,
+        pass: Relayed,
         status: u16,
         message: Option<&Message<'_>>,
     ) -> bool {

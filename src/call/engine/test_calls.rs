@@ -3,8 +3,8 @@
 use super::Engine;
 use crate::call::command::Refusal;
 use crate::call::context::CallKey;
-use crate::call::phase::Stimulus;
-use crate::call::trial::{Trial, TrialRequest, name};
+use crate::call::phase::CallInput;
+use crate::call::test_call::{TestCall, TestCallRequest, name};
 use crate::sip::ident::slot;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
@@ -14,7 +14,7 @@ impl Engine {
         &mut self,
         id: u64,
         (environment, destination): (&str, &str),
-        request: TrialRequest,
+        request: TestCallRequest,
     ) -> Result<(), Refusal> {
         if self.draining.is_some() {
             return Err(Refusal::Closing);
@@ -23,7 +23,7 @@ impl Engine {
         let key = CallKey(self.last_key);
         let slot = slot(&self.slot_key, name(environment, destination).as_bytes());
         let mut cx = self.context(key);
-        let mut trial = Trial::begin(&mut cx, id, (environment, destination), request, slot)?;
+        let mut trial = TestCall::begin(&mut cx, id, (environment, destination), request, slot)?;
         // After all else was checked: whoever asks wrongly is told so, whatever runs.
         self.trials.admit(environment, destination)?;
         trial.find(&mut self.context(key));
@@ -32,12 +32,12 @@ impl Engine {
     }
 
     /// A call or a test: whoever has that key.
-    pub(super) fn step_any(&mut self, key: CallKey, stimulus: Stimulus<'_>) {
+    pub(super) fn step_any(&mut self, key: CallKey, stimulus: CallInput<'_>) {
         if self.trials.has(key) { self.step_trial(key, stimulus) } else { self.step(key, stimulus) }
     }
 
     /// Takes a test out, steps it and puts it back. A panic costs this test.
-    pub(super) fn step_trial(&mut self, key: CallKey, stimulus: Stimulus<'_>) {
+    pub(super) fn step_trial(&mut self, key: CallKey, stimulus: CallInput<'_>) {
         let Some(mut trial) = self.trials.take(key) else { return };
         let mut cx = self.context(key);
         if let Err(panic) = catch_unwind(AssertUnwindSafe(|| trial.step(&mut cx, stimulus))) {
@@ -48,7 +48,7 @@ impl Engine {
         self.settle_trial(key, trial);
     }
 
-    fn settle_trial(&mut self, key: CallKey, mut trial: Box<Trial>) {
+    fn settle_trial(&mut self, key: CallKey, mut trial: Box<TestCall>) {
         if trial.is_over() {
             self.queries.forget(key);
         } else if trial.armed.is_none_or(|armed| trial.deadline() < armed) {

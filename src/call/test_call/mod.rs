@@ -5,20 +5,20 @@
 //! words for them are made above (`rehearsal::trial`). Stepped by [`super::engine`], one for each destination at a time.
 
 mod begin;
+mod running;
 mod tape;
-mod trials;
 mod view;
 
-pub use begin::TrialRequest;
+pub use begin::TestCallRequest;
 pub use begin::name;
-pub(crate) use trials::Trials;
-pub use view::{Answer, Called, Outcome, Said, Spoken, TrialView};
+pub(crate) use running::TestCalls;
+pub use view::{Answer, Called, Outcome, Said, Spoken, TestCallView};
 
-use super::callee::Place;
 use super::context::Context;
 use super::handoff::calling::phrase;
-use super::phase::Stimulus;
+use super::phase::CallInput;
 use super::record::{Role, Stamp};
+use super::target_address::TargetAddress;
 use crate::routing::explain::Cause;
 use crate::sip::leg::inquire::Abilities;
 use crate::sip::leg::{Body, Connect};
@@ -44,16 +44,16 @@ const MAX_FORWARDS: u8 = 70;
 /// The status by which somebody says that it rings.
 const RINGING: u16 = 180;
 
-/// See the module.
+/// One test of a destination: the look-up, the OPTIONS, the INVITE and its end.
 #[derive(Debug)]
-pub(crate) struct Trial {
+pub(crate) struct TestCall {
     /// Who waits for the reply.
     command: u64,
-    place: Place,
+    place: TargetAddress,
     /// Whom the target sees.
     shown: Box<str>,
     slot: u16,
-    request: TrialRequest,
+    request: TestCallRequest,
     rings: Duration,
     started: Now,
     state: State,
@@ -63,7 +63,7 @@ pub(crate) struct Trial {
     until: Time,
     /// The deadline that is armed for it, if one is.
     pub(crate) armed: Option<Time>,
-    view: TrialView,
+    view: TestCallView,
     tape: Tape,
 }
 
@@ -88,7 +88,7 @@ enum State {
     Over,
 }
 
-impl Trial {
+impl TestCall {
     pub(crate) fn is_over(&self) -> bool {
         matches!(self.state, State::Over)
     }
@@ -105,16 +105,16 @@ impl Trial {
     }
 
     /// One thing that happened to it.
-    pub(crate) fn step(&mut self, cx: &mut Context<'_>, stimulus: Stimulus<'_>) {
+    pub(crate) fn step(&mut self, cx: &mut Context<'_>, stimulus: CallInput<'_>) {
         match stimulus {
-            Stimulus::Resolved { query, flows } => match self.state {
+            CallInput::Resolved { query, flows } => match self.state {
                 State::Finding { query: own } if own == query => self.found(cx, flows),
                 _ => {}
             },
-            Stimulus::Leg(event, message) => self.hear(cx, event, message),
-            Stimulus::Tick if self.until <= cx.now.mono => self.late(cx),
-            Stimulus::Tick => {}
-            Stimulus::HangUp { .. } => self.abort(cx),
+            CallInput::Leg(event, message) => self.hear(cx, event, message),
+            CallInput::Tick if self.until <= cx.now.mono => self.late(cx),
+            CallInput::Tick => {}
+            CallInput::HangUp { .. } => self.abort(cx),
         }
     }
 

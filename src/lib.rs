@@ -88,6 +88,32 @@
 //! 3. Every shard is given the new tables and tells that it has adopted them (`daemon::reload`). What handoffs still hold of
 //!    the old ones is kept beside, and dropped on the daemon's thread when the last of them has ended.
 //!
+//! # The words
+//!
+//! Where a word of the field fits, the code uses it.
+//!
+//! | word | source | name in the code |
+//! |---|---|---|
+//! | transaction | RFC 3261 §17, RFC 6026 | [`sip::transaction`] |
+//! | dialog | RFC 3261 §12 | `sip::dialog::Dialog` |
+//! | leg: an INVITE usage and its dialog | RFC 5057 | `Leg`, [`sip::leg`] |
+//! | early dialog of ours with the caller; of a forked INVITE of ours | RFC 3261 §12.1, §13.2.2.4 | `EarlyUas`; `EarlyUac` |
+//! | branch of a fork whose 2xx does not count | RFC 3261 §13.2.2.4 | `ForkBranch` |
+//! | request of the peer's in a dialog; what it asks | RFC 3261 §12.2.2 | `PendingUas`; [`sip::leg::InDialogRequest`] |
+//! | request of ours in a dialog | RFC 3261 §12.2.1 | `PendingUac` |
+//! | flow | RFC 5626 §2 | [`sip::Flow`] |
+//! | offer and answer | RFC 3264 | `sip::offer_answer::Session` |
+//! | both legs have each other's session | RFC 3725 | `SdpSync` |
+//! | request that is relayed from leg to leg | RFC 7092 | `Relay`, `Relayed` |
+//! | implicit subscription of a REFER; what its NOTIFY says | RFC 3515 §2.4.4, RFC 3420 | [`sip::subscription`]; [`sip::subscription::ReferProgress`] |
+//! | Reason and Retry-After of a message | RFC 3326, RFC 3261 §20.33 | [`sip::leg::reason_info::ReasonInfo`] |
+//! | blind transfer | RFC 5589 §6 | `BlindRefer` |
+//! | attended transfer | RFC 5589 §7, RFC 3891 | `AttendedTransfer` |
+//! | handoff: one decision to move a caller | | `Handoff` |
+//! | attempt: one method at one destination | | `AttemptPlan`, `AttemptView` |
+//! | REFER whose result is open while something else is tried; after its handoff | | `LateRefer`; `UnresolvedRefer` |
+//! | test of a destination | | `TestCall` |
+//!
 //! [`Engine`]: call::engine::Engine
 //! [`Engine::handle`]: call::engine::Engine::handle
 //! [`Engine::poll`]: call::engine::Engine::poll

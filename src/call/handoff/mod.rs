@@ -64,6 +64,32 @@ struct Tried {
     broken_off: bool,
 }
 
+/// How a handoff ends.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct HandoffEnd {
+    pub(crate) state: HandoffState,
+    proof: Option<Proof>,
+    /// Whether the caller is worse off than before, which the log tells as an ERROR.
+    caller_hurt: bool,
+}
+
+impl HandoffEnd {
+    /// The caller has what they were to have, or what they had.
+    pub(crate) fn of(state: HandoffState) -> HandoffEnd {
+        HandoffEnd { state, proof: None, caller_hurt: false }
+    }
+
+    /// The caller is lost, or alone.
+    pub(crate) fn hurt(state: HandoffState) -> HandoffEnd {
+        HandoffEnd { caller_hurt: true, ..HandoffEnd::of(state) }
+    }
+
+    /// What proves it.
+    pub(crate) fn with(self, proof: impl Into<Option<Proof>>) -> HandoffEnd {
+        HandoffEnd { proof: proof.into(), ..self }
+    }
+}
+
 /// One handoff while it runs: its plan, its record, and who is told of its end.
 #[derive(Debug)]
 pub(crate) struct Handoff {
@@ -494,13 +520,8 @@ impl Handoff {
     }
 
     /// The handoff is over: told, counted, and reported to the agent that asked by REFER. Exactly once for each.
-    pub(crate) fn end(
-        &mut self,
-        cx: &mut Context<'_>,
-        state: HandoffState,
-        proof: Option<Proof>,
-        caller_hurt: bool,
-    ) {
+    pub(crate) fn end(&mut self, cx: &mut Context<'_>, end: HandoffEnd) {
+        let HandoffEnd { state, proof, caller_hurt } = end;
         debug_assert!(!self.view.state.is_final() && state.is_final(), "a handoff ends once");
         let hint = self.hint;
         let view = self.edit();

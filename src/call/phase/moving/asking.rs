@@ -4,6 +4,7 @@
 use super::{Attempt, Moving, Then, Whereabouts};
 use crate::call::context::Context;
 use crate::call::facts::Facts;
+use crate::call::handoff::HandoffEnd;
 use crate::call::handoff::still_here::{LULL, StillHere, Verdict};
 use crate::call::phase::Phase;
 use crate::call::record::HandoffState;
@@ -145,6 +146,6 @@ impl Moving {
     pub(super) fn lost_by_receiver(mut self: Box<Self>, cx: &mut Context<'_>, facts: &mut Facts) -> Phase {
         self.handoff.attempt_failed(cx, Cause::LostByReceiver, "none");
         let why = "the receiver took the caller and lost it";
-        self.over(cx, facts, HandoffState::Failed, None, true, why)
+        self.over(cx, facts, HandoffEnd::hurt(HandoffState::Failed), why)
     }
 }

@@ -5,6 +5,7 @@ use crate::call::context::Context;
 use crate::call::conversation::{Conversation, Partner, let_go};
 use crate::call::decision::{By, Given};
 use crate::call::facts::{Facts, UnresolvedRefer};
+use crate::call::handoff::HandoffEnd;
 use crate::call::handoff::ladder::{Footing, Next};
 use crate::call::phase::Phase;
 use crate::call::phase::ending::{self, Ending};
@@ -66,7 +67,9 @@ impl Moving {
             }
             Next::Agent => self.settle(cx, facts, cause),
             Next::Bye => self.hand_back(cx, facts),
-            Next::Hangup => self.over(cx, facts, HandoffState::Failed, None, true, "hung up by `on_failure`"),
+            Next::Hangup => {
+                self.over(cx, facts, HandoffEnd::hurt(HandoffState::Failed), "hung up by `on_failure`")
+            }
             Next::None if cause == Cause::Unknown => self.unknown(cx, facts),
             Next::None if agent => self.settle(cx, facts, cause),
             Next::None => self.stranded(cx, facts),
@@ -111,14 +114,14 @@ impl Moving {
 
     /// Both legs stood: the caller is back with the agent, who never left.
     pub(super) fn settled(mut self: Box<Self>, cx: &mut Context<'_>, facts: &mut Facts) -> Phase {
-        self.handoff.end(cx, HandoffState::Returned, None, false);
+        self.handoff.end(cx, HandoffEnd::of(HandoffState::Returned));
         self.talk(cx, facts)
     }
 
     pub(super) fn unknown(mut self: Box<Self>, cx: &mut Context<'_>, facts: &mut Facts) -> Phase {
         let accepted = self.handoff.last().and_then(|a| a.status).is_some_and(|s| s < 300);
         let accepted = accepted || self.accepted_before().is_some();
-        self.handoff.end(cx, HandoffState::Unknown, accepted.then_some(Proof::Accepted), false);
+        self.handoff.end(cx, HandoffEnd::of(HandoffState::Unknown).with(accepted.then_some(Proof::Accepted)));
         self.talk(cx, facts)
     }
 
@@ -143,16 +146,16 @@ impl Moving {
     pub(super) fn moved(mut self: Box<Self>, cx: &mut Context<'_>, facts: &mut Facts) -> Phase {
         self.take_back(cx, "The caller is with somebody else");
         self.handoff.attempt_over(cx);
-        self.over(cx, facts, HandoffState::Abandoned, None, false, talking::MOVED)
+        self.over(cx, facts, HandoffEnd::of(HandoffState::Abandoned), talking::MOVED)
     }
 
     /// No step is left and nobody is with the caller: the agent's fallback, unless this was it.
     pub(super) fn stranded(mut self: Box<Self>, cx: &mut Context<'_>, facts: &mut Facts) -> Phase {
         if !self.handoff.fallback_is_left(facts) {
             let why = "no step was left and the agent was gone";
-            return self.over(cx, facts, HandoffState::Failed, None, true, why);
+            return self.over(cx, facts, HandoffEnd::hurt(HandoffState::Failed), why);
         }
-        self.handoff.end(cx, HandoffState::Failed, None, false);
+        self.handoff.end(cx, HandoffEnd::of(HandoffState::Failed));
         let conversation = self.part(cx, facts);
         let given = Given::fallback(facts, "agent_lost");
         Self::decided_by_absence(cx, facts, conversation, given, By::Loss)
@@ -191,12 +194,17 @@ impl Moving {
                     None => {
                         self.handoff.attempt_over(cx);
                         let proof = Some(Proof::Accepted);
-                        self.over(cx, facts, HandoffState::HandedBack, proof, false, "handed back")
+                        self.over(
+                            cx,
+                            facts,
+                            HandoffEnd::of(HandoffState::HandedBack).with(proof),
+                            "handed back",
+                        )
                     }
                     Some(cause) => {
                         self.handoff.attempt_failed(cx, cause, "none");
                         let why = "the hand-back was not answered";
-                        self.over(cx, facts, HandoffState::Failed, None, true, why)
+                        self.over(cx, facts, HandoffEnd::hurt(HandoffState::Failed), why)
                     }
                 }
             }
@@ -225,7 +233,7 @@ impl Moving {
         self.conversation.join(cx, partner, facts.identity_with(target), asked);
         facts.onward = TargetAddress::onward(cx, facts, &self.handoff.course).map(Box::new);
         self.handoff.attempt_over(cx);
-        self.handoff.end(cx, HandoffState::Succeeded, Some(Proof::Proven), false);
+        self.handoff.end(cx, HandoffEnd::of(HandoffState::Succeeded).with(Proof::Proven));
         facts.stay = self.handoff.stay.take();
         facts.free_agent(cx);
         facts.in_doubt.clear();
@@ -245,7 +253,7 @@ impl Moving {
             return self.phase();
         }
         self.handoff.attempt_over(cx);
-        self.handoff.end(cx, HandoffState::Succeeded, Some(Proof::Proven), false);
+        self.handoff.end(cx, HandoffEnd::of(HandoffState::Succeeded).with(Proof::Proven));
         facts.stay = self.handoff.stay.take();
         facts.free_agent(cx);
         self.talk(cx, facts)
@@ -256,12 +264,10 @@ impl Moving {
         mut self: Box<Self>,
         cx: &mut Context<'_>,
         facts: &mut Facts,
-        state: HandoffState,
-        proof: Option<Proof>,
-        caller_hurt: bool,
+        end: HandoffEnd,
         why: &'static str,
     ) -> Phase {
-        match state {
+        match end.state {
             // Its leg may be the one that is taken over next.
             HandoffState::Abandoned | HandoffState::Unknown => self.leave_waiting(cx, facts),
             _ => {}
@@ -269,11 +275,12 @@ impl Moving {
         if let Some(target) = self.target() {
             let_go(cx, target, identity::reason(ending::NORMAL, why));
         }
-        self.handoff.end(cx, state, proof, caller_hurt);
+        self.handoff.end(cx, end);
         let farewell = self.handoff.referral.and_then(|r| r.farewell);
         facts.keep(cx, self.handoff.view);
         let said = std::mem::take(&mut self.conversation.goodbye);
-        let words = ending::words(if state == HandoffState::Abandoned { said } else { Box::default() }, why);
+        let words =
+            ending::words(if end.state == HandoffState::Abandoned { said } else { Box::default() }, why);
         let legs = self.conversation.dissolve(cx);
         Ending::begin_with(cx, legs, farewell, words, why)
     }

@@ -7,7 +7,7 @@ use crate::call::facts::Facts;
 use crate::call::handoff::fresh::{self, Fresh};
 use crate::call::handoff::join::{self, Join};
 use crate::call::handoff::report::Referral;
-use crate::call::handoff::{attended, brief, calling, refer};
+use crate::call::handoff::{HandoffEnd, attended, brief, calling, refer};
 use crate::call::phase::{Phase, talking};
 use crate::call::record::{HandoffState, Proof, Role};
 use crate::routing::explain::Cause;
@@ -34,7 +34,12 @@ impl Moving {
             refer::Verdict::NotMine | refer::Verdict::Wait => self.phase(),
             refer::Verdict::Succeeded => {
                 self.handoff.attempt_over(cx);
-                self.over(cx, facts, HandoffState::Succeeded, Some(Proof::Reported), false, "handed off")
+                self.over(
+                    cx,
+                    facts,
+                    HandoffEnd::of(HandoffState::Succeeded).with(Proof::Reported),
+                    "handed off",
+                )
             }
             refer::Verdict::Failed(cause) if caller_gone => self.failed_without_caller(cx, facts, cause),
             refer::Verdict::Failed(cause) => self.refer_failed(cx, facts, cause),
@@ -239,7 +244,7 @@ impl Moving {
     /// The caller's side has taken the target over.
     pub(super) fn taken_over(mut self: Box<Self>, cx: &mut Context<'_>, facts: &mut Facts) -> Phase {
         self.handoff.attempt_over(cx);
-        self.over(cx, facts, HandoffState::Succeeded, Some(Proof::Proven), false, "handed off")
+        self.over(cx, facts, HandoffEnd::of(HandoffState::Succeeded).with(Proof::Proven), "handed off")
     }
 
     /// The target of a REFER that is in doubt is left to wait for what becomes of it.

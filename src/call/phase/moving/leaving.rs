@@ -4,6 +4,7 @@ use super::{Attempt, Moving, Then, Whereabouts};
 use crate::call::context::Context;
 use crate::call::conversation::{Heard, let_go};
 use crate::call::facts::Facts;
+use crate::call::handoff::HandoffEnd;
 use crate::call::phase::{Phase, ending, talking};
 use crate::call::record::{HandoffState, Proof, Role};
 use crate::routing::explain::{self, Cause, Where};
@@ -114,7 +115,7 @@ impl Moving {
             None => (Cause::Failed, HandoffState::Failed),
         };
         self.handoff.attempt_failed(cx, cause, "none");
-        self.over(cx, facts, state, doubt.flatten(), true, why)
+        self.over(cx, facts, HandoffEnd::hurt(state).with(doubt.flatten()), why)
     }
 
     /// A BYE right after its REFER does not stop the handoff; a target's BYE before the join was sure is a failure.
@@ -182,13 +183,13 @@ impl Moving {
             | Attempt::Confirming => Cause::LostByReceiver,
         };
         self.handoff.attempt_failed(cx, cause, "none");
-        self.over(cx, facts, HandoffState::Failed, None, true, "caller leg lost")
+        self.over(cx, facts, HandoffEnd::hurt(HandoffState::Failed), "caller leg lost")
     }
 
     /// The receiver of a REFER has forgotten the dialog.
     pub(super) fn leg_over(mut self: Box<Self>, cx: &mut Context<'_>, facts: &mut Facts) -> Phase {
         self.handoff.attempt_failed(cx, Cause::LostByReceiver, "none");
-        self.over(cx, facts, HandoffState::Failed, None, true, "caller leg lost")
+        self.over(cx, facts, HandoffEnd::hurt(HandoffState::Failed), "caller leg lost")
     }
 
     pub(super) fn caller_left(mut self: Box<Self>, cx: &mut Context<'_>, facts: &mut Facts) -> Phase {
@@ -224,7 +225,7 @@ impl Moving {
                 }
                 self.handoff.edit().cause = Some(Cause::LostByReceiver.name().into());
                 let why = "the receiver took the caller and lost it";
-                self.over(cx, facts, HandoffState::Failed, None, true, why)
+                self.over(cx, facts, HandoffEnd::hurt(HandoffState::Failed), why)
             }
             _ => self.abandoned(cx, facts),
         }
@@ -258,12 +259,12 @@ impl Moving {
     /// The caller's side has left while the result of an earlier handoff's REFER is open: that one may have led somewhere.
     fn gone_in_doubt(mut self: Box<Self>, cx: &mut Context<'_>, facts: &mut Facts) -> Phase {
         self.handoff.attempt_failed(cx, Cause::Unknown, "none");
-        self.over(cx, facts, HandoffState::Unknown, None, false, EARLIER)
+        self.over(cx, facts, HandoffEnd::of(HandoffState::Unknown), EARLIER)
     }
 
     pub(super) fn abandoned(mut self: Box<Self>, cx: &mut Context<'_>, facts: &mut Facts) -> Phase {
         self.handoff.attempt_over(cx);
-        self.over(cx, facts, HandoffState::Abandoned, None, false, "caller hung up")
+        self.over(cx, facts, HandoffEnd::of(HandoffState::Abandoned), "caller hung up")
     }
 
     /// The caller's side hung up after its 2xx to the REFER, and a NOTIFY says that the transfer failed.
@@ -278,14 +279,19 @@ impl Moving {
             // An earlier one may have taken the caller away, whatever has become of this one.
             self.take_back(cx, "The transfer failed");
             self.handoff.attempt_failed(cx, if hung_up { Cause::Unknown } else { cause }, "none");
-            return self.over(cx, facts, HandoffState::Unknown, Some(Proof::Accepted), false, EARLIER);
+            return self.over(
+                cx,
+                facts,
+                HandoffEnd::of(HandoffState::Unknown).with(Proof::Accepted),
+                EARLIER,
+            );
         }
         if hung_up {
             return self.abandoned(cx, facts);
         }
         self.handoff.attempt_failed(cx, cause, "none");
         let why = "the transfer failed after the caller was taken";
-        self.over(cx, facts, HandoffState::Failed, None, true, why)
+        self.over(cx, facts, HandoffEnd::hurt(HandoffState::Failed), why)
     }
 
     /// The same, and nothing says what became of it.
@@ -296,6 +302,6 @@ impl Moving {
     ) -> Phase {
         self.handoff.attempt_failed(cx, Cause::Unknown, "none");
         let why = "the transfer's result is unknown";
-        self.over(cx, facts, HandoffState::Unknown, Some(Proof::Accepted), false, why)
+        self.over(cx, facts, HandoffEnd::of(HandoffState::Unknown).with(Proof::Accepted), why)
     }
 }

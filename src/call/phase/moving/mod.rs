@@ -25,7 +25,7 @@ use crate::call::handoff::calling::{self, Calling};
 use crate::call::handoff::join::{self, Join};
 use crate::call::handoff::report::Referral;
 use crate::call::handoff::still_here::{self, StillHere};
-use crate::call::handoff::{Handoff, LateRefer, attended, brief, fresh, refer};
+use crate::call::handoff::{Handoff, HandoffEnd, LateRefer, attended, brief, fresh, refer};
 use crate::call::record::{HandoffState, Role};
 use crate::call::target_address::Offer;
 use crate::call::waiting;
@@ -549,7 +549,7 @@ impl Moving {
         }
         self.take_back(cx, "Cancelled");
         self.handoff.attempt_over(cx);
-        self.handoff.end(cx, HandoffState::Cancelled, None, false);
+        self.handoff.end(cx, HandoffEnd::of(HandoffState::Cancelled));
         if self.conversation.partner.is_some() {
             return self.talk(cx, facts);
         }

@@ -10,7 +10,7 @@ use crate::call::event::EventKind;
 use crate::call::facts::Facts;
 use crate::call::handoff::calling::Calling;
 use crate::call::handoff::ladder::{Footing, Next};
-use crate::call::handoff::{Handoff, refer};
+use crate::call::handoff::{Handoff, HandoffEnd, refer};
 use crate::call::phase::Phase;
 use crate::call::phase::ending::{self, Ending};
 use crate::call::record::{HandoffState, Proof, Role};
@@ -137,11 +137,11 @@ impl Setup {
         };
         if status < 300 {
             handoff.attempt_over(cx);
-            handoff.end(cx, HandoffState::HandedBack, Some(Proof::Accepted), false);
+            handoff.end(cx, HandoffEnd::of(HandoffState::HandedBack).with(Proof::Accepted));
         } else {
             handoff.answered(status, reason_phrase(status), origin);
             handoff.attempt_failed(cx, Cause::NoAnswer, "none");
-            handoff.end(cx, HandoffState::Failed, None, true);
+            handoff.end(cx, HandoffEnd::hurt(HandoffState::Failed));
         }
         facts.keep(cx, handoff.view);
         Ending::begin(cx, None, None, ending::NORMAL, "handed back")
@@ -167,7 +167,7 @@ impl Setup {
             }
             Next::Bye => self.hand_back(cx, handoff),
             Next::None | Next::Agent if handoff.fallback_is_left(facts) => {
-                handoff.end(cx, HandoffState::Failed, None, false);
+                handoff.end(cx, HandoffEnd::of(HandoffState::Failed));
                 facts.keep(cx, handoff.view);
                 self.fall_back(cx, facts)
             }
@@ -183,7 +183,7 @@ impl Setup {
         mut handoff: Box<Handoff>,
         status: Option<u16>,
     ) -> Phase {
-        handoff.end(cx, HandoffState::Failed, None, true);
+        handoff.end(cx, HandoffEnd::hurt(HandoffState::Failed));
         let last = status.filter(|s| matches!(s, 486 | 603)).unwrap_or(480);
         facts.keep(cx, handoff.view);
         let fields = [identity::reason(last, "No destination answered")];

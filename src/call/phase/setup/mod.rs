@@ -17,8 +17,8 @@ use crate::call::conversation::{Conversation, Partner, let_go};
 use crate::call::decision::{By, Given};
 use crate::call::event::EventKind;
 use crate::call::facts::Facts;
-use crate::call::handoff::Handoff;
 use crate::call::handoff::calling::{self, Calling, NO_SESSION};
+use crate::call::handoff::{Handoff, HandoffEnd};
 use crate::call::record::{HandoffState, Role};
 use crate::call::relay::Relay;
 use crate::call::target_address::{self, Offer, TargetAddress};
@@ -481,7 +481,7 @@ impl Setup {
         let legs = self.called();
         if let Some(mut handoff) = self.into_handoff() {
             handoff.attempt_over(cx);
-            handoff.end(cx, HandoffState::Abandoned, None, false);
+            handoff.end(cx, HandoffEnd::of(HandoffState::Abandoned));
             facts.keep(cx, handoff.view);
         }
         let why = "caller hung up before the answer";
@@ -506,7 +506,7 @@ impl Setup {
             }
         };
         handoff.attempt_over(cx);
-        handoff.end(cx, HandoffState::Cancelled, None, false);
+        handoff.end(cx, HandoffEnd::of(HandoffState::Cancelled));
         facts.keep(cx, handoff.view);
         facts.hold_agent(cx);
         self.turn(cx);
@@ -528,7 +528,7 @@ impl Setup {
         let _ = cx.stack.reject(cx.now, self.caller, status, content);
         if let Some(mut handoff) = self.into_handoff() {
             handoff.attempt_failed(cx, Cause::Failed, "none");
-            handoff.end(cx, HandoffState::Failed, None, true);
+            handoff.end(cx, HandoffEnd::hurt(HandoffState::Failed));
             facts.keep(cx, handoff.view);
         }
         Ending::begin(cx, legs, None, status, why)

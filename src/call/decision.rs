@@ -156,13 +156,12 @@ pub(crate) fn is_ours(listeners: &[Listener], trunk: &Trunk, host: &Host<'_>) ->
     of_trunk || listeners.iter().any(|l| host.ip() == Some(l.local.ip()))
 }
 
-/// Checks a decision and expands what is done first. `answered`: the caller leg is answered, so a REFER is possible.
+/// Checks a decision and expands what is done first.
 pub(crate) fn plan(
     cx: &mut Context<'_>,
     facts: &mut Facts,
     given: Given,
     by: By,
-    answered: bool,
     handoff_id: &str,
 ) -> Result<(Plan, AttemptPlan), Refusal> {
     let mut given = check(cx, facts, given, by)?;
@@ -180,9 +179,9 @@ pub(crate) fn plan(
     let mut plan = Plan { table, basis, rules: Vec::new() };
     let (destination, route, taken) = choose(cx, &plan, facts)?;
     plan.rules = taken;
-    let method = method(&plan.basis.given, &destination, route.as_ref(), by, answered)?;
+    let method = method(&plan.basis.given, &destination, route.as_ref(), by, facts.is_answered())?;
     let first = Step { destination, method, route };
-    let (course, left_out) = course(facts, &plan, first, answered);
+    let (course, left_out) = course(facts, &plan, first);
     // A caller whose agent is gone must go somewhere.
     if course.destination.undefined == Undefined::Refuse && !by.is_own() && !left_out.is_empty() {
         let refused = |LeftOut { header, why }| Invalid { field: format!("headers.{header}"), message: why };
@@ -208,9 +207,9 @@ pub(crate) struct LeftOut {
 
 /// One destination by one method, its headers expanded by what stood when the handoff was decided; and which of them
 /// could not be.
-pub(crate) fn course(facts: &Facts, plan: &Plan, step: Step, answered: bool) -> (AttemptPlan, Vec<LeftOut>) {
+pub(crate) fn course(facts: &Facts, plan: &Plan, step: Step) -> (AttemptPlan, Vec<LeftOut>) {
     let Step { destination, method, route } = step;
-    let method = way(facts, method, answered);
+    let method = way(facts, method);
     let Plan { table, basis, .. } = plan;
     let scope = Scope { facts, basis, destination: &destination.id, method, table_version: table.version };
     let (fields, left_out) = expand(&destination, &basis.given, &scope);
@@ -405,8 +404,8 @@ fn method(
 }
 
 /// How a method is carried out now: before the caller leg is answered there is no REFER.
-fn way(facts: &Facts, method: Method, answered: bool) -> Method {
-    match (method, answered, facts.trunk.unanswered) {
+fn way(facts: &Facts, method: Method) -> Method {
+    match (method, facts.is_answered(), facts.trunk.unanswered) {
         (Method::Bye | Method::Redirect, _, _) | (_, true, _) => method,
         (Method::Refer | Method::Invite | Method::Attended, false, Unanswered::Invite) => Method::Invite,
         (Method::Refer | Method::Invite | Method::Attended, false, Unanswered::Redirect) => Method::Redirect,

@@ -155,6 +155,11 @@ impl Facts {
         (self.caller_id, self.caller_name) = (caller.user.as_deref().map(normal), caller.name);
     }
 
+    /// Whether the caller leg is answered: before that there is no REFER.
+    pub(crate) fn is_answered(&self) -> bool {
+        self.answered.is_some()
+    }
+
     /// What the caller's side is known to mean by what it tells of a REFER that is no handoff's.
     pub(crate) fn belief(&self) -> Belief {
         Profile::base(self.trunk.profile).with(&self.trunk.overrides).belief

@@ -224,13 +224,12 @@ impl Handoff {
         facts: &Facts,
         destination: Arc<Destination>,
         method: Method,
-        answered: bool,
     ) {
         let first = &self.first;
         let same = first.destination.id == destination.id;
         let route = if same { first.route.clone() } else { destination.route.clone() };
         let step = Step { destination, method, route };
-        let (course, left_out) = decision::course(facts, &self.plan, step, answered);
+        let (course, left_out) = decision::course(facts, &self.plan, step);
         // Nothing may stop what follows a failure: `undefined = "refuse"` is for decisions.
         decision::tell_left_out(cx, facts, &self.plan, left_out);
         self.course = Arc::new(course);

@@ -405,7 +405,7 @@ impl Talking {
         };
         // It names no handoff to anybody: it only may stand in a header that is expanded.
         let id: Box<str> = (&*cx.ident.handoff_id(facts.slot)).into();
-        let passed = match decision::plan(cx, facts, given, decider, true, &id) {
+        let passed = match decision::plan(cx, facts, given, decider, &id) {
             Ok((_, course)) => onward::pass(cx, facts, &course, (by, from, request), to),
             Err(refusal) => Err((refusal_status(&refusal), refusal.to_string().into())),
         };

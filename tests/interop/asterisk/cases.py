@@ -79,7 +79,7 @@ TAKEN = Expect("unknown", "accepted", "unknown", "with desk", agent="gone")
 TAKEN_AND_HUNG_UP = Expect("unknown", "accepted", "unknown", "gone", agent="gone")
 # Asterisk took the caller, says that it failed, and has hung up on them.
 LOST = Expect("failed", (None, "accepted"), "lost_by_receiver", "gone", agent="gone")
-# Its tone for the caller makes it say 200 now and then, before it says that it failed.
+# Its tone for the caller, or a phone that rings before it refuses, makes it say 200 now and then, before it says that it failed.
 TAKEN_OR_LOST = Expect(("failed", "unknown"), (None, "accepted"), ("lost_by_receiver", "unknown"), "gone", agent="gone")
 
 
@@ -114,8 +114,8 @@ BLIND = [
     refer("blind REFER to a number in E.164", TAKEN, route="+1415555{desk}"),
     refer("blind REFER, the desk answers late", TAKEN, desk=Answers(after=1.5)),
     refer("blind REFER, nobody answers", TAKEN_AND_HUNG_UP, desk=Rings(), story=later(4.5)),
-    refer("blind REFER, the desk is busy", LOST, desk=BUSY_AT_ONCE),
-    refer("blind REFER, the desk declines", LOST, desk=Refuses(603, after=0)),
+    refer("blind REFER, the desk is busy", TAKEN_OR_LOST, desk=BUSY_AT_ONCE),
+    refer("blind REFER, the desk declines", TAKEN_OR_LOST, desk=Refuses(603, after=0)),
     refer("blind REFER, the desk rings, then is busy", TAKEN_AND_HUNG_UP, desk=BUSY),
     refer("blind REFER, the desk rings, then declines", TAKEN_AND_HUNG_UP, desk=Refuses(603)),
     refer("blind REFER to Busy()", TAKEN_OR_LOST, route="sip:3000@10.0.0.10", story=later(2.0)),

@@ -62,7 +62,7 @@ impl Moving {
         }
         match next {
             Next::Try(destination, method) => {
-                self.handoff.turn_to(cx, facts, destination, method, true);
+                self.handoff.turn_to(cx, facts, destination, method);
                 self.set_out(cx, facts)
             }
             Next::Agent => self.settle(cx, facts, cause),

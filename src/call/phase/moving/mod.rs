@@ -131,7 +131,7 @@ impl Moving {
         by: By,
     ) -> Result<(Plan, AttemptPlan), Refusal> {
         let id: Box<str> = (&*cx.ident.handoff_id(facts.slot)).into();
-        decision::plan(cx, facts, given, by, true, &id)
+        decision::plan(cx, facts, given, by, &id)
     }
 
     /// A decision that comes with the agent's absence: what cannot be carried out becomes the fallback, and only if

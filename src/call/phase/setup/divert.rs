@@ -41,7 +41,7 @@ impl Setup {
         by: By,
     ) -> Result<Phase, (Box<Setup>, Refusal)> {
         let id: Box<str> = (&*cx.ident.handoff_id(facts.slot)).into();
-        let plan = match decision::plan(cx, facts, given, by, false, &id) {
+        let plan = match decision::plan(cx, facts, given, by, &id) {
             Ok(plan) => plan,
             Err(refusal) => return Err((self, refusal)),
         };
@@ -162,7 +162,7 @@ impl Setup {
         handoff.attempt_failed(cx, cause, &name);
         match next {
             Next::Try(destination, method) => {
-                handoff.turn_to(cx, facts, destination, method, false);
+                handoff.turn_to(cx, facts, destination, method);
                 self.set_out(cx, facts, handoff)
             }
             Next::Bye => self.hand_back(cx, handoff),

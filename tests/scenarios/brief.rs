@@ -186,6 +186,22 @@ fn it_is_cancelled_and_caller_and_agent_have_each_other_again() {
     t.world.assert_empty();
 }
 
+/// The brief is over, and the caller is still held: the target settles before the REFER.
+#[test]
+fn a_caller_is_held_no_longer_when_it_is_cancelled_before_the_refer() {
+    let stage = briefing();
+    let Stage { t, target, .. } = &stage;
+    t.world.command(Command::CompleteHandoff { handoff: stage.id.clone() });
+    t.world.advance(ms(100));
+    let reply = t.world.command(Command::CancelHandoff { handoff: stage.id.clone() });
+    assert!(matches!(reply, Reply::Handoff(view) if view.state.as_str() == "cancelled"));
+    target.expect_bye();
+    stage.reunited();
+    t.world.assert_ended("cancelled");
+    t.caller_hangs_up();
+    t.world.assert_empty();
+}
+
 #[test]
 fn the_target_hangs_up_and_the_caller_is_back_with_the_agent() {
     let stage = briefing();

@@ -459,6 +459,8 @@ impl Moving {
                 if let Some(leg) = attempt.target {
                     let_go(cx, leg, identity::reason(487, why));
                 }
+                // The agent may have spoken with the target before: the caller is held yet.
+                self.conversation.reunite(cx);
             }
             Attempt::Joining(Join { target: Some(leg), .. }) => {
                 let_go(cx, leg, identity::reason(487, why));

@@ -2,6 +2,7 @@
 //! writes stay bounded, and calls go on. All of it on loopback.
 
 use crate::house::{House, Plan, resident, write_configuration};
+use crate::patient::patiently;
 use crate::phone::{Phone, Talk};
 use std::net::{SocketAddr, UdpSocket};
 use std::sync::Arc;
@@ -58,7 +59,7 @@ fn flood(socket: &UdpSocket, to: SocketAddr, text: impl Fn(u64) -> String) -> Fl
             }
             flood.took = started.elapsed();
         }
-        while let Ok(length) = socket.recv(&mut buffer) {
+        while let Ok(length) = patiently(|| socket.recv(&mut buffer)) {
             flood.back += 1;
             flood.back_bytes += length as u64;
             heard = Instant::now();

@@ -1,6 +1,7 @@
 //! HTTP as text, so that a test can say what no client library would.
 
 use crate::house::PATIENCE;
+use crate::patient::patiently;
 use serde_json::Value;
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpStream};
@@ -59,7 +60,7 @@ pub(crate) fn request(
     let mut answer = Vec::new();
     let mut buffer = [0; 16 * 1024];
     loop {
-        match stream.read(&mut buffer) {
+        match patiently(|| stream.read(&mut buffer)) {
             Ok(0) => break,
             Ok(length) => answer.extend_from_slice(&buffer[..length]),
             Err(error) if !answer.is_empty() && error.kind() == std::io::ErrorKind::ConnectionReset => break,

@@ -2,6 +2,7 @@
 
 use crate::house::{House, PATIENCE, Plan, write_configuration};
 use crate::http::request;
+use crate::patient::patiently;
 use crate::phone::{Phone, Talk, header};
 use std::fs;
 use std::io::{BufRead, BufReader, Read, Write};
@@ -75,7 +76,8 @@ fn the_supervisor_is_told() {
     let hear = |what: &str| -> String {
         let mut buffer = [0; 4096];
         loop {
-            let length = socket.recv(&mut buffer).unwrap_or_else(|error| panic!("{what}: {error}"));
+            let length =
+                patiently(|| socket.recv(&mut buffer)).unwrap_or_else(|error| panic!("{what}: {error}"));
             let text = String::from_utf8(buffer[..length].to_vec()).unwrap();
             if text.lines().any(|line| line.starts_with(what)) {
                 return text;

@@ -3,6 +3,7 @@
 
 use crate::change::with_sandbox;
 use crate::house::{House, PATIENCE, Plan, TABLE};
+use crate::patient::patiently;
 use crate::phone::{Dialog, Phone, header};
 use serde_json::{Value, json};
 use std::collections::{BTreeMap, HashMap, VecDeque};
@@ -30,7 +31,7 @@ fn number(mark: u64) -> String {
 
 /// The next message, if one comes soon.
 fn next(phone: &Phone, buffer: &mut [u8]) -> Option<String> {
-    match phone.socket.recv_from(buffer) {
+    match patiently(|| phone.socket.recv_from(buffer)) {
         Ok((length, _)) => Some(String::from_utf8(buffer[..length].to_vec()).unwrap()),
         Err(error) if matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::TimedOut) => None,
         Err(error) => panic!("{error}"),

@@ -18,6 +18,8 @@ mod load;
 mod memory;
 mod mutants;
 mod names;
+#[path = "../common/patient.rs"]
+mod patient;
 mod phone;
 mod rehearsal;
 mod reload;

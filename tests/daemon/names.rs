@@ -4,6 +4,7 @@
 //! The daemon asks the name server of the system, at its own port; so this runs in namespaces of its own.
 
 use crate::house::{House, PATIENCE, Plan, TABLE, write_configuration};
+use crate::patient::patiently;
 use crate::phone::{Phone, Talk};
 use serde_json::json;
 use std::collections::BTreeSet;
@@ -56,7 +57,7 @@ fn name_server() -> Arc<Mutex<BTreeSet<String>>> {
     let note = Arc::clone(&asked);
     std::thread::spawn(move || {
         let mut buffer = [0; 1500];
-        while let Ok((length, from)) = socket.recv_from(&mut buffer) {
+        while let Ok((length, from)) = patiently(|| socket.recv_from(&mut buffer)) {
             let (mut at, mut labels) = (12, Vec::new());
             while at < length && buffer[at] > 0 {
                 let end = at + 1 + usize::from(buffer[at]);

@@ -1,6 +1,7 @@
 //! A caller and an agent that know just enough SIP to be in a call: text over UDP.
 
 use crate::house::PATIENCE;
+use crate::patient::patiently;
 use std::cell::Cell;
 use std::net::{SocketAddr, UdpSocket};
 
@@ -58,9 +59,7 @@ impl Phone {
         let mut buffer = [0; 65_535];
         let mut passed = Vec::new();
         loop {
-            let (length, from) = self
-                .socket
-                .recv_from(&mut buffer)
+            let (length, from) = patiently(|| self.socket.recv_from(&mut buffer))
                 .unwrap_or_else(|error| panic!("{what} awaited: {error}; there came {passed:?}"));
             self.baton.set(Some(from));
             let text = String::from_utf8(buffer[..length].to_vec()).unwrap();

@@ -1,6 +1,7 @@
 //! Streams and sources: framing, pings, caps, slow senders, and silence towards strangers.
 
 use crate::house::{House, PATIENCE, Plan};
+use crate::patient::patiently;
 use crate::phone::Phone;
 use std::io::{ErrorKind, Read, Write};
 use std::net::{IpAddr, SocketAddr, TcpStream};
@@ -35,7 +36,7 @@ fn read_heads(stream: &mut TcpStream, count: usize) -> String {
     let mut text = String::new();
     let mut buffer = [0; 4096];
     while text.matches("\r\n\r\n").count() < count {
-        match stream.read(&mut buffer) {
+        match patiently(|| stream.read(&mut buffer)) {
             Ok(0) => break,
             Ok(length) => text.push_str(std::str::from_utf8(&buffer[..length]).unwrap()),
             Err(error) if error.kind() == ErrorKind::ConnectionReset => break,
@@ -46,7 +47,7 @@ fn read_heads(stream: &mut TcpStream, count: usize) -> String {
 }
 
 fn is_closed(stream: &mut TcpStream) -> bool {
-    match stream.read(&mut [0; 64]) {
+    match patiently(|| stream.read(&mut [0; 64])) {
         Ok(0) => true,
         Ok(_) => false,
         Err(error) => error.kind() == ErrorKind::ConnectionReset,

@@ -3,6 +3,7 @@
 //! `tests/torture.rs` holds the decoder to them.
 
 use crate::house::{House, PATIENCE, Plan};
+use crate::patient::patiently;
 use baton::wire::frame::{Frame, Framer};
 use baton::wire::{Framing, Index, decode};
 use std::io::{ErrorKind, Read, Write};
@@ -65,7 +66,7 @@ fn over_udp_every_message_gets_its_verdict() {
         let branch = format!("z9hG4bKping{number}");
         let mut buffer = [0; 65_535];
         loop {
-            let length = socket.recv(&mut buffer).unwrap();
+            let length = patiently(|| socket.recv(&mut buffer)).unwrap();
             let text = String::from_utf8_lossy(&buffer[..length]).into_owned();
             if text.starts_with("SIP/2.0 200 ") && text.contains(&branch) {
                 break;
@@ -118,7 +119,7 @@ fn read_until(stream: &mut TcpStream, wanted: &str) -> bool {
     let mut text = String::new();
     let mut buffer = [0; 4096];
     loop {
-        match stream.read(&mut buffer) {
+        match patiently(|| stream.read(&mut buffer)) {
             Ok(0) => return text.contains(wanted),
             Ok(length) => text.push_str(&String::from_utf8_lossy(&buffer[..length])),
             Err(error) if error.kind() == ErrorKind::ConnectionReset => return text.contains(wanted),

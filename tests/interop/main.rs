@@ -19,6 +19,8 @@ mod early;
 mod house;
 mod ladder;
 mod loss;
+#[path = "../common/patient.rs"]
+mod patient;
 mod peers;
 mod phones;
 mod proxy;

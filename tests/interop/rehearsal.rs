@@ -1,5 +1,6 @@
 //! The peers without Baton: what they play fits together, so a failure elsewhere is not theirs.
 
+use crate::patient::patiently;
 use std::net::UdpSocket;
 use std::time::Duration;
 
@@ -126,7 +127,7 @@ fn the_proxy_keeps_itself_in_the_path_and_wants_a_route_set() {
     socket.set_read_timeout(Some(Duration::from_secs(5))).expect("a timeout can be set");
     socket.send_to(stray, at).expect("loopback takes a datagram");
     let mut answer = [0; 2048];
-    let length = socket.recv(&mut answer).expect("the proxy answers");
+    let length = patiently(|| socket.recv(&mut answer)).expect("the proxy answers");
     let answer = String::from_utf8_lossy(&answer[..length]);
     assert!(answer.starts_with("SIP/2.0 404 "), "a REFER without the route set gets 404, not\n{answer}");
     drop(proxy);

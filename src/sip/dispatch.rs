@@ -94,12 +94,13 @@ impl Stack {
         if let Some(status) = self.turned_away(flow, message, (new_call, party), neighbours) {
             return Err(Untaken::TurnedAway { status, new_call });
         }
-        if merged {
-            return Ok(self.refuse(now, flow, message, (482, MERGED), &|_| ()));
-        }
-        match leg.is_none().then(|| self.refuse_stray(flow, message)).flatten() {
+        let event = match merged {
+            true => self.refuse(now, flow, message, (482, MERGED), &|_| ()),
+            false => self.on_new_request(now, flow, message, leg),
+        };
+        match self.strayed.take() {
             Some(status) => Err(Untaken::Stray { status }),
-            None => Ok(self.on_new_request(now, flow, message, leg)),
+            None => Ok(event),
         }
     }
 
@@ -170,38 +171,28 @@ impl Stack {
                 self.follow(leg, flow, true);
                 self.on_dialog_request(now, flow, leg, message)
             }
-            (Method::Invite, None) => self.on_invite(now, flow, message),
-            // What else belongs to no leg was refused before.
-            (_, None) => {
-                self.on_options(flow, message);
-                None
-            }
+            (_, None) => self.on_stray_request(now, flow, message),
         }
     }
 
-    /// Refuses a request that belongs to no leg and makes none, statelessly; the status. The layer above tells of it.
-    fn refuse_stray(&mut self, flow: Flow, message: &Message<'_>) -> Option<u16> {
+    /// A request that belongs to no leg.
+    fn on_stray_request(&mut self, now: Time, flow: Flow, message: &Message<'_>) -> Option<Event> {
         let outside = message.to_tag().is_none();
-        let status = match message.method() {
-            Method::Ack => return None,
-            Method::Invite | Method::Options if outside => return None,
+        match message.method() {
+            Method::Invite if outside => return self.on_invite(now, flow, message),
+            Method::Options if outside => self.on_options(flow, message),
             // Outside a call nobody may make Baton call somebody.
-            Method::Refer if outside => {
-                self.answer_statelessly(flow, message, (403, QUIET), OUTSIDE, &|_| ());
-                return Some(403);
-            }
-            method => unserved(method).unwrap_or(481),
-        };
-        let (why, serves) = match status {
-            481 => (String::new(), None),
-            _ => (unserved_words(message), Some(ALLOW)),
-        };
-        self.answer_statelessly(flow, message, (status, QUIET), &why, &|writer| {
-            if let Some(methods) = serves {
-                writer.header(Name::Allow, methods);
-            }
-        });
-        Some(status)
+            Method::Refer if outside => self.turn_down(flow, message, (403, OUTSIDE), &|_| ()),
+            method => match unserved(method) {
+                Some(status) => {
+                    self.turn_down(flow, message, (status, &unserved_words(message)), &|writer| {
+                        writer.header(Name::Allow, ALLOW);
+                    });
+                }
+                None => self.turn_down(flow, message, (481, ""), &|_| ()),
+            },
+        }
+        None
     }
 
     fn on_options(&mut self, flow: Flow, message: &Message<'_>) {
@@ -333,7 +324,7 @@ impl Stack {
         fill: &dyn Fn(&mut Writer<'_>),
     ) -> Option<Event> {
         if message.to_tag().is_none() {
-            self.answer_statelessly(flow, message, (status, 0), why, fill);
+            self.turn_down(flow, message, (status, why), fill);
             return None;
         }
         let tag = self.ident.tag();
@@ -346,6 +337,18 @@ impl Stack {
             writer.finish(None)
         });
         None
+    }
+
+    /// Refuses a request that belongs to no leg, and keeps nothing of it. The layer above tells of it ([`Untaken::Stray`]).
+    fn turn_down(
+        &mut self,
+        flow: Flow,
+        message: &Message<'_>,
+        (status, why): (u16, &str),
+        fill: &dyn Fn(&mut Writer<'_>),
+    ) {
+        self.answer_statelessly(flow, message, (status, QUIET), why, fill);
+        self.strayed = Some(status);
     }
 
     /// Answers a request that does not decode, and keeps nothing.

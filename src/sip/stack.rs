@@ -142,6 +142,8 @@ pub struct Stack {
     /// For reading our own requests when they are sent again with credentials or by another flow.
     pub(crate) index: Index,
     last_sent: u64,
+    /// The request at hand belongs to no leg, and was refused with that status.
+    pub(crate) strayed: Option<u16>,
     /// See [`Stack::take_declined`].
     pub(crate) declined: Option<(LegId, Declined)>,
 }
@@ -189,6 +191,7 @@ impl Stack {
             scratch: Vec::new(),
             index: Index::default(),
             last_sent: 0,
+            strayed: None,
             declined: None,
         }
     }

@@ -160,3 +160,36 @@ fn stray_requests_of_a_known_source_have_one_warning_a_minute() {
     assert_eq!(world.counters().transactions, 0);
     world.assert_empty();
 }
+
+/// A call that is refused for what its INVITE says belongs to no call either.
+#[test]
+fn calls_that_are_refused_outside_a_dialog_have_one_warning_a_minute() {
+    let world = World::with(&Config::default().one_engine());
+    let pbx = world.peer("pbx", "10.0.0.5:5060");
+    for _ in 0..300 {
+        pbx.calling("+14155550100").header("Require", "teleportation").send().expect(420);
+        let short = pbx.calling("+14155550100").header("Supported", "timer").header("Session-Expires", "30");
+        short.send().expect(422);
+    }
+    assert_eq!(world.lines("sip.status").len(), 2, "the first one of each can be found by its status");
+    let told = world.lines("sip.stray_request");
+    assert_eq!(told.len(), 1, "one line a minute: {told:#?}");
+    assert!(
+        told[0].contains(" method=INVITE status=420 count=1 ") && told[0].contains("Warning"),
+        "{}",
+        told[0]
+    );
+    assert_eq!(world.counters().transactions, 0);
+    world.assert_empty();
+}
+
+/// To agree on a longer session is no fault of anybody's.
+#[test]
+fn a_422_warns_of_nothing() {
+    let world = World::new();
+    let pbx = world.peer("pbx", "10.0.0.5:5060");
+    let short = pbx.calling("+14155550100").header("Supported", "timer").header("Session-Expires", "30");
+    short.send().expect(422);
+    assert_eq!((world.lines("sip.status").len(), world.lines("sip.stray_request").len()), (1, 0));
+    world.assert_empty();
+}

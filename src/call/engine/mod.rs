@@ -67,6 +67,8 @@ pub struct Engine {
     index: Index,
     told: Told,
     dropped: Dropped<Why>,
+    /// Refusals that nobody has to mend.
+    ordinary: Dropped<()>,
     refusals: Refusals,
     /// The answer that turns somebody away is told of like any other.
     shows_refusal: bool,
@@ -106,6 +108,7 @@ impl Engine {
             told: Told::new(slot_key),
             announcer: Announcer::of(announced),
             dropped: Dropped::default(),
+            ordinary: Dropped::default(),
             refusals: Refusals::default(),
             shows_refusal: false,
             shows_messages,

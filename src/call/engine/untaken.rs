@@ -14,6 +14,9 @@ use crate::wire::{Fault, Message};
 
 /// Where a request may come from that belongs to no call.
 const NO_CALL: &str = "it belongs to a call that is not here: one that has ended, or that a restart has cost. If there are many, see whether the other side ends its calls";
+/// What is wrong with a call that was refused for what its INVITE says.
+const SEE_WARNING: &str =
+    "the Warning of the answer says what its INVITE has wrong (see `sip.status`); mend the sender";
 /// The same of one that is no part of a call.
 const NOT_SERVED: &str = "Baton does not serve it outside a call; have it sent to whoever does";
 
@@ -86,10 +89,19 @@ impl Engine {
     /// A request was refused that belongs to no call: one line for each source and minute, with the status that the first one
     /// got.
     pub(super) fn stray(&mut self, flow: Flow, message: &Message<'_>, status: u16) {
+        if matches!(status, 422 | 482) {
+            // Two sides agree on a longer session, or a fork comes together: nobody has to mend that.
+            self.shows_refusal = self.ordinary.count(self.now.mono, flow.peer.ip(), ()).is_some();
+            return;
+        }
         let tell = self.dropped.count(self.now.mono, flow.peer.ip(), Why::Stray);
         self.shows_refusal = tell.is_some();
         let Some(tell) = tell else { return };
-        let hint = if status == 481 { NO_CALL } else { NOT_SERVED };
+        let hint = match status {
+            481 => NO_CALL,
+            403 | 405 | 501 => NOT_SERVED,
+            _ => SEE_WARNING,
+        };
         let (count, source) = told_of(tell, flow);
         self.tell(EventKind::Dropped {
             why: Why::Stray,

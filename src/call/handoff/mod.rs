@@ -472,7 +472,6 @@ impl Handoff {
     pub(crate) fn attempt_failed(&mut self, cx: &mut Context<'_>, cause: Cause, next: &str) {
         let at = Stamp(cx.now.wall);
         let (why, late) = (self.why.take(), self.total <= cx.now.mono);
-        self.hint = why;
         self.edit().cause = Some(cause.name().into());
         let Some(attempt) = self.last() else { return };
         attempt.cause = Some(cause.name().into());
@@ -481,6 +480,7 @@ impl Handoff {
             return;
         }
         let attempt = Box::new(attempt.clone());
+        self.hint = why;
         let way = METHODS.iter().position(|m| *m == attempt.method);
         let kind = CAUSES.iter().position(|c| *c == cause.name());
         if let (Some(way), Some(kind)) = (way, kind) {

@@ -112,6 +112,7 @@ pub enum Draw {
     TakenAfter200,
     Early200NobodyAnswers,
     Taken503,
+    FailureOvertakes,
     NeverLeft404,
     ReferWithoutChannel,
     AskedAndGone,
@@ -146,7 +147,7 @@ pub enum Draw {
     OtherShard,
 }
 
-const PARTS: [(&str, Model); 48] = [
+const PARTS: [(&str, Model); 49] = [
     ("call through a proxy", Model::Proxy),
     ("proxy forks in series", Model::Proxy),
     ("proxy forks in parallel", Model::Proxy),
@@ -163,6 +164,7 @@ const PARTS: [(&str, Model); 48] = [
     ("PBX takes the caller after it has said 200", Model::Asterisk),
     ("PBX says 200 and nobody answers", Model::Asterisk),
     ("PBX says that it failed, and has hung the caller up", Model::Asterisk),
+    ("PBX says that it failed before it hangs the caller up", Model::Asterisk),
     ("PBX says 404, and the caller never left", Model::Asterisk),
     ("REFER in a dialog that the PBX has left standing", Model::Asterisk),
     ("re-INVITE in such a dialog: BYE, then 200", Model::Asterisk),

@@ -3,6 +3,8 @@
 //! It takes the caller out of Baton's leg as soon as the extension exists, says 200 when the extension rings, 503 or 486 when
 //! it comes to nothing, hangs the caller up then, and leaves Baton's leg standing for a minute, whatever came of it. A
 //! re-INVITE in such a leg gets a BYE and then still a 200; a REFER in it gets 404, although the caller has left long since.
+//! Under load its NOTIFY overtakes what it tells of: a re-INVITE that comes before the channel has ended is answered as if the
+//! caller were there.
 //! With Replaces it reports 200 before its swap is done: a BYE that comes meanwhile takes away what the caller is moved into.
 //!
 //! What it cannot do: hide its name; answer for a caller by its own music or voice mail after a failed transfer (the dialplan
@@ -19,7 +21,7 @@ use std::time::Duration;
 
 /// Of so many swaps one is missed by its target.
 const MISSED: u32 = 16;
-/// Of so many early 200s one is said before the caller is taken, as an Asterisk under load does.
+/// Of so many early 200s and failures one is said before the caller is taken or hung up, as an Asterisk under load does.
 const TAKEN_LATE: u32 = 8;
 /// How long a leg stands that the caller was taken out of.
 const LEFT_STANDING: Duration = ms(60_000);
@@ -143,10 +145,15 @@ impl Party {
                 (after, Step::Leaves(cseq))
             }
         };
-        let early = matches!(extension, Extension::Answered(_, false) | Extension::Unanswered(_));
-        let late = match early && cseq.is_multiple_of(TAKEN_LATE) {
-            true => ms(100 + u64::from(cseq / TAKEN_LATE % 900)),
-            false => Duration::ZERO,
+        let nth = u64::from(cseq / TAKEN_LATE);
+        let late = match extension {
+            _ if !cseq.is_multiple_of(TAKEN_LATE) => Duration::ZERO,
+            Extension::Answered(_, false) | Extension::Unanswered(_) => ms(100 + nth % 900),
+            Extension::BusyTone | Extension::Congestion(_) => {
+                self.met(Draw::FailureOvertakes);
+                ms(6 + nth % 400)
+            }
+            _ => Duration::ZERO,
         };
         match late {
             Duration::ZERO => self.vacate(place, cseq),

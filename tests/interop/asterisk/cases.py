@@ -25,6 +25,7 @@ class Expect:
     cause: str | tuple | None = None
     caller: str | tuple = "with desk"
     agent: str | tuple = ("gone", "up")  # the agent's call
+    unknown_after: int | None = None  # what the last NOTIFY must have said where the state is `unknown`
 
 
 @dataclass(frozen=True)
@@ -80,7 +81,9 @@ TAKEN_AND_HUNG_UP = Expect("unknown", "accepted", "unknown", "gone", agent="gone
 # Asterisk took the caller, says that it failed, and has hung up on them.
 LOST = Expect("failed", (None, "accepted"), "lost_by_receiver", "gone", agent="gone")
 # Its tone for the caller, or a phone that rings before it refuses, makes it say 200 now and then, before it says that it failed.
-TAKEN_OR_LOST = Expect(("failed", "unknown"), (None, "accepted"), ("lost_by_receiver", "unknown"), "gone", agent="gone")
+TAKEN_OR_LOST = Expect(
+    ("failed", "unknown"), (None, "accepted"), ("lost_by_receiver", "unknown"), "gone", agent="gone", unknown_after=200
+)
 
 
 def returned(cause):

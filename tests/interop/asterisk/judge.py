@@ -59,3 +59,7 @@ def differences(expect, handoff, seen):
     for name, value in found.items():
         if not within(value, getattr(expect, name)):
             yield f"{name}: {value}, not {getattr(expect, name)}"
+    if expect.unknown_after and handoff.get("state") == "unknown":
+        told = handoff["attempts"][-1]["final_status"]
+        if told != expect.unknown_after:
+            yield f"unknown after a NOTIFY of {told}, not of {expect.unknown_after}"

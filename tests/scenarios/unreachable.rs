@@ -6,6 +6,7 @@ use crate::common::peer::{AGENT, Leg, NUMBER, PBX, Peer, Talking, sdp};
 use crate::common::{Door, Name, World, ms, s};
 use baton::call::event::EventKind;
 use std::net::IpAddr;
+use std::time::Duration;
 
 const SECOND: &str = "10.0.0.81:5080";
 
@@ -407,16 +408,16 @@ fn the_log_says_why_an_address_of_the_agent_was_passed_over() {
 }
 
 /// The desk is busy, and says so by its second address. That the first one is silent says nothing of the person.
-#[test]
-fn a_486_beside_a_silent_try_is_what_is_told_when_the_ring_time_is_over() {
+#[track_caller]
+fn is_busy_beside_a_silent_try(destination: &str, over: Duration) {
     let t = talking();
     let (one, two) = pool(&t, "");
     one.door(Door::Swallowing);
-    t.world.handoff("brisk");
+    t.world.handoff(destination);
     let newer = two.expect_call_within(s(3));
     newer.reply(&newer.invite(), 486);
     newer.expect("ACK");
-    t.world.advance(ms(1600));
+    t.world.advance(over);
     let handoff = t.world.assert_ended("returned");
     let attempt = &handoff.attempts[0];
     assert_eq!((attempt.cause.as_deref(), attempt.status), (Some("busy"), Some(486)));
@@ -424,19 +425,13 @@ fn a_486_beside_a_silent_try_is_what_is_told_when_the_ring_time_is_over() {
 }
 
 #[test]
+fn a_486_beside_a_silent_try_is_what_is_told_when_the_ring_time_is_over() {
+    is_busy_beside_a_silent_try("brisk", ms(1600));
+}
+
+#[test]
 fn a_486_beside_a_silent_try_is_what_is_told_when_both_have_had_their_time() {
-    let t = talking();
-    let (one, two) = pool(&t, "");
-    one.door(Door::Swallowing);
-    t.world.handoff("pool");
-    let newer = two.expect_call_within(s(3));
-    newer.reply(&newer.invite(), 486);
-    newer.expect("ACK");
-    t.world.advance(s(8));
-    let handoff = t.world.assert_ended("returned");
-    let attempt = &handoff.attempts[0];
-    assert_eq!((attempt.cause.as_deref(), attempt.status), (Some("busy"), Some(486)));
-    ends(&t);
+    is_busy_beside_a_silent_try("pool", s(8));
 }
 
 /// The same of an agent: its `answer_timeout` may be over before the silence of its first address is.

@@ -88,6 +88,8 @@ pub(crate) struct Subscription {
     pub(crate) heard: Option<u32>,
     /// The REFER had its final response from the peer.
     pub(crate) answered: bool,
+    /// Its NOTIFYs carry its id.
+    named: bool,
     standing: Standing,
 }
 
@@ -107,7 +109,7 @@ enum Standing {
 impl Subscription {
     /// The REFER was just sent.
     pub(crate) fn new(refer: SentId, cseq: u32) -> Subscription {
-        Subscription { refer, cseq, heard: None, answered: false, standing: Standing::Open }
+        Subscription { refer, cseq, heard: None, answered: false, named: false, standing: Standing::Open }
     }
 
     /// Nobody waits for its result any more.
@@ -118,8 +120,9 @@ impl Subscription {
     }
 
     /// A NOTIFY with that CSeq.
-    pub(crate) fn hear(&mut self, number: u32, news: ReferProgress) {
+    pub(crate) fn hear(&mut self, number: u32, package: Package, news: ReferProgress) {
         self.heard = Some(number);
+        self.named |= package == Package::Refer(Some(self.cseq));
         if news.is_success() || news.is_failure() {
             self.standing = Standing::Settled;
         }
@@ -137,9 +140,12 @@ pub(crate) fn accepted(subscriptions: &mut [Subscription], refer: SentId) {
 
 /// The subscription that a NOTIFY belongs to; the newest is the last. RFC 3515 §2.4.6 wants an id from the second REFER of
 /// a dialog on, and pjsip and Asterisk never write one: without it a NOTIFY is about the newest REFER that has no result
-/// yet, or says a result again.
+/// yet, or says a result again. Where there are several, it is about none whose NOTIFYs have carried an id.
 pub(crate) fn find(subscriptions: &[Subscription], package: Package) -> Option<usize> {
-    let newest = |fits: fn(Standing) -> bool| subscriptions.iter().rposition(|one| fits(one.standing));
+    let alone = subscriptions.len() == 1;
+    let newest = |fits: fn(Standing) -> bool| {
+        subscriptions.iter().rposition(|one| fits(one.standing) && (alone || !one.named))
+    };
     match package {
         Package::Unknown => None,
         Package::Refer(Some(id)) => subscriptions.iter().position(|one| one.cseq == id),
@@ -179,6 +185,8 @@ pub(crate) struct Referral {
 mod tests {
     use super::*;
 
+    const UNNAMED: Package = Package::Refer(None);
+
     fn two() -> [Subscription; 2] {
         [Subscription::new(SentId(1), 7), Subscription::new(SentId(2), 9)]
     }
@@ -190,7 +198,7 @@ mod tests {
     #[test]
     fn an_id_names_its_refer() {
         let mut two = two();
-        two[1].hear(1, news(200));
+        two[1].hear(1, Package::Refer(Some(9)), news(200));
         assert_eq!(find(&two, Package::Refer(Some(9))), Some(1));
         assert_eq!(find(&two, Package::Refer(Some(7))), Some(0));
         assert_eq!(find(&two, Package::Refer(Some(8))), None);
@@ -200,13 +208,13 @@ mod tests {
     #[test]
     fn a_notify_without_id_belongs_to_the_newest_refer_without_a_result() {
         let mut two = two();
-        let unnamed = |all: &[Subscription]| find(all, Package::Refer(None));
+        let unnamed = |all: &[Subscription]| find(all, UNNAMED);
         assert_eq!((unnamed(&two[..1]), unnamed(&two), unnamed(&[])), (Some(0), Some(1), None));
-        two[1].hear(1, news(180));
+        two[1].hear(1, UNNAMED, news(180));
         assert_eq!(unnamed(&two), Some(1));
-        two[1].hear(2, news(486));
+        two[1].hear(2, UNNAMED, news(486));
         assert_eq!(unnamed(&two), Some(0), "the second has its result, and the first is waited for");
-        two[0].hear(3, news(200));
+        two[0].hear(3, UNNAMED, news(200));
         assert_eq!(unnamed(&two), Some(1), "the last result is said again");
     }
 
@@ -214,11 +222,20 @@ mod tests {
     fn a_notify_without_id_is_not_about_a_refer_that_was_given_up_before_another() {
         let mut two = two();
         two[0].give_up();
-        assert_eq!(find(&two[..1], Package::Refer(None)), Some(0), "it may come late");
+        assert_eq!(find(&two[..1], UNNAMED), Some(0), "it may come late");
         accepted(&mut two, SentId(2));
-        two[1].hear(1, news(486));
-        assert_eq!(find(&two, Package::Refer(None)), Some(1), "the result is said again");
-        assert_eq!(find(&two[..1], Package::Refer(None)), None, "the second has ended");
+        two[1].hear(1, UNNAMED, news(486));
+        assert_eq!(find(&two, UNNAMED), Some(1), "the result is said again");
+        assert_eq!(find(&two[..1], UNNAMED), None, "the second has ended");
         assert_eq!(find(&two, Package::Refer(Some(7))), Some(0), "by its id it is heard");
+    }
+    #[test]
+    fn a_notify_without_id_is_not_about_a_refer_that_was_named_by_its_id() {
+        let mut two = two();
+        two[0].give_up();
+        accepted(&mut two, SentId(2));
+        two[1].hear(1, Package::Refer(Some(9)), news(100));
+        assert_eq!(find(&two, UNNAMED), None, "it is about the first, which speaks by its id only");
+        assert_eq!(find(&two[1..], UNNAMED), Some(0), "there is no other");
     }
 }

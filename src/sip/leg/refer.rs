@@ -129,7 +129,7 @@ impl Stack {
         }
         let (refer, news) = (subscription.refer, ReferProgress::of(message));
         subscription::accepted(&mut leg.subscriptions, refer);
-        leg.subscriptions[place].hear(number, news);
+        leg.subscriptions[place].hear(number, package, news);
         if news.terminated {
             leg.subscriptions.remove(place);
         }

@@ -7,7 +7,7 @@ use std::io::{Error, ErrorKind, Result};
 ///
 /// # Errors
 /// Those of `read`, but for `EINTR`.
-pub fn patiently<T>(mut read: impl FnMut() -> Result<T>) -> Result<T> {
+pub(crate) fn patiently<T>(mut read: impl FnMut() -> Result<T>) -> Result<T> {
     let cut_short = |error: &Error| error.kind() == ErrorKind::Interrupted;
     loop {
         let result = read();

@@ -6,7 +6,6 @@ use super::context::Context;
 use super::event::EventKind;
 use super::facts::{Facts, Scope};
 use super::handoff::attempt_plan::{AttemptPlan, Basis, Plan};
-use super::record::RuleView;
 use crate::routing::file::quoted;
 use crate::routing::rules;
 use crate::routing::select::{self, NoDestination, Pattern};
@@ -306,17 +305,17 @@ pub(crate) fn ruled(
     facts: &Facts,
     plan: &Plan,
     named: &Arc<Destination>,
-) -> (Arc<Destination>, Vec<RuleView>) {
+) -> (Arc<Destination>, Vec<rules::Taken>) {
     let Plan { table, basis, .. } = plan;
     let (destination, method) = (&*named.id, named.method);
     let scope = Scope { facts, basis, destination, method, table_version: table.version };
     let question = rules::Question { at: basis.at.wall, handoff: &basis.handoff_id, variables: &scope };
     let (destination, taken) = rules::choose(table, named, question);
-    (destination, taken.iter().map(RuleView::of).collect())
+    (destination, taken)
 }
 
 /// What is decided for.
-type Chosen = (Arc<Destination>, Option<Route>, Vec<RuleView>);
+type Chosen = (Arc<Destination>, Option<Route>, Vec<rules::Taken>);
 
 /// The destination, its route, and the rules that led there. A route that the decision names goes before every rule.
 fn choose(cx: &Context<'_>, plan: &Plan, facts: &Facts) -> Result<Chosen, Refusal> {

@@ -5,6 +5,7 @@ use super::context::Context;
 use super::decision::{By, Given, too_much, unsettable};
 use super::event::EventKind;
 use super::facts::Facts;
+use super::handoff::Handoff;
 use super::phase::ending::Ending;
 use super::phase::moving::Moving;
 use super::phase::setup::Setup;
@@ -117,7 +118,7 @@ impl Call {
         request: HandoffRequest,
     ) -> Result<Arc<HandoffView>, Refusal> {
         if let Some(running) = view::running(&self.phase) {
-            return Err(Refusal::Busy(running.id.clone()));
+            return Err(Refusal::Busy(running.id().to_owned()));
         }
         let before = self.facts.handoffs.len();
         let given = Given::by_client(request);
@@ -146,12 +147,13 @@ impl Call {
             return Err(refusal);
         }
         let ended = self.facts.handoffs.get(before..).and_then(<[_]>::first);
-        view::running(&self.phase).or(ended).cloned().ok_or(Refusal::Ending)
+        let running = view::running(&self.phase).map(Handoff::view);
+        running.or_else(|| ended.cloned()).ok_or(Refusal::Ending)
     }
 
     /// Cancels the running handoff: possible while nothing irrevocable was sent.
     pub(crate) fn cancel(&mut self, cx: &mut Context<'_>, id: &str) -> Result<Arc<HandoffView>, Refusal> {
-        let state = view::handoff(self, id).map(|h| h.state).ok_or_else(|| Refusal::NoHandoff(id.into()))?;
+        let state = view::state(self, id).ok_or_else(|| Refusal::NoHandoff(id.into()))?;
         if !matches!(state, HandoffState::Pending | HandoffState::Ringing) {
             return Err(Refusal::TooLate(state));
         }
@@ -163,12 +165,12 @@ impl Call {
         let view = view::handoff(self, id).ok_or_else(|| Refusal::NoHandoff(id.into()))?;
         // What is tried may have failed already, and its end is only waited for.
         let cancelled = view.state == HandoffState::Cancelled;
-        cancelled.then(|| view.clone()).ok_or(Refusal::TooLate(state))
+        cancelled.then_some(view).ok_or(Refusal::TooLate(state))
     }
 
     /// Completes the running handoff, whose agent speaks with the target.
     pub(crate) fn complete(&mut self, cx: &mut Context<'_>, id: &str) -> Result<Arc<HandoffView>, Refusal> {
-        let state = view::handoff(self, id).map(|h| h.state).ok_or_else(|| Refusal::NoHandoff(id.into()))?;
+        let state = view::state(self, id).ok_or_else(|| Refusal::NoHandoff(id.into()))?;
         match &self.phase {
             Phase::Moving(moving) if !state.is_final() && moving.is_briefing() => {}
             _ => return Err(Refusal::NotBriefing(state)),
@@ -177,7 +179,7 @@ impl Call {
             Phase::Moving(moving) => Moving::complete(moving, cx, facts),
             phase => phase,
         });
-        view::handoff(self, id).cloned().ok_or_else(|| Refusal::NoHandoff(id.into()))
+        view::handoff(self, id).ok_or_else(|| Refusal::NoHandoff(id.into()))
     }
 
     /// Sets and removes variables: all or none.

@@ -90,11 +90,6 @@ impl Full {
         }
     }
 
-    /// The one whose reason that is.
-    pub(crate) fn of(reason: &str) -> Option<Full> {
-        [Full::Calls, Full::Rate].into_iter().find(|full| full.as_str() == reason)
-    }
-
     /// What to do.
     pub(crate) fn hint(self) -> &'static str {
         match self {

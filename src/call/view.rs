@@ -1,10 +1,14 @@
 //! What is shown of a call.
 
+use super::handoff::facts::{AttemptFacts, Response};
+use super::handoff::{Handoff, outcome};
 use super::live::Call;
 use super::phase::Phase;
-use super::record::{CallRecord, CallState, CallView, HandoffView, LegView, Role, Stamp};
+use super::record::{
+    AttemptView, CallRecord, CallState, CallView, HandoffState, HandoffView, LegView, Role, RuleView, Stamp,
+};
 use crate::sip::stack::LegState;
-use crate::sip::{Flow, LegId, Now, Stack};
+use crate::sip::{Flow, LegId, Now, Origin, Stack};
 use crate::wire::push_address;
 use smallvec::SmallVec;
 use std::sync::Arc;
@@ -17,6 +21,57 @@ pub(crate) fn peer(flow: Flow) -> String {
     push_address(&mut text, flow.peer);
     // ASCII by construction.
     String::from_utf8(text).unwrap_or_default()
+}
+
+/// A handoff.
+pub(crate) fn of_handoff(handoff: &Handoff) -> HandoffView {
+    let (facts, plan) = (&handoff.facts, &handoff.plan);
+    let given = &plan.basis.given;
+    HandoffView {
+        id: handoff.id().to_owned(),
+        call_id: facts.call.to_string(),
+        environment: facts.environment.to_string(),
+        table_version: plan.table.version,
+        destination: handoff.first.destination.id.to_string(),
+        reason: given.reason.as_deref().map(Into::into),
+        utterance: given.utterance.as_deref().map(Into::into),
+        rules: facts.rules.iter().map(RuleView::of).collect(),
+        state: facts.state,
+        proof: facts.proof,
+        cause: facts.cause.map(|cause| cause.name().into()),
+        attempts: facts.attempts.iter().map(attempt).collect(),
+        explain: outcome::explain(facts, handoff.hint()),
+        created_at: Stamp(facts.created),
+        ended_at: facts.ended.map(Stamp),
+    }
+}
+
+/// One attempt of a handoff.
+pub(crate) fn attempt(facts: &AttemptFacts) -> AttemptView {
+    let (status, status_reason, origin) = match &facts.response {
+        Response::Awaited => (None, None, None),
+        Response::Final { status, phrase, origin } => {
+            (Some(*status), phrase.as_deref().map(Into::into), Some(*origin))
+        }
+        Response::Overtaken => (None, None, Some(Origin::Remote)),
+        Response::Missing(why) => (None, Some(why.as_str().into()), Some(Origin::Local)),
+    };
+    AttemptView {
+        destination: facts.destination.to_string(),
+        method: facts.method.name().into(),
+        route: facts.route.as_deref().map(Into::into),
+        refer_to: facts.refer_to.clone(),
+        sip_call_id: facts.sip_call_id.clone(),
+        status,
+        status_reason,
+        warning: facts.said.warning.clone(),
+        sip_reason: facts.said.reason.clone(),
+        final_status: facts.final_status,
+        cause: facts.cause.map(|cause| cause.name().into()),
+        origin,
+        started_at: Stamp(facts.started),
+        ended_at: facts.ended.map(Stamp),
+    }
 }
 
 fn word(state: LegState) -> &'static str {
@@ -41,17 +96,28 @@ fn leg(stack: &Stack, leg: LegId, role: Role) -> Option<LegView> {
 }
 
 /// The running handoff of a phase.
-pub(crate) fn running(phase: &Phase) -> Option<&Arc<HandoffView>> {
+pub(crate) fn running(phase: &Phase) -> Option<&Handoff> {
     match phase {
-        Phase::Setup(setup) => setup.handoff().map(|h| &h.view),
-        Phase::Moving(moving) => Some(&moving.handoff.view),
+        Phase::Setup(setup) => setup.handoff(),
+        Phase::Moving(moving) => Some(&moving.handoff),
         Phase::Talking(_) | Phase::Ending(_) | Phase::Over { .. } => None,
     }
 }
 
 /// A handoff of this call by its id.
-pub(crate) fn handoff<'a>(call: &'a Call, id: &str) -> Option<&'a Arc<HandoffView>> {
-    running(&call.phase).into_iter().chain(&call.facts.handoffs).find(|h| h.id == id)
+pub(crate) fn handoff(call: &Call, id: &str) -> Option<Arc<HandoffView>> {
+    match running(&call.phase).filter(|running| running.id() == id) {
+        Some(running) => Some(running.view()),
+        None => call.facts.handoffs.iter().find(|ended| ended.id == id).cloned(),
+    }
+}
+
+/// Where a handoff of this call stands.
+pub(crate) fn state(call: &Call, id: &str) -> Option<HandoffState> {
+    match running(&call.phase).filter(|running| running.id() == id) {
+        Some(running) => Some(running.facts.state),
+        None => call.facts.handoffs.iter().find(|ended| ended.id == id).map(|ended| ended.state),
+    }
 }
 
 /// The call as it stands.
@@ -88,7 +154,7 @@ fn view_with(call: &Call, legs: Vec<LegView>) -> CallView {
             .handoffs
             .iter()
             .map(|h| h.id.clone())
-            .chain(running(&call.phase).map(|h| h.id.clone()))
+            .chain(running(&call.phase).map(|running| running.id().to_owned()))
             .collect(),
     }
 }

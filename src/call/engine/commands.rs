@@ -40,7 +40,7 @@ impl Engine {
             Command::ShowHandoff { handoff } => {
                 let key = self.find_handoff(&handoff)?;
                 let call = self.calls.get(&key).and_then(Option::as_ref);
-                let found = call.and_then(|call| view::handoff(call, &handoff)).cloned();
+                let found = call.and_then(|call| view::handoff(call, &handoff));
                 Ok(Reply::Handoff(found.ok_or(Refusal::NoHandoff(handoff))?))
             }
             Command::HangUp { call } => {

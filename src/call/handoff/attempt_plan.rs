@@ -2,8 +2,8 @@
 //! by one method with its headers expanded. The ladder makes further courses of the same plan.
 
 use crate::call::decision::{By, Given};
-use crate::call::record::RuleView;
 use crate::routing::profile::Profile;
+use crate::routing::rules;
 use crate::routing::table::{Destination, Method, Route, Table};
 use crate::sip::{Field, Now};
 use std::collections::BTreeMap;
@@ -15,7 +15,7 @@ pub(crate) struct Plan {
     pub(crate) table: Arc<Table>,
     pub(crate) basis: Basis,
     /// The rules that were taken when it was decided; the handoff's view has those of its steps, too.
-    pub(crate) rules: Vec<RuleView>,
+    pub(crate) rules: Vec<rules::Taken>,
 }
 
 /// What headers are expanded from.

@@ -3,6 +3,7 @@
 //! What the answer is good for is the business of others: `join`, `attended`, the phase before the answer.
 
 use super::Handoff;
+use super::facts::Unheard;
 use crate::call::context::Context;
 use crate::call::conversation::let_go;
 use crate::call::decision::is_ours;
@@ -17,6 +18,7 @@ use crate::sip::leg::{Body, InDialogRequest};
 use crate::sip::{Content, Event, Flow, LegId, Origin, Time, identity};
 use crate::wire::sdp::{as_answer, has_stream};
 use crate::wire::{Host, Message, Uri, reason_phrase};
+use std::borrow::Cow;
 
 /// Redirections that are followed (3xx), all together.
 const REDIRECTS: u8 = 5;
@@ -110,7 +112,7 @@ impl Calling {
             }
         }
         if flows.is_empty() {
-            handoff.unanswered(NO_ADDRESS);
+            handoff.unanswered(Unheard::NoAddress);
             return UNREACHABLE;
         }
         let to = (&self.place, &*handoff.course, handoff.plan.basis.given.referred_by.as_deref());
@@ -123,7 +125,7 @@ impl Calling {
         cx.stack.keep_alive(cx.now, leg, self.place.keepalive);
         let sip_call_id = cx.stack.sip_call_id(leg).map(|id| String::from_utf8_lossy(id).into_owned());
         handoff.peer = cx.stack.peer(leg);
-        if let Some(attempt) = handoff.last() {
+        if let Some(attempt) = handoff.last_mut() {
             attempt.sip_call_id = sip_call_id;
         }
         handoff.progress(cx, HandoffState::Ringing, None);
@@ -170,7 +172,7 @@ impl Calling {
                 let fault = cx.stack.fault(leg);
                 cx.release(leg);
                 if let Some(fault) = fault {
-                    handoff.unanswered(fault.as_str());
+                    handoff.unanswered(Unheard::Network(fault));
                     return UNREACHABLE;
                 }
                 if self.follow(cx, facts, handoff, status, message) {
@@ -236,7 +238,7 @@ impl Calling {
         }
         match self.state {
             State::Finding { .. } => {
-                handoff.unanswered(NO_ANSWER_OF_DNS);
+                handoff.unanswered(Unheard::Dns);
                 UNREACHABLE
             }
             State::Ringing { leg } => {
@@ -250,7 +252,7 @@ impl Calling {
                     return Verdict::Failed { cause, status: Some(status) };
                 }
                 if !answering {
-                    handoff.unanswered(Fault::Silent.as_str());
+                    handoff.unanswered(Unheard::Network(Fault::Silent));
                     return UNREACHABLE;
                 }
                 handoff.answered(408, reason_phrase(408), Origin::Local);
@@ -281,10 +283,6 @@ pub(crate) fn is_joinable(cx: &Context<'_>, leg: LegId) -> bool {
 
 /// Nobody has answered, nor could.
 const UNREACHABLE: Verdict = Verdict::Failed { cause: Cause::Unreachable, status: None };
-/// In the place of a reason phrase: nothing could be sent.
-pub(crate) const NO_ADDRESS: &str = "no address: the name does not resolve, or no socket of ours reaches it";
-/// The same: whoever answers for the name was too slow.
-const NO_ANSWER_OF_DNS: &str = "no address: DNS did not answer in time";
 
 /// Why a target that has answered is not there all the same.
 const NOT_ACKNOWLEDGED: &str = "The target has answered, and the ACK could not be delivered to it: its Contact leads where nothing listens (see `sip.undelivered` and `net.connect_failed`).";
@@ -303,11 +301,11 @@ pub(crate) const NOTHING_TO_JOIN: &str = "The target's 2xx has no session that a
 
 /// The phrase of a response, or the usual one; and what the telephone network said, which may be why it was understood
 /// otherwise than its status.
-pub(crate) fn phrase(message: Option<&Message<'_>>, status: u16) -> String {
+pub(crate) fn phrase(message: Option<&Message<'_>>, status: u16) -> Cow<'static, str> {
     let Some(message) = message else { return reason_phrase(status).into() };
     let phrase = String::from_utf8_lossy(message.reason());
     match ReasonInfo::of(message).q850 {
-        Some(cause) => format!("{phrase} (Q.850 cause {cause})"),
-        None => phrase.into_owned(),
+        Some(cause) => format!("{phrase} (Q.850 cause {cause})").into(),
+        None => phrase.into_owned().into(),
     }
 }

@@ -72,7 +72,7 @@ impl Handoff {
         let (destination, taken) = decision::ruled(facts, &self.plan, self.plan.table.find(id)?);
         let next = self.untried(&destination, destination.method, cause, on)?;
         if !taken.is_empty() {
-            self.edit().rules.extend(taken);
+            self.facts.rules.extend(taken);
         }
         Some(next)
     }

@@ -4,6 +4,7 @@ pub(crate) mod attempt_plan;
 pub(crate) mod attended;
 pub(crate) mod brief;
 pub(crate) mod calling;
+pub(crate) mod facts;
 pub(crate) mod fresh;
 pub(crate) mod join;
 pub(crate) mod ladder;
@@ -18,7 +19,7 @@ use crate::call::context::{Context, Stay};
 use crate::call::decision::{self, Step};
 use crate::call::event::EventKind;
 use crate::call::facts::Facts;
-use crate::call::record::{AttemptView, HandoffState, HandoffView, Proof, Stamp};
+use crate::call::record::{HandoffState, HandoffView, Proof};
 use crate::call::view;
 use crate::observe::counters::{CAUSES, HANDOFF_ENDS, METHODS};
 use crate::routing::explain::{self, Cause, Where};
@@ -30,8 +31,10 @@ use crate::sip::leg::reason_info::ReasonInfo;
 use crate::sip::{Event, Flow, Origin, Time};
 use crate::wire::Message;
 use attempt_plan::{AttemptPlan, Plan};
+use facts::{AttemptFacts, HandoffFacts, Response, Unheard};
 use report::Referral;
 use smallvec::SmallVec;
+use std::borrow::Cow;
 use std::sync::Arc;
 
 /// A REFER that was given up as `unknown` and may still be answered, while the ladder goes on: with what it was tried for.
@@ -90,11 +93,12 @@ impl HandoffEnd {
     }
 }
 
-/// One handoff while it runs: its plan, its record, and who is told of its end.
+/// One handoff while it runs: its plan, what is known of it, and who is told of its end.
 #[derive(Debug)]
 pub(crate) struct Handoff {
-    /// Shared with the events and replies that were told of it; changed by [`Handoff::edit`] only.
-    pub(crate) view: Arc<HandoffView>,
+    pub(crate) facts: HandoffFacts,
+    /// What was told of its end, once it has ended.
+    told_end: Option<Arc<HandoffView>>,
     pub(crate) plan: Plan,
     /// What was decided: its headers go with a hand-back, whatever was tried since.
     pub(crate) first: Arc<AttemptPlan>,
@@ -135,34 +139,27 @@ impl Handoff {
         referral: Option<Referral>,
     ) -> Handoff {
         let id = &plan.basis.handoff_id;
-        let given = &plan.basis.given;
-        let view = Arc::new(HandoffView {
-            id: id.to_string(),
-            call_id: facts.id.to_string(),
-            environment: facts.agent.environment.to_string(),
-            table_version: plan.table.version,
-            destination: first.destination.id.to_string(),
-            reason: given.reason.as_deref().map(Into::into),
-            utterance: given.utterance.as_deref().map(Into::into),
+        let known = HandoffFacts {
+            call: facts.id.clone(),
+            environment: Arc::clone(&facts.agent.environment),
             rules: plan.rules.clone(),
             state: HandoffState::Pending,
             proof: None,
             cause: None,
             attempts: Vec::new(),
-            explain: outcome::running(),
-            created_at: Stamp(cx.now.wall),
-            ended_at: None,
-        });
+            created: cx.now.wall,
+            ended: None,
+        };
         let total = cx.now.mono + first.destination.timeouts.total;
         cx.handoffs.insert(id.clone(), cx.call);
         cx.counters.handoffs_started += 1;
         cx.counters.handoffs_live += 1;
-        cx.tell(EventKind::HandoffStarted(Arc::clone(&view)));
         let chain = SmallVec::from_iter([Arc::clone(&first.destination)]);
         let first = Arc::new(first);
         let course = Arc::clone(&first);
-        Handoff {
-            view,
+        let handoff = Handoff {
+            facts: known,
+            told_end: None,
             plan,
             first,
             course,
@@ -178,7 +175,37 @@ impl Handoff {
             referral,
             stay: None,
             told: None,
+        };
+        cx.tell(EventKind::HandoffStarted(handoff.view()));
+        handoff
+    }
+
+    /// What is told of it.
+    pub(crate) fn view(&self) -> Arc<HandoffView> {
+        self.told_end.clone().unwrap_or_else(|| Arc::new(view::of_handoff(self)))
+    }
+
+    /// What was told of its end, to be kept.
+    pub(crate) fn into_view(self) -> Arc<HandoffView> {
+        match self.told_end {
+            Some(told) => told,
+            None => self.view(),
         }
+    }
+
+    /// Whose id it is known by.
+    pub(crate) fn id(&self) -> &str {
+        &self.plan.basis.handoff_id
+    }
+
+    /// Whose log line it is: its call's id, and its own.
+    fn ids(&self) -> (String, String) {
+        (self.facts.call.to_string(), self.id().to_owned())
+    }
+
+    /// Why its last attempt has failed, where no status tells it.
+    pub(crate) fn hint(&self) -> Option<&'static str> {
+        self.hint
     }
 
     /// Made by Baton itself because the agent is gone: another fallback after it would only go round.
@@ -198,7 +225,7 @@ impl Handoff {
 
     /// What the running attempt's REFER was told to have come to, finally, if that leaves it open whether the caller is still in
     /// our dialog, so that its side is to be asked.
-    pub(crate) fn leaves_open(&mut self) -> bool {
+    pub(crate) fn leaves_open(&self) -> bool {
         let (belief, seen) = (self.course.profile.belief, self.seen);
         let told = self.last().and_then(|attempt| attempt.final_status);
         told.is_some_and(|told| belief.asks(seen, told))
@@ -210,7 +237,7 @@ impl Handoff {
     }
 
     /// Whether the running attempt's REFER was told to have failed, by a receiver that may have taken the caller away before.
-    pub(crate) fn may_have_lost(&mut self) -> bool {
+    pub(crate) fn may_have_lost(&self) -> bool {
         let receiver = self.course.profile.belief.receiver(self.seen);
         let told = self.last().and_then(|attempt| attempt.final_status);
         told.is_some_and(|told| told >= 300 && !receiver.never_left(told))
@@ -243,7 +270,7 @@ impl Handoff {
 
     /// What is tried now is taken back, unless it has failed already.
     fn break_off(&mut self) {
-        if self.last().is_some_and(|attempt| attempt.ended_at.is_none())
+        if self.last().is_some_and(|attempt| attempt.ended.is_none())
             && let Some(last) = self.tried.last_mut()
         {
             last.broken_off = true;
@@ -267,14 +294,14 @@ impl Handoff {
         if !method.needs_route() || method == Method::Redirect {
             return Ok(());
         }
-        match cx.agents.stay(cx.now.mono, &self.view.environment, &self.course.destination) {
+        match cx.agents.stay(cx.now.mono, &self.facts.environment, &self.course.destination) {
             Ok(stay) => {
                 self.stay = stay;
                 Ok(())
             }
             Err(full) => {
                 self.attempt(cx, method, HandoffState::Pending, None);
-                self.unanswered(full.as_str());
+                self.unanswered(Unheard::Full(full));
                 self.because(full.hint());
                 Err(Cause::Busy)
             }
@@ -292,28 +319,23 @@ impl Handoff {
         let leg = sip_call_id.as_ref().and_then(|id| cx.stack.find_leg_by_call_id(id.as_bytes()));
         self.peer = leg.and_then(|leg| cx.stack.peer(leg));
         let route = self.course.route.as_ref().filter(|_| method.needs_route());
-        let route = route.map(|route| route.text().to_string());
-        let attempt = AttemptView {
-            destination: self.course.destination.id.to_string(),
-            method: method.name().into(),
-            route,
+        let attempt = AttemptFacts {
+            destination: Arc::clone(&self.course.destination.id),
+            method,
+            route: route.map(|route| route.text().into()),
             refer_to: None,
             sip_call_id,
-            status: None,
-            status_reason: None,
-            warning: None,
-            sip_reason: None,
+            response: Response::Awaited,
+            said: Said::default(),
             final_status: None,
             cause: None,
-            origin: None,
-            started_at: Stamp(cx.now.wall),
-            ended_at: None,
+            started: cx.now.wall,
+            ended: None,
         };
+        self.running = self.facts.attempts.len();
         // Most handoffs have one, and it is large.
-        let attempts = &mut self.edit().attempts;
-        attempts.reserve_exact(1);
-        attempts.push(attempt);
-        self.running = self.view.attempts.len() - 1;
+        self.facts.attempts.reserve_exact(1);
+        self.facts.attempts.push(attempt);
         (self.told, self.why) = (None, None);
         if let Some(at) = METHODS.iter().position(|m| *m == method.name()) {
             cx.counters.attempts[at] += 1;
@@ -321,23 +343,22 @@ impl Handoff {
         self.progress(cx, state, None);
     }
 
-    /// The view, to be changed: copied first if somebody still reads it as it was.
-    pub(crate) fn edit(&mut self) -> &mut HandoffView {
-        Arc::make_mut(&mut self.view)
-    }
-
     /// Whether the agent's fallback is still untried: after a fallback, or at the same destination, it would go round.
     pub(crate) fn fallback_is_left(&self, facts: &Facts) -> bool {
         let fallback = facts.agent.fallback.as_deref().unwrap_or(&self.plan.table.default);
-        let tried = self.view.attempts.iter().any(|attempt| attempt.destination == fallback)
-            || self.view.rules.iter().any(|rule| rule.destination == fallback);
+        let tried = self.facts.attempts.iter().any(|attempt| *attempt.destination == *fallback)
+            || self.facts.rules.iter().any(|rule| *rule.destination == *fallback);
         !self.is_fallback() && !tried
     }
 
     /// The running (or last) attempt.
-    pub(crate) fn last(&mut self) -> Option<&mut AttemptView> {
-        let running = self.running;
-        self.edit().attempts.get_mut(running)
+    pub(crate) fn last(&self) -> Option<&AttemptFacts> {
+        self.facts.attempts.get(self.running)
+    }
+
+    /// The same, to be changed.
+    pub(crate) fn last_mut(&mut self) -> Option<&mut AttemptFacts> {
+        self.facts.attempts.get_mut(self.running)
     }
 
     /// The running attempt's REFER is given up, but may still speak.
@@ -348,31 +369,29 @@ impl Handoff {
 
     /// Whether a REFER that was given up had its 2xx, or a NOTIFY in its place.
     pub(crate) fn is_accepted(&self, late: &LateRefer) -> bool {
-        let attempt = self.view.attempts.get(late.place);
-        attempt.is_some_and(|attempt| {
-            attempt.final_status.is_some() || attempt.status.is_none_or(|status| status < 300)
-        })
+        self.facts.attempts.get(late.place).is_some_and(AttemptFacts::is_accepted)
     }
 
     /// Whether a final NOTIFY of a REFER that was given up has come.
     pub(crate) fn was_told(&self, late: &LateRefer) -> bool {
-        self.view.attempts.get(late.place).is_some_and(|attempt| attempt.final_status.is_some())
+        self.facts.attempts.get(late.place).is_some_and(|attempt| attempt.final_status.is_some())
     }
 
     /// The receiver has taken a REFER that was given up, or tells that it has failed, and nothing else is changed by that.
     pub(crate) fn accepted_late(&mut self, late: &LateRefer, event: Event) {
-        let Some(attempt) = self.edit().attempts.get_mut(late.place) else { return };
+        let Some(attempt) = self.facts.attempts.get_mut(late.place) else { return };
         if let Event::Notified { news, .. } = event
             && news.is_failure()
         {
             attempt.final_status = news.status;
         }
-        if attempt.status.is_some_and(|status| status >= 300) {
-            (attempt.status, attempt.status_reason) = match event {
-                Event::Response { status, .. } => (Some(status), None),
-                _ => (None, None),
+        if attempt.response.status().is_some_and(|status| status >= 300) {
+            attempt.response = match event {
+                Event::Response { status, .. } => {
+                    Response::Final { status, phrase: None, origin: Origin::Remote }
+                }
+                _ => Response::Overtaken,
             };
-            attempt.origin = Some(Origin::Remote);
         }
     }
 
@@ -386,11 +405,10 @@ impl Handoff {
     ) {
         let remark = message.map(ReasonInfo::of).unwrap_or_default();
         let cause = explain::cause_by(status, Where::ReferResponse, remark).unwrap_or(Cause::Failed);
-        if let Some(attempt) = self.edit().attempts.get_mut(late.place) {
-            attempt.status = Some(status);
-            attempt.status_reason = Some(calling::phrase(message, status));
-            attempt.origin = Some(origin);
-            attempt.cause = Some(cause.name().into());
+        if let Some(attempt) = self.facts.attempts.get_mut(late.place) {
+            attempt.response =
+                Response::Final { status, phrase: Some(calling::phrase(message, status)), origin };
+            attempt.cause = Some(cause);
         }
     }
 
@@ -401,52 +419,47 @@ impl Handoff {
             self.attempt_over(cx);
         }
         (self.running, self.course, self.chain) = (late.place, late.course, late.chain);
-        self.edit().cause = None;
-        if let Some(attempt) = self.last() {
-            (attempt.ended_at, attempt.cause) = (None, None);
-            let attempt = Box::new(attempt.clone());
-            let (call, handoff) = (self.view.call_id.clone(), self.view.id.clone());
+        self.facts.cause = None;
+        if let Some(attempt) = self.last_mut() {
+            (attempt.ended, attempt.cause) = (None, None);
+            let attempt = Box::new(view::attempt(attempt));
+            let (call, handoff) = self.ids();
             cx.tell(EventKind::AttemptResumed { call, handoff, number: self.running + 1, attempt });
         }
     }
 
     /// The final response to the attempt's first request.
-    pub(crate) fn answered(&mut self, status: u16, reason: &str, origin: Origin) {
-        if let Some(attempt) = self.last() {
-            attempt.status = Some(status);
-            attempt.status_reason = Some(reason.into());
-            attempt.origin = Some(origin);
+    pub(crate) fn answered(&mut self, status: u16, phrase: impl Into<Cow<'static, str>>, origin: Origin) {
+        if let Some(attempt) = self.last_mut() {
+            attempt.response = Response::Final { status, phrase: Some(phrase.into()), origin };
         }
     }
 
     /// The same, with the words of whoever answered.
     pub(crate) fn answered_by(&mut self, status: u16, message: Option<&Message<'_>>, origin: Origin) {
-        self.answered(status, &calling::phrase(message, status), origin);
-        let said = message.map(Said::of).unwrap_or_default();
-        if let Some(attempt) = self.last() {
-            (attempt.warning, attempt.sip_reason) = (said.warning, said.reason);
+        self.answered(status, calling::phrase(message, status), origin);
+        if let Some(attempt) = self.last_mut() {
+            attempt.said = message.map(Said::of).unwrap_or_default();
         }
     }
 
     /// The attempt's first request had no response, for that reason.
-    pub(crate) fn unanswered(&mut self, why: &str) {
-        if let Some(attempt) = self.last() {
-            attempt.status = None;
-            attempt.status_reason = Some(why.into());
-            attempt.origin = Some(Origin::Local);
+    pub(crate) fn unanswered(&mut self, why: Unheard) {
+        if let Some(attempt) = self.last_mut() {
+            attempt.response = Response::Missing(why);
         }
     }
 
     /// The state changed or a provisional status was told: events, and a NOTIFY to whoever asked by REFER.
     pub(crate) fn progress(&mut self, cx: &mut Context<'_>, state: HandoffState, status: Option<u16>) {
-        if self.view.state == state && status.is_none() {
+        if self.facts.state == state && status.is_none() {
             return;
         }
-        let again = self.view.state == state && status == self.told;
+        let again = self.facts.state == state && status == self.told;
         self.told = status;
         if !again {
-            self.edit().state = state;
-            let (call, handoff) = (self.view.call_id.clone(), self.view.id.clone());
+            self.facts.state = state;
+            let (call, handoff) = self.ids();
             cx.tell(EventKind::HandoffProgress { call, handoff, state: state.as_str(), status });
         }
         if let (Some(status), Some(referral)) = (status, self.referral.as_mut()) {
@@ -456,9 +469,8 @@ impl Handoff {
 
     /// The running attempt is over, and it did not fail: it worked, or somebody left or took it back.
     pub(crate) fn attempt_over(&mut self, cx: &mut Context<'_>) {
-        let at = Stamp(cx.now.wall);
-        if let Some(attempt) = self.last() {
-            attempt.ended_at.get_or_insert(at);
+        if let Some(attempt) = self.last_mut() {
+            attempt.ended.get_or_insert(cx.now.wall);
         }
     }
 
@@ -470,34 +482,33 @@ impl Handoff {
 
     /// The running attempt failed: the one WARN, with what is done next.
     pub(crate) fn attempt_failed(&mut self, cx: &mut Context<'_>, cause: Cause, next: &str) {
-        let at = Stamp(cx.now.wall);
         let (why, late) = (self.why.take(), self.total <= cx.now.mono);
-        self.edit().cause = Some(cause.name().into());
-        let Some(attempt) = self.last() else { return };
-        attempt.cause = Some(cause.name().into());
-        if attempt.ended_at.replace(at).is_some() {
+        self.facts.cause = Some(cause);
+        let Some(attempt) = self.last_mut() else { return };
+        attempt.cause = Some(cause);
+        if attempt.ended.replace(cx.now.wall).is_some() {
             // It had failed before, and that was told: one WARN for each attempt.
             return;
         }
-        let attempt = Box::new(attempt.clone());
+        let (method, told, seen) = (attempt.method, attempt.final_status, attempt.seen());
+        let (status, attempt) = (attempt.response.status(), Box::new(view::attempt(attempt)));
         self.hint = why;
-        let way = METHODS.iter().position(|m| *m == attempt.method);
+        let way = METHODS.iter().position(|m| *m == method.name());
         let kind = CAUSES.iter().position(|c| *c == cause.name());
         if let (Some(way), Some(kind)) = (way, kind) {
             cx.counters.attempts_failed[way][kind] += 1;
         }
-        let told = attempt.final_status.or(attempt.status);
-        let unproven = cause == Cause::Unknown && attempt.final_status.is_some_and(|told| told < 300);
+        let unproven = cause == Cause::Unknown && told.is_some_and(|told| told < 300);
         let mut hint = match why {
             Some(why) => why.to_owned(),
             None if unproven => explain::unproven(self.course.profile.belief.receiver(self.seen)),
-            None => explain::hint(cause, told, outcome::seen(&attempt)).to_owned(),
+            None => explain::hint(cause, told.or(status), seen).to_owned(),
         };
         if late {
             hint.push_str(TIME_IS_UP);
         }
-        let (call, handoff) = (self.view.call_id.clone(), self.view.id.clone());
-        let (environment, trunk) = (self.view.environment.clone(), self.trunk.to_string());
+        let (call, handoff) = self.ids();
+        let (environment, trunk) = (self.facts.environment.to_string(), self.trunk.to_string());
         let peer = self.peer.map(view::peer);
         let (number, next) = (self.running + 1, next.into());
         cx.tell(match unproven {
@@ -521,25 +532,23 @@ impl Handoff {
     /// The handoff is over: told, counted, and reported to the agent that asked by REFER. Exactly once for each.
     pub(crate) fn end(&mut self, cx: &mut Context<'_>, end: HandoffEnd) {
         let HandoffEnd { state, proof, caller_hurt } = end;
-        debug_assert!(!self.view.state.is_final() && state.is_final(), "a handoff ends once");
-        let hint = self.hint;
-        let view = self.edit();
-        view.state = state;
-        view.proof = proof;
-        view.ended_at = Some(Stamp(cx.now.wall));
+        debug_assert!(!self.facts.state.is_final() && state.is_final(), "a handoff ends once");
+        let facts = &mut self.facts;
+        (facts.state, facts.proof, facts.ended) = (state, proof, Some(cx.now.wall));
         if matches!(state, HandoffState::Succeeded | HandoffState::HandedBack | HandoffState::Cancelled) {
-            view.cause = None;
+            facts.cause = None;
         }
-        view.explain = outcome::explain(view, hint);
         cx.counters.handoffs_live -= 1;
         cx.counters.callers_hurt += u64::from(caller_hurt);
         if let Some(at) = HANDOFF_ENDS.iter().position(|s| *s == state.as_str()) {
             cx.counters.handoffs_ended[at] += 1;
         }
-        let status = outcome::status_for_referrer(&self.view);
+        let status = outcome::status_for_referrer(&self.facts);
         if let Some(referral) = self.referral.as_mut() {
             referral.conclude(cx, status);
         }
-        cx.tell(EventKind::HandoffEnded { handoff: Arc::clone(&self.view), caller_hurt });
+        let view = Arc::new(view::of_handoff(self));
+        self.told_end = Some(Arc::clone(&view));
+        cx.tell(EventKind::HandoffEnded { handoff: view, caller_hurt });
     }
 }

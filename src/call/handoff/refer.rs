@@ -125,12 +125,12 @@ impl BlindRefer {
     }
 
     /// A REFER that was given up and is answered after all.
-    pub(crate) fn resumed(sent: SentId, now: Time, handoff: &mut Handoff) -> BlindRefer {
+    pub(crate) fn resumed(sent: SentId, now: Time, handoff: &Handoff) -> BlindRefer {
         let cap = now + OUTCOME_CAP;
         let until = (now + handoff.course.destination.timeouts.outcome).min(cap);
         let attempt = handoff.last();
-        let told = attempt.as_ref().is_some_and(|attempt| attempt.final_status.is_some());
-        let state = match attempt.and_then(|attempt| attempt.status) {
+        let told = attempt.is_some_and(|attempt| attempt.final_status.is_some());
+        let state = match attempt.and_then(|attempt| attempt.response.status()) {
             Some(..300) => State::Accepted { sent, until, cap },
             _ => State::Sent { sent, until, told },
         };
@@ -390,7 +390,7 @@ impl BlindRefer {
             return Verdict::NotMine;
         };
         if let Some(status) = news.status.filter(|s| *s >= 200) {
-            if let Some(attempt) = handoff.last() {
+            if let Some(attempt) = handoff.last_mut() {
                 attempt.final_status = Some(status);
             }
             let cause = explain::cause_by(status, Where::Notify, news.remark);
@@ -457,7 +457,7 @@ fn send(
     };
     let sent = cx.stack.refer(cx.now, caller, refer);
     let until = cx.now.mono + course.destination.timeouts.response;
-    if let Some(attempt) = handoff.last() {
+    if let Some(attempt) = handoff.last_mut() {
         attempt.refer_to = Some(refer_to);
     }
     match sent {

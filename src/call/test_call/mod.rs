@@ -325,7 +325,7 @@ impl TestCall {
 
 /// An answer as it is told.
 fn answer(status: u16, origin: Origin, message: Option<&Message<'_>>) -> Answer {
-    Answer { status, reason: phrase(message, status), origin }
+    Answer { status, reason: phrase(message, status).into_owned(), origin }
 }
 
 /// PCMU that nobody sends and nobody hears: there is no media in Baton.

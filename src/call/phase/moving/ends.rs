@@ -119,7 +119,7 @@ impl Moving {
     }
 
     pub(super) fn unknown(mut self: Box<Self>, cx: &mut Context<'_>, facts: &mut Facts) -> Phase {
-        let accepted = self.handoff.last().and_then(|a| a.status).is_some_and(|s| s < 300);
+        let accepted = self.handoff.last().and_then(|a| a.response.status()).is_some_and(|s| s < 300);
         let accepted = accepted || self.accepted_before().is_some();
         self.handoff.end(cx, HandoffEnd::of(HandoffState::Unknown).with(accepted.then_some(Proof::Accepted)));
         self.talk(cx, facts)
@@ -138,7 +138,7 @@ impl Moving {
             facts.doubt(UnresolvedRefer { sent: late.sent, belief: late.belief(), accepted, told });
         }
         facts.may_be_gone |= self.whereabouts != Whereabouts::Here;
-        facts.keep(cx, self.handoff.view);
+        facts.keep(cx, self.handoff.into_view());
         self.conversation
     }
 
@@ -240,7 +240,7 @@ impl Moving {
         facts.waiting.clear(cx);
         let farewell = self.handoff.referral.and_then(|r| r.farewell);
         let departing = agent.and_then(|agent| Departing::of(cx, agent.leg, farewell));
-        facts.keep(cx, self.handoff.view);
+        facts.keep(cx, self.handoff.into_view());
         let mut conversation = self.conversation;
         conversation.tick(cx);
         Phase::Talking(Talking { departing, ..Talking::new(conversation) })
@@ -277,7 +277,7 @@ impl Moving {
         }
         self.handoff.end(cx, end);
         let farewell = self.handoff.referral.and_then(|r| r.farewell);
-        facts.keep(cx, self.handoff.view);
+        facts.keep(cx, self.handoff.into_view());
         let said = std::mem::take(&mut self.conversation.goodbye);
         let words =
             ending::words(if end.state == HandoffState::Abandoned { said } else { Box::default() }, why);

@@ -94,7 +94,7 @@ impl Moving {
         self.leave_unasked();
         self.take_back(cx, "A transfer is under way");
         self.handoff.revive(cx, late);
-        let refer = refer::BlindRefer::resumed(sent, cx.now.mono, &mut self.handoff);
+        let refer = refer::BlindRefer::resumed(sent, cx.now.mono, &self.handoff);
         self.attempt = match facts.waiting.take(sent) {
             Some(waiter) => Attempt::Attended(attended::AttendedTransfer::resumed(refer, waiter)),
             None => Attempt::Refer(refer),

@@ -159,7 +159,7 @@ impl Moving {
             return self.phase();
         }
         talking::lost(cx, facts, Role::Caller, (status, origin), "end");
-        let asked = self.handoff.view.attempts.iter().any(|attempt| attempt.refer_to.is_some());
+        let asked = self.handoff.facts.has_referred();
         let cause = match self.attempt {
             Attempt::Asking { .. } => return self.caller_gone(cx, facts),
             _ if self.is_away(facts) => Cause::LostByReceiver,
@@ -219,11 +219,11 @@ impl Moving {
         }
         match self.attempt {
             // Only whom it was asked to take can a receiver have lost.
-            Attempt::Settling { .. } if self.handoff.view.attempts.iter().any(|a| a.refer_to.is_some()) => {
-                if let Some(attempt) = self.handoff.last() {
-                    attempt.cause = Some(Cause::LostByReceiver.name().into());
+            Attempt::Settling { .. } if self.handoff.facts.has_referred() => {
+                if let Some(attempt) = self.handoff.last_mut() {
+                    attempt.cause = Some(Cause::LostByReceiver);
                 }
-                self.handoff.edit().cause = Some(Cause::LostByReceiver.name().into());
+                self.handoff.facts.cause = Some(Cause::LostByReceiver);
                 let why = "the receiver took the caller and lost it";
                 self.over(cx, facts, HandoffEnd::hurt(HandoffState::Failed), why)
             }

@@ -143,7 +143,7 @@ impl Setup {
             handoff.attempt_failed(cx, Cause::NoAnswer, "none");
             handoff.end(cx, HandoffEnd::hurt(HandoffState::Failed));
         }
-        facts.keep(cx, handoff.view);
+        facts.keep(cx, handoff.into_view());
         Ending::begin(cx, None, None, ending::NORMAL, "handed back")
     }
 
@@ -168,7 +168,7 @@ impl Setup {
             Next::Bye => self.hand_back(cx, handoff),
             Next::None | Next::Agent if handoff.fallback_is_left(facts) => {
                 handoff.end(cx, HandoffEnd::of(HandoffState::Failed));
-                facts.keep(cx, handoff.view);
+                facts.keep(cx, handoff.into_view());
                 self.fall_back(cx, facts)
             }
             Next::None | Next::Agent | Next::Hangup => self.exhausted(cx, facts, handoff, status),
@@ -185,7 +185,7 @@ impl Setup {
     ) -> Phase {
         handoff.end(cx, HandoffEnd::hurt(HandoffState::Failed));
         let last = status.filter(|s| matches!(s, 486 | 603)).unwrap_or(480);
-        facts.keep(cx, handoff.view);
+        facts.keep(cx, handoff.into_view());
         let fields = [identity::reason(last, "No destination answered")];
         let content = Content { fields: &fields, ..Content::default() };
         let _ = cx.stack.reject(cx.now, self.caller, last, content);

@@ -18,13 +18,13 @@ use crate::call::decision::{By, Given};
 use crate::call::event::EventKind;
 use crate::call::facts::Facts;
 use crate::call::handoff::calling::{self, Calling, NO_SESSION};
+use crate::call::handoff::facts::Unheard;
 use crate::call::handoff::{Handoff, HandoffEnd};
 use crate::call::record::{HandoffState, Role};
 use crate::call::relay::Relay;
 use crate::call::target_address::{self, Offer, TargetAddress};
 use crate::routing::explain::Cause;
 use crate::sip::leg::decision::Decision;
-use crate::sip::leg::tries::Fault;
 use crate::sip::leg::{Body, InDialogRequest, RequestId};
 use crate::sip::{Content, Event, Flow, LegId, Origin, Time, identity};
 use crate::wire::Message;
@@ -42,7 +42,7 @@ pub(crate) struct Setup {
     /// The agent's addresses that are left to be called, by place, the next one last.
     agents: SmallVec<[Candidate; 4]>,
     /// Why the agent's last address has failed, where nobody has said a word.
-    why: Option<&'static str>,
+    why: Option<Unheard>,
     /// Requests in the early dialogs (RFC 3311).
     passing: Relay,
 }
@@ -187,7 +187,7 @@ impl Setup {
         match self.trying {
             Trying::FindingAgent { query, candidate } if query == answer => {
                 if flows.is_empty() {
-                    self.why = Some(calling::NO_ADDRESS);
+                    self.why = Some(Unheard::NoAddress);
                     return self.next_agent(cx, facts, (503, Origin::Local), None);
                 }
                 if let Some(next) = self.before(cx, candidate, flows) {
@@ -361,7 +361,7 @@ impl Setup {
     ) -> Phase {
         match self.trying {
             Trying::Agent { leg: agent, .. } if agent == leg => {
-                self.why = cx.stack.fault(leg).map(Fault::as_str);
+                self.why = cx.stack.fault(leg).map(Unheard::Network);
                 cx.release(leg);
                 self.next_agent(cx, facts, outcome, message)
             }
@@ -458,7 +458,13 @@ impl Setup {
         };
         let address = facts.agent.addresses.get(next.place).unwrap_or(facts.agent.address());
         let told = format!("agent {}", address.text);
-        talking::lost_because(cx, facts, Role::Agent, (outcome, setup.why.take()), &told);
+        talking::lost_because(
+            cx,
+            facts,
+            Role::Agent,
+            (outcome, setup.why.take().map(Unheard::as_str)),
+            &told,
+        );
         setup.turn(cx);
         setup.find_agent(cx, facts, next);
         setup.phase()
@@ -471,7 +477,7 @@ impl Setup {
         facts: &mut Facts,
         outcome: (u16, Origin),
     ) -> Phase {
-        talking::lost_because(cx, facts, Role::Agent, (outcome, self.why), "fallback");
+        talking::lost_because(cx, facts, Role::Agent, (outcome, self.why.map(Unheard::as_str)), "fallback");
         facts.free_agent(cx);
         self.fall_back(cx, facts)
     }
@@ -482,7 +488,7 @@ impl Setup {
         if let Some(mut handoff) = self.into_handoff() {
             handoff.attempt_over(cx);
             handoff.end(cx, HandoffEnd::of(HandoffState::Abandoned));
-            facts.keep(cx, handoff.view);
+            facts.keep(cx, handoff.into_view());
         }
         let why = "caller hung up before the answer";
         let reason = message.and_then(identity::passed_reason).unwrap_or_else(|| identity::reason(487, why));
@@ -507,7 +513,7 @@ impl Setup {
         };
         handoff.attempt_over(cx);
         handoff.end(cx, HandoffEnd::of(HandoffState::Cancelled));
-        facts.keep(cx, handoff.view);
+        facts.keep(cx, handoff.into_view());
         facts.hold_agent(cx);
         self.turn(cx);
         self.call_agent(cx, facts)
@@ -529,7 +535,7 @@ impl Setup {
         if let Some(mut handoff) = self.into_handoff() {
             handoff.attempt_failed(cx, Cause::Failed, "none");
             handoff.end(cx, HandoffEnd::hurt(HandoffState::Failed));
-            facts.keep(cx, handoff.view);
+            facts.keep(cx, handoff.into_view());
         }
         Ending::begin(cx, legs, None, status, why)
     }

@@ -31,7 +31,7 @@
 //!
 //! | layer | module | what |
 //! |---|---|---|
-//! | 0 | [`observe`] | redaction, log fields, counters |
+//! | 0 | [`observe`] | redaction, log fields, words |
 //! | 1 | [`wire`] | bytes to messages and back; the only place that names `rsip` |
 //! | 2 | [`sip`] | the RFC 3261 core: transactions, dialogs, legs |
 //! | 3 | [`routing`] | the destination table, trunks and agents |

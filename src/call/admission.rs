@@ -1,7 +1,7 @@
 //! Whether an INVITE becomes a call: from a trunk, to a number that an agent has, within the limits.
 
+use super::counters::RefusalKind;
 use super::facts::called;
-use crate::observe::counters::REFUSALS;
 use crate::routing::Tables;
 use crate::routing::select::by_id;
 use crate::routing::topology::{Agent, Trunk};
@@ -22,8 +22,7 @@ pub(crate) struct Refused {
     /// Id of the trunk, for the log.
     pub(crate) trunk: Box<str>,
     pub(crate) why: String,
-    /// Index into [`REFUSALS`].
-    pub(crate) kind: usize,
+    pub(crate) kind: RefusalKind,
     /// For 503.
     pub(crate) retry_after: bool,
 }
@@ -36,17 +35,13 @@ pub(crate) struct Load {
     pub(crate) draining: bool,
 }
 
-fn kind(name: &str) -> usize {
-    REFUSALS.iter().position(|known| *known == name).unwrap_or(0)
-}
-
 /// There is no room for one more call.
 pub(crate) fn overload(trunk: &Trunk, calls: usize) -> Refused {
     Refused {
         status: 503,
         trunk: (&*trunk.id).into(),
         why: format!("{calls} calls are up, which is max_calls"),
-        kind: kind("overload"),
+        kind: RefusalKind::Overload,
         retry_after: true,
     }
 }
@@ -65,32 +60,32 @@ pub(crate) fn admit(
             status: 403,
             trunk: "".into(),
             why,
-            kind: kind("no_agent"),
+            kind: RefusalKind::NoAgent,
             retry_after: false,
         });
     };
-    let refused = |status, why: String, name, retry_after| Refused {
+    let refused = |status, why: String, kind, retry_after| Refused {
         status,
         trunk: (&*trunk.id).into(),
         why,
-        kind: kind(name),
+        kind,
         retry_after,
     };
     if load.draining {
-        return Err(refused(503, "draining: no new calls".into(), "draining", true));
+        return Err(refused(503, "draining: no new calls".into(), RefusalKind::Draining, true));
     }
     if load.calls >= load.max_calls {
         return Err(overload(trunk, load.calls));
     }
     let Some(called) = called(trunk, invite) else {
-        return Err(refused(404, "the INVITE names no called number".into(), "no_agent", false));
+        return Err(refused(404, "the INVITE names no called number".into(), RefusalKind::NoAgent, false));
     };
     match topology.agent_for(trunk, &called) {
         Some(agent) if let Some(why) = nothing_to_rehearse(tables, agent, &called) => {
-            Err(refused(404, why, "no_agent", false))
+            Err(refused(404, why, RefusalKind::NoAgent, false))
         }
         Some(agent) => Ok(Admitted { trunk: Arc::clone(trunk), agent: Arc::clone(agent), called }),
-        None => Err(refused(404, format!("no agent has the number {called}"), "no_agent", false)),
+        None => Err(refused(404, format!("no agent has the number {called}"), RefusalKind::NoAgent, false)),
     }
 }
 

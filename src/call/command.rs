@@ -3,7 +3,7 @@
 
 use super::record::{CallView, HandoffState, HandoffView};
 use super::test_call::{TestCallRequest, TestCallView};
-use crate::observe::counters::Counters;
+use crate::call::counters::Counters;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 

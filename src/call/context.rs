@@ -5,7 +5,7 @@ use super::event::{Event, EventKind};
 pub(crate) use super::occupancy::{Full, Stay, Taken};
 use super::record::{Role, Stamp};
 use super::roster::Roster;
-use crate::observe::counters::Counters;
+use crate::call::counters::Counters;
 use crate::routing::Tables;
 use crate::sip::ident::Ident;
 use crate::sip::leg::RequestId;

@@ -1,15 +1,22 @@
 //! Counters of one engine: plain numbers, summed over the shards on each scrape.
 
-/// Handoff ends, in the order of [`HANDOFF_ENDS`].
-pub const HANDOFF_ENDS: [&str; 7] =
-    ["succeeded", "handed_back", "returned", "failed", "unknown", "abandoned", "cancelled"];
-/// Causes of failed attempts, in the order of the table of causes.
-pub const CAUSES: [&str; 7] =
-    ["busy", "no_answer", "unreachable", "refused", "unknown", "lost_by_receiver", "failed"];
-/// Methods of attempts.
-pub const METHODS: [&str; 5] = ["refer", "invite", "attended", "bye", "redirect"];
-/// Why an INVITE from a known source was not admitted.
-pub const REFUSALS: [&str; 4] = ["overload", "draining", "no_agent", "agent_busy"];
+use super::record::HandoffState;
+use crate::observe::words::words;
+use crate::routing::explain::Cause;
+use crate::routing::table::Method;
+
+words! {
+    /// Why an INVITE from a known source was not admitted.
+    #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+    pub enum RefusalKind, name {
+        /// There is no place for another call.
+        Overload = "overload",
+        /// Baton is about to end.
+        Draining = "draining",
+        /// No agent is meant by it.
+        NoAgent = "no_agent",
+    }
+}
 
 /// What an engine has counted since it started (and two gauges).
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -24,18 +31,18 @@ pub struct Counters {
     pub calls_answered: u64,
     /// Calls over.
     pub calls_ended: u64,
-    /// INVITEs not admitted, by [`REFUSALS`].
-    pub calls_refused: [u64; 4],
+    /// INVITEs not admitted, by [`RefusalKind::index`].
+    pub calls_refused: [u64; RefusalKind::COUNT],
     /// Handoffs decided.
     pub handoffs_started: u64,
-    /// Handoffs over, by [`HANDOFF_ENDS`].
-    pub handoffs_ended: [u64; 7],
+    /// Handoffs over, by [`HandoffState::index`].
+    pub handoffs_ended: [u64; HandoffState::COUNT],
     /// Callers lost by a handoff.
     pub callers_hurt: u64,
-    /// Attempts started, by [`METHODS`].
-    pub attempts: [u64; 5],
-    /// Attempts failed, by [`METHODS`] and [`CAUSES`].
-    pub attempts_failed: [[u64; 7]; 5],
+    /// Attempts started, by [`Method::index`].
+    pub attempts: [u64; Method::COUNT],
+    /// Attempts failed, by [`Method::index`] and [`Cause::index`].
+    pub attempts_failed: [[u64; Cause::COUNT]; Method::COUNT],
     /// Headers left out for an undefined variable or a value that cannot stand there.
     pub headers_left_out: u64,
     /// SIP messages received and decoded.

@@ -28,6 +28,7 @@ mod announced;
 pub mod command;
 mod context;
 mod conversation;
+pub mod counters;
 mod decision;
 pub(crate) mod dropped;
 pub mod engine;

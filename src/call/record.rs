@@ -1,5 +1,6 @@
 //! What is told of calls and handoffs: the same data for the API, the logs and the records.
 
+use crate::observe::words::words;
 use crate::routing::rules::Taken;
 use crate::sip::{Origin, UnixMillis};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
@@ -113,55 +114,40 @@ pub struct CallView {
     pub handoffs: Vec<String>,
 }
 
-/// A handoff's state: the first four run, the others are final.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum HandoffState {
-    /// Decided, nothing sent yet.
-    Pending,
-    /// A REFER is out.
-    Referring,
-    /// A target rings.
-    Ringing,
-    /// Caller and target are being joined: no return from here.
-    Joining,
-    /// The target has the caller: proof `reported` or `proven`.
-    Succeeded,
-    /// Our BYE was answered 2xx, our 302/480 ACKed; what the other side does next is invisible.
-    HandedBack,
-    /// No step worked; caller and agent are together as before.
-    Returned,
-    /// No step worked and the caller is not with the agent.
-    Failed,
-    /// A REFER was accepted or unanswered and nothing tells the result.
-    Unknown,
-    /// The caller hung up first.
-    Abandoned,
-    /// By request, while `pending` or `ringing`.
-    Cancelled,
+words! {
+    /// A handoff's state: the first four run, the others are final.
+    #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+    #[serde(rename_all = "snake_case")]
+    pub enum HandoffState, as_str {
+        /// Decided, nothing sent yet.
+        Pending = "pending",
+        /// A REFER is out.
+        Referring = "referring",
+        /// A target rings.
+        Ringing = "ringing",
+        /// Caller and target are being joined: no return from here.
+        Joining = "joining",
+        /// The target has the caller: proof `reported` or `proven`.
+        Succeeded = "succeeded",
+        /// Our BYE was answered 2xx, our 302/480 ACKed; what the other side does next is invisible.
+        HandedBack = "handed_back",
+        /// No step worked; caller and agent are together as before.
+        Returned = "returned",
+        /// No step worked and the caller is not with the agent.
+        Failed = "failed",
+        /// A REFER was accepted or unanswered and nothing tells the result.
+        Unknown = "unknown",
+        /// The caller hung up first.
+        Abandoned = "abandoned",
+        /// By request, while `pending` or `ringing`.
+        Cancelled = "cancelled",
+    }
 }
 
 impl HandoffState {
     /// Whether nothing more can come.
     pub fn is_final(self) -> bool {
         !matches!(self, Self::Pending | Self::Referring | Self::Ringing | Self::Joining)
-    }
-
-    /// The word of the API and the logs.
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Pending => "pending",
-            Self::Referring => "referring",
-            Self::Ringing => "ringing",
-            Self::Joining => "joining",
-            Self::Succeeded => "succeeded",
-            Self::HandedBack => "handed_back",
-            Self::Returned => "returned",
-            Self::Failed => "failed",
-            Self::Unknown => "unknown",
-            Self::Abandoned => "abandoned",
-            Self::Cancelled => "cancelled",
-        }
     }
 }
 

@@ -3,7 +3,10 @@
 
 use super::Api;
 use super::problem::Problem;
-use crate::observe::counters::{CAUSES, Counters, HANDOFF_ENDS, METHODS, REFUSALS};
+use crate::call::counters::{Counters, RefusalKind};
+use crate::call::record::HandoffState;
+use crate::routing::explain::Cause;
+use crate::routing::table::Method;
 use axum::extract::State;
 use axum::http::header;
 use axum::response::{IntoResponse, Response};
@@ -66,8 +69,8 @@ impl Exposition {
     }
 }
 
-fn by<'a, const N: usize>(names: &[&'a str; N], values: &[u64; N]) -> Vec<(&'a str, u64)> {
-    names.iter().copied().zip(values.iter().copied()).collect()
+fn by<const N: usize>(names: [&'static str; N], values: &[u64; N]) -> Vec<(&'static str, u64)> {
+    names.into_iter().zip(values.iter().copied()).collect()
 }
 
 fn process(text: &mut Exposition, api: &Api) {
@@ -145,7 +148,7 @@ fn calls(text: &mut Exposition, counters: &Counters) {
     text.counter("calls_started_total", "INVITEs admitted.", counters.calls_started);
     text.counter("calls_answered_total", "Caller legs answered.", counters.calls_answered);
     text.counter("calls_ended_total", "Calls over.", counters.calls_ended);
-    let refused = by(&REFUSALS, &counters.calls_refused);
+    let refused = by(RefusalKind::ALL.map(RefusalKind::name), &counters.calls_refused);
     text.counters("calls_refused_total", "INVITEs of known sources not admitted.", "reason", &refused);
     text.counter("call_faults_total", "Calls that a fault of Baton cost.", counters.faults);
     text.gauge("deadlines", "Armed deadlines.", counters.deadlines);
@@ -154,15 +157,17 @@ fn calls(text: &mut Exposition, counters: &Counters) {
 fn handoffs(text: &mut Exposition, counters: &Counters) {
     text.gauge("handoffs", "Running handoffs.", counters.handoffs_live);
     text.counter("handoffs_started_total", "Handoffs decided.", counters.handoffs_started);
-    let ended = by(&HANDOFF_ENDS, &counters.handoffs_ended);
+    let ends = HandoffState::ALL.into_iter().filter(|state| state.is_final());
+    let ended: Vec<_> = ends.map(|state| (state.as_str(), counters.handoffs_ended[state.index()])).collect();
     text.counters("handoffs_ended_total", "Handoffs over, by their final state.", "state", &ended);
     text.counter("callers_hurt_total", "Callers lost by a handoff.", counters.callers_hurt);
-    let attempts = by(&METHODS, &counters.attempts);
+    let attempts = by(Method::ALL.map(Method::name), &counters.attempts);
     text.counters("attempts_total", "Attempts started.", "method", &attempts);
     text.family("attempts_failed_total", "counter", "Attempts failed.");
-    for (method, causes) in METHODS.iter().zip(&counters.attempts_failed) {
-        for (cause, value) in CAUSES.iter().zip(causes) {
-            text.sample("attempts_failed_total", &[("method", method), ("cause", cause)], *value);
+    for (method, causes) in Method::ALL.into_iter().zip(&counters.attempts_failed) {
+        for (cause, value) in Cause::ALL.into_iter().zip(causes) {
+            let labels = [("method", method.name()), ("cause", cause.name())];
+            text.sample("attempts_failed_total", &labels, *value);
         }
     }
     text.counter(

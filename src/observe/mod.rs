@@ -1,5 +1,5 @@
-//! What is seen from outside: redaction, log fields and counters. No I/O.
+//! What is seen from outside: redaction, log fields and words. No I/O.
 
-pub mod counters;
 pub mod line;
 pub mod secret;
+pub(crate) mod words;

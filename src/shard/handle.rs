@@ -4,11 +4,11 @@
 use super::inbox::{Inbox, Item};
 use super::pulse::{Pulse, Standstills};
 use crate::call::command::{Command, Reply};
+use crate::call::counters::Counters;
 use crate::call::record::CallView;
 use crate::call::test_call;
 use crate::net::counts::Counts;
 use crate::net::{Deliver, Unread, patience};
-use crate::observe::counters::Counters;
 use crate::routing::Tables;
 use crate::sip::ident::{self, SlotKey};
 use crate::sip::{Flow, Time};

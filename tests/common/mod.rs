@@ -436,7 +436,7 @@ impl World {
     }
 
     /// Counters.
-    pub fn counters(&self) -> baton::observe::counters::Counters {
+    pub fn counters(&self) -> baton::call::counters::Counters {
         match self.command(Command::Count) {
             Reply::Counters(counters) => *counters,
             other => panic!("{other:?}"),

@@ -2,10 +2,10 @@
 //! follows the same rule: by the Call-ID or id that it names, or by the shard that has asked.
 
 use baton::call::command::{Command, Reply};
+use baton::call::counters::Counters;
 use baton::call::engine::{Engine, Input};
 use baton::call::record::CallView;
 use baton::call::test_call;
-use baton::observe::counters::Counters;
 use baton::sip::ident::{self, SlotKey};
 use baton::sip::{Now, Time};
 use baton::wire::peek::peek;

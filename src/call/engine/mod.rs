@@ -19,6 +19,7 @@ mod untaken;
 
 use crate::call::announced::Announcer;
 use crate::call::context::{CallKey, LegIndex, Queries, Queued, Taken};
+use crate::call::counters::Counters;
 use crate::call::dropped::Dropped;
 use crate::call::event::{Event, EventKind, Why};
 pub use crate::call::io::{Announced, Input, Occupancy, Output, Settings};
@@ -27,7 +28,6 @@ use crate::call::phase::CallInput;
 use crate::call::record::Stamp;
 use crate::call::roster::Roster;
 use crate::call::test_call::TestCalls;
-use crate::observe::counters::Counters;
 use crate::routing::Tables;
 use crate::sip::deadline::Deadlines;
 use crate::sip::ident::{Ident, Seed, SlotKey};

@@ -84,7 +84,7 @@ impl Engine {
     }
 
     fn refuse(&mut self, leg: LegId, invite: &Message<'_>, refused: &admission::Refused) {
-        self.counters.calls_refused[refused.kind] += 1;
+        self.counters.calls_refused[refused.kind.index()] += 1;
         self.refusals.count(self.now.mono);
         // Spread, so that those who were turned away do not come back together.
         let seconds = 5 + self.ident.millis_below(6);

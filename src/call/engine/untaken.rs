@@ -3,6 +3,7 @@
 use super::Engine;
 use super::arriving::told;
 use crate::call::admission;
+use crate::call::counters::RefusalKind;
 use crate::call::dropped::Tell;
 use crate::call::event::{EventKind, Why};
 use crate::call::roster::Name;
@@ -27,7 +28,8 @@ impl Engine {
         let admitted = || admission::admit(&self.tables, self.load(), flow, message);
         let refused = if new_call { admitted().err() } else { None };
         if new_call {
-            self.counters.calls_refused[refused.as_ref().map_or(0, |refused| refused.kind)] += 1;
+            let kind = refused.as_ref().map_or(RefusalKind::Overload, |refused| refused.kind);
+            self.counters.calls_refused[kind.index()] += 1;
         }
         let tell = self.dropped.count(self.now.mono, flow.peer.ip(), Why::TurnedAway);
         self.shows_refusal = tell.is_some();

@@ -21,7 +21,6 @@ use crate::call::event::EventKind;
 use crate::call::facts::Facts;
 use crate::call::record::{HandoffState, HandoffView, Proof};
 use crate::call::view;
-use crate::observe::counters::{CAUSES, HANDOFF_ENDS, METHODS};
 use crate::routing::explain::{self, Cause, Where};
 use crate::routing::profile::{Belief, Notify200, Receiver};
 use crate::routing::table::{Destination, Id, Method};
@@ -337,9 +336,7 @@ impl Handoff {
         self.facts.attempts.reserve_exact(1);
         self.facts.attempts.push(attempt);
         (self.told, self.why) = (None, None);
-        if let Some(at) = METHODS.iter().position(|m| *m == method.name()) {
-            cx.counters.attempts[at] += 1;
-        }
+        cx.counters.attempts[method.index()] += 1;
         self.progress(cx, state, None);
     }
 
@@ -493,11 +490,7 @@ impl Handoff {
         let (method, told, seen) = (attempt.method, attempt.final_status, attempt.seen());
         let (status, attempt) = (attempt.response.status(), Box::new(view::attempt(attempt)));
         self.hint = why;
-        let way = METHODS.iter().position(|m| *m == method.name());
-        let kind = CAUSES.iter().position(|c| *c == cause.name());
-        if let (Some(way), Some(kind)) = (way, kind) {
-            cx.counters.attempts_failed[way][kind] += 1;
-        }
+        cx.counters.attempts_failed[method.index()][cause.index()] += 1;
         let unproven = cause == Cause::Unknown && told.is_some_and(|told| told < 300);
         let mut hint = match why {
             Some(why) => why.to_owned(),
@@ -540,9 +533,7 @@ impl Handoff {
         }
         cx.counters.handoffs_live -= 1;
         cx.counters.callers_hurt += u64::from(caller_hurt);
-        if let Some(at) = HANDOFF_ENDS.iter().position(|s| *s == state.as_str()) {
-            cx.counters.handoffs_ended[at] += 1;
-        }
+        cx.counters.handoffs_ended[state.index()] += 1;
         let status = outcome::status_for_referrer(&self.facts);
         if let Some(referral) = self.referral.as_mut() {
             referral.conclude(cx, status);

@@ -6,54 +6,31 @@ mod statuses;
 use std::fmt;
 
 use super::profile::Receiver;
+use crate::observe::words::words;
 use crate::sip::leg::reason_info::ReasonInfo;
 use serde::{Deserialize, Serialize};
 
 use statuses::STATUSES;
 
-/// Why an attempt did not succeed.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Cause {
-    /// The receiver does not want to do it.
-    Refused,
-    /// The target is busy or declined.
-    Busy,
-    /// The target did not answer in time.
-    NoAnswer,
-    /// The target or the way to it does not exist or does not work.
-    Unreachable,
-    /// Anything else.
-    Failed,
-    /// A REFER was accepted or unanswered and nothing tells the result.
-    Unknown,
-    /// The receiver took the caller out of our dialog, and lost them.
-    LostByReceiver,
-}
-
-impl Cause {
-    /// Every cause.
-    pub const ALL: [Self; 7] = [
-        Self::Refused,
-        Self::Busy,
-        Self::NoAnswer,
-        Self::Unreachable,
-        Self::Failed,
-        Self::Unknown,
-        Self::LostByReceiver,
-    ];
-
-    /// The name as the table, the API, the logs and the metrics write it.
-    pub fn name(self) -> &'static str {
-        match self {
-            Self::Refused => "refused",
-            Self::Busy => "busy",
-            Self::NoAnswer => "no_answer",
-            Self::Unreachable => "unreachable",
-            Self::Failed => "failed",
-            Self::Unknown => "unknown",
-            Self::LostByReceiver => "lost_by_receiver",
-        }
+words! {
+    /// Why an attempt did not succeed.
+    #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+    #[serde(rename_all = "snake_case")]
+    pub enum Cause, name {
+        /// The receiver does not want to do it.
+        Refused = "refused",
+        /// The target is busy or declined.
+        Busy = "busy",
+        /// The target did not answer in time.
+        NoAnswer = "no_answer",
+        /// The target or the way to it does not exist or does not work.
+        Unreachable = "unreachable",
+        /// Anything else.
+        Failed = "failed",
+        /// A REFER was accepted or unanswered and nothing tells the result.
+        Unknown = "unknown",
+        /// The receiver took the caller out of our dialog, and lost them.
+        LostByReceiver = "lost_by_receiver",
     }
 }
 

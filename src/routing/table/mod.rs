@@ -10,6 +10,7 @@ pub use read::{MAX_DESTINATIONS, MAX_ID, hash, is_id, read};
 pub(crate) use read::{check_id, expected_ids};
 pub(crate) use routes::Routes;
 
+use crate::observe::words::words;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
@@ -71,37 +72,25 @@ impl Table {
     }
 }
 
-/// How a caller is moved.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Method {
-    /// A blind REFER inside the caller leg (RFC 3515).
-    Refer,
-    /// Baton calls the route and joins caller and target (RFC 3725).
-    Invite,
-    /// Baton calls the route first, then refers the caller to it with Replaces (RFC 5589 §7).
-    Attended,
-    /// A BYE to the caller leg with headers and a Reason: the PBX goes on.
-    Bye,
-    /// A 302 with the route as Contact; only before the caller leg is answered.
-    Redirect,
+words! {
+    /// How a caller is moved.
+    #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+    #[serde(rename_all = "snake_case")]
+    pub enum Method, name {
+        /// A blind REFER inside the caller leg (RFC 3515).
+        Refer = "refer",
+        /// Baton calls the route and joins caller and target (RFC 3725).
+        Invite = "invite",
+        /// Baton calls the route first, then refers the caller to it with Replaces (RFC 5589 §7).
+        Attended = "attended",
+        /// A BYE to the caller leg with headers and a Reason: the PBX goes on.
+        Bye = "bye",
+        /// A 302 with the route as Contact; only before the caller leg is answered.
+        Redirect = "redirect",
+    }
 }
 
 impl Method {
-    /// Every method.
-    pub const ALL: [Self; 5] = [Self::Refer, Self::Invite, Self::Attended, Self::Bye, Self::Redirect];
-
-    /// The name as the table, the API and the logs write it.
-    pub fn name(self) -> &'static str {
-        match self {
-            Self::Refer => "refer",
-            Self::Invite => "invite",
-            Self::Attended => "attended",
-            Self::Bye => "bye",
-            Self::Redirect => "redirect",
-        }
-    }
-
     /// The method of that name.
     pub fn parse(name: &str) -> Option<Self> {
         Self::ALL.into_iter().find(|method| method.name() == name)

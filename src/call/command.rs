@@ -144,7 +144,7 @@ pub enum Command {
         limit: usize,
     },
     /// Tests a destination: asks it what it can, calls it, and lets it go. Reply when that is over
-    /// ([`super::test_call::LONGEST`] at most): `Tested`.
+    /// (39 s at most): `Tested`.
     Test {
         /// Whose table.
         environment: String,

@@ -2,14 +2,12 @@
 //! many sources do it at once. It knows addresses and nothing of calls. Memory and lines are bounded, whoever forges
 //! sources. Used by the engine for messages, and by the API for its clients.
 
+use crate::call::durations::LINE_OF_SOURCE;
 use crate::sip::Time;
 use std::net::IpAddr;
-use std::time::Duration;
 
 /// Sources that have a line of their own within a minute.
 const SOURCES: usize = 64;
-/// How long a source is counted before it has its next line.
-const MINUTE: Duration = Duration::from_secs(60);
 
 /// Counts dropped messages by source, and says when a line is due.
 #[derive(Debug)]
@@ -48,7 +46,7 @@ impl<W: PartialEq> Dropped<W> {
     /// One message more, for which `why` has its own line. None: its line was told less than a minute ago.
     pub(crate) fn count(&mut self, now: Time, address: IpAddr, why: W) -> Option<Tell> {
         let address = address.to_canonical();
-        let over = |told: Time| now.since(told) >= MINUTE;
+        let over = |told: Time| now.since(told) >= LINE_OF_SOURCE;
         let own = self.sources.iter_mut().find(|one| one.address == address && one.why == why);
         if let Some(source) = own {
             return again(now, &mut source.told, &mut source.more).map(Tell::Source);
@@ -75,7 +73,7 @@ impl<W: PartialEq> Dropped<W> {
 /// Counts one more; the number since the last line if a new one is due.
 fn again(now: Time, told: &mut Time, more: &mut u64) -> Option<u64> {
     *more += 1;
-    if now.since(*told) < MINUTE {
+    if now.since(*told) < LINE_OF_SOURCE {
         return None;
     }
     *told = now;
@@ -100,7 +98,7 @@ mod tests {
             assert_eq!(dropped.count(start, ip(1), Why::Unknown), None);
         }
         assert_eq!(dropped.count(start, ip(1), Why::Malformed), Some(Tell::Source(1)), "another reason");
-        let later = start + MINUTE;
+        let later = start + LINE_OF_SOURCE;
         assert_eq!(dropped.count(later, ip(1), Why::Unknown), Some(Tell::Source(1000)));
         assert_eq!(dropped.count(later, ip(1), Why::Unknown), None);
     }
@@ -111,7 +109,7 @@ mod tests {
         let start = Time(1_000_000);
         let lines = (0..100_000).filter_map(|one| dropped.count(start, ip(one), Why::Unknown)).count();
         assert_eq!((lines, dropped.sources.len()), (SOURCES + 1, SOURCES));
-        let later = start + MINUTE;
+        let later = start + LINE_OF_SOURCE;
         assert_eq!(dropped.count(later, ip(200_000), Why::Unknown), Some(Tell::Source(1)), "a place is free");
         for one in 0..SOURCES as u32 - 1 {
             dropped.count(later, ip(300_000 + one), Why::Unknown);

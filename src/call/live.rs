@@ -13,17 +13,11 @@ use super::phase::talking::Talking;
 use super::phase::{CallInput, Phase};
 use super::record::{DRAINED, HandoffState, HandoffView, Role};
 use super::view;
+use crate::call::durations::{FALLBACK_BEFORE_DRAIN_ENDS, FALLBACK_RETRY};
 use crate::sip::leg::InDialogRequest;
 use crate::sip::{Event, Gap, Time};
 use std::collections::BTreeMap;
 use std::sync::Arc;
-use std::time::Duration;
-
-/// How long before a drain ends callers are handed to their fallbacks, if the grace has twice that.
-const FAREWELL: Duration = Duration::from_secs(10);
-
-/// How soon is looked again for a caller who could not be handed over just then.
-const AGAIN: Duration = Duration::from_secs(1);
 
 /// One call: its facts and its phase.
 #[derive(Debug)]
@@ -231,7 +225,7 @@ impl Call {
             self.until = by;
             self.until_why = DRAINED;
             let grace = by.since(now);
-            self.leave = Some(now + (grace - FAREWELL.min(grace / 2)));
+            self.leave = Some(now + (grace - FALLBACK_BEFORE_DRAIN_ENDS.min(grace / 2)));
         }
     }
 
@@ -270,7 +264,7 @@ impl Call {
             }
         });
         if again {
-            self.leave = Some(cx.now.mono + AGAIN);
+            self.leave = Some(cx.now.mono + FALLBACK_RETRY);
         }
     }
 

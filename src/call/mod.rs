@@ -31,6 +31,7 @@ mod conversation;
 pub mod counters;
 mod decision;
 pub(crate) mod dropped;
+pub(crate) mod durations;
 pub mod engine;
 pub mod event;
 mod facts;

@@ -2,13 +2,15 @@
 
 use super::alone::{Alone, answer_alone};
 use super::context::Context;
+use crate::call::durations::{
+    LEFT_FOR_REFRESH, RELAYED_ANSWER, RELAYED_ANSWER_AT_LEAST, RELAYED_REINVITE_ANSWER,
+};
 use crate::sip::leg::{Body, RequestId, SentId};
 use crate::sip::stack::NotSent;
 use crate::sip::{Content, LegId, Time, identity};
 use crate::wire::sdp::{as_answer, meets};
 use crate::wire::{Framing, Index, Message, Method, identify};
 use smallvec::SmallVec;
-use std::time::Duration;
 
 /// One of them.
 #[derive(Clone, Copy, Debug)]
@@ -45,17 +47,6 @@ struct Held {
     until: Time,
 }
 
-/// How long an answer to anything but an INVITE is waited for. Whoever asked waits for 64*T1, part of which may have passed
-/// on the way, and a request that is never answered ends its dialog (RFC 3261 §12.2.1.2, RFC 4320 §1.2): a silent agent
-/// would cost the caller.
-const PATIENCE: Duration = Duration::from_secs(20);
-/// The same for a re-INVITE, which may take its time: somebody may be asked whether to take a video.
-const LONG_PATIENCE: Duration = Duration::from_secs(30);
-/// A session is not refreshed while a re-INVITE is under way. So much is left for that before it expires,
-const FOR_REFRESH: Duration = Duration::from_secs(8);
-/// and so much for an answer, however soon it does.
-const SHORT_PATIENCE: Duration = Duration::from_secs(6);
-
 /// Why a request is not passed, or not answered by the other side.
 const NOBODY: &str = "nobody on the other side can answer it";
 const BUSY: &str = "another request about the session is under way on the other side";
@@ -67,8 +58,8 @@ const NO_SESSION: &str = "the other side's 2xx has no session that fits";
 pub(crate) fn patience<const N: usize>(cx: &Context<'_>, legs: [LegId; N]) -> Time {
     let now = cx.now.mono;
     let expiry = legs.into_iter().filter_map(|leg| cx.stack.session_expiry(leg)).min();
-    let left = expiry.map_or(LONG_PATIENCE, |at| at.since(now).saturating_sub(FOR_REFRESH));
-    now + left.clamp(SHORT_PATIENCE, LONG_PATIENCE)
+    let left = expiry.map_or(RELAYED_REINVITE_ANSWER, |at| at.since(now).saturating_sub(LEFT_FOR_REFRESH));
+    now + left.clamp(RELAYED_ANSWER_AT_LEAST, RELAYED_REINVITE_ANSWER)
 }
 
 /// What a status of the one dialog is in the other.
@@ -148,7 +139,7 @@ impl Relay {
         let method = message.method();
         let until = match method {
             Method::Invite => patience(cx, [from, to]),
-            _ => cx.now.mono + PATIENCE,
+            _ => cx.now.mono + RELAYED_ANSWER,
         };
         match cx.stack.pass(cx.now, to, message, self.identity) {
             Ok(sent) => {

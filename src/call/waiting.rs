@@ -7,7 +7,8 @@
 use super::alone::answer_waiting;
 use super::context::Context;
 use super::conversation::let_go;
-use super::handoff::swap::{Shown, Swap, WINDOW};
+use super::durations::REPLACED_BYE;
+use super::handoff::swap::{Shown, Swap};
 use crate::sip::leg::{Body, SentId};
 use crate::sip::{Content, Event, Gap, LegId, Time, identity};
 use crate::wire::sdp::as_answer;
@@ -164,7 +165,7 @@ impl Waiting {
 
     /// The call ends: their legs, each with the time until which it may still be taken over.
     pub(crate) fn leave(&mut self, now: Time) -> impl Iterator<Item = (LegId, Time)> + '_ {
-        self.0.drain(..).filter_map(move |one| Some((one.target?, one.until.max(now + WINDOW))))
+        self.0.drain(..).filter_map(move |one| Some((one.target?, one.until.max(now + REPLACED_BYE))))
     }
 }
 

@@ -4,7 +4,8 @@ use super::Global;
 use super::api::{Ask, Client, segment};
 use super::exit::{Exit, Failure};
 use super::page::{self, plain};
-use crate::call::test_call::{LONGEST, TestCallRequest};
+use crate::call::durations::TEST_LONGEST;
+use crate::call::test_call::TestCallRequest;
 use crate::rehearsal::{Ink, Page, Tested};
 use clap::Args;
 use std::io::{IsTerminal, stdin};
@@ -67,7 +68,7 @@ impl Test {
             TestCallRequest { options, call, trunk: self.trunk.clone(), caller: self.caller.clone() };
         let (environment, destination) = (segment(&self.environment), segment(&self.destination));
         let path = format!("/v1/environments/{environment}/destinations/{destination}/test");
-        client.ask(Ask::Post(&path, &request), LONGEST)
+        client.ask(Ask::Post(&path, &request), TEST_LONGEST)
     }
 }
 

@@ -5,6 +5,7 @@ use super::inbox::{Inbox, Item};
 use super::pulse::{Pulse, Standstills};
 use crate::call::command::{Command, Reply};
 use crate::call::counters::Counters;
+use crate::call::durations::TEST_LONGEST;
 use crate::call::record::CallView;
 use crate::call::test_call;
 use crate::net::counts::Counts;
@@ -126,7 +127,7 @@ impl Shards {
             | Command::ShowHandoff { handoff } => handoff,
             Command::Test { environment, destination, .. } => {
                 let shard = self.owner(test_call::name(environment, destination).as_bytes());
-                return self.ask_within(shard, command, test_call::LONGEST + ANSWERS_WITHIN).await;
+                return self.ask_within(shard, command, TEST_LONGEST + ANSWERS_WITHIN).await;
             }
             Command::List { .. } | Command::Count => return self.ask(0, command).await,
         };

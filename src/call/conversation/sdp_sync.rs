@@ -5,6 +5,7 @@
 
 use super::Conversation;
 use crate::call::context::Context;
+use crate::call::durations::{SYNC_POLL, SYNC_RETRY};
 use crate::call::relay::patience;
 use crate::sip::leg::{Body, SentId};
 use crate::sip::stack::NotSent;
@@ -12,7 +13,6 @@ use crate::sip::{Content, Event, LegId, Time};
 use crate::wire::sdp::{accord, as_offer, own_wish};
 use siphasher::sip::SipHasher13;
 use std::hash::Hasher;
-use std::time::Duration;
 
 /// How often the two are told of each other in a row: each answer may change what the other side has to know.
 const ROUNDS: u8 = 8;
@@ -23,7 +23,6 @@ const ASKING: u8 = 5;
 const GLARES: u8 = 10;
 /// How often a side is told again that was not reached, and after what time. It sends to where nobody may listen any more.
 const MISSES: u8 = 3;
-const LATER: Duration = Duration::from_secs(5);
 
 /// What may still be tried.
 #[derive(Clone, Copy, Debug)]
@@ -111,7 +110,7 @@ impl Conversation {
         }
         let left = Left::ASKING;
         if self.tell(cx, left, leg, Body::None, None).is_err() {
-            self.accord = SdpSync::Wanted { left, at: cx.now.mono + SOON };
+            self.accord = SdpSync::Wanted { left, at: cx.now.mono + SYNC_POLL };
         }
     }
 
@@ -146,7 +145,7 @@ impl Conversation {
             }
             // A proxy says that it did not reach that side, or that side that it cannot just now: nobody has refused.
             408 | 477 | 480 | 503 | 504 if left.misses > 0 => {
-                Some((Left { misses: left.misses - 1, ..left }, cx.now.mono + LATER))
+                Some((Left { misses: left.misses - 1, ..left }, cx.now.mono + SYNC_RETRY))
             }
             200..=299 => Some((Left { rounds: left.rounds - 1, held: false, ..left }, cx.now.mono)),
             _ if asking => Some((Left { rounds: left.rounds - 1, ..left }, cx.now.mono)),
@@ -236,7 +235,7 @@ impl Conversation {
         };
         if self.passing.is_about_session() || self.awaiting.is_some() {
             // Its answer comes first, and may settle it.
-            self.accord = SdpSync::Wanted { left, at: cx.now.mono + SOON };
+            self.accord = SdpSync::Wanted { left, at: cx.now.mono + SYNC_POLL };
             return;
         }
         let told = if left.held {
@@ -254,14 +253,11 @@ impl Conversation {
         let body = if left.asks() { Body::None } else { Body::Sdp(&now) };
         match self.tell(cx, left, leg, body, None) {
             Ok(()) => {}
-            Err(NotSent::Pending) => self.accord = SdpSync::Wanted { left, at: cx.now.mono + SOON },
+            Err(NotSent::Pending) => self.accord = SdpSync::Wanted { left, at: cx.now.mono + SYNC_POLL },
             Err(NotSent::Gone) => self.accord = SdpSync::Reached,
         }
     }
 }
-
-/// When something is looked at again that cannot be done while a request is under way.
-const SOON: Duration = Duration::from_millis(200);
 
 /// By what a description is known again.
 fn mark(sdp: &[u8]) -> u64 {

@@ -3,6 +3,7 @@
 use super::Engine;
 use crate::call::admission::{self, Load};
 use crate::call::context::{CallKey, Context};
+use crate::call::durations::DEADLINE_HORIZON;
 use crate::call::event::EventKind;
 use crate::call::facts::Facts;
 use crate::call::live::Call;
@@ -15,10 +16,6 @@ use crate::sip::{Content, Flow, Gap, LegId, Time, identity};
 use crate::wire::Message;
 use std::any::Any;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::time::Duration;
-
-/// A call's deadline is armed at most this far ahead, so that what ended calls leave behind is gone soon.
-const HORIZON: Duration = Duration::from_secs(30);
 
 /// What is told of an INVITE that carries Replaces.
 const NOT_REPLACED: &str = "Replaces: it names a dialog to be taken over, which Baton does not do, and does not require that; the INVITE is a new call";
@@ -158,7 +155,7 @@ impl Engine {
     }
 
     fn arm(&mut self, key: CallKey, call: &mut Call) {
-        let at = call.deadline().min(self.now.mono + HORIZON);
+        let at = call.deadline().min(self.now.mono + DEADLINE_HORIZON);
         if call.armed.is_none_or(|armed| at < armed) {
             call.armed = Some(self.deadlines.arm(self.now.mono, at.since(self.now.mono), key));
         }

@@ -2,6 +2,7 @@
 //! is the same failure: one line for it, however long the other side stays silent. It knows bytes and nothing of calls. Used by the engine for what arrives
 //! and what leaves.
 
+use crate::call::durations::{REFUSALS_WINDOW, SAME_FAILURE};
 use crate::call::event::{Direction, EventKind};
 use crate::call::view;
 use crate::sip::ident::{SlotKey, fingerprint};
@@ -9,12 +10,9 @@ use crate::sip::identity::Said;
 use crate::sip::{Flow, Origin, Time};
 use crate::wire;
 use hashbrown::HashSet;
-use std::time::Duration;
 
-/// Failures that are told of within [`WINDOW`]; what comes beyond is counted only.
+/// Failures that are told of within [`SAME_FAILURE`]; what comes beyond is counted only.
 const MOST: usize = 262_144;
-/// A response is sent again for that long (RFC 3261 §17.2.1, Timer H): its copies within it are the same failure.
-const WINDOW: Duration = Duration::from_secs(32);
 /// So many calls may be refused within a second before their refusals are no longer waited for.
 const REFUSALS: u32 = 100;
 
@@ -38,8 +36,8 @@ impl Told {
 
     /// Whether this message was not seen before and is to be told of; from now on it was.
     pub(super) fn is_new(&mut self, now: Time, message: &[u8]) -> bool {
-        if now.since(self.since) >= WINDOW {
-            let over = now.since(self.since) >= 2 * WINDOW;
+        if now.since(self.since) >= SAME_FAILURE {
+            let over = now.since(self.since) >= 2 * SAME_FAILURE;
             self.before = std::mem::take(&mut self.latest);
             if over {
                 self.before = HashSet::new();
@@ -69,7 +67,7 @@ pub(super) struct Refusals {
 impl Refusals {
     /// One more.
     pub(super) fn count(&mut self, now: Time) {
-        if now.since(self.since) >= SECOND {
+        if now.since(self.since) >= REFUSALS_WINDOW {
             *self = Refusals { since: now, count: 0 };
         }
         self.count += 1;
@@ -77,11 +75,9 @@ impl Refusals {
 
     /// Whether they are so many that further ones are turned away.
     pub(super) fn is_many(&self, now: Time) -> bool {
-        self.count >= REFUSALS && now.since(self.since) < SECOND
+        self.count >= REFUSALS && now.since(self.since) < REFUSALS_WINDOW
     }
 }
-
-const SECOND: Duration = Duration::from_secs(1);
 
 /// A failure that leaves us.
 pub(super) fn left(status: u16, passing: Option<u16>, bytes: &[u8], flow: Flow) -> Option<EventKind> {
@@ -108,6 +104,7 @@ fn phrase_of(response: &[u8]) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::time::Duration;
 
     #[test]
     fn the_phrase_is_the_one_on_the_wire() {

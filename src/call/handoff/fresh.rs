@@ -9,6 +9,7 @@ use super::Handoff;
 use super::calling::{self, Calling};
 use crate::call::context::Context;
 use crate::call::conversation::Conversation;
+use crate::call::durations::{BUSY_DIALOG_POLL, FRESH_OFFER_ANSWER, FRESH_OFFER_RING};
 use crate::call::facts::Facts;
 use crate::call::record::HandoffState;
 use crate::call::target_address::Offer;
@@ -19,18 +20,11 @@ use crate::sip::stack::NotSent;
 use crate::sip::{Content, Event, Flow, LegId, Time};
 use crate::wire::Message;
 use crate::wire::sdp::{as_answer, as_offer, has_stream, is_nowhere};
-use std::time::Duration;
 
-/// How long the target may ring: a 2xx that is not acknowledged is given up after 32 s (RFC 3261 §13.3.1.4).
-const RINGS: Duration = Duration::from_secs(20);
-/// How long the caller may take to offer something.
-const PATIENCE: Duration = Duration::from_secs(10);
 /// Why there is nothing to offer, for whoever is on call.
 pub(crate) const NOWHERE: &str = "The caller's side holds by an address where nobody is (`c=0.0.0.0`, RFC 2543), and offered no other when it was asked: a target could not be heard.";
 /// The same, where nobody has asked it.
 pub(crate) const HELD: &str = "The caller's side holds by an address where nobody is (`c=0.0.0.0`, RFC 2543): a target could not be heard. Method `invite` asks that side for another address first, `attended` does not: add `invite` to `on_failure`.";
-/// How soon a dialog that is busy is looked at again.
-const SOON: Duration = Duration::from_millis(50);
 
 /// Calls a target with an offer that the caller's side was asked for.
 #[derive(Debug)]
@@ -69,7 +63,7 @@ pub(crate) enum Verdict {
 impl Fresh {
     /// Asks the caller.
     pub(crate) fn begin(cx: &mut Context<'_>, handoff: &Handoff, caller: LegId) -> Fresh {
-        let until = (cx.now.mono + PATIENCE).min(handoff.total);
+        let until = (cx.now.mono + FRESH_OFFER_ANSWER).min(handoff.total);
         // A dialog that is busy now is not worth the wait: somebody changes the session just then.
         let sent = cx.stack.reinvite(cx.now, caller, Content::default());
         let until = match sent {
@@ -149,7 +143,7 @@ impl Fresh {
                             return self.refused(cx, handoff);
                         }
                         self.first = false;
-                        let most = Some(cx.now.mono + RINGS);
+                        let most = Some(cx.now.mono + FRESH_OFFER_RING);
                         match Calling::begin(cx, facts, handoff, most) {
                             Ok(calling) => {
                                 self.state = State::Calling(calling);
@@ -185,7 +179,7 @@ impl Fresh {
                 let until = *until;
                 self.state = match cx.stack.reinvite(cx.now, self.caller, Content::default()) {
                     Ok(sent) => State::Asking { sent: Some(sent), until },
-                    Err(_) => State::Waiting { again: cx.now.mono + SOON, until },
+                    Err(_) => State::Waiting { again: cx.now.mono + BUSY_DIALOG_POLL, until },
                 };
                 Verdict::Wait
             }

@@ -9,23 +9,16 @@
 use super::calling::is_joinable;
 use crate::call::context::Context;
 use crate::call::conversation::{Conversation, let_go};
+use crate::call::durations::{BUSY_DIALOG_POLL, BYE_AFTER_2XX, JOIN_ANSWER};
 use crate::call::relay::patience;
 use crate::sip::leg::modify::is_glare;
 use crate::sip::leg::{Body, SentId};
 use crate::sip::stack::NotSent;
 use crate::sip::{Content, Event, LegId, Time, identity};
 use crate::wire::Message;
-use std::time::Duration;
 
 /// How often a re-INVITE that meets another one is tried.
 const TRIES: u8 = 6;
-/// How soon a dialog that is busy is looked at again.
-const SOON: Duration = Duration::from_millis(50);
-/// How long the caller may be busy, and how soon the re-INVITE that was taken back ends by itself.
-const PATIENCE: Duration = Duration::from_secs(32);
-
-/// How long a BYE may follow the 2xx of a caller who may be gone already.
-const SETTLE: Duration = Duration::from_millis(500);
 
 /// Joins caller and target by re-INVITE (RFC 3725).
 #[derive(Debug)]
@@ -72,7 +65,7 @@ pub(crate) enum Verdict {
 impl Join {
     /// The target has answered.
     pub(crate) fn begin(cx: &mut Context<'_>, conversation: &Conversation, target: LegId) -> Join {
-        let until = cx.now.mono + PATIENCE;
+        let until = cx.now.mono + JOIN_ANSWER;
         let state = State::Waiting { at: cx.now.mono };
         let mut join = Join { target: Some(target), declined: false, state, tries: 0, settles: false, until };
         join.proceed(cx, conversation);
@@ -88,10 +81,10 @@ impl Join {
     /// already and `settles`.
     pub(crate) fn acknowledging(cx: &Context<'_>, target: LegId, settles: bool) -> Join {
         let state = match settles {
-            true => State::Settling { until: cx.now.mono + SETTLE, asked: true },
+            true => State::Settling { until: cx.now.mono + BYE_AFTER_2XX, asked: true },
             false => State::Acknowledging { asked: true },
         };
-        let until = cx.now.mono + PATIENCE;
+        let until = cx.now.mono + JOIN_ANSWER;
         Join { target: Some(target), declined: false, state, tries: 0, settles: false, until }
     }
 
@@ -112,7 +105,7 @@ impl Join {
         if done(conversation.caller) && self.target.is_some_and(done) {
             return Verdict::Joined { asked };
         }
-        (self.state, self.until) = (State::Acknowledging { asked }, cx.now.mono + PATIENCE);
+        (self.state, self.until) = (State::Acknowledging { asked }, cx.now.mono + JOIN_ANSWER);
         Verdict::Wait
     }
 
@@ -121,7 +114,7 @@ impl Join {
         if conversation.partner.is_none() {
             return Verdict::Failed;
         }
-        self.until = cx.now.mono + PATIENCE;
+        self.until = cx.now.mono + JOIN_ANSWER;
         self.state = State::Restoring { at: cx.now.mono, sent: None };
         self.proceed(cx, conversation);
         Verdict::Wait
@@ -157,7 +150,7 @@ impl Join {
                 self.until = patience(cx, [caller]);
             }
             (Err(NotSent::Pending | NotSent::Gone), State::Waiting { at } | State::Restoring { at, .. }) => {
-                *at = cx.now.mono + SOON;
+                *at = cx.now.mono + BUSY_DIALOG_POLL;
             }
             (_, State::Offering { .. } | State::Settling { .. } | State::Acknowledging { .. }) => {}
         }
@@ -188,7 +181,7 @@ impl Join {
             State::Offering { sent } | State::Restoring { sent: Some(sent), .. } => {
                 // Its 2xx may cross the CANCEL; then what stands is put right afterwards.
                 cx.stack.withdraw(cx.now, conversation.caller, sent);
-                self.until = cx.now.mono + PATIENCE;
+                self.until = cx.now.mono + JOIN_ANSWER;
                 Verdict::Wait
             }
         }
@@ -251,7 +244,7 @@ impl Join {
         }
         match status {
             200..=299 if self.target.is_some() && self.settles => {
-                self.state = State::Settling { until: cx.now.mono + SETTLE, asked: false };
+                self.state = State::Settling { until: cx.now.mono + BYE_AFTER_2XX, asked: false };
                 Verdict::Wait
             }
             200..=299 if self.target.is_some() => self.acknowledged(cx, conversation, false),

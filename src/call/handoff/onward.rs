@@ -9,6 +9,7 @@
 use super::refer;
 use super::report::{Farewell, Referral};
 use crate::call::context::Context;
+use crate::call::durations::PASSED_REFER_RESULT;
 use crate::call::event::EventKind;
 use crate::call::facts::Facts;
 use crate::call::handoff::attempt_plan::AttemptPlan;
@@ -19,10 +20,7 @@ use crate::sip::leg::{RequestId, SentId};
 use crate::sip::stack::NotSent;
 use crate::sip::{Event, LegId, Time, is_doubtful};
 use std::borrow::Cow;
-use std::time::Duration;
 
-/// How long its final response is waited for, and how long the result after each news of it.
-const PATIENCE: Duration = Duration::from_secs(60);
 /// What is told where nothing is known.
 const UNKNOWN: u16 = 408;
 
@@ -67,7 +65,7 @@ pub(crate) fn pass(
     let call = facts.id.to_string();
     cx.tell(EventKind::ReferPassed { call, by, refer_to: Some(uri), status: None });
     let referral = Referral::new(from, subscription);
-    Ok(Passed { referral, by, sent, until: cx.now.mono + PATIENCE })
+    Ok(Passed { referral, by, sent, until: cx.now.mono + PASSED_REFER_RESULT })
 }
 
 /// What came of an event.
@@ -113,7 +111,7 @@ impl Passed {
     }
 
     fn wait(&mut self, cx: &Context<'_>) -> Heard {
-        self.until = cx.now.mono + PATIENCE;
+        self.until = cx.now.mono + PASSED_REFER_RESULT;
         Heard::Wait
     }
 

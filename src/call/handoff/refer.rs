@@ -7,6 +7,7 @@
 use super::Handoff;
 use super::attempt_plan::AttemptPlan;
 use crate::call::context::Context;
+use crate::call::durations::RECALL_ANSWER;
 use crate::call::facts::Facts;
 use crate::call::record::HandoffState;
 use crate::routing::explain::{self, Cause, Where};
@@ -21,12 +22,9 @@ use crate::sip::subscription::ReferProgress;
 use crate::sip::transaction::GivenUp;
 use crate::sip::{Event, Field, LegId, Origin, Time, is_doubtful};
 use crate::wire::Message;
-use std::time::Duration;
 
 /// How often a REFER that met a 491 is tried again.
 const GLARE_RETRIES: u8 = 3;
-/// How soon the network tells what became of a REFER that is taken back. It does so at once; this bounds it.
-const TOLD_WITHIN: Duration = Duration::from_secs(1);
 
 /// Why nothing is known of a REFER's result.
 const UNANSWERED: &str = "Nobody answered the REFER within `timeouts.response`: see whether it reaches the caller's side, and `sip.status` of this call for what a proxy says.";
@@ -165,7 +163,7 @@ impl BlindRefer {
         match self.state {
             State::Sent { sent, told, .. } => match cx.stack.give_up(cx.now, caller, sent) {
                 GivenUp::Waits => {
-                    self.state = State::TakenBack { sent, until: cx.now.mono + TOLD_WITHIN };
+                    self.state = State::TakenBack { sent, until: cx.now.mono + RECALL_ANSWER };
                     Verdict::Wait
                 }
                 GivenUp::Left | GivenUp::Over => {

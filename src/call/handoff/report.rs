@@ -1,13 +1,10 @@
 //! The agent that asked by REFER is told how it goes and how it ended (RFC 3515 §2.4.4).
 
 use crate::call::context::Context;
+use crate::call::durations::BYE_AFTER_NOTIFY;
 use crate::sip::leg::SentId;
 use crate::sip::subscription::NotifyId;
 use crate::sip::{LegId, Time};
-use std::time::Duration;
-
-/// How long the BYE to the agent waits for the answer to the last NOTIFY.
-pub(crate) const FAREWELL: Duration = Duration::from_millis(500);
 
 /// A REFER of ours to answer for.
 #[derive(Clone, Copy, Debug)]
@@ -49,7 +46,7 @@ impl Referral {
     pub(crate) fn conclude(&mut self, cx: &mut Context<'_>, status: u16) {
         let Some(subscription) = self.subscription.take() else { return };
         if let Ok(sent) = cx.stack.notify(cx.now, self.leg, subscription, status, true) {
-            self.farewell = Some(Farewell { leg: self.leg, sent, until: cx.now.mono + FAREWELL });
+            self.farewell = Some(Farewell { leg: self.leg, sent, until: cx.now.mono + BYE_AFTER_NOTIFY });
         }
     }
 }

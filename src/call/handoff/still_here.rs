@@ -11,24 +11,14 @@
 //! caller away early is asked twice.
 
 use crate::call::context::Context;
+use crate::call::durations::{
+    BUSY_DIALOG_POLL, BYE_AFTER_2XX, QUESTION_ANSWER, QUESTION_DELAY_AT_MOST, SECOND_QUESTION,
+};
 use crate::sip::leg::SentId;
 use crate::sip::leg::modify::is_glare;
 use crate::sip::{Event, LegId, Time};
 use crate::wire::Message;
 use std::time::Duration;
-
-/// How long the final answer may take.
-const PATIENCE: Duration = Duration::from_secs(4);
-/// How long a BYE may still follow it.
-const SETTLE: Duration = Duration::from_millis(500);
-/// How long after the NOTIFY of a failure it is asked.
-pub(crate) const LULL: Duration = Duration::from_millis(500);
-/// How long after an answer the second question follows.
-const LATER: Duration = Duration::from_millis(1500);
-/// How soon a dialog is looked at again in which another request is under way.
-const SOON: Duration = Duration::from_millis(50);
-/// How long others may be under way.
-const BUSY: Duration = Duration::from_secs(15);
 
 /// Asks the caller's side by re-INVITE whether it still has the caller.
 #[derive(Clone, Copy, Debug)]
@@ -74,7 +64,8 @@ impl StillHere {
     /// Asks after `lull`, or as soon as it can then. `twice`: who is there now may be taken away yet.
     pub(crate) fn begin(cx: &mut Context<'_>, caller: LegId, lull: Duration, twice: bool) -> StillHere {
         let at = cx.now.mono + lull;
-        let mut question = StillHere { caller, state: State::Waiting { at }, twice, until: at + BUSY };
+        let mut question =
+            StillHere { caller, state: State::Waiting { at }, twice, until: at + QUESTION_DELAY_AT_MOST };
         question.tick(cx);
         question
     }
@@ -90,8 +81,8 @@ impl StillHere {
     fn ask(&mut self, cx: &mut Context<'_>) {
         let now = cx.now.mono;
         self.state = match cx.stack.restate(cx.now, self.caller) {
-            Ok(sent) => State::Asking { sent, until: now + PATIENCE },
-            Err(_) => State::Waiting { at: now + SOON },
+            Ok(sent) => State::Asking { sent, until: now + QUESTION_ANSWER },
+            Err(_) => State::Waiting { at: now + BUSY_DIALOG_POLL },
         };
     }
 
@@ -112,8 +103,8 @@ impl StillHere {
             }
             State::Checking { .. } => Verdict::Unknown,
             State::Settling { .. } if std::mem::take(&mut self.twice) => {
-                let at = cx.now.mono + LATER;
-                (self.state, self.until) = (State::Waiting { at }, at + BUSY);
+                let at = cx.now.mono + SECOND_QUESTION;
+                (self.state, self.until) = (State::Waiting { at }, at + QUESTION_DELAY_AT_MOST);
                 Verdict::HereYet
             }
             State::Settling { .. } => Verdict::Here,
@@ -156,13 +147,13 @@ impl StillHere {
             // Another request has met it (RFC 3261 §14.1), or its last one is not done (§14.2): nobody has looked who is there.
             _ if glare => self.state = State::Waiting { at: now + cx.stack.back_off(self.caller) },
             481 => match cx.stack.probe(cx.now, self.caller) {
-                Ok(probe) => self.state = State::Checking { probe, until: now + PATIENCE },
+                Ok(probe) => self.state = State::Checking { probe, until: now + QUESTION_ANSWER },
                 Err(_) => return Verdict::Gone,
             },
             // A proxy on the way, or our own timer, says these.
             408 | 477 | 503 | 504 => return Verdict::Unknown,
             // Whoever refuses is there.
-            _ => self.state = State::Settling { until: now + SETTLE },
+            _ => self.state = State::Settling { until: now + BYE_AFTER_2XX },
         }
         Verdict::Wait
     }

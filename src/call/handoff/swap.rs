@@ -4,12 +4,9 @@
 //! proves nothing. A 2xx may come before it is done (Asterisk: 2 ms before the BYE), and whoever ends one of the legs
 //! then destroys what the caller is being moved into: so the BYE is waited for. Pure.
 
+use crate::call::durations::REPLACED_BYE;
 use crate::sip::{Gap, Time};
 use std::time::Duration;
-
-/// How long after a 2xx the BYE of the replaced leg is waited for; and how far the two may lie apart where the 2xx by itself
-/// proves nothing.
-pub(crate) const WINDOW: Duration = Duration::from_secs(2);
 
 /// Tells whether a dialog was replaced: by a NOTIFY of 2xx and the BYE of the target's leg.
 #[derive(Clone, Copy, Debug, Default)]
@@ -79,13 +76,13 @@ impl Swap {
     /// See [`Shown`]. `there`: the target's leg stands.
     pub(crate) fn shown(&self, now: Time, there: bool) -> Shown {
         let Some(told) = self.told else { return Shown::Nothing };
-        let window = WINDOW.saturating_sub(self.stood);
+        let window = REPLACED_BYE.saturating_sub(self.stood);
         let until = told + window;
         let open = there && now < until;
         match self.left {
             _ if self.believed && !open => Shown::Worked,
             _ if open => Shown::Told { until },
-            Some(_) if self.stood > WINDOW => Shown::Doubtful,
+            Some(_) if self.stood > REPLACED_BYE => Shown::Doubtful,
             Some(left) if left.since(told) <= window && told.since(left) <= window => Shown::Worked,
             Some(_) | None => Shown::Doubtful,
         }

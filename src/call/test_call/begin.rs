@@ -2,9 +2,10 @@
 
 use super::tape::Tape;
 use super::view::{Outcome, TestCallView};
-use super::{RINGS, State, TestCall};
+use super::{State, TestCall};
 use crate::call::command::{Invalid, Refusal};
 use crate::call::context::Context;
+use crate::call::durations::TEST_RING;
 use crate::call::record::Stamp;
 use crate::call::target_address::TargetAddress;
 use crate::routing::file::{nearest, quoted};
@@ -113,7 +114,7 @@ impl TestCall {
             shown: shown(&found, &request),
             slot,
             request,
-            rings: RINGS.min(found.timeouts.ring),
+            rings: TEST_RING.min(found.timeouts.ring),
             started: cx.now,
             state: State::Over,
             asked: None,

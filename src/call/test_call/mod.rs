@@ -19,6 +19,7 @@ use super::handoff::calling::phrase;
 use super::phase::CallInput;
 use super::record::{Role, Stamp};
 use super::target_address::TargetAddress;
+use crate::call::durations::{TEST_END, TEST_LOOK_UP, TEST_OPTIONS};
 use crate::routing::explain::Cause;
 use crate::sip::leg::inquire::Abilities;
 use crate::sip::leg::{Body, Connect};
@@ -27,17 +28,6 @@ use crate::wire::Message;
 use std::net::{IpAddr, Ipv4Addr};
 use std::time::Duration;
 use tape::Tape;
-
-/// The look-up of a name.
-const FINDS: Duration = Duration::from_secs(10);
-/// What it can: many never answer that.
-const ASKS: Duration = Duration::from_secs(3);
-/// How long it may take to ring, at most; a destination whose own limit is shorter has that.
-const RINGS: Duration = Duration::from_secs(20);
-/// The end of the call that was begun.
-const ENDS: Duration = Duration::from_secs(6);
-/// The longest that a test can take, in all.
-pub const LONGEST: Duration = Duration::from_secs(10 + 3 + 20 + 6);
 
 /// Max-Forwards of a request that begins with us (RFC 3261 §8.1.1.6).
 const MAX_FORWARDS: u8 = 70;
@@ -101,7 +91,7 @@ impl TestCall {
     /// Looks the address up.
     pub(crate) fn find(&mut self, cx: &mut Context<'_>) {
         self.state = State::Finding { query: cx.resolve(&self.place.address) };
-        self.until = cx.now.mono + FINDS;
+        self.until = cx.now.mono + TEST_LOOK_UP;
     }
 
     /// One thing that happened to it.
@@ -133,7 +123,7 @@ impl TestCall {
                 self.asked = Some(leg);
                 self.view.options = Some(Said::default());
                 self.state = State::Asking { flows: flows.into() };
-                self.until = cx.now.mono + ASKS;
+                self.until = cx.now.mono + TEST_OPTIONS;
             }
             None => self.conclude(cx, Outcome::Unresolved),
         }
@@ -278,7 +268,7 @@ impl TestCall {
         let fields = [identity::reason(487, "Test call")];
         cx.stack.close(cx.now, leg, 480, Content { fields: &fields, ..Content::default() });
         self.state = State::Ending { leg };
-        self.until = cx.now.mono + ENDS;
+        self.until = cx.now.mono + TEST_END;
     }
 
     fn give_up(&mut self, cx: &mut Context<'_>, leg: LegId, outcome: Outcome) {

@@ -3,9 +3,10 @@
 
 use super::{Attempt, Moving, Then, Whereabouts};
 use crate::call::context::Context;
+use crate::call::durations::BEFORE_QUESTION;
 use crate::call::facts::Facts;
 use crate::call::handoff::HandoffEnd;
-use crate::call::handoff::still_here::{LULL, StillHere, Verdict};
+use crate::call::handoff::still_here::{StillHere, Verdict};
 use crate::call::phase::Phase;
 use crate::call::record::HandoffState;
 use crate::routing::explain::Cause;
@@ -64,7 +65,7 @@ impl Moving {
     /// Asks the caller's side.
     pub(super) fn ask(mut self: Box<Self>, cx: &mut Context<'_>, then: Then) -> Phase {
         let unproven = matches!(then, Then::Unproven { .. });
-        let lull = if unproven { Duration::ZERO } else { LULL };
+        let lull = if unproven { Duration::ZERO } else { BEFORE_QUESTION };
         let twice = unproven || self.handoff.tells_early();
         let question = StillHere::begin(cx, self.conversation.caller, lull, twice);
         self.attempt = Attempt::Asking { question, then };

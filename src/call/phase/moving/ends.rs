@@ -4,6 +4,7 @@ use super::{Attempt, Moving, Then, Whereabouts};
 use crate::call::context::Context;
 use crate::call::conversation::{Conversation, Partner, let_go};
 use crate::call::decision::{By, Given};
+use crate::call::durations::{BEFORE_RETURNED, CHECK_BEFORE_RETURNED};
 use crate::call::facts::{Facts, UnresolvedRefer};
 use crate::call::handoff::HandoffEnd;
 use crate::call::handoff::ladder::{Footing, Next};
@@ -17,12 +18,6 @@ use crate::routing::table::Method;
 use crate::sip::leg::SentId;
 use crate::sip::{Content, Event, LegId, Time, identity};
 use crate::wire::Message;
-use std::time::Duration;
-
-/// How long both legs must stand after the last failure before `returned` is said.
-const SETTLE: Duration = Duration::from_millis(500);
-/// How long it may take to find out whether one of them is gone.
-const PATIENCE: Duration = Duration::from_secs(4);
 
 impl Moving {
     /// An attempt failed: the WARN, and the next step.
@@ -81,7 +76,7 @@ impl Moving {
             (Whereabouts::Untold, _) => return self.unknown(cx, facts),
             // They have stood since the caller's side has said that it is there.
             (_, Attempt::Asking { .. }) => {
-                let last = cx.now.mono + PATIENCE;
+                let last = cx.now.mono + CHECK_BEFORE_RETURNED;
                 return self.stood(cx, facts, (last, cause));
             }
             (Whereabouts::Here | Whereabouts::Unasked, _) => {}
@@ -90,7 +85,8 @@ impl Moving {
             return self.ask(cx, Then::Returned { cause });
         }
         let now = cx.now.mono;
-        self.attempt = Attempt::Settling { until: now + SETTLE, last: now + PATIENCE, cause };
+        self.attempt =
+            Attempt::Settling { until: now + BEFORE_RETURNED, last: now + CHECK_BEFORE_RETURNED, cause };
         self.phase()
     }
 
@@ -108,7 +104,7 @@ impl Moving {
         if last <= now {
             return self.unknown(cx, facts);
         }
-        self.attempt = Attempt::Settling { until: last.min(now + SETTLE), last, cause };
+        self.attempt = Attempt::Settling { until: last.min(now + BEFORE_RETURNED), last, cause };
         self.phase()
     }
 

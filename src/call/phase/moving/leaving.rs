@@ -3,16 +3,14 @@
 use super::{Attempt, Moving, Then, Whereabouts};
 use crate::call::context::Context;
 use crate::call::conversation::{Heard, let_go};
+use crate::call::durations::AGENT_AFTER_CALLERS_BYE;
 use crate::call::facts::Facts;
 use crate::call::handoff::HandoffEnd;
 use crate::call::phase::{Phase, ending, talking};
 use crate::call::record::{HandoffState, Proof, Role};
 use crate::routing::explain::{self, Cause, Where};
 use crate::sip::{Origin, identity};
-use std::time::Duration;
 
-/// How long the agent leg stays after the caller's side hung up in the middle of a transfer that it had accepted.
-const GRACE: Duration = Duration::from_secs(1);
 /// Why nothing is known of a caller who is gone.
 const EARLIER: &str = "the result of an earlier transfer is unknown";
 
@@ -199,7 +197,7 @@ impl Moving {
             _ => {}
         }
         if self.attempt.left() {
-            self.close_agent = Some(cx.now.mono + GRACE);
+            self.close_agent = Some(cx.now.mono + AGENT_AFTER_CALLERS_BYE);
             return self.phase();
         }
         if let Some(which) = self.accepted_before() {
@@ -207,7 +205,7 @@ impl Moving {
             self.resume(cx, facts, which);
             self.attempt.left();
             self.handoff.progress(cx, HandoffState::Referring, None);
-            self.close_agent = Some(cx.now.mono + GRACE);
+            self.close_agent = Some(cx.now.mono + AGENT_AFTER_CALLERS_BYE);
             return self.phase();
         }
         if self.whereabouts != Whereabouts::Here && !matches!(self.attempt, Attempt::Settling { .. }) {

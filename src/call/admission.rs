@@ -37,13 +37,17 @@ pub(crate) struct Load {
 
 /// There is no room for one more call.
 pub(crate) fn overload(trunk: &Trunk, calls: usize) -> Refused {
-    Refused {
-        status: 503,
-        trunk: (&*trunk.id).into(),
-        why: format!("{calls} calls are up, which is max_calls"),
-        kind: RefusalKind::Overload,
-        retry_after: true,
-    }
+    not_now(trunk, RefusalKind::Overload, format!("{calls} calls are up, which is max_calls"))
+}
+
+/// A call that may come again later.
+fn not_now(trunk: &Trunk, kind: RefusalKind, why: String) -> Refused {
+    Refused { status: 503, trunk: (&*trunk.id).into(), why, kind, retry_after: true }
+}
+
+/// A call that nobody is there for.
+fn no_agent(trunk: &Trunk, why: String) -> Refused {
+    Refused { status: 404, trunk: (&*trunk.id).into(), why, kind: RefusalKind::NoAgent, retry_after: false }
 }
 
 /// Decides about a new INVITE.
@@ -64,28 +68,21 @@ pub(crate) fn admit(
             retry_after: false,
         });
     };
-    let refused = |status, why: String, kind, retry_after| Refused {
-        status,
-        trunk: (&*trunk.id).into(),
-        why,
-        kind,
-        retry_after,
-    };
     if load.draining {
-        return Err(refused(503, "draining: no new calls".into(), RefusalKind::Draining, true));
+        return Err(not_now(trunk, RefusalKind::Draining, "draining: no new calls".into()));
     }
     if load.calls >= load.max_calls {
         return Err(overload(trunk, load.calls));
     }
     let Some(called) = called(trunk, invite) else {
-        return Err(refused(404, "the INVITE names no called number".into(), RefusalKind::NoAgent, false));
+        return Err(no_agent(trunk, "the INVITE names no called number".into()));
     };
     match topology.agent_for(trunk, &called) {
         Some(agent) if let Some(why) = nothing_to_rehearse(tables, agent, &called) => {
-            Err(refused(404, why, RefusalKind::NoAgent, false))
+            Err(no_agent(trunk, why))
         }
         Some(agent) => Ok(Admitted { trunk: Arc::clone(trunk), agent: Arc::clone(agent), called }),
-        None => Err(refused(404, format!("no agent has the number {called}"), RefusalKind::NoAgent, false)),
+        None => Err(no_agent(trunk, format!("no agent has the number {called}"))),
     }
 }
 

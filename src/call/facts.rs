@@ -84,6 +84,16 @@ pub(crate) struct Seen {
     pub(crate) goodbye: Option<Box<Goodbye>>,
 }
 
+impl Seen {
+    /// Its events are the call's from now on; it is not trusted yet.
+    fn taken(cx: &mut Context<'_>, leg: LegId, role: Role) -> Seen {
+        cx.legs.insert(leg, cx.call, role);
+        let sip_call_id =
+            cx.stack.sip_call_id(leg).map(|id| String::from_utf8_lossy(id).into()).unwrap_or_default();
+        Seen { leg, trusted: false, role, sip_call_id, peer: cx.stack.peer(leg), goodbye: None }
+    }
+}
+
 /// Whoever sent a message, by its name.
 fn recognised(message: &Message<'_>) -> Receiver {
     identity::product(message).map(Receiver::recognise).unwrap_or_default()
@@ -150,7 +160,7 @@ impl Facts {
         if !self.trunk.trusted || !identity::asserts(message) {
             return;
         }
-        let caller = identity::caller(message, true, local(&self.trunk));
+        let caller = identity::caller(message, self.trunk.trusted, local(&self.trunk));
         let normal = |number: &str| crate::routing::number::normalise(number, self.trunk.country).into();
         (self.caller_id, self.caller_name) = (caller.user.as_deref().map(normal), caller.name);
     }
@@ -260,12 +270,19 @@ impl Facts {
         }
     }
 
-    /// Takes a leg into the call. `trusted`: see [`Seen`].
-    pub(crate) fn own(&mut self, cx: &mut Context<'_>, leg: LegId, role: Role, trusted: bool) {
-        cx.legs.insert(leg, cx.call, role);
-        let sip_call_id =
-            cx.stack.sip_call_id(leg).map(|id| String::from_utf8_lossy(id).into()).unwrap_or_default();
-        self.legs.push(Seen { leg, trusted, role, sip_call_id, peer: cx.stack.peer(leg), goodbye: None });
+    /// Takes the caller's leg into the call.
+    pub(crate) fn own_caller(&mut self, cx: &mut Context<'_>, leg: LegId) {
+        self.legs.push(Seen { trusted: self.trunk.trusted, ..Seen::taken(cx, leg, Role::Caller) });
+    }
+
+    /// Takes the leg of an agent into the call.
+    pub(crate) fn own_agent(&mut self, cx: &mut Context<'_>, leg: LegId) {
+        self.legs.push(Seen { trusted: true, ..Seen::taken(cx, leg, Role::Agent) });
+    }
+
+    /// Takes the leg of a target into the call. `trusted`: see [`Seen`].
+    pub(crate) fn own_target(&mut self, cx: &mut Context<'_>, leg: LegId, trusted: bool) {
+        self.legs.push(Seen { trusted, ..Seen::taken(cx, leg, Role::Target) });
     }
 
     /// What a side has said as it left is kept with its leg.

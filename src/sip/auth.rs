@@ -165,7 +165,7 @@ impl Challenge {
             nonce: best.nonce?.into(),
             opaque: best.opaque.map(Into::into),
             named: best.named,
-            qop: best.qop == Some(true),
+            qop: best.qop == Some(Qop::Auth),
             cnonce,
             count: 0,
         })
@@ -178,20 +178,20 @@ impl Challenge {
         let nc = nonce_count(self.count);
         let response = self.digest(login, &nc);
         out.extend_from_slice(b"Digest ");
-        push_quoted(out, "username", login.username.as_bytes(), true);
-        push_quoted(out, ", realm", &self.realm, false);
-        push_quoted(out, ", nonce", &self.nonce, false);
-        push_quoted(out, ", uri", login.uri, true);
-        push_quoted(out, ", response", response.as_bytes(), false);
+        push_escaped(out, "username", login.username.as_bytes());
+        push_verbatim(out, ", realm", &self.realm);
+        push_verbatim(out, ", nonce", &self.nonce);
+        push_escaped(out, ", uri", login.uri);
+        push_verbatim(out, ", response", response.as_bytes());
         if self.named {
             out.extend_from_slice(b", algorithm=");
             out.extend_from_slice(self.algorithm.as_str().as_bytes());
         }
         if let Some(opaque) = &self.opaque {
-            push_quoted(out, ", opaque", opaque, false);
+            push_verbatim(out, ", opaque", opaque);
         }
         if self.qop {
-            push_quoted(out, ", cnonce", self.cnonce.as_bytes(), false);
+            push_verbatim(out, ", cnonce", self.cnonce.as_bytes());
             out.extend_from_slice(b", qop=auth, nc=");
             out.extend_from_slice(&nc);
         }
@@ -220,12 +220,20 @@ fn nonce_count(count: u32) -> [u8; 8] {
     text
 }
 
-/// `name="text"`. What came from a challenge is between its quotes as it came; what is ours is escaped.
-fn push_quoted(out: &mut Vec<u8>, name: &str, text: &[u8], escape: bool) {
+/// `name="text"`, where the text came from a challenge: between its quotes as it came; or has nothing to be escaped.
+fn push_verbatim(out: &mut Vec<u8>, name: &str, text: &[u8]) {
+    out.extend_from_slice(name.as_bytes());
+    out.extend_from_slice(b"=\"");
+    out.extend_from_slice(text);
+    out.push(b'"');
+}
+
+/// `name="text"`, where the text is ours: its quotes and backslashes are escaped.
+fn push_escaped(out: &mut Vec<u8>, name: &str, text: &[u8]) {
     out.extend_from_slice(name.as_bytes());
     out.extend_from_slice(b"=\"");
     for byte in text {
-        if escape && matches!(byte, b'"' | b'\\') {
+        if matches!(byte, b'"' | b'\\') {
             out.push(b'\\');
         }
         out.push(*byte);
@@ -244,9 +252,18 @@ struct Offer<'a> {
     /// `None`: one that is not known here.
     algorithm: Option<Algorithm>,
     named: bool,
-    /// Whether `auth` is among its qop values; `None`: it has no qop.
-    qop: Option<bool>,
+    /// `None`: it has no qop.
+    qop: Option<Qop>,
     stale: bool,
+}
+
+/// The qop values of a challenge.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Qop {
+    /// `auth` is among them.
+    Auth,
+    /// Only others: `auth-int`, or what is not known here.
+    Others,
 }
 
 impl<'a> Offer<'a> {
@@ -273,7 +290,8 @@ impl<'a> Offer<'a> {
             self.named = true;
         } else if is("qop") {
             let auth = |word: &[u8]| grammar::trim(word).eq_ignore_ascii_case(b"auth");
-            self.qop = Some(value.split(|byte| *byte == b',').any(auth));
+            let has_auth = value.split(|byte| *byte == b',').any(auth);
+            self.qop = Some(if has_auth { Qop::Auth } else { Qop::Others });
         }
     }
 
@@ -288,8 +306,8 @@ impl<'a> Offer<'a> {
             && self.algorithm.is_some()
             && self.realm.is_some()
             && self.nonce.is_some()
-            && self.qop != Some(false)
-            && (!session || self.qop == Some(true))
+            && self.qop != Some(Qop::Others)
+            && (!session || self.qop == Some(Qop::Auth))
             && [self.realm, self.nonce, self.opaque].into_iter().all(fits)
     }
 }

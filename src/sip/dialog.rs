@@ -229,13 +229,18 @@ fn after_comma(rest: &[u8]) -> &[u8] {
     &rest[start..]
 }
 
-/// Joins Record-Route values into a route set: in recorded order for a UAS (RFC 3261 §12.1.1), reversed for a UAC
-/// (§12.1.2).
-pub(crate) fn route_set<'a>(records: impl Iterator<Item = &'a [u8]>, reversed: bool) -> Vec<u8> {
-    let mut routes: smallvec::SmallVec<[&[u8]; 8]> = records.flat_map(Commas::new).collect();
-    if reversed {
-        routes.reverse();
-    }
+/// The route set of a UAS: Record-Route values in recorded order (RFC 3261 §12.1.1).
+pub(crate) fn route_set_of_uas<'a>(records: impl Iterator<Item = &'a [u8]>) -> Vec<u8> {
+    joined(records.flat_map(Commas::new))
+}
+
+/// The route set of a UAC: Record-Route values reversed (RFC 3261 §12.1.2).
+pub(crate) fn route_set_of_uac<'a>(records: impl Iterator<Item = &'a [u8]>) -> Vec<u8> {
+    let routes: smallvec::SmallVec<[&[u8]; 8]> = records.flat_map(Commas::new).collect();
+    joined(routes.into_iter().rev())
+}
+
+fn joined<'a>(routes: impl Iterator<Item = &'a [u8]>) -> Vec<u8> {
     let mut text = Vec::new();
     for route in routes {
         if !text.is_empty() {
@@ -299,8 +304,8 @@ mod tests {
     #[test]
     fn route_sets_keep_or_reverse_the_recorded_order() {
         let records = [&b"<sip:p2;lr>, <sip:p1;lr>"[..], b"<sip:p0;lr>"];
-        assert_eq!(route_set(records.into_iter(), false), b"<sip:p2;lr>, <sip:p1;lr>, <sip:p0;lr>");
-        assert_eq!(route_set(records.into_iter(), true), b"<sip:p0;lr>, <sip:p1;lr>, <sip:p2;lr>");
+        assert_eq!(route_set_of_uas(records.into_iter()), b"<sip:p2;lr>, <sip:p1;lr>, <sip:p0;lr>");
+        assert_eq!(route_set_of_uac(records.into_iter()), b"<sip:p0;lr>, <sip:p1;lr>, <sip:p2;lr>");
     }
 
     #[test]

@@ -7,7 +7,7 @@ use super::flow::Flow;
 use super::ident;
 use super::identity;
 use super::leg::presence::Sign;
-use super::leg::send::write_supported;
+use super::leg::send::Supported;
 use super::leg::usage::{Leg, Usage};
 use super::leg::{Event, LegId, Origin, accept};
 use super::outbox::QUIET;
@@ -160,7 +160,7 @@ impl Stack {
         match (message.method(), leg) {
             (Method::Ack, Some(leg)) => {
                 self.hear(leg);
-                self.follow(leg, flow, true);
+                self.follow(leg, flow, message);
                 self.on_ack(now, leg, message)
             }
             (Method::Ack, None) => None,
@@ -168,7 +168,7 @@ impl Stack {
             (Method::Cancel, Some(_)) => self.refuse(now, flow, message, (481, ""), &|_| ()),
             (_, Some(leg)) => {
                 self.hear(leg);
-                self.follow(leg, flow, true);
+                self.follow(leg, flow, message);
                 self.on_dialog_request(now, flow, leg, message)
             }
             (_, None) => self.on_stray_request(now, flow, message),
@@ -196,14 +196,14 @@ impl Stack {
     }
 
     fn on_options(&mut self, flow: Flow, message: &Message<'_>) {
-        let (draining, timer) = (self.draining, self.settings.session_timer.is_some());
+        let (draining, supported) = (self.draining, self.settings.supported());
         let status = if draining.is_some() { 503 } else { 200 };
         let why = if draining.is_some() { DRAINING } else { "" };
         self.answer_statelessly(flow, message, (status, 0), why, &|writer| {
             if let Some(seconds) = draining {
                 writer.begin(Name::RetryAfter).push_number(seconds.into());
             }
-            write_capabilities(writer, timer);
+            write_capabilities(writer, supported);
         });
     }
 
@@ -247,8 +247,8 @@ impl Stack {
             Method::Refer => self.on_refer(now, flow, id, message),
             Method::Notify => self.on_notify(now, flow, id, message, 200),
             Method::Options => {
-                let timer = self.settings.session_timer.is_some();
-                self.refuse(now, flow, message, (200, ""), &|writer| write_capabilities(writer, timer))
+                let supported = self.settings.supported();
+                self.refuse(now, flow, message, (200, ""), &|writer| write_capabilities(writer, supported))
             }
             Method::Prack => self.on_prack(now, flow, id, message, 200),
             Method::Ack | Method::Cancel => self.refuse(now, flow, message, (481, ""), &|_| ()),
@@ -435,7 +435,7 @@ impl Stack {
         let status = message.status()?;
         let other = self.is_left_behind(leg, answer.client);
         if !other {
-            self.follow(leg, flow, false);
+            self.follow(leg, flow, message);
         }
         let life = match answer.kind {
             // A 100 is of the next hop.
@@ -493,10 +493,10 @@ pub(crate) fn write_warning(writer: &mut Writer<'_>, why: &str) {
 }
 
 /// What an OPTIONS is told (RFC 3261 §11.2).
-fn write_capabilities(writer: &mut Writer<'_>, timer: bool) {
+fn write_capabilities(writer: &mut Writer<'_>, supported: Supported) {
     writer
         .header(Name::Allow, ALLOW)
         .header(Name::Accept, APPLICATION_SDP)
         .header(Name::AcceptEncoding, "identity");
-    write_supported(writer, true, timer);
+    supported.write(writer);
 }

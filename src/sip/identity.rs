@@ -1,7 +1,7 @@
 //! Who calls and who is called, as an INVITE says it; what is kept of its headers for variables; and the header
 //! fields that the layer above adds by meaning, so that it names none.
 
-use super::leg::{Field, LegId};
+use super::leg::{Field, LegId, carry};
 use super::stack::Stack;
 use crate::wire::grammar::{Commas, Params};
 use crate::wire::headers::{X_BATON_CALL_ID, X_HANDOFF};
@@ -179,7 +179,7 @@ pub fn carried(kept: &[u8], identity: bool, instead: &[Field]) -> Vec<Field> {
     let fields = lines.filter_map(|line| {
         let colon = memchr::memchr(b':', line)?;
         let (name, value) = (&line[..colon], &line[colon + 1..]);
-        let passes = super::leg::carry::passes_by_name(name, identity);
+        let passes = carry::passes_by_name(name) || (identity && carry::is_identity_by_name(name));
         let replaced = instead.iter().any(|field| field.name.as_bytes().eq_ignore_ascii_case(name));
         (passes && !replaced).then(|| Field { name: text(name), value: text(value) })
     });
@@ -331,8 +331,7 @@ pub fn goodbye(message: &Message<'_>) -> Box<[Field]> {
     if message.method() != Method::Bye {
         return passed_reason(message).into_iter().collect();
     }
-    let passes = |name: &[u8]| super::leg::carry::passes_by_name(name, false);
-    let fields = message.all().filter(|header| passes(header.raw_name)).map(|header| {
+    let fields = message.all().filter(|header| carry::passes_by_name(header.raw_name)).map(|header| {
         let name = if header.name == Name::Other { header.raw_name } else { header.name.as_str().as_bytes() };
         Field { name: text(name), value: text(header.value) }
     });

@@ -68,6 +68,14 @@ pub(crate) fn differs(before: &[u8], sdp: &[u8]) -> bool {
     continued(before, sdp).is_some()
 }
 
+/// The part of one side in what was agreed on.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+enum Part {
+    #[default]
+    Offer,
+    Answer,
+}
+
 /// The session of one dialog.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Session {
@@ -79,8 +87,8 @@ pub(crate) struct Session {
     /// The peer's offer until we answer it.
     proposed: Option<Box<[u8]>>,
     exchange: Exchange,
-    /// What stands on our side is an answer.
-    answers: bool,
+    /// What stands on our side, as the one or the other.
+    part: Part,
     /// An offer of ours was never answered: the peer may have taken it.
     unsure: bool,
 }
@@ -94,7 +102,7 @@ impl Session {
     /// The peer's offer was answered by an SDP that was sent before.
     pub(crate) fn answered_before(&mut self) {
         self.settle();
-        self.agree(true);
+        self.agree(Part::Answer);
         if let Some(offer) = self.proposed.take() {
             self.remote = offer;
         }
@@ -117,7 +125,10 @@ impl Session {
     /// What our side wants of the session that stands, as an offer: without the directions that only answered the peer's (RFC
     /// 6337 section 5.3). Empty: none stands.
     pub(crate) fn own(&self) -> Cow<'_, [u8]> {
-        if self.answers { own_wish(self.local(), &self.remote) } else { self.local().into() }
+        match self.part {
+            Part::Answer => own_wish(self.local(), &self.remote),
+            Part::Offer => self.local().into(),
+        }
     }
 
     /// Whether the peer may have another SDP of ours than the one that stands.
@@ -169,7 +180,7 @@ impl Session {
         let sdp = cut(sdp, self.offered_now().map_or(usize::MAX, streams));
         self.settle();
         self.agreed = None;
-        self.agree(true);
+        self.agree(Part::Answer);
         if let Some(offer) = self.proposed.take() {
             self.remote = offer;
         }
@@ -186,7 +197,7 @@ impl Session {
     pub(crate) fn answered(&mut self, sdp: &[u8]) {
         self.settle();
         self.agreed = None;
-        self.agree(false);
+        self.agree(Part::Offer);
         self.restated(sdp);
     }
 
@@ -215,9 +226,9 @@ impl Session {
         self.proposed = None;
     }
 
-    /// Both know what stands; `answers`: our part of it is an answer.
-    fn agree(&mut self, answers: bool) {
-        (self.answers, self.unsure) = (answers, false);
+    /// Both know what stands, and which part of it is ours.
+    fn agree(&mut self, part: Part) {
+        (self.part, self.unsure) = (part, false);
     }
 
     fn settle(&mut self) {

@@ -308,8 +308,8 @@ fn the_peers_refer_is_accepted_and_told_its_progress_in_order() {
     assert_eq!(header(&first, "Event"), format!("refer;id={}", peer.cseq));
     assert!(header(&first, "Subscription-State").starts_with("active;expires="));
     assert!(first.ends_with("\r\n\r\nSIP/2.0 100 Trying\r\n"));
-    let ringing = bench.act(|stack, now| stack.notify(now, leg, subscription, 180, false)).unwrap();
-    let last = bench.act(|stack, now| stack.notify(now, leg, subscription, 200, true)).unwrap();
+    let ringing = bench.act(|stack, now| stack.notify(now, leg, subscription, 180)).unwrap();
+    let last = bench.act(|stack, now| stack.notify_last(now, leg, subscription, 200)).unwrap();
     // One at a time, so that they cannot overtake each other.
     bench.quiet();
     assert_eq!(bench.recv(&response(&first, "200 OK", "", "", "")), None);
@@ -329,7 +329,7 @@ fn the_peers_refer_is_accepted_and_told_its_progress_in_order() {
     assert!(third.ends_with("SIP/2.0 200 OK\r\n"));
     let told = bench.recv(&response(&third, "200 OK", "", "", ""));
     assert!(matches!(told, Some(Event::Response { sent, status: 200, .. }) if sent == last));
-    assert!(bench.act(|stack, now| stack.notify(now, leg, subscription, 200, true)).is_err());
+    assert!(bench.act(|stack, now| stack.notify_last(now, leg, subscription, 200)).is_err());
     bench.release(leg);
     let bye = bench.sent("BYE");
     bench.recv(&response(&bye, "200 OK", "", "", ""));
@@ -368,7 +368,7 @@ fn a_subscription_of_the_peers_outlives_its_bye() {
     let bye = bench.request(&mut peer, "BYE", "", "");
     assert_eq!(bench.recv(&bye), Some(Event::Bye { leg }));
     bench.sent("200");
-    let waits = bench.act(|stack, now| stack.notify(now, leg, subscription, 200, true)).unwrap();
+    let waits = bench.act(|stack, now| stack.notify_last(now, leg, subscription, 200)).unwrap();
     // The peer knows nothing of it any more: what waited is answered too.
     assert_eq!(bench.recv(&response(&first, "481 Gone", "", "", "")), None);
     let told = bench.event();

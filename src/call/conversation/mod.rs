@@ -25,6 +25,15 @@ pub(crate) struct Partner {
     pub(crate) role: Role,
 }
 
+/// Whose offer has joined the caller with a partner.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Offerer {
+    /// The caller was asked for an offer, and has not been offered the partner's session.
+    Caller,
+    /// We have offered the caller the partner's session.
+    Baton,
+}
+
 /// Two answered legs: relays requests between them, and keeps their sessions in accord.
 #[derive(Debug)]
 pub(crate) struct Conversation {
@@ -154,15 +163,14 @@ impl Conversation {
         self.passing.dissolve(cx)
     }
 
-    /// Somebody else is the caller's partner from now on. Who was it before has been taken out. `asked`: the caller was asked
-    /// for an offer, and has not been offered the partner's session.
-    pub(crate) fn join(&mut self, cx: &mut Context<'_>, partner: Partner, identity: bool, asked: bool) {
+    /// Somebody else is the caller's partner from now on. Who was it before has been taken out.
+    pub(crate) fn join(&mut self, cx: &mut Context<'_>, partner: Partner, identity: bool, offerer: Offerer) {
         self.partner = Some(partner);
         self.parted = false;
         self.passing.renew(identity);
         // It may be held by whom it was with, and have said so.
-        let held = asked && cx.stack.remote_sdp(self.caller).is_some_and(holds);
-        self.accord = SdpSync::wanted(cx, held);
+        let held = offerer == Offerer::Caller && cx.stack.remote_sdp(self.caller).is_some_and(holds);
+        self.accord = if held { SdpSync::wanted_off_hold(cx) } else { SdpSync::wanted(cx) };
     }
 
     /// One event of a leg of this conversation.

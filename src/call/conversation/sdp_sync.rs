@@ -66,9 +66,14 @@ pub(super) enum SdpSync {
 }
 
 impl SdpSync {
-    /// To be brought about from now on. `held`: the caller is held, and that comes off first.
-    pub(super) fn wanted(cx: &Context<'_>, held: bool) -> SdpSync {
-        SdpSync::Wanted { left: Left { rounds: ROUNDS, held, ..Left::ASKING }, at: cx.now.mono }
+    /// To be brought about from now on.
+    pub(super) fn wanted(cx: &Context<'_>) -> SdpSync {
+        SdpSync::Wanted { left: Left { rounds: ROUNDS, ..Left::ASKING }, at: cx.now.mono }
+    }
+
+    /// The same; the caller is held, and that comes off first.
+    pub(super) fn wanted_off_hold(cx: &Context<'_>) -> SdpSync {
+        SdpSync::Wanted { left: Left { rounds: ROUNDS, held: true, ..Left::ASKING }, at: cx.now.mono }
     }
 
     /// When something is due.
@@ -84,7 +89,7 @@ impl Conversation {
     /// The two may not know of each other what there is.
     pub(crate) fn want_accord(&mut self, cx: &Context<'_>) {
         if matches!(self.accord, SdpSync::Reached) {
-            self.accord = SdpSync::wanted(cx, false);
+            self.accord = SdpSync::wanted(cx);
         }
     }
 
@@ -201,7 +206,7 @@ impl Conversation {
     /// A caller that was held gets its partner back: it is asked first to take the hold off.
     pub(crate) fn reunite(&mut self, cx: &mut Context<'_>) {
         if std::mem::take(&mut self.parted) {
-            self.accord = SdpSync::wanted(cx, true);
+            self.accord = SdpSync::wanted_off_hold(cx);
             self.tick(cx);
         }
     }

@@ -9,7 +9,6 @@ use crate::call::facts::Facts;
 use crate::call::live::Call;
 use crate::call::phase::setup::Setup;
 use crate::call::phase::{CallInput, Phase};
-use crate::call::record::Role;
 use crate::call::view;
 use crate::sip::ident::slot;
 use crate::sip::{Content, Flow, Gap, LegId, Time, identity};
@@ -61,8 +60,7 @@ impl Engine {
         self.by_id.insert(id, key);
         self.counters.calls_started += 1;
         self.with_call(key, |call, cx| {
-            let trusted = call.facts.trunk.trusted;
-            call.facts.own(cx, leg, Role::Caller, trusted);
+            call.facts.own_caller(cx, leg);
             let first = cx.queue.len();
             call.advance(cx, |_, facts, cx| {
                 if full {

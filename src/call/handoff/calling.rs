@@ -8,7 +8,7 @@ use crate::call::context::Context;
 use crate::call::conversation::let_go;
 use crate::call::decision::is_ours;
 use crate::call::facts::Facts;
-use crate::call::record::{HandoffState, Role};
+use crate::call::record::HandoffState;
 use crate::call::target_address::{self, Offer, TargetAddress};
 use crate::routing::explain::Cause;
 use crate::routing::select;
@@ -121,7 +121,7 @@ impl Calling {
         };
         // Beside somebody else's number the caller's own is not shown, now or later.
         let trusted = self.place.trusted && handoff.course.caller_id.is_none();
-        facts.own(cx, leg, Role::Target, trusted);
+        facts.own_target(cx, leg, trusted);
         cx.stack.keep_alive(cx.now, leg, self.place.keepalive);
         let sip_call_id = cx.stack.sip_call_id(leg).map(|id| String::from_utf8_lossy(id).into_owned());
         handoff.peer = cx.stack.peer(leg);

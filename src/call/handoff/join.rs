@@ -8,7 +8,7 @@
 
 use super::calling::is_joinable;
 use crate::call::context::Context;
-use crate::call::conversation::{Conversation, let_go};
+use crate::call::conversation::{Conversation, Offerer, let_go};
 use crate::call::durations::{BUSY_DIALOG_POLL, BYE_AFTER_2XX, JOIN_ANSWER};
 use crate::call::relay::patience;
 use crate::sip::leg::modify::is_glare;
@@ -41,10 +41,10 @@ enum State {
     Waiting { at: Time },
     /// The re-INVITE is out: no return but by another one.
     Offering { sent: SentId },
-    /// Both have each other, unless a BYE follows until then. `asked`: it was the caller who had made the offer.
-    Settling { until: Time, asked: bool },
+    /// Both have each other, unless a BYE follows until then.
+    Settling { until: Time, offerer: Offerer },
     /// The caller has taken it, and an ACK waits for a connection: nobody can be sure of the other yet.
-    Acknowledging { asked: bool },
+    Acknowledging { offerer: Offerer },
     /// The caller may have the target's session already, and gets the agent's back.
     Restoring { at: Time, sent: Option<SentId> },
 }
@@ -56,8 +56,8 @@ pub(crate) enum Verdict {
     NotMine,
     /// It goes on.
     Wait,
-    /// Caller and target have each other, by an offer of the caller's if it was `asked`.
-    Joined { asked: bool },
+    /// Caller and target have each other.
+    Joined { offerer: Offerer },
     /// The caller is with the agent as before; the target has gone or is to be let go.
     Failed,
 }
@@ -81,8 +81,8 @@ impl Join {
     /// already and `settles`.
     pub(crate) fn acknowledging(cx: &Context<'_>, target: LegId, settles: bool) -> Join {
         let state = match settles {
-            true => State::Settling { until: cx.now.mono + BYE_AFTER_2XX, asked: true },
-            false => State::Acknowledging { asked: true },
+            true => State::Settling { until: cx.now.mono + BYE_AFTER_2XX, offerer: Offerer::Caller },
+            false => State::Acknowledging { offerer: Offerer::Caller },
         };
         let until = cx.now.mono + JOIN_ANSWER;
         Join { target: Some(target), declined: false, state, tries: 0, settles: false, until }
@@ -100,12 +100,12 @@ impl Join {
     }
 
     /// Caller and target have answered: they have each other once both ACKs have left.
-    fn acknowledged(&mut self, cx: &Context<'_>, conversation: &Conversation, asked: bool) -> Verdict {
+    fn acknowledged(&mut self, cx: &Context<'_>, conversation: &Conversation, offerer: Offerer) -> Verdict {
         let done = |leg: LegId| cx.stack.is_acknowledged(leg);
         if done(conversation.caller) && self.target.is_some_and(done) {
-            return Verdict::Joined { asked };
+            return Verdict::Joined { offerer };
         }
-        (self.state, self.until) = (State::Acknowledging { asked }, cx.now.mono + JOIN_ANSWER);
+        (self.state, self.until) = (State::Acknowledging { offerer }, cx.now.mono + JOIN_ANSWER);
         Verdict::Wait
     }
 
@@ -162,7 +162,7 @@ impl Join {
             return Verdict::Wait;
         }
         match self.state {
-            State::Settling { asked, .. } => self.acknowledged(cx, conversation, asked),
+            State::Settling { offerer, .. } => self.acknowledged(cx, conversation, offerer),
             State::Waiting { .. } if self.until <= cx.now.mono => Verdict::Failed,
             State::Restoring { sent: None, .. }
                 if self.until <= cx.now.mono || conversation.partner.is_none() =>
@@ -209,8 +209,8 @@ impl Join {
         event: Event,
         message: Option<&Message<'_>>,
     ) -> Verdict {
-        if let (Event::Left { .. }, State::Acknowledging { asked }) = (event, self.state) {
-            return self.acknowledged(cx, conversation, asked);
+        if let (Event::Left { .. }, State::Acknowledging { offerer }) = (event, self.state) {
+            return self.acknowledged(cx, conversation, offerer);
         }
         let Event::Response { sent: which, status, .. } = event else { return Verdict::NotMine };
         let glare = is_glare(status, message);
@@ -244,10 +244,10 @@ impl Join {
         }
         match status {
             200..=299 if self.target.is_some() && self.settles => {
-                self.state = State::Settling { until: cx.now.mono + BYE_AFTER_2XX, asked: false };
+                self.state = State::Settling { until: cx.now.mono + BYE_AFTER_2XX, offerer: Offerer::Baton };
                 Verdict::Wait
             }
-            200..=299 if self.target.is_some() => self.acknowledged(cx, conversation, false),
+            200..=299 if self.target.is_some() => self.acknowledged(cx, conversation, Offerer::Baton),
             200..=299 => self.restore(cx, conversation),
             _ if glare && self.target.is_some() && self.tries < TRIES => {
                 self.tries += 1;

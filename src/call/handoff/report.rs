@@ -38,14 +38,14 @@ impl Referral {
         {
             self.told = status;
             // The agent may be gone: nobody is left to be told.
-            let _ = cx.stack.notify(cx.now, self.leg, subscription, status, false);
+            let _ = cx.stack.notify(cx.now, self.leg, subscription, status);
         }
     }
 
     /// The result.
     pub(crate) fn conclude(&mut self, cx: &mut Context<'_>, status: u16) {
         let Some(subscription) = self.subscription.take() else { return };
-        if let Ok(sent) = cx.stack.notify(cx.now, self.leg, subscription, status, true) {
+        if let Ok(sent) = cx.stack.notify_last(cx.now, self.leg, subscription, status) {
             self.farewell = Some(Farewell { leg: self.leg, sent, until: cx.now.mono + BYE_AFTER_NOTIFY });
         }
     }

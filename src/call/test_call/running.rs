@@ -1,5 +1,6 @@
 //! The tests that run in one engine.
 
+use super::tape::Sender;
 use super::view::{Spoken, TestCallView};
 use super::{TestCall, name};
 use crate::call::command::{Refusal, Reply};
@@ -64,7 +65,7 @@ impl TestCalls {
     /// A message that came. Costs nothing while there is no test.
     pub(crate) fn received(&mut self, now: Now, call_id: &[u8], method: &'static str, bytes: &[u8]) {
         for trial in self.0.values_mut() {
-            trial.tape.hear(now.mono, false, call_id, method, bytes);
+            trial.tape.hear(now.mono, Sender::Target, call_id, method, bytes);
         }
     }
 
@@ -76,7 +77,7 @@ impl TestCalls {
         let Some(peeked) = peek::peek(bytes) else { return };
         let method = peek::cseq_method(bytes).as_str();
         for trial in self.0.values_mut() {
-            trial.tape.hear(now.mono, true, peeked.call_id, method, bytes);
+            trial.tape.hear(now.mono, Sender::Baton, peeked.call_id, method, bytes);
         }
     }
 
@@ -103,7 +104,7 @@ impl TestCall {
             .iter()
             .map(|message| Spoken {
                 at_us: u64::try_from(message.after.as_micros()).unwrap_or(u64::MAX),
-                from: if message.sent { "baton" } else { "target" }.to_owned(),
+                from: message.sender.name().to_owned(),
                 start: message.start(),
                 method: message.method.to_owned(),
                 retransmission: message.again,

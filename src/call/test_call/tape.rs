@@ -7,12 +7,27 @@ use std::time::Duration;
 /// Messages that are kept; a test has some twenty, retransmissions included.
 const KEPT: usize = 100;
 
+/// Who has sent a message.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Sender {
+    Baton,
+    Target,
+}
+
+impl Sender {
+    pub(super) fn name(self) -> &'static str {
+        match self {
+            Sender::Baton => "baton",
+            Sender::Target => "target",
+        }
+    }
+}
+
 /// One message.
 #[derive(Debug)]
 pub(super) struct Message {
     pub(super) after: Duration,
-    /// By Baton.
-    pub(super) sent: bool,
+    pub(super) sender: Sender,
     /// Of the request, or of the one that is answered.
     pub(super) method: &'static str,
     pub(super) again: bool,
@@ -51,13 +66,20 @@ impl Tape {
     }
 
     /// Keeps a message, if it is of this test.
-    pub(super) fn hear(&mut self, at: Time, sent: bool, call_id: &[u8], method: &'static str, bytes: &[u8]) {
+    pub(super) fn hear(
+        &mut self,
+        at: Time,
+        sender: Sender,
+        call_id: &[u8],
+        method: &'static str,
+        bytes: &[u8],
+    ) {
         if self.messages.len() >= KEPT || !self.call_ids.iter().any(|own| **own == *call_id) {
             return;
         }
-        let again = self.messages.iter().any(|other| other.sent == sent && *other.bytes == *bytes);
+        let again = self.messages.iter().any(|other| other.sender == sender && *other.bytes == *bytes);
         let after = at.since(self.began);
-        self.messages.push(Message { after, sent, method, again, bytes: bytes.into() });
+        self.messages.push(Message { after, sender, method, again, bytes: bytes.into() });
     }
 
     /// Whether any response came to the call, a 100 included.
@@ -74,7 +96,7 @@ impl Tape {
         let calling = crate::wire::Method::Invite.as_str();
         self.messages
             .iter()
-            .filter(move |message| !message.sent && message.method == calling)
+            .filter(move |message| message.sender == Sender::Target && message.method == calling)
             .filter_map(Message::status)
     }
 }

@@ -6,7 +6,7 @@ use super::send::{body_of, sdp_of, write_contact};
 use super::session_timer::{Demand, TooShort, demand, write_demand};
 use super::usage::{EarlyUas, Leg, Offered, PendingUas, Unacked, Usage};
 use super::{Body, Content, Event, LegId, RequestId, carry};
-use crate::sip::dialog::{Dialog, Parts, route_set};
+use crate::sip::dialog::{Dialog, Parts, route_set_of_uas};
 use crate::sip::flow::Flow;
 use crate::sip::offer_answer::{Exchange, Session};
 use crate::sip::stack::{Gone, Stack};
@@ -127,7 +127,7 @@ impl Stack {
             local: &address(&message.to()),
             remote: &address(&message.from()),
             target,
-            routes: &route_set(message.headers(Name::RecordRoute), false),
+            routes: &route_set_of_uas(message.headers(Name::RecordRoute)),
         });
         let cseq = message.cseq().number;
         let reliable =
@@ -315,7 +315,7 @@ impl Stack {
         let write = |mut writer: Writer<'_>| {
             write_contact(&mut writer, &settings.listeners, flow);
             writer.header(Name::Allow, ALLOW);
-            settings.write_supported(&mut writer, true);
+            settings.supported().write(&mut writer);
             write_demand(&mut writer, demand);
             writer.header(Name::Server, settings.product.as_bytes());
             carry::write(&mut writer, content);

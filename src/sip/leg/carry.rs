@@ -6,36 +6,49 @@
 use super::{Body, Content};
 use crate::wire::{Message, Name, Writer};
 
-/// Whether a header of that name passes from a message to the one made after it.
-fn passes(name: Name, response: bool, identity: bool) -> bool {
-    match name {
+/// Whether a header of that name passes from any message to the one made after it.
+fn passes(name: Name) -> bool {
+    matches!(
+        name,
         Name::UserToUser
-        | Name::Diversion
-        | Name::HistoryInfo
-        | Name::Reason
-        | Name::AlertInfo
-        | Name::CallInfo
-        | Name::Subject
-        | Name::SessionId
-        | Name::AcceptLanguage
-        | Name::Priority
-        | Name::Organization
-        | Name::InReplyTo
-        | Name::ReplyTo
-        | Name::InfoPackage
-        | Name::RecvInfo => true,
-        Name::Warning | Name::RetryAfter | Name::ErrorInfo => response,
-        Name::PAssertedIdentity | Name::Privacy => identity,
-        _ => false,
+            | Name::Diversion
+            | Name::HistoryInfo
+            | Name::Reason
+            | Name::AlertInfo
+            | Name::CallInfo
+            | Name::Subject
+            | Name::SessionId
+            | Name::AcceptLanguage
+            | Name::Priority
+            | Name::Organization
+            | Name::InReplyTo
+            | Name::ReplyTo
+            | Name::InfoPackage
+            | Name::RecvInfo
+    )
+}
+
+/// Headers that pass besides in a response: they explain it, or say when to try again.
+fn passes_in_response(name: Name) -> bool {
+    matches!(name, Name::Warning | Name::RetryAfter | Name::ErrorInfo)
+}
+
+/// Headers that pass besides where both sides are trusted (RFC 3325).
+fn is_identity(name: Name) -> bool {
+    matches!(name, Name::PAssertedIdentity | Name::Privacy)
+}
+
+/// Whether a header of a request passes, by its text, whoever is trusted.
+pub(crate) fn passes_by_name(raw_name: &[u8]) -> bool {
+    match Name::parse(raw_name) {
+        Name::Other => is_extension(raw_name) && !is_own(raw_name),
+        name => passes(name),
     }
 }
 
-/// Whether a header of an INVITE passes, by its text.
-pub(crate) fn passes_by_name(raw_name: &[u8], identity: bool) -> bool {
-    match Name::parse(raw_name) {
-        Name::Other => is_extension(raw_name) && !is_own(raw_name),
-        name => passes(name, false, identity),
-    }
+/// Whether it passes besides where both sides are trusted.
+pub(crate) fn is_identity_by_name(raw_name: &[u8]) -> bool {
+    is_identity(Name::parse(raw_name))
 }
 
 /// Headers that describe the body and go where it goes.
@@ -72,7 +85,11 @@ fn copy(writer: &mut Writer<'_>, message: &Message<'_>, content: &Content<'_>, w
         let wanted = match header.name {
             Name::Other => is_extension(header.raw_name) && !is_own(header.raw_name),
             name if describes_body(name) => with_body && !message.body().is_empty(),
-            name => passes(name, response, content.identity),
+            name => {
+                passes(name)
+                    || (response && passes_in_response(name))
+                    || (content.identity && is_identity(name))
+            }
         };
         let name = if header.name == Name::Other { header.raw_name } else { header.name.as_str().as_bytes() };
         // Of a header that may stand once the first one counts.

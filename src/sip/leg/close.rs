@@ -26,7 +26,7 @@ impl Stack {
                 // Its ACK, or Timer H, is the end.
                 let _ = self.reject(now, id, reject_status, content);
             }
-            Usage::Calling(_) => self.cancel(now.mono, id, &content, false),
+            Usage::Calling(_) => self.cancel(now.mono, id, &content),
             Usage::Confirmed => self.close_answered(now.mono, id, &content),
             Usage::Refusing | Usage::Closing | Usage::Over => {}
         }
@@ -47,15 +47,14 @@ impl Stack {
 
 // Ours.
 impl Stack {
-    /// Cancels the INVITE of a leg. `quiet`: the layer above has its last event already.
-    fn cancel(&mut self, now: Time, id: LegId, content: &Content<'_>, quiet: bool) {
+    /// Cancels the INVITE of a leg.
+    fn cancel(&mut self, now: Time, id: LegId, content: &Content<'_>) {
         let Some(leg) = self.legs.get_mut(id.into()) else { return };
         let Usage::Calling(calling) = &mut leg.usage else { return };
         if calling.cancelled.is_some() {
             return;
         }
         calling.cancelled = Some(keep_fields(content));
-        calling.quiet = quiet;
         debug_assert!(leg.has_tries(), "a leg that calls has its INVITE");
         for sent in leg.sent.iter().filter(|sent| sent.kind == Kind::Invite) {
             match self.table.cancel(now, sent.client, &lines(content), &mut self.outbox) {
@@ -179,7 +178,7 @@ impl Stack {
                 return self.told(id, Event::Bye { leg: id });
             }
         }
-        match &leg.usage {
+        match &mut leg.usage {
             Usage::Offered(offered) => {
                 let (server, tag) = (offered.server, Some(super::accept::tag_of(leg)));
                 let finish = |mut writer: Writer<'_>| {
@@ -190,7 +189,11 @@ impl Stack {
                 leg.usage = Usage::Over;
             }
             Usage::Calling(calling) if calling.cancelled.is_some() => return None,
-            Usage::Calling(_) => self.cancel(now, id, &Content::default(), true),
+            Usage::Calling(calling) => {
+                // The BYE is the last that the layer above hears of it.
+                calling.quiet = true;
+                self.cancel(now, id, &Content::default());
+            }
             Usage::Confirmed => leg.usage = Usage::Over,
             // Ours crosses it, and its answer is the end.
             Usage::Refusing | Usage::Closing | Usage::Over => return None,

@@ -6,7 +6,7 @@ use super::send::{MAX_FORWARDS, Request, body_of, sdp_of};
 use super::tries::fault_of;
 use super::usage::{Accepted, Acknowledged, Calling, ForkBranch, Kind, Leg, PendingUac, Usage};
 use super::{Connect, Content, Event, LegId, Origin, carry};
-use crate::sip::dialog::{Dialog, Parts, route_set};
+use crate::sip::dialog::{Dialog, Parts, route_set_of_uac};
 use crate::sip::flow::Flow;
 use crate::sip::offer_answer::{Exchange, Session};
 use crate::sip::stack::{Gone, Stack};
@@ -395,7 +395,7 @@ pub(crate) fn confirmed(early: &Dialog, message: &Message<'_>) -> Dialog {
     let contact = message.contact();
     let parts = early.parts();
     let target = contact.map_or(parts.target, |contact| contact.uri.bytes);
-    let routes = route_set(message.headers(Name::RecordRoute), true);
+    let routes = route_set_of_uac(message.headers(Name::RecordRoute));
     let remote_tag = message.to_tag().unwrap_or(b"");
     // The URI of To as we wrote it: the peer may have changed only its display name.
     let remote = address(&message.to());

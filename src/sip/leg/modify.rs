@@ -203,7 +203,7 @@ impl Stack {
             if status < 300 && wish != InDialogRequest::Info {
                 write_contact(&mut writer, &settings.listeners, flow);
                 writer.header(Name::Allow, ALLOW);
-                settings.write_supported(&mut writer, true);
+                settings.supported().write(&mut writer);
             }
             if agrees {
                 write_demand(&mut writer, demand);

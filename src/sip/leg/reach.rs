@@ -8,6 +8,7 @@ use super::{Event, LegId};
 use crate::sip::flow::Flow;
 use crate::sip::stack::Stack;
 use crate::sip::timing::Time;
+use crate::wire::Message;
 use std::net::IpAddr;
 use std::time::Duration;
 
@@ -116,8 +117,8 @@ impl Stack {
         }
     }
 
-    /// The peer of a leg was heard by that flow, in a request or a response. Nobody is followed for whom only the tags speak.
-    pub(crate) fn follow(&mut self, id: LegId, flow: Flow, request: bool) {
+    /// The peer of a leg was heard by that flow, in that request or response. Nobody is followed for whom only the tags speak.
+    pub(crate) fn follow(&mut self, id: LegId, flow: Flow, message: &Message<'_>) {
         let Some(leg) = self.legs.get_mut(id.into()).filter(|leg| leg.moves) else { return };
         if leg.goes_to_source() {
             leg.flow = flow;
@@ -126,7 +127,8 @@ impl Stack {
         self.adopt(id, flow);
         let Some(leg) = self.legs.get_mut(id.into()) else { return };
         // It has come anew, and its Contact may lead nowhere.
-        let anew = request && flow.transport.is_reliable() && leg.flow.transport == flow.transport;
+        let anew =
+            message.is_request() && flow.transport.is_reliable() && leg.flow.transport == flow.transport;
         if anew && leg.flow.connection == 0 && leg.source().is_none() {
             leg.aside.get_or_insert_default().source = Some(flow);
         }

@@ -199,27 +199,34 @@ impl Stack {
         Ok(Some(notify))
     }
 
-    /// A NOTIFY with sipfrag `status`; `last` terminates the subscription. Its answer is an
-    /// [`Event::Response`] with the id returned here. It works after a BYE too, until `release`.
+    /// A NOTIFY with sipfrag `status`. Its answer is an [`Event::Response`] with the id returned here. It works after a BYE
+    /// too, until `release`.
     ///
     /// # Errors
     /// The subscription is over: it had its last NOTIFY, or the peer knows nothing of it.
-    pub fn notify(
-        &mut self,
-        now: Now,
-        leg: LegId,
-        subscription: NotifyId,
-        status: u16,
-        last: bool,
-    ) -> Result<SentId, Gone> {
+    pub fn notify(&mut self, now: Now, leg: LegId, to: NotifyId, status: u16) -> Result<SentId, Gone> {
         let sent = self.next_sent();
-        let entry = self.legs.get_mut(leg.into()).ok_or(Gone)?;
-        let referral =
-            entry.referrals.iter_mut().find(|one| one.id == subscription && !one.ended).ok_or(Gone)?;
-        referral.waiting.push_back(Notice { sent: Some(sent), status, last });
-        referral.ended = last;
-        self.notify_next(now.mono, leg, subscription);
+        self.hand_in(now, leg, to, Notice { sent: Some(sent), status, last: false })?;
         Ok(sent)
+    }
+
+    /// The same; it is the last one and terminates the subscription.
+    ///
+    /// # Errors
+    /// As of [`Stack::notify`].
+    pub fn notify_last(&mut self, now: Now, leg: LegId, to: NotifyId, status: u16) -> Result<SentId, Gone> {
+        let sent = self.next_sent();
+        self.hand_in(now, leg, to, Notice { sent: Some(sent), status, last: true })?;
+        Ok(sent)
+    }
+
+    fn hand_in(&mut self, now: Now, leg: LegId, to: NotifyId, notice: Notice) -> Result<(), Gone> {
+        let entry = self.legs.get_mut(leg.into()).ok_or(Gone)?;
+        let referral = entry.referrals.iter_mut().find(|one| one.id == to && !one.ended).ok_or(Gone)?;
+        referral.waiting.push_back(notice);
+        referral.ended = notice.last;
+        self.notify_next(now.mono, leg, to);
+        Ok(())
     }
 
     /// Sends the next NOTIFY of a subscription unless one is under way.

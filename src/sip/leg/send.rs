@@ -131,10 +131,11 @@ impl Stack {
             match request.kind {
                 Kind::Invite | Kind::Modify | Kind::Update => {
                     // Who is sent no offer would have to send one in its first reliable response.
-                    settings.write_supported(&mut writer, request.offered && request.kind == Kind::Invite);
+                    let reliable = request.offered && request.kind == Kind::Invite;
+                    Supported { reliable, ..settings.supported() }.write(&mut writer);
                     leg.write_timer(&mut writer, settings.session_timer, request.kind);
                 }
-                Kind::Probe | Kind::KeepAlive | Kind::Check => settings.write_supported(&mut writer, true),
+                Kind::Probe | Kind::KeepAlive | Kind::Check => settings.supported().write(&mut writer),
                 Kind::Info | Kind::Refer | Kind::Notify(_) | Kind::Prack | Kind::Bye => {}
             }
             fill(&mut writer);
@@ -397,22 +398,33 @@ impl Stack {
     }
 }
 
-/// The extensions that we understand: provisional responses may be `reliable` (RFC 3262), sessions have a `timer`.
-pub(crate) fn write_supported(writer: &mut Writer<'_>, reliable: bool, timer: bool) {
-    let mut line = writer.begin(Name::Supported);
-    if reliable {
-        line.push(RELIABLE).push(", ");
-    }
-    line.push(NO_REFER_SUB);
-    if timer {
-        line.push(", ").push(TIMER);
+/// The extensions that we understand.
+#[derive(Clone, Copy)]
+pub(crate) struct Supported {
+    /// Provisional responses may be reliable (RFC 3262).
+    pub(crate) reliable: bool,
+    /// Sessions have a timer (RFC 4028).
+    pub(crate) timer: bool,
+}
+
+impl Supported {
+    /// The header that says so.
+    pub(crate) fn write(self, writer: &mut Writer<'_>) {
+        let mut line = writer.begin(Name::Supported);
+        if self.reliable {
+            line.push(RELIABLE).push(", ");
+        }
+        line.push(NO_REFER_SUB);
+        if self.timer {
+            line.push(", ").push(TIMER);
+        }
     }
 }
 
 impl Settings {
-    /// See [`write_supported`].
-    pub(crate) fn write_supported(&self, writer: &mut Writer<'_>, reliable: bool) {
-        write_supported(writer, reliable, self.session_timer.is_some());
+    /// All that we understand.
+    pub(crate) fn supported(&self) -> Supported {
+        Supported { reliable: true, timer: self.session_timer.is_some() }
     }
 
     /// Whether we understand it.

@@ -77,18 +77,25 @@ pub(crate) struct Demand {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct TooShort(pub(crate) u32);
 
+/// Who refreshes a session, by its part in the request that says so.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Refresher {
+    Uac,
+    Uas,
+}
+
 /// Seconds and refresher of a Session-Expires.
-fn session_expires(message: &Message<'_>) -> Option<(u32, Option<bool>)> {
+fn session_expires(message: &Message<'_>) -> Option<(u32, Option<Refresher>)> {
     let value = message.header(Name::SessionExpires)?;
     let end = memchr::memchr(b';', value).unwrap_or(value.len());
     let seconds = grammar::decimal(grammar::trim(&value[..end]))?;
     let refresher = Params::new(&value[end..]).find(b"refresher").flatten();
-    let uac = refresher.and_then(|who| match who {
-        _ if who.eq_ignore_ascii_case(UAC.as_bytes()) => Some(true),
-        _ if who.eq_ignore_ascii_case(UAS.as_bytes()) => Some(false),
+    let named = refresher.and_then(|who| match who {
+        _ if who.eq_ignore_ascii_case(UAC.as_bytes()) => Some(Refresher::Uac),
+        _ if who.eq_ignore_ascii_case(UAS.as_bytes()) => Some(Refresher::Uas),
         _ => None,
     });
-    Some((seconds, uac))
+    Some((seconds, named))
 }
 
 fn min_se(message: &Message<'_>) -> Option<u32> {
@@ -101,7 +108,7 @@ fn min_se(message: &Message<'_>) -> Option<u32> {
 pub(crate) fn demand(settings: Option<Settings>, message: &Message<'_>) -> Result<Option<Demand>, TooShort> {
     let Some(settings) = settings else { return Ok(None) };
     let knows = names(message, Name::Supported, TIMER) || names(message, Name::Require, TIMER);
-    let Some((asked, uac)) = session_expires(message) else {
+    let Some((asked, refresher)) = session_expires(message) else {
         return Ok(knows.then_some(Demand { interval: settings.expires, ours: false }));
     };
     if asked < settings.min_se && knows {
@@ -110,7 +117,7 @@ pub(crate) fn demand(settings: Option<Settings>, message: &Message<'_>) -> Resul
     let floor = min_se(message).unwrap_or(0).max(settings.min_se);
     let interval = asked.min(settings.expires.max(floor));
     // Who knows nothing of it cannot refresh, whatever a proxy wrote.
-    Ok(Some(Demand { interval, ours: !knows || uac == Some(false) }))
+    Ok(Some(Demand { interval, ours: !knows || refresher == Some(Refresher::Uas) }))
 }
 
 /// What our 2xx says (RFC 4028 §9).
@@ -168,7 +175,9 @@ impl Leg {
         let found = session_expires(message).filter(|_| settings.is_some());
         match found {
             // An interval of nothing is nobody's wish.
-            Some((interval, uac)) => self.start_timer(now, interval.max(MINIMUM), uac != Some(false)),
+            Some((interval, refresher)) => {
+                self.start_timer(now, interval.max(MINIMUM), refresher != Some(Refresher::Uas));
+            }
             None => self.timer = None,
         }
     }

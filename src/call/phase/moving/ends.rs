@@ -2,7 +2,7 @@
 
 use super::{Attempt, Moving, Then, Whereabouts};
 use crate::call::context::Context;
-use crate::call::conversation::{Conversation, Partner, let_go};
+use crate::call::conversation::{Conversation, Offerer, Partner, let_go};
 use crate::call::decision::{By, Given};
 use crate::call::durations::{BEFORE_RETURNED, CHECK_BEFORE_RETURNED};
 use crate::call::facts::{Facts, UnresolvedRefer};
@@ -222,11 +222,11 @@ impl Moving {
         cx: &mut Context<'_>,
         facts: &mut Facts,
         target: LegId,
-        asked: bool,
+        offerer: Offerer,
     ) -> Phase {
         let agent = self.conversation.take_partner(cx);
         let partner = Partner { leg: target, role: Role::Target };
-        self.conversation.join(cx, partner, facts.identity_with(target), asked);
+        self.conversation.join(cx, partner, facts.identity_with(target), offerer);
         facts.onward = TargetAddress::onward(cx, facts, &self.handoff.course).map(Box::new);
         self.handoff.attempt_over(cx);
         self.handoff.end(cx, HandoffEnd::of(HandoffState::Succeeded).with(Proof::Proven));

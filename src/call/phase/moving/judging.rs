@@ -2,7 +2,7 @@
 
 use super::{Attempt, Moving, Then};
 use crate::call::context::Context;
-use crate::call::conversation::let_go;
+use crate::call::conversation::{Offerer, let_go};
 use crate::call::facts::Facts;
 use crate::call::handoff::fresh::{self, Fresh};
 use crate::call::handoff::join::{self, Join};
@@ -108,7 +108,7 @@ impl Moving {
             fresh::Verdict::Joined(leg) => {
                 let settles = self.may_be_away(facts);
                 if cx.stack.is_acknowledged(self.conversation.caller) && !settles {
-                    return self.joined(cx, facts, leg, true);
+                    return self.joined(cx, facts, leg, Offerer::Caller);
                 }
                 self.attempt = Attempt::Joining(Join::acknowledging(cx, leg, settles));
                 self.phase()
@@ -301,8 +301,8 @@ impl Moving {
     ) -> Phase {
         match verdict {
             join::Verdict::NotMine | join::Verdict::Wait => self.phase(),
-            join::Verdict::Joined { asked } => match self.target() {
-                Some(leg) => self.joined(cx, facts, leg, asked),
+            join::Verdict::Joined { offerer } => match self.target() {
+                Some(leg) => self.joined(cx, facts, leg, offerer),
                 None => {
                     self.handoff.because(LEFT_EARLY);
                     self.failed(cx, facts, Cause::Failed, None)

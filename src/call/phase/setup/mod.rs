@@ -199,7 +199,7 @@ impl Setup {
                 let Some(leg) = target_address::call_agent(cx, facts, flows, &uri, &self.invite) else {
                     return self.end(cx, facts, 500, "the INVITE cannot be read again");
                 };
-                facts.own(cx, leg, Role::Agent, true);
+                facts.own_agent(cx, leg);
                 self.passing.renew(facts.identity_with(leg));
                 let until = cx.now.mono + facts.agent.answer_timeout;
                 self.trying = Trying::Agent { leg, until };

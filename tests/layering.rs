@@ -112,6 +112,9 @@ const HYPHENATED_HEADERS: &[&str] = &[
     "min-se",
 ];
 
+/// Functions of the standard library that `call/` and `sip/` may hand a literal `true` or `false`: what they mean is known.
+const KNOWN_TO_TAKE_BOOL: &[&str] = &["mem::replace"];
+
 const FILE_CAP: usize = 600;
 const ENGINE_CAP: usize = 300;
 const FUNCTION_CAP: usize = 100;
@@ -274,6 +277,18 @@ fn the_engine_never_names_a_sip_method() {
 }
 
 #[test]
+fn no_call_of_the_core_passes_a_literal_true_or_false() {
+    let mut faults = Faults::default();
+    let is_core = |source: &&Source| source.layer().is_some_and(|(own, _)| ["call", "sip"].contains(&own));
+    for source in sources().iter().filter(is_core) {
+        for (line, callee) in source.literal_bools() {
+            faults.add(source, line, format!("`{callee}` is passed a literal that says nothing: name it"));
+        }
+    }
+    faults.assert_none("a call in call/ and sip/ says what it passes");
+}
+
+#[test]
 fn nothing_is_left_for_later() {
     let mut faults = Faults::default();
     for source in sources() {
@@ -308,6 +323,20 @@ fn the_lexer_tells_code_from_text() {
         Source::parse("sip/leg/accept.rs", "use super::super::super::net;\nuse super::super::dialog;\n");
     let imports: Vec<String> = escaped.root_imports().into_iter().map(|(_, module)| module).collect();
     assert_eq!(imports, ["net"]);
+}
+
+#[test]
+fn a_literal_is_found_in_calls_only() {
+    let source = Source::parse(
+        "sip/leg/close.rs",
+        "fn a(b: Option<bool>) -> bool {\n    self.over(cx, Some(leg), true);\n    leg::close(\n        false,\n        1,\n    );\n\
+         \x20   iter.sum::<u8>(true, (x, false));\n    let c = Seen { told: true };\n    std::mem::replace(&mut c.told, true);\n\
+         \x20   if let (Some(true), false) = (b, true) { return true }\n    assert!(matches!(b, Some(false)), true);\n    \
+         // over(true)\n    c.heard(&[true], \"heard(true)\")\n}\n#[cfg(test)]\nmod tests { fn d() { e(true) } }\n",
+    );
+    let found = source.literal_bools();
+    let found: Vec<(usize, &str)> = found.iter().map(|(line, callee)| (*line, callee.as_str())).collect();
+    assert_eq!(found, [(2, "over"), (4, "leg::close"), (7, "sum")]);
 }
 
 fn is_header_name(text: &str) -> bool {
@@ -388,6 +417,28 @@ impl Source {
             };
             found.extend(modules.into_iter().map(|module| (self.line_of(at), module)));
         }
+        found
+    }
+
+    /// Line and callee of each call that has a literal `true` or `false` among its arguments. A macro, a constructor
+    /// (`Some(true)`) and a pattern are no calls.
+    fn literal_bools(&self) -> Vec<(usize, String)> {
+        let mut found = Vec::new();
+        for (at, after) in ["true", "false"]
+            .into_iter()
+            .flat_map(|word| self.places_of(word).map(move |at| (at, at + word.len())))
+        {
+            let whole = self.code[..at].trim_end().ends_with(['(', ','])
+                && self.code[after..].trim_start().starts_with([')', ',']);
+            let Some(open) = opening_bracket(&self.code[..at]).filter(|_| whole) else { continue };
+            if self.code[open..].starts_with('(')
+                && let Some(callee) = callee(&self.code[..open])
+                && !KNOWN_TO_TAKE_BOOL.iter().any(|known| callee.ends_with(known))
+            {
+                found.push((self.line_of(at), callee.to_owned()));
+            }
+        }
+        found.sort();
         found
     }
 
@@ -536,6 +587,28 @@ fn heads_of_group(group: &str) -> Vec<String> {
     }
     heads.retain(|head| !head.is_empty());
     heads
+}
+
+/// The bracket that is still open at the end of `code`.
+fn opening_bracket(code: &str) -> Option<usize> {
+    let mut depth = 0usize;
+    code.char_indices().rev().find_map(|(at, c)| {
+        match c {
+            ')' | ']' | '}' => depth += 1,
+            '(' | '[' | '{' if depth == 0 => return Some(at),
+            '(' | '[' | '{' => depth -= 1,
+            _ => {}
+        }
+        None
+    })
+}
+
+/// The path of a function or method that `code`, up to the bracket of its arguments, ends with.
+fn callee(code: &str) -> Option<&str> {
+    let code = code.strip_suffix('>').and_then(|code| code.rsplit_once("::<")).map_or(code, |(path, _)| path);
+    let path = &code[code.trim_end_matches(|c| is_word(c) || c == ':').len()..];
+    let name = path.rsplit("::").next().unwrap_or(path);
+    name.starts_with(|c: char| c.is_lowercase() || c == '_').then_some(path)
 }
 
 /// Where the brace at `open` is closed again.

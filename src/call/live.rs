@@ -24,8 +24,8 @@ use std::sync::Arc;
 pub(crate) struct Call {
     pub(crate) facts: Facts,
     pub(crate) phase: Phase,
-    /// When it is ended: by `max_duration`, or by the end of a drain.
-    pub(crate) until: Time,
+    /// When it is ended: by `max_duration`, or by the end of a drain. None: it was.
+    pub(crate) until: Option<Time>,
     /// Which of the two.
     pub(crate) until_why: &'static str,
     /// When its caller, if still with the agent, is handed to the fallback: shortly before a drain ends.
@@ -38,9 +38,9 @@ pub(crate) struct Call {
 
 impl Call {
     /// When it wants a tick.
-    pub(crate) fn deadline(&self) -> Time {
-        let due = self.phase.deadline().into_iter().chain(self.leave).chain(self.facts.waiting.deadline());
-        due.fold(self.until, Time::min)
+    pub(crate) fn deadline(&self) -> Option<Time> {
+        let due = [self.until, self.phase.deadline(), self.leave, self.facts.waiting.deadline()];
+        due.into_iter().flatten().min()
     }
 
     /// One thing that happened to it.
@@ -49,9 +49,9 @@ impl Call {
             self.leave_agent(cx);
         }
         let stimulus = match stimulus {
-            CallInput::Tick if self.until <= cx.now.mono => {
+            CallInput::Tick if self.until.is_some_and(|at| at <= cx.now.mono) => {
                 // The closing itself is bounded by its transactions.
-                self.until = Time(u64::MAX);
+                self.until = None;
                 CallInput::HangUp { why: self.until_why }
             }
             other => other,
@@ -211,7 +211,7 @@ impl Call {
     /// The process stood still: its longest duration and the end of a drain go by true time, and so does how near to each
     /// other two things have to be that are a proof together.
     pub(crate) fn catch_up(&mut self, now: Time, gap: Gap) {
-        self.until = gap.back(now, self.until);
+        gap.pull(now, &mut self.until);
         gap.pull(now, &mut self.leave);
         self.facts.waiting.catch_up(gap);
         if let Phase::Moving(moving) = &mut self.phase {
@@ -221,8 +221,8 @@ impl Call {
 
     /// It is ended at `by` at the latest. Whoever is with an agent by then is handed to its fallback before.
     pub(crate) fn drain(&mut self, now: Time, by: Time) {
-        if by < self.until {
-            self.until = by;
+        if self.until.is_none_or(|until| by < until) {
+            self.until = Some(by);
             self.until_why = DRAINED;
             let grace = by.since(now);
             self.leave = Some(now + (grace - FALLBACK_BEFORE_DRAIN_ENDS.min(grace / 2)));

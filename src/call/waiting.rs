@@ -23,8 +23,8 @@ pub(crate) struct Waiter {
     pub(crate) swap: Swap,
     /// Whether a 2xx that is told of it is believed.
     pub(crate) believed: bool,
-    /// Until when the REFER's result is due, and the leg stays even though the call has ended.
-    pub(crate) until: Time,
+    /// Until when the REFER's result is due, and the leg stays even though the call has ended; None: it does not.
+    pub(crate) until: Option<Time>,
 }
 
 /// The targets whose REFER is in doubt. Oldest first; at most [`KEPT`].
@@ -165,7 +165,10 @@ impl Waiting {
 
     /// The call ends: their legs, each with the time until which it may still be taken over.
     pub(crate) fn leave(&mut self, now: Time) -> impl Iterator<Item = (LegId, Time)> + '_ {
-        self.0.drain(..).filter_map(move |one| Some((one.target?, one.until.max(now + REPLACED_BYE))))
+        let least = now + REPLACED_BYE;
+        self.0
+            .drain(..)
+            .filter_map(move |one| Some((one.target?, one.until.map_or(least, |at| at.max(least)))))
     }
 }
 

@@ -5,6 +5,9 @@ use std::time::Duration;
 
 /// Microseconds on a clock that never goes back. Its zero means nothing; it is made by whoever drives the engine.
 /// (`std::time::Instant` cannot be made, saved or fuzzed.)
+///
+/// Whatever may have no deadline has an `Option<Time>`: there is no time that means never. So nothing that has none can be
+/// armed, and `into_iter().flatten().min()` finds the earliest of several.
 #[derive(
     Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, serde::Serialize, serde::Deserialize,
 )]

@@ -46,11 +46,10 @@ impl Engine {
         self.warn_of_refers(&facts);
         self.last_key += 1;
         let key = CallKey(self.last_key);
-        let until = self.now.mono + self.max_duration;
         let call = Call {
             facts,
             phase: Phase::Over { why: "" },
-            until,
+            until: Some(self.now.mono + self.max_duration),
             until_why: "max_duration",
             leave: None,
             armed: None,
@@ -153,7 +152,8 @@ impl Engine {
     }
 
     fn arm(&mut self, key: CallKey, call: &mut Call) {
-        let at = call.deadline().min(self.now.mono + DEADLINE_HORIZON);
+        let horizon = self.now.mono + DEADLINE_HORIZON;
+        let at = call.deadline().map_or(horizon, |at| at.min(horizon));
         if call.armed.is_none_or(|armed| at < armed) {
             call.armed = Some(self.deadlines.arm(self.now.mono, at.since(self.now.mono), key));
         }

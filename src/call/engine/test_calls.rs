@@ -51,9 +51,10 @@ impl Engine {
     fn settle_trial(&mut self, key: CallKey, mut trial: Box<TestCall>) {
         if trial.is_over() {
             self.queries.forget(key);
-        } else if trial.armed.is_none_or(|armed| trial.deadline() < armed) {
-            let wait = trial.deadline().since(self.now.mono);
-            trial.armed = Some(self.deadlines.arm(self.now.mono, wait, key));
+        } else if let Some(at) = trial.deadline()
+            && trial.armed.is_none_or(|armed| at < armed)
+        {
+            trial.armed = Some(self.deadlines.arm(self.now.mono, at.since(self.now.mono), key));
         }
         self.trials.put(key, trial);
     }

@@ -73,7 +73,7 @@ impl AttendedTransfer {
     pub(crate) fn to_waiter(&self, believed: bool) -> Option<Waiter> {
         let Stage::Asking(refer) = &self.stage else { return None };
         // What nobody has accepted is not waited for.
-        let until = if self.is_accepted() { refer.deadline(Time(u64::MAX)) } else { Time(0) };
+        let until = refer.due().filter(|_| self.is_accepted());
         Some(Waiter { sent: refer.sent()?, target: self.target, swap: self.swap, believed, until })
     }
 

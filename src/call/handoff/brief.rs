@@ -82,9 +82,9 @@ impl Brief {
     }
 
     /// When something is due.
-    pub(crate) fn deadline(&self) -> Time {
+    pub(crate) fn deadline(&self) -> Option<Time> {
         let hold = self.hold.map(|(_, until)| until);
-        [hold, self.side.deadline()].into_iter().flatten().min().unwrap_or(Time(u64::MAX))
+        [hold, self.side.deadline()].into_iter().flatten().min()
     }
 
     /// A deadline may have come. A hold that nobody waits for any more is told: it may be answered all the same.

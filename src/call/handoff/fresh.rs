@@ -96,12 +96,12 @@ impl Fresh {
     }
 
     /// When something is due.
-    pub(crate) fn deadline(&self) -> Time {
+    pub(crate) fn deadline(&self) -> Option<Time> {
         match &self.state {
-            State::Asking { until, .. } => *until,
-            State::Waiting { again, until } => *again.min(until),
-            State::Offered => Time(u64::MAX),
-            State::Calling(calling) => calling.deadline(),
+            State::Asking { until, .. } => Some(*until),
+            State::Waiting { again, until } => Some(*again.min(until)),
+            State::Offered => None,
+            State::Calling(calling) => Some(calling.deadline()),
         }
     }
 

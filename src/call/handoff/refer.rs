@@ -145,16 +145,24 @@ impl BlindRefer {
         }
     }
 
+    /// When something is due, whatever `timeouts.total` is.
+    pub(crate) fn due(&self) -> Option<Time> {
+        match self.state {
+            State::TakenBack { until, .. }
+            | State::Sent { until, .. }
+            | State::Accepted { until, .. }
+            | State::Left { until, .. } => Some(until),
+            State::Glare { at } => Some(at),
+            // The probe is a transaction and ends by itself.
+            State::Checking { .. } => None,
+        }
+    }
+
     /// When something is due: `total` at the latest, but for what is just being found out.
     pub(crate) fn deadline(&self, total: Time) -> Time {
         match self.state {
             State::TakenBack { until, .. } => until,
-            State::Sent { until, .. } | State::Accepted { until, .. } | State::Left { until, .. } => {
-                until.min(total)
-            }
-            State::Glare { at } => at.min(total),
-            // The probe is a transaction and ends by itself.
-            State::Checking { .. } => total,
+            _ => self.due().map_or(total, |at| at.min(total)),
         }
     }
 
@@ -270,7 +278,7 @@ impl BlindRefer {
         handoff: &mut Handoff,
         caller: LegId,
     ) -> Verdict {
-        if self.deadline(Time(u64::MAX)) > cx.now.mono {
+        if self.due().is_none_or(|at| at > cx.now.mono) {
             return Verdict::Wait;
         }
         match self.state {

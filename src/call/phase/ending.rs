@@ -98,17 +98,21 @@ impl Ending {
                 if let Some(farewell) = self.farewell.take_if(|f| f.until <= cx.now.mono) {
                     self.close(cx, farewell.leg);
                 }
-                self.close_waiting(cx, cx.now.mono);
+                self.close_waited(cx);
             }
-            CallInput::HangUp { .. } => self.close_waiting(cx, Time(u64::MAX)),
+            CallInput::HangUp { .. } => {
+                for (leg, _) in std::mem::take(&mut self.waiting) {
+                    self.close(cx, leg);
+                }
+            }
             CallInput::Resolved { .. } => {}
         }
         self.phase()
     }
 
-    /// Those whose time has come by `now`.
-    fn close_waiting(&mut self, cx: &mut Context<'_>, now: Time) {
-        let waiting = std::mem::take(&mut self.waiting);
+    /// Closes those whose time has come.
+    fn close_waited(&mut self, cx: &mut Context<'_>) {
+        let (waiting, now) = (std::mem::take(&mut self.waiting), cx.now.mono);
         let (due, left): (SmallVec<[_; 1]>, _) = waiting.into_iter().partition(|(_, until)| *until <= now);
         self.waiting = left;
         due.into_iter().for_each(|(leg, _)| self.close(cx, leg));

@@ -55,7 +55,7 @@ impl Phase {
     pub(crate) fn deadline(&self) -> Option<Time> {
         match self {
             Phase::Setup(setup) => setup.deadline(),
-            Phase::Moving(moving) => Some(moving.deadline()),
+            Phase::Moving(moving) => moving.deadline(),
             Phase::Ending(ending) => ending.deadline(),
             Phase::Talking(talking) => talking.deadline(),
             Phase::Over { .. } => None,

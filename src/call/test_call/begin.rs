@@ -12,7 +12,6 @@ use crate::routing::file::{nearest, quoted};
 use crate::routing::table::{Destination, Route};
 use crate::routing::template::Variables;
 use crate::routing::topology::Trunk;
-use crate::sip::Time;
 use serde::{Deserialize, Serialize};
 use std::borrow::Cow;
 use std::sync::Arc;
@@ -118,7 +117,7 @@ impl TestCall {
             started: cx.now,
             state: State::Over,
             asked: None,
-            until: Time(u64::MAX),
+            until: None,
             armed: None,
             view,
             tape: Tape::new(cx.now.mono),

@@ -50,7 +50,7 @@ pub(crate) struct TestCall {
     /// The question, until it is answered: that may be while the call is on already.
     asked: Option<LegId>,
     /// When the state has lasted long enough.
-    until: Time,
+    until: Option<Time>,
     /// The deadline that is armed for it, if one is.
     pub(crate) armed: Option<Time>,
     view: TestCallView,
@@ -84,14 +84,14 @@ impl TestCall {
     }
 
     /// When it wants a tick.
-    pub(crate) fn deadline(&self) -> Time {
+    pub(crate) fn deadline(&self) -> Option<Time> {
         self.until
     }
 
     /// Looks the address up.
     pub(crate) fn find(&mut self, cx: &mut Context<'_>) {
         self.state = State::Finding { query: cx.resolve(&self.place.address) };
-        self.until = cx.now.mono + TEST_LOOK_UP;
+        self.until = Some(cx.now.mono + TEST_LOOK_UP);
     }
 
     /// One thing that happened to it.
@@ -102,7 +102,7 @@ impl TestCall {
                 _ => {}
             },
             CallInput::Leg(event, message) => self.hear(cx, event, message),
-            CallInput::Tick if self.until <= cx.now.mono => self.late(cx),
+            CallInput::Tick if self.until.is_some_and(|at| at <= cx.now.mono) => self.late(cx),
             CallInput::Tick => {}
             CallInput::HangUp { .. } => self.abort(cx),
         }
@@ -123,7 +123,7 @@ impl TestCall {
                 self.asked = Some(leg);
                 self.view.options = Some(Said::default());
                 self.state = State::Asking { flows: flows.into() };
-                self.until = cx.now.mono + TEST_OPTIONS;
+                self.until = Some(cx.now.mono + TEST_OPTIONS);
             }
             None => self.conclude(cx, Outcome::Unresolved),
         }
@@ -138,7 +138,7 @@ impl TestCall {
         self.own(cx, leg);
         self.view.call = Some(Called::default());
         self.state = State::Calling { leg };
-        self.until = cx.now.mono + self.rings;
+        self.until = Some(cx.now.mono + self.rings);
     }
 
     /// What a request of ours to it says.
@@ -268,7 +268,7 @@ impl TestCall {
         let fields = [identity::reason(487, "Test call")];
         cx.stack.close(cx.now, leg, 480, Content { fields: &fields, ..Content::default() });
         self.state = State::Ending { leg };
-        self.until = cx.now.mono + TEST_END;
+        self.until = Some(cx.now.mono + TEST_END);
     }
 
     fn give_up(&mut self, cx: &mut Context<'_>, leg: LegId, outcome: Outcome) {
@@ -302,14 +302,14 @@ impl TestCall {
         self.view.duration_ms =
             u64::try_from(cx.now.mono.since(self.started.mono).as_millis()).unwrap_or(u64::MAX);
         self.state = State::Over;
-        self.until = Time(u64::MAX);
+        self.until = None;
     }
 
     /// A fault of Baton's own cost it.
     pub(crate) fn break_off(&mut self) {
         self.view.outcome = Outcome::Aborted;
         self.state = State::Over;
-        self.until = Time(u64::MAX);
+        self.until = None;
     }
 }
 

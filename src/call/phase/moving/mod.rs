@@ -246,24 +246,22 @@ impl Moving {
     }
 
     /// When something is due.
-    pub(crate) fn deadline(&self) -> Time {
-        let never = Time(u64::MAX);
+    pub(crate) fn deadline(&self) -> Option<Time> {
         let total = self.handoff.total;
         let attempt = match &self.attempt {
-            Attempt::Held => total,
-            Attempt::Refer(attempt) => attempt.deadline(total),
-            Attempt::Calling(calling) => calling.deadline(),
+            Attempt::Held => Some(total),
+            Attempt::Refer(attempt) => Some(attempt.deadline(total)),
+            Attempt::Calling(calling) => Some(calling.deadline()),
             Attempt::Fresh(fresh) => fresh.deadline(),
-            Attempt::Briefing(brief) => brief.deadline().min(total),
-            Attempt::Attended(attempt) => attempt.deadline(total),
-            Attempt::Joining(join) => join.deadline(),
-            Attempt::Asking { question, .. } => question.deadline(),
-            Attempt::Settling { until, .. } => *until,
+            Attempt::Briefing(brief) => Some(brief.deadline().map_or(total, |at| at.min(total))),
+            Attempt::Attended(attempt) => Some(attempt.deadline(total)),
+            Attempt::Joining(join) => Some(join.deadline()),
+            Attempt::Asking { question, .. } => Some(question.deadline()),
+            Attempt::Settling { until, .. } => Some(*until),
             // Bounded below: by the BYE's transaction, and by the wait for the ACK.
-            Attempt::Bye | Attempt::Confirming => never,
+            Attempt::Bye | Attempt::Confirming => None,
         };
-        let conversation = self.conversation.deadline().unwrap_or(never);
-        attempt.min(conversation).min(self.close_agent.unwrap_or(never))
+        [attempt, self.conversation.deadline(), self.close_agent].into_iter().flatten().min()
     }
 
     pub(crate) fn step(

@@ -1,20 +1,13 @@
 //! Whether an INVITE becomes a call: from a trunk, to a number that an agent has, within the limits.
 
 use super::counters::RefusalKind;
-use super::facts::called;
+use super::facts::{Admitted, called};
 use crate::routing::Tables;
 use crate::routing::select::by_id;
 use crate::routing::topology::{Agent, Trunk};
 use crate::sip::Flow;
 use crate::wire::Message;
 use std::sync::Arc;
-
-/// A call that may begin.
-pub(crate) struct Admitted {
-    pub(crate) trunk: Arc<Trunk>,
-    pub(crate) agent: Arc<Agent>,
-    pub(crate) called: Box<str>,
-}
 
 /// An INVITE that is refused.
 pub(crate) struct Refused {

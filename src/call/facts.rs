@@ -72,6 +72,14 @@ pub(crate) struct UnresolvedRefer {
     pub(crate) told: bool,
 }
 
+/// A call that may begin.
+pub(crate) struct Admitted {
+    pub(crate) trunk: Arc<Trunk>,
+    pub(crate) agent: Arc<Agent>,
+    /// As it stood in the INVITE.
+    pub(crate) called: Box<str>,
+}
+
 /// A leg that there was.
 #[derive(Debug)]
 pub(crate) struct Seen {
@@ -121,11 +129,10 @@ impl Facts {
     pub(crate) fn new(
         now: Now,
         (id, slot): (Box<str>, u16),
-        trunk: Arc<Trunk>,
-        agent: Arc<Agent>,
-        called: &str,
+        admitted: Admitted,
         message: &Message<'_>,
     ) -> Facts {
+        let Admitted { trunk, agent, called } = admitted;
         let caller = identity::caller(message, trunk.trusted, local(&trunk));
         let normal = |number: &str| crate::routing::number::normalise(number, trunk.country).into();
         Facts {
@@ -134,7 +141,7 @@ impl Facts {
             sip_call_id: String::from_utf8_lossy(message.call_id()).into(),
             caller_id: caller.user.as_deref().map(normal),
             caller_name: caller.name,
-            called: normal(called),
+            called: normal(&called),
             receiver: recognised(message),
             hops: message.max_forwards(),
             kept: identity::keep(message),

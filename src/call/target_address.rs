@@ -145,6 +145,7 @@ pub(crate) fn call_agent(
     let own = [identity::call_id_field(&facts.id)];
     let to = called_at(cx, facts, flows);
     let callee = Callee {
+        flows,
         uri,
         to: &to,
         party: cx.roster.agent(&facts.agent),
@@ -154,7 +155,7 @@ pub(crate) fn call_agent(
         patience: Patience { first_response: facts.agent.first_response, ..Patience::default() },
         reach: facts.agent.reach,
     };
-    connect(cx, facts, flows, &callee, &own, Offer::Invite(invite))
+    connect(cx, facts, &callee, &own, Offer::Invite(invite))
 }
 
 /// The called number at our own host.
@@ -173,6 +174,7 @@ pub(crate) fn call_target(
 ) -> Option<LegId> {
     let shown = Shown::by(facts, course);
     let callee = Callee {
+        flows,
         uri: &place.request_uri,
         to: &place.request_uri,
         party: place.party,
@@ -198,10 +200,13 @@ pub(crate) fn call_target(
         let host = cx.advertised(flows.first().copied()).to_owned();
         fields.extend(identity::asserted(shown.user, shown.name, &host));
     }
-    connect(cx, facts, flows, &callee, &fields, offer)
+    connect(cx, facts, &callee, &fields, offer)
 }
 
+/// Who is called, and as whom the caller is shown to it.
 struct Callee<'a> {
+    /// Where it is reached, in the order in which they are tried.
+    flows: &'a [Flow],
     /// Request-URI.
     uri: &'a str,
     /// The URI of To.
@@ -219,7 +224,6 @@ struct Callee<'a> {
 fn connect(
     cx: &mut Context<'_>,
     facts: &Facts,
-    flows: &[Flow],
     callee: &Callee<'_>,
     fields: &[Field],
     offer: Offer<'_>,
@@ -236,7 +240,7 @@ fn connect(
     };
     let hops = invite.as_ref().map_or(facts.hops, |invite| invite.max_forwards());
     let connect = Connect {
-        flows,
+        flows: callee.flows,
         patience: callee.patience,
         reach: callee.reach,
         uri: callee.uri.as_bytes(),

@@ -32,16 +32,16 @@ impl Engine {
         };
         let slot = slot(&self.slot_key, invite.call_id());
         let id: Box<str> = (&*self.ident.call_id(slot)).into();
-        let admission::Admitted { trunk, agent, called } = admitted;
+        let (trunk, agent) = (&admitted.trunk, &admitted.agent);
         if let Err(calls) = self.agents.take_call(self.max_calls) {
             // Another shard has taken the last one just now.
-            return self.refuse(leg, invite, &admission::overload(&trunk, calls));
+            return self.refuse(leg, invite, &admission::overload(trunk, calls));
         }
         let full = !self.agents.take(&agent.id, agent.max_calls);
         let home = trunk.auth.is_some() && self.tables.topology.is_home(&trunk.id, flow.peer.ip());
-        self.stack.belongs_to(leg, self.roster.trunk(&trunk), home);
+        self.stack.belongs_to(leg, self.roster.trunk(trunk), home);
         self.stack.reach(leg, trunk.reach, flow);
-        let mut facts = Facts::new(self.now, (id.clone(), slot), trunk, agent, &called, invite);
+        let mut facts = Facts::new(self.now, (id.clone(), slot), admitted, invite);
         facts.holds_agent = !full;
         self.warn_of_refers(&facts);
         self.last_key += 1;

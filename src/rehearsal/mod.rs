@@ -10,6 +10,7 @@
 
 mod agent;
 mod dialog;
+mod durations;
 mod fault;
 mod ladder;
 mod peer;

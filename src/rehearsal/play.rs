@@ -1,16 +1,13 @@
 //! Plays the scenes one after the other on one stage.
 
+use super::durations::SCENE_AT_MOST;
 use super::fault::Fault;
 use super::peer::Peer;
 use super::scenes::{Cast, Scene};
 use super::stage::Stage;
 use super::tape::{Entry, Party, Tape};
 use crate::call::record::HandoffView;
-use std::time::Duration;
 use tokio::time::timeout;
-
-/// No scene takes longer, whatever goes wrong in it.
-const SCENE: Duration = Duration::from_secs(10);
 
 /// What came of a scene.
 #[derive(Debug)]
@@ -43,9 +40,9 @@ pub async fn play(mut show: impl FnMut(Played)) -> Result<(), Fault> {
     for scene in Scene::ALL {
         stage.begin();
         tape.take();
-        let over = timeout(SCENE, scene.play(&stage, &mut cast)).await;
+        let over = timeout(SCENE_AT_MOST, scene.play(&stage, &mut cast)).await;
         let outcome = over.unwrap_or_else(|_| {
-            Err(Fault::Verdict(format!("the scene was not over after {} s", SCENE.as_secs())))
+            Err(Fault::Verdict(format!("the scene was not over after {} s", SCENE_AT_MOST.as_secs())))
         });
         let failed = outcome.is_err();
         show(Played { scene, entries: tape.take(), outcome });

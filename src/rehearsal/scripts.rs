@@ -1,20 +1,18 @@
 //! What the PBX, the agent and the desk do in each scene, and what each must see of Baton. Every script reads as its
 //! side of the trace. Called by [`super::scenes`].
 
+use super::durations::PARTY_RINGS;
 use super::fault::{Fault, Received};
 use super::peer::Peer;
 use super::stage::Stage;
 use crate::call::command::HandoffRequest;
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
-use std::time::Duration;
 use tokio::sync::oneshot;
 use tokio::time::sleep;
 
 /// The number that the caller dials.
 pub(super) const CALLED: &str = "+14155550100";
-/// How long a party rings: people read the ladder, and with no pause at all everything happens at once.
-const RINGS: Duration = Duration::from_millis(25);
 /// The caller.
 const CALLER: &str = "+14155550142";
 
@@ -51,7 +49,7 @@ pub(super) async fn takes(pbx: &mut Peer, stands: Tells) -> Result<(), Fault> {
     let refer = referred(pbx).await?;
     pbx.reply(&refer, 202, "Accepted").await?;
     pbx.notify(&refer, 180, "Ringing").await?;
-    sleep(RINGS).await;
+    sleep(PARTY_RINGS).await;
     pbx.notify(&refer, 200, "OK").await?;
     pbx.bye_comes().await.map(drop)
 }
@@ -146,7 +144,7 @@ async fn picks_up(stage: &Stage, agent: &mut Peer, standing: Waits) -> Result<St
     let invite = agent.ring().await?;
     invite.says("X-Tier", "gold")?.says("Max-Forwards", "69")?;
     let call = invite.text.header("X-Baton-Call-ID").unwrap_or_default().to_owned();
-    sleep(RINGS).await;
+    sleep(PARTY_RINGS).await;
     agent.answer(&invite).await?;
     // If the PBX's script is gone, its fault ends this one too.
     let _ = standing.await;
@@ -224,7 +222,7 @@ pub(super) async fn asks_by_bye(stage: &Stage, agent: &mut Peer, standing: Waits
 async fn is_called(desk: &mut Peer) -> Result<(), Fault> {
     let invite = desk.ring().await?;
     invite.says("X-Account", "4711")?.body_has("s=PBX")?;
-    sleep(RINGS).await;
+    sleep(PARTY_RINGS).await;
     desk.answer(&invite).await
 }
 
@@ -232,7 +230,7 @@ pub(super) async fn talks(stage: &Stage, desk: &mut Peer) -> Result<(), Fault> {
     is_called(desk).await?;
     stage.handoff_over().await?;
     // The conversation goes on until one of them says goodbye; here it is the desk.
-    sleep(RINGS).await;
+    sleep(PARTY_RINGS).await;
     desk.ask("BYE", &[], None, 200).await.map(drop)
 }
 

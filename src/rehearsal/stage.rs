@@ -3,6 +3,7 @@
 //! Nothing of it is a stand-in: the same shard, sockets, commands and events as in the daemon; what is missing is the
 //! configuration file and the HTTP server. Called by [`super::play`].
 
+use super::durations::BATONS_NEWS;
 use super::fault::Fault;
 use super::scenes::{Cast, table as destinations};
 use super::scripts::CALLED;
@@ -40,9 +41,6 @@ use std::time::Duration;
 use tokio::runtime::Handle;
 use tokio::sync::Notify;
 use tokio::time::timeout;
-
-/// How long Baton's own news may take.
-const PATIENCE: Duration = Duration::from_secs(5);
 
 /// What the engine has told.
 #[derive(Debug, Default)]
@@ -123,7 +121,9 @@ impl Stage {
                 }
             }
         };
-        timeout(PATIENCE, wait).await.map_err(|_| Fault::Verdict(format!("the call {call} never stood")))?
+        timeout(BATONS_NEWS, wait)
+            .await
+            .map_err(|_| Fault::Verdict(format!("the call {call} never stood")))?
     }
 
     /// Waits until the handoff of this scene is over.
@@ -164,7 +164,7 @@ impl Stage {
                 rung.await;
             }
         };
-        timeout(PATIENCE, wait).await.map_err(|_| Fault::Verdict(otherwise.to_owned()))
+        timeout(BATONS_NEWS, wait).await.map_err(|_| Fault::Verdict(otherwise.to_owned()))
     }
 
     async fn ask(&self, command: Command) -> Result<Reply, Fault> {

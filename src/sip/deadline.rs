@@ -4,6 +4,7 @@
 //! from it. Nearly all deadlines of SIP are one of a dozen constants, and a FIFO of equal durations is sorted by
 //! itself; only odd durations pay for a heap. Not a clock: time is a parameter.
 
+use super::durations::TRYING_AFTER;
 use super::timing::{T1, T1X64, T2, T4, TIMER_C, Time};
 use std::cmp::Reverse;
 use std::collections::{BinaryHeap, VecDeque};
@@ -19,7 +20,7 @@ const CONSTANTS: [Duration; 10] = [
     Duration::from_millis(16000),
     T4,
     T1X64,
-    Duration::from_millis(3500),
+    TRYING_AFTER,
     TIMER_C,
 ];
 

@@ -10,6 +10,7 @@ pub mod deadline;
 pub mod dialog;
 pub(crate) mod dispatch;
 pub mod door;
+mod durations;
 pub mod flow;
 pub mod ident;
 pub mod identity;

@@ -8,10 +8,6 @@ use super::timing::Time;
 use std::net::SocketAddr;
 use std::time::Duration;
 
-/// How long an address is tried last that refused or was silent.
-pub(crate) const TERM: Duration = Duration::from_secs(30);
-/// The longest that a peer can ask for by Retry-After.
-pub(crate) const LONGEST: Duration = Duration::from_secs(300);
 /// Addresses that are remembered; beyond it the one that is over first makes room.
 const ADDRESSES: usize = 256;
 
@@ -71,6 +67,7 @@ impl Quarantine {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::sip::durations::{QUARANTINE, QUARANTINE_AT_MOST};
 
     fn flow(host: u8) -> Flow {
         let peer = SocketAddr::from(([10, 0, 0, host], 5060));
@@ -86,21 +83,21 @@ mod tests {
     #[test]
     fn it_orders_and_never_excludes() {
         let (mut quarantine, start) = (Quarantine::default(), Time(1_000_000));
-        quarantine.put(start, &flow(1), TERM);
+        quarantine.put(start, &flow(1), QUARANTINE);
         assert_eq!(order(&quarantine, start, &[1, 2, 3]), [flow(2), flow(3), flow(1)]);
-        quarantine.put(start, &flow(2), TERM);
+        quarantine.put(start, &flow(2), QUARANTINE);
         assert_eq!(order(&quarantine, start, &[1, 2]), [flow(1), flow(2)], "all of them: as they stand");
         let stream = Flow { transport: Transport::Tcp, ..flow(1) };
         assert!(!quarantine.holds(start, &stream), "another transport is another address");
-        assert!(!quarantine.holds(start + TERM, &flow(1)), "its term is over");
+        assert!(!quarantine.holds(start + QUARANTINE, &flow(1)), "its term is over");
     }
 
     #[test]
     fn one_message_takes_an_address_out_and_a_longer_term_counts() {
         let (mut quarantine, start) = (Quarantine::default(), Time(1_000_000));
-        quarantine.put(start, &flow(1), LONGEST);
-        quarantine.put(start, &flow(1), TERM);
-        assert!(quarantine.holds(start + TERM, &flow(1)));
+        quarantine.put(start, &flow(1), QUARANTINE_AT_MOST);
+        quarantine.put(start, &flow(1), QUARANTINE);
+        assert!(quarantine.holds(start + QUARANTINE, &flow(1)));
         quarantine.take_out(&flow(1));
         assert!(!quarantine.holds(start, &flow(1)));
     }
@@ -111,7 +108,7 @@ mod tests {
         quarantine.put(start, &flow(1), Duration::from_secs(1));
         for number in 0..2 * ADDRESSES as u16 {
             let peer = SocketAddr::from(([10, 1, 0, 1], number));
-            quarantine.put(start, &Flow { peer, ..flow(1) }, TERM);
+            quarantine.put(start, &Flow { peer, ..flow(1) }, QUARANTINE);
         }
         assert_eq!(quarantine.entries.len(), ADDRESSES);
         assert!(!quarantine.holds(start, &flow(1)));

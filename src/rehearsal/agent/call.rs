@@ -10,25 +10,14 @@
 use super::Script;
 use super::media::Media;
 use crate::rehearsal::dialog::Dialog;
+use crate::rehearsal::durations::{
+    AGENT_BRIEFS, AGENT_CALL_AT_MOST, AGENT_REFERS_AGAIN, AGENT_RINGS, AGENT_STAYS, T1, T1X64, T2,
+};
 use crate::rehearsal::text::Text;
 use std::collections::VecDeque;
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
-/// How long it rings.
-const RINGS: Duration = Duration::from_millis(300);
-/// How long it stays with a caller who could not be moved, so that a person notices who they are with.
-const STAYS: Duration = Duration::from_secs(5);
-/// How long it speaks with the target of a destination with `brief = true`.
-const BRIEFS: Duration = Duration::from_secs(2);
-/// How long it waits before it refers again when another handoff is running.
-const AGAIN: Duration = Duration::from_secs(5);
-/// No call is longer, whatever becomes of it.
-const LONGEST: Duration = Duration::from_secs(30 * 60);
-/// T1, T2 and 64·T1 (RFC 3261 §17.1.1.1).
-const T1: Duration = Duration::from_millis(500);
-const T2: Duration = Duration::from_secs(4);
-const GIVES_UP: Duration = Duration::from_secs(32);
 /// Answers that are kept for requests that come again.
 const ANSWERS: usize = 16;
 
@@ -90,7 +79,7 @@ struct Again {
 
 impl Again {
     fn new(now: Instant, to: SocketAddr, message: Text) -> Again {
-        Again { message, to, next: now + T1, interval: T1, until: now + GIVES_UP }
+        Again { message, to, next: now + T1, interval: T1, until: now + T1X64 }
     }
 
     fn deadline(&self) -> Instant {
@@ -148,8 +137,8 @@ impl Call {
             mark,
             minted: 0,
             media: Media::new(own.ip(), u64::from(own.port())),
-            state: State::Ringing { invite: invite.clone(), until: now + RINGS },
-            until: now + LONGEST,
+            state: State::Ringing { invite: invite.clone(), until: now + AGENT_RINGS },
+            until: now + AGENT_CALL_AT_MOST,
             unacknowledged: None,
             asked: None,
             answers: VecDeque::new(),
@@ -214,7 +203,7 @@ impl Call {
             match self.state {
                 State::Leaving | State::Over | State::Refused => self.state = State::Over,
                 _ => {
-                    self.until = now + GIVES_UP;
+                    self.until = now + T1X64;
                     out.extend(self.leave(now));
                 }
             }
@@ -320,7 +309,7 @@ impl Call {
             State::Refused => self.state = State::Over,
             // A destination with `brief`: this was the offer that brings the target to this agent.
             State::Waiting { leaves: None } if taken && self.script.briefs() => {
-                self.state = State::Waiting { leaves: Some(now + BRIEFS) };
+                self.state = State::Waiting { leaves: Some(now + AGENT_BRIEFS) };
             }
             _ => {}
         }
@@ -359,10 +348,10 @@ impl Call {
         if over && matches!(self.state, State::Referring | State::Waiting { .. }) {
             self.state = match status {
                 // Baton says goodbye now; if it does not, this agent does.
-                200..300 => State::Waiting { leaves: Some(now + GIVES_UP) },
+                200..300 => State::Waiting { leaves: Some(now + T1X64) },
                 // Nobody knows: the caller may already be talking to somebody, and a BYE could reach them.
                 0..200 | 408 => State::Staying { until: None },
-                _ => State::Staying { until: Some(now + STAYS) },
+                _ => State::Staying { until: Some(now + AGENT_STAYS) },
             };
         }
         vec![answer, Out::Tell(Told::Heard(status))]
@@ -379,8 +368,8 @@ impl Call {
             State::Referring => {
                 self.state = match status {
                     200..300 => State::Waiting { leaves: None },
-                    491 => State::Talking { until: now + AGAIN },
-                    _ => State::Staying { until: Some(now + STAYS) },
+                    491 => State::Talking { until: now + AGENT_REFERS_AGAIN },
+                    _ => State::Staying { until: Some(now + AGENT_STAYS) },
                 };
                 if status >= 300 {
                     return vec![Out::Tell(Told::Heard(status))];

@@ -39,7 +39,7 @@ impl Bench {
     /// A call that stands.
     fn talking(brief: bool) -> Bench {
         let mut bench = Bench::ring(brief, OFFER);
-        bench.passes(RINGS);
+        bench.passes(AGENT_RINGS);
         let ok = bench.says("SIP/2.0 200 OK");
         assert!(ok.body.contains("m=audio 9 RTP/AVP 0\r\na=inactive\r\n"), "{}", ok.body);
         assert_eq!(ok.tag("To"), Some("mark"));
@@ -154,7 +154,7 @@ fn it_answers_refers_and_is_let_go() {
 fn after_a_failure_it_stays_some_seconds_and_says_goodbye() {
     let mut bench = Bench::waiting(false);
     bench.notifies(486, "terminated;reason=noresource");
-    bench.passes(STAYS - MS);
+    bench.passes(AGENT_STAYS - MS);
     assert_eq!(bench.out.pop_front(), None);
     bench.passes(MS);
     bench.says_goodbye_and_ends();
@@ -168,13 +168,13 @@ fn a_refer_that_is_refused_is_a_failure_and_one_that_came_too_early_is_sent_agai
     let refer = bench.says("REFER sip:baton@198.51.100.1:5060 SIP/2.0");
     bench.answers(&refer, 491);
     bench.tells(Told::Heard(491));
-    bench.passes(AGAIN);
+    bench.passes(AGENT_REFERS_AGAIN);
     bench.tells(Told::Refers);
     let again = bench.says("REFER sip:baton@198.51.100.1:5060 SIP/2.0");
     assert_eq!((refer.cseq(), again.cseq()), (1, 2));
     bench.answers(&again, 403);
     bench.tells(Told::Heard(403));
-    bench.passes(STAYS);
+    bench.passes(AGENT_STAYS);
     bench.says_goodbye_and_ends();
 }
 
@@ -185,7 +185,7 @@ fn where_the_result_is_unknown_it_stays() {
         bench.notifies(status, state);
         bench.passes(Duration::from_secs(20 * 60));
         assert_eq!(bench.out.pop_front(), None);
-        bench.passes(LONGEST);
+        bench.passes(AGENT_CALL_AT_MOST);
         bench.says("BYE sip:baton@198.51.100.1:5060 SIP/2.0");
     }
 }
@@ -198,7 +198,7 @@ fn the_result_may_be_faster_than_the_answer() {
     let refer = bench.says("REFER sip:baton@198.51.100.1:5060 SIP/2.0");
     bench.notifies(503, "terminated;reason=noresource");
     bench.answers(&refer, 202);
-    bench.passes(STAYS);
+    bench.passes(AGENT_STAYS);
     bench.says_goodbye_and_ends();
 }
 
@@ -209,7 +209,7 @@ fn it_speaks_with_the_target_where_the_destination_says_so() {
         let ok = bench.asks("INVITE", &OFFER.replace("10.0.0.9", "10.0.0.7"), "200 OK");
         assert!(ok.body.contains("a=inactive"));
         bench.hears("ACK", bench.cseq, "", &[]);
-        bench.passes(BRIEFS);
+        bench.passes(AGENT_BRIEFS);
         if brief {
             bench.says_goodbye_and_ends();
         } else {
@@ -221,7 +221,7 @@ fn it_speaks_with_the_target_where_the_destination_says_so() {
 #[test]
 fn its_answer_is_sent_again_until_the_ack_and_no_ack_is_the_end() {
     let mut bench = Bench::ring(false, OFFER);
-    bench.passes(RINGS);
+    bench.passes(AGENT_RINGS);
     let ok = bench.says("SIP/2.0 200 OK");
     bench.tells(Told::Answered);
     bench.passes(3500 * MS);
@@ -229,7 +229,7 @@ fn its_answer_is_sent_again_until_the_ack_and_no_ack_is_the_end() {
         assert_eq!(bench.says("SIP/2.0 200 OK"), ok);
     }
     assert_eq!(bench.out.pop_front(), None, "without an ACK nobody is referred");
-    bench.passes(GIVES_UP - 3500 * MS);
+    bench.passes(T1X64 - 3500 * MS);
     while bench.out.front() == Some(&Out::Send(BATON.parse().unwrap(), ok.clone())) {
         bench.out.pop_front();
     }
@@ -257,13 +257,13 @@ fn its_requests_are_sent_again_until_they_are_answered() {
     for _ in 0..2 {
         assert_eq!(bench.says("REFER sip:baton@198.51.100.1:5060 SIP/2.0"), refer);
     }
-    bench.passes(GIVES_UP);
+    bench.passes(T1X64);
     while bench.out.front() == Some(&Out::Send(BATON.parse().unwrap(), refer.clone())) {
         bench.out.pop_front();
     }
     bench.says("BYE sip:baton@198.51.100.1:5060 SIP/2.0");
     bench.out.clear();
-    bench.passes(GIVES_UP);
+    bench.passes(T1X64);
     bench.out.clear();
     bench.is_over();
 }
@@ -283,7 +283,7 @@ fn a_caller_who_gives_up_while_it_rings() {
 #[test]
 fn a_caller_without_an_offer_gets_one_and_one_that_cannot_be_answered_488() {
     let mut bench = Bench::ring(false, "");
-    bench.passes(RINGS);
+    bench.passes(AGENT_RINGS);
     let ok = bench.says("SIP/2.0 200 OK");
     assert!(ok.body.contains("m=audio 9 RTP/AVP 0 101") && ok.body.contains("a=inactive"), "{}", ok.body);
     bench.tells(Told::Answered);
@@ -292,7 +292,7 @@ fn a_caller_without_an_offer_gets_one_and_one_that_cannot_be_answered_488() {
     bench.asks("UPDATE", "", "200 OK");
 
     let mut bench = Bench::ring(false, &OFFER.replace("RTP/AVP", "RTP/SAVP"));
-    bench.passes(RINGS);
+    bench.passes(AGENT_RINGS);
     bench.says("SIP/2.0 488 Not Acceptable Here");
     bench.hears("ACK", 1, "", &[]);
     bench.is_over();
@@ -320,7 +320,7 @@ fn what_it_does_not_take() {
 fn two_goodbyes_cross() {
     let mut bench = Bench::waiting(false);
     bench.notifies(480, "terminated");
-    bench.passes(STAYS);
+    bench.passes(AGENT_STAYS);
     bench.says("BYE sip:baton@198.51.100.1:5060 SIP/2.0");
     bench.asks("BYE", "", "200 OK");
     bench.is_over();

@@ -9,6 +9,7 @@
 mod call;
 mod media;
 
+use super::durations::AGENT_IDLE;
 use super::text::Text;
 use crate::observe::line::{Line, Sink};
 use crate::routing::topology::rehearsed;
@@ -28,8 +29,6 @@ use tokio::time::sleep_until;
 const MOST_CALLS: usize = 64;
 /// The largest datagram.
 const DATAGRAM: usize = 65_535;
-/// Without a call nothing is due; the loop looks again now and then all the same.
-const IDLE: Duration = Duration::from_secs(3600);
 
 /// What one agent does with its callers.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -129,7 +128,7 @@ impl Drop for Agents {
 async fn serve(socket: UdpSocket, mut house: House) {
     let mut buffer = vec![0; DATAGRAM];
     loop {
-        let due = house.deadline().unwrap_or_else(|| Instant::now() + IDLE);
+        let due = house.deadline().unwrap_or_else(|| Instant::now() + AGENT_IDLE);
         let out = tokio::select! {
             came = socket.recv_from(&mut buffer) => match came {
                 Ok((length, from)) => house.hear(Instant::now(), &buffer[..length], from),

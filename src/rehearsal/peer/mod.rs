@@ -6,6 +6,7 @@
 //! production: no media, no transfer of its own, UDP only. Called by [`super::scenes`].
 
 use super::dialog::Dialog;
+use super::durations::{NEXT_MESSAGE, T1};
 use super::fault::{Fault, Received};
 use super::tape::{Party, Tape};
 use super::text::Text;
@@ -19,10 +20,6 @@ use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 use tokio::time::timeout;
 
-/// How long a script waits for the message that must come next.
-const PATIENCE: Duration = Duration::from_secs(3);
-/// T1 (RFC 3261 §17.1.1.1): a request without an answer is sent again after it.
-const T1: Duration = Duration::from_millis(500);
 /// Messages that wait for the script. More means that it does not read: they are dropped, as a full socket would.
 const INBOX: usize = 64;
 /// The largest datagram.
@@ -191,7 +188,7 @@ impl Peer {
             Some(received) => received,
             None => loop {
                 let received =
-                    self.next(&format!("{method} within {} s", PATIENCE.as_secs()), PATIENCE).await?;
+                    self.next(&format!("{method} within {} s", NEXT_MESSAGE.as_secs()), NEXT_MESSAGE).await?;
                 if mine(self, &received.text) {
                     break received;
                 }
@@ -350,7 +347,7 @@ impl Peer {
         let other = self.dialog()?.other;
         self.send(request, other).await?;
         let what = format!("a final answer to its {}", request.method());
-        let deadline = tokio::time::Instant::now() + PATIENCE;
+        let deadline = tokio::time::Instant::now() + NEXT_MESSAGE;
         loop {
             let left = deadline.saturating_duration_since(tokio::time::Instant::now());
             if left.is_zero() {

@@ -7,6 +7,7 @@ use super::session_timer::{Demand, TooShort, demand, write_demand};
 use super::usage::{EarlyUas, Leg, Offered, PendingUas, Unacked, Usage};
 use super::{Body, Content, Event, LegId, RequestId, carry};
 use crate::sip::dialog::{Dialog, Parts, route_set_of_uas};
+use crate::sip::durations::PROGRESS_REPEAT;
 use crate::sip::flow::Flow;
 use crate::sip::offer_answer::{Exchange, Session};
 use crate::sip::stack::{Gone, Stack};
@@ -17,9 +18,6 @@ use crate::wire::headers::{ALLOW, APPLICATION_SDP, RELIABLE};
 use crate::wire::{Message, Method, Name, NameAddr, Uri, Writer};
 use smallvec::SmallVec;
 use std::time::Duration;
-
-/// How often a 18x is said again, so that no proxy gives up (RFC 3261 §13.3.1.1).
-const REPEAT: Duration = Duration::from_secs(60);
 
 /// Why a body is not taken.
 pub(crate) const UNREADABLE: &str = "its body is not taken: see Accept and Accept-Encoding";
@@ -205,7 +203,7 @@ impl Stack {
             return self.provisional_reliably(now.mono, id, party, status, &content);
         }
         let server = offered.server;
-        offered.repeat_at = Some(now.mono + REPEAT);
+        offered.repeat_at = Some(now.mono + PROGRESS_REPEAT);
         let party = offered.party(party, fresh, &leg.session);
         if let Some(sdp) = sdp_of(&content) {
             party.session.preview(sdp);
@@ -404,7 +402,7 @@ impl Stack {
         let Usage::Offered(offered) = &mut leg.usage else { return };
         if offered.repeat_at.is_some_and(|at| at <= now) {
             self.table.respond_again(offered.server, &mut self.outbox);
-            offered.repeat_at = Some(now + REPEAT);
+            offered.repeat_at = Some(now + PROGRESS_REPEAT);
         }
     }
 }

@@ -8,6 +8,7 @@ use super::presence::{Purpose, Sign};
 use super::send::{MAX_FORWARDS, Request};
 use super::usage::{Kind, Usage};
 use super::{Event, LegId, Origin, SentId};
+use crate::sip::durations::SUSPICION_RETRY;
 use crate::sip::stack::{Gone, NotSent, Stack};
 use crate::sip::timing::{Now, Time};
 use crate::wire::headers::APPLICATION_SDP;
@@ -16,8 +17,6 @@ use std::time::Duration;
 
 /// How many misses in a row are a suspicion, and how many OPTIONS without an answer are told of.
 const MISSES: u8 = 3;
-/// How soon a suspicion is followed up that could not be while another request was under way.
-pub(super) const SOON: Duration = Duration::from_secs(1);
 
 /// OPTIONS at an interval. Every idle leg has one: it is kept small.
 #[derive(Debug)]
@@ -118,7 +117,7 @@ impl Stack {
             Ok(_) | Err(NotSent::Gone) => {}
             Err(NotSent::Pending) => {
                 (keepalive.missed, keepalive.open) = (MISSES, false);
-                keepalive.at = keepalive.after(now).min(now + SOON);
+                keepalive.at = keepalive.after(now).min(now + SUSPICION_RETRY);
             }
         }
     }

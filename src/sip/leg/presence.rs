@@ -10,9 +10,9 @@
 //! A 481 to an UPDATE or a re-INVITE ends the leg by itself (RFC 3261 §12.2.1.2). REFER and NOTIFY have no part in this:
 //! what their silence means is the business of who sent them. Who is asked without a cause stands in `keepalive`.
 
-use super::keepalive::SOON;
 use super::usage::{Kind, Leg, PendingUac};
 use super::{Event, LegId, Origin};
+use crate::sip::durations::SUSPICION_RETRY;
 use crate::sip::stack::{NotSent, Stack};
 use crate::sip::timing::Time;
 
@@ -146,7 +146,7 @@ impl Stack {
         let Some(leg) = self.legs.get_mut(id.into()).filter(|leg| pending || leg.aside.is_some()) else {
             return;
         };
-        leg.aside.get_or_insert_default().unconfirmed = pending.then(|| now + SOON);
+        leg.aside.get_or_insert_default().unconfirmed = pending.then(|| now + SUSPICION_RETRY);
     }
 
     /// A 481 may wait to be confirmed.

@@ -5,17 +5,12 @@
 use super::tries::Try;
 use super::usage::{Leg, PendingUac};
 use super::{Event, LegId};
+use crate::sip::durations::{NO_STREAM, STREAM_OPENS};
 use crate::sip::flow::Flow;
 use crate::sip::stack::Stack;
 use crate::sip::timing::Time;
 use crate::wire::Message;
 use std::net::IpAddr;
-use std::time::Duration;
-
-/// How long a connection may take that is opened only because a request is long (RFC 3261 §18.1.1).
-const OPENS: Duration = Duration::from_secs(1);
-/// How long nobody asks again whether a peer that takes datagrams takes streams.
-pub(crate) const NO_STREAM: Duration = Duration::from_secs(600);
 
 /// How a request of more than 1300 bytes goes to a peer that is reached by UDP.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -60,7 +55,7 @@ impl PendingUac {
     fn opens_by(&self) -> Option<Time> {
         let Try { begun, left, recalled, .. } = self.attempt;
         let waits = self.fallback.is_some() && left.is_none() && !recalled && self.accepted.is_none();
-        waits.then(|| begun + OPENS)
+        waits.then(|| begun + STREAM_OPENS)
     }
 }
 

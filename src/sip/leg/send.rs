@@ -4,12 +4,13 @@
 
 use super::modify::is_glare;
 use super::presence::Purpose;
-use super::reach::{Advice, Large, NO_STREAM, is_private};
+use super::reach::{Advice, Large, is_private};
 use super::session_timer::wanted;
 use super::tries::Try;
 use super::usage::{Kind, Leg, PendingUac, Usage};
 use super::{Body, Content, Event, Field, LegId, Origin, SentId, carry};
 use crate::sip::dialog::{Dialog, Hop, listener_for};
+use crate::sip::durations::NO_STREAM;
 use crate::sip::flow::{Flow, Listener, Transport};
 use crate::sip::ident::Text;
 use crate::sip::stack::{Settings, Stack};

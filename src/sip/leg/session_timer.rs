@@ -8,6 +8,7 @@ use super::reliable::names;
 use super::send::{MAX_FORWARDS, Request};
 use super::usage::{Kind, Leg};
 use super::{LegId, Origin, SentId};
+use crate::sip::durations::{OUR_REFRESH_MARGIN, PEERS_REFRESH_MARGIN, REFRESH_RETRY};
 use crate::sip::offer_answer::Exchange;
 use crate::sip::pace::Gap;
 use crate::sip::stack::Stack;
@@ -31,13 +32,6 @@ impl Default for Settings {
         Settings { expires: 1800, min_se: MINIMUM }
     }
 }
-
-/// How long before its expiry a session is given up that the peer should have refreshed (RFC 4028 §10).
-const EARLY: Duration = Duration::from_secs(32);
-/// The same where the refresh is ours: "slightly before". A peer that says 491 or is busy leaves us all the time that there is.
-const OURS_EARLY: Duration = Duration::from_secs(2);
-/// How often a refresh is tried that cannot go out now.
-const PENDING: Duration = Duration::from_secs(1);
 
 /// The timer of one session.
 #[derive(Debug)]
@@ -156,8 +150,8 @@ impl Leg {
 
     fn start_timer(&mut self, now: Time, interval: u32, ours: bool) {
         let whole = Duration::from_secs(interval.into());
-        let expiry = now + (whole - EARLY.min(whole / 3));
-        let until = if ours { now + (whole - OURS_EARLY) } else { expiry };
+        let expiry = now + (whole - PEERS_REFRESH_MARGIN.min(whole / 3));
+        let until = if ours { now + (whole - OUR_REFRESH_MARGIN) } else { expiry };
         let refresh_at = ours.then(|| now + whole / 2);
         self.timer = Some(Box::new(Timer { interval, ours, refresh_at, expiry, until, sent: None }));
     }
@@ -204,7 +198,7 @@ impl Stack {
             }
             return;
         }
-        timer.refresh_at = Some(now + PENDING);
+        timer.refresh_at = Some(now + REFRESH_RETRY);
         let free = leg.session.exchange() == Exchange::Idle && !leg.invite_under_way();
         if !leg.is_answered() || !free {
             return;
@@ -250,7 +244,8 @@ impl Stack {
             // checked (`presence`).
             _ => {
                 let halves = [timer.expiry, timer.until].map(|end| end.since(now) / 2);
-                timer.refresh_at = halves.into_iter().find(|half| *half >= PENDING).map(|half| now + half);
+                timer.refresh_at =
+                    halves.into_iter().find(|half| *half >= REFRESH_RETRY).map(|half| now + half);
             }
         }
         true

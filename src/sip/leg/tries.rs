@@ -8,8 +8,8 @@
 use super::connect::confirmed;
 use super::usage::{Accepted, Acknowledged, Calling, Kind, Leg, PendingUac, Usage};
 use super::{LegId, Origin};
+use crate::sip::durations::{QUARANTINE, QUARANTINE_AT_MOST};
 use crate::sip::flow::Flow;
-use crate::sip::quarantine::{LONGEST, TERM};
 use crate::sip::stack::Stack;
 use crate::sip::timing::{Now, T1X64, Time};
 use crate::sip::transaction::ClientId;
@@ -219,7 +219,7 @@ impl Stack {
         let Some(place) = leg.sent.iter().position(|sent| sent.client == client && sent.is_try()) else {
             return;
         };
-        self.quarantine.put(now, &leg.sent[place].address(), TERM);
+        self.quarantine.put(now, &leg.sent[place].address(), QUARANTINE);
         if !waits {
             return;
         }
@@ -242,7 +242,7 @@ impl Stack {
         let Some((_, due)) = leg.silence().filter(|(at, _)| *at <= now) else { return };
         let Some(newest) = leg.sent.iter().rev().find(|sent| sent.is_try()) else { return };
         let (client, address) = (newest.client, newest.address());
-        self.quarantine.put(now, &address, TERM);
+        self.quarantine.put(now, &address, QUARANTINE);
         if due == Due::Next && self.try_next(now, id, client) {
             return;
         }
@@ -382,12 +382,12 @@ impl Stack {
             // A long request that finds no stream still goes by UDP.
             ((503, Origin::Local), _) if sent.fallback.is_some() => {}
             ((503, Origin::Local), _) if silent && address.transport.is_reliable() => {
-                self.quarantine.put(now, &address, TERM);
+                self.quarantine.put(now, &address, QUARANTINE);
             }
-            ((408, Origin::Local), _) if silent => self.quarantine.put(now, &address, TERM),
+            ((408, Origin::Local), _) if silent => self.quarantine.put(now, &address, QUARANTINE),
             // Carriers say 503 for one number: it is the address only where they say for how long.
             ((503, Origin::Remote), Some(response)) => match retry_after(response) {
-                Some(term) => self.quarantine.put(now, &address, term.min(LONGEST)),
+                Some(term) => self.quarantine.put(now, &address, term.min(QUARANTINE_AT_MOST)),
                 None => self.quarantine.take_out(&address),
             },
             (_, Some(_)) => self.quarantine.take_out(&address),

@@ -4,12 +4,9 @@
 //! when the client's Timer E has come to T2, and no 408, which would come when the client is gone.
 
 use super::Echo;
+use crate::sip::durations::TRYING_AFTER;
 use crate::sip::pace::Gap;
 use crate::sip::timing::{T1X64, Time};
-use std::time::Duration;
-
-/// When the client's Timer E reaches T2: T1 + 2·T1 + 4·T1 after the request (RFC 4320 §4.2).
-pub(crate) const TRYING: Duration = Duration::from_millis(3500);
 
 /// The states of figure 8.
 #[derive(Debug)]
@@ -55,7 +52,7 @@ pub(crate) enum OnTimer {
 impl Server {
     /// The request came.
     pub(crate) fn start(now: Time, echo: Echo) -> Server {
-        Server::Trying { echo, trying: now + TRYING, expires: now + T1X64 }
+        Server::Trying { echo, trying: now + TRYING_AFTER, expires: now + T1X64 }
     }
 
     /// What responses copy, as long as there is no final one.

@@ -17,7 +17,9 @@ use ureq::http::Response;
 use ureq::{Agent, Body};
 
 /// For an answer, beyond what was asked to be waited for.
-const ANSWERS_WITHIN: Duration = Duration::from_secs(10);
+const ANSWER_BEYOND_WAIT: Duration = Duration::from_secs(10);
+/// For a new state to be in force: names may have to be resolved before.
+pub(super) const IN_FORCE_WITHIN: Duration = Duration::from_secs(30);
 /// The longest answer that is read, in bytes: a page of calls has under 1 MB.
 const ANSWER: u64 = 64 << 20;
 
@@ -82,7 +84,7 @@ impl Client {
         ask: Ask<'_, B>,
         wait: Duration,
     ) -> Result<T, Failure> {
-        let within = Some(ANSWERS_WITHIN + wait);
+        let within = Some(ANSWER_BEYOND_WAIT + wait);
         let bearer = format!("Bearer {}", self.token.expose());
         let url = |path: &str| format!("http://{}{path}", self.address);
         let answer = match ask {

@@ -12,7 +12,7 @@ use std::io::IsTerminal;
 use std::time::Duration;
 
 /// How often `--watch` looks.
-const AGAIN: Duration = Duration::from_secs(1);
+const WATCH_INTERVAL: Duration = Duration::from_secs(1);
 
 /// Lists the live calls.
 #[derive(Debug, Args)]
@@ -51,7 +51,7 @@ impl Calls {
             if !self.watch {
                 return Ok(Exit::Done);
             }
-            std::thread::sleep(AGAIN);
+            std::thread::sleep(WATCH_INTERVAL);
         }
     }
 }

@@ -1,7 +1,7 @@
 //! What `diff`, `promote` and `rollback` have in common: how a difference and a change of a table are shown.
 
 use super::Global;
-use super::api::{Ask, Client, segment};
+use super::api::{Ask, Client, IN_FORCE_WITHIN, segment};
 use super::exit::{Exit, Failure};
 use super::page::{self, plain};
 use crate::http::change::Changed;
@@ -10,11 +10,7 @@ use crate::routing::diff::{Change, Diff, KeyChange};
 use clap::Args;
 use serde::Serialize;
 use std::fmt::Write as _;
-use std::time::Duration;
 use toml::Value;
-
-/// Names may have to be resolved before a new state is in force.
-const WITHIN: Duration = Duration::from_secs(30);
 
 /// On what terms a table is replaced.
 #[derive(Debug, Args)]
@@ -130,7 +126,7 @@ pub(super) fn carry_out(
 ) -> Result<Exit, Failure> {
     let client = Client::new(global)?;
     let path = format!("/v1/environments/{}/{verb}", segment(environment));
-    let done: Changed = client.ask(Ask::Post(&path, body), WITHIN)?;
+    let done: Changed = client.ask(Ask::Post(&path, body), IN_FORCE_WITHIN)?;
     if json {
         page::json(&done)?;
     } else {

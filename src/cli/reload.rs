@@ -1,15 +1,11 @@
 //! `baton reload`
 
-use super::api::{Ask, Client};
+use super::api::{Ask, Client, IN_FORCE_WITHIN};
 use super::exit::{Exit, Failure};
 use super::{Global, page};
 use crate::http::reload::Reloaded;
 use clap::Args;
 use serde_json::json;
-use std::time::Duration;
-
-/// Names may have to be resolved before the new state is in force.
-const WITHIN: Duration = Duration::from_secs(30);
 
 /// Has the daemon read its files again.
 #[derive(Debug, Args)]
@@ -22,7 +18,7 @@ pub(super) struct Reload {
 impl Reload {
     pub(super) fn run(&self, global: &Global) -> Result<Exit, Failure> {
         let client = Client::new(global)?;
-        let reloaded: Reloaded = client.ask(Ask::Post("/v1/reload", &json!({})), WITHIN)?;
+        let reloaded: Reloaded = client.ask(Ask::Post("/v1/reload", &json!({})), IN_FORCE_WITHIN)?;
         if self.json {
             page::json(&reloaded)?;
         } else {

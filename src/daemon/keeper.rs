@@ -1,7 +1,7 @@
 //! The records: a thread that writes those of ended calls. It waits for no log, and no log for it. What cannot be written is
 //! counted, and told once for a row of failures; the next record tries anew.
 
-use super::log::REST;
+use super::log::WRITER_RESTS;
 use crate::call::record::{CallRecord, Stamp};
 use crate::net::counts::Lost;
 use crate::observe::line::{Level, Line, Sink};
@@ -15,7 +15,7 @@ use std::time::Duration;
 /// Records in one write.
 const BATCH: usize = 256;
 /// While no call ends the file is looked at this often: one that was deleted has its space back within this time.
-const LOOK: Duration = Duration::from_secs(1);
+const FILE_LOOKED_AT: Duration = Duration::from_secs(1);
 
 /// Writes the records of ended calls, in a thread of its own.
 pub(super) struct Keeper {
@@ -48,7 +48,7 @@ impl Keeper {
             let full = batch.len() == BATCH;
             batch.clear();
             if !full && !ends {
-                thread::sleep(REST);
+                thread::sleep(WRITER_RESTS);
             }
         }
     }
@@ -58,7 +58,7 @@ impl Keeper {
         if !self.records.is_open() {
             return Some(queue.recv().ok().flatten());
         }
-        match queue.recv_timeout(LOOK) {
+        match queue.recv_timeout(FILE_LOOKED_AT) {
             Ok(next) => Some(next),
             Err(RecvTimeoutError::Disconnected) => Some(None),
             Err(RecvTimeoutError::Timeout) => {

@@ -18,7 +18,7 @@ use std::time::{Duration, Instant};
 /// After each write a thread rests for this long, so that under load one wake-up and one write serve many events: a
 /// shard that speaks to a thread which sleeps by its own will has nobody to wake. The first event after silence is
 /// written at once.
-pub(super) const REST: Duration = Duration::from_millis(10);
+pub(super) const WRITER_RESTS: Duration = Duration::from_millis(10);
 /// Bytes in one write, about.
 const BATCH: usize = 256 * 1024;
 /// Lost lines are told of when all that waits is written, or after so long without having come to that.
@@ -80,7 +80,7 @@ impl<W: Write> Writer<W> {
                 return;
             }
             if !full {
-                thread::sleep(REST);
+                thread::sleep(WRITER_RESTS);
             }
         }
     }

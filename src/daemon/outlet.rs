@@ -9,7 +9,7 @@ use std::time::Duration;
 
 /// The end is awaited in slices: one in which the process stood still costs no more than others. In each a thread whose
 /// queue was full is told again that it is to end.
-const SLICE: Duration = Duration::from_millis(10);
+const END_SLICE: Duration = Duration::from_millis(10);
 
 /// A queue with a thread that empties it. What its thread gets from its queue is `None` at the end.
 pub(super) struct Outlet<T> {
@@ -68,10 +68,10 @@ impl<T: Send + 'static> Outlet<T> {
         let mut left = within;
         while !left.is_zero() {
             is_told = is_told || !matches!(self.inlet.0.try_send(None), Err(TrySendError::Full(_)));
-            if self.ended.recv_timeout(SLICE) != Err(RecvTimeoutError::Timeout) {
+            if self.ended.recv_timeout(END_SLICE) != Err(RecvTimeoutError::Timeout) {
                 return true;
             }
-            left = left.saturating_sub(SLICE);
+            left = left.saturating_sub(END_SLICE);
         }
         false
     }

@@ -14,7 +14,7 @@ use tokio::time::{Instant, sleep};
 /// After the grace: 64·T1 for the last BYE to be answered, and a little more.
 const CLOSING: Duration = Duration::from_secs(34);
 /// Between two looks at what still lives.
-const LOOK: Duration = Duration::from_millis(20);
+const BETWEEN_LOOKS: Duration = Duration::from_millis(20);
 
 /// Drains all shards. `hurry` resolves when somebody asks a second time: then the grace is over at once.
 pub(super) async fn drain(
@@ -40,7 +40,7 @@ pub(super) async fn drain(
     while shards.live_calls() > 0 && Instant::now() < last {
         let looked = Instant::now();
         tokio::select! {
-            () = sleep(LOOK) => {
+            () = sleep(BETWEEN_LOOKS) => {
                 // The peers have had no time to answer while the process stood still.
                 let late = looked.elapsed();
                 if late > STANDSTILL {

@@ -16,7 +16,7 @@ const QUIET: Duration = Duration::from_millis(150);
 /// But no longer than this in all.
 const AT_MOST: Duration = Duration::from_secs(2);
 /// Without any event the files are looked at this often (network file systems send none).
-const LOOK: Duration = Duration::from_secs(5);
+const LOOKED_AT_ANYWAY: Duration = Duration::from_secs(5);
 
 /// Files and how they looked; `None`: they were not there.
 pub(super) type Seen = Vec<(PathBuf, Option<Print>)>;
@@ -50,7 +50,7 @@ impl FileWatch {
             .inspect_err(|error| log(Line::warn("config.not_watched").text("reason", error.to_string())))
             .ok();
         let files = seen.iter().map(|(file, _)| file.clone()).collect();
-        let mut look = interval(LOOK);
+        let mut look = interval(LOOKED_AT_ANYWAY);
         look.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let folders = BTreeSet::new();
         let mut watch = FileWatch { watcher, events, folders, files: seen, stirred: None, look, log };

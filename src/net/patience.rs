@@ -9,16 +9,16 @@ use std::time::Duration;
 use tokio::time::{Instant, timeout};
 
 /// Waited at once: what a standstill costs at most.
-const SLICE: Duration = Duration::from_millis(500);
+const WAIT_SLICE: Duration = Duration::from_millis(500);
 /// A last look, for what the runtime has not heard of when the time is over.
-pub(crate) const LOOK: Duration = Duration::from_millis(50);
+pub(crate) const LAST_LOOK: Duration = Duration::from_millis(50);
 
 /// What comes of `future` within `limit`; `None`: nothing.
 pub(crate) async fn within<F: Future>(limit: Duration, future: F) -> Option<F::Output> {
     tokio::pin!(future);
     let mut left = limit;
     while !left.is_zero() {
-        let (slice, began) = (left.min(SLICE), Instant::now());
+        let (slice, began) = (left.min(WAIT_SLICE), Instant::now());
         if let Ok(output) = timeout(slice, future.as_mut()).await {
             return Some(output);
         }
@@ -26,7 +26,7 @@ pub(crate) async fn within<F: Future>(limit: Duration, future: F) -> Option<F::O
             left -= slice;
         }
     }
-    timeout(LOOK, future).await.ok()
+    timeout(LAST_LOOK, future).await.ok()
 }
 
 /// Minutes in which something was told already: once in each is enough.

@@ -16,10 +16,11 @@ use std::sync::Arc;
 use std::thread;
 use std::time::Duration;
 
-/// Errors of a socket that are read at once; then the shards have [`REST`] for what else there is, whoever forges them.
+/// Errors of a socket that are read at once; then the shards have [`AFTER_AT_ONCE`] for what else there is, whoever forges
+/// them.
 const AT_ONCE: usize = 64;
 /// See [`AT_ONCE`].
-const REST: Duration = Duration::from_millis(5);
+const AFTER_AT_ONCE: Duration = Duration::from_millis(5);
 /// How often it is looked whether anybody is there to be told, in milliseconds.
 const LOOK: u16 = 1_000;
 /// Room for the control message: an extended error and an IPv6 address.
@@ -52,7 +53,7 @@ pub fn watch<'a>(
         while let (Some(any), Some(deliver)) = (wait(&sockets), deliver.upgrade()) {
             if any {
                 tell(&sockets, &*deliver);
-                thread::sleep(REST);
+                thread::sleep(AFTER_AT_ONCE);
             }
         }
     })?;

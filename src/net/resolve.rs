@@ -5,7 +5,7 @@
 use super::Deliver;
 use super::counts::Counts;
 use super::paths::Paths;
-use super::patience::{LOOK, Minutes, within};
+use super::patience::{LAST_LOOK, Minutes, within};
 use super::unread::Unread;
 use crate::observe::line::{Line, Sink};
 use crate::sip::shares::{Asker, Shares};
@@ -29,7 +29,7 @@ const WAITING: usize = 16 * 1024;
 /// Addresses of one name that are tried: whoever answers for a name does not choose how long a call rings.
 const ADDRESSES: usize = 16;
 /// For one name: less than half of Timer B, so that a fallback is still worth trying.
-const WITHIN: Duration = Duration::from_secs(10);
+const NAME_RESOLVES: Duration = Duration::from_secs(10);
 
 /// What is known of a URI without asking anybody.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -160,7 +160,7 @@ pub fn system_dns() -> Result<TokioResolver, String> {
 /// # Errors
 /// Why there are none.
 pub async fn addresses(dns: &TokioResolver, name: &str) -> Result<Vec<IpAddr>, String> {
-    match within(WITHIN, dns.lookup_ip(name)).await {
+    match within(NAME_RESOLVES, dns.lookup_ip(name)).await {
         Some(Ok(found)) => {
             let mut addresses: Vec<IpAddr> = found.iter().collect();
             addresses.sort_by_key(IpAddr::is_ipv6);
@@ -168,7 +168,7 @@ pub async fn addresses(dns: &TokioResolver, name: &str) -> Result<Vec<IpAddr>, S
             Ok(addresses)
         }
         Some(Err(error)) => Err(error.to_string()),
-        None => Err(format!("no answer within {} s", WITHIN.as_secs())),
+        None => Err(format!("no answer within {} s", NAME_RESOLVES.as_secs())),
     }
 }
 
@@ -252,7 +252,7 @@ impl Resolver {
     pub fn read_all(&self, unread: Unread) {
         if !self.names().by_name.is_empty() {
             self.runtime.spawn(async move {
-                tokio::time::sleep(LOOK).await;
+                tokio::time::sleep(LAST_LOOK).await;
                 drop(unread);
             });
         }
@@ -391,7 +391,7 @@ mod tests {
             assert_eq!(resolver.resolve((7, query), Asker::default(), b"sip:LOCALHOST:5070"), None);
         }
         for query in 0..3 {
-            let (shard, of, flows) = answers.recv_timeout(WITHIN).unwrap();
+            let (shard, of, flows) = answers.recv_timeout(NAME_RESOLVES).unwrap();
             assert_eq!((shard, of), (7, query));
             assert!(flows.iter().any(|flow| flow.peer.to_string() == "127.0.0.1:5070"), "{flows:?}");
         }

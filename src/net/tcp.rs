@@ -4,7 +4,7 @@
 
 use super::connections::{Connection, Connections, Leaving, Outgoing};
 use super::counts::Count;
-use super::patience::{LOOK, is_standstill, within};
+use super::patience::{LAST_LOOK, is_standstill, within};
 use super::unread::Unread;
 use crate::observe::line::Line;
 use crate::sip::{Flow, Transport};
@@ -268,7 +268,7 @@ async fn read_by(
         Err(_) => {}
     }
     let still = is_standstill(deadline);
-    let more = if still { more } else { LOOK };
+    let more = if still { more } else { LAST_LOOK };
     (timeout(more, reader.read(buffer)).await.ok(), still)
 }
 

@@ -28,7 +28,7 @@ pub enum DurationError {
 /// What a duration looks like, for the `expected` of a diagnostic.
 pub const FORM: &str = "a duration like \"500ms\", \"20s\", \"1m30s\" or \"4h\"";
 
-const LONGEST: Duration = Duration::from_secs(100 * 365 * 24 * 3600);
+const LONGEST_WRITTEN: Duration = Duration::from_secs(100 * 365 * 24 * 3600);
 
 /// Reads a duration: whole numbers with the units `d`, `h`, `m`, `s`, `ms`, from the largest to the smallest.
 ///
@@ -66,7 +66,7 @@ pub fn parse(text: &str) -> Result<Duration, DurationError> {
         total = part.and_then(|p| total.checked_add(p)).ok_or(DurationError::TooLong)?;
         rest = tail;
     }
-    if total > LONGEST { Err(DurationError::TooLong) } else { Ok(total) }
+    if total > LONGEST_WRITTEN { Err(DurationError::TooLong) } else { Ok(total) }
 }
 
 /// Writes a duration as [`parse`] reads it; below a millisecond it is cut.

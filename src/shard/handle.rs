@@ -20,7 +20,7 @@ use std::time::Duration;
 use tokio::sync::oneshot;
 
 /// A shard answers within one turn; one that does not is stuck.
-const ANSWERS_WITHIN: Duration = Duration::from_secs(5);
+const SHARD_ANSWERS: Duration = Duration::from_secs(5);
 /// Calls on one page of a list.
 pub const PAGE: usize = 100;
 
@@ -127,7 +127,7 @@ impl Shards {
             | Command::ShowHandoff { handoff } => handoff,
             Command::Test { environment, destination, .. } => {
                 let shard = self.owner(test_call::name(environment, destination).as_bytes());
-                return self.ask_within(shard, command, TEST_LONGEST + ANSWERS_WITHIN).await;
+                return self.ask_within(shard, command, TEST_LONGEST + SHARD_ANSWERS).await;
             }
             Command::List { .. } | Command::Count => return self.ask(0, command).await,
         };
@@ -136,7 +136,7 @@ impl Shards {
     }
 
     async fn ask(&self, shard: usize, command: Command) -> Result<Reply, Unavailable> {
-        self.ask_within(shard, command, ANSWERS_WITHIN).await
+        self.ask_within(shard, command, SHARD_ANSWERS).await
     }
 
     async fn ask_within(
@@ -208,7 +208,7 @@ impl Shards {
             waiting.push(receiver);
         }
         for receiver in waiting {
-            match patience::within(ANSWERS_WITHIN, receiver).await {
+            match patience::within(SHARD_ANSWERS, receiver).await {
                 Some(Ok(())) => {}
                 Some(Err(_)) | None => return Err(Unavailable::Silent),
             }

@@ -15,7 +15,7 @@ const FORM: &str = "\"rehearsal:DESTINATION\", or \"rehearsal:DESTINATION?after=
 /// How long it talks where nothing is said.
 const AFTER: Duration = Duration::from_secs(2);
 /// How long it may talk at most.
-const LONGEST: Duration = Duration::from_secs(5 * 60);
+const LONGEST_TALK: Duration = Duration::from_secs(5 * 60);
 /// Keys that mean nothing for an agent inside Baton, and why.
 const MEANINGLESS: [(&str, &str); 2] = [
     ("accept_from", "nobody else than itself sends for it"),
@@ -75,10 +75,10 @@ pub(super) fn read(
 
 fn read_after(written: At<&str>, report: &mut Report<'_>) -> Option<Duration> {
     match duration::parse(written.value) {
-        Ok(after) if after <= LONGEST => return Some(after),
+        Ok(after) if after <= LONGEST_TALK => return Some(after),
         Ok(_) => report
             .error(written.span, "`after` is out of range")
-            .expected(format!("at most \"{}\"", duration::format(LONGEST))),
+            .expected(format!("at most \"{}\"", duration::format(LONGEST_TALK))),
         Err(error) => report.error(written.span, format!("`after`: {error}")).expected(duration::FORM),
     };
     None

@@ -1,13 +1,21 @@
 //! Whether an INVITE becomes a call: from a trunk, to a number that an agent has, within the limits.
 
 use super::counters::RefusalKind;
-use super::facts::{Admitted, called};
 use crate::routing::Tables;
 use crate::routing::select::by_id;
-use crate::routing::topology::{Agent, Trunk};
-use crate::sip::Flow;
+use crate::routing::topology::{Agent, CalledFrom, Trunk};
+use crate::sip::identity::Local;
+use crate::sip::{Flow, identity};
 use crate::wire::Message;
 use std::sync::Arc;
+
+/// A call that may begin.
+pub(crate) struct Admitted {
+    pub(crate) trunk: Arc<Trunk>,
+    pub(crate) agent: Arc<Agent>,
+    /// As it stood in the INVITE.
+    pub(crate) called: Box<str>,
+}
 
 /// An INVITE that is refused.
 pub(crate) struct Refused {
@@ -84,4 +92,18 @@ fn nothing_to_rehearse(tables: &Tables, agent: &Agent, called: &str) -> Option<S
     let id = agent.rehearses(called)?;
     let table = tables.table(&agent.environment)?;
     by_id(table, Some(id)).err().map(|none| format!("{none} ({called})"))
+}
+
+/// The called number of an INVITE, where the trunk says that it stands.
+fn called(trunk: &Trunk, message: &Message<'_>) -> Option<Box<str>> {
+    match trunk.called_from {
+        CalledFrom::RequestUri => identity::called_by_request_uri(message, local(trunk)),
+        CalledFrom::To => identity::called_by_to(message, local(trunk)),
+        CalledFrom::PCalledPartyId => identity::called_by_party_id(message, local(trunk)),
+    }
+}
+
+/// A trunk's country knows better which digits its numbers begin with.
+pub(crate) fn local(trunk: &Trunk) -> Local {
+    if trunk.country.is_some() { Local::AsWritten } else { Local::ByContext }
 }

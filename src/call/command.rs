@@ -2,7 +2,8 @@
 //! destination at once: waiting for a handoff's end is done by listening to the events.
 
 use super::record::{CallView, HandoffState, HandoffView};
-use super::test_call::{TestCallRequest, TestCallView};
+use super::test_call::request::TestCallRequest;
+use super::test_call::view::TestCallView;
 use crate::call::counters::Counters;
 use std::collections::BTreeMap;
 use std::sync::Arc;

@@ -2,7 +2,7 @@
 
 use super::command::Reply;
 use super::event::{Event, EventKind};
-pub(crate) use super::occupancy::{Full, Stay, Taken};
+pub(crate) use super::occupancy::{Stay, Taken};
 use super::record::{Role, Stamp};
 use super::roster::Roster;
 use crate::call::counters::Counters;

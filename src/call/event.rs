@@ -1,7 +1,7 @@
 //! What the engine tells of itself: the source of logs, records and `?wait=`.
 
 use super::record::{AttemptView, CallRecord, CallView, Goodbye, HandoffView, Role, Stamp};
-use super::test_call::TestCallView;
+use super::test_call::view::TestCallView;
 use crate::sip::Origin;
 use crate::sip::identity::Said;
 use crate::sip::leg::reach::Advice;

@@ -1,19 +1,16 @@
 //! What a call knows of itself from its INVITE on, and the variables that are read from it.
 
+use super::admission::{Admitted, local};
 use super::context::{Context, Stay};
-use super::handoff::attempt_plan::Basis;
-use super::record::{Goodbye, HandoffView, Role, Stamp};
+use super::record::{Goodbye, HandoffView, Role};
 use super::waiting::Waiting;
 use crate::routing::profile::{Belief, Notify200, Profile, Receiver};
-use crate::routing::table::{Method, Onward};
-use crate::routing::template::Variables;
-use crate::routing::topology::{Agent, CalledFrom, Trunk};
-use crate::sip::identity::Local;
+use crate::routing::table::Onward;
+use crate::routing::topology::{Agent, Trunk};
 use crate::sip::leg::SentId;
 use crate::sip::{Event, Flow, LegId, Now, UnixMillis, identity, is_doubtful};
 use crate::wire::Message;
 use smallvec::SmallVec;
-use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
@@ -72,14 +69,6 @@ pub(crate) struct UnresolvedRefer {
     pub(crate) told: bool,
 }
 
-/// A call that may begin.
-pub(crate) struct Admitted {
-    pub(crate) trunk: Arc<Trunk>,
-    pub(crate) agent: Arc<Agent>,
-    /// As it stood in the INVITE.
-    pub(crate) called: Box<str>,
-}
-
 /// A leg that there was.
 #[derive(Debug)]
 pub(crate) struct Seen {
@@ -109,20 +98,6 @@ fn recognised(message: &Message<'_>) -> Receiver {
 
 /// How many ended handoffs of one call are remembered.
 const KEPT_HANDOFFS: usize = 32;
-
-/// The called number of an INVITE, where the trunk says that it stands.
-pub(crate) fn called(trunk: &Trunk, message: &Message<'_>) -> Option<Box<str>> {
-    match trunk.called_from {
-        CalledFrom::RequestUri => identity::called_by_request_uri(message, local(trunk)),
-        CalledFrom::To => identity::called_by_to(message, local(trunk)),
-        CalledFrom::PCalledPartyId => identity::called_by_party_id(message, local(trunk)),
-    }
-}
-
-/// A trunk's country knows better which digits its numbers begin with.
-fn local(trunk: &Trunk) -> Local {
-    if trunk.country.is_some() { Local::AsWritten } else { Local::ByContext }
-}
 
 impl Facts {
     /// Reads the INVITE of a new call.
@@ -302,53 +277,5 @@ impl Facts {
     /// Whether P-Asserted-Identity and Privacy pass between the caller and that leg.
     pub(crate) fn identity_with(&self, leg: LegId) -> bool {
         self.trunk.trusted && self.legs.iter().any(|seen| seen.leg == leg && seen.trusted)
-    }
-}
-
-/// The variables of one handoff: what the decision gave, then what was set on the call when it was
-/// decided; the built-ins can be set by nobody.
-pub(crate) struct Scope<'a> {
-    pub(crate) facts: &'a Facts,
-    pub(crate) basis: &'a Basis,
-    pub(crate) destination: &'a str,
-    pub(crate) method: Method,
-    pub(crate) table_version: u64,
-}
-
-impl Scope<'_> {
-    fn built_in(&self, name: &str) -> Option<Option<Cow<'_, str>>> {
-        let facts = self.facts;
-        Some(match name {
-            "caller_id" => facts.caller_id.as_deref().map(Cow::from),
-            "caller_name" => facts.caller_name.as_deref().map(Cow::from),
-            "called_number" => Some(Cow::from(&*facts.called)),
-            "call_id" => Some(Cow::from(&*facts.id)),
-            "sip_call_id" => Some(Cow::from(&*facts.sip_call_id)),
-            "handoff_id" => Some(Cow::from(&*self.basis.handoff_id)),
-            "agent" => Some(Cow::from(&*facts.agent.id)),
-            "trunk" => Some(Cow::from(&*facts.trunk.id)),
-            "environment" => Some(Cow::from(&*facts.agent.environment)),
-            "destination" => Some(Cow::from(self.destination)),
-            "method" => Some(Cow::from(self.method.name())),
-            "reason" => self.basis.given.reason.as_deref().map(Cow::from),
-            "utterance" => self.basis.given.utterance.as_deref().map(Cow::from),
-            "started_at" => Some(Stamp(facts.started.wall).to_string().into()),
-            "duration" => Some(self.basis.at.wall.since(facts.started.wall).as_secs().to_string().into()),
-            "table_version" => Some(self.table_version.to_string().into()),
-            _ => return None,
-        })
-    }
-}
-
-impl Variables for Scope<'_> {
-    fn variable(&self, name: &str) -> Option<Cow<'_, str>> {
-        if let Some(built_in) = self.built_in(name) {
-            return built_in;
-        }
-        self.basis.set.get(name).map(|v| Cow::from(&**v))
-    }
-
-    fn header(&self, name: &str) -> Option<Cow<'_, str>> {
-        identity::kept(&self.facts.kept, name)
     }
 }

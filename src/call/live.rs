@@ -2,9 +2,10 @@
 
 use super::command::{HandoffRequest, Invalid, Refusal};
 use super::context::Context;
-use super::decision::{By, Given, too_much, unsettable};
+use super::decision::{too_much, unsettable};
 use super::event::EventKind;
 use super::facts::Facts;
+use super::given::{By, Given};
 use super::handoff::Handoff;
 use super::phase::ending::Ending;
 use super::phase::moving::Moving;
@@ -147,7 +148,7 @@ impl Call {
 
     /// Cancels the running handoff: possible while nothing irrevocable was sent.
     pub(crate) fn cancel(&mut self, cx: &mut Context<'_>, id: &str) -> Result<Arc<HandoffView>, Refusal> {
-        let state = view::state(self, id).ok_or_else(|| Refusal::NoHandoff(id.into()))?;
+        let state = view::state(&self.phase, &self.facts, id).ok_or_else(|| Refusal::NoHandoff(id.into()))?;
         if !matches!(state, HandoffState::Pending | HandoffState::Ringing) {
             return Err(Refusal::TooLate(state));
         }
@@ -156,7 +157,8 @@ impl Call {
             Phase::Moving(moving) => Moving::cancel(moving, cx, facts),
             phase @ (Phase::Talking(_) | Phase::Ending(_) | Phase::Over { .. }) => phase,
         });
-        let view = view::handoff(self, id).ok_or_else(|| Refusal::NoHandoff(id.into()))?;
+        let view =
+            view::handoff(&self.phase, &self.facts, id).ok_or_else(|| Refusal::NoHandoff(id.into()))?;
         // What is tried may have failed already, and its end is only waited for.
         let cancelled = view.state == HandoffState::Cancelled;
         cancelled.then_some(view).ok_or(Refusal::TooLate(state))
@@ -164,7 +166,7 @@ impl Call {
 
     /// Completes the running handoff, whose agent speaks with the target.
     pub(crate) fn complete(&mut self, cx: &mut Context<'_>, id: &str) -> Result<Arc<HandoffView>, Refusal> {
-        let state = view::state(self, id).ok_or_else(|| Refusal::NoHandoff(id.into()))?;
+        let state = view::state(&self.phase, &self.facts, id).ok_or_else(|| Refusal::NoHandoff(id.into()))?;
         match &self.phase {
             Phase::Moving(moving) if !state.is_final() && moving.is_briefing() => {}
             _ => return Err(Refusal::NotBriefing(state)),
@@ -173,7 +175,7 @@ impl Call {
             Phase::Moving(moving) => Moving::complete(moving, cx, facts),
             phase => phase,
         });
-        view::handoff(self, id).ok_or_else(|| Refusal::NoHandoff(id.into()))
+        view::handoff(&self.phase, &self.facts, id).ok_or_else(|| Refusal::NoHandoff(id.into()))
     }
 
     /// Sets and removes variables: all or none.
@@ -271,7 +273,7 @@ impl Call {
     /// The last word: its record.
     pub(crate) fn conclude(&self, cx: &mut Context<'_>) {
         cx.counters.calls_ended += 1;
-        let record = view::record(self, cx.now, self.why);
+        let record = view::record(&self.phase, &self.facts, cx.now, self.why);
         cx.tell(EventKind::CallEnded(Arc::new(record)));
     }
 

@@ -35,6 +35,7 @@ pub(crate) mod durations;
 pub mod engine;
 pub mod event;
 mod facts;
+mod given;
 mod handoff;
 mod io;
 mod live;

@@ -1,5 +1,6 @@
 //! Where a message came from or goes to.
 
+use crate::wire::push_address;
 use std::net::SocketAddr;
 
 /// How messages are carried.
@@ -46,6 +47,18 @@ pub struct Flow {
     /// The connection that a message came by, unique while the process runs; 0 = none known: the network layer
     /// takes the open connection to `peer` or opens one. Always 0 for UDP.
     pub connection: u64,
+}
+
+impl Flow {
+    /// The peer as logs and the API write it: `udp:192.0.2.1:5060`.
+    pub fn peer_name(self) -> String {
+        let mut text = Vec::with_capacity(32);
+        text.extend_from_slice(self.transport.as_param().as_bytes());
+        text.push(b':');
+        push_address(&mut text, self.peer);
+        // ASCII by construction.
+        String::from_utf8(text).unwrap_or_default()
+    }
 }
 
 /// A socket of ours as the peers see it.

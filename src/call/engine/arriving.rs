@@ -6,7 +6,6 @@ use crate::call::announced::Matter;
 use crate::call::event::{Direction, EventKind, Why};
 use crate::call::facts::Facts;
 use crate::call::roster::Known;
-use crate::call::view;
 use crate::routing::explain;
 use crate::sip::door::Untaken;
 use crate::sip::identity::Said;
@@ -125,7 +124,7 @@ impl Engine {
             origin: Origin::Remote,
             said: Said::of(message),
             sip_call_id: String::from_utf8_lossy(message.call_id()).into_owned(),
-            peer: view::peer(flow),
+            peer: flow.peer_name(),
         };
         self.tell(what);
     }
@@ -183,7 +182,7 @@ fn shown(
     EventKind::Message {
         direction,
         line: String::from_utf8_lossy(line).into_owned(),
-        peer: view::peer(flow),
+        peer: flow.peer_name(),
         call,
         sip_call_id: String::from_utf8_lossy(call_id).into_owned(),
     }

@@ -40,7 +40,7 @@ impl Engine {
             Command::ShowHandoff { handoff } => {
                 let key = self.find_handoff(&handoff)?;
                 let call = self.calls.get(&key).and_then(Option::as_ref);
-                let found = call.and_then(|call| view::handoff(call, &handoff));
+                let found = call.and_then(|call| view::handoff(&call.phase, &call.facts, &handoff));
                 Ok(Reply::Handoff(found.ok_or(Refusal::NoHandoff(handoff))?))
             }
             Command::HangUp { call } => {
@@ -75,7 +75,7 @@ impl Engine {
 
     fn show(&self, key: CallKey) -> Option<CallView> {
         let call = self.calls.get(&key)?.as_ref()?;
-        Some(view::call(call, &self.stack))
+        Some(view::call(&call.phase, &call.facts, &self.stack))
     }
 
     /// By Baton's id, or by the Call-ID of one of its legs.

@@ -4,7 +4,6 @@ use super::Engine;
 use crate::call::announced::Matter;
 use crate::call::event::EventKind;
 use crate::call::record::{Goodbye, Role, Stamp};
-use crate::call::view;
 use crate::sip::identity::Said;
 use crate::sip::leg::reach::Advice;
 use crate::sip::{self, Flow, LegId};
@@ -45,7 +44,7 @@ impl Engine {
         Some(EventKind::Undelivered {
             call,
             method: method.as_str(),
-            peer: view::peer(to),
+            peer: to.peer_name(),
             again,
             sip_call_id,
         })
@@ -85,7 +84,7 @@ impl Engine {
 
     /// How a peer is reached may be set otherwise. A private Contact is told once for all legs of its agent or trunk.
     fn advise(&mut self, leg: LegId, advice: Advice) -> Option<EventKind> {
-        let peer = view::peer(self.stack.peer(leg)?);
+        let peer = self.stack.peer(leg)?.peer_name();
         let (call, role, party) = self.party(leg)?;
         if advice == Advice::PrivateContact {
             let name = if role == Role::Agent { "agent" } else { "trunk" };

@@ -73,7 +73,10 @@ impl Engine {
                 cx.tell_at(first, EventKind::Ignored { call, what });
             }
             // Told as it stands now, but before what has become of it already.
-            cx.tell_at(first, EventKind::CallStarted(Box::new(view::call(call, cx.stack))));
+            cx.tell_at(
+                first,
+                EventKind::CallStarted(Box::new(view::call(&call.phase, &call.facts, cx.stack))),
+            );
         });
     }
 

@@ -4,7 +4,6 @@
 
 use crate::call::durations::{REFUSALS_WINDOW, SAME_FAILURE};
 use crate::call::event::{Direction, EventKind};
-use crate::call::view;
 use crate::sip::ident::{SlotKey, fingerprint};
 use crate::sip::identity::Said;
 use crate::sip::{Flow, Origin, Time};
@@ -91,7 +90,7 @@ pub(super) fn left(status: u16, passing: Option<u16>, bytes: &[u8], flow: Flow) 
         origin: if passing == Some(status) { Origin::Remote } else { Origin::Local },
         said: Said { reason: None, warning: wire::peek::warning(bytes) },
         sip_call_id: String::from_utf8_lossy(peek.call_id).into_owned(),
-        peer: view::peer(flow),
+        peer: flow.peer_name(),
     })
 }
 

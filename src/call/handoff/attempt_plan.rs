@@ -1,7 +1,7 @@
 //! What a handoff is made of: the plan, which is checked and fixed when it is decided, and the course, one destination
 //! by one method with its headers expanded. The ladder makes further courses of the same plan.
 
-use crate::call::decision::{By, Given};
+use crate::call::given::{By, Given};
 use crate::routing::profile::Profile;
 use crate::routing::rules;
 use crate::routing::table::{Destination, Method, Route, Table};

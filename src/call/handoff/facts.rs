@@ -1,6 +1,6 @@
 //! What a handoff knows of itself and of its attempts. What is told of it is made of that, by `call/view`.
 
-use crate::call::context::Full;
+use crate::call::occupancy::Full;
 use crate::call::record::{HandoffState, Proof};
 use crate::routing::explain::{Cause, Where};
 use crate::routing::rules;

@@ -12,15 +12,16 @@ pub(crate) mod onward;
 pub(crate) mod outcome;
 pub(crate) mod refer;
 pub(crate) mod report;
+pub(crate) mod scope;
 pub(crate) mod still_here;
 pub(crate) mod swap;
+mod view;
 
 use crate::call::context::{Context, Stay};
 use crate::call::decision::{self, Step};
 use crate::call::event::EventKind;
 use crate::call::facts::Facts;
 use crate::call::record::{HandoffState, HandoffView, Proof};
-use crate::call::view;
 use crate::routing::explain::{self, Cause, Where};
 use crate::routing::profile::{Belief, Notify200, Receiver};
 use crate::routing::table::{Destination, Id, Method};
@@ -181,7 +182,7 @@ impl Handoff {
 
     /// What is told of it.
     pub(crate) fn view(&self) -> Arc<HandoffView> {
-        self.told_end.clone().unwrap_or_else(|| Arc::new(view::of_handoff(self)))
+        self.told_end.clone().unwrap_or_else(|| Arc::new(view::handoff(self)))
     }
 
     /// What was told of its end, to be kept.
@@ -502,7 +503,7 @@ impl Handoff {
         }
         let (call, handoff) = self.ids();
         let (environment, trunk) = (self.facts.environment.to_string(), self.trunk.to_string());
-        let peer = self.peer.map(view::peer);
+        let peer = self.peer.map(Flow::peer_name);
         let (number, next) = (self.running + 1, next.into());
         cx.tell(match unproven {
             true => {
@@ -538,7 +539,7 @@ impl Handoff {
         if let Some(referral) = self.referral.as_mut() {
             referral.conclude(cx, status);
         }
-        let view = Arc::new(view::of_handoff(self));
+        let view = Arc::new(view::handoff(self));
         self.told_end = Some(Arc::clone(&view));
         cx.tell(EventKind::HandoffEnded { handoff: view, caller_hurt });
     }

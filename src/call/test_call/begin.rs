@@ -1,5 +1,6 @@
 //! Whether a test may begin, and what it is then.
 
+use super::request::TestCallRequest;
 use super::tape::Tape;
 use super::view::{Outcome, TestCallView};
 use super::{State, TestCall};
@@ -12,34 +13,11 @@ use crate::routing::file::{nearest, quoted};
 use crate::routing::table::{Destination, Route};
 use crate::routing::template::Variables;
 use crate::routing::topology::Trunk;
-use serde::{Deserialize, Serialize};
 use std::borrow::Cow;
 use std::sync::Arc;
 
 /// The caller where none is named.
 const CALLER: &str = "baton";
-
-/// What is to be done.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields, default)]
-pub struct TestCallRequest {
-    /// Ask it what it can.
-    pub options: bool,
-    /// Call it: a phone may ring.
-    pub call: bool,
-    /// The trunk that a number is called through, where the destination names none and there are several.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub trunk: Option<String>,
-    /// The caller's number, as the target sees it, where the destination does not say.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub caller: Option<String>,
-}
-
-impl Default for TestCallRequest {
-    fn default() -> TestCallRequest {
-        TestCallRequest { options: true, call: true, trunk: None, caller: None }
-    }
-}
 
 /// What a test is known by: there is one for each destination at a time, and its shard is the owner of this name.
 pub fn name(environment: &str, destination: &str) -> String {

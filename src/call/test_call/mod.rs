@@ -5,12 +5,13 @@
 //! words for them are made above (`rehearsal::trial`). Stepped by [`super::engine`], one for each destination at a time.
 
 mod begin;
+pub(crate) mod request;
 mod running;
 mod tape;
-mod view;
+pub(crate) mod view;
 
-pub use begin::TestCallRequest;
 pub use begin::name;
+pub use request::TestCallRequest;
 pub(crate) use running::TestCalls;
 pub use view::{Answer, Called, Outcome, Said, Spoken, TestCallView};
 

@@ -3,9 +3,9 @@
 use super::{Attempt, Moving, Then, Whereabouts};
 use crate::call::context::Context;
 use crate::call::conversation::{Conversation, Offerer, Partner, let_go};
-use crate::call::decision::{By, Given};
 use crate::call::durations::{BEFORE_RETURNED, CHECK_BEFORE_RETURNED};
 use crate::call::facts::{Facts, UnresolvedRefer};
+use crate::call::given::{By, Given};
 use crate::call::handoff::HandoffEnd;
 use crate::call::handoff::ladder::{Footing, Next};
 use crate::call::phase::Phase;

@@ -105,7 +105,7 @@
 //! | offer and answer | RFC 3264 | `sip::offer_answer::Session` |
 //! | both legs have each other's session | RFC 3725 | `SdpSync` |
 //! | request that is relayed from leg to leg | RFC 7092 | `Relay`, `Relayed` |
-//! | implicit subscription of a REFER; what its NOTIFY says | RFC 3515 §2.4.4, RFC 3420 | [`sip::subscription`]; [`sip::subscription::ReferProgress`] |
+//! | implicit subscription of a REFER; what its NOTIFY says | RFC 3515 §2.4.4, RFC 3420 | [`sip::leg::subscription`]; [`sip::leg::subscription::ReferProgress`] |
 //! | Reason and Retry-After of a message | RFC 3326, RFC 3261 §20.33 | [`sip::leg::reason_info::ReasonInfo`] |
 //! | blind transfer | RFC 5589 §6 | `BlindRefer` |
 //! | attended transfer | RFC 5589 §7, RFC 3891 | `AttendedTransfer` |

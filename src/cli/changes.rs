@@ -4,7 +4,7 @@ use super::Global;
 use super::api::{Ask, Client, IN_FORCE_WITHIN, segment};
 use super::exit::{Exit, Failure};
 use super::page::{self, plain};
-use crate::http::change::Changed;
+use crate::http::request::Changed;
 use crate::rehearsal::{Ink, Page};
 use crate::routing::diff::{Change, Diff, KeyChange};
 use clap::Args;

@@ -3,7 +3,7 @@
 use super::api::{Ask, Client, IN_FORCE_WITHIN};
 use super::exit::{Exit, Failure};
 use super::{Global, page};
-use crate::http::reload::Reloaded;
+use crate::http::request::Reloaded;
 use clap::Args;
 use serde_json::json;
 

@@ -3,8 +3,8 @@
 //! one line says how many, once lines can be written again.
 
 use super::configuration::Log;
+use super::lines::line_of;
 use super::systemd;
-use super::telemetry::line_of;
 use crate::call::event::Event;
 use crate::net::counts::Lost;
 use crate::observe::line::Line;

@@ -7,7 +7,7 @@ use super::numbering::{ByEnvironment, Numbering, UNNUMBERED};
 use super::sources::Sources;
 use super::watch::FileWatch;
 use crate::http::in_force::NotInForce;
-use crate::http::reload::{ReloadError, Reloaded, TableState};
+use crate::http::request::{ReloadError, Reloaded, TableState};
 use crate::observe::line::{Line, Sink};
 use crate::routing::Tables;
 use crate::routing::file::{Diagnostic, Severity};

@@ -19,14 +19,15 @@ mod probes;
 pub mod problem;
 pub mod reload;
 mod render;
+pub mod request;
 mod trial;
 pub mod versions;
 
 pub use calls::Page;
 pub use listener::serve;
 
-use crate::net::connections::Connections;
 use crate::net::counts::{Counts, Lost};
+use crate::net::tcp::connections::Connections;
 use crate::rehearsal::render::Ways;
 use crate::routing::Tables;
 use crate::shard::Shards;
@@ -86,7 +87,7 @@ pub struct Api {
     /// Whether new calls are taken.
     pub readiness: Arc<Readiness>,
     /// Where a reload, or a change of a table, is asked for.
-    pub reload: mpsc::Sender<reload::Request>,
+    pub reload: mpsc::Sender<request::Request>,
     /// The states that tables were in.
     pub versions: Arc<Versions>,
     /// The tables in force as they are written.

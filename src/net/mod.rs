@@ -1,10 +1,9 @@
 //! Sockets: UDP, TCP, connections and name resolution. Here bytes become messages with a flow, and flows become
 //! sockets again; what the messages say is none of its business.
 //!
-//! The shards call [`udp::Sockets::send`] and [`connections::Connections::send`]; what the network learns by itself
+//! The shards call [`udp::Sockets::send`] and [`tcp::connections::Connections::send`]; what the network learns by itself
 //! goes up through [`Deliver`]. Nothing here blocks a shard: TCP and DNS live on a runtime of their own.
 
-pub mod connections;
 pub mod counts;
 pub mod listen;
 pub mod paths;

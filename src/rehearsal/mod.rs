@@ -9,6 +9,7 @@
 //! "rehearsal:…"`, [`Agents`]), what a handoff would send ([`render`]), and what a test call means ([`Tested`]).
 
 mod agent;
+mod cast;
 mod dialog;
 mod durations;
 mod fault;

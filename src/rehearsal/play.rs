@@ -1,9 +1,10 @@
 //! Plays the scenes one after the other on one stage.
 
+use super::cast::Cast;
 use super::durations::SCENE_AT_MOST;
 use super::fault::Fault;
 use super::peer::Peer;
-use super::scenes::{Cast, Scene};
+use super::scenes::Scene;
 use super::stage::Stage;
 use super::tape::{Entry, Party, Tape};
 use crate::call::record::HandoffView;

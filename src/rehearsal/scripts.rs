@@ -1,6 +1,7 @@
 //! What the PBX, the agent and the desk do in each scene, and what each must see of Baton. Every script reads as its
 //! side of the trace. Called by [`super::scenes`].
 
+use super::cast::CALLED;
 use super::durations::PARTY_RINGS;
 use super::fault::{Fault, Received};
 use super::peer::Peer;
@@ -11,8 +12,6 @@ use std::net::SocketAddr;
 use tokio::sync::oneshot;
 use tokio::time::sleep;
 
-/// The number that the caller dials.
-pub(super) const CALLED: &str = "+14155550100";
 /// The caller.
 const CALLER: &str = "+14155550142";
 

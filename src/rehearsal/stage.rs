@@ -3,21 +3,20 @@
 //! Nothing of it is a stand-in: the same shard, sockets, commands and events as in the daemon; what is missing is the
 //! configuration file and the HTTP server. Called by [`super::play`].
 
+use super::cast::{CALLED, Cast, table as destinations};
 use super::durations::BATONS_NEWS;
 use super::fault::Fault;
-use super::scenes::{Cast, table as destinations};
-use super::scripts::CALLED;
 use super::tape::Tape;
 use crate::call::command::{Command, HandoffRequest, Reply};
 use crate::call::engine::{Engine, Settings};
 use crate::call::event::{Event, EventKind};
 use crate::call::record::{CallState, HandoffView};
-use crate::net::connections::{Around, Connections};
 use crate::net::counts::Counts;
 use crate::net::listen::{Bound, Listen, bind};
 use crate::net::paths::Paths;
 use crate::net::resolve::Resolver;
 use crate::net::tcp::Limits;
+use crate::net::tcp::connections::{Around, Connections};
 use crate::net::udp::Sockets;
 use crate::observe::line::Sink;
 use crate::observe::secret::Secret;

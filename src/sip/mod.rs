@@ -22,7 +22,6 @@ mod quarantine;
 pub mod shares;
 pub mod slab;
 pub mod stack;
-pub mod subscription;
 pub mod timing;
 pub mod transaction;
 

@@ -11,6 +11,7 @@ use super::caps::{MAX_CSEQ, MAX_HEAD, MAX_HEADERS, MAX_LINE, MAX_MESSAGE, MAX_NA
 use super::fault::Fault;
 use super::grammar;
 use super::headers::{Method, Name};
+use super::index::{Entry, Index, Keys, Span, StartLine, cseq_method};
 use super::message::Message;
 use super::name_addr::NameAddr;
 use super::scan::{Line, Lines};
@@ -24,170 +25,6 @@ pub enum Framing {
     Datagram,
     /// One message cut from a stream by [`super::frame`]: Content-Length must be there and fit exactly.
     Stream,
-}
-
-/// A part of the message, as offsets. Messages are capped at 65,535 bytes, so `u16` holds any.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(crate) struct Span {
-    start: u16,
-    end: u16,
-}
-
-impl Span {
-    /// The span of `start..end`; both were checked against [`MAX_MESSAGE`] before any span is made.
-    fn new(start: usize, end: usize) -> Span {
-        Span { start: start as u16, end: end as u16 }
-    }
-
-    /// The span of `part`, which is a slice of `bytes`.
-    fn of(bytes: &[u8], part: &[u8]) -> Span {
-        let start = part.as_ptr() as usize - bytes.as_ptr() as usize;
-        Span::new(start, start + part.len())
-    }
-
-    /// The bytes; empty if the index belongs to other bytes.
-    pub(crate) fn of_bytes(self, bytes: &[u8]) -> &[u8] {
-        bytes.get(usize::from(self.start)..usize::from(self.end)).unwrap_or(b"")
-    }
-}
-
-/// One header line: its name folded to [`Name`], and where its texts stand. Eight bytes.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Entry {
-    pub(crate) name: Name,
-    name_length: u8,
-    name_start: u16,
-    value: Span,
-}
-
-impl Entry {
-    pub(crate) fn raw_name<'a>(&self, bytes: &'a [u8]) -> &'a [u8] {
-        let start = usize::from(self.name_start);
-        bytes.get(start..start + usize::from(self.name_length)).unwrap_or(b"")
-    }
-
-    pub(crate) fn value<'a>(&self, bytes: &'a [u8]) -> &'a [u8] {
-        self.value.of_bytes(bytes)
-    }
-
-    /// Where the line begins.
-    pub(crate) fn line_start(&self) -> usize {
-        usize::from(self.name_start)
-    }
-}
-
-/// What the start line says.
-#[derive(Clone, Copy, Debug)]
-pub(crate) enum StartLine {
-    Request { method: Method, text: Span, uri: Span },
-    Response { status: u16, reason: Span },
-}
-
-/// What every message is matched by, read once.
-#[derive(Clone, Copy, Debug, Default)]
-pub(crate) struct Keys {
-    pub(crate) via: Span,
-    pub(crate) branch: Option<Span>,
-    pub(crate) from_tag: Option<Span>,
-    pub(crate) to_tag: Option<Span>,
-    pub(crate) cseq: u32,
-    pub(crate) cseq_method: Method,
-    pub(crate) max_forwards: Option<u8>,
-}
-
-/// Reusable scratch of the decoder: where everything stands in the bytes last decoded.
-#[derive(Clone, Debug)]
-pub struct Index {
-    headers: Vec<Entry>,
-    /// Position + 1 in `headers` of the first line of each name; 0 = none.
-    first: [u8; Name::COUNT],
-    /// Position + 1 in `headers` of the last line of each name; holds only where `first` is not 0.
-    last: [u8; Name::COUNT],
-    start_line: StartLine,
-    keys: Keys,
-    /// Offset of the byte after the blank line.
-    head_end: u16,
-    body: Span,
-    folded: bool,
-    /// From, To, Call-ID or CSeq stands twice: which one to answer with cannot be told.
-    doubled: bool,
-    /// The header that was read last is not kept: folded lines that follow are its.
-    left_out: bool,
-    /// Where the first line begins that is at fault; `u16::MAX`: no line is.
-    fault_at: u16,
-    /// A fault was found, but an error response can be built from the keys.
-    salvageable: bool,
-    /// A request that lacks what an answer copies; there is a Via to answer to.
-    incomplete: bool,
-}
-
-impl Default for Index {
-    fn default() -> Self {
-        Index {
-            headers: Vec::new(),
-            first: [0; Name::COUNT],
-            last: [0; Name::COUNT],
-            start_line: StartLine::Response { status: 0, reason: Span::default() },
-            keys: Keys::default(),
-            head_end: 0,
-            body: Span::default(),
-            folded: false,
-            doubled: false,
-            left_out: false,
-            fault_at: u16::MAX,
-            salvageable: false,
-            incomplete: false,
-        }
-    }
-}
-
-impl Index {
-    /// How many header lines fit without a new allocation.
-    pub fn capacity(&self) -> usize {
-        self.headers.capacity()
-    }
-
-    pub(crate) fn entries(&self) -> &[Entry] {
-        &self.headers
-    }
-
-    /// The entries from the first of that name to the last, others between them; empty if there is none.
-    pub(crate) fn lines(&self, name: Name) -> &[Entry] {
-        match usize::from(self.first[name as usize]) {
-            0 => &[],
-            first => &self.headers[first - 1..usize::from(self.last[name as usize])],
-        }
-    }
-
-    pub(crate) fn first<'a>(&self, bytes: &'a [u8], name: Name) -> Option<&'a [u8]> {
-        self.lines(name).first().map(|entry| entry.value(bytes))
-    }
-
-    fn is_request(&self) -> bool {
-        matches!(self.start_line, StartLine::Request { .. })
-    }
-
-    pub(crate) fn start_line(&self) -> &StartLine {
-        &self.start_line
-    }
-
-    pub(crate) fn keys(&self) -> &Keys {
-        &self.keys
-    }
-
-    pub(crate) fn body(&self) -> Span {
-        self.body
-    }
-
-    /// Where the blank line begins: the end of the last header line.
-    pub(crate) fn headers_end(&self) -> usize {
-        usize::from(self.head_end).saturating_sub(2)
-    }
-
-    /// True if any header line is folded.
-    pub(crate) fn folded(&self) -> bool {
-        self.folded
-    }
 }
 
 /// Reads one message and checks all that its readers rely on: [`identify`], then [`Message::check`].
@@ -494,12 +331,6 @@ fn check_version(version: &[u8]) -> Result<(), Fault> {
     };
     let is_number = !number.is_empty() && number.iter().all(|byte| byte.is_ascii_digit() || *byte == b'.');
     if is_number { Err(Fault::OtherVersion) } else { Err(Fault::Version) }
-}
-
-/// The method of a CSeq value.
-pub(crate) fn cseq_method(cseq: &[u8]) -> &[u8] {
-    let digits = cseq.iter().position(|byte| !byte.is_ascii_digit()).unwrap_or(cseq.len());
-    grammar::trim(&cseq[digits..])
 }
 
 /// Refuses control characters other than line ends and tabs, unless escaped by a backslash (a quoted pair may be

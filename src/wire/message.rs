@@ -3,9 +3,9 @@
 //! Not here: judging what a message asks for (`sip`). Values keep their folds as received; the grammar reads a fold
 //! as white space, and [`super::Writer`] unfolds.
 
-use super::decode::{Entry, Index, StartLine, cseq_method};
 use super::grammar::{self, Commas, Malformed};
 use super::headers::{self, Method, Name};
+use super::index::{Entry, Index, StartLine, cseq_method};
 use super::name_addr::NameAddr;
 use super::uri::Uri;
 use super::via::Via;

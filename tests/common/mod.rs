@@ -23,7 +23,7 @@ pub use baton::call::command::{Command, HandoffRequest, Refusal, Reply};
 use baton::call::engine::{Engine, Input, Output, Settings};
 use baton::call::event::{Event, EventKind};
 use baton::call::record::{CallRecord, CallView, HandoffView, Stamp};
-use baton::daemon::telemetry::line_of;
+use baton::daemon::lines::line_of;
 use baton::observe::line::Style;
 use baton::sip::{Flow, Now, Pace, Time, Transport, UnixMillis};
 use checker::Checker;

@@ -4,7 +4,7 @@ use crate::bench::{Bench, Peer, header, response};
 use baton::sip::leg::decision::{Decision, Target};
 use baton::sip::leg::reason_info::ReasonInfo;
 use baton::sip::leg::refer::Refer;
-use baton::sip::subscription::ReferProgress;
+use baton::sip::leg::subscription::ReferProgress;
 use baton::sip::transaction::GivenUp;
 use baton::sip::{Content, Event, Field, InDialogRequest, LegId, NotSent, Origin, SentId, Transport};
 use baton::wire::Method;

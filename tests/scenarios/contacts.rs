@@ -6,7 +6,7 @@ use crate::common::peer::{Leg, Peer, Talking, sdp};
 use crate::common::{ms, s};
 use baton::call::event::{Event, EventKind};
 use baton::call::record::Stamp;
-use baton::daemon::telemetry::line_of;
+use baton::daemon::lines::line_of;
 use baton::observe::line::Style;
 use baton::sip::UnixMillis;
 use baton::sip::leg::reach::Advice;

@@ -3,7 +3,7 @@
 use crate::call::context::Context;
 use crate::call::durations::BYE_AFTER_NOTIFY;
 use crate::sip::leg::SentId;
-use crate::sip::subscription::NotifyId;
+use crate::sip::leg::subscription::NotifyId;
 use crate::sip::{LegId, Time};
 
 /// A REFER of ours to answer for.

@@ -4,7 +4,7 @@ use super::{ChangeError, beside};
 use crate::daemon::configuration::{self, MAX_FILE};
 use crate::daemon::reload::Reloader;
 use crate::daemon::watch::FileWatch;
-use crate::http::reload::ReloadError;
+use crate::http::request::ReloadError;
 use crate::routing::file::{Diagnostic, Source};
 use crate::routing::table::{self, Id, Table};
 use crate::store::replace::Print;

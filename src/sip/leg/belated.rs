@@ -8,9 +8,9 @@ use super::presence::Purpose;
 use super::usage::{Leg, PendingUac, Usage};
 use super::{Content, Event, LegId, Origin};
 use crate::sip::flow::Flow;
+use crate::sip::leg::subscription::{self, Subscription};
 use crate::sip::offer_answer::Exchange;
 use crate::sip::stack::Stack;
-use crate::sip::subscription::{self, Subscription};
 use crate::sip::timing::Time;
 use crate::wire::{Framing, Message, Method, Name, identify};
 

@@ -23,6 +23,7 @@ pub(crate) mod reliable;
 mod replaces;
 pub(crate) mod send;
 pub mod session_timer;
+pub mod subscription;
 pub mod tries;
 pub(crate) mod usage;
 
@@ -227,7 +228,7 @@ pub enum Event {
         /// The REFER.
         refer: SentId,
         /// What it told.
-        news: super::subscription::ReferProgress,
+        news: subscription::ReferProgress,
     },
     /// The peer's BYE, already answered 200. The leg is over; its subscriptions live on until `release`.
     Bye {

@@ -7,8 +7,10 @@ use super::usage::{Kind, PendingUac, Usage};
 use super::{Event, Field, InDialogRequest, LegId, Origin, RequestId, SentId};
 use crate::sip::dispatch::OVERTAKEN;
 use crate::sip::flow::Flow;
+use crate::sip::leg::subscription::{
+    self, Notice, Package, ReferProgress, Referral as Subscribed, Subscription,
+};
 use crate::sip::stack::{Gone, NotSent, Stack};
-use crate::sip::subscription::{self, Notice, Package, ReferProgress, Referral as Subscribed, Subscription};
 use crate::sip::timing::{Now, Time};
 use crate::wire::headers::{ACTIVE, EVENT_REFER, MESSAGE_SIPFRAG, NO_RESOURCE, TERMINATED};
 use crate::wire::{Message, Method, Name, Writer, sipfrag};
@@ -16,7 +18,7 @@ use std::collections::VecDeque;
 use std::time::Duration;
 
 pub use super::decision::Decision as Referral;
-pub use crate::sip::subscription::NotifyId;
+pub use crate::sip::leg::subscription::NotifyId;
 
 /// How long a subscription is said to live, in seconds: longer than any handoff takes.
 const EXPIRES: u64 = 600;

@@ -3,11 +3,11 @@
 //! A shard calls [`Connections::send`] and is never made to wait: what a peer does not take in time is queued up to a
 //! bound, and beyond it the connection is closed and every message that waited on it is given back.
 
-use super::Deliver;
-use super::counts::Counts;
-use super::patience::Minutes;
-use super::tcp::{self, Group, Known, Limits};
-use super::unread::{Asked, Unread};
+use super::{Group, Known, Limits, open};
+use crate::net::Deliver;
+use crate::net::counts::Counts;
+use crate::net::patience::Minutes;
+use crate::net::unread::{Asked, Unread};
 use crate::observe::line::{Line, Sink};
 use crate::sip::shares::Shares;
 use crate::sip::{Flow, Listener};
@@ -319,7 +319,7 @@ impl Connections {
         let (connection, queue) = self.enter(flow.listener, flow.peer, (By::Us, group));
         // Before it is opened: a refusal may come before anything that is done afterwards, and has to find the message.
         let queued = connection.queue(message, &self.around.limits).is_ok();
-        self.around.runtime.spawn(tcp::open(connection, queue, Arc::clone(self)));
+        self.around.runtime.spawn(open(connection, queue, Arc::clone(self)));
         queued
     }
 

@@ -2,13 +2,15 @@
 //!
 //! A connection ends for one reason, its `Ending`; whatever was queued on it then fails, and the shards hear of it.
 
-use super::connections::{Connection, Connections, Leaving, Outgoing};
+pub mod connections;
+
 use super::counts::Count;
 use super::patience::{LAST_LOOK, is_standstill, within};
 use super::unread::Unread;
 use crate::observe::line::Line;
 use crate::sip::{Flow, Transport};
 use crate::wire::frame::{Frame, Framer, PONG};
+use connections::{Connection, Connections, Leaving, Outgoing};
 use socket2::SockRef;
 use std::io;
 use std::mem::MaybeUninit;

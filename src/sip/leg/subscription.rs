@@ -1,10 +1,10 @@
 //! The implicit subscription of a REFER (RFC 3515 §2.4.4, RFC 6665), both sides.
 //!
-//! A machine of its own: it outlives the INVITE usage of its dialog (RFC 5057 §4.2). Called by `leg/refer`.
+//! A machine of its own: it outlives the INVITE usage of its dialog (RFC 5057 §4.2). Called by `refer`.
 
-use super::leg::SentId;
-use super::leg::reason_info::ReasonInfo;
-use super::timing::Time;
+use super::SentId;
+use super::reason_info::ReasonInfo;
+use crate::sip::timing::Time;
 use crate::wire::grammar::{self, Params};
 use crate::wire::headers::{EVENT_REFER, TERMINATED};
 use crate::wire::{Message, Name, sipfrag};

@@ -4,7 +4,7 @@ use super::command::HandoffRequest;
 use super::context::Context;
 use super::event::EventKind;
 use super::facts::Facts;
-use crate::routing::select::Pattern;
+use crate::routing::pattern::Pattern;
 use crate::routing::template;
 use crate::sip::Field;
 use crate::sip::leg::decision::{Decision, Target};

@@ -2,8 +2,8 @@
 //! over reloads: legs hold them.
 
 use super::admission::{self, Load};
+use crate::routing::Id;
 use crate::routing::Tables;
-use crate::routing::table::Id;
 use crate::routing::topology::{Agent, Auth, Trunk};
 use crate::sip::Flow;
 use crate::sip::door::{Neighbours, Party};

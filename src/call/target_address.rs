@@ -3,11 +3,13 @@
 use super::context::Context;
 use super::facts::Facts;
 use super::handoff::attempt_plan::AttemptPlan;
+use crate::routing::Id;
 use crate::routing::address::Address;
 use crate::routing::explain::{self, Cause};
 use crate::routing::headers::user_part;
+use crate::routing::onward::Onward;
 use crate::routing::profile::Receiver;
-use crate::routing::table::{Id, Onward, Route};
+use crate::routing::table::Route;
 use crate::routing::topology::Trunk;
 use crate::sip::leg::Body;
 use crate::sip::leg::reach::Reach;
@@ -59,7 +61,7 @@ impl TargetAddress {
     pub(crate) fn onward(cx: &Context<'_>, facts: &Facts, course: &AttemptPlan) -> Option<Onward> {
         let named = course.destination.trunk.as_deref().and_then(|id| cx.tables.topology.trunk(id));
         let trunk = named.unwrap_or(&facts.trunk);
-        let address = course.route.as_ref().map(|route| route.request_uri(trunk).1);
+        let address = course.route.as_ref().map(|route| route.request_uri(&trunk.address).1);
         let owner = address.and_then(|address| TargetAddress::owner(cx, trunk, address));
         course.destination.onward.with(owner.map(|trunk| &trunk.onward))
     }
@@ -79,7 +81,7 @@ impl TargetAddress {
 
     /// A route that is reached by that trunk if it is a number.
     pub(crate) fn through(cx: &Context<'_>, trunk: &Arc<Trunk>, route: &Route) -> TargetAddress {
-        let (uri, address) = route.request_uri(trunk);
+        let (uri, address) = route.request_uri(&trunk.address);
         let home = TargetAddress::home(cx, trunk, address);
         let owner = TargetAddress::owner(cx, trunk, address);
         TargetAddress {

@@ -16,10 +16,11 @@ use std::sync::Arc;
 use super::numbers;
 use crate::observe::line::{Format, Level, Style};
 use crate::observe::secret::Secret;
+use crate::routing::Id;
 use crate::routing::Tables;
 use crate::routing::address::Host;
 use crate::routing::file::{Diagnostic, Report, Section, Severity, Source, nearest};
-use crate::routing::table::{self, Id, Table};
+use crate::routing::table::{self, Table};
 use crate::routing::topology::read::{self, Parties};
 use crate::routing::topology::{Settings, Topology, secret};
 

@@ -3,7 +3,8 @@
 
 use crate::call::record::Stamp;
 use crate::observe::line::{Line, Sink};
-use crate::routing::table::{Id, Table};
+use crate::routing::Id;
+use crate::routing::table::Table;
 use crate::shard::clock::wall;
 use crate::store::versions::{Accepted, Found, Origin, Reopened, Unavailable, Version, Versions};
 use std::collections::BTreeMap;

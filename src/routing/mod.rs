@@ -16,6 +16,8 @@ pub mod file;
 pub mod headers;
 pub mod net;
 pub mod number;
+pub mod onward;
+pub mod pattern;
 pub mod profile;
 pub mod route;
 pub mod rules;
@@ -25,4 +27,8 @@ pub mod tables;
 pub mod template;
 pub mod topology;
 
+use std::sync::Arc;
 pub use tables::Tables;
+
+/// The name of a destination, an environment, a trunk or an agent: short, cheap to clone.
+pub type Id = Arc<str>;

@@ -6,7 +6,6 @@ use std::sync::Arc;
 
 use super::address::{Address, AddressError};
 use super::number;
-use super::topology::Trunk;
 use crate::wire::uri::{self, Scheme, Uri};
 
 /// Where a destination lies. Routes carry no variables: what goes into a Refer-To is fixed by the table.
@@ -97,27 +96,28 @@ impl Route {
     }
 
     /// The URI that a REFER names, without `<>` and without headers: a number at `refer_to_host` or, without one, at the host of
-    /// the trunk's address; URIs as written.
-    pub fn refer_uri(&self, trunk: &Trunk, refer_to_host: Option<&str>) -> String {
+    /// `trunk`, which is the trunk's address; URIs as written.
+    pub fn refer_uri(&self, trunk: &Address, refer_to_host: Option<&str>) -> String {
         match self {
             Self::E164(number) => match refer_to_host {
                 Some(host) => format!("sip:{number}@{host}"),
-                None => format!("sip:{number}@{}", trunk.address.host),
+                None => format!("sip:{number}@{}", trunk.host),
             },
             Self::Sip(address) => address.text.to_string(),
             Self::Tel { text, .. } => text.to_string(),
         }
     }
 
-    /// The Request-URI of an INVITE to this place, and the address it is sent to: numbers go to `trunk`, `sip:` URIs to themselves.
-    pub fn request_uri<'a>(&'a self, trunk: &'a Trunk) -> (String, &'a Address) {
+    /// The Request-URI of an INVITE to this place, and the address it is sent to: numbers go to `trunk`, which is
+    /// the trunk's address, `sip:` URIs to themselves.
+    pub fn request_uri<'a>(&'a self, trunk: &'a Address) -> (String, &'a Address) {
         let at_trunk = |number: &str| {
-            let mut uri = format!("sip:{}@{}", super::headers::user_part(number), trunk.address.host_port());
-            if let Some(transport) = trunk.address.transport {
+            let mut uri = format!("sip:{}@{}", super::headers::user_part(number), trunk.host_port());
+            if let Some(transport) = trunk.transport {
                 uri.push_str(";transport=");
                 uri.push_str(transport.as_param());
             }
-            (uri, &trunk.address)
+            (uri, trunk)
         };
         match self {
             Self::E164(number) | Self::Tel { number, .. } => at_trunk(number),

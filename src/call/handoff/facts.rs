@@ -2,9 +2,10 @@
 
 use crate::call::occupancy::Full;
 use crate::call::record::{HandoffState, Proof};
+use crate::routing::Id;
 use crate::routing::explain::{Cause, Where};
 use crate::routing::rules;
-use crate::routing::table::{Id, Method};
+use crate::routing::table::Method;
 use crate::sip::identity::Said;
 use crate::sip::leg::tries::Fault;
 use crate::sip::{Origin, UnixMillis};

@@ -486,7 +486,7 @@ fn refer_to(facts: &Facts, course: &AttemptPlan, placement: Placement) -> Option
 /// Where a Refer-To, or the Contact of a 302, sends the caller: the headers embedded where the profile says so.
 pub(crate) fn place(facts: &Facts, course: &AttemptPlan, placement: Placement) -> Option<String> {
     let route: &Route = course.route.as_ref()?;
-    let uri = route.refer_uri(&facts.trunk, course.profile.refer_to_host.as_deref());
+    let uri = route.refer_uri(&facts.trunk.address, course.profile.refer_to_host.as_deref());
     if !placement.in_refer_to() {
         return Some(uri);
     }

@@ -4,8 +4,9 @@
 use super::Configuration;
 use crate::daemon::numbers;
 use crate::observe::secret::Secret;
+use crate::routing::Id;
 use crate::routing::file::{Diagnostic, Report, Section, Severity, Source};
-use crate::routing::table::{self, Id, Table};
+use crate::routing::table::{self, Table};
 use crate::routing::topology::read::Parties;
 use crate::routing::topology::secret::{SecretSource, Secrets};
 use std::collections::BTreeMap;

@@ -2,8 +2,8 @@
 
 use crate::call::command::{Invalid, Refusal};
 use crate::call::record::Stamp;
-use crate::routing::rules::{MAX_CHAIN, Then};
 use crate::routing::table::Table;
+use crate::routing::table::rule::{MAX_CHAIN, Then};
 use crate::sip::UnixMillis;
 use jiff::Timestamp;
 use jiff::civil::DateTime;

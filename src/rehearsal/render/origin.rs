@@ -3,8 +3,8 @@
 use super::super::text::Text;
 use super::{Line, Wish};
 use crate::call::record::RuleView;
-use crate::routing::rules::Then;
 use crate::routing::table::Destination;
+use crate::routing::table::rule::Then;
 use crate::routing::topology::Trunk;
 use serde::{Deserialize, Serialize};
 

@@ -4,6 +4,7 @@
 mod ladder;
 mod read;
 mod routes;
+pub mod rule;
 
 pub use ladder::{Ladder, Step};
 pub use read::{MAX_DESTINATIONS, MAX_ID, hash, is_id, read};
@@ -17,17 +18,15 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
+use super::Id;
 use super::file::nearest;
 pub use super::headers::HeaderTemplate;
+use super::onward::Onward;
 use super::profile::{Belief, Notify200, Overrides, Placement, Profile, Receiver};
 pub use super::route::Route;
-use super::rules::{Rule, Then};
-use super::select::Pattern;
 use super::template::Template;
 use super::topology::Trunk;
-
-/// A destination's or an environment's name: short, cheap to clone.
-pub type Id = Arc<str>;
+use rule::{Rule, Then};
 
 /// With so many ids one that is not there is compared ([`Table::nearest`]).
 const COMPARED: usize = 200;
@@ -209,28 +208,6 @@ pub struct Capacity {
     pub max_cps: u32,
 }
 
-/// Whether a party that was joined with the caller may move the caller on by REFER, which always moves the sender's partner
-/// (RFC 5589). A destination's own word goes before its trunk's.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Onward {
-    /// `may_transfer`; `None`: nothing is said.
-    pub allowed: Option<bool>,
-    /// `may_route`: what it may name beside the table's destinations.
-    pub may_route: Vec<Pattern>,
-    /// `transfer = "pass"`: its REFER goes to the caller's side, and is not carried out here.
-    pub pass: bool,
-}
-
-impl Onward {
-    /// What a party of this destination may do that is reached by that trunk. None: it may not refer at all.
-    pub fn with(&self, trunk: Option<&Onward>) -> Option<Onward> {
-        let allowed = self.allowed.or(self.pass.then_some(true)).or(trunk.and_then(|trunk| trunk.allowed));
-        let both = self.may_route.iter().chain(trunk.into_iter().flat_map(|trunk| &trunk.may_route));
-        let may_route = both.cloned().collect();
-        (allowed == Some(true)).then_some(Onward { allowed, may_route, pass: self.pass })
-    }
-}
-
 /// The Reason of a BYE that hands the call back, where the destination names none (RFC 3326).
 pub const DEFAULT_REASON: &str = "SIP;cause=200;text=\"Handoff\"";
 
@@ -305,11 +282,11 @@ mod tests {
             Placement::Request
         );
         let route = destination.route.as_ref().unwrap();
-        assert_eq!(route.refer_uri(&trunk, None), "tel:+14155550123");
-        assert_eq!(route.request_uri(&trunk).0, "sip:+14155550123@pbx.example.com:5070");
+        assert_eq!(route.refer_uri(&trunk.address, None), "tel:+14155550123");
+        assert_eq!(route.request_uri(&trunk.address).0, "sip:+14155550123@pbx.example.com:5070");
         let number = Route::parse("+14155550123").unwrap();
-        assert_eq!(number.refer_uri(&trunk, None), "sip:+14155550123@pbx.example.com");
-        assert_eq!(number.refer_uri(&trunk, Some("a:5080")), "sip:+14155550123@a:5080");
+        assert_eq!(number.refer_uri(&trunk.address, None), "sip:+14155550123@pbx.example.com");
+        assert_eq!(number.refer_uri(&trunk.address, Some("a:5080")), "sip:+14155550123@a:5080");
     }
 
     #[test]

@@ -1,8 +1,10 @@
 //! Reads a destination table from TOML. Every key is carried out or refused by name.
 
 mod chains;
+mod hosts;
 mod keys;
 mod lint;
+mod places;
 mod rules;
 mod steps;
 
@@ -15,23 +17,25 @@ use std::time::Duration;
 use sha2::{Digest, Sha256};
 
 use super::{
-    Capacity, DEFAULT_REASON, Destination, HeaderTemplate, Id, Method, OUTCOME_CAP, Onward, Route, Routes,
-    Table, Timeouts, Undefined,
+    Capacity, DEFAULT_REASON, Destination, HeaderTemplate, Method, OUTCOME_CAP, Route, Routes, Table,
+    Timeouts, Undefined,
 };
+use crate::routing::Id;
 use crate::routing::address::AddressError;
 use crate::routing::document::ONLY;
 use crate::routing::file::{At, Diagnostic, Report, Section, Source, nearest, quoted, with_article};
 use crate::routing::headers::{self, HeaderError, NameError};
 use crate::routing::number::normalise;
+use crate::routing::onward::Onward;
+use crate::routing::pattern::Pattern;
 use crate::routing::profile::Overrides;
 use crate::routing::route::RouteError;
-use crate::routing::select::Pattern;
 use crate::routing::template::{Part, Source as From, Template, TemplateError, misspelt_built_in};
 use crate::routing::topology::Surroundings;
 use crate::wire::grammar::{self, Params};
 use chains::Row;
 use keys::InPlay;
-use lint::Places;
+use places::Places;
 use rules::Parsed;
 use steps::Own;
 

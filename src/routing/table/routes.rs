@@ -2,8 +2,8 @@
 //! REFER and 3xx. Whether a destination is meant is for
 //! [`Route::matches`] to say.
 
+use super::rule;
 use super::{Destination, Id, Route};
-use crate::routing::rules;
 use crate::wire::uri::{Uri, percent_decode};
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -20,7 +20,7 @@ struct Index {
 impl Routes {
     pub(super) fn of(destinations: &BTreeMap<Id, Arc<Destination>>) -> Routes {
         let mut index = Index::default();
-        for destination in destinations.values().flat_map(rules::variants) {
+        for destination in destinations.values().flat_map(rule::variants) {
             let key = match &destination.route {
                 None => continue,
                 Some(Route::E164(number) | Route::Tel { number, .. }) => folded(number.as_bytes()),

@@ -10,10 +10,12 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
+use super::Id;
 use super::address::{Address, Host};
 use super::net::IpNet;
+use super::onward::Onward;
+use super::pattern::Pattern;
 use super::profile::{Belief, Limits, Overrides, Receiver};
-use super::table::{Id, Onward};
 use crate::observe::secret::Secret;
 use crate::sip::leg::reach::Reach;
 use crate::sip::leg::tries::Patience;
@@ -166,7 +168,7 @@ pub struct Agent {
     /// Where the caller goes when it is absent; `None`: the table's default.
     pub fallback: Option<Id>,
     /// Routes that it may name itself.
-    pub may_route: Vec<super::select::Pattern>,
+    pub may_route: Vec<Pattern>,
     /// Calls that it takes at the same time; 0: no limit of its own.
     pub max_calls: u32,
     /// Who may speak inside its dialogs.

@@ -15,14 +15,16 @@ use super::secret::{self, Secrets};
 use super::{
     Agent, Auth, CalledFrom, Doubt, Environment, Listener, Surroundings, Topology, Trunk, Unanswered,
 };
+use crate::routing::Id;
 use crate::routing::address::{Address, AddressError, Host};
 use crate::routing::country::{self, Country};
 use crate::routing::file::{At, Report, Section, quoted};
 use crate::routing::net::IpNet;
 use crate::routing::number;
+use crate::routing::onward::Onward;
+use crate::routing::pattern::Pattern;
 use crate::routing::profile::{Overrides, Placement, Profile, Receiver};
-use crate::routing::select::Pattern;
-use crate::routing::table::{Id, Method, Onward, Table, check_id, expected_ids};
+use crate::routing::table::{Method, Table, check_id, expected_ids};
 use crate::sip::Transport;
 pub use settings::settings;
 

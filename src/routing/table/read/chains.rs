@@ -4,11 +4,11 @@
 use std::collections::BTreeMap;
 use std::ops::Range;
 
-use super::lint::Places;
+use super::places::Places;
 use super::steps::List;
 use crate::routing::explain::Cause;
 use crate::routing::file::{At, Report};
-use crate::routing::rules::{MAX_CHAIN, Rule, Then};
+use crate::routing::table::rule::{MAX_CHAIN, Rule, Then};
 use crate::routing::table::{Destination, Method, Step};
 
 /// A destination as it was read.

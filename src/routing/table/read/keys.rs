@@ -1,14 +1,13 @@
 //! Which keys of a destination apply to which methods. Keys that do not apply are errors: whoever wrote one expects something
 //! of it.
 
+use super::hosts::doubt_host;
 use super::rules::WrittenRules;
 use super::steps::Written;
 use super::{ROUTE_FORM, Reader};
 use crate::routing::file::{At, Report, Section};
 use crate::routing::profile::{Overrides, Placement};
 use crate::routing::table::{Method, Route};
-use crate::routing::topology::Surroundings;
-use std::ops::Range;
 
 /// A key and the methods that it applies to.
 type Key = (&'static str, &'static [Method]);
@@ -173,20 +172,5 @@ impl Reader<'_, '_, '_> {
         if let Some(route) = route {
             doubt_host(self.report, section.key_span("route"), route, known);
         }
-    }
-}
-
-/// Warns of a route to which the caller's side may not find its way, where `attended` needs it to.
-pub(super) fn doubt_host(report: &mut Report<'_>, place: Range<usize>, route: &Route, known: &Surroundings) {
-    if let Route::Sip(address) = route
-        && known.hosts.as_ref().is_some_and(|hosts| !hosts.contains(&address.host))
-    {
-        let message = format!(
-            "`attended` to `{}`, which is the host of no trunk: the caller's side may not find the target again",
-            address.host
-        );
-        report
-            .warn(place, message)
-            .help("name a number or a host that is in a trunk's `address`, or use `invite`");
     }
 }

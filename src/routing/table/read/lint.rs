@@ -5,29 +5,16 @@ use std::collections::BTreeMap;
 use std::ops::Range;
 
 use super::chains::Row;
+use crate::routing::Id;
 use crate::routing::explain;
 use crate::routing::file::Report;
 use crate::routing::profile::{Belief, Limits, Receiver};
-use crate::routing::rules::{Condition, Then};
-use crate::routing::table::{Destination, Id, Method, Route};
+use crate::routing::rules::condition::Condition;
+use crate::routing::table::rule::Then;
+use crate::routing::table::{Destination, Method, Route};
 use crate::routing::template::{Part, Source, Template, is_built_in};
 use crate::routing::topology::Surroundings;
 use crate::sip::transaction::UDP_LIMIT;
-
-/// Where the parts of a destination stand, that a warning may point at.
-#[derive(Default)]
-pub(super) struct Places {
-    /// The value of `route`.
-    pub(super) route: Option<Range<usize>>,
-    /// The value of `caller_id`.
-    pub(super) caller_id: Option<Range<usize>>,
-    /// Name and value of each header, in the order of the destination's.
-    pub(super) headers: Vec<(Range<usize>, Range<usize>)>,
-    /// Each `when`.
-    pub(super) conditions: Vec<(Range<usize>, Condition)>,
-    /// The places of the rules that set a route, in the order of the rules.
-    pub(super) routes_of_rules: Vec<Range<usize>>,
-}
 
 /// Warns of all of it.
 pub(super) fn lint(report: &mut Report<'_>, rows: &[Row], around: &Surroundings) {

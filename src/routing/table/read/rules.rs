@@ -7,13 +7,13 @@ use std::sync::Arc;
 
 use opening_hours::localization::Country;
 
-use super::keys::doubt_host;
-use super::lint::Places;
+use super::hosts::doubt_host;
+use super::places::Places;
 use super::{ROUTE_FORM, Reader};
 use crate::routing::file::{At, Report, Section, nearest};
 use crate::routing::rules::condition::{self, Condition, ConditionError};
 use crate::routing::rules::hours::{self, Hours, HoursError, HoursErrorKind};
-use crate::routing::rules::{MAX_RULES, MAX_WEIGHT, Rule, Then};
+use crate::routing::table::rule::{MAX_RULES, MAX_WEIGHT, Rule, Then};
 use crate::routing::table::{Destination, Method, Route};
 use crate::routing::template::misspelt_built_in;
 use crate::routing::topology::Surroundings;

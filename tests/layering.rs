@@ -5,6 +5,10 @@
 //! just enough Rust to tell code from comments and strings; `clippy.toml` bans the same clocks and locks by path, this bans
 //! them by name, so that neither an alias nor a re-export slips through.
 
+#[path = "layering/circles.rs"]
+mod circles;
+
+use std::collections::BTreeSet;
 use std::fmt::Write as _;
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -115,6 +119,28 @@ const HYPHENATED_HEADERS: &[&str] = &[
 /// Functions of the standard library that `call/` and `sip/` may hand a literal `true` or `false`: what they mean is known.
 const KNOWN_TO_TAKE_BOOL: &[&str] = &["mem::replace"];
 
+/// Modules that still import each other in a circle: the stack's methods stand with the parts of a leg. The list only
+/// shrinks.
+const KNOWN_IN_CIRCLES: &[&str] = &[
+    "sip::dialog",
+    "sip::dispatch",
+    "sip::door",
+    "sip::identity",
+    "sip::leg::accept",
+    "sip::leg::challenge",
+    "sip::leg::connect",
+    "sip::leg::keepalive",
+    "sip::leg::modify",
+    "sip::leg::presence",
+    "sip::leg::reach",
+    "sip::leg::reliable",
+    "sip::leg::send",
+    "sip::leg::session_timer",
+    "sip::leg::tries",
+    "sip::leg::usage",
+    "sip::stack",
+];
+
 const FILE_CAP: usize = 600;
 const ENGINE_CAP: usize = 300;
 const FUNCTION_CAP: usize = 100;
@@ -156,6 +182,18 @@ fn each_layer_imports_only_lower_ones() {
         }
     }
     faults.assert_none("the order of the layers (see src/lib.rs)");
+}
+
+#[test]
+fn no_modules_import_each_other_in_a_circle() {
+    let circles = circles::circles(&sources());
+    let found: BTreeSet<&str> = circles.iter().flatten().map(String::as_str).collect();
+    let known: BTreeSet<&str> = KNOWN_IN_CIRCLES.iter().copied().collect();
+    let new: Vec<_> =
+        circles.iter().filter(|circle| circle.iter().any(|one| !known.contains(one.as_str()))).collect();
+    assert!(new.is_empty(), "move what both sides need into a module of its own: {new:#?}");
+    let gone: Vec<_> = known.difference(&found).collect();
+    assert!(gone.is_empty(), "no more in a circle, so take them off the list: {gone:?}");
 }
 
 #[test]

@@ -1,4 +1,5 @@
-//! Where everything stands in a message: spans over its bytes, which [`super::decode`] finds and [`super::message`] reads.
+//! Where everything stands in a message: spans over its bytes. [`super::decode()`] finds them, [`super::message`] reads
+//! through them.
 
 use super::grammar;
 use super::headers::{Method, Name};

@@ -53,8 +53,8 @@ pub(crate) fn answer_alone(cx: &mut Context<'_>, (leg, request): (LegId, Request
 }
 
 /// Answers a request of a target that is with nobody yet.
-pub(crate) fn answer_waiting(cx: &mut Context<'_>, leg: LegId, request: RequestId, wish: InDialogRequest) {
-    let (status, why) = match wish {
+pub(crate) fn answer_waiting(cx: &mut Context<'_>, leg: LegId, request: RequestId, kind: InDialogRequest) {
+    let (status, why) = match kind {
         InDialogRequest::Modify | InDialogRequest::Update => {
             return answer_alone(cx, (leg, request), Alone::Waiting);
         }

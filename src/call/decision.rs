@@ -65,18 +65,18 @@ pub(crate) fn plan(
     plan.rules = taken;
     let method = method(&plan.basis.given, &destination, route.as_ref(), by, facts.is_answered())?;
     let first = Step { destination, method, route };
-    let (course, left_out) = course(facts, &plan, first);
+    let (attempt_plan, left_out) = attempt_plan(facts, &plan, first);
     // A caller whose agent is gone must go somewhere.
-    if course.destination.undefined == Undefined::Refuse && !by.is_own() && !left_out.is_empty() {
+    if attempt_plan.destination.undefined == Undefined::Refuse && !by.is_own() && !left_out.is_empty() {
         let refused = |LeftOut { header, why }| Invalid { field: format!("headers.{header}"), message: why };
         return Err(Refusal::Invalid(left_out.into_iter().map(refused).collect()));
     }
     tell_left_out(cx, facts, &plan, left_out);
     facts.set.extend(set);
-    Ok((plan, course))
+    Ok((plan, attempt_plan))
 }
 
-/// What a course is made for.
+/// What an attempt is planned for.
 pub(crate) struct Step {
     pub(crate) destination: Arc<Destination>,
     pub(crate) method: Method,
@@ -91,7 +91,7 @@ pub(crate) struct LeftOut {
 
 /// One destination by one method, its headers expanded by what stood when the handoff was decided; and which of them
 /// could not be.
-pub(crate) fn course(facts: &Facts, plan: &Plan, step: Step) -> (AttemptPlan, Vec<LeftOut>) {
+pub(crate) fn attempt_plan(facts: &Facts, plan: &Plan, step: Step) -> (AttemptPlan, Vec<LeftOut>) {
     let Step { destination, method, route } = step;
     let method = way(facts, method);
     let Plan { table, basis, .. } = plan;

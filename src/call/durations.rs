@@ -60,7 +60,7 @@ pub(crate) const JOIN_ANSWER: Duration = s(32);
 pub(crate) const FRESH_OFFER_RING: Duration = s(20);
 /// How long the caller may take to make a fresh offer.
 pub(crate) const FRESH_OFFER_ANSWER: Duration = s(10);
-/// For the final response to a REFER that was passed on, and for the result after each news of it.
+/// For the final response to a REFER that was passed on, and for the result after each NOTIFY of it.
 pub(crate) const PASSED_REFER_RESULT: Duration = s(60);
 /// How soon the network tells what became of a REFER that is taken back. It does so at once; this bounds it.
 pub(crate) const RECALL_ANSWER: Duration = s(1);

@@ -190,17 +190,17 @@ impl Facts {
 
     /// Whether an event says that a transfer in doubt has worked after all.
     pub(crate) fn has_arrived(&self, event: Event) -> bool {
-        let Event::Notified { refer, news, .. } = event else { return false };
+        let Event::Notified { refer, progress, .. } = event else { return false };
         let is_proof =
             |doubt: &UnresolvedRefer| doubt.belief.notify_200(self.receiver) == Notify200::Reported;
-        news.is_success() && self.in_doubt.iter().any(|doubt| doubt.sent == refer && is_proof(doubt))
+        progress.is_success() && self.in_doubt.iter().any(|doubt| doubt.sent == refer && is_proof(doubt))
     }
 
     /// An event may say that the receiver has taken a REFER that is in doubt.
     fn see_doubt(&mut self, event: Event) {
         let (refer, told) = match event {
             Event::Response { sent, status: 200..=299, .. } => (sent, false),
-            Event::Notified { refer, news, .. } => (refer, news.terminated),
+            Event::Notified { refer, progress, .. } => (refer, progress.terminated),
             _ => return,
         };
         for doubt in self.in_doubt.iter_mut().filter(|doubt| doubt.sent == refer) {
@@ -223,7 +223,7 @@ impl Facts {
     pub(crate) fn has_failed(&mut self, cx: &Context<'_>, event: Event) -> bool {
         self.see_doubt(event);
         let (failed, told) = match event {
-            Event::Notified { refer, news, .. } if news.is_failure() => (refer, news.status),
+            Event::Notified { refer, progress, .. } if progress.is_failure() => (refer, progress.status),
             // Silence refuses nothing, whoever made the status.
             Event::Response { status, .. } if is_doubtful(status) => return false,
             Event::Response { leg, sent, status: 300.., .. } if !cx.stack.is_subscribed(leg, sent) => {

@@ -45,11 +45,11 @@ impl Call {
     }
 
     /// One thing that happened to it.
-    pub(crate) fn step(&mut self, cx: &mut Context<'_>, stimulus: CallInput<'_>) {
+    pub(crate) fn step(&mut self, cx: &mut Context<'_>, input: CallInput<'_>) {
         if self.leave.take_if(|at| *at <= cx.now.mono).is_some() {
             self.leave_agent(cx);
         }
-        let stimulus = match stimulus {
+        let input = match input {
             CallInput::Tick if self.until.is_some_and(|at| at <= cx.now.mono) => {
                 // The closing itself is bounded by its transactions.
                 self.until = None;
@@ -57,26 +57,26 @@ impl Call {
             }
             other => other,
         };
-        if matches!(stimulus, CallInput::HangUp { .. }) {
+        if matches!(input, CallInput::HangUp { .. }) {
             self.facts.waiting.clear(cx);
         }
         if let CallInput::Leg(
-            Event::Request { leg, wish: InDialogRequest::Modify | InDialogRequest::Update, .. },
+            Event::Request { leg, kind: InDialogRequest::Modify | InDialogRequest::Update, .. },
             Some(message),
-        ) = stimulus
+        ) = input
             && cx.legs.find(leg).is_some_and(|(_, role)| role == Role::Caller)
         {
             self.facts.identify(message);
         }
         self.advance(cx, |phase, facts, cx| match phase {
-            Phase::Setup(setup) => setup.step(cx, facts, stimulus),
-            Phase::Talking(talking) => talking.step(cx, facts, stimulus),
-            Phase::Moving(moving) => moving.step(cx, facts, stimulus),
-            Phase::Ending(ending) => ending.step(cx, stimulus),
+            Phase::Setup(setup) => setup.step(cx, facts, input),
+            Phase::Talking(talking) => talking.step(cx, facts, input),
+            Phase::Moving(moving) => moving.step(cx, facts, input),
+            Phase::Ending(ending) => ending.step(cx, input),
             over @ Phase::Over { .. } => over,
         });
         // A leg that is over says nothing more; nobody else knows it.
-        if let CallInput::Leg(Event::Bye { leg } | Event::Closed { leg, .. }, _) = stimulus
+        if let CallInput::Leg(Event::Bye { leg } | Event::Closed { leg, .. }, _) = input
             && matches!(self.phase, Phase::Over { .. })
         {
             cx.release(leg);

@@ -5,21 +5,23 @@
 //! engine        one input in, outputs out: routes and indexes only
 //! live          one call: its facts and its phase
 //! admission     INVITE -> trunk, agent, or a refusal
-//! conversation  two answered legs: what passes between them, and what brings them into accord
-//! callee        what an INVITE of ours to an agent or a target says
+//! conversation  two answered legs: what passes between them, and what brings their sessions into step
+//! target_address  where an INVITE of ours to a target goes, and what it says
 //! occupancy     how many calls there are, over all shards
 //! announced     what is told once for all calls of an agent or a trunk, over all shards
 //! roll          a list that all shards add to without a lock
 //! roster        which index a trunk or an agent has in the stack, and whose an address is
-//! passing       requests of one leg that wait for the answer of another
+//! relay         requests of one leg that wait for the answer of another
 //! alone         what a side is answered that is with nobody just now
-//! decision      who wants what -> a checked, expanded plan
+//! given         what was decided, as it was said, and by whom
+//! decision      that -> a checked, expanded plan
 //! waiting       targets that have answered, and may still be taken over by a REFER in doubt
 //! phase/        setup -> talking <-> moving -> ending; each owns exactly what is valid in it
 //! handoff/      one decision while it runs: a file for each way (refer, calling, join, attended, brief, fresh), and
-//!               what is common to all: course, ladder, outcome, report
-//! trial/        a test of a destination, beside the calls: asked what it can, called, and let go at once
-//! view          what is shown of all that
+//!               what is common to all: facts, plan, ladder, outcome, report, view
+//! test_call/    a test of a destination, beside the calls: asked what it can, called, and let go at once
+//! counters      what is counted of all that
+//! view          what is shown of a call
 //! ```
 
 mod admission;

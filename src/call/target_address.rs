@@ -46,24 +46,29 @@ pub(crate) struct TargetAddress {
 }
 
 impl TargetAddress {
-    /// The place of a course: a number at its trunk, a URI where it says.
-    pub(crate) fn of(cx: &Context<'_>, facts: &Facts, course: &AttemptPlan) -> Option<TargetAddress> {
-        Some(TargetAddress::at(cx, facts, course, course.route.as_ref()?))
+    /// The address of an attempt: a number at its trunk, a URI where it says.
+    pub(crate) fn of(cx: &Context<'_>, facts: &Facts, attempt_plan: &AttemptPlan) -> Option<TargetAddress> {
+        Some(TargetAddress::at(cx, facts, attempt_plan, attempt_plan.route.as_ref()?))
     }
 
     /// The same for another route, which a target's 3xx named.
-    pub(crate) fn at(cx: &Context<'_>, facts: &Facts, course: &AttemptPlan, route: &Route) -> TargetAddress {
-        let named = course.destination.trunk.as_deref().and_then(|id| cx.tables.topology.trunk(id));
+    pub(crate) fn at(
+        cx: &Context<'_>,
+        facts: &Facts,
+        attempt_plan: &AttemptPlan,
+        route: &Route,
+    ) -> TargetAddress {
+        let named = attempt_plan.destination.trunk.as_deref().and_then(|id| cx.tables.topology.trunk(id));
         TargetAddress::through(cx, named.unwrap_or(&facts.trunk), route)
     }
 
-    /// What a target may do with the caller that was called by that course and is joined with it.
-    pub(crate) fn onward(cx: &Context<'_>, facts: &Facts, course: &AttemptPlan) -> Option<Onward> {
-        let named = course.destination.trunk.as_deref().and_then(|id| cx.tables.topology.trunk(id));
+    /// What a target may do with the caller that was called by that attempt and is joined with it.
+    pub(crate) fn onward(cx: &Context<'_>, facts: &Facts, attempt_plan: &AttemptPlan) -> Option<Onward> {
+        let named = attempt_plan.destination.trunk.as_deref().and_then(|id| cx.tables.topology.trunk(id));
         let trunk = named.unwrap_or(&facts.trunk);
-        let address = course.route.as_ref().map(|route| route.request_uri(&trunk.address).1);
+        let address = attempt_plan.route.as_ref().map(|route| route.request_uri(&trunk.address).1);
         let owner = address.and_then(|address| TargetAddress::owner(cx, trunk, address));
-        course.destination.onward.with(owner.map(|trunk| &trunk.onward))
+        attempt_plan.destination.onward.with(owner.map(|trunk| &trunk.onward))
     }
 
     /// The trunk whose very place an address is, that one before others.
@@ -101,9 +106,9 @@ impl TargetAddress {
 
     /// What it means that the INVITE was refused with that status. None: it was not refused.
     pub(crate) fn cause(&self, status: u16, message: Option<&Message<'_>>) -> Option<Cause> {
-        let remark = message.map(ReasonInfo::of).unwrap_or_default();
+        let reason_info = message.map(ReasonInfo::of).unwrap_or_default();
         let seen = message.and_then(identity::product).map(Receiver::recognise).unwrap_or_default();
-        explain::cause_of_invite(status, remark, self.named.unwrap_or(seen))
+        explain::cause_of_invite(status, reason_info, self.named.unwrap_or(seen))
     }
 }
 
@@ -119,8 +124,8 @@ impl<'a> Shown<'a> {
         Shown { user: facts.caller_id.as_deref(), name: facts.caller_name.as_deref() }
     }
 
-    fn by(facts: &'a Facts, course: &'a AttemptPlan) -> Shown<'a> {
-        match course.caller_id.as_deref() {
+    fn by(facts: &'a Facts, attempt_plan: &'a AttemptPlan) -> Shown<'a> {
+        match attempt_plan.caller_id.as_deref() {
             Some(user) => Shown { user: Some(user), name: facts.caller_name.as_deref() },
             None => Shown::caller(facts),
         }
@@ -171,10 +176,10 @@ pub(crate) fn call_target(
     cx: &mut Context<'_>,
     facts: &Facts,
     flows: &[Flow],
-    (place, course, referred_by): (&TargetAddress, &AttemptPlan, Option<&str>),
+    (place, attempt_plan, referred_by): (&TargetAddress, &AttemptPlan, Option<&str>),
     offer: Offer<'_>,
 ) -> Option<LegId> {
-    let shown = Shown::by(facts, course);
+    let shown = Shown::by(facts, attempt_plan);
     let callee = Callee {
         flows,
         uri: &place.request_uri,
@@ -182,22 +187,22 @@ pub(crate) fn call_target(
         party: place.party,
         digest: place.digest,
         // Its assertion is the caller's own, and somebody else's number cannot have it.
-        identity: facts.trunk.trusted && place.trusted && course.caller_id.is_none(),
+        identity: facts.trunk.trusted && place.trusted && attempt_plan.caller_id.is_none(),
         shown,
         patience: place.patience,
         reach: place.reach,
     };
-    let mut fields = course.fields.clone();
+    let mut fields = attempt_plan.fields.clone();
     fields.extend(referred_by.map(identity::referred_by_field));
     if place.diversion {
         let from = called_at(cx, facts, flows);
-        fields.extend(identity::diverted(&facts.kept, &from, &place.request_uri, &course.fields));
+        fields.extend(identity::diverted(&facts.kept, &from, &place.request_uri, &attempt_plan.fields));
     }
     if let Offer::Sdp(_) = offer {
         fields.extend(identity::carried(&facts.kept, callee.identity, &fields));
     }
     // What an untrusted caller says of itself is not ours to vouch for; what the destination says is.
-    let vouched = facts.trunk.trusted || course.caller_id.is_some();
+    let vouched = facts.trunk.trusted || attempt_plan.caller_id.is_some();
     if place.trusted && vouched && !callee.identity {
         let host = cx.advertised(flows.first().copied()).to_owned();
         fields.extend(identity::asserted(shown.user, shown.name, &host));

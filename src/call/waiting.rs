@@ -92,12 +92,12 @@ impl Waiting {
 
     /// One event of any leg of the call.
     pub(crate) fn hear(&mut self, cx: &mut Context<'_>, event: Event) -> Heard {
-        if let Event::Notified { refer, news, .. } = event {
+        if let Event::Notified { refer, progress, .. } = event {
             let Some(at) = self.0.iter().position(|one| one.sent == refer) else { return Heard::NotMine };
-            if news.is_failure() {
+            if progress.is_failure() {
                 // Nobody will take it over.
                 let_go_of(cx, self.0.remove(at).target);
-            } else if news.is_success() {
+            } else if progress.is_success() {
                 let believed = self.0[at].believed;
                 self.0[at].swap.tell(cx.now.mono, believed);
                 return self.judge(cx, at);
@@ -124,7 +124,7 @@ impl Waiting {
                 }
                 return self.judge(cx, at);
             }
-            Event::Request { request, wish, .. } => answer_waiting(cx, leg, request, wish),
+            Event::Request { request, kind, .. } => answer_waiting(cx, leg, request, kind),
             // What it was asked while somebody spoke with it.
             Event::Response { needs_answer: true, .. } => {
                 let standing = cx.stack.local_sdp(leg).zip(cx.stack.proposed_sdp(leg));

@@ -373,7 +373,7 @@ fn is_key(line: &[u8]) -> bool {
 /// Whether a party that was `told` one description of its partner, and answered it with `own`, can go on as it is now
 /// that the partner's description is `now`: the same address, port, direction and keys for each stream that it has, and
 /// every codec that it may send is still wanted.
-pub fn accord(told: &[u8], own: &[u8], now: &[u8]) -> bool {
+pub fn in_step(told: &[u8], own: &[u8], now: &[u8]) -> bool {
     if told == now {
         return true;
     }
@@ -599,10 +599,10 @@ mod tests {
     fn what_a_partner_has_to_be_told() {
         let told = PHONE;
         let own = "v=0\r\nc=IN IP4 9.9.9.9\r\nm=audio 7 RTP/AVP 0 101\r\nm=video 0 RTP/AVP 31\r\n";
-        let holds = |now: &str| accord(told.as_bytes(), own.as_bytes(), now.as_bytes());
+        let holds = |now: &str| in_step(told.as_bytes(), own.as_bytes(), now.as_bytes());
         assert!(holds(told));
         assert!(holds(&told.replace("RTP/AVP 0 8 101", "RTP/AVP 0 101")), "what it does not send is no loss");
-        assert!(accord(own.as_bytes(), told.as_bytes(), own.as_bytes()), "nor what it was never offered");
+        assert!(in_step(own.as_bytes(), told.as_bytes(), own.as_bytes()), "nor what it was never offered");
         assert!(holds(&told.replace("o=a 1 1", "o=a 1 2").replace("s=-", "s=x")), "names mean nothing");
         assert!(holds(&told.replace("video 0", "video 12")), "a stream that it declined");
         for (from, to) in [
@@ -621,7 +621,7 @@ mod tests {
         // Its own number of an event is another one than it was told: that is the one that it sends.
         let own = own.replace("101", "96") + "a=rtpmap:9 x\r\n";
         let own = own.replacen("0 96\r\n", "0 96\r\na=rtpmap:96 Telephone-Event/8000\r\n", 1);
-        let goes_on = |now: &str| accord(told.as_bytes(), own.as_bytes(), now.as_bytes());
+        let goes_on = |now: &str| in_step(told.as_bytes(), own.as_bytes(), now.as_bytes());
         assert!(goes_on(told) && goes_on(&told.replace("0 8 101", "0 101")));
         assert!(!goes_on(&told.replace("101", "96")), "nobody would understand it");
         assert!(!goes_on(&told.replace("telephone-event", "opus")), "nor this");
@@ -631,7 +631,7 @@ mod tests {
     fn anything_can_be_compared() {
         for sdp in [&b""[..], b"m=", b"m=\nm=\n", b"m=audio", b"\n\n", b"a=x\r\nm=audio 0 x\r\n"] {
             for other in [&b""[..], b"m=", PHONE.as_bytes()] {
-                let _ = (accord(sdp, other, sdp), accord(other, sdp, other), padded(sdp, other));
+                let _ = (in_step(sdp, other, sdp), in_step(other, sdp, other), padded(sdp, other));
                 let _ = (
                     own_wish(sdp, other),
                     on_hold(sdp),

@@ -45,7 +45,7 @@ fn reinvite_crosses_update() {
     assert_eq!(refused, Some(Event::Response { leg, sent, status: 491, origin, needs_answer: false }));
     bench.sent("ACK");
     let update = bench.request(&mut peer, "UPDATE", "", HOLD);
-    let Some(Event::Request { request, wish: InDialogRequest::Update, .. }) = bench.recv(&update) else {
+    let Some(Event::Request { request, kind: InDialogRequest::Update, .. }) = bench.recv(&update) else {
         panic!()
     };
     bench.act(|stack, now| stack.respond(now, request, 200, sdp(ANSWER))).unwrap();
@@ -60,7 +60,7 @@ fn a_second_invite_of_the_peer_waits_for_the_first() {
     let mut bench = Bench::new();
     let (leg, mut peer) = bench.answered();
     let first = bench.request(&mut peer, "INVITE", "", HOLD);
-    let Some(Event::Request { request, wish: InDialogRequest::Modify, .. }) = bench.recv(&first) else {
+    let Some(Event::Request { request, kind: InDialogRequest::Modify, .. }) = bench.recv(&first) else {
         panic!()
     };
     bench.sent("100");

@@ -287,7 +287,7 @@ fn an_update_of_the_caller_before_the_answer() {
     let early = bench.sent("183");
     let mut peer = prack(&mut bench, &early, 10);
     let update = bench.request(&mut peer, "UPDATE", "", HOLD);
-    let Some(Event::Request { request, wish: InDialogRequest::Update, .. }) = bench.recv(&update) else {
+    let Some(Event::Request { request, kind: InDialogRequest::Update, .. }) = bench.recv(&update) else {
         panic!()
     };
     assert_eq!(bench.stack.remote_sdp(leg), Some(SDP.as_bytes()), "not before it is answered");
@@ -341,7 +341,7 @@ fn an_update_of_the_callee_before_its_answer() {
     bench.recv(&response(&prack, "200 OK", "", "", ""));
     let moved = ANSWER.replace("5000", "5004");
     let update = bench.request(&mut peer, "UPDATE", "Contact: <sip:bob@10.0.0.8:5081>", &moved);
-    let Some(Event::Request { request, wish: InDialogRequest::Update, .. }) = bench.recv(&update) else {
+    let Some(Event::Request { request, kind: InDialogRequest::Update, .. }) = bench.recv(&update) else {
         panic!()
     };
     bench.act(|stack, now| stack.respond(now, request, 200, sdp(SDP))).unwrap();

@@ -46,16 +46,16 @@ fn a_notify_may_come_before_the_2xx() {
     assert_eq!(header(&text, "X-Caller"), "Ann");
     let id = format!("refer;id={}", cseq(&text));
     let first = notify(&mut bench, &mut peer, &id, "active;expires=60", "SIP/2.0 100 Trying\r\n");
-    let news = ReferProgress { status: Some(100), remark: ReasonInfo::default(), terminated: false };
-    assert_eq!(bench.recv(&first), Some(Event::Notified { leg, refer: sent, news }));
+    let progress = ReferProgress { status: Some(100), reason_info: ReasonInfo::default(), terminated: false };
+    assert_eq!(bench.recv(&first), Some(Event::Notified { leg, refer: sent, progress }));
     bench.sent("200");
     let origin = Origin::Remote;
     let done = bench.recv(&response(&text, "202 Accepted", "", "", ""));
     assert_eq!(done, Some(Event::Response { leg, sent, status: 202, origin, needs_answer: false }));
     // Without an id it belongs to the only REFER; without CRLF it is a sipfrag too.
     let last = notify(&mut bench, &mut peer, "refer", "terminated;reason=noresource", "SIP/2.0 200 OK");
-    let news = ReferProgress { status: Some(200), remark: ReasonInfo::default(), terminated: true };
-    assert_eq!(bench.recv(&last), Some(Event::Notified { leg, refer: sent, news }));
+    let progress = ReferProgress { status: Some(200), reason_info: ReasonInfo::default(), terminated: true };
+    assert_eq!(bench.recv(&last), Some(Event::Notified { leg, refer: sent, progress }));
     bench.sent("200");
     // The subscription is over.
     let late = notify(&mut bench, &mut peer, "refer", "terminated", "SIP/2.0 200 OK");
@@ -80,15 +80,16 @@ fn notifys_are_matched_by_id_once_there_are_two() {
     }
     let unnamed = notify(&mut bench, &mut peer, "refer", "active", "SIP/2.0 180 Ringing");
     // Many peers never write an id, so that this is about the newest.
-    let news = ReferProgress { status: Some(180), remark: ReasonInfo::default(), terminated: false };
-    assert_eq!(bench.recv(&unnamed), Some(Event::Notified { leg, refer: two, news }));
+    let progress = ReferProgress { status: Some(180), reason_info: ReasonInfo::default(), terminated: false };
+    assert_eq!(bench.recv(&unnamed), Some(Event::Notified { leg, refer: two, progress }));
     bench.sent("200");
     for (sent, text, status) in [(two, &second, 486), (one, &first, 200)] {
         let event = format!("refer;id={}", cseq(text));
         let fragment = format!("SIP/2.0 {status} x");
         let named = notify(&mut bench, &mut peer, &event, "terminated", &fragment);
-        let news = ReferProgress { status: Some(status), remark: ReasonInfo::default(), terminated: true };
-        assert_eq!(bench.recv(&named), Some(Event::Notified { leg, refer: sent, news }));
+        let progress =
+            ReferProgress { status: Some(status), reason_info: ReasonInfo::default(), terminated: true };
+        assert_eq!(bench.recv(&named), Some(Event::Notified { leg, refer: sent, progress }));
         bench.sent("200");
     }
     let other = notify(&mut bench, &mut peer, "presence", "active", "");
@@ -114,8 +115,8 @@ fn a_notify_after_the_bye_is_taken_until_the_leg_is_released() {
     assert_eq!(bench.recv(&bye), Some(Event::Bye { leg }));
     bench.sent("200");
     let late = notify(&mut bench, &mut peer, "refer", "active", "SIP/2.0 200 OK");
-    let news = ReferProgress { status: Some(200), remark: ReasonInfo::default(), terminated: false };
-    assert_eq!(bench.recv(&late), Some(Event::Notified { leg, refer: sent, news }));
+    let progress = ReferProgress { status: Some(200), reason_info: ReasonInfo::default(), terminated: false };
+    assert_eq!(bench.recv(&late), Some(Event::Notified { leg, refer: sent, progress }));
     bench.sent("200");
     bench.release(leg);
     let later = notify(&mut bench, &mut peer, "refer", "terminated", "SIP/2.0 200 OK");
@@ -280,8 +281,8 @@ fn a_challenged_refer_keeps_its_name_and_changes_its_id() {
     let done = bench.recv(&response(&again, "202 Accepted", "", "", ""));
     assert_eq!(done, Some(Event::Response { leg, sent, status: 202, origin, needs_answer: false }));
     let event = format!("refer;id={}", cseq(&again));
-    let news = notify(&mut bench, &mut peer, &event, "terminated", "SIP/2.0 603 Decline");
-    assert!(matches!(bench.recv(&news), Some(Event::Notified { refer, .. }) if refer == sent));
+    let progress = notify(&mut bench, &mut peer, &event, "terminated", "SIP/2.0 603 Decline");
+    assert!(matches!(bench.recv(&progress), Some(Event::Notified { refer, .. }) if refer == sent));
     bench.sent("200");
     bench.release(leg);
     let bye = bench.sent("BYE");
@@ -295,7 +296,7 @@ fn the_peers_refer_is_accepted_and_told_its_progress_in_order() {
     let (leg, mut peer) = bench.answered();
     let text = bench.request(&mut peer, "REFER", "Refer-To: <sip:front-desk@baton?X-Account=4>", "");
     let request = bench.recv_with(&text, |_, message, event| {
-        let Some(Event::Request { request, wish: InDialogRequest::Refer, .. }) = event else {
+        let Some(Event::Request { request, kind: InDialogRequest::Refer, .. }) = event else {
             panic!("{event:?}")
         };
         let decision = Decision::of_refer(message).unwrap();

@@ -1,7 +1,7 @@
 //! Two answered legs that talk: what one asks passes to the other, and the answer comes back.
 //!
 //! Where the two were not told of each other by that, because Baton joined them, or because a request was taken back
-//! while its answer was on the way, a re-INVITE of ours brings them into [`accord`]. It knows nothing of handoffs: what
+//! while its answer was on the way, a re-INVITE of ours brings them into [`sdp_sync`]. It knows nothing of handoffs: what
 //! it does not pass on it tells as [`Heard`].
 
 mod sdp_sync;
@@ -34,7 +34,7 @@ pub(crate) enum Offerer {
     Baton,
 }
 
-/// Two answered legs: relays requests between them, and keeps their sessions in accord.
+/// Two answered legs: relays requests between them, and keeps their sessions in step.
 #[derive(Debug)]
 pub(crate) struct Conversation {
     pub(crate) caller: LegId,
@@ -46,11 +46,11 @@ pub(crate) struct Conversation {
     pub(crate) caller_over: bool,
     /// What whoever left last has said, if it said goodbye.
     pub(crate) goodbye: Box<[Field]>,
-    passing: Relay,
+    relay: Relay,
     /// A 2xx on this leg carried an offer: it is acknowledged with the answer that the other leg's ACK brings.
     awaiting: Option<LegId>,
-    accord: SdpSync,
-    /// Somebody else speaks with the partner, or did before it left, and the caller is held: no accord is wanted until they
+    sdp_sync: SdpSync,
+    /// Somebody else speaks with the partner, or did before it left, and the caller is held: nothing is brought into step until they
     /// are reunited, or somebody else has come.
     parted: bool,
 }
@@ -77,17 +77,17 @@ pub(crate) enum Heard {
 }
 
 impl Conversation {
-    /// `passing`: what the two have asked each other already. `awaiting`: whose 2xx carries an offer.
-    pub(crate) fn new(caller: LegId, partner: Partner, passing: Relay, awaiting: Option<LegId>) -> Self {
+    /// `relay`: what the two have asked each other already. `awaiting`: whose 2xx carries an offer.
+    pub(crate) fn new(caller: LegId, partner: Partner, relay: Relay, awaiting: Option<LegId>) -> Self {
         Self {
             caller,
             partner: Some(partner),
             confirmed: false,
             caller_over: false,
             goodbye: Box::default(),
-            passing,
+            relay,
             awaiting,
-            accord: SdpSync::Reached,
+            sdp_sync: SdpSync::Reached,
             parted: false,
         }
     }
@@ -108,7 +108,7 @@ impl Conversation {
 
     /// When something is due.
     pub(crate) fn deadline(&self) -> Option<Time> {
-        [self.accord.deadline(), self.passing.deadline()].into_iter().flatten().min()
+        [self.sdp_sync.deadline(), self.relay.deadline()].into_iter().flatten().min()
     }
 
     fn other(&self, leg: LegId) -> Option<LegId> {
@@ -136,41 +136,41 @@ impl Conversation {
     /// The same where the call ends with it: what waits for it is refused, for our BYE would have to wait for the ACK of a
     /// 2xx.
     pub(crate) fn drop_last_partner(&mut self, cx: &mut Context<'_>) {
-        self.passing.drop_others(cx, self.caller);
+        self.relay.drop_others(cx, self.caller);
         self.drop_partner(cx);
     }
 
     /// The partner leaves the conversation; its leg stays as it is.
     pub(crate) fn take_partner(&mut self, cx: &mut Context<'_>) -> Option<Partner> {
         let partner = self.partner?;
-        self.leave_accord(cx);
+        self.leave_sync(cx);
         if self.awaiting.take() == Some(self.caller) {
             // Its offer gets no other answer any more.
             self.answer_offer(cx, self.caller);
         }
         self.partner = None;
-        self.passing.drop_leg(cx, partner.leg, self.alone(self.caller));
+        self.relay.drop_leg(cx, partner.leg, self.alone(self.caller));
         Some(partner)
     }
 
     /// The two part, and their legs stay: nothing of what they have asked each other is left to wait. What may be answered
     /// all the same, for whoever has the legs then.
     pub(crate) fn part_ways(mut self, cx: &mut Context<'_>) -> impl Iterator<Item = (LegId, SentId)> + use<> {
-        self.leave_accord(cx);
+        self.leave_sync(cx);
         if let Some(leg) = self.awaiting {
             self.answer_offer(cx, leg);
         }
-        self.passing.dissolve(cx)
+        self.relay.dissolve(cx)
     }
 
     /// Somebody else is the caller's partner from now on. Who was it before has been taken out.
     pub(crate) fn join(&mut self, cx: &mut Context<'_>, partner: Partner, identity: bool, offerer: Offerer) {
         self.partner = Some(partner);
         self.parted = false;
-        self.passing.renew(identity);
+        self.relay.renew(identity);
         // It may be held by whom it was with, and have said so.
         let held = offerer == Offerer::Caller && cx.stack.remote_sdp(self.caller).is_some_and(holds);
-        self.accord = if held { SdpSync::wanted_off_hold(cx) } else { SdpSync::wanted(cx) };
+        self.sdp_sync = if held { SdpSync::wanted_off_hold(cx) } else { SdpSync::wanted(cx) };
     }
 
     /// One event of a leg of this conversation.
@@ -210,11 +210,11 @@ impl Conversation {
             _ => {}
         }
         match event {
-            Event::Request { leg, request, wish } => self.asked(cx, leg, request, wish, message),
+            Event::Request { leg, request, kind } => self.asked(cx, leg, request, kind, message),
             Event::Withdrawn { request, .. } => {
-                if self.passing.withdraw(cx, request) {
+                if self.relay.withdraw(cx, request) {
                     // Its 2xx may have crossed the CANCEL.
-                    self.want_accord(cx);
+                    self.want_sdp_sync(cx);
                 }
                 Heard::Nothing
             }
@@ -256,10 +256,10 @@ impl Conversation {
         cx: &mut Context<'_>,
         leg: LegId,
         request: RequestId,
-        wish: InDialogRequest,
+        kind: InDialogRequest,
         message: Option<&Message<'_>>,
     ) -> Heard {
-        match wish {
+        match kind {
             InDialogRequest::Refer => return Heard::Referred { request, by: self.role_of(leg) },
             InDialogRequest::Modify | InDialogRequest::Update if self.parted || self.partner.is_none() => {
                 answer_alone(cx, (leg, request), self.alone(leg));
@@ -268,7 +268,7 @@ impl Conversation {
             InDialogRequest::Modify | InDialogRequest::Update | InDialogRequest::Info => {}
         }
         match (self.other(leg), message) {
-            (Some(other), Some(message)) => self.passing.ask(cx, (leg, request), other, message),
+            (Some(other), Some(message)) => self.relay.ask(cx, (leg, request), other, message),
             _ => {
                 cx.refuse(request, 480, "nobody is on the other side");
             }
@@ -284,19 +284,19 @@ impl Conversation {
         (status, needs_answer): (u16, bool),
         message: Option<&Message<'_>>,
     ) {
-        if let SdpSync::Telling { left, sent: ours, about, answering, .. } = self.accord
+        if let SdpSync::Telling { left, sent: ours, about, answering, .. } = self.sdp_sync
             && ours == sent
         {
             self.told(cx, (leg, about), left, answering, (status, needs_answer, is_glare(status, message)));
             return;
         }
-        let pass = self.passing.take(sent);
+        let pass = self.relay.take(sent);
         if let Some(pass) = pass.filter(Relayed::is_wanted) {
-            if self.passing.answer(cx, pass, status, message) && needs_answer {
+            if self.relay.answer(cx, pass, status, message) && needs_answer {
                 self.awaiting = Some(pass.to);
             }
             if pass.offered && (200..300).contains(&status) && !cx.stack.is_agreed(pass.to) {
-                self.ask_for_accord(cx, pass.to);
+                self.ask_for_sync(cx, pass.to);
             }
         } else {
             if needs_answer {
@@ -305,12 +305,12 @@ impl Conversation {
             }
             if (200..300).contains(&status) {
                 // That, or a refresh of the stack's own: the session may have changed.
-                self.want_accord(cx);
+                self.want_sdp_sync(cx);
             }
         }
         if pass.is_some_and(|pass| pass.is_passed() && cx.stack.is_unsure(pass.to)) {
             // It may have taken what it never answered. What we told by ourselves is not told again for that.
-            self.want_accord(cx);
+            self.want_sdp_sync(cx);
         }
     }
 
@@ -333,18 +333,18 @@ impl Conversation {
             if answer.is_none() && !first {
                 // Whoever asked for an offer leaves it without an answer: what stood between the two goes on.
                 self.answer_offer(cx, waiting);
-                self.want_accord(cx);
+                self.want_sdp_sync(cx);
             } else if answer.is_none() || cx.stack.acknowledge(cx.now, waiting, content).is_err() {
                 return Heard::Unanswered;
             }
         } else if message.is_some_and(Message::has_sdp) {
             // It was offered what stands, and its answer may be another one than the other side knows.
-            self.want_accord(cx);
+            self.want_sdp_sync(cx);
         }
-        self.passing.acknowledged(cx, leg);
+        self.relay.acknowledged(cx, leg);
         if first {
             // A reliable provisional response may have carried another answer than the 2xx.
-            self.want_accord(cx);
+            self.want_sdp_sync(cx);
             return Heard::Confirmed;
         }
         Heard::Nothing

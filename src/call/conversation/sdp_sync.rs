@@ -1,7 +1,7 @@
-//! What the two sides of a conversation know of each other's sessions, brought into accord by re-INVITEs of ours.
+//! What the two sides of a conversation know of each other's sessions, brought into step by re-INVITEs of ours.
 //!
 //! A side is told of the other one by an offer, and what it answers the other one is told, until nothing is new
-//! ([`crate::wire::sdp::accord`]).
+//! ([`crate::wire::sdp::in_step`]).
 
 use super::Conversation;
 use crate::call::context::Context;
@@ -10,7 +10,7 @@ use crate::call::relay::patience;
 use crate::sip::leg::{Body, SentId};
 use crate::sip::stack::NotSent;
 use crate::sip::{Content, Event, LegId, Time};
-use crate::wire::sdp::{accord, as_offer, own_wish};
+use crate::wire::sdp::{as_offer, in_step, own_wish};
 use siphasher::sip::SipHasher13;
 use std::hash::Hasher;
 
@@ -53,7 +53,7 @@ impl Left {
     }
 }
 
-/// Bringing the two into accord.
+/// Bringing the two into step.
 #[derive(Clone, Copy, Debug)]
 pub(super) enum SdpSync {
     /// They know of each other what there is.
@@ -87,35 +87,35 @@ impl SdpSync {
 
 impl Conversation {
     /// The two may not know of each other what there is.
-    pub(crate) fn want_accord(&mut self, cx: &Context<'_>) {
-        if matches!(self.accord, SdpSync::Reached) {
-            self.accord = SdpSync::wanted(cx);
+    pub(crate) fn want_sdp_sync(&mut self, cx: &Context<'_>) {
+        if matches!(self.sdp_sync, SdpSync::Reached) {
+            self.sdp_sync = SdpSync::wanted(cx);
         }
     }
 
     /// The caller's side was offered what stands once more. If its answer is not the session that the partner was told of, or
-    /// what stands is not the partner's last one, the two are brought into accord: who has refused to be told of the other may
+    /// what stands is not the partner's last one, the two are brought into step: who has refused to be told of the other may
     /// take it now.
     pub(crate) fn restated(&mut self, cx: &Context<'_>) {
         let Some(partner) = self.partner.map(|partner| partner.leg) else { return };
         if differing(cx, partner, self.caller).is_some() || outdated(cx, self.caller, partner) {
-            self.want_accord(cx);
-            if let SdpSync::Wanted { left, .. } | SdpSync::Telling { left, .. } = &mut self.accord {
+            self.want_sdp_sync(cx);
+            if let SdpSync::Wanted { left, .. } | SdpSync::Telling { left, .. } = &mut self.sdp_sync {
                 left.spared = None;
             }
         }
     }
 
     /// That side was told of the other, and its 2xx has agreed to nothing: it is asked for an offer, if it has to know.
-    pub(super) fn ask_for_accord(&mut self, cx: &mut Context<'_>, leg: LegId) {
-        let news = self.other(leg).and_then(|other| differing(cx, leg, other));
-        // While the two are parted, somebody else brings that side into accord with its own partner.
-        if news.is_none() || self.parted || !matches!(self.accord, SdpSync::Reached) {
+    pub(super) fn ask_for_sync(&mut self, cx: &mut Context<'_>, leg: LegId) {
+        let progress = self.other(leg).and_then(|other| differing(cx, leg, other));
+        // While the two are parted, somebody else brings that side into step with its own partner.
+        if progress.is_none() || self.parted || !matches!(self.sdp_sync, SdpSync::Reached) {
             return;
         }
         let left = Left::ASKING;
         if self.tell(cx, left, leg, Body::None, None).is_err() {
-            self.accord = SdpSync::Wanted { left, at: cx.now.mono + SYNC_POLL };
+            self.sdp_sync = SdpSync::Wanted { left, at: cx.now.mono + SYNC_POLL };
         }
     }
 
@@ -161,7 +161,7 @@ impl Conversation {
             _ => left.spare(leg, about).map(|left| (left, cx.now.mono)),
         };
         let next = next.filter(|(left, _)| left.rounds > 0);
-        self.accord = next.map_or(SdpSync::Reached, |(left, at)| SdpSync::Wanted { left, at });
+        self.sdp_sync = next.map_or(SdpSync::Reached, |(left, at)| SdpSync::Wanted { left, at });
     }
 
     /// Sends a re-INVITE of ours.
@@ -176,14 +176,14 @@ impl Conversation {
         let about = if let Body::Sdp(sdp) = body { mark(sdp) } else { 0 };
         let sent = cx.stack.reinvite(cx.now, leg, Content { body, ..Content::default() })?;
         let until = patience(cx, [leg]);
-        self.accord = SdpSync::Telling { left, leg, sent, about, until, answering };
+        self.sdp_sync = SdpSync::Telling { left, leg, sent, about, until, answering };
         Ok(())
     }
 
-    /// No accord is looked for any more: what was offered for it is answered, and nobody waits for what was told.
-    pub(super) fn leave_accord(&mut self, cx: &mut Context<'_>) {
-        let accord = std::mem::replace(&mut self.accord, SdpSync::Reached);
-        let SdpSync::Telling { leg, sent, answering, .. } = accord else { return };
+    /// The sessions are left as they are: what was offered for it is answered, and nobody waits for what was told.
+    pub(super) fn leave_sync(&mut self, cx: &mut Context<'_>) {
+        let sdp_sync = std::mem::replace(&mut self.sdp_sync, SdpSync::Reached);
+        let SdpSync::Telling { leg, sent, answering, .. } = sdp_sync else { return };
         if let Some(asked) = answering {
             self.answer_offer(cx, asked);
         }
@@ -192,55 +192,55 @@ impl Conversation {
 
     /// The caller is going to be held, while somebody else speaks with the partner.
     pub(crate) fn part(&mut self, cx: &mut Context<'_>) {
-        self.leave_accord(cx);
+        self.leave_sync(cx);
         self.parted = true;
     }
 
     /// Nobody waits for the answer to that re-INVITE any more. It is still to come, and may be that the dialog is gone.
     pub(crate) fn follow(&mut self, cx: &Context<'_>, leg: LegId, sent: SentId) {
         if leg == self.caller || self.partner.is_some_and(|partner| partner.leg == leg) {
-            self.passing.follow(cx, leg, sent);
+            self.relay.follow(cx, leg, sent);
         }
     }
 
     /// A caller that was held gets its partner back: it is asked first to take the hold off.
     pub(crate) fn reunite(&mut self, cx: &mut Context<'_>) {
         if std::mem::take(&mut self.parted) {
-            self.accord = SdpSync::wanted_off_hold(cx);
+            self.sdp_sync = SdpSync::wanted_off_hold(cx);
             self.tick(cx);
         }
     }
 
     /// Whether an event is the response to a request that one of the two has asked the other.
     pub(crate) fn passes(&self, event: Event) -> bool {
-        matches!(event, Event::Response { sent, .. } if self.passing.has(sent))
+        matches!(event, Event::Response { sent, .. } if self.relay.has(sent))
     }
 
     /// What is due.
     pub(crate) fn tick(&mut self, cx: &mut Context<'_>) {
-        self.passing.tick(cx);
-        if let SdpSync::Telling { left, leg, sent, about, until, .. } = self.accord
+        self.relay.tick(cx);
+        if let SdpSync::Telling { left, leg, sent, about, until, .. } = self.sdp_sync
             && until <= cx.now.mono
         {
             // Whoever never answers is left as it is, and keeps the other side from nothing.
             cx.stack.withdraw(cx.now, leg, sent);
-            self.leave_accord(cx);
+            self.leave_sync(cx);
             if let Some(left) = left.spare(leg, about) {
-                self.accord = SdpSync::Wanted { left, at: cx.now.mono };
+                self.sdp_sync = SdpSync::Wanted { left, at: cx.now.mono };
             }
         }
-        let SdpSync::Wanted { left, at } = self.accord else { return };
+        let SdpSync::Wanted { left, at } = self.sdp_sync else { return };
         if at > cx.now.mono {
             return;
         }
         let together = self.confirmed && !self.caller_over && !self.parted;
         let Some(partner) = self.partner.filter(|_| together) else {
-            self.accord = SdpSync::Reached;
+            self.sdp_sync = SdpSync::Reached;
             return;
         };
-        if self.passing.is_about_session() || self.awaiting.is_some() {
+        if self.relay.is_about_session() || self.awaiting.is_some() {
             // Its answer comes first, and may settle it.
-            self.accord = SdpSync::Wanted { left, at: cx.now.mono + SYNC_POLL };
+            self.sdp_sync = SdpSync::Wanted { left, at: cx.now.mono + SYNC_POLL };
             return;
         }
         let told = if left.held {
@@ -252,14 +252,14 @@ impl Conversation {
                 .find(|(leg, now)| left.spared != Some((*leg, mark(now))))
         };
         let Some((leg, now)) = told else {
-            self.accord = SdpSync::Reached;
+            self.sdp_sync = SdpSync::Reached;
             return;
         };
         let body = if left.asks() { Body::None } else { Body::Sdp(&now) };
         match self.tell(cx, left, leg, body, None) {
             Ok(()) => {}
-            Err(NotSent::Pending) => self.accord = SdpSync::Wanted { left, at: cx.now.mono + SYNC_POLL },
-            Err(NotSent::Gone) => self.accord = SdpSync::Reached,
+            Err(NotSent::Pending) => self.sdp_sync = SdpSync::Wanted { left, at: cx.now.mono + SYNC_POLL },
+            Err(NotSent::Gone) => self.sdp_sync = SdpSync::Reached,
         }
     }
 }
@@ -274,13 +274,13 @@ fn mark(sdp: &[u8]) -> u64 {
 /// Whether `leg` was told last of another session than the wish of `other` is, whatever a hold of its own leaves of that.
 fn outdated(cx: &Context<'_>, leg: LegId, other: LegId) -> bool {
     let sessions = cx.stack.local_sdp(leg).zip(cx.stack.remote_sdp(leg)).zip(cx.stack.remote_sdp(other));
-    sessions.is_some_and(|((told, own), now)| !accord(told, own, &own_wish(now, own)))
+    sessions.is_some_and(|((told, own), now)| !in_step(told, own, &own_wish(now, own)))
 }
 
-/// What `leg` has to be told of `other`: None if they are in accord, or nothing is known of one of them. A leg that may have
+/// What `leg` has to be told of `other`: None if they are in step, or nothing is known of one of them. A leg that may have
 /// what it was offered and never answered is told in any case.
 fn differing(cx: &Context<'_>, leg: LegId, other: LegId) -> Option<Vec<u8>> {
     let (told, own) = (cx.stack.local_sdp(leg)?, cx.stack.remote_sdp(leg)?);
     let now = cx.stack.remote_sdp(other)?;
-    (cx.stack.is_unsure(leg) || !accord(told, own, now)).then(|| now.to_vec())
+    (cx.stack.is_unsure(leg) || !in_step(told, own, now)).then(|| now.to_vec())
 }

@@ -42,7 +42,7 @@ impl Engine {
     }
 
     fn read(&mut self, flow: Flow, message: &Message<'_>, bytes: &[u8]) {
-        self.trials.received(self.now, message.call_id(), message.method().as_str(), bytes);
+        self.test_calls.received(self.now, message.call_id(), message.method().as_str(), bytes);
         if self.shows_messages {
             let call = self.call_of(message.call_id());
             self.tell(shown(Direction::In, flow, call, (message.call_id(), bytes)));

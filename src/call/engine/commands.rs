@@ -15,7 +15,10 @@ impl Engine {
     /// None: the reply comes later.
     pub(super) fn command(&mut self, id: u64, command: Command) -> Option<Reply> {
         if let Command::Test { environment, destination, request } = command {
-            return self.begin_trial(id, (&environment, &destination), *request).err().map(Reply::Refused);
+            return self
+                .begin_test_call(id, (&environment, &destination), *request)
+                .err()
+                .map(Reply::Refused);
         }
         Some(self.carry_out(command).unwrap_or_else(Reply::Refused))
     }

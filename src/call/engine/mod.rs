@@ -58,7 +58,7 @@ pub struct Engine {
     by_id: BTreeMap<Box<str>, CallKey>,
     by_handoff: hashbrown::HashMap<Box<str>, CallKey>,
     agents: Taken,
-    trials: TestCalls,
+    test_calls: TestCalls,
     legs: LegIndex,
     queries: Queries,
     deadlines: Deadlines<CallKey>,
@@ -120,7 +120,7 @@ impl Engine {
             by_id: BTreeMap::new(),
             by_handoff: hashbrown::HashMap::new(),
             agents: Taken::of(occupancy),
-            trials: TestCalls::default(),
+            test_calls: TestCalls::default(),
             legs: LegIndex::default(),
             queries: Queries::default(),
             deadlines: Deadlines::default(),
@@ -199,14 +199,14 @@ impl Engine {
         }
         let shown = self.shows_messages.then(|| self.leaving()).flatten();
         let Some(transmit) = self.stack.poll_transmit() else {
-            let over = self.trials.conclude(self.now, &mut self.queue);
+            let over = self.test_calls.conclude(self.now, &mut self.queue);
             return over.map_or(Output::Idle { until }, |(id, reply)| Output::Reply { id, reply });
         };
         self.counters.messages_out += 1;
         if let Some(what) = shown {
             self.queue.push_back(Queued::Event(Box::new(Event { at: Stamp(self.now.wall), what })));
         }
-        self.trials.sent(self.now, transmit.bytes);
+        self.test_calls.sent(self.now, transmit.bytes);
         if let Some(status) = wire::peek::status(transmit.bytes) {
             self.counters.responses_out[usize::from(status / 100 - 1).min(5)] += 1;
             if status >= 400
@@ -229,7 +229,7 @@ impl Engine {
             && self.by_handoff.is_empty()
             && self.agents.is_empty()
             && self.legs.is_empty()
-            && self.trials.is_empty()
+            && self.test_calls.is_empty()
             && self.queries.is_empty()
             && self.deadlines.is_empty()
             && self.stack.is_empty()
@@ -237,7 +237,7 @@ impl Engine {
 
     /// A drain's progress: live calls, and destinations that are being called to test them.
     pub fn live_calls(&self) -> usize {
-        self.calls.len() + self.trials.len()
+        self.calls.len() + self.test_calls.len()
     }
 
     /// What was counted so far.
@@ -261,8 +261,8 @@ impl Engine {
         self.stack.handle_tick(self.now, TICKS);
         for _ in 0..TICKS {
             let Some((at, key)) = self.deadlines.pop_due(self.now.mono) else { break };
-            if self.trials.due(at, key) {
-                self.step_trial(key, CallInput::Tick);
+            if self.test_calls.due(at, key) {
+                self.step_test_call(key, CallInput::Tick);
             }
             let Some(Some(call)) = self.calls.get_mut(&key) else { continue };
             if call.armed == Some(at) {
@@ -277,7 +277,7 @@ impl Engine {
         if let (sip::Event::Incoming { leg }, Some((flow, invite))) = (event, arrived) {
             return self.incoming(leg, flow, invite);
         }
-        if let Some(remarked) = self.remark(event) {
+        if let Some(remarked) = self.reason_info(event) {
             return remarked.into_iter().for_each(|what| self.tell(what));
         }
         let leg = event.leg();

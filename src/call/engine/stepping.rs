@@ -98,8 +98,8 @@ impl Engine {
         });
     }
 
-    pub(super) fn step(&mut self, key: CallKey, stimulus: CallInput<'_>) {
-        self.with_call(key, |call, cx| call.step(cx, stimulus));
+    pub(super) fn step(&mut self, key: CallKey, input: CallInput<'_>) {
+        self.with_call(key, |call, cx| call.step(cx, input));
     }
 
     /// Takes a call out of its map, steps it and puts it back. A panic costs this call.
@@ -224,8 +224,8 @@ impl Engine {
         for key in keys {
             self.with_call(key, |call, cx| call.drain(cx.now.mono, by));
         }
-        for key in self.trials.keys() {
-            self.step_trial(key, CallInput::HangUp { why: "draining" });
+        for key in self.test_calls.keys() {
+            self.step_test_call(key, CallInput::HangUp { why: "draining" });
         }
     }
 }

@@ -10,7 +10,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 
 impl Engine {
     /// The reply comes when it is over.
-    pub(super) fn begin_trial(
+    pub(super) fn begin_test_call(
         &mut self,
         id: u64,
         (environment, destination): (&str, &str),
@@ -23,39 +23,39 @@ impl Engine {
         let key = CallKey(self.last_key);
         let slot = slot(&self.slot_key, name(environment, destination).as_bytes());
         let mut cx = self.context(key);
-        let mut trial = TestCall::begin(&mut cx, id, (environment, destination), request, slot)?;
+        let mut test_call = TestCall::begin(&mut cx, id, (environment, destination), request, slot)?;
         // After all else was checked: whoever asks wrongly is told so, whatever runs.
-        self.trials.admit(environment, destination)?;
-        trial.find(&mut self.context(key));
-        self.settle_trial(key, Box::new(trial));
+        self.test_calls.admit(environment, destination)?;
+        test_call.find(&mut self.context(key));
+        self.settle_test_call(key, Box::new(test_call));
         Ok(())
     }
 
     /// A call or a test: whoever has that key.
-    pub(super) fn step_any(&mut self, key: CallKey, stimulus: CallInput<'_>) {
-        if self.trials.has(key) { self.step_trial(key, stimulus) } else { self.step(key, stimulus) }
+    pub(super) fn step_any(&mut self, key: CallKey, input: CallInput<'_>) {
+        if self.test_calls.has(key) { self.step_test_call(key, input) } else { self.step(key, input) }
     }
 
     /// Takes a test out, steps it and puts it back. A panic costs this test.
-    pub(super) fn step_trial(&mut self, key: CallKey, stimulus: CallInput<'_>) {
-        let Some(mut trial) = self.trials.take(key) else { return };
+    pub(super) fn step_test_call(&mut self, key: CallKey, input: CallInput<'_>) {
+        let Some(mut test_call) = self.test_calls.take(key) else { return };
         let mut cx = self.context(key);
-        if let Err(panic) = catch_unwind(AssertUnwindSafe(|| trial.step(&mut cx, stimulus))) {
-            trial.break_off();
+        if let Err(panic) = catch_unwind(AssertUnwindSafe(|| test_call.step(&mut cx, input))) {
+            test_call.break_off();
             self.purge_legs(key);
             self.tell_fault("", &*panic);
         }
-        self.settle_trial(key, trial);
+        self.settle_test_call(key, test_call);
     }
 
-    fn settle_trial(&mut self, key: CallKey, mut trial: Box<TestCall>) {
-        if trial.is_over() {
+    fn settle_test_call(&mut self, key: CallKey, mut test_call: Box<TestCall>) {
+        if test_call.is_over() {
             self.queries.forget(key);
-        } else if let Some(at) = trial.deadline()
-            && trial.armed.is_none_or(|armed| at < armed)
+        } else if let Some(at) = test_call.deadline()
+            && test_call.armed.is_none_or(|armed| at < armed)
         {
-            trial.armed = Some(self.deadlines.arm(self.now.mono, at.since(self.now.mono), key));
+            test_call.armed = Some(self.deadlines.arm(self.now.mono, at.since(self.now.mono), key));
         }
-        self.trials.put(key, trial);
+        self.test_calls.put(key, test_call);
     }
 }

@@ -1,5 +1,5 @@
-//! What a handoff is made of: the plan, which is checked and fixed when it is decided, and the course, one destination
-//! by one method with its headers expanded. The ladder makes further courses of the same plan.
+//! What a handoff is made of: the plan, which is checked and fixed when it is decided, and the attempt's plan, one
+//! destination by one method with its headers expanded. The ladder makes further ones of the same plan.
 
 use crate::call::given::{By, Given};
 use crate::routing::profile::Profile;

@@ -59,7 +59,7 @@ pub(crate) enum Verdict {
 impl AttendedTransfer {
     /// The target, which has answered at `answered`, is to be taken over.
     pub(crate) fn begin(handoff: &Handoff, target: LegId, answered: Time) -> AttendedTransfer {
-        let at = answered + handoff.course.destination.timeouts.settle;
+        let at = answered + handoff.attempt_plan.destination.timeouts.settle;
         AttendedTransfer { stage: Stage::Settling { at }, target: Some(target), swap: Swap::default() }
     }
 
@@ -152,8 +152,8 @@ impl AttendedTransfer {
                 }
                 self.target_gone(cx, handoff)
             }
-            Event::Request { leg, request, wish } if Some(leg) == self.target => {
-                answer_waiting(cx, leg, request, wish);
+            Event::Request { leg, request, kind } if Some(leg) == self.target => {
+                answer_waiting(cx, leg, request, kind);
                 Verdict::Wait
             }
             event => self.hear_caller(cx, handoff, caller, event, message),
@@ -184,9 +184,9 @@ impl AttendedTransfer {
         }
         match (event, refer.hear(cx, handoff, caller, event, message)) {
             (
-                Event::Notified { news, .. },
+                Event::Notified { progress, .. },
                 verdict @ (refer::Verdict::Succeeded | refer::Verdict::Unknown(_)),
-            ) if news.is_success() => {
+            ) if progress.is_success() => {
                 self.swap.tell(cx.now.mono, verdict == refer::Verdict::Succeeded);
                 self.judge_swap(cx)
             }
@@ -272,7 +272,9 @@ impl AttendedTransfer {
 fn event_is_old(event: Event, refer: Option<SentId>, believed: bool) -> bool {
     match event {
         Event::Response { sent, status, .. } => Some(sent) == refer && status >= 300,
-        Event::Notified { refer: of, news, .. } => Some(of) == refer && (believed || !news.is_failure()),
+        Event::Notified { refer: of, progress, .. } => {
+            Some(of) == refer && (believed || !progress.is_failure())
+        }
         _ => false,
     }
 }

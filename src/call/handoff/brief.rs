@@ -1,7 +1,7 @@
 //! `attended` with `brief = true`: before the caller is moved, the agent speaks with the target, and the caller is held.
 //!
 //! Agent and target are a conversation of their own meanwhile: what one asks passes to the other, and re-INVITEs of ours
-//! bring them into accord. The agent's BYE, its REFER or a request by HTTP completes it; the target's farewell, or a
+//! bring them into step. The agent's BYE, its REFER or a request by HTTP completes it; the target's farewell, or a
 //! request, gives the caller back to the agent.
 
 use crate::call::alone::{Alone, answer_alone};
@@ -71,7 +71,7 @@ impl Brief {
     }
 
     fn introduce(&mut self, cx: &mut Context<'_>) {
-        self.side.want_accord(cx);
+        self.side.want_sdp_sync(cx);
         self.side.tick(cx);
     }
 
@@ -113,7 +113,7 @@ impl Brief {
                 Verdict::Wait
             }
             // The caller is held: its session is not for the agent now.
-            Event::Request { leg, request, wish: InDialogRequest::Modify | InDialogRequest::Update }
+            Event::Request { leg, request, kind: InDialogRequest::Modify | InDialogRequest::Update }
                 if leg == self.caller =>
             {
                 answer_alone(cx, (leg, request), Alone::Held);

@@ -64,14 +64,14 @@ impl Calling {
         handoff: &mut Handoff,
         most: Option<Time>,
     ) -> Result<Calling, Cause> {
-        handoff.attempt(cx, handoff.course.method, HandoffState::Pending, None);
-        let place = TargetAddress::of(cx, facts, &handoff.course).ok_or(Cause::Unreachable)?;
+        handoff.attempt(cx, handoff.attempt_plan.method, HandoffState::Pending, None);
+        let place = TargetAddress::of(cx, facts, &handoff.attempt_plan).ok_or(Cause::Unreachable)?;
         Ok(Self::find(cx, handoff, place, most))
     }
 
     fn find(cx: &mut Context<'_>, handoff: &Handoff, place: TargetAddress, most: Option<Time>) -> Calling {
         let query = cx.resolve(&place.address);
-        let until = (cx.now.mono + handoff.course.destination.timeouts.ring).min(handoff.total);
+        let until = (cx.now.mono + handoff.attempt_plan.destination.timeouts.ring).min(handoff.total);
         let until = most.map_or(until, |most| most.min(until));
         Calling { state: State::Finding { query }, place, until, redirects: 0 }
     }
@@ -115,12 +115,12 @@ impl Calling {
             handoff.unanswered(Unheard::NoAddress);
             return UNREACHABLE;
         }
-        let to = (&self.place, &*handoff.course, handoff.plan.basis.given.referred_by.as_deref());
+        let to = (&self.place, &*handoff.attempt_plan, handoff.plan.basis.given.referred_by.as_deref());
         let Some(leg) = target_address::call_target(cx, facts, flows, to, offer) else {
             return Verdict::Failed { cause: Cause::Failed, status: None };
         };
         // Beside somebody else's number the caller's own is not shown, now or later.
-        let trusted = self.place.trusted && handoff.course.caller_id.is_none();
+        let trusted = self.place.trusted && handoff.attempt_plan.caller_id.is_none();
         facts.own_target(cx, leg, trusted);
         cx.stack.keep_alive(cx.now, leg, self.place.keepalive);
         let sip_call_id = cx.stack.sip_call_id(leg).map(|id| String::from_utf8_lossy(id).into_owned());
@@ -187,9 +187,9 @@ impl Calling {
                 handoff.answered(480, reason_phrase(480), Origin::Remote);
                 Verdict::Failed { cause: Cause::NoAnswer, status: None }
             }
-            Event::Request { leg, request, wish } if leg == ours => {
+            Event::Request { leg, request, kind } if leg == ours => {
                 // Nobody is joined with it yet, so what it was offered is all that there is to say (RFC 3311 §5.2).
-                let offer = cx.stack.proposed_sdp(leg).filter(|_| wish == InDialogRequest::Update);
+                let offer = cx.stack.proposed_sdp(leg).filter(|_| kind == InDialogRequest::Update);
                 let answer = offer.zip(cx.stack.local_sdp(leg)).map(|(offer, ours)| as_answer(ours, offer));
                 match &answer {
                     Some(answer) => {
@@ -221,7 +221,7 @@ impl Calling {
         let ours = |host: &Host<'_>| is_ours(cx.listeners, &facts.trunk, host);
         let allowed = |uri: &Uri<'_>| {
             select::by_redirection(table, trunk, may_route, uri, &ours)
-                .map(|route| TargetAddress::at(cx, facts, &handoff.course, &route))
+                .map(|route| TargetAddress::at(cx, facts, &handoff.attempt_plan, &route))
                 .filter(|place| *place != self.place)
         };
         let Some(place) = identity::best_contact(message, allowed) else { return false };

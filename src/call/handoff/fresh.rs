@@ -81,7 +81,7 @@ impl Fresh {
     /// The caller has nothing that a target could be offered.
     fn refused(&mut self, cx: &mut Context<'_>, handoff: &mut Handoff) -> Verdict {
         if std::mem::take(&mut self.first) {
-            handoff.attempt(cx, handoff.course.method, HandoffState::Pending, None);
+            handoff.attempt(cx, handoff.attempt_plan.method, HandoffState::Pending, None);
             handoff.because(NOWHERE);
         }
         Verdict::Failed(Cause::Refused)
@@ -233,6 +233,6 @@ impl Fresh {
             }
         }
         // The fresh session may not be the one that the agent knows.
-        conversation.want_accord(cx);
+        conversation.want_sdp_sync(cx);
     }
 }

@@ -98,7 +98,7 @@ impl Handoff {
     /// The word of the logs for a step: a method where the destination stays, else the destination.
     pub(crate) fn name_of(&self, next: &Next) -> String {
         match next {
-            Next::Try(destination, method) if destination.id == self.course.destination.id => {
+            Next::Try(destination, method) if destination.id == self.attempt_plan.destination.id => {
                 method.name().into()
             }
             Next::Try(destination, _) => destination.id.to_string(),

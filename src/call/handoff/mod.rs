@@ -44,14 +44,14 @@ pub(crate) struct LateRefer {
     pub(crate) sent: SentId,
     /// Which of the handoff's attempts it was.
     place: usize,
-    course: Arc<AttemptPlan>,
+    attempt_plan: Arc<AttemptPlan>,
     chain: SmallVec<[Arc<Destination>; 2]>,
 }
 
 impl LateRefer {
     /// What is believed of what is told of it.
     pub(crate) fn belief(&self) -> Belief {
-        self.course.profile.belief
+        self.attempt_plan.profile.belief
     }
 }
 
@@ -104,7 +104,7 @@ pub(crate) struct Handoff {
     /// What was decided: its headers go with a hand-back, whatever was tried since.
     pub(crate) first: Arc<AttemptPlan>,
     /// What is tried now.
-    pub(crate) course: Arc<AttemptPlan>,
+    pub(crate) attempt_plan: Arc<AttemptPlan>,
     /// The destinations that led to it by steps, the one that was decided first.
     chain: SmallVec<[Arc<Destination>; 2]>,
     /// What was tried so far.
@@ -127,7 +127,7 @@ pub(crate) struct Handoff {
     pub(crate) referral: Option<Referral>,
     /// Its stay at the destination that is tried now, if that has a limit.
     pub(crate) stay: Option<Stay>,
-    /// The provisional status that was told last of the running attempt: a 18x that is said again is no news.
+    /// The provisional status that was told last of the running attempt: a 18x that is said again tells nothing new.
     told: Option<u16>,
 }
 
@@ -157,13 +157,13 @@ impl Handoff {
         cx.counters.handoffs_live += 1;
         let chain = SmallVec::from_iter([Arc::clone(&first.destination)]);
         let first = Arc::new(first);
-        let course = Arc::clone(&first);
+        let attempt_plan = Arc::clone(&first);
         let handoff = Handoff {
             facts: known,
             told_end: None,
             plan,
             first,
-            course,
+            attempt_plan,
             chain,
             tried: SmallVec::new(),
             running: 0,
@@ -227,24 +227,24 @@ impl Handoff {
     /// What the running attempt's REFER was told to have come to, finally, if that leaves it open whether the caller is still in
     /// our dialog, so that its side is to be asked.
     pub(crate) fn leaves_open(&self) -> bool {
-        let (belief, seen) = (self.course.profile.belief, self.seen);
+        let (belief, seen) = (self.attempt_plan.profile.belief, self.seen);
         let told = self.last().and_then(|attempt| attempt.final_status);
         told.is_some_and(|told| belief.asks(seen, told))
     }
 
     /// Whether the receiver is known to tell of a transfer before it has done what it tells of.
     pub(crate) fn tells_early(&self) -> bool {
-        self.course.profile.belief.tells_early(self.seen)
+        self.attempt_plan.profile.belief.tells_early(self.seen)
     }
 
     /// Whether the running attempt's REFER was told to have failed, by a receiver that may have taken the caller away before.
     pub(crate) fn may_have_lost(&self) -> bool {
-        let receiver = self.course.profile.belief.receiver(self.seen);
+        let receiver = self.attempt_plan.profile.belief.receiver(self.seen);
         let told = self.last().and_then(|attempt| attempt.final_status);
         told.is_some_and(|told| told >= 300 && !receiver.never_left(told))
     }
 
-    /// The ladder's next course. The route that a decision named in place of the first destination's goes with that
+    /// The ladder's next attempt. The route that a decision named in place of the first destination's goes with that
     /// destination, whatever the method.
     pub(crate) fn turn_to(
         &mut self,
@@ -257,16 +257,16 @@ impl Handoff {
         let same = first.destination.id == destination.id;
         let route = if same { first.route.clone() } else { destination.route.clone() };
         let step = Step { destination, method, route };
-        let (course, left_out) = decision::course(facts, &self.plan, step);
+        let (attempt_plan, left_out) = decision::attempt_plan(facts, &self.plan, step);
         // Nothing may stop what follows a failure: `undefined = "refuse"` is for decisions.
         decision::tell_left_out(cx, facts, &self.plan, left_out);
-        self.course = Arc::new(course);
+        self.attempt_plan = Arc::new(attempt_plan);
     }
 
     /// What is tried now counts as tried.
     pub(crate) fn note_tried(&mut self) {
-        let id = Arc::clone(&self.course.destination.id);
-        self.tried.push(Tried { id, method: self.course.method, broken_off: false });
+        let id = Arc::clone(&self.attempt_plan.destination.id);
+        self.tried.push(Tried { id, method: self.attempt_plan.method, broken_off: false });
     }
 
     /// What is tried now is taken back, unless it has failed already.
@@ -281,8 +281,8 @@ impl Handoff {
     /// Whoever was called for another method is joined with the caller by Baton: an `invite` from here on, which has been
     /// tried with that.
     pub(crate) fn turn_to_invite(&mut self) {
-        if self.course.method != Method::Invite {
-            Arc::make_mut(&mut self.course).method = Method::Invite;
+        if self.attempt_plan.method != Method::Invite {
+            Arc::make_mut(&mut self.attempt_plan).method = Method::Invite;
             self.note_tried();
         }
     }
@@ -291,11 +291,11 @@ impl Handoff {
     /// failed attempt.
     pub(crate) fn take_place(&mut self, cx: &mut Context<'_>) -> Result<(), Cause> {
         self.stay = None;
-        let method = self.course.method;
+        let method = self.attempt_plan.method;
         if !method.needs_route() || method == Method::Redirect {
             return Ok(());
         }
-        match cx.agents.stay(cx.now.mono, &self.facts.environment, &self.course.destination) {
+        match cx.agents.stay(cx.now.mono, &self.facts.environment, &self.attempt_plan.destination) {
             Ok(stay) => {
                 self.stay = stay;
                 Ok(())
@@ -319,9 +319,9 @@ impl Handoff {
     ) {
         let leg = sip_call_id.as_ref().and_then(|id| cx.stack.find_leg_by_call_id(id.as_bytes()));
         self.peer = leg.and_then(|leg| cx.stack.peer(leg));
-        let route = self.course.route.as_ref().filter(|_| method.needs_route());
+        let route = self.attempt_plan.route.as_ref().filter(|_| method.needs_route());
         let attempt = AttemptFacts {
-            destination: Arc::clone(&self.course.destination.id),
+            destination: Arc::clone(&self.attempt_plan.destination.id),
             method,
             route: route.map(|route| route.text().into()),
             refer_to: None,
@@ -362,8 +362,8 @@ impl Handoff {
 
     /// The running attempt's REFER is given up, but may still speak.
     pub(crate) fn give_up(&self, sent: SentId) -> LateRefer {
-        let (course, chain) = (Arc::clone(&self.course), self.chain.clone());
-        LateRefer { sent, place: self.running, course, chain }
+        let (attempt_plan, chain) = (Arc::clone(&self.attempt_plan), self.chain.clone());
+        LateRefer { sent, place: self.running, attempt_plan, chain }
     }
 
     /// Whether a REFER that was given up had its 2xx, or a NOTIFY in its place.
@@ -379,10 +379,10 @@ impl Handoff {
     /// The receiver has taken a REFER that was given up, or tells that it has failed, and nothing else is changed by that.
     pub(crate) fn accepted_late(&mut self, late: &LateRefer, event: Event) {
         let Some(attempt) = self.facts.attempts.get_mut(late.place) else { return };
-        if let Event::Notified { news, .. } = event
-            && news.is_failure()
+        if let Event::Notified { progress, .. } = event
+            && progress.is_failure()
         {
-            attempt.final_status = news.status;
+            attempt.final_status = progress.status;
         }
         if attempt.response.status().is_some_and(|status| status >= 300) {
             attempt.response = match event {
@@ -402,8 +402,8 @@ impl Handoff {
         message: Option<&Message<'_>>,
         origin: Origin,
     ) {
-        let remark = message.map(ReasonInfo::of).unwrap_or_default();
-        let cause = explain::cause_by(status, Where::ReferResponse, remark).unwrap_or(Cause::Failed);
+        let reason_info = message.map(ReasonInfo::of).unwrap_or_default();
+        let cause = explain::cause_by(status, Where::ReferResponse, reason_info).unwrap_or(Cause::Failed);
         if let Some(attempt) = self.facts.attempts.get_mut(late.place) {
             attempt.response =
                 Response::Final { status, phrase: Some(calling::phrase(message, status)), origin };
@@ -417,7 +417,7 @@ impl Handoff {
             self.break_off();
             self.attempt_over(cx);
         }
-        (self.running, self.course, self.chain) = (late.place, late.course, late.chain);
+        (self.running, self.attempt_plan, self.chain) = (late.place, late.attempt_plan, late.chain);
         self.facts.cause = None;
         if let Some(attempt) = self.last_mut() {
             (attempt.ended, attempt.cause) = (None, None);
@@ -496,7 +496,7 @@ impl Handoff {
         let unproven = cause == Cause::Unknown && told.is_some_and(|told| told < 300);
         let mut hint = match why {
             Some(why) => why.to_owned(),
-            None if unproven => explain::unproven(self.course.profile.belief.receiver(self.seen)),
+            None if unproven => explain::unproven(self.attempt_plan.profile.belief.receiver(self.seen)),
             None => explain::hint(cause, told.or(status), seen).to_owned(),
         };
         if late {

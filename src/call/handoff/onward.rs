@@ -44,17 +44,17 @@ pub(crate) struct Passed {
 pub(crate) fn pass(
     cx: &mut Context<'_>,
     facts: &Facts,
-    course: &AttemptPlan,
+    attempt_plan: &AttemptPlan,
     (by, from, request): (Role, LegId, RequestId),
     to: LegId,
 ) -> Result<Passed, (u16, Cow<'static, str>)> {
-    let uri = refer::place(facts, course, Placement::Request).ok_or((403, NO_ROUTE.into()))?;
+    let uri = refer::place(facts, attempt_plan, Placement::Request).ok_or((403, NO_ROUTE.into()))?;
     let referred_by = refer::referred_by(cx, facts, to);
     let refer_to = format!("<{uri}>");
     let refer = Refer {
         refer_to: refer_to.as_bytes(),
         referred_by: Some(referred_by.as_bytes()),
-        fields: &course.fields,
+        fields: &attempt_plan.fields,
         max_forwards: 70,
     };
     let sent = cx.stack.refer(cx.now, to, refer).map_err(|why| match why {
@@ -97,9 +97,9 @@ impl Passed {
                 300.. if !is_doubtful(status) => self.over(cx, facts, status),
                 _ => self.wait(cx),
             },
-            Event::Notified { refer, news, .. } if refer == self.sent => match news.status {
+            Event::Notified { refer, progress, .. } if refer == self.sent => match progress.status {
                 Some(status @ 200..) => self.over(cx, facts, status),
-                _ if news.terminated => self.over(cx, facts, UNKNOWN),
+                _ if progress.terminated => self.over(cx, facts, UNKNOWN),
                 Some(status) => {
                     self.referral.progress(cx, status);
                     self.wait(cx)

@@ -85,7 +85,7 @@ impl BlindRefer {
         caller: LegId,
     ) -> Result<BlindRefer, Cause> {
         let sip_call_id = Some(facts.sip_call_id.to_string());
-        handoff.attempt(cx, handoff.course.method, HandoffState::Referring, sip_call_id);
+        handoff.attempt(cx, handoff.attempt_plan.method, HandoffState::Referring, sip_call_id);
         let state = send(cx, facts, handoff, caller, None)?;
         Ok(BlindRefer { state, retries: 0, replaces: None })
     }
@@ -111,7 +111,7 @@ impl BlindRefer {
         caller: LegId,
     ) -> Verdict {
         let sip_call_id = Some(facts.sip_call_id.to_string());
-        handoff.attempt(cx, handoff.course.method, HandoffState::Referring, sip_call_id);
+        handoff.attempt(cx, handoff.attempt_plan.method, HandoffState::Referring, sip_call_id);
         self.retries += 1;
         match send(cx, facts, handoff, caller, self.replaces) {
             Ok(state) => {
@@ -125,7 +125,7 @@ impl BlindRefer {
     /// A REFER that was given up and is answered after all.
     pub(crate) fn resumed(sent: SentId, now: Time, handoff: &Handoff) -> BlindRefer {
         let cap = now + OUTCOME_CAP;
-        let until = (now + handoff.course.destination.timeouts.outcome).min(cap);
+        let until = (now + handoff.attempt_plan.destination.timeouts.outcome).min(cap);
         let attempt = handoff.last();
         let told = attempt.is_some_and(|attempt| attempt.final_status.is_some());
         let state = match attempt.and_then(|attempt| attempt.response.status()) {
@@ -329,16 +329,16 @@ impl BlindRefer {
                 if self.replaces.is_none() || self.retries > 0 || status >= 300 {
                     handoff.answered_by(status, message, origin);
                 }
-                let remark = message.map(ReasonInfo::of).unwrap_or_default();
-                self.responded(cx, handoff, caller, (sent, told), (status, remark))
+                let reason_info = message.map(ReasonInfo::of).unwrap_or_default();
+                self.responded(cx, handoff, caller, (sent, told), (status, reason_info))
             }
             (State::Checking { probe }, Event::Response { sent, status, .. }) if sent == probe => {
                 if status == 481 { Verdict::LegOver } else { Verdict::Failed(Cause::Refused) }
             }
             (
                 State::Sent { sent, .. } | State::Accepted { sent, .. } | State::Left { sent, .. },
-                Event::Notified { refer, news, .. },
-            ) if refer == sent => self.notified(cx, handoff, caller, news),
+                Event::Notified { refer, progress, .. },
+            ) if refer == sent => self.notified(cx, handoff, caller, progress),
             _ => Verdict::NotMine,
         }
     }
@@ -349,11 +349,11 @@ impl BlindRefer {
         handoff: &mut Handoff,
         caller: LegId,
         (sent, told): (SentId, bool),
-        (status, remark): (u16, ReasonInfo),
+        (status, reason_info): (u16, ReasonInfo),
     ) -> Verdict {
         match status {
             200..=299 => {
-                let outcome = handoff.course.destination.timeouts.outcome;
+                let outcome = handoff.attempt_plan.destination.timeouts.outcome;
                 let (until, cap) = (cx.now.mono + outcome, cx.now.mono + OUTCOME_CAP);
                 self.state = State::Accepted { sent, until: until.min(cap), cap };
                 Verdict::Wait
@@ -378,7 +378,7 @@ impl BlindRefer {
                 Verdict::Wait
             }
             _ => {
-                let cause = explain::cause_by(status, Where::ReferResponse, remark);
+                let cause = explain::cause_by(status, Where::ReferResponse, reason_info);
                 Verdict::Failed(cause.unwrap_or(Cause::Failed))
             }
         }
@@ -389,42 +389,42 @@ impl BlindRefer {
         cx: &mut Context<'_>,
         handoff: &mut Handoff,
         caller: LegId,
-        news: ReferProgress,
+        progress: ReferProgress,
     ) -> Verdict {
         let (State::Sent { sent, .. } | State::Accepted { sent, .. } | State::Left { sent, .. }) = self.state
         else {
             return Verdict::NotMine;
         };
-        if let Some(status) = news.status.filter(|s| *s >= 200) {
+        if let Some(status) = progress.status.filter(|s| *s >= 200) {
             if let Some(attempt) = handoff.last_mut() {
                 attempt.final_status = Some(status);
             }
-            let cause = explain::cause_by(status, Where::Notify, news.remark);
+            let cause = explain::cause_by(status, Where::Notify, progress.reason_info);
             // Its response may not have come: there is no need for it any more.
             cx.stack.give_up(cx.now, caller, sent);
             return match cause {
                 Some(cause) => Verdict::Failed(cause),
-                None if handoff.believes(handoff.course.profile.belief) => Verdict::Succeeded,
+                None if handoff.believes(handoff.attempt_plan.profile.belief) => Verdict::Succeeded,
                 // Its 200 proves no more than that it has begun.
                 None => Verdict::Unknown(sent),
             };
         }
-        let status = news.status.filter(|s| *s > 100);
+        let status = progress.status.filter(|s| *s > 100);
         handoff.progress(cx, HandoffState::Referring, status);
         match &mut self.state {
             State::Sent { told, until, .. } => {
                 // It works on it: from now on the result is due, not the response.
                 *told = true;
-                *until = (*until).max(cx.now.mono + handoff.course.destination.timeouts.outcome);
+                *until = (*until).max(cx.now.mono + handoff.attempt_plan.destination.timeouts.outcome);
             }
             State::Accepted { until, cap, .. } => {
-                if news.terminated {
+                if progress.terminated {
                     handoff.because(NO_RESULT);
                     return self.unknown(cx, caller, sent);
                 }
-                *until = (cx.now.mono + handoff.course.destination.timeouts.outcome).min(*cap);
+                *until = (cx.now.mono + handoff.attempt_plan.destination.timeouts.outcome).min(*cap);
             }
-            State::Left { .. } if news.terminated => {
+            State::Left { .. } if progress.terminated => {
                 handoff.because(NO_RESULT);
                 return self.unknown(cx, caller, sent);
             }
@@ -446,15 +446,15 @@ fn send(
     caller: LegId,
     replaces: Option<LegId>,
 ) -> Result<State, Cause> {
-    let course = std::sync::Arc::clone(&handoff.course);
-    let placement = course.profile.header_placement;
+    let attempt_plan = std::sync::Arc::clone(&handoff.attempt_plan);
+    let placement = attempt_plan.profile.header_placement;
     let (refer_to, on_request) = match replaces {
         // The target has the headers already, with its INVITE.
         Some(target) => (format!("<{}>", cx.stack.replaces(target).ok_or(Cause::Failed)?), true),
-        None => (refer_to(facts, &course, placement).ok_or(Cause::Failed)?, placement.on_request()),
+        None => (refer_to(facts, &attempt_plan, placement).ok_or(Cause::Failed)?, placement.on_request()),
     };
-    let referred_by = course.profile.referred_by.then(|| referred_by(cx, facts, caller));
-    let fields: &[Field] = if on_request { &course.fields } else { &[] };
+    let referred_by = attempt_plan.profile.referred_by.then(|| referred_by(cx, facts, caller));
+    let fields: &[Field] = if on_request { &attempt_plan.fields } else { &[] };
     let refer = Refer {
         refer_to: refer_to.as_bytes(),
         referred_by: referred_by.as_deref().map(str::as_bytes),
@@ -462,7 +462,7 @@ fn send(
         max_forwards: 70,
     };
     let sent = cx.stack.refer(cx.now, caller, refer);
-    let until = cx.now.mono + course.destination.timeouts.response;
+    let until = cx.now.mono + attempt_plan.destination.timeouts.response;
     if let Some(attempt) = handoff.last_mut() {
         attempt.refer_to = Some(refer_to);
     }
@@ -479,17 +479,17 @@ pub(crate) fn referred_by(cx: &Context<'_>, facts: &Facts, leg: LegId) -> String
 }
 
 /// The value of Refer-To: always in `<>`, without `;method=INVITE`. None: there is no route.
-fn refer_to(facts: &Facts, course: &AttemptPlan, placement: Placement) -> Option<String> {
-    Some(format!("<{}>", place(facts, course, placement)?))
+fn refer_to(facts: &Facts, attempt_plan: &AttemptPlan, placement: Placement) -> Option<String> {
+    Some(format!("<{}>", place(facts, attempt_plan, placement)?))
 }
 
 /// Where a Refer-To, or the Contact of a 302, sends the caller: the headers embedded where the profile says so.
-pub(crate) fn place(facts: &Facts, course: &AttemptPlan, placement: Placement) -> Option<String> {
-    let route: &Route = course.route.as_ref()?;
-    let uri = route.refer_uri(&facts.trunk.address, course.profile.refer_to_host.as_deref());
+pub(crate) fn place(facts: &Facts, attempt_plan: &AttemptPlan, placement: Placement) -> Option<String> {
+    let route: &Route = attempt_plan.route.as_ref()?;
+    let uri = route.refer_uri(&facts.trunk.address, attempt_plan.profile.refer_to_host.as_deref());
     if !placement.in_refer_to() {
         return Some(uri);
     }
-    let fields = course.fields.iter().map(|field| (&*field.name, &*field.value));
+    let fields = attempt_plan.fields.iter().map(|field| (&*field.name, &*field.value));
     Some(headers::embed(&uri, fields))
 }

@@ -91,8 +91,8 @@ impl Ending {
         self.farewell.map(|f| f.until).into_iter().chain(self.waiting.iter().map(|(_, until)| *until)).min()
     }
 
-    pub(crate) fn step(mut self, cx: &mut Context<'_>, stimulus: CallInput<'_>) -> Phase {
-        match stimulus {
+    pub(crate) fn step(mut self, cx: &mut Context<'_>, input: CallInput<'_>) -> Phase {
+        match input {
             CallInput::Leg(event, _) => self.hear(cx, event),
             CallInput::Tick => {
                 if let Some(farewell) = self.farewell.take_if(|f| f.until <= cx.now.mono) {

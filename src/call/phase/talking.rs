@@ -152,8 +152,8 @@ impl Talking {
         true
     }
 
-    pub(crate) fn step(mut self, cx: &mut Context<'_>, facts: &mut Facts, stimulus: CallInput<'_>) -> Phase {
-        if let CallInput::Leg(event, _) = stimulus
+    pub(crate) fn step(mut self, cx: &mut Context<'_>, facts: &mut Facts, input: CallInput<'_>) -> Phase {
+        if let CallInput::Leg(event, _) = input
             && let Some(told) = self.hear_passed(cx, facts, event)
         {
             return match told {
@@ -164,7 +164,7 @@ impl Talking {
                 Some(_) | None => Phase::Talking(self),
             };
         }
-        match stimulus {
+        match input {
             CallInput::Leg(event @ Event::Notified { .. }, message) => {
                 if let Some(message) = message {
                     facts.recognise(message);
@@ -407,7 +407,7 @@ impl Talking {
         // It names no handoff to anybody: it only may stand in a header that is expanded.
         let id: Box<str> = (&*cx.ident.handoff_id(facts.slot)).into();
         let passed = match decision::plan(cx, facts, given, decider, &id) {
-            Ok((_, course)) => onward::pass(cx, facts, &course, (by, from, request), to),
+            Ok((_, attempt_plan)) => onward::pass(cx, facts, &attempt_plan, (by, from, request), to),
             Err(refusal) => Err((refusal_status(&refusal), refusal.to_string().into())),
         };
         match passed {

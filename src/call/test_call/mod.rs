@@ -96,8 +96,8 @@ impl TestCall {
     }
 
     /// One thing that happened to it.
-    pub(crate) fn step(&mut self, cx: &mut Context<'_>, stimulus: CallInput<'_>) {
-        match stimulus {
+    pub(crate) fn step(&mut self, cx: &mut Context<'_>, input: CallInput<'_>) {
+        match input {
             CallInput::Resolved { query, flows } => match self.state {
                 State::Finding { query: own } if own == query => self.found(cx, flows),
                 _ => {}

@@ -42,21 +42,22 @@ impl TestCalls {
     }
 
     /// Puts it back.
-    pub(crate) fn put(&mut self, key: CallKey, trial: Box<TestCall>) {
-        self.0.insert(key, trial);
+    pub(crate) fn put(&mut self, key: CallKey, test_call: Box<TestCall>) {
+        self.0.insert(key, test_call);
     }
 
     /// The test whose deadline this was.
     pub(crate) fn due(&mut self, at: crate::sip::Time, key: CallKey) -> bool {
-        let due = self.0.get_mut(&key).filter(|trial| trial.armed == Some(at));
-        due.map(|trial| trial.armed = None).is_some()
+        let due = self.0.get_mut(&key).filter(|test_call| test_call.armed == Some(at));
+        due.map(|test_call| test_call.armed = None).is_some()
     }
 
     /// Whether one more may begin.
     pub(crate) fn admit(&self, environment: &str, destination: &str) -> Result<(), Refusal> {
         let wanted = name(environment, destination);
-        let same = |trial: &TestCall| name(&trial.view.environment, &trial.view.destination) == wanted;
-        if self.0.values().any(|trial| same(trial)) {
+        let same =
+            |test_call: &TestCall| name(&test_call.view.environment, &test_call.view.destination) == wanted;
+        if self.0.values().any(|test_call| same(test_call)) {
             return Err(Refusal::TestRunning(destination.to_owned()));
         }
         if self.0.len() >= MOST { Err(Refusal::TooManyTests(MOST)) } else { Ok(()) }
@@ -64,8 +65,8 @@ impl TestCalls {
 
     /// A message that came. Costs nothing while there is no test.
     pub(crate) fn received(&mut self, now: Now, call_id: &[u8], method: &'static str, bytes: &[u8]) {
-        for trial in self.0.values_mut() {
-            trial.tape.hear(now.mono, Sender::Target, call_id, method, bytes);
+        for test_call in self.0.values_mut() {
+            test_call.tape.hear(now.mono, Sender::Target, call_id, method, bytes);
         }
     }
 
@@ -76,17 +77,17 @@ impl TestCalls {
         }
         let Some(peeked) = peek::peek(bytes) else { return };
         let method = peek::cseq_method(bytes).as_str();
-        for trial in self.0.values_mut() {
-            trial.tape.hear(now.mono, Sender::Baton, peeked.call_id, method, bytes);
+        for test_call in self.0.values_mut() {
+            test_call.tape.hear(now.mono, Sender::Baton, peeked.call_id, method, bytes);
         }
     }
 
-    /// A test that is over: its reply, and its news. To be asked when all that it had to say is sent.
+    /// A test that is over: its reply, and its events. To be asked when all that it had to say is sent.
     pub(crate) fn conclude(&mut self, now: Now, queue: &mut VecDeque<Queued>) -> Option<(u64, Reply)> {
-        let key = *self.0.iter().find(|(_, trial)| trial.is_over())?.0;
-        let trial = self.0.remove(&key)?;
-        let command = trial.command;
-        let view = Arc::new(trial.into_view());
+        let key = *self.0.iter().find(|(_, test_call)| test_call.is_over())?.0;
+        let test_call = self.0.remove(&key)?;
+        let command = test_call.command;
+        let view = Arc::new(test_call.into_view());
         let what = EventKind::Tested(Arc::clone(&view));
         queue.push_back(Queued::Event(Box::new(Event { at: Stamp(now.wall), what })));
         Some((command, Reply::Tested(view)))

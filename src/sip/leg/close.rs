@@ -137,7 +137,7 @@ impl Stack {
                 write_warning(&mut writer, ENDED);
                 writer.finish(None)
             };
-            let status = if asked.wish == InDialogRequest::Refer { 480 } else { 487 };
+            let status = if asked.kind == InDialogRequest::Refer { 480 } else { 487 };
             let _ = self.table.respond(now, asked.server, status, tag, &mut self.outbox, finish);
         }
     }

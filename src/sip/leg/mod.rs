@@ -198,7 +198,7 @@ pub enum Event {
         /// Its name.
         request: RequestId,
         /// What it wants.
-        wish: InDialogRequest,
+        kind: InDialogRequest,
     },
     /// The peer cancelled its re-INVITE; 200 and 487 are sent, and the request takes no answer any more. What was passed
     /// on of it is to be taken back by [`crate::sip::Stack::withdraw`].
@@ -228,7 +228,7 @@ pub enum Event {
         /// The REFER.
         refer: SentId,
         /// What it told.
-        news: subscription::ReferProgress,
+        progress: subscription::ReferProgress,
     },
     /// The peer's BYE, already answered 200. The leg is over; its subscriptions live on until `release`.
     Bye {

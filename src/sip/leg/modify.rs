@@ -171,19 +171,19 @@ impl Stack {
         let leg = self.legs.get_mut(id.into()).ok_or(Gone)?;
         let place = leg.asked.iter().position(|asked| asked.server == request.0).ok_or(Gone)?;
         let asked = &mut leg.asked[place];
-        let (wish, cseq, offered, demand) = (asked.wish, asked.cseq, asked.offered, asked.demand);
+        let (kind, cseq, offered, demand) = (asked.kind, asked.cseq, asked.offered, asked.demand);
         let branch = asked.branch.clone();
         let unanswered = offered && (200..300).contains(&status) && sdp_of(&content).is_none();
         let why = [identity::warning(NO_ANSWER)];
         let refusal = Content { fields: &why, ..Content::default() };
         let (status, content) = if unanswered { (488, refusal) } else { (status, content) };
         // Whoever was asked beside what stands has answered with a session; nobody here has offered one.
-        let unasked = wish == InDialogRequest::Update && !offered;
+        let unasked = kind == InDialogRequest::Update && !offered;
         let content = if unasked { Content { body: Body::None, ..content } } else { content };
         if status >= 200 {
             leg.asked.remove(place);
         }
-        if wish == InDialogRequest::Modify && (200..300).contains(&status) {
+        if kind == InDialogRequest::Modify && (200..300).contains(&status) {
             return self.accept_invite(now.mono, id, (request.0, cseq, demand), &content);
         }
         let mut dressed = Vec::new();
@@ -193,14 +193,14 @@ impl Stack {
                 None => session.refused(),
             }
         }
-        let agrees = wish == InDialogRequest::Update && (200..300).contains(&status);
+        let agrees = kind == InDialogRequest::Update && (200..300).contains(&status);
         if agrees && leg.is_answered() {
             leg.agree(now.mono, demand);
         }
         let dressed = if offered { &dressed } else { sdp_of(&content).unwrap_or_default() };
         let (settings, flow, body) = (&self.settings, leg.flow, body_of(&content, dressed));
         let write = |mut writer: Writer<'_>| {
-            if status < 300 && wish != InDialogRequest::Info {
+            if status < 300 && kind != InDialogRequest::Info {
                 write_contact(&mut writer, &settings.listeners, flow);
                 writer.header(Name::Allow, ALLOW);
                 settings.supported().write(&mut writer);
@@ -425,12 +425,12 @@ impl Stack {
         flow: Flow,
         id: LegId,
         message: &Message<'_>,
-        wish: InDialogRequest,
+        kind: InDialogRequest,
         demand: Option<Demand>,
     ) -> Option<Event> {
         let server = self.table.open(now, flow, message, Some(id));
         let leg = self.legs.get_mut(id.into())?;
-        let changes = matches!(wish, InDialogRequest::Modify | InDialogRequest::Update);
+        let changes = matches!(kind, InDialogRequest::Modify | InDialogRequest::Update);
         let offered = changes && message.has_sdp();
         let branch = leg.branch(message);
         if let Some(session) = leg.session_in(branch.as_deref()).filter(|_| offered) {
@@ -439,7 +439,7 @@ impl Stack {
         let refreshed = changes && leg.refresh(message, &self.settings.listeners);
         leg.asked.push(PendingUas {
             server,
-            wish,
+            kind,
             cseq: message.cseq().number,
             offered,
             branch,
@@ -449,7 +449,7 @@ impl Stack {
         if refreshed {
             self.aim(id);
         }
-        Some(Event::Request { leg: id, request: RequestId(server), wish })
+        Some(Event::Request { leg: id, request: RequestId(server), kind })
     }
 
     /// 500 with a Retry-After of 0 to 10 s: an earlier offer or INVITE of the peer is not answered yet (RFC 3261

@@ -19,23 +19,23 @@ pub struct ReasonInfo {
 impl ReasonInfo {
     /// Reads a message.
     pub fn of(message: &Message<'_>) -> ReasonInfo {
-        let mut remark =
+        let mut reason_info =
             ReasonInfo { retry_after: message.header(Name::RetryAfter).is_some(), ..ReasonInfo::default() };
-        message.values(Name::Reason).for_each(|value| remark.add(value));
-        remark
+        message.values(Name::Reason).for_each(|value| reason_info.add(value));
+        reason_info
     }
 
     /// Reads the headers of a sipfrag, where there are any.
     pub(crate) fn of_sipfrag(body: &[u8]) -> ReasonInfo {
-        let mut remark = ReasonInfo::default();
+        let mut reason_info = ReasonInfo::default();
         for (name, value) in sipfrag::headers(body) {
             match Name::parse(name) {
-                Name::Reason => Commas::new(value).for_each(|value| remark.add(value)),
-                Name::RetryAfter => remark.retry_after = true,
+                Name::Reason => Commas::new(value).for_each(|value| reason_info.add(value)),
+                Name::RetryAfter => reason_info.retry_after = true,
                 _ => {}
             }
         }
-        remark
+        reason_info
     }
 
     fn add(&mut self, value: &[u8]) {
@@ -59,7 +59,7 @@ mod tests {
     use super::*;
     use crate::wire::{Framing, Index, decode};
 
-    fn remark(lines: &str) -> ReasonInfo {
+    fn reason_info(lines: &str) -> ReasonInfo {
         let text = format!(
             "SIP/2.0 480 No\r\nVia: SIP/2.0/UDP h;branch=z9hG4bK1\r\nFrom: <sip:a@h>;tag=1\r\nTo: <sip:b@h>;tag=2\r\n\
              Call-ID: c\r\nCSeq: 1 INVITE\r\nContent-Length: 0\r\n{lines}\r\n\r\n"
@@ -70,15 +70,16 @@ mod tests {
 
     #[test]
     fn each_protocol_has_its_own() {
-        let both = remark("Reason: Q.850;cause=16, SIP ;text=\"a,b\";cause=503");
+        let both = reason_info("Reason: Q.850;cause=16, SIP ;text=\"a,b\";cause=503");
         assert_eq!(both, ReasonInfo { sip: Some(503), q850: Some(16), retry_after: false });
-        let again =
-            remark("Reason: q.850 ;cause=17;text=\"User busy\"\r\nReason: Q.850;cause=1\r\nRetry-After: 5");
+        let again = reason_info(
+            "Reason: q.850 ;cause=17;text=\"User busy\"\r\nReason: Q.850;cause=1\r\nRetry-After: 5",
+        );
         assert_eq!(again, ReasonInfo { sip: None, q850: Some(17), retry_after: true });
         for nothing in
             ["X: y", "Reason: Q.850", "Reason: Q.850;cause=x", "Reason: SIP;cause=7", "Reason: ISUP;cause=17"]
         {
-            assert_eq!(remark(nothing), ReasonInfo::default(), "{nothing}");
+            assert_eq!(reason_info(nothing), ReasonInfo::default(), "{nothing}");
         }
     }
 

@@ -129,15 +129,15 @@ impl Stack {
             // A later one has come before it.
             return self.refuse(now, flow, message, (500, OVERTAKEN), &|_| ());
         }
-        let (refer, news) = (subscription.refer, ReferProgress::of(message));
+        let (refer, progress) = (subscription.refer, ReferProgress::of(message));
         subscription::accepted(&mut leg.subscriptions, refer);
-        leg.subscriptions[place].hear(number, package, news);
-        if news.terminated {
+        leg.subscriptions[place].hear(number, package, progress);
+        if progress.terminated {
             leg.subscriptions.remove(place);
         }
         let why = if status < 300 { "" } else { OVERTAKEN };
         self.refuse(now, flow, message, (status, why), &|_| ());
-        self.told(id, Event::Notified { leg: id, refer, news })
+        self.told(id, Event::Notified { leg: id, refer, progress })
     }
 }
 
@@ -172,7 +172,7 @@ impl Stack {
         let id = self.table.owner(request.0).flatten().ok_or(Gone)?;
         let leg = self.legs.get_mut(id.into()).ok_or(Gone)?;
         let is_it = |asked: &super::usage::PendingUas| {
-            asked.server == request.0 && asked.wish == InDialogRequest::Refer
+            asked.server == request.0 && asked.kind == InDialogRequest::Refer
         };
         let asked = leg.asked.remove(leg.asked.iter().position(is_it).ok_or(Gone)?);
         let (settings, flow) = (&self.settings, leg.flow);

@@ -16,7 +16,7 @@ pub struct ReferProgress {
     /// The status in the sipfrag; None: no or no readable sipfrag.
     pub status: Option<u16>,
     /// What the sipfrag says besides.
-    pub remark: ReasonInfo,
+    pub reason_info: ReasonInfo,
     /// Subscription-State: terminated.
     pub terminated: bool,
 }
@@ -41,8 +41,12 @@ impl ReferProgress {
         let is_sipfrag = message.content_type().is_none_or(sipfrag::is_sipfrag);
         let status = sipfrag::parse(message.body()).filter(|_| is_sipfrag).map(|sipfrag| sipfrag.status);
         let state = message.header(Name::SubscriptionState).unwrap_or(b"");
-        let remark = status.map(|_| ReasonInfo::of_sipfrag(message.body())).unwrap_or_default();
-        ReferProgress { status, remark, terminated: head(state).eq_ignore_ascii_case(TERMINATED.as_bytes()) }
+        let reason_info = status.map(|_| ReasonInfo::of_sipfrag(message.body())).unwrap_or_default();
+        ReferProgress {
+            status,
+            reason_info,
+            terminated: head(state).eq_ignore_ascii_case(TERMINATED.as_bytes()),
+        }
     }
 }
 
@@ -120,10 +124,10 @@ impl Subscription {
     }
 
     /// A NOTIFY with that CSeq.
-    pub(crate) fn hear(&mut self, number: u32, package: Package, news: ReferProgress) {
+    pub(crate) fn hear(&mut self, number: u32, package: Package, progress: ReferProgress) {
         self.heard = Some(number);
         self.named |= package == Package::Refer(Some(self.cseq));
-        if news.is_success() || news.is_failure() {
+        if progress.is_success() || progress.is_failure() {
             self.standing = Standing::Settled;
         }
     }
@@ -191,14 +195,14 @@ mod tests {
         [Subscription::new(SentId(1), 7), Subscription::new(SentId(2), 9)]
     }
 
-    fn news(status: u16) -> ReferProgress {
-        ReferProgress { status: Some(status), remark: ReasonInfo::default(), terminated: false }
+    fn progress(status: u16) -> ReferProgress {
+        ReferProgress { status: Some(status), reason_info: ReasonInfo::default(), terminated: false }
     }
 
     #[test]
     fn an_id_names_its_refer() {
         let mut two = two();
-        two[1].hear(1, Package::Refer(Some(9)), news(200));
+        two[1].hear(1, Package::Refer(Some(9)), progress(200));
         assert_eq!(find(&two, Package::Refer(Some(9))), Some(1));
         assert_eq!(find(&two, Package::Refer(Some(7))), Some(0));
         assert_eq!(find(&two, Package::Refer(Some(8))), None);
@@ -210,11 +214,11 @@ mod tests {
         let mut two = two();
         let unnamed = |all: &[Subscription]| find(all, UNNAMED);
         assert_eq!((unnamed(&two[..1]), unnamed(&two), unnamed(&[])), (Some(0), Some(1), None));
-        two[1].hear(1, UNNAMED, news(180));
+        two[1].hear(1, UNNAMED, progress(180));
         assert_eq!(unnamed(&two), Some(1));
-        two[1].hear(2, UNNAMED, news(486));
+        two[1].hear(2, UNNAMED, progress(486));
         assert_eq!(unnamed(&two), Some(0), "the second has its result, and the first is waited for");
-        two[0].hear(3, UNNAMED, news(200));
+        two[0].hear(3, UNNAMED, progress(200));
         assert_eq!(unnamed(&two), Some(1), "the last result is said again");
     }
 
@@ -224,7 +228,7 @@ mod tests {
         two[0].give_up();
         assert_eq!(find(&two[..1], UNNAMED), Some(0), "it may come late");
         accepted(&mut two, SentId(2));
-        two[1].hear(1, UNNAMED, news(486));
+        two[1].hear(1, UNNAMED, progress(486));
         assert_eq!(find(&two, UNNAMED), Some(1), "the result is said again");
         assert_eq!(find(&two[..1], UNNAMED), None, "the second has ended");
         assert_eq!(find(&two, Package::Refer(Some(7))), Some(0), "by its id it is heard");
@@ -234,7 +238,7 @@ mod tests {
         let mut two = two();
         two[0].give_up();
         accepted(&mut two, SentId(2));
-        two[1].hear(1, Package::Refer(Some(9)), news(100));
+        two[1].hear(1, Package::Refer(Some(9)), progress(100));
         assert_eq!(find(&two, UNNAMED), None, "it is about the first, which speaks by its id only");
         assert_eq!(find(&two[1..], UNNAMED), Some(0), "there is no other");
     }

@@ -312,7 +312,7 @@ pub(crate) struct PendingUas {
     /// Its transaction.
     pub(crate) server: ServerId,
     /// What it wants.
-    pub(crate) wish: super::InDialogRequest,
+    pub(crate) kind: super::InDialogRequest,
     /// CSeq.
     pub(crate) cseq: u32,
     /// Whether it carries an offer.
@@ -498,7 +498,7 @@ impl Leg {
         self.unacked.is_some()
             || self.unanswered().is_some()
             || self.asks_invite()
-            || self.asked.iter().any(|asked| asked.wish == super::InDialogRequest::Modify)
+            || self.asked.iter().any(|asked| asked.kind == super::InDialogRequest::Modify)
     }
 
     /// When a 481 is to be confirmed that waits for that.

@@ -59,7 +59,7 @@ impl Moving {
     pub(super) fn may_ask(&self, facts: &Facts) -> bool {
         let late = self.accepted_before().map(|which| self.late[which].belief());
         let late = late.or(facts.accepted_in_doubt().map(|doubt| doubt.belief));
-        late.unwrap_or(self.handoff.course.profile.belief).may_ask()
+        late.unwrap_or(self.handoff.attempt_plan.profile.belief).may_ask()
     }
 
     /// Asks the caller's side.

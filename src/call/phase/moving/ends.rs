@@ -48,7 +48,7 @@ impl Moving {
         let name = self.handoff.name_of(if settles { &Next::Agent } else { &next });
         self.handoff.attempt_failed(cx, told, &name);
         let answered = match &next {
-            Next::Try(to, Method::Invite) if to.id == self.handoff.course.destination.id => late,
+            Next::Try(to, Method::Invite) if to.id == self.handoff.attempt_plan.destination.id => late,
             _ => None,
         };
         if let Some(target) = answered.and_then(|sent| facts.waiting.take_standing(sent)) {
@@ -227,7 +227,7 @@ impl Moving {
         let agent = self.conversation.take_partner(cx);
         let partner = Partner { leg: target, role: Role::Target };
         self.conversation.join(cx, partner, facts.identity_with(target), offerer);
-        facts.onward = TargetAddress::onward(cx, facts, &self.handoff.course).map(Box::new);
+        facts.onward = TargetAddress::onward(cx, facts, &self.handoff.attempt_plan).map(Box::new);
         self.handoff.attempt_over(cx);
         self.handoff.end(cx, HandoffEnd::of(HandoffState::Succeeded).with(Proof::Proven));
         facts.stay = self.handoff.stay.take();

@@ -73,7 +73,9 @@ impl Moving {
                 }
                 self.phase()
             }
-            calling::Verdict::Answered { leg, .. } if self.handoff.course.method == Method::Attended => {
+            calling::Verdict::Answered { leg, .. }
+                if self.handoff.attempt_plan.method == Method::Attended =>
+            {
                 self.attended(cx, facts, leg)
             }
             calling::Verdict::Answered { leg, .. } => {
@@ -130,7 +132,7 @@ impl Moving {
         match self.conversation.partner {
             // An agent that has asked for nothing would not know whom it speaks with, nor complete it.
             Some(agent)
-                if self.handoff.course.destination.brief
+                if self.handoff.attempt_plan.destination.brief
                     && agent.role == Role::Agent
                     && !self.handoff.is_fallback() =>
             {
@@ -249,7 +251,7 @@ impl Moving {
 
     /// The target of a REFER that is in doubt is left to wait for what becomes of it.
     pub(super) fn leave_waiting(&mut self, cx: &mut Context<'_>, facts: &mut Facts) {
-        let believed = self.handoff.believes(self.handoff.course.profile.belief);
+        let believed = self.handoff.believes(self.handoff.attempt_plan.profile.belief);
         if let Attempt::Attended(attempt) = &self.attempt
             && let Some(waiter) = attempt.to_waiter(believed)
         {
@@ -314,7 +316,7 @@ impl Moving {
                 self.handoff.because(if there { NOT_TAKEN } else { LEFT_EARLY });
                 self.take_back(cx, "The caller could not be joined");
                 // The caller may have moved with what it has answered.
-                self.conversation.want_accord(cx);
+                self.conversation.want_sdp_sync(cx);
                 self.failed(cx, facts, Cause::Failed, None)
             }
         }

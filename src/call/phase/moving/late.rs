@@ -36,8 +36,8 @@ impl Moving {
             | Attempt::Bye
             | Attempt::Confirming => false,
         };
-        let news = arrived(event) && self.handoff.believes(self.late[which].belief());
-        if self.attempt.is_final() || (other && !news) {
+        let progress = arrived(event) && self.handoff.believes(self.late[which].belief());
+        if self.attempt.is_final() || (other && !progress) {
             self.handoff.accepted_late(&self.late[which], event);
             return match facts.waiting.hear(cx, event) {
                 waiting::Heard::Arrived if !self.attempt.is_final() => self.moved(cx, facts),
@@ -113,5 +113,5 @@ pub(super) fn speaks(event: Event, late: SentId) -> bool {
 
 /// Whether a NOTIFY says that the target has the caller.
 fn arrived(event: Event) -> bool {
-    matches!(event, Event::Notified { news, .. } if news.is_success())
+    matches!(event, Event::Notified { progress, .. } if progress.is_success())
 }

@@ -269,9 +269,9 @@ impl Moving {
         self: Box<Self>,
         cx: &mut Context<'_>,
         facts: &mut Facts,
-        stimulus: CallInput<'_>,
+        input: CallInput<'_>,
     ) -> Phase {
-        match stimulus {
+        match input {
             CallInput::Leg(event, message) => self.hear(cx, facts, event, message),
             CallInput::Tick => self.tick(cx, facts),
             CallInput::HangUp { .. } if self.has_worked() => self.taken_over(cx, facts),
@@ -280,7 +280,7 @@ impl Moving {
         }
     }
 
-    /// Begins the course that the handoff has turned to, once something can be asked in the caller's dialog.
+    /// Begins the attempt that the handoff has turned to, once something can be asked in the caller's dialog.
     fn set_out(mut self: Box<Self>, cx: &mut Context<'_>, facts: &mut Facts) -> Phase {
         if !self.conversation.confirmed {
             self.attempt = Attempt::Held;
@@ -291,7 +291,7 @@ impl Moving {
             return self.failed(cx, facts, cause, None);
         }
         let caller = self.conversation.caller;
-        let begun = match self.handoff.course.method {
+        let begun = match self.handoff.attempt_plan.method {
             Method::Refer => {
                 refer::BlindRefer::begin(cx, facts, &mut self.handoff, caller).map(Attempt::Refer)
             }
@@ -416,8 +416,8 @@ impl Moving {
                         cx.release(leg);
                         join.target_left(cx, &self.conversation)
                     }
-                    Event::Request { leg, request, wish } if Some(leg) == join.target => {
-                        answer_waiting(cx, leg, request, wish);
+                    Event::Request { leg, request, kind } if Some(leg) == join.target => {
+                        answer_waiting(cx, leg, request, kind);
                         join::Verdict::Wait
                     }
                     event => join.hear(cx, &self.conversation, event, message),

@@ -54,7 +54,7 @@ impl Setup {
         Ok(self.set_out(cx, facts, handoff))
     }
 
-    /// Begins the course that the handoff has turned to.
+    /// Begins the attempt that the handoff has turned to.
     fn set_out(
         mut self: Box<Self>,
         cx: &mut Context<'_>,
@@ -67,8 +67,8 @@ impl Setup {
         if let Err(cause) = handoff.take_place(cx) {
             return self.target_failed(cx, facts, handoff, cause, None);
         }
-        match handoff.course.method {
-            // A course before the answer is never one of the others.
+        match handoff.attempt_plan.method {
+            // An attempt before the answer is never one of the others.
             Method::Invite | Method::Refer | Method::Attended => {
                 match Calling::begin(cx, facts, &mut handoff, None) {
                     Ok(calling) => {
@@ -92,11 +92,12 @@ impl Setup {
     ) -> Phase {
         let sip_call_id = Some(facts.sip_call_id.to_string());
         handoff.attempt(cx, Method::Redirect, HandoffState::Joining, sip_call_id);
-        let placement = handoff.course.profile.header_placement;
-        let Some(contact) = refer::place(facts, &handoff.course, placement) else {
+        let placement = handoff.attempt_plan.profile.header_placement;
+        let Some(contact) = refer::place(facts, &handoff.attempt_plan, placement) else {
             return self.target_failed(cx, facts, handoff, Cause::Failed, None);
         };
-        let mut fields = if placement.on_request() { handoff.course.fields.clone() } else { Vec::new() };
+        let mut fields =
+            if placement.on_request() { handoff.attempt_plan.fields.clone() } else { Vec::new() };
         fields.push(identity::contact_field(&contact));
         handoff.answered(302, reason_phrase(302), Origin::Local);
         self.last_word(cx, handoff, 302, &fields)

@@ -44,7 +44,7 @@ pub(crate) struct Setup {
     /// Why the agent's last address has failed, where nobody has said a word.
     why: Option<Unheard>,
     /// Requests in the early dialogs (RFC 3311).
-    passing: Relay,
+    relay: Relay,
 }
 
 /// An address of the agent.
@@ -73,11 +73,11 @@ enum Trying {
 
 impl Setup {
     fn new(facts: &Facts, caller: LegId, invite: &Message<'_>) -> Box<Setup> {
-        let passing = Relay::new(facts.trunk.trusted);
+        let relay = Relay::new(facts.trunk.trusted);
         let invite = invite.bytes().into();
         let agents = SmallVec::new();
         let (branches, trying, why) = (Branches::default(), Trying::Nobody, None);
-        Box::new(Setup { caller, invite, branches, trying, agents, why, passing })
+        Box::new(Setup { caller, invite, branches, trying, agents, why, relay })
     }
 
     /// A call was admitted: the agent is called.
@@ -126,7 +126,7 @@ impl Setup {
 
     /// Somebody else is called next.
     fn turn(&mut self, cx: &mut Context<'_>) {
-        self.passing.drop_others(cx, self.caller);
+        self.relay.drop_others(cx, self.caller);
         self.branches.turn();
     }
 
@@ -160,16 +160,16 @@ impl Setup {
             // A name that is looked up is answered by the network layer in bounded time.
             Trying::Nobody | Trying::FindingAgent { .. } | Trying::HandingBack { .. } => None,
         };
-        [trying, self.passing.deadline()].into_iter().flatten().min()
+        [trying, self.relay.deadline()].into_iter().flatten().min()
     }
 
     pub(crate) fn step(
         self: Box<Self>,
         cx: &mut Context<'_>,
         facts: &mut Facts,
-        stimulus: CallInput<'_>,
+        input: CallInput<'_>,
     ) -> Phase {
-        match stimulus {
+        match input {
             CallInput::Leg(event, message) => self.hear(cx, facts, event, message),
             CallInput::Resolved { query, flows } => self.resolved(cx, facts, query, flows),
             CallInput::Tick => self.tick(cx, facts),
@@ -200,7 +200,7 @@ impl Setup {
                     return self.end(cx, facts, 500, "the INVITE cannot be read again");
                 };
                 facts.own_agent(cx, leg);
-                self.passing.renew(facts.identity_with(leg));
+                self.relay.renew(facts.identity_with(leg));
                 let until = cx.now.mono + facts.agent.answer_timeout;
                 self.trying = Trying::Agent { leg, until };
                 self.phase()
@@ -209,7 +209,7 @@ impl Setup {
                 let offer = Offer::Invite(&self.invite);
                 let verdict = calling.resolved(cx, facts, handoff, (answer, flows), offer);
                 if let Some(leg) = calling.leg() {
-                    self.passing.renew(facts.identity_with(leg));
+                    self.relay.renew(facts.identity_with(leg));
                 }
                 self.judge(cx, facts, verdict, None)
             }
@@ -235,13 +235,13 @@ impl Setup {
                 return self.handed_back(cx, facts, status, origin);
             }
             Event::Progress { leg, status } => self.pass_progress(cx, facts, (leg, status), message),
-            Event::Request { leg, request, wish } => {
-                self.asked(cx, leg, request, wish, message);
+            Event::Request { leg, request, kind } => {
+                self.asked(cx, leg, request, kind, message);
                 return self.phase();
             }
             Event::Response { sent, status, .. } => {
-                if let Some(pass) = self.passing.take(sent) {
-                    self.passing.answer(cx, pass, status, message);
+                if let Some(pass) = self.relay.take(sent) {
+                    self.relay.answer(cx, pass, status, message);
                 }
                 return self.phase();
             }
@@ -291,14 +291,14 @@ impl Setup {
         cx: &mut Context<'_>,
         leg: LegId,
         request: RequestId,
-        wish: InDialogRequest,
+        kind: InDialogRequest,
         message: Option<&Message<'_>>,
     ) {
         let called = self.called().map(|(leg, _)| leg);
         let other = if leg == self.caller { called } else { Some(self.caller) };
-        match (wish, other, message) {
+        match (kind, other, message) {
             (InDialogRequest::Update, Some(other), Some(message)) => {
-                self.passing.ask(cx, (leg, request), other, message)
+                self.relay.ask(cx, (leg, request), other, message)
             }
             _ => {
                 cx.refuse(request, 500, "only a session can be changed before the call is answered");
@@ -331,7 +331,7 @@ impl Setup {
         cx.counters.calls_answered += 1;
         let (role, handoff) = match self.trying {
             Trying::Target { handoff, .. } => {
-                facts.onward = TargetAddress::onward(cx, facts, &handoff.course).map(Box::new);
+                facts.onward = TargetAddress::onward(cx, facts, &handoff.attempt_plan).map(Box::new);
                 (Role::Target, Some(handoff))
             }
             Trying::Nobody
@@ -341,7 +341,7 @@ impl Setup {
         };
         cx.tell(EventKind::CallAnswered { call: facts.id.to_string(), by: role });
         let awaiting = needs_answer.then_some(leg);
-        let conversation = Conversation::new(self.caller, Partner { leg, role }, self.passing, awaiting);
+        let conversation = Conversation::new(self.caller, Partner { leg, role }, self.relay, awaiting);
         match handoff {
             Some(handoff) => Moving::confirming(cx, conversation, *handoff),
             None => {
@@ -410,7 +410,7 @@ impl Setup {
     }
 
     fn tick(mut self: Box<Self>, cx: &mut Context<'_>, facts: &mut Facts) -> Phase {
-        self.passing.tick(cx);
+        self.relay.tick(cx);
         match &mut self.trying {
             Trying::Agent { leg, until } if *until <= cx.now.mono => {
                 let refused = cx.stack.refused_beside(*leg).map(|status| (status, Origin::Remote));

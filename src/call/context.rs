@@ -6,6 +6,7 @@ pub(crate) use super::occupancy::{Stay, Taken};
 use super::record::{Role, Stamp};
 use super::roster::Roster;
 use crate::call::counters::Counters;
+use crate::call::ids::{CallId, HandoffId};
 use crate::routing::Tables;
 use crate::sip::ident::Ident;
 use crate::sip::leg::RequestId;
@@ -113,7 +114,7 @@ pub(crate) struct Context<'a> {
     pub(crate) queries: &'a mut Queries,
     pub(crate) agents: &'a mut Taken,
     /// Whose each handoff is, running or remembered.
-    pub(crate) handoffs: &'a mut hashbrown::HashMap<Box<str>, CallKey>,
+    pub(crate) handoffs: &'a mut hashbrown::HashMap<HandoffId, CallKey>,
     pub(crate) queue: &'a mut VecDeque<Queued>,
 }
 
@@ -153,12 +154,12 @@ impl Context<'_> {
     /// The same of a REFER, which is told as what a side has asked for in vain.
     pub(crate) fn refuse_refer(
         &mut self,
-        call: &str,
+        call: &CallId,
         (by, request): (Role, RequestId),
         (status, why): (u16, &str),
     ) {
         let what = format!("the {}'s REFER: {why}", by.as_str());
-        self.tell(EventKind::Ignored { call: call.to_owned(), what });
+        self.tell(EventKind::Ignored { call: call.clone(), what });
         self.refuse(request, status, why);
     }
 

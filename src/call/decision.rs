@@ -8,6 +8,7 @@ use super::facts::Facts;
 use super::given::{By, Given, Wanted};
 use super::handoff::attempt_plan::{AttemptPlan, Basis, Plan};
 use super::handoff::scope::Scope;
+use crate::call::ids::HandoffId;
 use crate::routing::file::quoted;
 use crate::routing::rules;
 use crate::routing::select::{self, NoDestination};
@@ -46,7 +47,7 @@ pub(crate) fn plan(
     facts: &mut Facts,
     given: Given,
     by: By,
-    handoff_id: &str,
+    handoff_id: HandoffId,
 ) -> Result<(Plan, AttemptPlan), Refusal> {
     let mut given = check(cx, facts, given, by)?;
     let environment = &facts.agent.environment;
@@ -59,7 +60,7 @@ pub(crate) fn plan(
     let set = std::mem::take(&mut given.variables);
     let mut all = facts.set.clone();
     all.extend(set.iter().map(|(name, value)| (name.clone(), value.clone())));
-    let basis = Basis { given, set: all, at: cx.now, handoff_id: handoff_id.into(), by };
+    let basis = Basis { given, set: all, at: cx.now, handoff_id, by };
     let mut plan = Plan { table, basis, rules: Vec::new() };
     let (destination, route, taken) = choose(cx, &plan, facts)?;
     plan.rules = taken;
@@ -110,7 +111,7 @@ pub(crate) fn attempt_plan(facts: &Facts, plan: &Plan, step: Step) -> (AttemptPl
 pub(crate) fn tell_left_out(cx: &mut Context<'_>, facts: &Facts, plan: &Plan, left_out: Vec<LeftOut>) {
     for LeftOut { header, why } in left_out {
         cx.counters.headers_left_out += 1;
-        let (call, handoff) = (facts.id.to_string(), plan.basis.handoff_id.to_string());
+        let (call, handoff) = (facts.id.clone(), plan.basis.handoff_id.clone());
         cx.tell(EventKind::Undefined { call, handoff, header, why });
     }
 }
@@ -146,7 +147,7 @@ fn check(cx: &mut Context<'_>, facts: &Facts, mut given: Given, by: By) -> Resul
     let variables = given.variables.iter().map(|(name, value)| (&**name, &**value));
     if let Some(fault) = too_much(variables) {
         let what = format!("{}: {}", fault.field, fault.message);
-        cx.tell(EventKind::Ignored { call: facts.id.to_string(), what });
+        cx.tell(EventKind::Ignored { call: facts.id.clone(), what });
         match by {
             By::Client => return Err(Refusal::Invalid(vec![fault])),
             By::Agent | By::Party | By::Caller | By::Loss | By::Drain => given.variables.clear(),
@@ -169,7 +170,7 @@ fn check(cx: &mut Context<'_>, facts: &Facts, mut given: Given, by: By) -> Resul
     for fault in invalid {
         given.variables.remove(fault.field.trim_start_matches("variables."));
         cx.tell(EventKind::Ignored {
-            call: facts.id.to_string(),
+            call: facts.id.clone(),
             what: format!("{}: {}", fault.field, fault.message),
         });
     }

@@ -1,5 +1,6 @@
 //! What the engine tells of itself: the source of logs, records and `?wait=`.
 
+use super::ids::{CallId, HandoffId, SipCallId};
 use super::record::{AttemptView, CallRecord, CallView, Goodbye, HandoffView, Role, Stamp};
 use super::test_call::view::TestCallView;
 use crate::sip::Origin;
@@ -74,14 +75,14 @@ pub enum EventKind {
     /// The caller leg was answered.
     CallAnswered {
         /// Call id.
-        call: String,
+        call: CallId,
         /// Who answered.
         by: Role,
     },
     /// An INVITE from a known source was not admitted.
     CallRefused {
         /// Call-ID of the INVITE.
-        sip_call_id: String,
+        sip_call_id: SipCallId,
         /// Trunk id.
         trunk: String,
         /// What the caller got.
@@ -96,18 +97,18 @@ pub enum EventKind {
     /// A side said goodbye.
     LegBye {
         /// Call id.
-        call: String,
+        call: CallId,
         /// Whose leg.
         role: Role,
         /// How, and what it said.
         goodbye: Goodbye,
         /// Its Call-ID.
-        sip_call_id: String,
+        sip_call_id: SipCallId,
     },
     /// A leg ended without a BYE of its own: the agent refused, did not answer or was lost.
     LegLost {
         /// Call id.
-        call: String,
+        call: CallId,
         /// Whose leg.
         role: Role,
         /// Why: its final status.
@@ -123,17 +124,17 @@ pub enum EventKind {
     /// side is gone: the leg stays. One WARN for a leg.
     LegSilent {
         /// Call id.
-        call: String,
+        call: CallId,
         /// Whose leg.
         role: Role,
         /// Its Call-ID.
-        sip_call_id: String,
+        sip_call_id: SipCallId,
     },
     /// An agent or trunk answers no OPTIONS inside its dialogs, so that keepalive cannot tell whether it is there. One WARN for
     /// each of them, until the configuration is loaded again.
     KeepaliveIgnored {
         /// Call id.
-        call: String,
+        call: CallId,
         /// Whose leg.
         role: Role,
         /// Id of the agent, if it is one's leg; else of the trunk.
@@ -142,7 +143,7 @@ pub enum EventKind {
     /// How the peer of a leg is reached may be set otherwise.
     Advice {
         /// Call id.
-        call: String,
+        call: CallId,
         /// Whose leg.
         role: Role,
         /// Id of the agent, if it is one's leg; else of the trunk.
@@ -157,9 +158,9 @@ pub enum EventKind {
     /// Its state changed, or a NOTIFY told of progress.
     HandoffProgress {
         /// Call id.
-        call: String,
+        call: CallId,
         /// Handoff id.
-        handoff: String,
+        handoff: HandoffId,
         /// The new state's word, or the status that was told.
         state: &'static str,
         /// A provisional status, if one was told.
@@ -168,9 +169,9 @@ pub enum EventKind {
     /// One WARN for each failed attempt.
     AttemptFailed {
         /// Call id.
-        call: String,
+        call: CallId,
         /// Handoff id.
-        handoff: String,
+        handoff: HandoffId,
         /// Whose table.
         environment: String,
         /// The caller's trunk.
@@ -190,9 +191,9 @@ pub enum EventKind {
     /// anybody answers.
     Unproven {
         /// Call id.
-        call: String,
+        call: CallId,
         /// Handoff id.
-        handoff: String,
+        handoff: HandoffId,
         /// Whose table.
         environment: String,
         /// The caller's trunk.
@@ -220,9 +221,9 @@ pub enum EventKind {
     /// A REFER that was given up was heard of after all: what followed it is taken back.
     AttemptResumed {
         /// Call id.
-        call: String,
+        call: CallId,
         /// Handoff id.
-        handoff: String,
+        handoff: HandoffId,
         /// Counted from 1.
         number: usize,
         /// The attempt.
@@ -238,9 +239,9 @@ pub enum EventKind {
     /// A variable without a value and without a fallback left its header out.
     Undefined {
         /// Call id.
-        call: String,
+        call: CallId,
         /// Handoff id.
-        handoff: String,
+        handoff: HandoffId,
         /// The header that was left out.
         header: String,
         /// The variable, or why the value cannot stand there.
@@ -249,14 +250,14 @@ pub enum EventKind {
     /// Something was asked by SIP that was not carried out: a built-in variable set by a header, a second Refer-To …
     Ignored {
         /// Call id.
-        call: String,
+        call: CallId,
         /// What, and why not.
         what: String,
     },
     /// A REFER of one side was passed to the other, which is to carry it out; and what that has told.
     ReferPassed {
         /// Call id.
-        call: String,
+        call: CallId,
         /// Who refers its partner.
         by: Role,
         /// Where to; None: this is the result.
@@ -267,7 +268,7 @@ pub enum EventKind {
     /// A 4xx, 5xx or 6xx that reached or left Baton.
     Status {
         /// The call, if it belongs to one.
-        call: Option<String>,
+        call: Option<CallId>,
         /// Which way.
         direction: Direction,
         /// Of the request that it answers.
@@ -281,7 +282,7 @@ pub enum EventKind {
         /// What a peer's says beside that.
         said: Said,
         /// Call-ID.
-        sip_call_id: String,
+        sip_call_id: SipCallId,
         /// `udp:192.0.2.1:5060`.
         peer: String,
     },
@@ -290,7 +291,7 @@ pub enum EventKind {
         /// Why.
         why: Why,
         /// The call that they claimed to belong to.
-        call: Option<String>,
+        call: Option<CallId>,
         /// `192.0.2.1:5060`; None: many sources, which have no line of their own.
         source: Option<String>,
         /// `udp`.
@@ -313,14 +314,14 @@ pub enum EventKind {
         /// `udp:192.0.2.1:5060`.
         peer: String,
         /// Call id, if it belongs to a call.
-        call: Option<String>,
+        call: Option<CallId>,
         /// Call-ID.
-        sip_call_id: String,
+        sip_call_id: SipCallId,
     },
     /// A request of ours inside a call could not be sent.
     Undelivered {
         /// Call id.
-        call: String,
+        call: CallId,
         /// Of the request.
         method: &'static str,
         /// Where it was to go: `tcp:192.0.2.1:5060`.
@@ -328,14 +329,14 @@ pub enum EventKind {
         /// It goes by the connection that the peer itself has used.
         again: bool,
         /// Call-ID.
-        sip_call_id: String,
+        sip_call_id: SipCallId,
     },
     /// A test of a destination is over.
     Tested(Arc<TestCallView>),
     /// A fault in Baton itself cost this call.
     Fault {
         /// Call id.
-        call: String,
+        call: CallId,
         /// What the panic said.
         message: String,
     },

@@ -2,6 +2,7 @@
 
 use super::admission::{Admitted, local};
 use super::context::{Context, Stay};
+use super::ids::{CallId, SipCallId};
 use super::record::{Goodbye, HandoffView, Role};
 use super::waiting::Waiting;
 use crate::routing::onward::Onward;
@@ -17,12 +18,12 @@ use std::sync::Arc;
 /// What a call knows of itself. Settings of trunk and agent are those of the moment when the call came.
 #[derive(Debug)]
 pub(crate) struct Facts {
-    pub(crate) id: Box<str>,
+    pub(crate) id: CallId,
     pub(crate) slot: u16,
     pub(crate) trunk: Arc<Trunk>,
     pub(crate) agent: Arc<Agent>,
     /// Call-ID of the caller leg.
-    pub(crate) sip_call_id: Box<str>,
+    pub(crate) sip_call_id: SipCallId,
     /// E.164 or user part; None: anonymous.
     pub(crate) caller_id: Option<Box<str>>,
     pub(crate) caller_name: Option<Box<str>>,
@@ -76,7 +77,7 @@ pub(crate) struct Seen {
     /// The caller's identity may be told to it, and its word about its own is believed (RFC 3325).
     trusted: bool,
     pub(crate) role: Role,
-    pub(crate) sip_call_id: Box<str>,
+    pub(crate) sip_call_id: SipCallId,
     pub(crate) peer: Option<Flow>,
     pub(crate) goodbye: Option<Box<Goodbye>>,
 }
@@ -85,8 +86,7 @@ impl Seen {
     /// Its events are the call's from now on; it is not trusted yet.
     fn taken(cx: &mut Context<'_>, leg: LegId, role: Role) -> Seen {
         cx.legs.insert(leg, cx.call, role);
-        let sip_call_id =
-            cx.stack.sip_call_id(leg).map(|id| String::from_utf8_lossy(id).into()).unwrap_or_default();
+        let sip_call_id = cx.stack.sip_call_id(leg).map(SipCallId::of).unwrap_or_default();
         Seen { leg, trusted: false, role, sip_call_id, peer: cx.stack.peer(leg), goodbye: None }
     }
 }
@@ -103,7 +103,7 @@ impl Facts {
     /// Reads the INVITE of a new call.
     pub(crate) fn new(
         now: Now,
-        (id, slot): (Box<str>, u16),
+        (id, slot): (CallId, u16),
         admitted: Admitted,
         message: &Message<'_>,
     ) -> Facts {
@@ -113,7 +113,7 @@ impl Facts {
         Facts {
             id,
             slot,
-            sip_call_id: String::from_utf8_lossy(message.call_id()).into(),
+            sip_call_id: SipCallId::of(message.call_id()),
             caller_id: caller.user.as_deref().map(normal),
             caller_name: caller.name,
             called: normal(&called),

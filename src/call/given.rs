@@ -106,7 +106,7 @@ impl Given {
             let Some(name) = template::variable_of_header(&field.name) else { continue };
             if template::is_built_in(&name) {
                 let what = format!("{} does not set ${name}: it is a built-in variable", field.name);
-                cx.tell(EventKind::Ignored { call: facts.id.to_string(), what });
+                cx.tell(EventKind::Ignored { call: facts.id.clone(), what });
             } else {
                 variables.insert(name.into(), field.value.clone());
             }

@@ -198,7 +198,7 @@ impl Call {
         let new = variables.iter().filter_map(|(name, value)| Some((&**name, value.as_deref()?)));
         if let Some(fault) = too_much(kept.chain(new)) {
             let what = format!("{}: {}", fault.field, fault.message);
-            cx.tell(EventKind::Ignored { call: self.facts.id.to_string(), what });
+            cx.tell(EventKind::Ignored { call: self.facts.id.clone(), what });
             return Err(Refusal::Invalid(vec![fault]));
         }
         for (name, value) in variables {
@@ -260,7 +260,7 @@ impl Call {
                 }
                 Err(refusal) => {
                     let what = format!("the fallback: {refusal}");
-                    cx.tell(EventKind::Ignored { call: facts.id.to_string(), what });
+                    cx.tell(EventKind::Ignored { call: facts.id.clone(), what });
                     Phase::Talking(talking)
                 }
             }

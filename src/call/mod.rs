@@ -39,6 +39,7 @@ pub mod event;
 mod facts;
 mod given;
 mod handoff;
+pub mod ids;
 mod io;
 mod live;
 mod occupancy;

@@ -329,8 +329,8 @@ mod tests {
             "origin": "remote", "started_at": "2026-01-02T03:04:05.678Z", "ended_at": null,
         }));
         let what = EventKind::AttemptFailed {
-            call: "c-1".to_owned(),
-            handoff: "h-1".to_owned(),
+            call: "c-1".into(),
+            handoff: "h-1".into(),
             environment: "production".to_owned(),
             trunk: "pbx".to_owned(),
             peer: Some("udp:192.0.2.1:5060".to_owned()),

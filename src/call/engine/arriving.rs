@@ -5,6 +5,7 @@ use crate::call::admission::Load;
 use crate::call::announced::Matter;
 use crate::call::event::{Direction, EventKind, Why};
 use crate::call::facts::Facts;
+use crate::call::ids::{CallId, SipCallId};
 use crate::call::roster::Known;
 use crate::routing::explain;
 use crate::sip::door::Untaken;
@@ -123,14 +124,14 @@ impl Engine {
             reason: String::from_utf8_lossy(message.reason()).into_owned(),
             origin: Origin::Remote,
             said: Said::of(message),
-            sip_call_id: String::from_utf8_lossy(message.call_id()).into_owned(),
+            sip_call_id: SipCallId::of(message.call_id()),
             peer: flow.peer_name(),
         };
         self.tell(what);
     }
 
     /// The id of the call that a Call-ID belongs to.
-    fn call_of(&self, call_id: &[u8]) -> Option<String> {
+    fn call_of(&self, call_id: &[u8]) -> Option<CallId> {
         let (key, _) = self.legs.find(self.stack.find_leg_by_call_id(call_id)?)?;
         self.call_id(key)
     }
@@ -174,7 +175,7 @@ pub(super) fn told(fault: Fault, at: Option<usize>) -> String {
 fn shown(
     direction: Direction,
     flow: Flow,
-    call: Option<String>,
+    call: Option<CallId>,
     (call_id, bytes): (&[u8], &[u8]),
 ) -> EventKind {
     let start = bytes.iter().position(|byte| !matches!(byte, b'\r' | b'\n')).unwrap_or(0);
@@ -184,7 +185,7 @@ fn shown(
         line: String::from_utf8_lossy(line).into_owned(),
         peer: flow.peer_name(),
         call,
-        sip_call_id: String::from_utf8_lossy(call_id).into_owned(),
+        sip_call_id: SipCallId::of(call_id),
     }
 }
 

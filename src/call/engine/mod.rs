@@ -22,6 +22,7 @@ use crate::call::context::{CallKey, LegIndex, Queries, Queued, Taken};
 use crate::call::counters::Counters;
 use crate::call::dropped::Dropped;
 use crate::call::event::{Event, EventKind, Why};
+use crate::call::ids::{CallId, HandoffId};
 pub use crate::call::io::{Announced, Input, Occupancy, Output, Settings};
 use crate::call::live::Call;
 use crate::call::phase::CallInput;
@@ -55,8 +56,8 @@ pub struct Engine {
     max_duration: Duration,
     calls: hashbrown::HashMap<CallKey, Option<Box<Call>>>,
     last_key: u64,
-    by_id: BTreeMap<Box<str>, CallKey>,
-    by_handoff: hashbrown::HashMap<Box<str>, CallKey>,
+    by_id: BTreeMap<CallId, CallKey>,
+    by_handoff: hashbrown::HashMap<HandoffId, CallKey>,
     agents: Taken,
     test_calls: TestCalls,
     legs: LegIndex,
@@ -253,8 +254,8 @@ impl Engine {
         self.queue.push_back(Queued::Event(Box::new(Event { at: Stamp(self.now.wall), what })));
     }
 
-    fn call_id(&self, key: CallKey) -> Option<String> {
-        self.calls.get(&key)?.as_ref().map(|call| call.facts.id.to_string())
+    fn call_id(&self, key: CallKey) -> Option<CallId> {
+        self.calls.get(&key)?.as_ref().map(|call| call.facts.id.clone())
     }
 
     fn tick(&mut self) {

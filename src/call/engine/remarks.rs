@@ -3,6 +3,7 @@
 use super::Engine;
 use crate::call::announced::Matter;
 use crate::call::event::EventKind;
+use crate::call::ids::{CallId, SipCallId};
 use crate::call::record::{Goodbye, Role, Stamp};
 use crate::sip::identity::Said;
 use crate::sip::leg::reach::Advice;
@@ -32,7 +33,7 @@ impl Engine {
         let goodbye = Goodbye { method: message.method().as_str().into(), at, reason, warning };
         let Some(Some(call)) = self.calls.get_mut(&key) else { return };
         call.facts.said_goodbye(leg, goodbye.clone());
-        let call = call.facts.id.to_string();
+        let call = call.facts.id.clone();
         let sip_call_id = self.sip_call_id(leg).unwrap_or_default();
         self.tell(EventKind::LegBye { call, role, goodbye, sip_call_id });
     }
@@ -55,12 +56,12 @@ impl Engine {
         Some(EventKind::LegSilent { call: self.call_id(key)?, role, sip_call_id: self.sip_call_id(leg)? })
     }
 
-    fn sip_call_id(&self, leg: LegId) -> Option<String> {
-        Some(String::from_utf8_lossy(self.stack.sip_call_id(leg)?).into_owned())
+    fn sip_call_id(&self, leg: LegId) -> Option<SipCallId> {
+        self.stack.sip_call_id(leg).map(SipCallId::of)
     }
 
     /// Whose leg it is: its call, as what, and the id of the agent or the trunk; `none` for a target that is no trunk.
-    fn party(&self, leg: LegId) -> Option<(String, Role, String)> {
+    fn party(&self, leg: LegId) -> Option<(CallId, Role, String)> {
         let (key, role) = self.legs.find(leg)?;
         let facts = &self.calls.get(&key)?.as_ref()?.facts;
         let party = match role {
@@ -71,7 +72,7 @@ impl Engine {
                 trunk.map_or_else(|| "none".to_owned(), |trunk| trunk.id.to_string())
             }
         };
-        Some((facts.id.to_string(), role, party))
+        Some((facts.id.clone(), role, party))
     }
 
     /// Told once for all of its agent's or trunk's legs.

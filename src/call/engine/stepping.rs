@@ -6,6 +6,7 @@ use crate::call::context::{CallKey, Context};
 use crate::call::durations::DEADLINE_HORIZON;
 use crate::call::event::EventKind;
 use crate::call::facts::Facts;
+use crate::call::ids::{CallId, SipCallId};
 use crate::call::live::Call;
 use crate::call::phase::setup::Setup;
 use crate::call::phase::{CallInput, Phase};
@@ -31,7 +32,7 @@ impl Engine {
             Err(refused) => return self.refuse(leg, invite, &refused),
         };
         let slot = slot(&self.slot_key, invite.call_id());
-        let id: Box<str> = (&*self.ident.call_id(slot)).into();
+        let id = CallId::from(&*self.ident.call_id(slot));
         let (trunk, agent) = (&admitted.trunk, &admitted.agent);
         if let Err(calls) = self.agents.take_call(self.max_calls) {
             // Another shard has taken the last one just now.
@@ -69,7 +70,7 @@ impl Engine {
                 }
             });
             if identity::wants_to_replace(invite) {
-                let (call, what) = (call.facts.id.to_string(), NOT_REPLACED.to_owned());
+                let (call, what) = (call.facts.id.clone(), NOT_REPLACED.to_owned());
                 cx.tell_at(first, EventKind::Ignored { call, what });
             }
             // Told as it stands now, but before what has become of it already.
@@ -90,7 +91,7 @@ impl Engine {
         let _ = self.stack.reject(self.now, leg, refused.status, Content { fields, ..Content::default() });
         self.stack.release(self.now, leg);
         self.tell(EventKind::CallRefused {
-            sip_call_id: String::from_utf8_lossy(invite.call_id()).into_owned(),
+            sip_call_id: SipCallId::of(invite.call_id()),
             trunk: refused.trunk.to_string(),
             status: refused.status,
             reason: refused.why.clone(),
@@ -193,11 +194,11 @@ impl Engine {
         self.tell_fault(&call.facts.id, panic);
     }
 
-    pub(super) fn tell_fault(&mut self, call: &str, panic: &(dyn Any + Send)) {
+    pub(super) fn tell_fault(&mut self, call: &CallId, panic: &(dyn Any + Send)) {
         let text = panic.downcast_ref::<&str>().map(ToString::to_string);
         let message = text.or_else(|| panic.downcast_ref::<String>().cloned()).unwrap_or_default();
         self.counters.faults += 1;
-        self.tell(EventKind::Fault { call: call.to_owned(), message });
+        self.tell(EventKind::Fault { call: call.clone(), message });
     }
 
     /// Its legs get what can still be said.

@@ -3,6 +3,7 @@
 use super::Engine;
 use crate::call::command::Refusal;
 use crate::call::context::CallKey;
+use crate::call::ids::CallId;
 use crate::call::phase::CallInput;
 use crate::call::test_call::{TestCall, TestCallRequest, name};
 use crate::sip::ident::slot;
@@ -43,7 +44,7 @@ impl Engine {
         if let Err(panic) = catch_unwind(AssertUnwindSafe(|| test_call.step(&mut cx, input))) {
             test_call.break_off();
             self.purge_legs(key);
-            self.tell_fault("", &*panic);
+            self.tell_fault(&CallId::default(), &*panic);
         }
         self.settle_test_call(key, test_call);
     }

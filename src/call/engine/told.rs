@@ -4,6 +4,7 @@
 
 use crate::call::durations::{REFUSALS_WINDOW, SAME_FAILURE};
 use crate::call::event::{Direction, EventKind};
+use crate::call::ids::SipCallId;
 use crate::sip::ident::{SlotKey, fingerprint};
 use crate::sip::identity::Said;
 use crate::sip::{Flow, Origin, Time};
@@ -89,7 +90,7 @@ pub(super) fn left(status: u16, passing: Option<u16>, bytes: &[u8], flow: Flow) 
         reason: phrase_of(bytes),
         origin: if passing == Some(status) { Origin::Remote } else { Origin::Local },
         said: Said { reason: None, warning: wire::peek::warning(bytes) },
-        sip_call_id: String::from_utf8_lossy(peek.call_id).into_owned(),
+        sip_call_id: SipCallId::of(peek.call_id),
         peer: flow.peer_name(),
     })
 }

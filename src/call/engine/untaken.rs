@@ -6,6 +6,7 @@ use crate::call::admission;
 use crate::call::counters::RefusalKind;
 use crate::call::dropped::Tell;
 use crate::call::event::{EventKind, Why};
+use crate::call::ids::SipCallId;
 use crate::call::roster::Name;
 use crate::routing::net::IpNet;
 use crate::sip::dispatch::NO_PLACE;
@@ -36,7 +37,7 @@ impl Engine {
         let Some(Tell::Source(count) | Tell::Others(count)) = tell else { return };
         let trunk = self.tables.topology.trunk_at(flow.peer.ip());
         let what = EventKind::CallRefused {
-            sip_call_id: String::from_utf8_lossy(message.call_id()).into_owned(),
+            sip_call_id: SipCallId::of(message.call_id()),
             trunk: trunk.map(|trunk| trunk.id.to_string()).unwrap_or_default(),
             status,
             reason: refused.map_or_else(|| NO_PLACE.to_owned(), |refused| refused.why),

@@ -2,6 +2,7 @@
 //! destination by one method with its headers expanded. The ladder makes further ones of the same plan.
 
 use crate::call::given::{By, Given};
+use crate::call::ids::HandoffId;
 use crate::routing::profile::Profile;
 use crate::routing::rules;
 use crate::routing::table::{Destination, Method, Route, Table};
@@ -25,7 +26,7 @@ pub(crate) struct Basis {
     /// What was set on the call.
     pub(crate) set: BTreeMap<Box<str>, Box<str>>,
     pub(crate) at: Now,
-    pub(crate) handoff_id: Box<str>,
+    pub(crate) handoff_id: HandoffId,
     pub(crate) by: By,
 }
 

@@ -8,6 +8,7 @@ use crate::call::context::Context;
 use crate::call::conversation::let_go;
 use crate::call::decision::is_ours;
 use crate::call::facts::Facts;
+use crate::call::ids::SipCallId;
 use crate::call::record::HandoffState;
 use crate::call::target_address::{self, Offer, TargetAddress};
 use crate::routing::explain::Cause;
@@ -123,7 +124,7 @@ impl Calling {
         let trusted = self.place.trusted && handoff.attempt_plan.caller_id.is_none();
         facts.own_target(cx, leg, trusted);
         cx.stack.keep_alive(cx.now, leg, self.place.keepalive);
-        let sip_call_id = cx.stack.sip_call_id(leg).map(|id| String::from_utf8_lossy(id).into_owned());
+        let sip_call_id = cx.stack.sip_call_id(leg).map(SipCallId::of);
         handoff.peer = cx.stack.peer(leg);
         if let Some(attempt) = handoff.last_mut() {
             attempt.sip_call_id = sip_call_id;

@@ -1,5 +1,6 @@
 //! What a handoff knows of itself and of its attempts. What is told of it is made of that, by `call/view`.
 
+use crate::call::ids::{CallId, SipCallId};
 use crate::call::occupancy::Full;
 use crate::call::record::{HandoffState, Proof};
 use crate::routing::Id;
@@ -14,7 +15,7 @@ use std::borrow::Cow;
 /// What a handoff knows of itself.
 #[derive(Debug)]
 pub(crate) struct HandoffFacts {
-    pub(crate) call: Box<str>,
+    pub(crate) call: CallId,
     pub(crate) environment: Id,
     /// The rules that were taken, in order; those of a step come when it is taken.
     pub(crate) rules: Vec<rules::Taken>,
@@ -38,7 +39,7 @@ pub(crate) struct AttemptFacts {
     /// The value of the Refer-To header, of a REFER.
     pub(crate) refer_to: Option<String>,
     /// The dialog that its request went in.
-    pub(crate) sip_call_id: Option<String>,
+    pub(crate) sip_call_id: Option<SipCallId>,
     pub(crate) response: Response,
     /// The words of whoever made that response.
     pub(crate) said: Said,

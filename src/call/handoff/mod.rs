@@ -21,6 +21,7 @@ use crate::call::context::{Context, Stay};
 use crate::call::decision::{self, Step};
 use crate::call::event::EventKind;
 use crate::call::facts::Facts;
+use crate::call::ids::{CallId, HandoffId, SipCallId};
 use crate::call::record::{HandoffState, HandoffView, Proof};
 use crate::routing::Id;
 use crate::routing::explain::{self, Cause, Where};
@@ -200,8 +201,8 @@ impl Handoff {
     }
 
     /// Whose log line it is: its call's id, and its own.
-    fn ids(&self) -> (String, String) {
-        (self.facts.call.to_string(), self.id().to_owned())
+    fn ids(&self) -> (CallId, HandoffId) {
+        (self.facts.call.clone(), self.plan.basis.handoff_id.clone())
     }
 
     /// Why its last attempt has failed, where no status tells it.
@@ -315,7 +316,7 @@ impl Handoff {
         cx: &mut Context<'_>,
         method: Method,
         state: HandoffState,
-        sip_call_id: Option<String>,
+        sip_call_id: Option<SipCallId>,
     ) {
         let leg = sip_call_id.as_ref().and_then(|id| cx.stack.find_leg_by_call_id(id.as_bytes()));
         self.peer = leg.and_then(|leg| cx.stack.peer(leg));

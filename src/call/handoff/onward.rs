@@ -62,7 +62,7 @@ pub(crate) fn pass(
         NotSent::Gone => (480, GONE.into()),
     })?;
     let subscription = cx.stack.accept_referral(cx.now, request).unwrap_or_default();
-    let call = facts.id.to_string();
+    let call = facts.id.clone();
     cx.tell(EventKind::ReferPassed { call, by, refer_to: Some(uri), status: None });
     let referral = Referral::new(from, subscription);
     Ok(Passed { referral, by, sent, until: cx.now.mono + PASSED_REFER_RESULT })
@@ -124,7 +124,7 @@ impl Passed {
     }
 
     fn over(&mut self, cx: &mut Context<'_>, facts: &Facts, status: u16) -> Heard {
-        let call = facts.id.to_string();
+        let call = facts.id.clone();
         cx.tell(EventKind::ReferPassed { call, by: self.by, refer_to: None, status: Some(status) });
         self.referral.conclude(cx, status);
         Heard::Over(status, self.referral.farewell)

@@ -84,7 +84,7 @@ impl BlindRefer {
         handoff: &mut Handoff,
         caller: LegId,
     ) -> Result<BlindRefer, Cause> {
-        let sip_call_id = Some(facts.sip_call_id.to_string());
+        let sip_call_id = Some(facts.sip_call_id.clone());
         handoff.attempt(cx, handoff.attempt_plan.method, HandoffState::Referring, sip_call_id);
         let state = send(cx, facts, handoff, caller, None)?;
         Ok(BlindRefer { state, retries: 0, replaces: None })
@@ -110,7 +110,7 @@ impl BlindRefer {
         handoff: &mut Handoff,
         caller: LegId,
     ) -> Verdict {
-        let sip_call_id = Some(facts.sip_call_id.to_string());
+        let sip_call_id = Some(facts.sip_call_id.clone());
         handoff.attempt(cx, handoff.attempt_plan.method, HandoffState::Referring, sip_call_id);
         self.retries += 1;
         match send(cx, facts, handoff, caller, self.replaces) {

@@ -43,7 +43,7 @@ pub(crate) fn attempt(facts: &AttemptFacts) -> AttemptView {
         method: facts.method.name().into(),
         route: facts.route.as_deref().map(Into::into),
         refer_to: facts.refer_to.clone(),
-        sip_call_id: facts.sip_call_id.clone(),
+        sip_call_id: facts.sip_call_id.as_ref().map(Into::into),
         status,
         status_reason,
         warning: facts.said.warning.clone(),

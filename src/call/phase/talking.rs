@@ -11,6 +11,7 @@ use crate::call::facts::Facts;
 use crate::call::given::{By, Given};
 use crate::call::handoff::onward::{self, Passed};
 use crate::call::handoff::report::{Farewell, Referral};
+use crate::call::ids::HandoffId;
 use crate::call::record::Role;
 use crate::call::waiting;
 use crate::sip::leg::RequestId;
@@ -288,7 +289,7 @@ impl Talking {
             Ok(decision) => decision,
             Err(fault) => {
                 let what = format!("the decision on the agent's BYE: {fault}");
-                cx.tell(EventKind::Ignored { call: facts.id.to_string(), what });
+                cx.tell(EventKind::Ignored { call: facts.id.clone(), what });
                 None
             }
         });
@@ -405,8 +406,8 @@ impl Talking {
             Role::Agent | Role::Target => (partner, caller, By::Party),
         };
         // It names no handoff to anybody: it only may stand in a header that is expanded.
-        let id: Box<str> = (&*cx.ident.handoff_id(facts.slot)).into();
-        let passed = match decision::plan(cx, facts, given, decider, &id) {
+        let id = HandoffId::from(&*cx.ident.handoff_id(facts.slot));
+        let passed = match decision::plan(cx, facts, given, decider, id) {
             Ok((_, attempt_plan)) => onward::pass(cx, facts, &attempt_plan, (by, from, request), to),
             Err(refusal) => Err((refusal_status(&refusal), refusal.to_string().into())),
         };
@@ -456,5 +457,5 @@ pub(crate) fn lost_because(
         }
         other => other.into(),
     };
-    cx.tell(EventKind::LegLost { call: facts.id.to_string(), role, status, origin, reason, next });
+    cx.tell(EventKind::LegLost { call: facts.id.clone(), role, status, origin, reason, next });
 }

@@ -159,7 +159,7 @@ impl Moving {
 
     /// BYE to the caller leg with the first destination's headers.
     pub(super) fn hand_back(mut self: Box<Self>, cx: &mut Context<'_>, facts: &mut Facts) -> Phase {
-        let sip_call_id = Some(facts.sip_call_id.to_string());
+        let sip_call_id = Some(facts.sip_call_id.clone());
         self.handoff.attempt(cx, Method::Bye, HandoffState::Joining, sip_call_id);
         let first = &self.handoff.first;
         let mut fields = first.fields.clone();

@@ -8,6 +8,7 @@ use crate::call::handoff::fresh::{self, Fresh};
 use crate::call::handoff::join::{self, Join};
 use crate::call::handoff::report::Referral;
 use crate::call::handoff::{HandoffEnd, attended, brief, calling, refer};
+use crate::call::ids::SipCallId;
 use crate::call::phase::{Phase, talking};
 use crate::call::record::{HandoffState, Proof, Role};
 use crate::routing::explain::Cause;
@@ -286,7 +287,7 @@ impl Moving {
         facts: &Facts,
         target: LegId,
     ) -> Phase {
-        let answered = cx.stack.sip_call_id(target).map(|id| String::from_utf8_lossy(id).into_owned());
+        let answered = cx.stack.sip_call_id(target).map(SipCallId::of);
         self.handoff.turn_to_invite();
         self.handoff.attempt(cx, Method::Invite, HandoffState::Joining, answered);
         self.handoff.answered(200, "OK", Origin::Remote);

@@ -27,6 +27,7 @@ use crate::call::handoff::join::{self, Join};
 use crate::call::handoff::report::Referral;
 use crate::call::handoff::still_here::{self, StillHere};
 use crate::call::handoff::{Handoff, HandoffEnd, LateRefer, attended, brief, fresh, refer};
+use crate::call::ids::HandoffId;
 use crate::call::record::{HandoffState, Role};
 use crate::call::target_address::Offer;
 use crate::call::waiting;
@@ -131,8 +132,8 @@ impl Moving {
         given: Given,
         by: By,
     ) -> Result<(Plan, AttemptPlan), Refusal> {
-        let id: Box<str> = (&*cx.ident.handoff_id(facts.slot)).into();
-        decision::plan(cx, facts, given, by, &id)
+        let id = HandoffId::from(&*cx.ident.handoff_id(facts.slot));
+        decision::plan(cx, facts, given, by, id)
     }
 
     /// A decision that comes with the agent's absence: what cannot be carried out becomes the fallback, and only if
@@ -173,7 +174,7 @@ impl Moving {
         (conversation, refusal): (Conversation, Refusal),
         by: By,
     ) -> Phase {
-        cx.tell(EventKind::Ignored { call: facts.id.to_string(), what: format!("the decision: {refusal}") });
+        cx.tell(EventKind::Ignored { call: facts.id.clone(), what: format!("the decision: {refusal}") });
         if by != By::Loss {
             let given = Given::fallback(facts, "agent_left");
             return Self::decided_by_absence(cx, facts, conversation, given, By::Loss);

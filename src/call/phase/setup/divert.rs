@@ -12,6 +12,7 @@ use crate::call::given::{By, Given};
 use crate::call::handoff::calling::Calling;
 use crate::call::handoff::ladder::{Footing, Next};
 use crate::call::handoff::{Handoff, HandoffEnd, refer};
+use crate::call::ids::HandoffId;
 use crate::call::phase::Phase;
 use crate::call::phase::ending::{self, Ending};
 use crate::call::record::{HandoffState, Proof, Role};
@@ -28,7 +29,7 @@ impl Setup {
             Ok(phase) => return phase,
             Err(refused) => refused,
         };
-        cx.tell(EventKind::Ignored { call: facts.id.to_string(), what: format!("the fallback: {refusal}") });
+        cx.tell(EventKind::Ignored { call: facts.id.clone(), what: format!("the fallback: {refusal}") });
         setup.end(cx, facts, 480, "the agent failed and there is no fallback")
     }
 
@@ -41,8 +42,8 @@ impl Setup {
         given: Given,
         by: By,
     ) -> Result<Phase, (Box<Setup>, Refusal)> {
-        let id: Box<str> = (&*cx.ident.handoff_id(facts.slot)).into();
-        let plan = match decision::plan(cx, facts, given, by, &id) {
+        let id = HandoffId::from(&*cx.ident.handoff_id(facts.slot));
+        let plan = match decision::plan(cx, facts, given, by, id) {
             Ok(plan) => plan,
             Err(refusal) => return Err((self, refusal)),
         };
@@ -90,7 +91,7 @@ impl Setup {
         facts: &mut Facts,
         mut handoff: Box<Handoff>,
     ) -> Phase {
-        let sip_call_id = Some(facts.sip_call_id.to_string());
+        let sip_call_id = Some(facts.sip_call_id.clone());
         handoff.attempt(cx, Method::Redirect, HandoffState::Joining, sip_call_id);
         let placement = handoff.attempt_plan.profile.header_placement;
         let Some(contact) = refer::place(facts, &handoff.attempt_plan, placement) else {

@@ -255,7 +255,7 @@ impl Setup {
             Event::Answered { leg, .. } if !calling::is_joinable(cx, leg) => {
                 if message.is_some_and(Message::is_multipart) {
                     let what = "the multipart body of the agent's 2xx: its SDP is read where it stands alone";
-                    cx.tell(EventKind::Ignored { call: facts.id.to_string(), what: what.to_owned() });
+                    cx.tell(EventKind::Ignored { call: facts.id.clone(), what: what.to_owned() });
                 }
                 let_go(cx, leg, identity::reason(488, NO_SESSION));
                 self.refused(cx, facts, leg, (488, Origin::Local), None)
@@ -339,7 +339,7 @@ impl Setup {
             | Trying::FindingAgent { .. }
             | Trying::HandingBack { .. } => (Role::Agent, None),
         };
-        cx.tell(EventKind::CallAnswered { call: facts.id.to_string(), by: role });
+        cx.tell(EventKind::CallAnswered { call: facts.id.clone(), by: role });
         let awaiting = needs_answer.then_some(leg);
         let conversation = Conversation::new(self.caller, Partner { leg, role }, self.relay, awaiting);
         match handoff {
@@ -446,7 +446,7 @@ impl Setup {
                     Ok(phase) => return phase,
                     Err((setup, refusal)) => {
                         let what = format!("the agent's 3xx: {refusal}");
-                        cx.tell(EventKind::Ignored { call: facts.id.to_string(), what });
+                        cx.tell(EventKind::Ignored { call: facts.id.clone(), what });
                         setup
                     }
                 }

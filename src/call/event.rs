@@ -3,9 +3,12 @@
 use super::ids::{CallId, HandoffId, SipCallId};
 use super::record::{AttemptView, CallRecord, CallView, Goodbye, HandoffView, Role, Stamp};
 use super::test_call::view::TestCallView;
+use crate::routing::Id;
+use crate::routing::table::Method;
 use crate::sip::Origin;
 use crate::sip::identity::Said;
 use crate::sip::leg::reach::Advice;
+use std::fmt;
 use std::sync::Arc;
 
 /// Something that people or machines outside want to know. Every event carries its wall time.
@@ -67,6 +70,62 @@ impl Why {
     }
 }
 
+/// What follows a failed attempt.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Next {
+    /// The same destination by another method.
+    Method(Method),
+    /// Another destination.
+    Destination(Id),
+    /// The caller is with the agent as before.
+    Agent,
+    /// The call is handed back.
+    Bye,
+    /// The call is ended.
+    Hangup,
+    /// Nothing is left to try.
+    None,
+}
+
+/// What follows where a leg was lost.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum AfterLoss {
+    /// The call ends.
+    End,
+    /// The handoff that runs decides about the caller.
+    HandoffGoesOn,
+    /// The agent's fallback; `None`: the default of its table.
+    Fallback(Option<Id>),
+    /// Another address of the agent is called.
+    Agent(Box<str>),
+}
+
+impl fmt::Display for AfterLoss {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            AfterLoss::End => f.write_str("end"),
+            AfterLoss::HandoffGoesOn => f.write_str("the handoff goes on"),
+            AfterLoss::Fallback(Some(id)) => write!(f, "fallback {id}"),
+            AfterLoss::Fallback(None) => f.write_str("fallback (the table's default)"),
+            AfterLoss::Agent(address) => write!(f, "agent {address}"),
+        }
+    }
+}
+
+impl fmt::Display for Next {
+    /// The word of the table for a step.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Next::Method(method) => method.name(),
+            Next::Destination(id) => id,
+            Next::Agent => "agent",
+            Next::Bye => "bye",
+            Next::Hangup => "hangup",
+            Next::None => "none",
+        })
+    }
+}
+
 /// What happened.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum EventKind {
@@ -117,8 +176,8 @@ pub enum EventKind {
         origin: Origin,
         /// In words, where nobody has answered at all.
         reason: Option<&'static str>,
-        /// What Baton does now, for people: `fallback front-desk`.
-        next: String,
+        /// What Baton does now.
+        next: AfterLoss,
     },
     /// A request inside a leg and the OPTIONS that checked it were left without an answer, and nothing shows that the other
     /// side is gone: the leg stays. One WARN for a leg.
@@ -182,8 +241,8 @@ pub enum EventKind {
         number: usize,
         /// The attempt.
         attempt: Box<AttemptView>,
-        /// The step that follows: `agent`, `bye`, `hangup`, `none`.
-        next: String,
+        /// The step that follows.
+        next: Next,
         /// What on-call staff should look at.
         hint: String,
     },
@@ -205,7 +264,7 @@ pub enum EventKind {
         /// The attempt.
         attempt: Box<AttemptView>,
         /// The step that follows.
-        next: String,
+        next: Next,
         /// Why it proves nothing, and what would.
         hint: String,
     },

@@ -12,9 +12,10 @@ use super::phase::moving::Moving;
 use super::phase::setup::Setup;
 use super::phase::talking::Talking;
 use super::phase::{CallInput, Phase};
-use super::record::{DRAINED, HandoffState, HandoffView, Role};
+use super::record::{HandoffState, HandoffView, Role};
 use super::view;
 use crate::call::durations::{FALLBACK_BEFORE_DRAIN_ENDS, FALLBACK_RETRY};
+use crate::call::end_reason::EndReason;
 use crate::sip::leg::InDialogRequest;
 use crate::sip::{Event, Gap, Time};
 use std::collections::BTreeMap;
@@ -28,13 +29,13 @@ pub(crate) struct Call {
     /// When it is ended: by `max_duration`, or by the end of a drain. None: it was.
     pub(crate) until: Option<Time>,
     /// Which of the two.
-    pub(crate) until_why: &'static str,
+    pub(crate) until_why: EndReason,
     /// When its caller, if still with the agent, is handed to the fallback: shortly before a drain ends.
     pub(crate) leave: Option<Time>,
     /// The deadline that is armed for it, if one is.
     pub(crate) armed: Option<Time>,
     /// Why it ends, once it does.
-    pub(crate) why: &'static str,
+    pub(crate) why: EndReason,
 }
 
 impl Call {
@@ -101,7 +102,7 @@ impl Call {
         match &self.phase {
             Phase::Ending(ending) => self.why = ending.why,
             // Nothing had to be closed any more.
-            Phase::Over { why } => self.why = why,
+            Phase::Over { why } => self.why = *why,
             Phase::Setup(_) | Phase::Talking(_) | Phase::Moving(_) => {}
         }
     }
@@ -225,7 +226,7 @@ impl Call {
     pub(crate) fn drain(&mut self, now: Time, by: Time) {
         if self.until.is_none_or(|until| by < until) {
             self.until = Some(by);
-            self.until_why = DRAINED;
+            self.until_why = EndReason::Draining;
             let grace = by.since(now);
             self.leave = Some(now + (grace - FALLBACK_BEFORE_DRAIN_ENDS.min(grace / 2)));
         }
@@ -252,7 +253,7 @@ impl Call {
                     return Moving::complete(moving, cx, facts);
                 }
             };
-            let given = Given::fallback(facts, "draining");
+            let given = Given::fallback(facts, EndReason::Draining.as_str());
             match Moving::decide(cx, facts, given, By::Drain) {
                 Ok(plan) => {
                     let conversation = talking.into_conversation(cx, facts);

@@ -34,6 +34,7 @@ pub mod counters;
 mod decision;
 pub(crate) mod dropped;
 pub(crate) mod durations;
+pub mod end_reason;
 pub mod engine;
 pub mod event;
 mod facts;

@@ -8,9 +8,6 @@ use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-/// Why a call has ended ([`CallView::ended_by`]) that still was here at the end of a drain.
-pub const DRAINED: &str = "draining";
-
 /// Where a call stands.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]

@@ -4,6 +4,7 @@ use super::facts::Facts;
 use super::handoff::Handoff;
 use super::phase::Phase;
 use super::record::{CallRecord, CallState, CallView, HandoffState, HandoffView, LegView, Role, Stamp};
+use crate::call::end_reason::EndReason;
 use crate::sip::stack::LegState;
 use crate::sip::{Flow, LegId, Now, Stack};
 use smallvec::SmallVec;
@@ -94,7 +95,7 @@ fn view_with(phase: &Phase, facts: &Facts, legs: Vec<LegView>) -> CallView {
 }
 
 /// All that is to be kept of an ended call. Of the variables the names only: their values are the caller's business.
-pub(crate) fn record(phase: &Phase, facts: &Facts, now: Now, why: &'static str) -> CallRecord {
+pub(crate) fn record(phase: &Phase, facts: &Facts, now: Now, why: EndReason) -> CallRecord {
     let seen = facts.legs.iter().map(|seen| LegView {
         role: seen.role,
         sip_call_id: seen.sip_call_id.to_string(),
@@ -105,7 +106,7 @@ pub(crate) fn record(phase: &Phase, facts: &Facts, now: Now, why: &'static str) 
     let mut view = view_with(phase, facts, seen.collect());
     view.state = CallState::Ended;
     view.ended_at = Some(Stamp(now.wall));
-    view.ended_by = Some(why.into());
+    view.ended_by = Some(why.as_str().into());
     view.variables.values_mut().for_each(String::clear);
     CallRecord { call: view, handoffs: facts.handoffs.clone() }
 }

@@ -1,7 +1,8 @@
 //! The log line of an event.
 
-use crate::call::event::{Event, EventKind, Why};
-use crate::call::record::{AttemptView, CallRecord, CallView, DRAINED, Goodbye, HandoffView, Role};
+use crate::call::end_reason::EndReason;
+use crate::call::event::{Event, EventKind, Next, Why};
+use crate::call::record::{AttemptView, CallRecord, CallView, Goodbye, HandoffView, Role};
 use crate::call::test_call::TestCallView;
 use crate::observe::line::{Level, Line};
 use crate::sip::Origin;
@@ -30,7 +31,7 @@ pub fn line_of(event: &Event) -> Line {
             // Where nobody has said a word there is no status that anybody has said.
             let line = if reason.is_some() { line } else { line.number("status", *status) };
             let line = line.quoted("reason", *reason);
-            line.text("origin", origin_word(*origin)).text("next", next)
+            line.text("origin", origin_word(*origin)).text("next", next.to_string())
         }
         EventKind::LegSilent { call, role, sip_call_id } => Line::warn("leg.silent")
             .text("call", call)
@@ -248,7 +249,7 @@ fn call_ended(record: &CallRecord) -> Line {
     let call = &record.call;
     let ended = call.ended_at.unwrap_or(call.started_at);
     // Nobody else says that this caller was cut off.
-    let is_cut = call.ended_by.as_deref() == Some(DRAINED);
+    let is_cut = call.ended_by.as_deref() == Some(EndReason::Draining.as_str());
     let line = if is_cut { Line::error("call.ended") } else { Line::info("call.ended") };
     let line = line
         .text("call", &call.id)
@@ -275,7 +276,7 @@ fn rules(handoff: &HandoffView) -> Option<String> {
     (!rules.is_empty()).then(|| rules.join(","))
 }
 
-fn attempt_failed(line: Line, number: usize, attempt: &AttemptView, next: &str, hint: &str) -> Line {
+fn attempt_failed(line: Line, number: usize, attempt: &AttemptView, next: &Next, hint: &str) -> Line {
     let line = line
         .text("destination", &attempt.destination)
         .text("method", &*attempt.method)
@@ -293,7 +294,7 @@ fn attempt_failed(line: Line, number: usize, attempt: &AttemptView, next: &str, 
         .quoted("warning", attempt.warning.as_deref())
         .quoted("sip_reason", attempt.sip_reason.as_deref())
         .some("origin", attempt.origin.map(origin_word))
-        .text("next", next)
+        .text("next", next.to_string())
         .quoted("hint", Some(hint))
         .quoted("sip_call_id", attempt.sip_call_id.as_deref())
         .phone("route", attempt.route.as_deref())
@@ -336,7 +337,7 @@ mod tests {
             peer: Some("udp:192.0.2.1:5060".to_owned()),
             number: 1,
             attempt: Box::new(attempt.unwrap()),
-            next: "agent".to_owned(),
+            next: Next::Agent,
             hint: String::new(),
         };
         let style = Style { format: Format::Json, ..Style::default() };

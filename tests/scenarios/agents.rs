@@ -36,7 +36,7 @@ fn the_first_is_busy_and_the_second_answers() {
     call.ack(&ok);
     call.hang_up();
     leg.expect_bye();
-    let lost = |e: &EventKind| matches!(e, EventKind::LegLost { next, .. } if next.contains("10.0.0.81"));
+    let lost = |e: &EventKind| matches!(e, EventKind::LegLost { next, .. } if next.to_string().contains("10.0.0.81"));
     assert!(world.events().iter().any(lost));
     world.assert_empty();
 }
@@ -150,7 +150,7 @@ fn one_that_names_no_destination_is_passed_over() {
     call.ack(&ok);
     call.hang_up();
     leg.expect_bye();
-    let lost = |e: &EventKind| matches!(e, EventKind::LegLost { status: 302, next, .. } if next.contains("10.0.0.81"));
+    let lost = |e: &EventKind| matches!(e, EventKind::LegLost { status: 302, next, .. } if next.to_string().contains("10.0.0.81"));
     assert!(world.events().iter().any(lost));
     world.assert_empty();
 }

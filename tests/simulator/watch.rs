@@ -446,7 +446,7 @@ impl Watch {
             }
             EventKind::AttemptFailed { call, number, attempt, next, .. }
             | EventKind::Unproven { call, number, attempt, next, .. } => {
-                self.attempt_failed(at, call, (*number, attempt, next));
+                self.attempt_failed(at, call, (*number, attempt, &next.to_string()));
             }
             EventKind::HandoffEnded { handoff, caller_hurt } => self.handoff_ended(at, handoff, *caller_hurt),
             EventKind::CallEnded(record) => {

@@ -3,6 +3,7 @@
 use super::Engine;
 use crate::call::command::{Command, Refusal, Reply};
 use crate::call::context::CallKey;
+use crate::call::end_reason::EndReason;
 use crate::call::phase::CallInput;
 use crate::call::record::CallView;
 use crate::call::view;
@@ -49,7 +50,7 @@ impl Engine {
             Command::HangUp { call } => {
                 let key = self.find_call(&call)?;
                 let before = self.show(key).ok_or(Refusal::NoCall(call))?;
-                self.step(key, CallInput::HangUp { why: "hung up by request" });
+                self.step(key, CallInput::HangUp { why: EndReason::ByRequest });
                 // Without a leg that still has to close, the call is gone already.
                 Ok(Reply::Call(Box::new(self.show(key).unwrap_or(before))))
             }

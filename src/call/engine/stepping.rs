@@ -4,6 +4,7 @@ use super::Engine;
 use crate::call::admission::{self, Load};
 use crate::call::context::{CallKey, Context};
 use crate::call::durations::DEADLINE_HORIZON;
+use crate::call::end_reason::EndReason;
 use crate::call::event::EventKind;
 use crate::call::facts::Facts;
 use crate::call::ids::{CallId, SipCallId};
@@ -49,12 +50,12 @@ impl Engine {
         let key = CallKey(self.last_key);
         let call = Call {
             facts,
-            phase: Phase::Over { why: "" },
+            phase: Phase::Over { why: EndReason::Fault },
             until: Some(self.now.mono + self.max_duration),
-            until_why: "max_duration",
+            until_why: EndReason::TooLong,
             leave: None,
             armed: None,
-            why: "",
+            why: EndReason::Fault,
         };
         self.calls.insert(key, Some(Box::new(call)));
         self.by_id.insert(id, key);
@@ -226,7 +227,7 @@ impl Engine {
             self.with_call(key, |call, cx| call.drain(cx.now.mono, by));
         }
         for key in self.test_calls.keys() {
-            self.step_test_call(key, CallInput::HangUp { why: "draining" });
+            self.step_test_call(key, CallInput::HangUp { why: EndReason::Draining });
         }
     }
 }

@@ -6,6 +6,7 @@
 
 use super::{Handoff, Tried};
 use crate::call::decision;
+use crate::call::event;
 use crate::call::facts::Facts;
 use crate::routing::explain::Cause;
 use crate::routing::table::{Destination, Method, Step};
@@ -95,17 +96,17 @@ impl Handoff {
         free.then(|| Next::Try(Arc::clone(destination), method))
     }
 
-    /// The word of the logs for a step: a method where the destination stays, else the destination.
-    pub(crate) fn name_of(&self, next: &Next) -> String {
+    /// What the logs call a step: a method where the destination stays, else the destination.
+    pub(crate) fn told(&self, next: &Next) -> event::Next {
         match next {
             Next::Try(destination, method) if destination.id == self.attempt_plan.destination.id => {
-                method.name().into()
+                event::Next::Method(*method)
             }
-            Next::Try(destination, _) => destination.id.to_string(),
-            Next::Agent => "agent".into(),
-            Next::Bye => "bye".into(),
-            Next::Hangup => "hangup".into(),
-            Next::None => "none".into(),
+            Next::Try(destination, _) => event::Next::Destination(Arc::clone(&destination.id)),
+            Next::Agent => event::Next::Agent,
+            Next::Bye => event::Next::Bye,
+            Next::Hangup => event::Next::Hangup,
+            Next::None => event::Next::None,
         }
     }
 }

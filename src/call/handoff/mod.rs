@@ -19,7 +19,7 @@ mod view;
 
 use crate::call::context::{Context, Stay};
 use crate::call::decision::{self, Step};
-use crate::call::event::EventKind;
+use crate::call::event::{EventKind, Next};
 use crate::call::facts::Facts;
 use crate::call::ids::{CallId, HandoffId, SipCallId};
 use crate::call::record::{HandoffState, HandoffView, Proof};
@@ -481,7 +481,7 @@ impl Handoff {
     }
 
     /// The running attempt failed: the one WARN, with what is done next.
-    pub(crate) fn attempt_failed(&mut self, cx: &mut Context<'_>, cause: Cause, next: &str) {
+    pub(crate) fn attempt_failed(&mut self, cx: &mut Context<'_>, cause: Cause, next: Next) {
         let (why, late) = (self.why.take(), self.total <= cx.now.mono);
         self.facts.cause = Some(cause);
         let Some(attempt) = self.last_mut() else { return };
@@ -506,7 +506,7 @@ impl Handoff {
         let (call, handoff) = self.ids();
         let (environment, trunk) = (self.facts.environment.to_string(), self.trunk.to_string());
         let peer = self.peer.map(Flow::peer_name);
-        let (number, next) = (self.running + 1, next.into());
+        let number = self.running + 1;
         cx.tell(match unproven {
             true => {
                 EventKind::Unproven { call, handoff, environment, trunk, peer, number, attempt, next, hint }

@@ -8,12 +8,13 @@ use super::Handoff;
 use super::attempt_plan::AttemptPlan;
 use crate::call::context::Context;
 use crate::call::durations::RECALL_ANSWER;
+use crate::call::event::Next;
 use crate::call::facts::Facts;
 use crate::call::record::HandoffState;
 use crate::routing::explain::{self, Cause, Where};
 use crate::routing::headers;
 use crate::routing::profile::Placement;
-use crate::routing::table::{OUTCOME_CAP, Route};
+use crate::routing::table::{Method, OUTCOME_CAP, Route};
 use crate::sip::leg::SentId;
 use crate::sip::leg::reason_info::ReasonInfo;
 use crate::sip::leg::refer::Refer;
@@ -373,7 +374,7 @@ impl BlindRefer {
                 Err(_) => Verdict::LegOver,
             },
             491 if self.retries < GLARE_RETRIES => {
-                handoff.attempt_failed(cx, Cause::Refused, "refer");
+                handoff.attempt_failed(cx, Cause::Refused, Next::Method(Method::Refer));
                 self.state = State::Glare { at: cx.now.mono + cx.stack.back_off(caller) };
                 Verdict::Wait
             }

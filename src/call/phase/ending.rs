@@ -2,6 +2,7 @@
 
 use super::{CallInput, Phase};
 use crate::call::context::Context;
+use crate::call::end_reason::EndReason;
 use crate::call::handoff::report::Farewell;
 use crate::call::record::Role;
 use crate::sip::{Content, Event, Field, LegId, Time, identity};
@@ -18,7 +19,7 @@ pub(crate) struct Ending {
     /// What each leg is told.
     words: Box<[Field]>,
     /// For people: `caller hung up`.
-    pub(crate) why: &'static str,
+    pub(crate) why: EndReason,
 }
 
 impl Ending {
@@ -29,9 +30,9 @@ impl Ending {
         legs: impl IntoIterator<Item = (LegId, Role)>,
         farewell: Option<Farewell>,
         cause: u16,
-        why: &'static str,
+        why: EndReason,
     ) -> Phase {
-        Self::begin_with(cx, legs, farewell, [identity::reason(cause, why)].into(), why)
+        Self::begin_with(cx, legs, farewell, [identity::reason(cause, why.as_str())].into(), why)
     }
 
     /// The same with what the side said that ended the call (see [`words`]).
@@ -40,7 +41,7 @@ impl Ending {
         legs: impl IntoIterator<Item = (LegId, Role)>,
         farewell: Option<Farewell>,
         words: Box<[Field]>,
-        why: &'static str,
+        why: EndReason,
     ) -> Phase {
         let (legs, waiting) = (legs.into_iter().collect(), SmallVec::new());
         let mut ending = Ending { legs, farewell, waiting, words, why };
@@ -62,7 +63,7 @@ impl Ending {
                 legs: SmallVec::new(),
                 farewell: None,
                 waiting: SmallVec::new(),
-                words: [identity::reason(NORMAL, why)].into(),
+                words: [identity::reason(NORMAL, why.as_str())].into(),
                 why,
             },
             other @ (Phase::Setup(_) | Phase::Talking(_) | Phase::Moving(_)) => return other,
@@ -156,12 +157,12 @@ impl Ending {
 }
 
 /// What a side said as it left ([`identity::goodbye`]), with an ordinary Reason if it gave none.
-pub(crate) fn words(goodbye: Box<[Field]>, why: &str) -> Box<[Field]> {
+pub(crate) fn words(goodbye: Box<[Field]>, why: EndReason) -> Box<[Field]> {
     if goodbye.iter().any(identity::is_reason) {
         return goodbye;
     }
     let mut words = goodbye.into_vec();
-    words.push(identity::reason(NORMAL, why));
+    words.push(identity::reason(NORMAL, why.as_str()));
     words.into()
 }
 

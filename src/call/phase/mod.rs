@@ -5,6 +5,7 @@ pub(crate) mod moving;
 pub(crate) mod setup;
 pub(crate) mod talking;
 
+use crate::call::end_reason::EndReason;
 use crate::call::record::CallState;
 use crate::sip::{Event, Flow, Time};
 use crate::wire::Message;
@@ -19,7 +20,7 @@ pub(crate) enum CallInput<'a> {
     /// A deadline may have come.
     Tick,
     /// End it: by request, by `max_duration`, by the end of a drain.
-    HangUp { why: &'static str },
+    HangUp { why: EndReason },
 }
 
 /// Where a call stands.
@@ -36,7 +37,7 @@ pub(crate) enum Phase {
     /// Nothing is left of it.
     Over {
         /// Why it ended, for people.
-        why: &'static str,
+        why: EndReason,
     },
 }
 

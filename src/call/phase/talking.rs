@@ -6,6 +6,8 @@ use super::{CallInput, Phase};
 use crate::call::context::Context;
 use crate::call::conversation::{Conversation, Heard, let_go};
 use crate::call::decision;
+use crate::call::end_reason::EndReason;
+use crate::call::event::AfterLoss;
 use crate::call::event::EventKind;
 use crate::call::facts::Facts;
 use crate::call::given::{By, Given};
@@ -57,12 +59,6 @@ impl Departing {
         self.0.leg
     }
 }
-
-/// Why a call ends whose caller has been moved by a REFER that nobody expected anything of any more.
-pub(crate) const MOVED: &str = "moved: the result of the REFER came late";
-
-/// The same for one whom a target that was joined with them has moved on.
-const MOVED_ON: &str = "moved on by the target";
 
 /// Why a REFER is refused.
 pub(crate) const NOT_ALLOWED: &str =
@@ -158,7 +154,7 @@ impl Talking {
             && let Some(told) = self.hear_passed(cx, facts, event)
         {
             return match told {
-                Some(200..=299) if facts.believes_200() => self.end(cx, facts, MOVED_ON),
+                Some(200..=299) if facts.believes_200() => self.end(cx, facts, EndReason::MovedOn),
                 // It proves nothing: our BYE could take away whom the receiver has not moved yet.
                 Some(200..=299) => Phase::Talking(self),
                 Some(status) if !is_doubtful(status) => self.fall_back(cx, facts),
@@ -173,10 +169,10 @@ impl Talking {
                 match facts.waiting.hear(cx, event) {
                     waiting::Heard::NotMine => {}
                     waiting::Heard::Nothing => return Phase::Talking(self),
-                    waiting::Heard::Arrived => return self.end(cx, facts, MOVED),
+                    waiting::Heard::Arrived => return self.end(cx, facts, EndReason::MovedLate),
                 }
                 if facts.has_arrived(event) {
-                    return self.end(cx, facts, MOVED);
+                    return self.end(cx, facts, EndReason::MovedLate);
                 }
                 self.hear_doubt(cx, facts, event)
             }
@@ -192,7 +188,7 @@ impl Talking {
                 match facts.waiting.hear(cx, event) {
                     waiting::Heard::NotMine => {}
                     waiting::Heard::Nothing => return Phase::Talking(self),
-                    waiting::Heard::Arrived => return self.end(cx, facts, MOVED),
+                    waiting::Heard::Arrived => return self.end(cx, facts, EndReason::MovedLate),
                 }
                 let heard = self.conversation.hear(cx, event, message);
                 self.heard(cx, facts, heard, message)
@@ -200,7 +196,7 @@ impl Talking {
             CallInput::HangUp { why } => self.end(cx, facts, why),
             CallInput::Tick => {
                 if facts.waiting.tick(cx) {
-                    return self.end(cx, facts, MOVED);
+                    return self.end(cx, facts, EndReason::MovedLate);
                 }
                 if self.passed.as_ref().is_some_and(|passed| passed.deadline() <= cx.now.mono) {
                     self.give_up_passed(cx, facts);
@@ -231,13 +227,13 @@ impl Talking {
         }
     }
 
-    fn end(mut self, cx: &mut Context<'_>, facts: &Facts, why: &'static str) -> Phase {
+    fn end(mut self, cx: &mut Context<'_>, facts: &Facts, why: EndReason) -> Phase {
         self.conversation.goodbye = Box::default();
         self.end_by_goodbye(cx, facts, why)
     }
 
     /// What was said is passed on.
-    fn end_by_goodbye(mut self, cx: &mut Context<'_>, facts: &Facts, why: &'static str) -> Phase {
+    fn end_by_goodbye(mut self, cx: &mut Context<'_>, facts: &Facts, why: EndReason) -> Phase {
         self.give_up_passed(cx, facts);
         let departing = self.departing.map(|departing| (departing.leg(), Role::Agent));
         let farewell = self.farewell.or(self.departing.map(|departing| departing.0));
@@ -255,12 +251,12 @@ impl Talking {
     ) -> Phase {
         match heard {
             Heard::Nothing | Heard::Confirmed => Phase::Talking(self),
-            Heard::CallerLeft => self.end_by_goodbye(cx, facts, "caller hung up"),
+            Heard::CallerLeft => self.end_by_goodbye(cx, facts, EndReason::CallerHungUp),
             Heard::CallerLost { status, origin } => {
-                lost(cx, facts, Role::Caller, (status, origin), "end");
-                self.end(cx, facts, "caller leg lost")
+                lost(cx, facts, Role::Caller, (status, origin), AfterLoss::End);
+                self.end(cx, facts, EndReason::CallerLost)
             }
-            Heard::Unanswered => self.end(cx, facts, "an offer was left without an answer"),
+            Heard::Unanswered => self.end(cx, facts, EndReason::OfferUnanswered),
             Heard::PartnerLeft => self.partner_left(cx, facts, message),
             Heard::PartnerLost { status, origin } => self.partner_lost(cx, facts, status, origin),
             Heard::Referred { request, by } => {
@@ -314,7 +310,11 @@ impl Talking {
             return Phase::Talking(self);
         }
         self.conversation.drop_last_partner(cx);
-        self.end_by_goodbye(cx, facts, if role == Role::Agent { "agent hung up" } else { "target hung up" })
+        self.end_by_goodbye(
+            cx,
+            facts,
+            if role == Role::Agent { EndReason::AgentHungUp } else { EndReason::TargetHungUp },
+        )
     }
 
     /// The agent's leg broke: its fallback. A target's leg broke: there is nobody to go back to.
@@ -323,12 +323,12 @@ impl Talking {
         self.farewell = None;
         if role == Role::Target {
             self.conversation.drop_last_partner(cx);
-            lost(cx, facts, role, (status, origin), "end");
+            lost(cx, facts, role, (status, origin), AfterLoss::End);
             let legs = self.into_conversation(cx, facts).dissolve(cx);
-            return Ending::begin(cx, legs, None, status, "target leg lost");
+            return Ending::begin(cx, legs, None, status, EndReason::TargetLost);
         }
         self.conversation.drop_partner(cx);
-        lost(cx, facts, role, (status, origin), "fallback");
+        lost(cx, facts, role, (status, origin), AfterLoss::Fallback(facts.agent.fallback.clone()));
         self.fall_back(cx, facts)
     }
 
@@ -439,7 +439,7 @@ fn refusal_status(refusal: &crate::call::command::Refusal) -> u16 {
 }
 
 /// Tells that a leg broke.
-pub(crate) fn lost(cx: &mut Context<'_>, facts: &Facts, role: Role, outcome: (u16, Origin), next: &str) {
+pub(crate) fn lost(cx: &mut Context<'_>, facts: &Facts, role: Role, outcome: (u16, Origin), next: AfterLoss) {
     lost_because(cx, facts, role, (outcome, None), next);
 }
 
@@ -449,13 +449,7 @@ pub(crate) fn lost_because(
     facts: &Facts,
     role: Role,
     ((status, origin), reason): ((u16, Origin), Option<&'static str>),
-    next: &str,
+    next: AfterLoss,
 ) {
-    let next = match next {
-        "fallback" => {
-            format!("fallback {}", facts.agent.fallback.as_deref().unwrap_or("(the table's default)"))
-        }
-        other => other.into(),
-    };
     cx.tell(EventKind::LegLost { call: facts.id.clone(), role, status, origin, reason, next });
 }

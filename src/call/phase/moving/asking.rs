@@ -4,6 +4,8 @@
 use super::{Attempt, Moving, Then, Whereabouts};
 use crate::call::context::Context;
 use crate::call::durations::BEFORE_QUESTION;
+use crate::call::end_reason::EndReason;
+use crate::call::event;
 use crate::call::facts::Facts;
 use crate::call::handoff::HandoffEnd;
 use crate::call::handoff::still_here::{StillHere, Verdict};
@@ -145,8 +147,8 @@ impl Moving {
 
     /// The receiver took the caller out of our dialog, and lost them.
     pub(super) fn lost_by_receiver(mut self: Box<Self>, cx: &mut Context<'_>, facts: &mut Facts) -> Phase {
-        self.handoff.attempt_failed(cx, Cause::LostByReceiver, "none");
-        let why = "the receiver took the caller and lost it";
+        self.handoff.attempt_failed(cx, Cause::LostByReceiver, event::Next::None);
+        let why = EndReason::LostByReceiver;
         self.over(cx, facts, HandoffEnd::hurt(HandoffState::Failed), why)
     }
 }

@@ -4,13 +4,15 @@ use super::{Attempt, Moving, Then, Whereabouts};
 use crate::call::context::Context;
 use crate::call::conversation::{Conversation, Offerer, Partner, let_go};
 use crate::call::durations::{BEFORE_RETURNED, CHECK_BEFORE_RETURNED};
+use crate::call::end_reason::EndReason;
+use crate::call::event;
 use crate::call::facts::{Facts, UnresolvedRefer};
 use crate::call::given::{By, Given};
 use crate::call::handoff::HandoffEnd;
 use crate::call::handoff::ladder::{Footing, Next};
 use crate::call::phase::Phase;
 use crate::call::phase::ending::{self, Ending};
-use crate::call::phase::talking::{self, Departing, Talking};
+use crate::call::phase::talking::{Departing, Talking};
 use crate::call::record::{HandoffState, Proof, Role};
 use crate::call::target_address::TargetAddress;
 use crate::routing::explain::{self, Cause, Where};
@@ -45,8 +47,8 @@ impl Moving {
         let time = self.handoff.total > cx.now.mono;
         let next = self.handoff.next(facts, cause, Footing { agent, answered: true, time });
         let settles = agent && next == Next::None && cause != Cause::Unknown;
-        let name = self.handoff.name_of(if settles { &Next::Agent } else { &next });
-        self.handoff.attempt_failed(cx, told, &name);
+        let shown = self.handoff.told(if settles { &Next::Agent } else { &next });
+        self.handoff.attempt_failed(cx, told, shown);
         let answered = match &next {
             Next::Try(to, Method::Invite) if to.id == self.handoff.attempt_plan.destination.id => late,
             _ => None,
@@ -63,7 +65,7 @@ impl Moving {
             Next::Agent => self.settle(cx, facts, cause),
             Next::Bye => self.hand_back(cx, facts),
             Next::Hangup => {
-                self.over(cx, facts, HandoffEnd::hurt(HandoffState::Failed), "hung up by `on_failure`")
+                self.over(cx, facts, HandoffEnd::hurt(HandoffState::Failed), EndReason::HungUpByStep)
             }
             Next::None if cause == Cause::Unknown => self.unknown(cx, facts),
             Next::None if agent => self.settle(cx, facts, cause),
@@ -142,13 +144,13 @@ impl Moving {
     pub(super) fn moved(mut self: Box<Self>, cx: &mut Context<'_>, facts: &mut Facts) -> Phase {
         self.take_back(cx, "The caller is with somebody else");
         self.handoff.attempt_over(cx);
-        self.over(cx, facts, HandoffEnd::of(HandoffState::Abandoned), talking::MOVED)
+        self.over(cx, facts, HandoffEnd::of(HandoffState::Abandoned), EndReason::MovedLate)
     }
 
     /// No step is left and nobody is with the caller: the agent's fallback, unless this was it.
     pub(super) fn stranded(mut self: Box<Self>, cx: &mut Context<'_>, facts: &mut Facts) -> Phase {
         if !self.handoff.fallback_is_left(facts) {
-            let why = "no step was left and the agent was gone";
+            let why = EndReason::NoStepLeft;
             return self.over(cx, facts, HandoffEnd::hurt(HandoffState::Failed), why);
         }
         self.handoff.end(cx, HandoffEnd::of(HandoffState::Failed));
@@ -194,12 +196,12 @@ impl Moving {
                             cx,
                             facts,
                             HandoffEnd::of(HandoffState::HandedBack).with(proof),
-                            "handed back",
+                            EndReason::HandedBack,
                         )
                     }
                     Some(cause) => {
-                        self.handoff.attempt_failed(cx, cause, "none");
-                        let why = "the hand-back was not answered";
+                        self.handoff.attempt_failed(cx, cause, event::Next::None);
+                        let why = EndReason::HandBackUnanswered;
                         self.over(cx, facts, HandoffEnd::hurt(HandoffState::Failed), why)
                     }
                 }
@@ -261,7 +263,7 @@ impl Moving {
         cx: &mut Context<'_>,
         facts: &mut Facts,
         end: HandoffEnd,
-        why: &'static str,
+        why: EndReason,
     ) -> Phase {
         match end.state {
             // Its leg may be the one that is taken over next.
@@ -269,7 +271,7 @@ impl Moving {
             _ => {}
         }
         if let Some(target) = self.target() {
-            let_go(cx, target, identity::reason(ending::NORMAL, why));
+            let_go(cx, target, identity::reason(ending::NORMAL, why.as_str()));
         }
         self.handoff.end(cx, end);
         let farewell = self.handoff.referral.and_then(|r| r.farewell);

@@ -3,6 +3,8 @@
 use super::{Attempt, Moving, Then};
 use crate::call::context::Context;
 use crate::call::conversation::{Offerer, let_go};
+use crate::call::end_reason::EndReason;
+use crate::call::event;
 use crate::call::facts::Facts;
 use crate::call::handoff::fresh::{self, Fresh};
 use crate::call::handoff::join::{self, Join};
@@ -39,7 +41,7 @@ impl Moving {
                     cx,
                     facts,
                     HandoffEnd::of(HandoffState::Succeeded).with(Proof::Reported),
-                    "handed off",
+                    EndReason::HandedOff,
                 )
             }
             refer::Verdict::Failed(cause) if caller_gone => self.failed_without_caller(cx, facts, cause),
@@ -88,7 +90,7 @@ impl Moving {
             calling::Verdict::Failed { status: Some(488 | 606), cause }
                 if self.handoff.total > cx.now.mono =>
             {
-                self.handoff.attempt_failed(cx, cause, Method::Invite.name());
+                self.handoff.attempt_failed(cx, cause, event::Next::Method(Method::Invite));
                 self.handoff.turn_to_invite();
                 self.attempt = Attempt::Fresh(Fresh::begin(cx, &self.handoff, self.conversation.caller));
                 self.phase()
@@ -247,7 +249,12 @@ impl Moving {
     /// The caller's side has taken the target over.
     pub(super) fn taken_over(mut self: Box<Self>, cx: &mut Context<'_>, facts: &mut Facts) -> Phase {
         self.handoff.attempt_over(cx);
-        self.over(cx, facts, HandoffEnd::of(HandoffState::Succeeded).with(Proof::Proven), "handed off")
+        self.over(
+            cx,
+            facts,
+            HandoffEnd::of(HandoffState::Succeeded).with(Proof::Proven),
+            EndReason::HandedOff,
+        )
     }
 
     /// The target of a REFER that is in doubt is left to wait for what becomes of it.
@@ -276,7 +283,7 @@ impl Moving {
         target: LegId,
     ) -> Phase {
         self.note_failure();
-        self.handoff.attempt_failed(cx, cause, Method::Invite.name());
+        self.handoff.attempt_failed(cx, cause, event::Next::Method(Method::Invite));
         self.join_answered(cx, facts, target)
     }
 

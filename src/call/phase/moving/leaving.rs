@@ -4,15 +4,15 @@ use super::{Attempt, Moving, Then, Whereabouts};
 use crate::call::context::Context;
 use crate::call::conversation::{Heard, let_go};
 use crate::call::durations::AGENT_AFTER_CALLERS_BYE;
+use crate::call::end_reason::EndReason;
+use crate::call::event;
+use crate::call::event::AfterLoss;
 use crate::call::facts::Facts;
 use crate::call::handoff::HandoffEnd;
 use crate::call::phase::{Phase, ending, talking};
 use crate::call::record::{HandoffState, Proof, Role};
 use crate::routing::explain::{self, Cause, Where};
 use crate::sip::{Origin, identity};
-
-/// Why nothing is known of a caller who is gone.
-const EARLIER: &str = "the result of an earlier transfer is unknown";
 
 impl Attempt {
     /// Whether the receiver has taken the REFER, whose result is open.
@@ -69,7 +69,7 @@ impl Moving {
             return self.phase();
         }
         let doubt = self.doubt(cx, facts);
-        self.cut_short(cx, facts, doubt, "an offer was left without an answer")
+        self.cut_short(cx, facts, doubt, EndReason::OfferUnanswered)
     }
 
     /// Somebody else than the two sides ends the call.
@@ -77,12 +77,12 @@ impl Moving {
         mut self: Box<Self>,
         cx: &mut Context<'_>,
         facts: &mut Facts,
-        why: &'static str,
+        why: EndReason,
     ) -> Phase {
         let doubt = self.doubt(cx, facts);
         // Nobody waits for a target any more, though it may still be taken over.
         if let Some(target) = self.target() {
-            let_go(cx, target, identity::reason(ending::NORMAL, why));
+            let_go(cx, target, identity::reason(ending::NORMAL, why.as_str()));
             self.attempt = Attempt::Held;
         }
         self.cut_short(cx, facts, doubt, why)
@@ -106,13 +106,13 @@ impl Moving {
         cx: &mut Context<'_>,
         facts: &mut Facts,
         doubt: Option<Option<Proof>>,
-        why: &'static str,
+        why: EndReason,
     ) -> Phase {
         let (cause, state) = match doubt {
             Some(_) => (Cause::Unknown, HandoffState::Unknown),
             None => (Cause::Failed, HandoffState::Failed),
         };
-        self.handoff.attempt_failed(cx, cause, "none");
+        self.handoff.attempt_failed(cx, cause, event::Next::None);
         self.over(cx, facts, HandoffEnd::hurt(state).with(doubt.flatten()), why)
     }
 
@@ -126,7 +126,7 @@ impl Moving {
         let role = self.conversation.partner.map_or(Role::Agent, |p| p.role);
         self.conversation.drop_partner(cx);
         if let Some(fault) = lost {
-            talking::lost(cx, facts, role, fault, "the handoff goes on");
+            talking::lost(cx, facts, role, fault, AfterLoss::HandoffGoesOn);
         }
         match (role, &self.attempt) {
             (Role::Target, Attempt::Confirming) => {
@@ -156,14 +156,14 @@ impl Moving {
             // A BYE of ours to the target's leg, before its own, could still undo it.
             return self.phase();
         }
-        talking::lost(cx, facts, Role::Caller, (status, origin), "end");
+        talking::lost(cx, facts, Role::Caller, (status, origin), AfterLoss::End);
         let asked = self.handoff.facts.has_referred();
         let cause = match self.attempt {
             Attempt::Asking { .. } => return self.caller_gone(cx, facts),
             _ if self.is_away(facts) => Cause::LostByReceiver,
             // It works on it, and has no dialog any more to tell the result in.
             ref attempt if attempt.is_accepted() => {
-                return self.cut_short(cx, facts, Some(Some(Proof::Accepted)), "caller leg lost");
+                return self.cut_short(cx, facts, Some(Some(Proof::Accepted)), EndReason::CallerLost);
             }
             // Nobody was asked to take the caller, so nobody has lost them.
             Attempt::Settling { .. } if !asked => {
@@ -180,14 +180,14 @@ impl Moving {
             | Attempt::Bye
             | Attempt::Confirming => Cause::LostByReceiver,
         };
-        self.handoff.attempt_failed(cx, cause, "none");
-        self.over(cx, facts, HandoffEnd::hurt(HandoffState::Failed), "caller leg lost")
+        self.handoff.attempt_failed(cx, cause, event::Next::None);
+        self.over(cx, facts, HandoffEnd::hurt(HandoffState::Failed), EndReason::CallerLost)
     }
 
     /// The receiver of a REFER has forgotten the dialog.
     pub(super) fn leg_over(mut self: Box<Self>, cx: &mut Context<'_>, facts: &mut Facts) -> Phase {
-        self.handoff.attempt_failed(cx, Cause::LostByReceiver, "none");
-        self.over(cx, facts, HandoffEnd::hurt(HandoffState::Failed), "caller leg lost")
+        self.handoff.attempt_failed(cx, Cause::LostByReceiver, event::Next::None);
+        self.over(cx, facts, HandoffEnd::hurt(HandoffState::Failed), EndReason::CallerLost)
     }
 
     pub(super) fn caller_left(mut self: Box<Self>, cx: &mut Context<'_>, facts: &mut Facts) -> Phase {
@@ -222,7 +222,7 @@ impl Moving {
                     attempt.cause = Some(Cause::LostByReceiver);
                 }
                 self.handoff.facts.cause = Some(Cause::LostByReceiver);
-                let why = "the receiver took the caller and lost it";
+                let why = EndReason::LostByReceiver;
                 self.over(cx, facts, HandoffEnd::hurt(HandoffState::Failed), why)
             }
             _ => self.abandoned(cx, facts),
@@ -256,13 +256,13 @@ impl Moving {
 
     /// The caller's side has left while the result of an earlier handoff's REFER is open: that one may have led somewhere.
     fn gone_in_doubt(mut self: Box<Self>, cx: &mut Context<'_>, facts: &mut Facts) -> Phase {
-        self.handoff.attempt_failed(cx, Cause::Unknown, "none");
-        self.over(cx, facts, HandoffEnd::of(HandoffState::Unknown), EARLIER)
+        self.handoff.attempt_failed(cx, Cause::Unknown, event::Next::None);
+        self.over(cx, facts, HandoffEnd::of(HandoffState::Unknown), EndReason::EarlierUnknown)
     }
 
     pub(super) fn abandoned(mut self: Box<Self>, cx: &mut Context<'_>, facts: &mut Facts) -> Phase {
         self.handoff.attempt_over(cx);
-        self.over(cx, facts, HandoffEnd::of(HandoffState::Abandoned), "caller hung up")
+        self.over(cx, facts, HandoffEnd::of(HandoffState::Abandoned), EndReason::CallerHungUp)
     }
 
     /// The caller's side hung up after its 2xx to the REFER, and a NOTIFY says that the transfer failed.
@@ -276,19 +276,19 @@ impl Moving {
         if self.is_in_doubt(facts) {
             // An earlier one may have taken the caller away, whatever has become of this one.
             self.take_back(cx, "The transfer failed");
-            self.handoff.attempt_failed(cx, if hung_up { Cause::Unknown } else { cause }, "none");
+            self.handoff.attempt_failed(cx, if hung_up { Cause::Unknown } else { cause }, event::Next::None);
             return self.over(
                 cx,
                 facts,
                 HandoffEnd::of(HandoffState::Unknown).with(Proof::Accepted),
-                EARLIER,
+                EndReason::EarlierUnknown,
             );
         }
         if hung_up {
             return self.abandoned(cx, facts);
         }
-        self.handoff.attempt_failed(cx, cause, "none");
-        let why = "the transfer failed after the caller was taken";
+        self.handoff.attempt_failed(cx, cause, event::Next::None);
+        let why = EndReason::FailedAfterTaken;
         self.over(cx, facts, HandoffEnd::hurt(HandoffState::Failed), why)
     }
 
@@ -298,8 +298,8 @@ impl Moving {
         cx: &mut Context<'_>,
         facts: &mut Facts,
     ) -> Phase {
-        self.handoff.attempt_failed(cx, Cause::Unknown, "none");
-        let why = "the transfer's result is unknown";
+        self.handoff.attempt_failed(cx, Cause::Unknown, event::Next::None);
+        let why = EndReason::ResultUnknown;
         self.over(cx, facts, HandoffEnd::of(HandoffState::Unknown).with(Proof::Accepted), why)
     }
 }

@@ -18,6 +18,7 @@ use crate::call::command::Refusal;
 use crate::call::context::Context;
 use crate::call::conversation::{Conversation, let_go};
 use crate::call::decision;
+use crate::call::end_reason::EndReason;
 use crate::call::event::EventKind;
 use crate::call::facts::Facts;
 use crate::call::given::{By, Given};
@@ -180,7 +181,7 @@ impl Moving {
             return Self::decided_by_absence(cx, facts, conversation, given, By::Loss);
         }
         let legs = conversation.dissolve(cx);
-        Ending::begin(cx, legs, None, 480, "the agent is gone and there is no fallback")
+        Ending::begin(cx, legs, None, 480, EndReason::NoFallback)
     }
 
     /// Sends the first request of a decision (or waits until it may be sent).

@@ -6,6 +6,8 @@ use crate::call::command::Refusal;
 use crate::call::context::Context;
 use crate::call::conversation::let_go;
 use crate::call::decision;
+use crate::call::end_reason::EndReason;
+use crate::call::event;
 use crate::call::event::EventKind;
 use crate::call::facts::Facts;
 use crate::call::given::{By, Given};
@@ -30,7 +32,7 @@ impl Setup {
             Err(refused) => refused,
         };
         cx.tell(EventKind::Ignored { call: facts.id.clone(), what: format!("the fallback: {refusal}") });
-        setup.end(cx, facts, 480, "the agent failed and there is no fallback")
+        setup.end(cx, facts, 480, EndReason::AgentFailed)
     }
 
     /// A decision before the answer: the agent is let go and the call is connected to the destination, answered 302
@@ -136,18 +138,18 @@ impl Setup {
     ) -> Phase {
         cx.release(self.caller);
         let Trying::HandingBack { mut handoff } = self.trying else {
-            return Ending::begin(cx, None, None, ending::NORMAL, "the caller leg is over");
+            return Ending::begin(cx, None, None, ending::NORMAL, EndReason::CallerOver);
         };
         if status < 300 {
             handoff.attempt_over(cx);
             handoff.end(cx, HandoffEnd::of(HandoffState::HandedBack).with(Proof::Accepted));
         } else {
             handoff.answered(status, reason_phrase(status), origin);
-            handoff.attempt_failed(cx, Cause::NoAnswer, "none");
+            handoff.attempt_failed(cx, Cause::NoAnswer, event::Next::None);
             handoff.end(cx, HandoffEnd::hurt(HandoffState::Failed));
         }
         facts.keep(cx, handoff.into_view());
-        Ending::begin(cx, None, None, ending::NORMAL, "handed back")
+        Ending::begin(cx, None, None, ending::NORMAL, EndReason::HandedBack)
     }
 
     pub(super) fn target_failed(
@@ -161,8 +163,8 @@ impl Setup {
         let time = handoff.total > cx.now.mono;
         // The agent was let go, or never answered: it is no place to return to.
         let next = handoff.next(facts, cause, Footing { agent: false, answered: false, time });
-        let name = handoff.name_of(&next);
-        handoff.attempt_failed(cx, cause, &name);
+        let shown = handoff.told(&next);
+        handoff.attempt_failed(cx, cause, shown);
         match next {
             Next::Try(destination, method) => {
                 handoff.turn_to(cx, facts, destination, method);
@@ -193,6 +195,6 @@ impl Setup {
         let content = Content { fields: &fields, ..Content::default() };
         let _ = cx.stack.reject(cx.now, self.caller, last, content);
         let caller = [(self.caller, Role::Caller)];
-        Ending::begin(cx, caller, None, ending::NORMAL, "no destination answered")
+        Ending::begin(cx, caller, None, ending::NORMAL, EndReason::NothingAnswered)
     }
 }

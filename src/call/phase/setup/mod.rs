@@ -14,6 +14,9 @@ use super::talking::{self, Talking};
 use super::{CallInput, Phase};
 use crate::call::context::Context;
 use crate::call::conversation::{Conversation, Partner, let_go};
+use crate::call::end_reason::EndReason;
+use crate::call::event;
+use crate::call::event::AfterLoss;
 use crate::call::event::EventKind;
 use crate::call::facts::Facts;
 use crate::call::given::{By, Given};
@@ -197,7 +200,7 @@ impl Setup {
                 let address = facts.agent.addresses.get(candidate.place).unwrap_or(facts.agent.address());
                 let uri = address.text.clone();
                 let Some(leg) = target_address::call_agent(cx, facts, flows, &uri, &self.invite) else {
-                    return self.end(cx, facts, 500, "the INVITE cannot be read again");
+                    return self.end(cx, facts, 500, EndReason::Unreadable);
                 };
                 facts.own_agent(cx, leg);
                 self.relay.renew(facts.identity_with(leg));
@@ -457,13 +460,13 @@ impl Setup {
             return setup.agent_failed(cx, facts, outcome);
         };
         let address = facts.agent.addresses.get(next.place).unwrap_or(facts.agent.address());
-        let told = format!("agent {}", address.text);
+        let after = AfterLoss::Agent(address.text.as_ref().into());
         talking::lost_because(
             cx,
             facts,
             Role::Agent,
             (outcome, setup.why.take().map(Unheard::as_str)),
-            &told,
+            after,
         );
         setup.turn(cx);
         setup.find_agent(cx, facts, next);
@@ -477,7 +480,8 @@ impl Setup {
         facts: &mut Facts,
         outcome: (u16, Origin),
     ) -> Phase {
-        talking::lost_because(cx, facts, Role::Agent, (outcome, self.why.map(Unheard::as_str)), "fallback");
+        let fallback = AfterLoss::Fallback(facts.agent.fallback.clone());
+        talking::lost_because(cx, facts, Role::Agent, (outcome, self.why.map(Unheard::as_str)), fallback);
         facts.free_agent(cx);
         self.fall_back(cx, facts)
     }
@@ -490,8 +494,9 @@ impl Setup {
             handoff.end(cx, HandoffEnd::of(HandoffState::Abandoned));
             facts.keep(cx, handoff.into_view());
         }
-        let why = "caller hung up before the answer";
-        let reason = message.and_then(identity::passed_reason).unwrap_or_else(|| identity::reason(487, why));
+        let why = EndReason::CallerHungUpEarly;
+        let reason =
+            message.and_then(identity::passed_reason).unwrap_or_else(|| identity::reason(487, why.as_str()));
         Ending::begin_with(cx, legs, None, [reason].into(), why)
     }
 
@@ -527,13 +532,13 @@ impl Setup {
     }
 
     /// The call ends before it was answered; the caller gets `status`.
-    fn end(self, cx: &mut Context<'_>, facts: &mut Facts, status: u16, why: &'static str) -> Phase {
+    fn end(self, cx: &mut Context<'_>, facts: &mut Facts, status: u16, why: EndReason) -> Phase {
         let legs = self.legs();
-        let fields = [identity::reason(status, why)];
+        let fields = [identity::reason(status, why.as_str())];
         let content = Content { fields: &fields, ..Content::default() };
         let _ = cx.stack.reject(cx.now, self.caller, status, content);
         if let Some(mut handoff) = self.into_handoff() {
-            handoff.attempt_failed(cx, Cause::Failed, "none");
+            handoff.attempt_failed(cx, Cause::Failed, event::Next::None);
             handoff.end(cx, HandoffEnd::hurt(HandoffState::Failed));
             facts.keep(cx, handoff.into_view());
         }

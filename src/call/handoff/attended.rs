@@ -6,11 +6,12 @@
 //! moment, and both stay where they are.
 
 use super::swap::{Shown, Swap};
+use super::way::Outcome;
 use super::{Handoff, refer};
 use crate::call::alone::answer_waiting;
 use crate::call::context::Context;
 use crate::call::facts::Facts;
-use crate::call::record::HandoffState;
+use crate::call::record::{HandoffState, Proof};
 use crate::call::waiting::Waiter;
 use crate::routing::explain::Cause;
 use crate::sip::leg::SentId;
@@ -35,25 +36,6 @@ enum Stage {
     Settling { at: Time },
     /// It is out.
     Asking(refer::BlindRefer),
-}
-
-/// What came of it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Verdict {
-    /// Not about this.
-    NotMine,
-    /// It goes on.
-    Wait,
-    /// The caller has the target, and its dialog with us has ended or had the time to.
-    Succeeded,
-    /// The caller's side has refused, and the target is there: they can be joined.
-    Bridge(Cause),
-    /// It failed, and the target has gone.
-    Failed(Cause),
-    /// Accepted or unanswered, and nothing tells the result.
-    Unknown(SentId),
-    /// The caller's dialog is over.
-    LegOver,
 }
 
 impl AttendedTransfer {
@@ -140,7 +122,7 @@ impl AttendedTransfer {
         caller: LegId,
         event: Event,
         message: Option<&Message<'_>>,
-    ) -> Verdict {
+    ) -> Outcome {
         match event {
             Event::Bye { leg } | Event::Lost { leg, .. } | Event::Closed { leg, .. }
                 if Some(leg) == self.target =>
@@ -154,18 +136,18 @@ impl AttendedTransfer {
             }
             Event::Request { leg, request, kind } if Some(leg) == self.target => {
                 answer_waiting(cx, leg, request, kind);
-                Verdict::Wait
+                Outcome::Wait
             }
             event => self.hear_caller(cx, handoff, caller, event, message),
         }
     }
 
-    fn target_gone(&self, cx: &Context<'_>, handoff: &mut Handoff) -> Verdict {
+    fn target_gone(&self, cx: &Context<'_>, handoff: &mut Handoff) -> Outcome {
         match &self.stage {
             Stage::Asking(refer) if !refer.is_to_be_sent() => self.judge_swap(cx),
             Stage::Asking(_) | Stage::Settling { .. } => {
                 handoff.because(LEFT_EARLY);
-                Verdict::Failed(Cause::Failed)
+                Outcome::Failed(Cause::Failed)
             }
         }
     }
@@ -177,20 +159,19 @@ impl AttendedTransfer {
         caller: LegId,
         event: Event,
         message: Option<&Message<'_>>,
-    ) -> Verdict {
-        let Stage::Asking(refer) = &mut self.stage else { return Verdict::NotMine };
+    ) -> Outcome {
+        let Stage::Asking(refer) = &mut self.stage else { return Outcome::NotMine };
         if self.swap.is_told() && event_is_old(event, refer.sent(), self.swap.is_believed()) {
-            return Verdict::Wait;
+            return Outcome::Wait;
         }
         match (event, refer.hear(cx, handoff, caller, event, message)) {
-            (
-                Event::Notified { progress, .. },
-                verdict @ (refer::Verdict::Succeeded | refer::Verdict::Unknown(_)),
-            ) if progress.is_success() => {
-                self.swap.tell(cx.now.mono, verdict == refer::Verdict::Succeeded);
+            (Event::Notified { progress, .. }, outcome @ (Outcome::Moved(_) | Outcome::Unknown(_)))
+                if progress.is_success() =>
+            {
+                self.swap.tell(cx.now.mono, matches!(outcome, Outcome::Moved(_)));
                 self.judge_swap(cx)
             }
-            (_, verdict) => self.judge(verdict),
+            (_, outcome) => self.judge(outcome),
         }
     }
 
@@ -201,10 +182,10 @@ impl AttendedTransfer {
         facts: &Facts,
         handoff: &mut Handoff,
         caller: LegId,
-    ) -> Verdict {
+    ) -> Outcome {
         match &mut self.stage {
             Stage::Settling { at } if *at <= cx.now.mono => self.ask(cx, facts, handoff, caller),
-            Stage::Settling { .. } => Verdict::Wait,
+            Stage::Settling { .. } => Outcome::Wait,
             Stage::Asking(_) if self.swap.is_told() => self.judge_swap(cx),
             Stage::Asking(refer) => {
                 let verdict = refer.tick(cx, facts, handoff, caller);
@@ -214,22 +195,22 @@ impl AttendedTransfer {
     }
 
     /// Sends the REFER.
-    fn ask(&mut self, cx: &mut Context<'_>, facts: &Facts, handoff: &mut Handoff, caller: LegId) -> Verdict {
+    fn ask(&mut self, cx: &mut Context<'_>, facts: &Facts, handoff: &mut Handoff, caller: LegId) -> Outcome {
         let Some(target) = self.target else { return self.target_gone(cx, handoff) };
         handoff.progress(cx, HandoffState::Referring, None);
         match refer::BlindRefer::with_replaces(cx, facts, handoff, caller, target) {
             Ok(refer) => {
                 self.stage = Stage::Asking(refer);
-                Verdict::Wait
+                Outcome::Wait
             }
-            Err(cause) => Verdict::Bridge(cause),
+            Err(cause) => Outcome::NotTakenOver(cause),
         }
     }
 
     /// `timeouts.total` has passed.
-    pub(crate) fn give_up(&mut self, cx: &mut Context<'_>, handoff: &mut Handoff, caller: LegId) -> Verdict {
+    pub(crate) fn give_up(&mut self, cx: &mut Context<'_>, handoff: &mut Handoff, caller: LegId) -> Outcome {
         match &mut self.stage {
-            Stage::Settling { .. } => Verdict::Bridge(Cause::Failed),
+            Stage::Settling { .. } => Outcome::NotTakenOver(Cause::Failed),
             Stage::Asking(_) if self.swap.is_told() => self.judge_swap(cx),
             Stage::Asking(refer) => {
                 let verdict = refer.give_up(cx, handoff, caller);
@@ -246,24 +227,20 @@ impl AttendedTransfer {
         }
     }
 
-    fn judge_swap(&self, cx: &Context<'_>) -> Verdict {
+    fn judge_swap(&self, cx: &Context<'_>) -> Outcome {
         match self.swap.shown(cx.now.mono, self.target.is_some()) {
             // What is told will decide, and the response, if that is to come yet.
-            Shown::Nothing | Shown::Told { .. } => Verdict::Wait,
-            Shown::Worked => Verdict::Succeeded,
-            Shown::Doubtful => self.sent().map_or(Verdict::Wait, Verdict::Unknown),
+            Shown::Nothing | Shown::Told { .. } => Outcome::Wait,
+            Shown::Worked => Outcome::Moved(Proof::Proven),
+            Shown::Doubtful => self.sent().map_or(Outcome::Wait, Outcome::Unknown),
         }
     }
 
-    fn judge(&self, verdict: refer::Verdict) -> Verdict {
-        match verdict {
-            refer::Verdict::NotMine => Verdict::NotMine,
-            refer::Verdict::Wait => Verdict::Wait,
-            refer::Verdict::Succeeded => Verdict::Succeeded,
-            refer::Verdict::Failed(cause) if self.target.is_some() => Verdict::Bridge(cause),
-            refer::Verdict::Failed(cause) => Verdict::Failed(cause),
-            refer::Verdict::Unknown(sent) => Verdict::Unknown(sent),
-            refer::Verdict::LegOver => Verdict::LegOver,
+    fn judge(&self, outcome: Outcome) -> Outcome {
+        match outcome {
+            Outcome::Moved(_) => Outcome::Moved(Proof::Proven),
+            Outcome::Failed(cause) if self.target.is_some() => Outcome::NotTakenOver(cause),
+            other => other,
         }
     }
 }

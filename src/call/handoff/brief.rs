@@ -4,12 +4,14 @@
 //! bring them into step. The agent's BYE, its REFER or a request by HTTP completes it; the target's farewell, or a
 //! request, gives the caller back to the agent.
 
+use super::way::Outcome;
 use crate::call::alone::{Alone, answer_alone};
 use crate::call::context::Context;
 use crate::call::conversation::{Conversation, Heard, Partner};
 use crate::call::record::Role;
 use crate::call::relay::{Relay, patience};
-use crate::sip::leg::{Body, InDialogRequest, RequestId, SentId};
+use crate::routing::explain::Cause;
+use crate::sip::leg::{Body, InDialogRequest, SentId};
 use crate::sip::{Content, Event, LegId, Time};
 use crate::wire::Message;
 use crate::wire::sdp::on_hold;
@@ -25,23 +27,6 @@ pub(crate) struct Brief {
     side: Conversation,
     /// The re-INVITE that holds the caller, until it is answered or that time has come.
     hold: Option<(SentId, Time)>,
-}
-
-/// What came of it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Verdict {
-    /// Not about this.
-    NotMine,
-    /// It goes on.
-    Wait,
-    /// The agent has said what it had to say. `gone`: it has hung up, or its leg broke.
-    Complete { gone: bool },
-    /// The agent asks by REFER to complete it.
-    Referred(RequestId),
-    /// The target asks by a REFER, which is not its business.
-    Declined(RequestId),
-    /// The target has gone.
-    Failed,
 }
 
 impl Brief {
@@ -105,27 +90,29 @@ impl Brief {
         cx: &mut Context<'_>,
         event: Event,
         message: Option<&Message<'_>>,
-    ) -> Verdict {
+    ) -> Outcome {
         match event {
             Event::Response { sent, .. } if self.hold.is_some_and(|(hold, _)| hold == sent) => {
                 self.hold = None;
                 self.introduce(cx);
-                Verdict::Wait
+                Outcome::Wait
             }
             // The caller is held: its session is not for the agent now.
             Event::Request { leg, request, kind: InDialogRequest::Modify | InDialogRequest::Update }
                 if leg == self.caller =>
             {
                 answer_alone(cx, (leg, request), Alone::Held);
-                Verdict::Wait
+                Outcome::Wait
             }
-            event if event.leg() == self.caller => Verdict::NotMine,
+            event if event.leg() == self.caller => Outcome::NotMine,
             event => match self.side.hear(cx, event, message) {
-                Heard::Nothing | Heard::Confirmed => Verdict::Wait,
-                Heard::CallerLeft | Heard::CallerLost { .. } => Verdict::Complete { gone: true },
-                Heard::PartnerLeft | Heard::PartnerLost { .. } | Heard::Unanswered => Verdict::Failed,
-                Heard::Referred { request, by: Role::Caller } => Verdict::Referred(request),
-                Heard::Referred { request, .. } => Verdict::Declined(request),
+                Heard::Nothing | Heard::Confirmed => Outcome::Wait,
+                Heard::CallerLeft | Heard::CallerLost { .. } => Outcome::Briefed { gone: true },
+                Heard::PartnerLeft | Heard::PartnerLost { .. } | Heard::Unanswered => {
+                    Outcome::Failed(Cause::Failed)
+                }
+                Heard::Referred { request, by: Role::Caller } => Outcome::Referred(request),
+                Heard::Referred { request, .. } => Outcome::Declined(request),
             },
         }
     }

@@ -7,6 +7,7 @@
 
 use super::Handoff;
 use super::calling::{self, Calling};
+use super::way::Outcome;
 use crate::call::context::Context;
 use crate::call::conversation::Conversation;
 use crate::call::durations::{BUSY_DIALOG_POLL, FRESH_OFFER_ANSWER, FRESH_OFFER_RING};
@@ -47,19 +48,6 @@ enum State {
     Calling(Calling),
 }
 
-/// What came of it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Verdict {
-    /// Not about this.
-    NotMine,
-    /// It goes on.
-    Wait,
-    /// Caller and target have each other.
-    Joined(LegId),
-    /// It failed; [`Fresh::give_up`] gives the caller the agent back.
-    Failed(Cause),
-}
-
 impl Fresh {
     /// Asks the caller.
     pub(crate) fn begin(cx: &mut Context<'_>, handoff: &Handoff, caller: LegId) -> Fresh {
@@ -79,12 +67,12 @@ impl Fresh {
     }
 
     /// The caller has nothing that a target could be offered.
-    fn refused(&mut self, cx: &mut Context<'_>, handoff: &mut Handoff) -> Verdict {
+    fn refused(&mut self, cx: &mut Context<'_>, handoff: &mut Handoff) -> Outcome {
         if std::mem::take(&mut self.first) {
             handoff.attempt(cx, handoff.attempt_plan.method, HandoffState::Pending, None);
             handoff.because(NOWHERE);
         }
-        Verdict::Failed(Cause::Refused)
+        Outcome::Failed(Cause::Refused)
     }
 
     /// The target's leg, if there is one.
@@ -112,8 +100,8 @@ impl Fresh {
         facts: &mut Facts,
         handoff: &mut Handoff,
         answer: (u64, &[Flow]),
-    ) -> Verdict {
-        let State::Calling(calling) = &mut self.state else { return Verdict::NotMine };
+    ) -> Outcome {
+        let State::Calling(calling) = &mut self.state else { return Outcome::NotMine };
         let offer = cx.stack.proposed_sdp(self.caller).map(as_offer).unwrap_or_default();
         let verdict = calling.resolved(cx, facts, handoff, answer, Offer::Sdp(&offer));
         self.judge(cx, verdict)
@@ -127,7 +115,7 @@ impl Fresh {
         handoff: &mut Handoff,
         event: Event,
         message: Option<&Message<'_>>,
-    ) -> Verdict {
+    ) -> Outcome {
         match (&mut self.state, event) {
             (State::Asking { sent: ours, until }, Event::Response { sent, status, needs_answer, .. })
                 if *ours == Some(sent) =>
@@ -147,21 +135,21 @@ impl Fresh {
                         match Calling::begin(cx, facts, handoff, most) {
                             Ok(calling) => {
                                 self.state = State::Calling(calling);
-                                Verdict::Wait
+                                Outcome::Wait
                             }
-                            Err(cause) => Verdict::Failed(cause),
+                            Err(cause) => Outcome::Failed(cause),
                         }
                     }
                     _ if is_glare(status, message) => {
                         let again = cx.now.mono + cx.stack.back_off(self.caller);
                         self.state = State::Waiting { again, until };
-                        Verdict::Wait
+                        Outcome::Wait
                     }
                     // It has nothing else to offer, and the session is as it was.
                     _ => self.refused(cx, handoff),
                 }
             }
-            (State::Asking { .. } | State::Waiting { .. } | State::Offered, _) => Verdict::NotMine,
+            (State::Asking { .. } | State::Waiting { .. } | State::Offered, _) => Outcome::NotMine,
             (State::Calling(calling), event) => {
                 let verdict = calling.hear(cx, facts, handoff, event, message);
                 self.judge(cx, verdict)
@@ -170,7 +158,7 @@ impl Fresh {
     }
 
     /// A deadline may have come.
-    pub(crate) fn tick(&mut self, cx: &mut Context<'_>, handoff: &mut Handoff) -> Verdict {
+    pub(crate) fn tick(&mut self, cx: &mut Context<'_>, handoff: &mut Handoff) -> Outcome {
         match &mut self.state {
             State::Asking { until, .. } | State::Waiting { until, .. } if *until <= cx.now.mono => {
                 self.refused(cx, handoff)
@@ -181,9 +169,9 @@ impl Fresh {
                     Ok(sent) => State::Asking { sent: Some(sent), until },
                     Err(_) => State::Waiting { again: cx.now.mono + BUSY_DIALOG_POLL, until },
                 };
-                Verdict::Wait
+                Outcome::Wait
             }
-            State::Asking { .. } | State::Waiting { .. } | State::Offered => Verdict::Wait,
+            State::Asking { .. } | State::Waiting { .. } | State::Offered => Outcome::Wait,
             State::Calling(calling) => {
                 let verdict = calling.tick(cx, handoff);
                 self.judge(cx, verdict)
@@ -191,28 +179,28 @@ impl Fresh {
         }
     }
 
-    fn judge(&mut self, cx: &mut Context<'_>, verdict: calling::Verdict) -> Verdict {
+    fn judge(&mut self, cx: &mut Context<'_>, verdict: calling::Verdict) -> Outcome {
         match verdict {
-            calling::Verdict::NotMine => Verdict::NotMine,
-            calling::Verdict::Wait => Verdict::Wait,
-            calling::Verdict::Failed { cause, .. } => Verdict::Failed(cause),
+            calling::Verdict::NotMine => Outcome::NotMine,
+            calling::Verdict::Wait => Outcome::Wait,
+            calling::Verdict::Failed { cause, .. } => Outcome::Failed(cause),
             calling::Verdict::Answered { leg, .. } if !calling::is_joinable(cx, leg) => {
-                Verdict::Failed(Cause::Failed)
+                Outcome::Failed(Cause::Failed)
             }
             calling::Verdict::Answered { leg, needs_answer: false } if !cx.stack.is_acknowledged(leg) => {
                 if let State::Calling(calling) = &mut self.state {
                     calling.wait_for_ack();
                 }
-                Verdict::Wait
+                Outcome::Wait
             }
             calling::Verdict::Answered { leg, .. } => {
-                let Some(theirs) = cx.stack.remote_sdp(leg) else { return Verdict::Failed(Cause::Failed) };
+                let Some(theirs) = cx.stack.remote_sdp(leg) else { return Outcome::Failed(Cause::Failed) };
                 let like = cx.stack.proposed_sdp(self.caller).unwrap_or_default();
                 let answer = as_answer(theirs, like);
                 let content = Content { body: Body::Sdp(&answer), ..Content::default() };
                 match cx.stack.acknowledge(cx.now, self.caller, content) {
-                    Ok(()) => Verdict::Joined(leg),
-                    Err(_) => Verdict::Failed(Cause::Failed),
+                    Ok(()) => Outcome::Answered(leg),
+                    Err(_) => Outcome::Failed(Cause::Failed),
                 }
             }
         }

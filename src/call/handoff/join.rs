@@ -7,10 +7,12 @@
 //! nothing of them in its 2xx: the caller gets the agent's session back by another one.
 
 use super::calling::is_joinable;
+use super::way::Outcome;
 use crate::call::context::Context;
 use crate::call::conversation::{Conversation, Offerer, let_go};
 use crate::call::durations::{BUSY_DIALOG_POLL, BYE_AFTER_2XX, JOIN_ANSWER};
 use crate::call::relay::patience;
+use crate::routing::explain::Cause;
 use crate::sip::leg::modify::is_glare;
 use crate::sip::leg::{Body, SentId};
 use crate::sip::stack::NotSent;
@@ -47,19 +49,6 @@ enum State {
     Acknowledging { offerer: Offerer },
     /// The caller may have the target's session already, and gets the agent's back.
     Restoring { at: Time, sent: Option<SentId> },
-}
-
-/// What came of it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Verdict {
-    /// Not about this.
-    NotMine,
-    /// It goes on.
-    Wait,
-    /// Caller and target have each other.
-    Joined { offerer: Offerer },
-    /// The caller is with the agent as before; the target has gone or is to be let go.
-    Failed,
 }
 
 impl Join {
@@ -100,24 +89,24 @@ impl Join {
     }
 
     /// Caller and target have answered: they have each other once both ACKs have left.
-    fn acknowledged(&mut self, cx: &Context<'_>, conversation: &Conversation, offerer: Offerer) -> Verdict {
+    fn acknowledged(&mut self, cx: &Context<'_>, conversation: &Conversation, offerer: Offerer) -> Outcome {
         let done = |leg: LegId| cx.stack.is_acknowledged(leg);
         if done(conversation.caller) && self.target.is_some_and(done) {
-            return Verdict::Joined { offerer };
+            return Outcome::Joined { offerer };
         }
         (self.state, self.until) = (State::Acknowledging { offerer }, cx.now.mono + JOIN_ANSWER);
-        Verdict::Wait
+        Outcome::Wait
     }
 
     /// The caller has the session of a target that has gone: it gets the agent's.
-    fn restore(&mut self, cx: &mut Context<'_>, conversation: &Conversation) -> Verdict {
+    fn restore(&mut self, cx: &mut Context<'_>, conversation: &Conversation) -> Outcome {
         if conversation.partner.is_none() {
-            return Verdict::Failed;
+            return Outcome::Failed(Cause::Failed);
         }
         self.until = cx.now.mono + JOIN_ANSWER;
         self.state = State::Restoring { at: cx.now.mono, sent: None };
         self.proceed(cx, conversation);
-        Verdict::Wait
+        Outcome::Wait
     }
 
     /// Sends what is due to be sent to the caller.
@@ -157,21 +146,21 @@ impl Join {
     }
 
     /// A deadline may have come.
-    pub(crate) fn tick(&mut self, cx: &mut Context<'_>, conversation: &Conversation) -> Verdict {
+    pub(crate) fn tick(&mut self, cx: &mut Context<'_>, conversation: &Conversation) -> Outcome {
         if self.deadline() > cx.now.mono {
-            return Verdict::Wait;
+            return Outcome::Wait;
         }
         match self.state {
             State::Settling { offerer, .. } => self.acknowledged(cx, conversation, offerer),
-            State::Waiting { .. } if self.until <= cx.now.mono => Verdict::Failed,
+            State::Waiting { .. } if self.until <= cx.now.mono => Outcome::Failed(Cause::Failed),
             State::Restoring { sent: None, .. }
                 if self.until <= cx.now.mono || conversation.partner.is_none() =>
             {
-                Verdict::Failed
+                Outcome::Failed(Cause::Failed)
             }
             State::Waiting { .. } | State::Restoring { sent: None, .. } => {
                 self.proceed(cx, conversation);
-                Verdict::Wait
+                Outcome::Wait
             }
             State::Acknowledging { .. } => {
                 let reason = identity::reason(503, "Not acknowledged");
@@ -182,22 +171,22 @@ impl Join {
                 // Its 2xx may cross the CANCEL; then what stands is put right afterwards.
                 cx.stack.withdraw(cx.now, conversation.caller, sent);
                 self.until = cx.now.mono + JOIN_ANSWER;
-                Verdict::Wait
+                Outcome::Wait
             }
         }
     }
 
     /// The target hung up, or its leg broke.
-    pub(crate) fn target_left(&mut self, cx: &mut Context<'_>, conversation: &Conversation) -> Verdict {
+    pub(crate) fn target_left(&mut self, cx: &mut Context<'_>, conversation: &Conversation) -> Outcome {
         self.target = None;
         match self.state {
-            State::Waiting { .. } => Verdict::Failed,
+            State::Waiting { .. } => Outcome::Failed(Cause::Failed),
             State::Offering { sent } => {
                 cx.stack.withdraw(cx.now, conversation.caller, sent);
-                Verdict::Wait
+                Outcome::Wait
             }
             State::Settling { .. } | State::Acknowledging { .. } => self.restore(cx, conversation),
-            State::Restoring { .. } => Verdict::Wait,
+            State::Restoring { .. } => Outcome::Wait,
         }
     }
 
@@ -208,11 +197,11 @@ impl Join {
         conversation: &Conversation,
         event: Event,
         message: Option<&Message<'_>>,
-    ) -> Verdict {
+    ) -> Outcome {
         if let (Event::Left { .. }, State::Acknowledging { offerer }) = (event, self.state) {
             return self.acknowledged(cx, conversation, offerer);
         }
-        let Event::Response { sent: which, status, .. } = event else { return Verdict::NotMine };
+        let Event::Response { sent: which, status, .. } = event else { return Outcome::NotMine };
         let glare = is_glare(status, message);
         match self.state {
             State::Offering { sent } if sent == which => self.offered(cx, conversation, status, glare),
@@ -223,7 +212,7 @@ impl Join {
             | State::Offering { .. }
             | State::Settling { .. }
             | State::Acknowledging { .. }
-            | State::Restoring { .. } => Verdict::NotMine,
+            | State::Restoring { .. } => Outcome::NotMine,
         }
     }
 
@@ -233,7 +222,7 @@ impl Join {
         conversation: &Conversation,
         status: u16,
         glare: bool,
-    ) -> Verdict {
+    ) -> Outcome {
         let caller = conversation.caller;
         let taken = cx.stack.is_agreed(caller) && is_joinable(cx, caller);
         if (200..300).contains(&status) && !taken {
@@ -245,7 +234,7 @@ impl Join {
         match status {
             200..=299 if self.target.is_some() && self.settles => {
                 self.state = State::Settling { until: cx.now.mono + BYE_AFTER_2XX, offerer: Offerer::Baton };
-                Verdict::Wait
+                Outcome::Wait
             }
             200..=299 if self.target.is_some() => self.acknowledged(cx, conversation, Offerer::Baton),
             200..=299 => self.restore(cx, conversation),
@@ -253,9 +242,9 @@ impl Join {
                 self.tries += 1;
                 let wait = cx.stack.back_off(caller);
                 self.state = State::Waiting { at: cx.now.mono + wait };
-                Verdict::Wait
+                Outcome::Wait
             }
-            _ => Verdict::Failed,
+            _ => Outcome::Failed(Cause::Failed),
         }
     }
 
@@ -265,15 +254,15 @@ impl Join {
         conversation: &Conversation,
         status: u16,
         glare: bool,
-    ) -> Verdict {
+    ) -> Outcome {
         match status {
             _ if glare && self.tries < TRIES => {
                 self.tries += 1;
                 let wait = cx.stack.back_off(conversation.caller);
                 self.state = State::Restoring { at: cx.now.mono + wait, sent: None };
-                Verdict::Wait
+                Outcome::Wait
             }
-            _ => Verdict::Failed,
+            _ => Outcome::Failed(Cause::Failed),
         }
     }
 }

@@ -16,6 +16,7 @@ pub(crate) mod scope;
 pub(crate) mod still_here;
 pub(crate) mod swap;
 mod view;
+pub(crate) mod way;
 
 use crate::call::context::{Context, Stay};
 use crate::call::decision::{self, Step};

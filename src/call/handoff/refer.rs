@@ -1,16 +1,17 @@
 //! One REFER in the caller leg, from its sending to what is known of its result (RFC 3515).
 //!
 //! 2xx is acceptance only; the result is what NOTIFY tells, which may come before the 2xx. A REFER cannot be
-//! cancelled: silence is no refusal, and a late result counts. The machine says what came of it by [`Verdict`]; what
+//! cancelled: silence is no refusal, and a late result counts. The machine says what came of it by an [`Outcome`]; what
 //! to do then is the business of its phase.
 
 use super::Handoff;
 use super::attempt_plan::AttemptPlan;
+use super::way::Outcome;
 use crate::call::context::Context;
 use crate::call::durations::RECALL_ANSWER;
 use crate::call::event::Next;
 use crate::call::facts::Facts;
-use crate::call::record::HandoffState;
+use crate::call::record::{HandoffState, Proof};
 use crate::routing::explain::{self, Cause, Where};
 use crate::routing::headers;
 use crate::routing::profile::Placement;
@@ -60,23 +61,6 @@ pub(crate) struct BlindRefer {
     replaces: Option<LegId>,
 }
 
-/// What came of it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Verdict {
-    /// Not about this attempt.
-    NotMine,
-    /// It goes on.
-    Wait,
-    /// A final 2xx NOTIFY that the profile believes.
-    Succeeded,
-    /// A final status that is a failure.
-    Failed(Cause),
-    /// Accepted or unanswered, and nothing tells the result. With the REFER that may still be answered late.
-    Unknown(SentId),
-    /// The receiver has forgotten the dialog: the caller leg is over.
-    LegOver,
-}
-
 impl BlindRefer {
     /// Sends the REFER and opens the attempt.
     pub(crate) fn begin(
@@ -110,16 +94,16 @@ impl BlindRefer {
         facts: &Facts,
         handoff: &mut Handoff,
         caller: LegId,
-    ) -> Verdict {
+    ) -> Outcome {
         let sip_call_id = Some(facts.sip_call_id.clone());
         handoff.attempt(cx, handoff.attempt_plan.method, HandoffState::Referring, sip_call_id);
         self.retries += 1;
         match send(cx, facts, handoff, caller, self.replaces) {
             Ok(state) => {
                 self.state = state;
-                Verdict::Wait
+                Outcome::Wait
             }
-            Err(cause) => Verdict::Failed(cause),
+            Err(cause) => Outcome::Failed(cause),
         }
     }
 
@@ -137,12 +121,12 @@ impl BlindRefer {
     }
 
     /// `timeouts.total` has passed.
-    pub(crate) fn give_up(&mut self, cx: &mut Context<'_>, handoff: &mut Handoff, caller: LegId) -> Verdict {
+    pub(crate) fn give_up(&mut self, cx: &mut Context<'_>, handoff: &mut Handoff, caller: LegId) -> Outcome {
         match self.state {
             State::Sent { .. } | State::TakenBack { .. } | State::Accepted { .. } | State::Left { .. } => {
                 self.out_of_time(cx, handoff, caller)
             }
-            State::Checking { .. } | State::Glare { .. } => Verdict::Failed(Cause::Failed),
+            State::Checking { .. } | State::Glare { .. } => Outcome::Failed(Cause::Failed),
         }
     }
 
@@ -168,25 +152,25 @@ impl BlindRefer {
     }
 
     /// Nobody waits for it any more: nothing of it is sent from here on.
-    fn out_of_time(&mut self, cx: &mut Context<'_>, handoff: &mut Handoff, caller: LegId) -> Verdict {
+    fn out_of_time(&mut self, cx: &mut Context<'_>, handoff: &mut Handoff, caller: LegId) -> Outcome {
         match self.state {
             State::Sent { sent, told, .. } => match cx.stack.give_up(cx.now, caller, sent) {
                 GivenUp::Waits => {
                     self.state = State::TakenBack { sent, until: cx.now.mono + RECALL_ANSWER };
-                    Verdict::Wait
+                    Outcome::Wait
                 }
                 GivenUp::Left | GivenUp::Over => {
                     if !told {
                         silent(handoff);
                     }
                     handoff.because(if told { NO_NOTIFY } else { UNANSWERED });
-                    Verdict::Unknown(sent)
+                    Outcome::Unknown(sent)
                 }
             },
             State::TakenBack { sent, until } if until <= cx.now.mono => {
                 silent(handoff);
                 handoff.because(UNANSWERED);
-                Verdict::Unknown(sent)
+                Outcome::Unknown(sent)
             }
             State::Accepted { sent, .. } => {
                 handoff.because(NO_NOTIFY);
@@ -196,14 +180,14 @@ impl BlindRefer {
                 handoff.because(HUNG_UP);
                 self.unknown(cx, caller, sent)
             }
-            State::TakenBack { .. } | State::Checking { .. } | State::Glare { .. } => Verdict::Wait,
+            State::TakenBack { .. } | State::Checking { .. } | State::Glare { .. } => Outcome::Wait,
         }
     }
 
     /// Nothing tells the result of a REFER that has left.
-    fn unknown(&self, cx: &mut Context<'_>, caller: LegId, sent: SentId) -> Verdict {
+    fn unknown(&self, cx: &mut Context<'_>, caller: LegId, sent: SentId) -> Outcome {
         cx.stack.give_up(cx.now, caller, sent);
-        Verdict::Unknown(sent)
+        Outcome::Unknown(sent)
     }
 
     /// Something else has taken its place: nothing of it is sent from here on.
@@ -278,16 +262,16 @@ impl BlindRefer {
         facts: &Facts,
         handoff: &mut Handoff,
         caller: LegId,
-    ) -> Verdict {
+    ) -> Outcome {
         if self.due().is_none_or(|at| at > cx.now.mono) {
-            return Verdict::Wait;
+            return Outcome::Wait;
         }
         match self.state {
             State::Sent { .. } | State::TakenBack { .. } | State::Accepted { .. } | State::Left { .. } => {
                 self.out_of_time(cx, handoff, caller)
             }
             State::Glare { .. } => self.again(cx, facts, handoff, caller),
-            State::Checking { .. } => Verdict::Wait,
+            State::Checking { .. } => Outcome::Wait,
         }
     }
 
@@ -299,12 +283,12 @@ impl BlindRefer {
         caller: LegId,
         event: Event,
         message: Option<&Message<'_>>,
-    ) -> Verdict {
+    ) -> Outcome {
         match (self.state, event) {
             (State::TakenBack { sent, .. }, Event::Left { sent: which, .. }) if which == sent => {
                 silent(handoff);
                 handoff.because(UNANSWERED);
-                return Verdict::Unknown(sent);
+                return Outcome::Unknown(sent);
             }
             // It had left, and somebody has it.
             (State::TakenBack { sent, until }, Event::Notified { refer, .. }) if refer == sent => {
@@ -316,7 +300,7 @@ impl BlindRefer {
                 if status == 491 {
                     // Nor is it tried again.
                     handoff.answered_by(status, message, origin);
-                    return Verdict::Failed(Cause::Refused);
+                    return Outcome::Failed(Cause::Refused);
                 }
                 self.state = State::Sent { sent, until, told: false };
             }
@@ -334,13 +318,13 @@ impl BlindRefer {
                 self.responded(cx, handoff, caller, (sent, told), (status, reason_info))
             }
             (State::Checking { probe }, Event::Response { sent, status, .. }) if sent == probe => {
-                if status == 481 { Verdict::LegOver } else { Verdict::Failed(Cause::Refused) }
+                if status == 481 { Outcome::CallerLost } else { Outcome::Failed(Cause::Refused) }
             }
             (
                 State::Sent { sent, .. } | State::Accepted { sent, .. } | State::Left { sent, .. },
                 Event::Notified { refer, progress, .. },
             ) if refer == sent => self.notified(cx, handoff, caller, progress),
-            _ => Verdict::NotMine,
+            _ => Outcome::NotMine,
         }
     }
 
@@ -351,16 +335,16 @@ impl BlindRefer {
         caller: LegId,
         (sent, told): (SentId, bool),
         (status, reason_info): (u16, ReasonInfo),
-    ) -> Verdict {
+    ) -> Outcome {
         match status {
             200..=299 => {
                 let outcome = handoff.attempt_plan.destination.timeouts.outcome;
                 let (until, cap) = (cx.now.mono + outcome, cx.now.mono + OUTCOME_CAP);
                 self.state = State::Accepted { sent, until: until.min(cap), cap };
-                Verdict::Wait
+                Outcome::Wait
             }
             // A NOTIFY has shown that the receiver works on it; what the response says then is not the result.
-            _ if told => Verdict::Wait,
+            _ if told => Outcome::Wait,
             // Silence is no refusal, ours or that of a proxy which has sent it on (RFC 4320 §4.2).
             _ if is_doubtful(status) => {
                 handoff.because(UNANSWERED);
@@ -369,18 +353,18 @@ impl BlindRefer {
             481 => match cx.stack.probe(cx.now, caller) {
                 Ok(probe) => {
                     self.state = State::Checking { probe };
-                    Verdict::Wait
+                    Outcome::Wait
                 }
-                Err(_) => Verdict::LegOver,
+                Err(_) => Outcome::CallerLost,
             },
             491 if self.retries < GLARE_RETRIES => {
                 handoff.attempt_failed(cx, Cause::Refused, Next::Method(Method::Refer));
                 self.state = State::Glare { at: cx.now.mono + cx.stack.back_off(caller) };
-                Verdict::Wait
+                Outcome::Wait
             }
             _ => {
                 let cause = explain::cause_by(status, Where::ReferResponse, reason_info);
-                Verdict::Failed(cause.unwrap_or(Cause::Failed))
+                Outcome::Failed(cause.unwrap_or(Cause::Failed))
             }
         }
     }
@@ -391,10 +375,10 @@ impl BlindRefer {
         handoff: &mut Handoff,
         caller: LegId,
         progress: ReferProgress,
-    ) -> Verdict {
+    ) -> Outcome {
         let (State::Sent { sent, .. } | State::Accepted { sent, .. } | State::Left { sent, .. }) = self.state
         else {
-            return Verdict::NotMine;
+            return Outcome::NotMine;
         };
         if let Some(status) = progress.status.filter(|s| *s >= 200) {
             if let Some(attempt) = handoff.last_mut() {
@@ -404,10 +388,12 @@ impl BlindRefer {
             // Its response may not have come: there is no need for it any more.
             cx.stack.give_up(cx.now, caller, sent);
             return match cause {
-                Some(cause) => Verdict::Failed(cause),
-                None if handoff.believes(handoff.attempt_plan.profile.belief) => Verdict::Succeeded,
+                Some(cause) => Outcome::Failed(cause),
+                None if handoff.believes(handoff.attempt_plan.profile.belief) => {
+                    Outcome::Moved(Proof::Reported)
+                }
                 // Its 200 proves no more than that it has begun.
-                None => Verdict::Unknown(sent),
+                None => Outcome::Unknown(sent),
             };
         }
         let status = progress.status.filter(|s| *s > 100);
@@ -431,7 +417,7 @@ impl BlindRefer {
             }
             State::Left { .. } | State::TakenBack { .. } | State::Checking { .. } | State::Glare { .. } => {}
         }
-        Verdict::Wait
+        Outcome::Wait
     }
 }
 

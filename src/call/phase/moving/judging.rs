@@ -6,15 +6,17 @@ use crate::call::conversation::{Offerer, let_go};
 use crate::call::end_reason::EndReason;
 use crate::call::event;
 use crate::call::facts::Facts;
-use crate::call::handoff::fresh::{self, Fresh};
-use crate::call::handoff::join::{self, Join};
+use crate::call::handoff::fresh::Fresh;
+use crate::call::handoff::join::Join;
 use crate::call::handoff::report::Referral;
-use crate::call::handoff::{HandoffEnd, attended, brief, calling, refer};
+use crate::call::handoff::way::Outcome;
+use crate::call::handoff::{HandoffEnd, attended, brief, calling};
 use crate::call::ids::SipCallId;
 use crate::call::phase::{Phase, talking};
 use crate::call::record::{HandoffState, Proof, Role};
 use crate::routing::explain::Cause;
 use crate::routing::table::Method;
+use crate::sip::leg::RequestId;
 use crate::sip::{LegId, Origin, Time, identity};
 
 /// Why a join fails whose target is not there any more.
@@ -26,33 +28,106 @@ const NOT_COMPLETED: &str =
     "The agent's conversation with the target ended before the agent had completed it.";
 
 impl Moving {
+    /// What follows from what the way that is tried has come to.
     pub(super) fn judge(
         mut self: Box<Self>,
         cx: &mut Context<'_>,
         facts: &mut Facts,
-        verdict: refer::Verdict,
+        outcome: Outcome,
     ) -> Phase {
-        let caller_gone = self.conversation.caller_over;
-        match verdict {
-            refer::Verdict::NotMine | refer::Verdict::Wait => self.phase(),
-            refer::Verdict::Succeeded => {
-                self.handoff.attempt_over(cx);
-                self.over(
-                    cx,
-                    facts,
-                    HandoffEnd::of(HandoffState::Succeeded).with(Proof::Reported),
-                    EndReason::HandedOff,
-                )
+        // Only who has said 2xx to a REFER of ours may leave without ending the handoff.
+        let caller_gone = self.conversation.caller_over && self.attempt.refers();
+        match outcome {
+            Outcome::NotMine | Outcome::Wait => self.phase(),
+            Outcome::Moved(proof) => self.caller_moved(cx, facts, proof),
+            Outcome::Answered(target) => self.answered(cx, facts, target),
+            Outcome::Joined { offerer } => match self.target() {
+                Some(leg) => self.joined(cx, facts, leg, offerer),
+                None => {
+                    self.handoff.because(LEFT_EARLY);
+                    self.failed(cx, facts, Cause::Failed, None)
+                }
+            },
+            Outcome::Briefed { gone } => {
+                if gone {
+                    self.conversation.drop_partner(cx);
+                }
+                self.complete(cx, facts)
             }
-            refer::Verdict::Failed(cause) if caller_gone => self.failed_without_caller(cx, facts, cause),
-            refer::Verdict::Failed(cause) => self.refer_failed(cx, facts, cause),
-            refer::Verdict::Unknown(_) if caller_gone => self.unknown_without_caller(cx, facts),
-            refer::Verdict::Unknown(sent) if self.handoff.leaves_open() => {
+            Outcome::Referred(request) => self.completed_by_refer(cx, facts, request),
+            Outcome::Declined(request) => {
+                cx.refuse_refer(&facts.id, (Role::Target, request), (603, talking::NOT_ALLOWED));
+                self.phase()
+            }
+            Outcome::NotTakenOver(cause) | Outcome::Failed(cause) if caller_gone => {
+                self.failed_without_caller(cx, facts, cause)
+            }
+            Outcome::NotTakenOver(cause) => match self.target() {
+                Some(leg) => self.bridge(cx, facts, cause, leg),
+                None => self.failed(cx, facts, cause, None),
+            },
+            Outcome::Failed(cause) => self.way_failed(cx, facts, cause),
+            Outcome::Unknown(_) if caller_gone => self.unknown_without_caller(cx, facts),
+            Outcome::Unknown(sent)
+                if matches!(self.attempt, Attempt::Refer(_)) && self.handoff.leaves_open() =>
+            {
                 self.ask(cx, Then::Unproven { sent })
             }
-            refer::Verdict::Unknown(sent) => self.failed(cx, facts, Cause::Unknown, Some(sent)),
-            refer::Verdict::LegOver => self.leg_over(cx, facts),
+            Outcome::Unknown(sent) => {
+                self.leave_waiting(cx, facts);
+                self.failed(cx, facts, Cause::Unknown, Some(sent))
+            }
+            Outcome::CallerLost => self.leg_over(cx, facts),
         }
+    }
+
+    /// The way has failed: what it leaves behind is put right, and why is said where no status tells it.
+    fn way_failed(mut self: Box<Self>, cx: &mut Context<'_>, facts: &mut Facts, cause: Cause) -> Phase {
+        match &self.attempt {
+            Attempt::Refer(_) | Attempt::Attended(_) => return self.refer_failed(cx, facts, cause),
+            Attempt::Briefing(_) => {
+                self.handoff.because(NOT_COMPLETED);
+                self.take_back(cx, "No caller");
+            }
+            Attempt::Joining(join) => {
+                let there = join.declined || join.target.is_some();
+                self.handoff.because(if there { NOT_TAKEN } else { LEFT_EARLY });
+                self.take_back(cx, "The caller could not be joined");
+                // The caller may have moved with what it has answered.
+                self.conversation.want_sdp_sync(cx);
+            }
+            _ => self.take_back(cx, "No answer"),
+        }
+        self.failed(cx, facts, cause, None)
+    }
+
+    /// Caller and target have answered each other's offer: they are joined once the ACKs have left, and a caller who may be
+    /// gone had the time to say so.
+    fn answered(mut self: Box<Self>, cx: &mut Context<'_>, facts: &mut Facts, target: LegId) -> Phase {
+        let settles = self.may_be_away(facts);
+        if cx.stack.is_acknowledged(self.conversation.caller) && !settles {
+            return self.joined(cx, facts, target, Offerer::Caller);
+        }
+        self.attempt = Attempt::Joining(Join::acknowledging(cx, target, settles));
+        self.phase()
+    }
+
+    /// The agent asks by REFER that its brief be completed.
+    fn completed_by_refer(
+        mut self: Box<Self>,
+        cx: &mut Context<'_>,
+        facts: &mut Facts,
+        request: RequestId,
+    ) -> Phase {
+        // Who asked by REFER to begin with completes it by its BYE: one REFER has one result.
+        if self.handoff.referral.is_some() {
+            cx.refuse_refer(&facts.id, (Role::Agent, request), (491, talking::ONE_AT_A_TIME));
+            return self.phase();
+        }
+        let agent = self.conversation.partner.map(|partner| partner.leg);
+        let subscription = cx.stack.accept_referral(cx.now, request).unwrap_or_default();
+        self.handoff.referral = agent.map(|leg| Referral::new(leg, subscription));
+        self.complete(cx, facts)
     }
 
     pub(super) fn judge_call(
@@ -102,29 +177,6 @@ impl Moving {
         }
     }
 
-    pub(super) fn judge_fresh(
-        mut self: Box<Self>,
-        cx: &mut Context<'_>,
-        facts: &mut Facts,
-        verdict: fresh::Verdict,
-    ) -> Phase {
-        match verdict {
-            fresh::Verdict::NotMine | fresh::Verdict::Wait => self.phase(),
-            fresh::Verdict::Joined(leg) => {
-                let settles = self.may_be_away(facts);
-                if cx.stack.is_acknowledged(self.conversation.caller) && !settles {
-                    return self.joined(cx, facts, leg, Offerer::Caller);
-                }
-                self.attempt = Attempt::Joining(Join::acknowledging(cx, leg, settles));
-                self.phase()
-            }
-            fresh::Verdict::Failed(cause) => {
-                self.take_back(cx, "No answer");
-                self.failed(cx, facts, cause, None)
-            }
-        }
-    }
-
     /// The target of `attended` has answered: it hears what it is about from the agent, or takes the call over at once.
     pub(super) fn attended(
         mut self: Box<Self>,
@@ -157,46 +209,9 @@ impl Moving {
         (target, answered): (LegId, Time),
     ) -> Phase {
         let mut attempt = attended::AttendedTransfer::begin(&self.handoff, target, answered);
-        let verdict = attempt.tick(cx, facts, &mut self.handoff, self.conversation.caller);
+        let outcome = attempt.tick(cx, facts, &mut self.handoff, self.conversation.caller);
         self.attempt = Attempt::Attended(attempt);
-        self.judge_attended(cx, facts, verdict)
-    }
-
-    pub(super) fn judge_brief(
-        mut self: Box<Self>,
-        cx: &mut Context<'_>,
-        facts: &mut Facts,
-        verdict: brief::Verdict,
-    ) -> Phase {
-        match verdict {
-            brief::Verdict::NotMine | brief::Verdict::Wait => self.phase(),
-            brief::Verdict::Complete { gone } => {
-                if gone {
-                    self.conversation.drop_partner(cx);
-                }
-                self.complete(cx, facts)
-            }
-            brief::Verdict::Referred(request) => {
-                // Who asked by REFER to begin with completes it by its BYE: one REFER has one result.
-                if self.handoff.referral.is_some() {
-                    cx.refuse_refer(&facts.id, (Role::Agent, request), (491, talking::ONE_AT_A_TIME));
-                    return self.phase();
-                }
-                let agent = self.conversation.partner.map(|partner| partner.leg);
-                let subscription = cx.stack.accept_referral(cx.now, request).unwrap_or_default();
-                self.handoff.referral = agent.map(|leg| Referral::new(leg, subscription));
-                self.complete(cx, facts)
-            }
-            brief::Verdict::Declined(request) => {
-                cx.refuse_refer(&facts.id, (Role::Target, request), (603, talking::NOT_ALLOWED));
-                self.phase()
-            }
-            brief::Verdict::Failed => {
-                self.handoff.because(NOT_COMPLETED);
-                self.take_back(cx, "No caller");
-                self.failed(cx, facts, Cause::Failed, None)
-            }
-        }
+        self.judge(cx, facts, outcome)
     }
 
     /// Whether the agent is speaking with the target.
@@ -219,42 +234,15 @@ impl Moving {
         }
     }
 
-    pub(super) fn judge_attended(
-        mut self: Box<Self>,
-        cx: &mut Context<'_>,
-        facts: &mut Facts,
-        verdict: attended::Verdict,
-    ) -> Phase {
-        let caller_gone = self.conversation.caller_over;
-        match verdict {
-            attended::Verdict::NotMine | attended::Verdict::Wait => self.phase(),
-            attended::Verdict::Succeeded => self.taken_over(cx, facts),
-            attended::Verdict::Bridge(cause) | attended::Verdict::Failed(cause) if caller_gone => {
-                self.failed_without_caller(cx, facts, cause)
-            }
-            attended::Verdict::Bridge(cause) => match self.target() {
-                Some(leg) => self.bridge(cx, facts, cause, leg),
-                None => self.failed(cx, facts, cause, None),
-            },
-            attended::Verdict::Failed(cause) => self.refer_failed(cx, facts, cause),
-            attended::Verdict::Unknown(_) if caller_gone => self.unknown_without_caller(cx, facts),
-            attended::Verdict::Unknown(sent) => {
-                self.leave_waiting(cx, facts);
-                self.failed(cx, facts, Cause::Unknown, Some(sent))
-            }
-            attended::Verdict::LegOver => self.leg_over(cx, facts),
-        }
+    /// The caller's side has taken the target over.
+    pub(super) fn taken_over(self: Box<Self>, cx: &mut Context<'_>, facts: &mut Facts) -> Phase {
+        self.caller_moved(cx, facts, Proof::Proven)
     }
 
-    /// The caller's side has taken the target over.
-    pub(super) fn taken_over(mut self: Box<Self>, cx: &mut Context<'_>, facts: &mut Facts) -> Phase {
+    /// The caller's side has moved the caller.
+    fn caller_moved(mut self: Box<Self>, cx: &mut Context<'_>, facts: &mut Facts, proof: Proof) -> Phase {
         self.handoff.attempt_over(cx);
-        self.over(
-            cx,
-            facts,
-            HandoffEnd::of(HandoffState::Succeeded).with(Proof::Proven),
-            EndReason::HandedOff,
-        )
+        self.over(cx, facts, HandoffEnd::of(HandoffState::Succeeded).with(proof), EndReason::HandedOff)
     }
 
     /// The target of a REFER that is in doubt is left to wait for what becomes of it.
@@ -301,32 +289,5 @@ impl Moving {
         let join = Join::begin(cx, &self.conversation, target);
         self.attempt = Attempt::Joining(if self.may_be_away(facts) { join.settling() } else { join });
         self.phase()
-    }
-
-    pub(super) fn judge_join(
-        mut self: Box<Self>,
-        cx: &mut Context<'_>,
-        facts: &mut Facts,
-        verdict: join::Verdict,
-    ) -> Phase {
-        match verdict {
-            join::Verdict::NotMine | join::Verdict::Wait => self.phase(),
-            join::Verdict::Joined { offerer } => match self.target() {
-                Some(leg) => self.joined(cx, facts, leg, offerer),
-                None => {
-                    self.handoff.because(LEFT_EARLY);
-                    self.failed(cx, facts, Cause::Failed, None)
-                }
-            },
-            join::Verdict::Failed => {
-                let declined = matches!(&self.attempt, Attempt::Joining(join) if join.declined);
-                let there = declined || self.target().is_some();
-                self.handoff.because(if there { NOT_TAKEN } else { LEFT_EARLY });
-                self.take_back(cx, "The caller could not be joined");
-                // The caller may have moved with what it has answered.
-                self.conversation.want_sdp_sync(cx);
-                self.failed(cx, facts, Cause::Failed, None)
-            }
-        }
     }
 }

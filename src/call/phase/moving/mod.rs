@@ -24,9 +24,10 @@ use crate::call::facts::Facts;
 use crate::call::given::{By, Given};
 use crate::call::handoff::attempt_plan::{AttemptPlan, Plan};
 use crate::call::handoff::calling::{self, Calling};
-use crate::call::handoff::join::{self, Join};
+use crate::call::handoff::join::Join;
 use crate::call::handoff::report::Referral;
 use crate::call::handoff::still_here::{self, StillHere};
+use crate::call::handoff::way::Outcome;
 use crate::call::handoff::{Handoff, HandoffEnd, LateRefer, attended, brief, fresh, refer};
 use crate::call::ids::HandoffId;
 use crate::call::record::{HandoffState, Role};
@@ -109,6 +110,11 @@ enum Then {
 }
 
 impl Attempt {
+    /// Whether the caller's side is asked to move the caller.
+    fn refers(&self) -> bool {
+        matches!(self, Attempt::Refer(_) | Attempt::Attended(_))
+    }
+
     /// Whether it is not taken back for anything that is heard late.
     fn is_final(&self) -> bool {
         match self {
@@ -337,8 +343,8 @@ impl Moving {
                 self.judge_call(cx, facts, verdict)
             }
             Attempt::Fresh(fresh) => {
-                let verdict = fresh.resolved(cx, facts, &mut self.handoff, answer);
-                self.judge_fresh(cx, facts, verdict)
+                let outcome = fresh.resolved(cx, facts, &mut self.handoff, answer);
+                self.judge(cx, facts, outcome)
             }
             Attempt::Held
             | Attempt::Refer(_)
@@ -379,25 +385,16 @@ impl Moving {
         }
         self.hear_doubt(cx, facts, event);
         let caller = self.conversation.caller;
-        match &mut self.attempt {
-            Attempt::Refer(attempt) => match attempt.hear(cx, &mut self.handoff, caller, event, message) {
-                refer::Verdict::NotMine => {}
-                verdict => return self.judge(cx, facts, verdict),
-            },
+        let outcome = match &mut self.attempt {
+            Attempt::Refer(attempt) => attempt.hear(cx, &mut self.handoff, caller, event, message),
             Attempt::Calling(calling) => match calling.hear(cx, facts, &mut self.handoff, event, message) {
-                calling::Verdict::NotMine => {}
+                calling::Verdict::NotMine => Outcome::NotMine,
                 verdict => return self.judge_call(cx, facts, verdict),
             },
-            Attempt::Fresh(fresh) => match fresh.hear(cx, facts, &mut self.handoff, event, message) {
-                fresh::Verdict::NotMine => {}
-                verdict => return self.judge_fresh(cx, facts, verdict),
-            },
+            Attempt::Fresh(fresh) => fresh.hear(cx, facts, &mut self.handoff, event, message),
             // What was under way between caller and agent when they were parted.
-            Attempt::Briefing(_) if self.conversation.passes(event) => {}
-            Attempt::Briefing(brief) => match brief.hear(cx, event, message) {
-                brief::Verdict::NotMine => {}
-                verdict => return self.judge_brief(cx, facts, verdict),
-            },
+            Attempt::Briefing(_) if self.conversation.passes(event) => Outcome::NotMine,
+            Attempt::Briefing(brief) => brief.hear(cx, event, message),
             // What the agent had asked the target for, and nobody else waits for.
             Attempt::Attended(attended::AttendedTransfer { target: Some(target), .. })
             | Attempt::Joining(Join { target: Some(target), .. })
@@ -406,38 +403,32 @@ impl Moving {
                 self.conversation.answer_offer(cx, *target);
                 return self.phase();
             }
-            Attempt::Attended(attempt) => match attempt.hear(cx, &mut self.handoff, caller, event, message) {
-                attended::Verdict::NotMine => {}
-                verdict => return self.judge_attended(cx, facts, verdict),
-            },
-            Attempt::Joining(join) => {
-                let verdict = match event {
-                    Event::Bye { leg } | Event::Lost { leg, .. } | Event::Closed { leg, .. }
-                        if Some(leg) == join.target =>
-                    {
-                        cx.release(leg);
-                        join.target_left(cx, &self.conversation)
-                    }
-                    Event::Request { leg, request, kind } if Some(leg) == join.target => {
-                        answer_waiting(cx, leg, request, kind);
-                        join::Verdict::Wait
-                    }
-                    event => join.hear(cx, &self.conversation, event, message),
-                };
-                match verdict {
-                    join::Verdict::NotMine => {}
-                    verdict => return self.judge_join(cx, facts, verdict),
+            Attempt::Attended(attempt) => attempt.hear(cx, &mut self.handoff, caller, event, message),
+            Attempt::Joining(join) => match event {
+                Event::Bye { leg } | Event::Lost { leg, .. } | Event::Closed { leg, .. }
+                    if Some(leg) == join.target =>
+                {
+                    cx.release(leg);
+                    join.target_left(cx, &self.conversation)
                 }
-            }
+                Event::Request { leg, request, kind } if Some(leg) == join.target => {
+                    answer_waiting(cx, leg, request, kind);
+                    Outcome::Wait
+                }
+                event => join.hear(cx, &self.conversation, event, message),
+            },
             Attempt::Asking { question, .. } => match question.hear(cx, event, message) {
-                still_here::Verdict::NotMine => {}
+                still_here::Verdict::NotMine => Outcome::NotMine,
                 verdict => return self.judge_question(cx, facts, verdict),
             },
             Attempt::Bye => return self.hear_bye(cx, facts, event, message),
             Attempt::Confirming if self.conversation.confirmed && matches!(event, Event::Left { .. }) => {
                 return self.confirmed(cx, facts);
             }
-            Attempt::Held | Attempt::Settling { .. } | Attempt::Confirming => {}
+            Attempt::Held | Attempt::Settling { .. } | Attempt::Confirming => Outcome::NotMine,
+        };
+        if outcome != Outcome::NotMine {
+            return self.judge(cx, facts, outcome);
         }
         let heard = self.conversation.hear(cx, event, message);
         self.heard(cx, facts, heard)
@@ -493,21 +484,21 @@ impl Moving {
         match &mut self.attempt {
             Attempt::Held if total => self.failed(cx, facts, Cause::Failed, None),
             Attempt::Refer(attempt) => {
-                let verdict = match total {
+                let outcome = match total {
                     true => attempt.give_up(cx, &mut self.handoff, caller),
                     false => attempt.tick(cx, facts, &mut self.handoff, caller),
                 };
-                self.judge(cx, facts, verdict)
+                self.judge(cx, facts, outcome)
             }
             Attempt::Calling(calling) => {
                 let verdict = calling.tick(cx, &mut self.handoff);
                 self.judge_call(cx, facts, verdict)
             }
             Attempt::Fresh(fresh) => {
-                let verdict = fresh.tick(cx, &mut self.handoff);
-                self.judge_fresh(cx, facts, verdict)
+                let outcome = fresh.tick(cx, &mut self.handoff);
+                self.judge(cx, facts, outcome)
             }
-            Attempt::Briefing(_) if total => self.judge_brief(cx, facts, brief::Verdict::Failed),
+            Attempt::Briefing(_) if total => self.judge(cx, facts, Outcome::Failed(Cause::Failed)),
             Attempt::Briefing(brief) => {
                 if let Some(sent) = brief.tick(cx) {
                     self.conversation.follow(cx, caller, sent);
@@ -515,15 +506,15 @@ impl Moving {
                 self.phase()
             }
             Attempt::Attended(attempt) => {
-                let verdict = match total {
+                let outcome = match total {
                     true => attempt.give_up(cx, &mut self.handoff, caller),
                     false => attempt.tick(cx, facts, &mut self.handoff, caller),
                 };
-                self.judge_attended(cx, facts, verdict)
+                self.judge(cx, facts, outcome)
             }
             Attempt::Joining(join) => {
-                let verdict = join.tick(cx, &self.conversation);
-                self.judge_join(cx, facts, verdict)
+                let outcome = join.tick(cx, &self.conversation);
+                self.judge(cx, facts, outcome)
             }
             Attempt::Asking { question, .. } => {
                 let verdict = question.tick(cx);

@@ -1,6 +1,7 @@
 //! What one step of a call may touch: the stack below, the queue above, and nothing of other calls.
 
 use super::command::Reply;
+use super::durations::REPLACED_BYE;
 use super::event::{Event, EventKind};
 pub(crate) use super::occupancy::{Stay, Taken};
 use super::record::{Role, Stamp};
@@ -161,6 +162,12 @@ impl Context<'_> {
         let what = format!("the {}'s REFER: {why}", by.as_str());
         self.tell(EventKind::Ignored { call: call.clone(), what });
         self.refuse(request, status, why);
+    }
+
+    /// The caller's side has told that one of these legs replaces the other: nothing ends them before it has had the time to.
+    pub(crate) fn leave_to_swap(&mut self, legs: [Option<LegId>; 2]) {
+        let until = self.now.mono + REPLACED_BYE;
+        legs.into_iter().flatten().for_each(|leg| self.stack.leave_to_peer(self.now, leg, until));
     }
 
     /// How we are seen by the peer of a flow: `host` or `host:port`.

@@ -92,7 +92,7 @@ impl Waiting {
 
     /// One event of any leg of the call.
     pub(crate) fn hear(&mut self, cx: &mut Context<'_>, event: Event) -> Heard {
-        if let Event::Notified { refer, progress, .. } = event {
+        if let Event::Notified { leg, refer, progress } = event {
             let Some(at) = self.0.iter().position(|one| one.sent == refer) else { return Heard::NotMine };
             if progress.is_failure() {
                 // Nobody will take it over.
@@ -100,6 +100,7 @@ impl Waiting {
             } else if progress.is_success() {
                 let believed = self.0[at].believed;
                 self.0[at].swap.tell(cx.now.mono, believed);
+                cx.leave_to_swap([Some(leg), self.0[at].target]);
                 return self.judge(cx, at);
             }
             return Heard::NotMine;

@@ -3,7 +3,7 @@
 
 use crate::common::config::Config;
 use crate::common::message::{Message, without_origin};
-use crate::common::peer::{Leg, Peer, Talking, sdp};
+use crate::common::peer::{Leg, Peer, Talking, sdp, sdp_with};
 use crate::common::{Command, Reply, ms, s};
 use std::rc::Rc;
 use std::time::Duration;
@@ -159,6 +159,27 @@ fn no_leg_gets_a_bye_before_the_replaced_one_has_ended() {
 fn two_seconds_after_a_believed_report_all_are_let_go() {
     let (t, desk, target, refer) = referred();
     t.call.reply(&refer, 202);
+    t.call.notify_ok(OK, "terminated");
+    nobody_hears(&t, &desk, ms(1_990));
+    t.world.assert_running();
+    t.world.advance(ms(20));
+    t.both_get_bye();
+    target.expect_bye();
+    proven(&t);
+    t.world.assert_empty();
+}
+
+/// Our BYE for an ACK that never came (RFC 3261 §13.3.1.4) waits as long.
+#[test]
+fn a_missing_ack_of_the_callers_does_not_cut_the_swap_short() {
+    let (t, desk, target, refer) = referred();
+    t.call.reply(&refer, 202);
+    t.call.reinvite(&sdp_with("pbx", 2, "m=audio 4400 RTP/AVP 0 101\r\na=sendrecv\r\n"));
+    let passed = t.leg.expect("INVITE");
+    t.leg.answer(&passed, &sdp("agent", 1));
+    t.leg.expect("ACK");
+    t.call.expect(200);
+    t.world.advance(ms(30_500));
     t.call.notify_ok(OK, "terminated");
     nobody_hears(&t, &desk, ms(1_990));
     t.world.assert_running();

@@ -169,6 +169,7 @@ impl AttendedTransfer {
                 if progress.is_success() =>
             {
                 self.swap.tell(cx.now.mono, matches!(outcome, Outcome::Moved(_)));
+                cx.leave_to_swap([Some(caller), self.target]);
                 self.judge_swap(cx)
             }
             (_, outcome) => self.judge(outcome),

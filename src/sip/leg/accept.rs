@@ -355,6 +355,14 @@ impl Stack {
         if closing { None } else { self.told(id, Event::Confirmed { leg: id }) }
     }
 
+    /// The peer is about to end its leg by itself: no BYE of ours for an ACK that is missing until then.
+    pub fn leave_to_peer(&mut self, now: Now, id: LegId, until: Time) {
+        if let Some(unacked) = self.legs.get_mut(id.into()).and_then(|leg| leg.unacked.as_mut()) {
+            unacked.until = unacked.until.max(until);
+            self.settle(now.mono, id);
+        }
+    }
+
     /// Our 2xx is due: again, or no more (RFC 3261 §13.3.1.4).
     pub(crate) fn unacked_due(&mut self, now: Time, id: LegId) {
         let Some(leg) = self.legs.get_mut(id.into()) else { return };

@@ -96,47 +96,31 @@ pub struct HandoffRequest {
 }
 
 /// What is asked. A `call` is Baton's call id or the agent leg's SIP Call-ID.
+#[expect(missing_docs, reason = "a field that is named like its type needs no words")]
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Command {
     /// Moves the caller. Reply: `Handoff`.
     Handoff {
-        /// Which call.
         call: String,
         /// Where to and with what.
         request: Box<HandoffRequest>,
     },
     /// Cancels a handoff that is `pending` or `ringing`. Reply: `Handoff`.
-    CancelHandoff {
-        /// Handoff id.
-        handoff: String,
-    },
+    CancelHandoff { handoff: String },
     /// Completes a handoff whose agent speaks with the target (`attended` with `brief`). Reply: `Handoff`.
-    CompleteHandoff {
-        /// Handoff id.
-        handoff: String,
-    },
+    CompleteHandoff { handoff: String },
     /// Shows a handoff of a live call. Reply: `Handoff`.
-    ShowHandoff {
-        /// Handoff id.
-        handoff: String,
-    },
+    ShowHandoff { handoff: String },
     /// Ends a call: BYE to all its legs. Reply: `Call`.
-    HangUp {
-        /// Which call.
-        call: String,
-    },
+    HangUp { call: String },
     /// Sets (or with `None` removes) variables of a call. Reply: `Call`.
     SetVariables {
-        /// Which call.
         call: String,
         /// Name to value.
         variables: BTreeMap<String, Option<String>>,
     },
     /// Shows a live call. Reply: `Call`.
-    ShowCall {
-        /// Which call.
-        call: String,
-    },
+    ShowCall { call: String },
     /// Live calls of this engine in the order of their ids. Reply: `Calls`.
     List {
         /// Ids greater than this.
@@ -149,7 +133,6 @@ pub enum Command {
     Test {
         /// Whose table.
         environment: String,
-        /// Destination id.
         destination: String,
         /// What is to be done.
         request: Box<TestCallRequest>,

@@ -127,13 +127,13 @@ impl fmt::Display for Next {
 }
 
 /// What happened.
+#[expect(missing_docs, reason = "a field that is named like its type needs no words")]
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum EventKind {
     /// A call was admitted.
     CallStarted(Box<CallView>),
     /// The caller leg was answered.
     CallAnswered {
-        /// Call id.
         call: CallId,
         /// Who answered.
         by: Role,
@@ -142,7 +142,6 @@ pub enum EventKind {
     CallRefused {
         /// Call-ID of the INVITE.
         sip_call_id: SipCallId,
-        /// Trunk id.
         trunk: String,
         /// What the caller got.
         status: u16,
@@ -155,18 +154,15 @@ pub enum EventKind {
     CallEnded(Arc<CallRecord>),
     /// A side said goodbye.
     LegBye {
-        /// Call id.
         call: CallId,
         /// Whose leg.
         role: Role,
         /// How, and what it said.
         goodbye: Goodbye,
-        /// Its Call-ID.
         sip_call_id: SipCallId,
     },
     /// A leg ended without a BYE of its own: the agent refused, did not answer or was lost.
     LegLost {
-        /// Call id.
         call: CallId,
         /// Whose leg.
         role: Role,
@@ -182,17 +178,14 @@ pub enum EventKind {
     /// A request inside a leg and the OPTIONS that checked it were left without an answer, and nothing shows that the other
     /// side is gone: the leg stays. One WARN for a leg.
     LegSilent {
-        /// Call id.
         call: CallId,
         /// Whose leg.
         role: Role,
-        /// Its Call-ID.
         sip_call_id: SipCallId,
     },
     /// An agent or trunk answers no OPTIONS inside its dialogs, so that keepalive cannot tell whether it is there. One WARN for
     /// each of them, until the configuration is loaded again.
     KeepaliveIgnored {
-        /// Call id.
         call: CallId,
         /// Whose leg.
         role: Role,
@@ -201,7 +194,6 @@ pub enum EventKind {
     },
     /// How the peer of a leg is reached may be set otherwise.
     Advice {
-        /// Call id.
         call: CallId,
         /// Whose leg.
         role: Role,
@@ -216,9 +208,7 @@ pub enum EventKind {
     HandoffStarted(Arc<HandoffView>),
     /// Its state changed, or a NOTIFY told of progress.
     HandoffProgress {
-        /// Call id.
         call: CallId,
-        /// Handoff id.
         handoff: HandoffId,
         /// The new state's word, or the status that was told.
         state: &'static str,
@@ -227,9 +217,7 @@ pub enum EventKind {
     },
     /// One WARN for each failed attempt.
     AttemptFailed {
-        /// Call id.
         call: CallId,
-        /// Handoff id.
         handoff: HandoffId,
         /// Whose table.
         environment: String,
@@ -239,7 +227,6 @@ pub enum EventKind {
         peer: Option<String>,
         /// Counted from 1.
         number: usize,
-        /// The attempt.
         attempt: Box<AttemptView>,
         /// The step that follows.
         next: Next,
@@ -249,9 +236,7 @@ pub enum EventKind {
     /// In the place of [`EventKind::AttemptFailed`]: a REFER ended with a 200 that proves nothing, because this receiver says it before
     /// anybody answers.
     Unproven {
-        /// Call id.
         call: CallId,
-        /// Handoff id.
         handoff: HandoffId,
         /// Whose table.
         environment: String,
@@ -261,7 +246,6 @@ pub enum EventKind {
         peer: Option<String>,
         /// Counted from 1.
         number: usize,
-        /// The attempt.
         attempt: Box<AttemptView>,
         /// The step that follows.
         next: Next,
@@ -270,7 +254,6 @@ pub enum EventKind {
     },
     /// The first call of a trunk whose blind REFERs cannot be known to have worked, and whose table has some.
     RefersUnproven {
-        /// Trunk id.
         trunk: String,
         /// Who the trunk is seen to be: `Asterisk`.
         receiver: &'static str,
@@ -279,13 +262,10 @@ pub enum EventKind {
     },
     /// A REFER that was given up was heard of after all: what followed it is taken back.
     AttemptResumed {
-        /// Call id.
         call: CallId,
-        /// Handoff id.
         handoff: HandoffId,
         /// Counted from 1.
         number: usize,
-        /// The attempt.
         attempt: Box<AttemptView>,
     },
     /// The handoff is over.
@@ -297,9 +277,7 @@ pub enum EventKind {
     },
     /// A variable without a value and without a fallback left its header out.
     Undefined {
-        /// Call id.
         call: CallId,
-        /// Handoff id.
         handoff: HandoffId,
         /// The header that was left out.
         header: String,
@@ -308,14 +286,12 @@ pub enum EventKind {
     },
     /// Something was asked by SIP that was not carried out: a built-in variable set by a header, a second Refer-To …
     Ignored {
-        /// Call id.
         call: CallId,
         /// What, and why not.
         what: String,
     },
     /// A REFER of one side was passed to the other, which is to carry it out; and what that has told.
     ReferPassed {
-        /// Call id.
         call: CallId,
         /// Who refers its partner.
         by: Role,
@@ -332,7 +308,6 @@ pub enum EventKind {
         direction: Direction,
         /// Of the request that it answers.
         method: &'static str,
-        /// The status.
         status: u16,
         /// The reason phrase as it stood there.
         reason: String,
@@ -340,14 +315,12 @@ pub enum EventKind {
         origin: Origin,
         /// What a peer's says beside that.
         said: Said,
-        /// Call-ID.
         sip_call_id: SipCallId,
         /// `udp:192.0.2.1:5060`.
         peer: String,
     },
     /// Messages were dropped: one line for each source and minute.
     Dropped {
-        /// Why.
         why: Why,
         /// The call that they claimed to belong to.
         call: Option<CallId>,
@@ -374,12 +347,10 @@ pub enum EventKind {
         peer: String,
         /// Call id, if it belongs to a call.
         call: Option<CallId>,
-        /// Call-ID.
         sip_call_id: SipCallId,
     },
     /// A request of ours inside a call could not be sent.
     Undelivered {
-        /// Call id.
         call: CallId,
         /// Of the request.
         method: &'static str,
@@ -387,14 +358,12 @@ pub enum EventKind {
         peer: String,
         /// It goes by the connection that the peer itself has used.
         again: bool,
-        /// Call-ID.
         sip_call_id: SipCallId,
     },
     /// A test of a destination is over.
     Tested(Arc<TestCallView>),
     /// A fault in Baton itself cost this call.
     Fault {
-        /// Call id.
         call: CallId,
         /// What the panic said.
         message: String,

@@ -141,32 +141,20 @@ pub enum InDialogRequest {
 
 /// What a leg says. Where a message caused it, [`crate::sip::Stack::handle_message`] returns it and the message is
 /// at hand; else it comes from [`crate::sip::Stack::poll_event`] and stands for a timeout or a transport fault.
+#[expect(missing_docs, reason = "a field that is named like its type needs no words")]
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Event {
     /// A new INVITE made this leg; 100 is sent. The message is the INVITE.
-    Incoming {
-        /// The leg.
-        leg: LegId,
-    },
+    Incoming { leg: LegId },
     /// The caller cancelled before a final response, or the time is over that its INVITE gave: 200 and 487 are sent, or 487
     /// alone. The leg is over.
-    Cancelled {
-        /// The leg.
-        leg: LegId,
-    },
+    Cancelled { leg: LegId },
     /// 101-199 to our INVITE.
-    Progress {
-        /// The leg.
-        leg: LegId,
-        /// The status.
-        status: u16,
-    },
+    Progress { leg: LegId, status: u16 },
     /// The first 2xx to our INVITE. With `needs_answer` its SDP is an offer, and [`crate::sip::Stack::acknowledge`] must follow;
     /// else it is ACKed.
     Answered {
-        /// The leg.
         leg: LegId,
-        /// The status.
         status: u16,
         /// Whether its SDP is an offer that [`crate::sip::Stack::acknowledge`] answers.
         needs_answer: bool,
@@ -174,26 +162,17 @@ pub enum Event {
     /// Our INVITE failed for good (all flows tried, challenge answered). The leg is over. Where nobody has said a word,
     /// [`crate::sip::Stack::fault`] tells why.
     Refused {
-        /// The leg.
         leg: LegId,
-        /// The status.
         status: u16,
         /// Who made the status.
         origin: Origin,
     },
     /// ACK for our 2xx (initial or re-INVITE). The message may carry the answer to our offer.
-    Confirmed {
-        /// The leg.
-        leg: LegId,
-    },
+    Confirmed { leg: LegId },
     /// No ACK for our 2xx within 64·T1: BYE is sent, the leg is closing (RFC 3261 §13.3.1.4).
-    Unconfirmed {
-        /// The leg.
-        leg: LegId,
-    },
+    Unconfirmed { leg: LegId },
     /// A request inside the leg that waits for [`crate::sip::Stack::respond`] (or `accept_referral`).
     Request {
-        /// The leg.
         leg: LegId,
         /// Its name.
         request: RequestId,
@@ -203,18 +182,15 @@ pub enum Event {
     /// The peer cancelled its re-INVITE; 200 and 487 are sent, and the request takes no answer any more. What was passed
     /// on of it is to be taken back by [`crate::sip::Stack::withdraw`].
     Withdrawn {
-        /// The leg.
         leg: LegId,
         /// The re-INVITE.
         request: RequestId,
     },
     /// The final response to a request of ours inside the leg. For a re-INVITE with `needs_answer` see `Answered`.
     Response {
-        /// The leg.
         leg: LegId,
         /// The request of ours.
         sent: SentId,
-        /// The status.
         status: u16,
         /// Who made the status.
         origin: Origin,
@@ -223,24 +199,17 @@ pub enum Event {
     },
     /// A NOTIFY of the subscription that our REFER made, already answered 200. `refer` is that REFER.
     Notified {
-        /// The leg.
         leg: LegId,
-        /// The REFER.
         refer: SentId,
         /// What it told.
         progress: subscription::ReferProgress,
     },
     /// The peer's BYE, already answered 200. The leg is over; its subscriptions live on until `release`.
-    Bye {
-        /// The leg.
-        leg: LegId,
-    },
+    Bye { leg: LegId },
     /// Our BYE, CANCEL or refusal is done: the final status to the BYE (200 for the ACK of a refusal), or a local 408.
     /// The leg is over.
     Closed {
-        /// The leg.
         leg: LegId,
-        /// The status.
         status: u16,
         /// Who made the status.
         origin: Origin,
@@ -248,14 +217,12 @@ pub enum Event {
     /// A request that was given up ([`crate::sip::Stack::give_up`]) had left just then, or the ACK of an INVITE of ours has,
     /// which had to wait for its connection.
     Left {
-        /// The leg.
         leg: LegId,
         /// The request of ours.
         sent: SentId,
     },
     /// A request of ours inside the leg could not be sent: there is no connection to its peer, or no way.
     Undelivered {
-        /// The leg.
         leg: LegId,
         /// Of the request.
         method: crate::wire::Method,
@@ -267,32 +234,23 @@ pub enum Event {
     /// The peer is gone: a 481, a silence or missed keepalives that were confirmed (see `leg/presence` and `leg/keepalive`),
     /// or the end of its session. The layer above closes the leg.
     Lost {
-        /// The leg.
         leg: LegId,
-        /// The status.
         status: u16,
         /// Who made the status.
         origin: Origin,
     },
     /// A request inside the leg and the OPTIONS that checked it were left without an answer, and that is no proof: the leg
     /// stays. Told once.
-    Silent {
-        /// The leg.
-        leg: LegId,
-    },
+    Silent { leg: LegId },
     /// How its peer is reached may be set otherwise; nothing has happened to it.
     Advice {
-        /// The leg.
         leg: LegId,
         /// What.
         advice: reach::Advice,
     },
     /// The peer has answered none of the OPTIONS of [`crate::sip::Stack::keep_alive`], which so cannot tell whether it is
     /// there. Told once.
-    KeepaliveIgnored {
-        /// The leg.
-        leg: LegId,
-    },
+    KeepaliveIgnored { leg: LegId },
 }
 
 impl Event {

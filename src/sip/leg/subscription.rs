@@ -84,7 +84,6 @@ impl Package {
 /// A subscription that our REFER made.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Subscription {
-    /// The REFER.
     pub(crate) refer: SentId,
     /// Its CSeq, which is the id (RFC 3515 §2.4.6); that of the last try if it was challenged.
     pub(crate) cseq: u32,

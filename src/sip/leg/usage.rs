@@ -173,9 +173,7 @@ pub(crate) struct Calling {
 /// What a branch of an INVITE of ours has said of its session in a provisional response.
 #[derive(Debug)]
 pub(crate) struct Said {
-    /// Its To-tag.
     pub(crate) tag: Box<[u8]>,
-    /// The SDP.
     pub(crate) sdp: Box<[u8]>,
 }
 
@@ -202,7 +200,6 @@ pub(crate) struct PendingUac {
     pub(crate) id: SentId,
     /// Its transaction.
     pub(crate) client: ClientId,
-    /// CSeq.
     pub(crate) cseq: u32,
     /// What it is.
     pub(crate) kind: Kind,
@@ -271,7 +268,6 @@ pub(crate) enum Acknowledged {
 /// A branch of a fork whose 2xx does not count.
 #[derive(Debug)]
 pub(crate) struct ForkBranch {
-    /// Its To-tag.
     pub(crate) tag: Box<[u8]>,
     /// CSeq of our last request to it.
     pub(crate) cseq: u32,
@@ -313,7 +309,6 @@ pub(crate) struct PendingUas {
     pub(crate) server: ServerId,
     /// What it wants.
     pub(crate) kind: super::InDialogRequest,
-    /// CSeq.
     pub(crate) cseq: u32,
     /// Whether it carries an offer.
     pub(crate) offered: bool,

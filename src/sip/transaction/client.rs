@@ -11,7 +11,6 @@ use crate::sip::timing::{T1X64, T2, T4, Time};
 pub(crate) enum Client {
     /// Sent, nothing heard.
     Trying {
-        /// The request.
         request: Box<[u8]>,
         /// Timer E; none on a reliable transport.
         timer_e: Option<Retransmission>,
@@ -20,7 +19,6 @@ pub(crate) enum Client {
     },
     /// A 1xx came: Timer E goes on in steps of T2.
     Proceeding {
-        /// The request.
         request: Box<[u8]>,
         /// Timer E; none on a reliable transport.
         timer_e: Option<Retransmission>,

@@ -32,7 +32,6 @@ pub(crate) enum InviteClient {
     Completed {
         /// The ACK, for each copy of the response.
         ack: Box<[u8]>,
-        /// Timer D.
         timer_d: Time,
     },
     /// 2xx came: all that follow are passed up (RFC 6026 §7.2).

@@ -19,7 +19,6 @@ pub(crate) enum InviteServer {
     },
     /// 300-699 was sent and waits for its ACK.
     Completed {
-        /// The response.
         response: Box<[u8]>,
         /// Timer G; none on a reliable transport.
         timer_g: Option<Retransmission>,

@@ -31,7 +31,6 @@ pub(crate) enum Server {
     },
     /// The final response was sent.
     Completed {
-        /// The response.
         response: Box<[u8]>,
         /// Timer J: 64·T1.
         timer_j: Time,

@@ -164,10 +164,10 @@ impl World {
             EventKind::CallStarted(call) => assert!(self.calls.insert(call.id), "a call starts once"),
             EventKind::CallEnded(record) => assert!(self.calls.remove(&record.call.id), "a call ends once"),
             EventKind::HandoffStarted(view) => {
-                assert!(self.handoffs.insert(view.id.clone()), "a handoff starts once")
+                assert!(self.handoffs.insert(view.id.to_string()), "a handoff starts once")
             }
             EventKind::HandoffEnded { handoff, .. } => {
-                assert!(self.handoffs.remove(&handoff.id), "a handoff ends once");
+                assert!(self.handoffs.remove(&*handoff.id), "a handoff ends once");
                 assert!(handoff.state.is_final());
             }
             EventKind::Fault { message, .. } => panic!("a fault in Baton: {message}"),

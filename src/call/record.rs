@@ -1,6 +1,8 @@
 //! What is told of calls and handoffs: the same data for the API, the logs and the records.
 
+use super::ids::{CallId, HandoffId, SipCallId};
 use crate::observe::words::words;
+use crate::routing::Id;
 use crate::routing::rules::Taken;
 use crate::sip::{Origin, UnixMillis};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
@@ -108,7 +110,7 @@ pub struct CallView {
     /// Live legs (all legs that there were, in a record).
     pub legs: Vec<LegView>,
     /// Ids of its handoffs, oldest first.
-    pub handoffs: Vec<String>,
+    pub handoffs: Vec<HandoffId>,
 }
 
 words! {
@@ -175,16 +177,16 @@ impl Proof {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct AttemptView {
     /// Destination id.
-    pub destination: String,
+    pub destination: Id,
     /// `refer`, `invite`, `bye`.
     pub method: Cow<'static, str>,
     /// As the table (or the agent) names it; null for `bye`.
-    pub route: Option<String>,
+    pub route: Option<Arc<str>>,
     /// The Refer-To header's value, for `refer`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub refer_to: Option<String>,
     /// Call-ID of the dialog that the attempt's request went in.
-    pub sip_call_id: Option<String>,
+    pub sip_call_id: Option<SipCallId>,
     /// The final response to the attempt's first request, after authentication.
     pub status: Option<u16>,
     /// Its reason phrase.
@@ -255,15 +257,15 @@ impl std::fmt::Display for RuleView {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct HandoffView {
     /// `handoff_id`.
-    pub id: String,
+    pub id: HandoffId,
     /// Its call.
-    pub call_id: String,
+    pub call_id: CallId,
     /// Whose table.
-    pub environment: String,
+    pub environment: Id,
     /// The version of the table that it was decided by.
     pub table_version: u64,
     /// Destination id.
-    pub destination: String,
+    pub destination: Id,
     /// As given with the decision.
     pub reason: Option<String>,
     /// As given with the decision.

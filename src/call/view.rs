@@ -44,7 +44,7 @@ pub(crate) fn running(phase: &Phase) -> Option<&Handoff> {
 pub(crate) fn handoff(phase: &Phase, facts: &Facts, id: &str) -> Option<Arc<HandoffView>> {
     match running(phase).filter(|running| running.id() == id) {
         Some(running) => Some(running.view()),
-        None => facts.handoffs.iter().find(|ended| ended.id == id).cloned(),
+        None => facts.handoffs.iter().find(|ended| *ended.id == *id).cloned(),
     }
 }
 
@@ -52,7 +52,7 @@ pub(crate) fn handoff(phase: &Phase, facts: &Facts, id: &str) -> Option<Arc<Hand
 pub(crate) fn state(phase: &Phase, facts: &Facts, id: &str) -> Option<HandoffState> {
     match running(phase).filter(|running| running.id() == id) {
         Some(running) => Some(running.facts.state),
-        None => facts.handoffs.iter().find(|ended| ended.id == id).map(|ended| ended.state),
+        None => facts.handoffs.iter().find(|ended| *ended.id == *id).map(|ended| ended.state),
     }
 }
 
@@ -89,7 +89,7 @@ fn view_with(phase: &Phase, facts: &Facts, legs: Vec<LegView>) -> CallView {
             .handoffs
             .iter()
             .map(|h| h.id.clone())
-            .chain(running(phase).map(|running| running.id().to_owned()))
+            .chain(running(phase).map(|running| running.plan.basis.handoff_id.clone()))
             .collect(),
     }
 }

@@ -75,8 +75,8 @@ impl HandOff {
 pub(super) fn show(handoff: &HandoffView) -> String {
     let proof = handoff.proof.map(|proof| format!(" ({})", proof.as_str())).unwrap_or_default();
     let mut pairs = vec![
-        ("handoff", handoff.id.clone()),
-        ("call", handoff.call_id.clone()),
+        ("handoff", handoff.id.to_string()),
+        ("call", handoff.call_id.to_string()),
         ("destination", format!("{} (table version {})", handoff.destination, handoff.table_version)),
         ("state", format!("{}{proof}", handoff.state.as_str())),
     ];

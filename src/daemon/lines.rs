@@ -146,7 +146,7 @@ fn attempt_resumed((call, handoff): (&str, &str), number: usize, attempt: &Attem
     Line::info("handoff.attempt_resumed")
         .text("call", call)
         .text("handoff", handoff)
-        .text("destination", &attempt.destination)
+        .text("destination", &*attempt.destination)
         .text("method", &*attempt.method)
         .number("attempt", number)
         .quoted("reason", Some("its REFER was heard of late: what followed it is taken back"))
@@ -265,8 +265,8 @@ fn call_ended(record: &CallRecord) -> Line {
 fn handoff_line(line: Line, handoff: &HandoffView) -> Line {
     line.text("call", &handoff.call_id)
         .text("handoff", &handoff.id)
-        .text("environment", &handoff.environment)
-        .text("destination", &handoff.destination)
+        .text("environment", &*handoff.environment)
+        .text("destination", &*handoff.destination)
 }
 
 /// Which rules were taken: `front-desk:2,night-desk:1`. Where they lead may be a number, which the destination tells.
@@ -278,7 +278,7 @@ fn rules(handoff: &HandoffView) -> Option<String> {
 
 fn attempt_failed(line: Line, number: usize, attempt: &AttemptView, next: &Next, hint: &str) -> Line {
     let line = line
-        .text("destination", &attempt.destination)
+        .text("destination", &*attempt.destination)
         .text("method", &*attempt.method)
         .number("attempt", number);
     // What a NOTIFY has told says more than the answer to the REFER that it came for, and has a phrase of its own.

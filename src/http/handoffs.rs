@@ -156,7 +156,7 @@ impl Api {
             )),
             None => {
                 let handoff = self.hand_off(id, request.clone()).await?;
-                *done = Some(Done { request, handoff: handoff.id.clone() });
+                *done = Some(Done { request, handoff: handoff.id.to_string() });
                 Ok(handoff)
             }
         }

@@ -178,11 +178,11 @@ impl History {
     fn note_handoff(&self, handoff: &Arc<HandoffView>) {
         let mut inner = self.inner();
         let now = Instant::now();
-        for waiting in inner.waiting.remove(&handoff.id).unwrap_or_default() {
+        for waiting in inner.waiting.remove(&*handoff.id).unwrap_or_default() {
             // Whoever waited may have gone away.
             let _ = waiting.send(Arc::clone(handoff));
         }
-        inner.handoffs.insert(handoff.id.clone(), Arc::clone(handoff), now);
+        inner.handoffs.insert(handoff.id.to_string(), Arc::clone(handoff), now);
         while inner.handoffs.forget(now, READABLE).is_some() {}
     }
 

@@ -248,7 +248,7 @@ fn an_agent_that_waits_for_the_result_changes_no_held_caller() {
     let told = t.leg.expect("INVITE");
     t.leg.answer(&told, &sdp("agent", 2));
     t.leg.expect("ACK");
-    t.world.command(Command::CompleteHandoff { handoff: id });
+    t.world.command(Command::CompleteHandoff { handoff: id.to_string() });
     let refer = t.call.expect("REFER");
     changes(&t.leg, &moved("agent", 3), &sdp_with("desk", 1, "m=audio 4100 RTP/AVP 0 101\r\na=sendrecv\r\n"));
     t.pbx.expect_silence(ms(500));

@@ -731,7 +731,9 @@ fn a_redirection_to_a_stranger_is_a_refusal() {
 fn by_request_it_is_cancelled_while_it_rings() {
     let (t, _desk, target) = ringing();
     let id = t.world.call().handoffs[0].clone();
-    let Reply::Handoff(view) = t.world.command(Command::CancelHandoff { handoff: id }) else { panic!() };
+    let Reply::Handoff(view) = t.world.command(Command::CancelHandoff { handoff: id.to_string() }) else {
+        panic!()
+    };
     assert_eq!(view.state.as_str(), "cancelled");
     target.reply(&target.invite(), 180);
     let cancel = target.expect("CANCEL");
@@ -746,7 +748,7 @@ fn once_the_target_has_answered_it_is_too_late_to_cancel() {
     let (t, _desk, target) = ringing();
     let offer = answered(&t, &target);
     let id = t.world.call().handoffs[0].clone();
-    let refused = t.world.command(Command::CancelHandoff { handoff: id });
+    let refused = t.world.command(Command::CancelHandoff { handoff: id.to_string() });
     assert!(matches!(refused, Reply::Refused(_)), "{refused:?}");
     accept(&t, &offer);
     t.leg.expect_bye();
@@ -932,7 +934,7 @@ fn a_caller_that_says_481_when_it_is_not_asked_for_an_offer_any_more_is_lost() {
     target.reply(&target.invite(), 488);
     target.expect("ACK");
     let asked = t.call.expect("INVITE");
-    t.world.command(Command::CancelHandoff { handoff });
+    t.world.command(Command::CancelHandoff { handoff: handoff.to_string() });
     t.world.assert_ended("cancelled");
     t.call.reply(&asked, 481);
     t.call.expect("ACK");
@@ -962,7 +964,7 @@ fn a_caller_that_had_nothing_fresh_to_offer_may_move_later() {
     let asked = t.call.expect("INVITE");
     t.call.answer(&asked, &moved);
     let third = desk.expect_call();
-    t.world.command(Command::CancelHandoff { handoff });
+    t.world.command(Command::CancelHandoff { handoff: handoff.to_string() });
     let ack = t.call.expect("ACK");
     assert_eq!(without_origin(ack.sdp()), without_origin(&sdp("agent", 1)));
     let told = t.leg.expect_within("INVITE", s(1));

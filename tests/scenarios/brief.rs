@@ -46,7 +46,7 @@ fn takes(leg: &Leg, offered: &str, answer: &str) {
 
 /// The target has answered: the caller is held, and agent and target have each other.
 fn briefing() -> Stage {
-    briefing_by(|t| t.world.handoff("desk").id)
+    briefing_by(|t| t.world.handoff("desk").id.to_string())
 }
 
 fn briefing_by(decide: impl FnOnce(&Talking) -> String) -> Stage {
@@ -146,7 +146,7 @@ fn an_agent_that_asked_by_refer_completes_it_by_its_bye() {
         t.leg.refer("sip:desk@baton", &[]);
         t.leg.expect(202);
         t.leg.expect_notify("SIP/2.0 100 Trying", "active");
-        t.world.call().handoffs[0].clone()
+        t.world.call().handoffs[0].to_string()
     });
     stage.t.leg.refer("sip:desk@baton", &[]);
     stage.t.leg.expect(491);
@@ -287,7 +287,7 @@ fn nothing_else_can_be_completed() {
     let t = Talking::with(&Config::default().destination(TABLE));
     let id = t.world.handoff("front-desk").id;
     let refer = t.call.expect("REFER");
-    let refused = t.world.command(Command::CompleteHandoff { handoff: id });
+    let refused = t.world.command(Command::CompleteHandoff { handoff: id.to_string() });
     assert!(matches!(refused, Reply::Refused(Refusal::NotBriefing(_))), "{refused:?}");
     t.call.reply(&refer, 202);
     t.call.notify_ok(OK, "terminated");
@@ -557,7 +557,7 @@ fn a_caller_that_never_answers_the_hold_does_not_keep_the_two_from_speaking() {
     takes(&t.leg, &desk(1), &sdp("agent", 2));
     t.call.reply(&hold, 487);
     t.call.expect("ACK");
-    let stage = Stage { t, target, id, _house: house };
+    let stage = Stage { t, target, id: id.to_string(), _house: house };
     stage.completed();
     stage.t.call.hang_up();
     stage.t.leg.expect_bye();
@@ -586,7 +586,7 @@ fn a_hold_that_the_agent_takes_without_an_answer_ends_with_the_two_in_accord() {
     t.call.ack(&taken);
     takes(&t.leg, &desk(1), &sdp("agent", 2));
     t.world.advance(s(40));
-    t.world.command(Command::CancelHandoff { handoff: id });
+    t.world.command(Command::CancelHandoff { handoff: id.to_string() });
     target.expect_bye();
     takes(&t.call, &sdp("agent", 2), &sdp("pbx", 3));
     takes(&t.leg, &sdp("pbx", 3), &sdp("agent", 2));

@@ -51,7 +51,7 @@ fn the_built_in_variables() {
     assert_eq!(refer.header("X-Name"), "Ada Lovelace");
     assert_eq!(refer.header("X-Call"), t.world.call_id());
     assert_eq!(refer.header("X-Sip"), t.call.call_id());
-    assert_eq!(refer.header("X-Handoff-Is"), view.id);
+    assert_eq!(refer.header("X-Handoff-Is"), &*view.id);
     assert_eq!(refer.header("X-Agent"), "booking@pbx/production");
     assert_eq!(refer.header("X-Where"), "all by refer");
     assert_eq!(refer.header("X-Version"), "1");

@@ -193,7 +193,7 @@ fn down_to_the_agent() {
     stage.t.world.advance(ms(500));
     let handoff = stage.t.world.assert_ended("returned");
     assert_eq!(handoff.attempts.len(), 3);
-    assert_eq!(handoff.destination, "ladder");
+    assert_eq!(&*handoff.destination, "ladder");
     let expected = [
         "ladder refer refused -> invite",
         "ladder invite busy -> mobile",
@@ -246,7 +246,7 @@ fn what_has_failed_cannot_be_cancelled() {
     let target = stage.desk.expect_call();
     stage.refuse(&target, 486);
     let handoff = stage.t.world.call().handoffs[0].clone();
-    let reply = stage.t.world.command(Command::CancelHandoff { handoff });
+    let reply = stage.t.world.command(Command::CancelHandoff { handoff: handoff.to_string() });
     assert!(matches!(reply, Reply::Refused(Refusal::TooLate(_))), "{reply:?}");
     stage.t.world.advance(ms(500));
     stage.t.world.assert_ended("returned");

@@ -153,7 +153,7 @@ fn new_tables_serve_new_decisions_of_old_calls() {
         Config::default().table_text("default = \"night\"\n[destination.night]\nroute = \"+14155550166\"\n");
     t.world.reload(&moved.serial(2));
     let view = t.world.handoff_with(Default::default());
-    assert_eq!((view.destination.as_str(), view.table_version), ("night", 2));
+    assert_eq!((&*view.destination, view.table_version), ("night", 2));
     let refer = t.call.expect("REFER");
     assert_eq!(refer.header("Refer-To"), "<sip:+14155550166@10.0.0.5>");
     t.call.reply(&refer, 603);

@@ -49,7 +49,7 @@ fn a_refer_succeeds() {
     let attempt = &handoff.attempts[0];
     assert_eq!((attempt.status, attempt.final_status), (Some(202), Some(200)));
     assert_eq!(attempt.refer_to.as_deref(), Some("<sip:+14155550123@10.0.0.5>"));
-    assert_eq!(attempt.sip_call_id, Some(t.call.call_id()));
+    assert_eq!(attempt.sip_call_id.as_deref(), Some(&*t.call.call_id()));
     assert_eq!(t.world.complaints(), (0, 0));
     t.world.assert_empty();
 }

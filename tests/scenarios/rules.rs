@@ -81,7 +81,7 @@ fn rules(t: &Talking) -> Vec<String> {
 fn the_hour_of_the_decision_chooses() {
     let t = talking();
     let view = t.world.handoff("away");
-    assert_eq!(view.destination, "night");
+    assert_eq!(&*view.destination, "night");
     let rule = &view.rules[0];
     assert_eq!((&*rule.destination, rule.rule, &*rule.to, rule.share), ("away", 1, "night", None));
     let (target, refer) = refers_to(&t);
@@ -92,7 +92,7 @@ fn the_hour_of_the_decision_chooses() {
         "all that the used one has"
     );
     t.world.advance(ms(600));
-    assert_eq!(t.world.assert_ended("returned").attempts[0].destination, "night");
+    assert_eq!(&*t.world.assert_ended("returned").attempts[0].destination, "night");
     over(&t);
 }
 
@@ -105,7 +105,7 @@ fn the_entry_itself_is_meant_while_it_is_open() {
     t.world.advance(ms(600));
     // A quarter of an hour later it is closed.
     t.world.advance(ms(15 * 60 * 1000));
-    assert_eq!(t.world.handoff("office").destination, "night");
+    assert_eq!(&*t.world.handoff("office").destination, "night");
     assert_eq!(refers_to(&t).0, "<sip:night@10.0.0.30>");
     over(&t);
 }
@@ -254,7 +254,7 @@ fn a_fallback_goes_where_its_rules_lead() {
     target.expect("ACK");
     let ok = call.expect(200);
     call.ack(&ok);
-    assert_eq!(world.assert_ended("succeeded").destination, "night");
+    assert_eq!(&*world.assert_ended("succeeded").destination, "night");
     call.hang_up();
     target.expect_bye();
     world.assert_empty();

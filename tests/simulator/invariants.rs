@@ -149,14 +149,14 @@ fn outcomes(world: &World, book: &mut Book) {
     for event in world.events() {
         match event {
             EventKind::HandoffStarted(view) => {
-                let call = book.by_baton.get(&view.call_id).cloned().unwrap_or_default();
-                let twice = started.insert(view.id.clone(), (call.clone(), 0)).is_some();
+                let call = book.by_baton.get(&*view.call_id).cloned().unwrap_or_default();
+                let twice = started.insert(view.id.to_string(), (call.clone(), 0)).is_some();
                 if twice {
                     book.fault(&call, format!("handoff {} begins twice", view.id));
                 }
             }
             EventKind::HandoffEnded { handoff, .. } => {
-                started.entry(handoff.id.clone()).or_default().1 += 1;
+                started.entry(handoff.id.to_string()).or_default().1 += 1;
             }
             _ => {}
         }

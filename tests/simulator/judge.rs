@@ -5,6 +5,7 @@ use super::book::{Call, Failure, Handoff};
 use super::invariants::Tables;
 use super::ladder::{Footing, Ladder, Next};
 use super::tables::Table;
+use baton::call::ids::SipCallId;
 use baton::call::record::{AttemptView, HandoffState};
 use std::time::Duration;
 
@@ -76,14 +77,14 @@ fn is_revived(handoff: &Handoff, attempts: &[AttemptView]) -> bool {
 
 impl Way<'_> {
     fn footing(&self, failure: &Failure) -> Footing {
-        let total = self.table.destinations.get(&self.handoff.first.destination).map_or(0, |d| d.total);
+        let total = self.table.destinations.get(&*self.handoff.first.destination).map_or(0, |d| d.total);
         let time = failure.at.since(self.handoff.started) < Duration::from_millis(total);
         Footing { partner: failure.partner, answered: failure.answered, time }
     }
 
     /// Baton has stood still, and it is not known here which part of that it leaves out of `total`.
     fn is_untimed(&self, failure: &Failure) -> bool {
-        let total = self.table.destinations.get(&self.handoff.first.destination).map_or(0, |d| d.total);
+        let total = self.table.destinations.get(&*self.handoff.first.destination).map_or(0, |d| d.total);
         let passed = failure.at.since(self.handoff.started);
         let total = Duration::from_millis(total);
         passed >= total && passed.saturating_sub(failure.stood) < total
@@ -102,7 +103,7 @@ impl Way<'_> {
         };
         let following = attempts.get(before.number);
         let again =
-            following.is_some_and(|a| a.destination == before.destination && *a.method == *before.method);
+            following.is_some_and(|a| *a.destination == *before.destination && *a.method == *before.method);
         let cause = attempts.get(before.number - 1).and_then(|attempt| attempt.cause.clone());
         let Some(cause) = cause.filter(|_| !again) else { return Ok(()) };
         self.glares = 0;
@@ -124,7 +125,7 @@ impl Way<'_> {
     fn follow(&mut self, failure: &Failure, attempts: &[AttemptView]) -> Result<(), String> {
         let following = attempts.get(failure.number);
         let same = |method: &str| {
-            following.is_some_and(|next| next.destination == failure.destination && next.method == method)
+            following.is_some_and(|next| *next.destination == *failure.destination && next.method == method)
         };
         let refers = matches!(&*failure.method, "refer" | "attended");
         if failure.method == "refer"
@@ -191,7 +192,7 @@ impl Way<'_> {
             return Ok(());
         }
         let fits = following.is_none_or(|next| match &then {
-            Next::Try(id, method) => next.destination == *id && next.method == *method,
+            Next::Try(id, method) => *next.destination == **id && next.method == *method,
             Next::Bye => next.method == "bye",
             Next::Agent | Next::Hangup | Next::None => false,
         });
@@ -206,9 +207,9 @@ impl Way<'_> {
     /// The REFER of `attended` failed, and the target that has answered already is joined: it is named again.
     fn bridges(&mut self, failure: &Failure, attempts: &[AttemptView]) -> bool {
         let Some(following) = attempts.get(failure.number) else { return false };
-        let here = following.destination == failure.destination && &*following.method == "invite";
+        let here = *following.destination == *failure.destination && &*following.method == "invite";
         let before = &attempts[..failure.number];
-        let called = |id: &String| before.iter().any(|one| one.sip_call_id.as_ref() == Some(id));
+        let called = |id: &SipCallId| before.iter().any(|one| one.sip_call_id.as_ref() == Some(id));
         let bridges =
             failure.method == "attended" && here && following.sip_call_id.as_ref().is_some_and(called);
         if bridges {
@@ -243,7 +244,7 @@ impl Way<'_> {
             let on = Footing { partner, time, ..on };
             let expected = self.ladder.next(&failure.destination, cause, on);
             let fits = match (&expected, following) {
-                (Next::Try(id, method), Some(next)) => next.destination == *id && next.method == *method,
+                (Next::Try(id, method), Some(next)) => *next.destination == **id && next.method == *method,
                 (Next::Bye, Some(next)) => next.method == "bye",
                 (Next::Agent | Next::Hangup | Next::None, None) => true,
                 _ => false,
@@ -275,7 +276,7 @@ impl Way<'_> {
         if view.state != HandoffState::Failed {
             return Ok(());
         }
-        let total = self.table.destinations.get(&view.destination).map_or(0, |d| d.total);
+        let total = self.table.destinations.get(&*view.destination).map_or(0, |d| d.total);
         let late = at.since(self.handoff.started) >= Duration::from_millis(total);
         let handed_back = view.attempts.last().is_some_and(|last| last.method == "bye");
         // A 302 that nobody acknowledges: the caller is not there.
@@ -289,7 +290,7 @@ impl Way<'_> {
         let fallback = tables.fallback.unwrap_or(&self.table.default);
         let by_loss =
             matches!(view.reason.as_deref(), Some("agent_lost" | "agent_unavailable" | "agent_left"));
-        let there = view.attempts.iter().any(|attempt| attempt.destination == fallback);
+        let there = view.attempts.iter().any(|attempt| *attempt.destination == *fallback);
         if !by_loss && !there && self.next != Some(Next::Hangup) {
             let taken = next.is_some_and(|next| next.started == *at);
             if !taken || *hurt {

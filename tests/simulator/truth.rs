@@ -178,7 +178,7 @@ impl Case<'_> {
     /// What the destination's NOTIFY 2xx proves.
     fn is_believed(&self, last: &AttemptView) -> bool {
         let table = self.tables.versions.get(&self.view.table_version);
-        let to = table.and_then(|table| table.destinations.get(&last.destination));
+        let to = table.and_then(|table| table.destinations.get(&*last.destination));
         to.is_some_and(|to| !to.accepted_only) && !self.tables.careful
     }
 

@@ -431,7 +431,7 @@ impl Watch {
                 }
             }
             EventKind::HandoffStarted(view) => {
-                let Some(caller) = self.book.by_baton.get(&view.call_id).cloned() else { return };
+                let Some(caller) = self.book.by_baton.get(&*view.call_id).cloned() else { return };
                 self.compare(at, &caller, "before the handoff");
                 let Some(call) = self.book.calls.get_mut(&caller) else { return };
                 call.handoffs.push(Handoff {
@@ -493,13 +493,13 @@ impl Watch {
             && attempt.method != "refer"
             && attempt.refer_to.is_none();
         if let Some(leg) = attempt.sip_call_id.as_ref().filter(|_| late)
-            && let Some(leg) = self.book.legs.get_mut(leg)
+            && let Some(leg) = self.book.legs.get_mut(&**leg)
         {
             leg.timed_out = true;
         }
         self.gives_up(at, call_id, attempt);
         // A target that has answered is joined, and nobody is asked.
-        let target = attempt.sip_call_id.as_ref().and_then(|target| self.book.legs.get(target));
+        let target = attempt.sip_call_id.as_ref().and_then(|target| self.book.legs.get(&**target));
         let joins = &*attempt.method == "attended" && next == "invite" && target.is_some_and(Leg::is_up);
         let untold = !joins && self.is_untold(at, call_id, attempt);
         let stood = std::mem::take(&mut self.stood);
@@ -511,7 +511,7 @@ impl Watch {
             at,
             stood: since(began),
             number,
-            destination: attempt.destination.clone(),
+            destination: attempt.destination.to_string(),
             method: attempt.method.to_string(),
             cause: if untold { "unknown" } else { attempt.cause.as_deref().unwrap_or_default() }.to_owned(),
             status: attempt.status,
@@ -536,7 +536,7 @@ impl Watch {
         view: &std::sync::Arc<baton::call::record::HandoffView>,
         hurt: bool,
     ) {
-        let Some(caller) = self.book.by_baton.get(&view.call_id).cloned() else { return };
+        let Some(caller) = self.book.by_baton.get(&*view.call_id).cloned() else { return };
         let leg = self.book.legs.get(&caller);
         let gone = leg.is_some_and(|leg| leg.left.is_some() || leg.forgotten);
         let Some(call) = self.book.calls.get_mut(&caller) else { return };
@@ -558,7 +558,9 @@ impl Watch {
         };
         handoff.ended = Some((at, std::sync::Arc::clone(view), hurt));
         (handoff.partner_at_end, handoff.caller_gone) = (there, gone);
-        if joined && let Some(target) = last.and_then(|last| last.sip_call_id.clone()) {
+        if joined
+            && let Some(target) = last.and_then(|last| last.sip_call_id.as_ref().map(ToString::to_string))
+        {
             call.partner_gone = self.book.legs.get(&target).is_none_or(|leg| !leg.is_up());
             call.partner = Some(target);
         }

@@ -182,12 +182,12 @@ impl Desk {
                 }
                 1..=4 => {
                     if let Some(handoff) = call.handoffs.last() {
-                        world.command(Command::CancelHandoff { handoff: handoff.clone() });
+                        world.command(Command::CancelHandoff { handoff: handoff.to_string() });
                     }
                 }
                 5..=8 => {
                     if let Some(handoff) = call.handoffs.last() {
-                        world.command(Command::CompleteHandoff { handoff: handoff.clone() });
+                        world.command(Command::CompleteHandoff { handoff: handoff.to_string() });
                     }
                 }
                 9 => self.reload(world),

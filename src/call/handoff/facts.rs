@@ -11,6 +11,7 @@ use crate::sip::identity::Said;
 use crate::sip::leg::tries::Fault;
 use crate::sip::{Origin, UnixMillis};
 use std::borrow::Cow;
+use std::sync::Arc;
 
 /// What a handoff knows of itself.
 #[derive(Debug)]
@@ -35,7 +36,7 @@ pub(crate) struct AttemptFacts {
     pub(crate) destination: Id,
     pub(crate) method: Method,
     /// As the table or the agent names it; `None` where the method needs none.
-    pub(crate) route: Option<Box<str>>,
+    pub(crate) route: Option<Arc<str>>,
     /// The value of the Refer-To header, of a REFER.
     pub(crate) refer_to: Option<String>,
     /// The dialog that its request went in.

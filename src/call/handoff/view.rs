@@ -4,17 +4,18 @@ use super::facts::{AttemptFacts, Response};
 use super::{Handoff, outcome};
 use crate::call::record::{AttemptView, HandoffView, RuleView, Stamp};
 use crate::sip::Origin;
+use std::sync::Arc;
 
 /// A handoff.
 pub(crate) fn handoff(handoff: &Handoff) -> HandoffView {
     let (facts, plan) = (&handoff.facts, &handoff.plan);
     let given = &plan.basis.given;
     HandoffView {
-        id: handoff.id().to_owned(),
-        call_id: facts.call.to_string(),
-        environment: facts.environment.to_string(),
+        id: plan.basis.handoff_id.clone(),
+        call_id: facts.call.clone(),
+        environment: Arc::clone(&facts.environment),
         table_version: plan.table.version,
-        destination: handoff.first.destination.id.to_string(),
+        destination: Arc::clone(&handoff.first.destination.id),
         reason: given.reason.as_deref().map(Into::into),
         utterance: given.utterance.as_deref().map(Into::into),
         rules: facts.rules.iter().map(RuleView::of).collect(),
@@ -39,11 +40,11 @@ pub(crate) fn attempt(facts: &AttemptFacts) -> AttemptView {
         Response::Missing(why) => (None, Some(why.as_str().into()), Some(Origin::Local)),
     };
     AttemptView {
-        destination: facts.destination.to_string(),
+        destination: Arc::clone(&facts.destination),
         method: facts.method.name().into(),
-        route: facts.route.as_deref().map(Into::into),
+        route: facts.route.clone(),
         refer_to: facts.refer_to.clone(),
-        sip_call_id: facts.sip_call_id.as_ref().map(Into::into),
+        sip_call_id: facts.sip_call_id.clone(),
         status,
         status_reason,
         warning: facts.said.warning.clone(),

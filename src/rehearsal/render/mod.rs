@@ -203,7 +203,7 @@ pub fn render(
         trunk: trunk.id.to_string(),
         agent: agent.id.to_string(),
         method: attempt.map(|attempt| attempt.method.to_string()).unwrap_or_default(),
-        route: attempt.and_then(|attempt| attempt.route.clone()),
+        route: attempt.and_then(|attempt| attempt.route.as_deref().map(Into::into)),
         rules: rules.clone(),
         messages: messages.collect(),
         left_out: play.left_out.clone(),

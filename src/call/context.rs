@@ -101,6 +101,12 @@ impl Queries {
     }
 }
 
+/// How a REFER is refused whose sender may not refer at all.
+pub(crate) const NOT_ALLOWED: (u16, &str) =
+    (603, "this side may not move its partner: see `refer_from_caller` and `may_transfer`");
+/// The same where the sender may, but not now.
+pub(crate) const ONE_AT_A_TIME: (u16, &str) = (491, "a handoff or transfer of this call is running already");
+
 /// All that one step of a call may read and change.
 pub(crate) struct Context<'a> {
     pub(crate) now: Now,

@@ -302,11 +302,12 @@ impl Relay {
 
     /// The two part: whoever waits is answered, and what was asked about the session is taken back. What may be answered
     /// all the same.
-    pub(crate) fn dissolve(self, cx: &mut Context<'_>) -> impl Iterator<Item = (LegId, SentId)> + use<> {
-        if let Some(held) = self.held {
+    pub(crate) fn dissolve(&mut self, cx: &mut Context<'_>) -> impl Iterator<Item = (LegId, SentId)> + use<> {
+        if let Some(held) = self.held.take() {
             cx.refuse(held.request, 491, PARTED);
         }
-        for pass in &self.open {
+        let open = std::mem::take(&mut self.open);
+        for pass in &open {
             if let Some(request) = pass.request {
                 // With somebody else it may work, so it can be asked again.
                 let status = if pass.session { 491 } else { 480 };
@@ -314,7 +315,7 @@ impl Relay {
             }
             cx.stack.withdraw(cx.now, pass.to, pass.sent);
         }
-        self.open.into_iter().filter(|pass| pass.session).map(|pass| (pass.to, pass.sent))
+        open.into_iter().filter(|pass| pass.session).map(|pass| (pass.to, pass.sent))
     }
 
     /// Somebody else is to be passed to from now on.

@@ -155,7 +155,10 @@ impl Conversation {
 
     /// The two part, and their legs stay: nothing of what they have asked each other is left to wait. What may be answered
     /// all the same, for whoever has the legs then.
-    pub(crate) fn part_ways(mut self, cx: &mut Context<'_>) -> impl Iterator<Item = (LegId, SentId)> + use<> {
+    pub(crate) fn part_ways(
+        &mut self,
+        cx: &mut Context<'_>,
+    ) -> impl Iterator<Item = (LegId, SentId)> + use<> {
         self.leave_sync(cx);
         if let Some(leg) = self.awaiting {
             self.answer_offer(cx, leg);

@@ -97,6 +97,11 @@ impl Calling {
         self.until
     }
 
+    /// Whether it waits for the answer to that question for an address.
+    pub(crate) fn has_asked(&self, question: u64) -> bool {
+        matches!(self.state, State::Finding { query } if query == question)
+    }
+
     /// The address: the INVITE goes out.
     pub(crate) fn resolved(
         &mut self,
@@ -106,11 +111,8 @@ impl Calling {
         (answer, flows): (u64, &[Flow]),
         offer: Offer<'_>,
     ) -> Verdict {
-        match self.state {
-            State::Finding { query } if query == answer => {}
-            State::Finding { .. } | State::Ringing { .. } | State::Answered { .. } => {
-                return Verdict::NotMine;
-            }
+        if !self.has_asked(answer) {
+            return Verdict::NotMine;
         }
         if flows.is_empty() {
             handoff.unanswered(Unheard::NoAddress);
@@ -269,7 +271,7 @@ impl Calling {
     }
 
     /// It is not wanted any more: CANCEL.
-    pub(crate) fn give_up(self, cx: &mut Context<'_>, why: &str) {
+    pub(crate) fn give_up(&self, cx: &mut Context<'_>, why: &str) {
         if let State::Ringing { leg } | State::Answered { leg } = self.state {
             let_go(cx, leg, identity::reason(487, why));
         }

@@ -1,16 +1,12 @@
 //! One decision to move a caller, while it runs. What is common to all ways stands here; each way has its own file.
 
 pub(crate) mod attempt_plan;
-pub(crate) mod attended;
-pub(crate) mod brief;
 pub(crate) mod calling;
+pub(crate) mod doubt;
 pub(crate) mod facts;
-pub(crate) mod fresh;
-pub(crate) mod join;
 pub(crate) mod ladder;
 pub(crate) mod onward;
 pub(crate) mod outcome;
-pub(crate) mod refer;
 pub(crate) mod report;
 pub(crate) mod scope;
 pub(crate) mod still_here;
@@ -25,37 +21,19 @@ use crate::call::facts::Facts;
 use crate::call::ids::{CallId, HandoffId, SipCallId};
 use crate::call::record::{HandoffState, HandoffView, Proof};
 use crate::routing::Id;
-use crate::routing::explain::{self, Cause, Where};
+use crate::routing::explain::{self, Cause};
 use crate::routing::profile::{Belief, Notify200, Receiver};
 use crate::routing::table::{Destination, Method};
 use crate::sip::identity::Said;
-use crate::sip::leg::SentId;
-use crate::sip::leg::reason_info::ReasonInfo;
-use crate::sip::{Event, Flow, Origin, Time};
+use crate::sip::{Flow, Origin, Time};
 use crate::wire::Message;
 use attempt_plan::{AttemptPlan, Plan};
+use doubt::{LateRefer, Whereabouts};
 use facts::{AttemptFacts, HandoffFacts, Response, Unheard};
 use report::Referral;
 use smallvec::SmallVec;
 use std::borrow::Cow;
 use std::sync::Arc;
-
-/// A REFER that was given up as `unknown` and may still be answered, while the ladder goes on: with what it was tried for.
-#[derive(Debug)]
-pub(crate) struct LateRefer {
-    pub(crate) sent: SentId,
-    /// Which of the handoff's attempts it was.
-    place: usize,
-    attempt_plan: Arc<AttemptPlan>,
-    chain: SmallVec<[Arc<Destination>; 2]>,
-}
-
-impl LateRefer {
-    /// What is believed of what is told of it.
-    pub(crate) fn belief(&self) -> Belief {
-        self.attempt_plan.profile.belief
-    }
-}
 
 /// Why other steps are not taken.
 const TIME_IS_UP: &str =
@@ -100,6 +78,9 @@ impl HandoffEnd {
 #[derive(Debug)]
 pub(crate) struct Handoff {
     pub(crate) facts: HandoffFacts,
+    /// REFERs that were given up as `unknown` and may still be answered, while the ladder goes on.
+    pub(crate) late: Vec<LateRefer>,
+    pub(crate) whereabouts: Whereabouts,
     /// What was told of its end, once it has ended.
     told_end: Option<Arc<HandoffView>>,
     pub(crate) plan: Plan,
@@ -162,6 +143,8 @@ impl Handoff {
         let attempt_plan = Arc::clone(&first);
         let handoff = Handoff {
             facts: known,
+            late: Vec::new(),
+            whereabouts: Whereabouts::Here,
             told_end: None,
             plan,
             first,
@@ -224,26 +207,6 @@ impl Handoff {
     /// Whether a 200 that is told of a REFER says that the target has the caller.
     pub(crate) fn believes(&self, belief: Belief) -> bool {
         belief.notify_200(self.seen) == Notify200::Reported
-    }
-
-    /// What the running attempt's REFER was told to have come to, finally, if that leaves it open whether the caller is still in
-    /// our dialog, so that its side is to be asked.
-    pub(crate) fn leaves_open(&self) -> bool {
-        let (belief, seen) = (self.attempt_plan.profile.belief, self.seen);
-        let told = self.last().and_then(|attempt| attempt.final_status);
-        told.is_some_and(|told| belief.asks(seen, told))
-    }
-
-    /// Whether the receiver is known to tell of a transfer before it has done what it tells of.
-    pub(crate) fn tells_early(&self) -> bool {
-        self.attempt_plan.profile.belief.tells_early(self.seen)
-    }
-
-    /// Whether the running attempt's REFER was told to have failed, by a receiver that may have taken the caller away before.
-    pub(crate) fn may_have_lost(&self) -> bool {
-        let receiver = self.attempt_plan.profile.belief.receiver(self.seen);
-        let told = self.last().and_then(|attempt| attempt.final_status);
-        told.is_some_and(|told| told >= 300 && !receiver.never_left(told))
     }
 
     /// The ladder's next attempt. The route that a decision named in place of the first destination's goes with that
@@ -360,73 +323,6 @@ impl Handoff {
     /// The same, to be changed.
     pub(crate) fn last_mut(&mut self) -> Option<&mut AttemptFacts> {
         self.facts.attempts.get_mut(self.running)
-    }
-
-    /// The running attempt's REFER is given up, but may still speak.
-    pub(crate) fn give_up(&self, sent: SentId) -> LateRefer {
-        let (attempt_plan, chain) = (Arc::clone(&self.attempt_plan), self.chain.clone());
-        LateRefer { sent, place: self.running, attempt_plan, chain }
-    }
-
-    /// Whether a REFER that was given up had its 2xx, or a NOTIFY in its place.
-    pub(crate) fn is_accepted(&self, late: &LateRefer) -> bool {
-        self.facts.attempts.get(late.place).is_some_and(AttemptFacts::is_accepted)
-    }
-
-    /// Whether a final NOTIFY of a REFER that was given up has come.
-    pub(crate) fn was_told(&self, late: &LateRefer) -> bool {
-        self.facts.attempts.get(late.place).is_some_and(|attempt| attempt.final_status.is_some())
-    }
-
-    /// The receiver has taken a REFER that was given up, or tells that it has failed, and nothing else is changed by that.
-    pub(crate) fn accepted_late(&mut self, late: &LateRefer, event: Event) {
-        let Some(attempt) = self.facts.attempts.get_mut(late.place) else { return };
-        if let Event::Notified { progress, .. } = event
-            && progress.is_failure()
-        {
-            attempt.final_status = progress.status;
-        }
-        if attempt.response.status().is_some_and(|status| status >= 300) {
-            attempt.response = match event {
-                Event::Response { status, .. } => {
-                    Response::Final { status, phrase: None, origin: Origin::Remote }
-                }
-                _ => Response::Overtaken,
-            };
-        }
-    }
-
-    /// The REFER of an attempt that was given up is refused after all.
-    pub(crate) fn refused_late(
-        &mut self,
-        late: &LateRefer,
-        status: u16,
-        message: Option<&Message<'_>>,
-        origin: Origin,
-    ) {
-        let reason_info = message.map(ReasonInfo::of).unwrap_or_default();
-        let cause = explain::cause_by(status, Where::ReferResponse, reason_info).unwrap_or(Cause::Failed);
-        if let Some(attempt) = self.facts.attempts.get_mut(late.place) {
-            attempt.response =
-                Response::Final { status, phrase: Some(calling::phrase(message, status)), origin };
-            attempt.cause = Some(cause);
-        }
-    }
-
-    /// An attempt that was given up speaks after all: what was tried since is taken back, and it is the running one.
-    pub(crate) fn revive(&mut self, cx: &mut Context<'_>, late: LateRefer) {
-        if late.place != self.running {
-            self.break_off();
-            self.attempt_over(cx);
-        }
-        (self.running, self.attempt_plan, self.chain) = (late.place, late.attempt_plan, late.chain);
-        self.facts.cause = None;
-        if let Some(attempt) = self.last_mut() {
-            (attempt.ended, attempt.cause) = (None, None);
-            let attempt = Box::new(view::attempt(attempt));
-            let (call, handoff) = self.ids();
-            cx.tell(EventKind::AttemptResumed { call, handoff, number: self.running + 1, attempt });
-        }
     }
 
     /// The final response to the attempt's first request.

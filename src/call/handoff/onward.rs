@@ -6,8 +6,8 @@
 //! two end their dialogs themselves. No handoff is made of it: nobody here decides anything. Who refers the caller and hangs
 //! up at once leaves the caller here until there is a result.
 
-use super::refer;
 use super::report::{Farewell, Referral};
+use super::way::refer;
 use crate::call::context::Context;
 use crate::call::durations::PASSED_REFER_RESULT;
 use crate::call::event::EventKind;

@@ -3,7 +3,7 @@
 use super::ending::{self, Ending};
 use super::moving::Moving;
 use super::{CallInput, Phase};
-use crate::call::context::Context;
+use crate::call::context::{Context, NOT_ALLOWED, ONE_AT_A_TIME};
 use crate::call::conversation::{Conversation, Heard, let_go};
 use crate::call::decision;
 use crate::call::end_reason::EndReason;
@@ -61,9 +61,6 @@ impl Departing {
 }
 
 /// Why a REFER is refused.
-pub(crate) const NOT_ALLOWED: &str =
-    "this side may not move its partner: see `refer_from_caller` and `may_transfer`";
-pub(crate) const ONE_AT_A_TIME: &str = "a handoff or transfer of this call is running already";
 const REPLACES: &str = "it has a Replaces, and the dialog that it names is not the other side's";
 const NOBODY: &str = "nobody is there to be moved";
 /// Why an agent that is being let go gets no answer to a request.
@@ -349,9 +346,9 @@ impl Talking {
     ) -> Phase {
         let onward = facts.onward.as_deref();
         let refused = match by {
-            Role::Target if onward.is_none() => Some((603, NOT_ALLOWED)),
-            Role::Caller if !facts.trunk.refer_from_caller => Some((603, NOT_ALLOWED)),
-            _ if self.passed.is_some() => Some((491, ONE_AT_A_TIME)),
+            Role::Target if onward.is_none() => Some(NOT_ALLOWED),
+            Role::Caller if !facts.trunk.refer_from_caller => Some(NOT_ALLOWED),
+            _ if self.passed.is_some() => Some(ONE_AT_A_TIME),
             // The dialog that it names is not the other side's.
             _ if decision.replaces => Some((403, REPLACES)),
             Role::Agent | Role::Target | Role::Caller => None,

@@ -1,15 +1,18 @@
 //! An attempt is over: the next step, or the end of the handoff.
 
-use super::{Attempt, Moving, Then, Whereabouts};
+use super::{Attempt, Moving, Then};
 use crate::call::context::Context;
 use crate::call::conversation::{Conversation, Offerer, Partner, let_go};
 use crate::call::durations::{BEFORE_RETURNED, CHECK_BEFORE_RETURNED};
 use crate::call::end_reason::EndReason;
 use crate::call::event;
-use crate::call::facts::{Facts, UnresolvedRefer};
+use crate::call::facts::Facts;
 use crate::call::given::{By, Given};
 use crate::call::handoff::HandoffEnd;
+use crate::call::handoff::doubt::Whereabouts;
 use crate::call::handoff::ladder::{Footing, Next};
+use crate::call::handoff::way::join::Join;
+use crate::call::handoff::way::{Signal, Way};
 use crate::call::phase::Phase;
 use crate::call::phase::ending::{self, Ending};
 use crate::call::phase::talking::{Departing, Talking};
@@ -19,7 +22,6 @@ use crate::routing::explain::{self, Cause, Where};
 use crate::routing::table::Method;
 use crate::sip::leg::SentId;
 use crate::sip::{Content, Event, LegId, Time, identity};
-use crate::wire::Message;
 
 impl Moving {
     /// An attempt failed: the WARN, and the next step.
@@ -43,7 +45,7 @@ impl Moving {
     ) -> Phase {
         let agent = self.conversation.partner.is_some();
         self.conversation.reunite(cx);
-        self.late.extend(late.map(|sent| self.handoff.give_up(sent)));
+        late.into_iter().for_each(|sent| self.handoff.give_up(sent));
         let time = self.handoff.total > cx.now.mono;
         let next = self.handoff.next(facts, cause, Footing { agent, answered: true, time });
         let settles = agent && next == Next::None && cause != Cause::Unknown;
@@ -55,7 +57,9 @@ impl Moving {
         };
         if let Some(target) = answered.and_then(|sent| facts.waiting.take_standing(sent)) {
             // Who has answered already hears no second ring.
-            return self.join_answered(cx, facts, target);
+            let join = Join::begin_instead(&mut self.scene(cx, facts), target);
+            self.attempt = Attempt::Way(Way::Join(join));
+            return self.phase();
         }
         match next {
             Next::Try(destination, method) => {
@@ -74,7 +78,7 @@ impl Moving {
     }
 
     fn settle(mut self: Box<Self>, cx: &mut Context<'_>, facts: &mut Facts, cause: Cause) -> Phase {
-        match (self.whereabouts, &self.attempt) {
+        match (self.handoff.whereabouts, &self.attempt) {
             (Whereabouts::Untold, _) => return self.unknown(cx, facts),
             // They have stood since the caller's side has said that it is there.
             (_, Attempt::Asking { .. }) => {
@@ -83,7 +87,7 @@ impl Moving {
             }
             (Whereabouts::Here | Whereabouts::Unasked, _) => {}
         }
-        if self.may_be_away(facts) && self.may_ask(facts) {
+        if self.handoff.may_be_away(facts) && self.handoff.may_ask(facts) {
             return self.ask(cx, Then::Returned { cause });
         }
         let now = cx.now.mono;
@@ -118,7 +122,7 @@ impl Moving {
 
     pub(super) fn unknown(mut self: Box<Self>, cx: &mut Context<'_>, facts: &mut Facts) -> Phase {
         let accepted = self.handoff.last().and_then(|a| a.response.status()).is_some_and(|s| s < 300);
-        let accepted = accepted || self.accepted_before().is_some();
+        let accepted = accepted || self.handoff.accepted_before().is_some();
         self.handoff.end(cx, HandoffEnd::of(HandoffState::Unknown).with(accepted.then_some(Proof::Accepted)));
         self.talk(cx, facts)
     }
@@ -131,18 +135,14 @@ impl Moving {
 
     /// The handoff is over, and the call is not.
     pub(super) fn part(self: Box<Self>, cx: &mut Context<'_>, facts: &mut Facts) -> Conversation {
-        for late in &self.late {
-            let (accepted, told) = (self.handoff.is_accepted(late), self.handoff.was_told(late));
-            facts.doubt(UnresolvedRefer { sent: late.sent, belief: late.belief(), accepted, told });
-        }
-        facts.may_be_gone |= self.whereabouts != Whereabouts::Here;
+        self.handoff.leave_doubts(facts);
         facts.keep(cx, self.handoff.into_view());
         self.conversation
     }
 
     /// A transfer of an earlier handoff has worked after all, and the caller is where that has led.
     pub(super) fn moved(mut self: Box<Self>, cx: &mut Context<'_>, facts: &mut Facts) -> Phase {
-        self.take_back(cx, "The caller is with somebody else");
+        self.take_back(cx, facts, "The caller is with somebody else");
         self.handoff.attempt_over(cx);
         self.over(cx, facts, HandoffEnd::of(HandoffState::Abandoned), EndReason::MovedLate)
     }
@@ -176,8 +176,7 @@ impl Moving {
         mut self: Box<Self>,
         cx: &mut Context<'_>,
         facts: &mut Facts,
-        event: Event,
-        message: Option<&Message<'_>>,
+        Signal { event, message }: Signal<'_>,
     ) -> Phase {
         let caller = self.conversation.caller;
         match event {
@@ -191,19 +190,10 @@ impl Moving {
                 match explain::cause(status, Where::ByeResponse) {
                     None => {
                         self.handoff.attempt_over(cx);
-                        let proof = Some(Proof::Accepted);
-                        self.over(
-                            cx,
-                            facts,
-                            HandoffEnd::of(HandoffState::HandedBack).with(proof),
-                            EndReason::HandedBack,
-                        )
+                        let end = HandoffEnd::of(HandoffState::HandedBack).with(Proof::Accepted);
+                        self.over(cx, facts, end, EndReason::HandedBack)
                     }
-                    Some(cause) => {
-                        self.handoff.attempt_failed(cx, cause, event::Next::None);
-                        let why = EndReason::HandBackUnanswered;
-                        self.over(cx, facts, HandoffEnd::hurt(HandoffState::Failed), why)
-                    }
+                    Some(cause) => self.lost(cx, facts, cause, EndReason::HandBackUnanswered),
                 }
             }
             Event::Bye { leg } if leg == caller => {
@@ -255,6 +245,18 @@ impl Moving {
         facts.stay = self.handoff.stay.take();
         facts.free_agent(cx);
         self.talk(cx, facts)
+    }
+
+    /// The running attempt has failed, nothing follows, and the caller is gone.
+    pub(super) fn lost(
+        mut self: Box<Self>,
+        cx: &mut Context<'_>,
+        facts: &mut Facts,
+        cause: Cause,
+        why: EndReason,
+    ) -> Phase {
+        self.handoff.attempt_failed(cx, cause, event::Next::None);
+        self.over(cx, facts, HandoffEnd::hurt(HandoffState::Failed), why)
     }
 
     /// The handoff and with it the call are over.

@@ -1,15 +1,16 @@
 //! A REFER that was given up as `unknown` is heard of after all, while what followed it runs.
 
-use super::{Attempt, Moving, Then, Whereabouts};
+use super::{Attempt, Moving, Then};
 use crate::call::context::Context;
 use crate::call::facts::Facts;
-use crate::call::handoff::{attended, refer};
+use crate::call::handoff::doubt::Whereabouts;
+use crate::call::handoff::way::{Signal, Way};
+use crate::call::handoff::way::{attended, refer};
 use crate::call::phase::Phase;
 use crate::call::record::HandoffState;
 use crate::call::waiting;
 use crate::sip::leg::SentId;
 use crate::sip::{Event, is_doubtful};
-use crate::wire::Message;
 
 impl Moving {
     /// A REFER that was given up as `unknown` speaks after all, before what followed it was done: what is tried now is
@@ -19,26 +20,14 @@ impl Moving {
         cx: &mut Context<'_>,
         facts: &mut Facts,
         which: usize,
-        event: Event,
-        message: Option<&Message<'_>>,
+        signal: Signal<'_>,
     ) -> Phase {
+        let event = signal.event;
         // Another REFER cannot be taken back, and only a success of this one is news.
-        let other = match &self.attempt {
-            Attempt::Refer(refer) => !refer.is_to_be_sent(),
-            Attempt::Attended(attempt) => attempt.sent().is_some(),
-            Attempt::Held
-            | Attempt::Calling(_)
-            | Attempt::Fresh(_)
-            | Attempt::Briefing(_)
-            | Attempt::Joining(_)
-            | Attempt::Asking { .. }
-            | Attempt::Settling { .. }
-            | Attempt::Bye
-            | Attempt::Confirming => false,
-        };
-        let progress = arrived(event) && self.handoff.believes(self.late[which].belief());
+        let other = matches!(&self.attempt, Attempt::Way(way) if way.is_irrevocable());
+        let progress = arrived(event) && self.handoff.believes(self.handoff.late[which].belief());
         if self.attempt.is_final() || (other && !progress) {
-            self.handoff.accepted_late(&self.late[which], event);
+            self.handoff.accepted_late(which, event);
             return match facts.waiting.hear(cx, event) {
                 waiting::Heard::Arrived if !self.attempt.is_final() => self.moved(cx, facts),
                 _ => self.phase(),
@@ -46,7 +35,7 @@ impl Moving {
         }
         self.resume(cx, facts, which);
         self.handoff.progress(cx, HandoffState::Referring, None);
-        self.hear(cx, facts, event, message)
+        self.hear(cx, facts, signal)
     }
 
     /// A REFER that was given up is refused after all: it is in doubt no more. True if that is what the event says, or that
@@ -55,21 +44,19 @@ impl Moving {
         &mut self,
         cx: &mut Context<'_>,
         facts: &mut Facts,
-        event: Event,
-        message: Option<&Message<'_>>,
+        Signal { event, message }: Signal<'_>,
     ) -> bool {
         let Event::Response { leg, sent, status, origin, .. } = event else { return false };
-        let Some(which) = self.late.iter().position(|late| late.sent == sent) else {
+        let Some(which) = self.handoff.late.iter().position(|late| late.sent == sent) else {
             return facts.doubts(sent) && {
                 facts.has_failed(cx, event);
                 true
             };
         };
         // Silence refuses nothing, whoever made the status; nor does it what a NOTIFY has told of already.
-        let refused = !is_doubtful(status) && !self.handoff.was_told(&self.late[which]);
+        let refused = !is_doubtful(status) && !self.handoff.was_told(&self.handoff.late[which]);
         if refused && !cx.stack.is_subscribed(leg, sent) {
-            let late = self.late.remove(which);
-            self.handoff.refused_late(&late, status, message, origin);
+            self.handoff.refused_late(which, status, message, origin);
         }
         true
     }
@@ -77,11 +64,13 @@ impl Moving {
     /// The question where another REFER has left the caller is broken off: it may be asked again before anything is said.
     fn leave_unasked(&mut self) {
         match self.attempt {
-            Attempt::Asking { then: Then::Failed { .. }, .. } if self.whereabouts == Whereabouts::Here => {
-                self.whereabouts = Whereabouts::Unasked;
+            Attempt::Asking { then: Then::Failed { .. }, .. }
+                if self.handoff.whereabouts == Whereabouts::Here =>
+            {
+                self.handoff.whereabouts = Whereabouts::Unasked;
             }
             Attempt::Asking { then: Then::Unproven { sent }, .. } => {
-                self.late.push(self.handoff.give_up(sent));
+                self.handoff.give_up(sent);
             }
             _ => {}
         }
@@ -89,16 +78,16 @@ impl Moving {
 
     /// What is tried now is taken back for a REFER that was given up, and that one is what is tried.
     pub(super) fn resume(&mut self, cx: &mut Context<'_>, facts: &mut Facts, which: usize) {
-        let late = self.late.remove(which);
+        let late = self.handoff.late.remove(which);
         let sent = late.sent;
         self.leave_unasked();
-        self.take_back(cx, "A transfer is under way");
+        self.take_back(cx, facts, "A transfer is under way");
         self.handoff.revive(cx, late);
         let refer = refer::BlindRefer::resumed(sent, cx.now.mono, &self.handoff);
-        self.attempt = match facts.waiting.take(sent) {
-            Some(waiter) => Attempt::Attended(attended::AttendedTransfer::resumed(refer, waiter)),
-            None => Attempt::Refer(refer),
-        };
+        self.attempt = Attempt::Way(match facts.waiting.take(sent) {
+            Some(waiter) => Way::TakeOver(attended::AttendedTransfer::resumed(refer, waiter)),
+            None => Way::Refer(refer),
+        });
     }
 }
 

@@ -1,7 +1,7 @@
 //! Somebody has gone while a handoff runs: the agent, who may; the caller, for whom it was made.
 
-use super::{Attempt, Moving, Then, Whereabouts};
-use crate::call::context::Context;
+use super::{Attempt, Moving, Then};
+use crate::call::context::{Context, NOT_ALLOWED, ONE_AT_A_TIME};
 use crate::call::conversation::{Heard, let_go};
 use crate::call::durations::AGENT_AFTER_CALLERS_BYE;
 use crate::call::end_reason::EndReason;
@@ -9,6 +9,7 @@ use crate::call::event;
 use crate::call::event::AfterLoss;
 use crate::call::facts::Facts;
 use crate::call::handoff::HandoffEnd;
+use crate::call::handoff::doubt::Whereabouts;
 use crate::call::phase::{Phase, ending, talking};
 use crate::call::record::{HandoffState, Proof, Role};
 use crate::routing::explain::{self, Cause, Where};
@@ -18,8 +19,7 @@ impl Attempt {
     /// Whether the receiver has taken the REFER, whose result is open.
     fn is_accepted(&self) -> bool {
         match self {
-            Attempt::Refer(refer) => refer.is_accepted(),
-            Attempt::Attended(attempt) => attempt.is_accepted(),
+            Attempt::Way(way) => way.is_accepted(),
             Attempt::Asking { then: Then::Unproven { .. }, .. } => true,
             _ => false,
         }
@@ -27,12 +27,12 @@ impl Attempt {
 
     /// The caller's side hung up. True: it had taken a REFER before, and a NOTIFY may still tell what became of that.
     fn left(&mut self) -> bool {
-        match self {
-            Attempt::Refer(refer) if refer.is_accepted() => refer.left(),
-            Attempt::Attended(attempt) if attempt.is_accepted() => attempt.left(),
-            _ => return false,
+        let Attempt::Way(way) = self else { return false };
+        let accepted = way.is_accepted();
+        if accepted {
+            way.left();
         }
-        true
+        accepted
     }
 }
 
@@ -57,7 +57,7 @@ impl Moving {
                     Role::Target => facts.onward.is_some(),
                     Role::Caller => facts.trunk.refer_from_caller,
                 };
-                let refusal = if may { (491, talking::ONE_AT_A_TIME) } else { (603, talking::NOT_ALLOWED) };
+                let refusal = if may { ONE_AT_A_TIME } else { NOT_ALLOWED };
                 cx.refuse_refer(&facts.id, (by, request), refusal);
                 self.phase()
             }
@@ -92,12 +92,11 @@ impl Moving {
     fn doubt(&self, cx: &mut Context<'_>, facts: &Facts) -> Option<Option<Proof>> {
         let caller = self.conversation.caller;
         let open = match &self.attempt {
-            Attempt::Refer(refer) => refer.is_open(cx, caller),
-            Attempt::Attended(attempt) => attempt.is_open(cx, caller),
+            Attempt::Way(way) => way.is_open(cx, caller),
             attempt => attempt.is_accepted(),
         };
-        let accepted = self.attempt.is_accepted() || self.accepted_before().is_some();
-        (open || self.is_in_doubt(facts)).then(|| accepted.then_some(Proof::Accepted))
+        let accepted = self.attempt.is_accepted() || self.handoff.accepted_before().is_some();
+        (open || self.handoff.is_in_doubt(facts)).then(|| accepted.then_some(Proof::Accepted))
     }
 
     /// Baton ends the call in the middle of the handoff. What a REFER may lead to all the same is not known to have failed.
@@ -146,7 +145,7 @@ impl Moving {
 
     /// The caller's dialog broke.
     pub(super) fn caller_lost(
-        mut self: Box<Self>,
+        self: Box<Self>,
         cx: &mut Context<'_>,
         facts: &mut Facts,
         status: u16,
@@ -160,7 +159,7 @@ impl Moving {
         let asked = self.handoff.facts.has_referred();
         let cause = match self.attempt {
             Attempt::Asking { .. } => return self.caller_gone(cx, facts),
-            _ if self.is_away(facts) => Cause::LostByReceiver,
+            _ if self.handoff.is_away(facts) => Cause::LostByReceiver,
             // It works on it, and has no dialog any more to tell the result in.
             ref attempt if attempt.is_accepted() => {
                 return self.cut_short(cx, facts, Some(Some(Proof::Accepted)), EndReason::CallerLost);
@@ -169,25 +168,13 @@ impl Moving {
             Attempt::Settling { .. } if !asked => {
                 explain::cause(status, Where::ReferResponse).unwrap_or(Cause::Unreachable)
             }
-            Attempt::Held
-            | Attempt::Calling(_)
-            | Attempt::Fresh(_)
-            | Attempt::Briefing(_)
-            | Attempt::Joining(_) => explain::cause(status, Where::ByeResponse).unwrap_or(Cause::Unreachable),
-            Attempt::Refer(_)
-            | Attempt::Attended(_)
-            | Attempt::Settling { .. }
-            | Attempt::Bye
-            | Attempt::Confirming => Cause::LostByReceiver,
+            Attempt::Way(ref way) if way.refers() => Cause::LostByReceiver,
+            Attempt::Held | Attempt::Way(_) => {
+                explain::cause(status, Where::ByeResponse).unwrap_or(Cause::Unreachable)
+            }
+            Attempt::Settling { .. } | Attempt::Bye | Attempt::Confirming => Cause::LostByReceiver,
         };
-        self.handoff.attempt_failed(cx, cause, event::Next::None);
-        self.over(cx, facts, HandoffEnd::hurt(HandoffState::Failed), EndReason::CallerLost)
-    }
-
-    /// The receiver of a REFER has forgotten the dialog.
-    pub(super) fn leg_over(mut self: Box<Self>, cx: &mut Context<'_>, facts: &mut Facts) -> Phase {
-        self.handoff.attempt_failed(cx, Cause::LostByReceiver, event::Next::None);
-        self.over(cx, facts, HandoffEnd::hurt(HandoffState::Failed), EndReason::CallerLost)
+        self.lost(cx, facts, cause, EndReason::CallerLost)
     }
 
     pub(super) fn caller_left(mut self: Box<Self>, cx: &mut Context<'_>, facts: &mut Facts) -> Phase {
@@ -200,7 +187,7 @@ impl Moving {
             self.close_agent = Some(cx.now.mono + AGENT_AFTER_CALLERS_BYE);
             return self.phase();
         }
-        if let Some(which) = self.accepted_before() {
+        if let Some(which) = self.handoff.accepted_before() {
             // It may be that one which has taken the caller away.
             self.resume(cx, facts, which);
             self.attempt.left();
@@ -208,12 +195,13 @@ impl Moving {
             self.close_agent = Some(cx.now.mono + AGENT_AFTER_CALLERS_BYE);
             return self.phase();
         }
-        if self.whereabouts != Whereabouts::Here && !matches!(self.attempt, Attempt::Settling { .. }) {
-            return self.lost_by_receiver(cx, facts);
+        if self.handoff.whereabouts != Whereabouts::Here && !matches!(self.attempt, Attempt::Settling { .. })
+        {
+            return self.lost(cx, facts, Cause::LostByReceiver, EndReason::LostByReceiver);
         }
         // What was never answered may have been carried out, too.
-        if self.is_any_open(facts) {
-            return self.gone_in_doubt(cx, facts);
+        if self.handoff.is_any_open(facts) {
+            return self.over_untold(cx, facts, None, EndReason::EarlierUnknown);
         }
         match self.attempt {
             // Only whom it was asked to take can a receiver have lost.
@@ -229,37 +217,6 @@ impl Moving {
         }
     }
 
-    /// The latest REFER that the caller's side had accepted and whose result is open, if something else is tried since.
-    pub(super) fn accepted_before(&self) -> Option<usize> {
-        self.late.iter().rposition(|late| self.handoff.is_accepted(late))
-    }
-
-    /// Whether an earlier REFER, of this handoff or of one that has ended, was accepted, and its result is open.
-    pub(super) fn is_in_doubt(&self, facts: &Facts) -> bool {
-        self.accepted_before().is_some() || facts.accepted_in_doubt().is_some()
-    }
-
-    /// Whether a REFER may have taken the caller out of our dialog.
-    pub(super) fn is_away(&self, facts: &Facts) -> bool {
-        self.whereabouts != Whereabouts::Here || self.is_in_doubt(facts)
-    }
-
-    /// The same, for all that is known: one that was never answered may have been carried out too.
-    pub(super) fn may_be_away(&self, facts: &Facts) -> bool {
-        self.is_away(facts) || self.is_any_open(facts)
-    }
-
-    /// Whether the result of an earlier REFER is open, be it accepted or never answered.
-    fn is_any_open(&self, facts: &Facts) -> bool {
-        !self.late.is_empty() || !facts.in_doubt.is_empty()
-    }
-
-    /// The caller's side has left while the result of an earlier handoff's REFER is open: that one may have led somewhere.
-    fn gone_in_doubt(mut self: Box<Self>, cx: &mut Context<'_>, facts: &mut Facts) -> Phase {
-        self.handoff.attempt_failed(cx, Cause::Unknown, event::Next::None);
-        self.over(cx, facts, HandoffEnd::of(HandoffState::Unknown), EndReason::EarlierUnknown)
-    }
-
     pub(super) fn abandoned(mut self: Box<Self>, cx: &mut Context<'_>, facts: &mut Facts) -> Phase {
         self.handoff.attempt_over(cx);
         self.over(cx, facts, HandoffEnd::of(HandoffState::Abandoned), EndReason::CallerHungUp)
@@ -273,33 +230,28 @@ impl Moving {
         cause: Cause,
     ) -> Phase {
         let hung_up = self.handoff.last().and_then(|a| a.final_status) == Some(487);
-        if self.is_in_doubt(facts) {
+        if self.handoff.is_in_doubt(facts) {
             // An earlier one may have taken the caller away, whatever has become of this one.
-            self.take_back(cx, "The transfer failed");
+            self.take_back(cx, facts, "The transfer failed");
             self.handoff.attempt_failed(cx, if hung_up { Cause::Unknown } else { cause }, event::Next::None);
-            return self.over(
-                cx,
-                facts,
-                HandoffEnd::of(HandoffState::Unknown).with(Proof::Accepted),
-                EndReason::EarlierUnknown,
-            );
+            let end = HandoffEnd::of(HandoffState::Unknown).with(Proof::Accepted);
+            return self.over(cx, facts, end, EndReason::EarlierUnknown);
         }
         if hung_up {
             return self.abandoned(cx, facts);
         }
-        self.handoff.attempt_failed(cx, cause, event::Next::None);
-        let why = EndReason::FailedAfterTaken;
-        self.over(cx, facts, HandoffEnd::hurt(HandoffState::Failed), why)
+        self.lost(cx, facts, cause, EndReason::FailedAfterTaken)
     }
 
-    /// The same, and nothing says what became of it.
-    pub(super) fn unknown_without_caller(
+    /// The caller's side has left, and nothing says what became of a REFER. `proof`: of its being accepted.
+    pub(super) fn over_untold(
         mut self: Box<Self>,
         cx: &mut Context<'_>,
         facts: &mut Facts,
+        proof: Option<Proof>,
+        why: EndReason,
     ) -> Phase {
         self.handoff.attempt_failed(cx, Cause::Unknown, event::Next::None);
-        let why = EndReason::ResultUnknown;
-        self.over(cx, facts, HandoffEnd::of(HandoffState::Unknown).with(Proof::Accepted), why)
+        self.over(cx, facts, HandoffEnd::of(HandoffState::Unknown).with(proof), why)
     }
 }

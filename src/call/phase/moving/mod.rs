@@ -13,33 +13,31 @@ mod leaving;
 
 use super::ending::Ending;
 use super::{CallInput, Phase};
-use crate::call::alone::answer_waiting;
 use crate::call::command::Refusal;
 use crate::call::context::Context;
-use crate::call::conversation::{Conversation, let_go};
+use crate::call::conversation::Conversation;
 use crate::call::decision;
 use crate::call::end_reason::EndReason;
 use crate::call::event::EventKind;
 use crate::call::facts::Facts;
 use crate::call::given::{By, Given};
 use crate::call::handoff::attempt_plan::{AttemptPlan, Plan};
-use crate::call::handoff::calling::{self, Calling};
-use crate::call::handoff::join::Join;
+use crate::call::handoff::doubt::Whereabouts;
 use crate::call::handoff::report::Referral;
 use crate::call::handoff::still_here::{self, StillHere};
-use crate::call::handoff::way::Outcome;
-use crate::call::handoff::{Handoff, HandoffEnd, LateRefer, attended, brief, fresh, refer};
+use crate::call::handoff::way::fresh::Fresh;
+use crate::call::handoff::way::refer::BlindRefer;
+use crate::call::handoff::way::target_call::TargetCall;
+use crate::call::handoff::way::{Outcome, Scene, Signal, Way};
+use crate::call::handoff::{Handoff, HandoffEnd};
 use crate::call::ids::HandoffId;
 use crate::call::record::{HandoffState, Role};
-use crate::call::target_address::Offer;
 use crate::call::waiting;
 use crate::routing::explain::Cause;
 use crate::routing::table::Method;
 use crate::sip::leg::SentId;
-use crate::sip::{Event, Flow, Gap, LegId, Time, identity};
-use crate::wire::Message;
-use crate::wire::sdp::{as_offer, is_nowhere};
-use fresh::{Fresh, HELD};
+use crate::sip::{Event, Flow, Gap, LegId, Time};
+use crate::wire::sdp::is_nowhere;
 use smallvec::SmallVec;
 
 /// The phase of an answered call while a handoff runs.
@@ -48,42 +46,17 @@ pub(crate) struct Moving {
     conversation: Conversation,
     pub(crate) handoff: Handoff,
     attempt: Attempt,
-    /// REFERs that were given up as `unknown` and may still be answered, while the ladder goes on.
-    late: Vec<LateRefer>,
     /// When the agent leg is closed, the caller's side having hung up in the middle of a transfer that it had accepted.
     close_agent: Option<Time>,
-    /// What is known of the caller since a receiver has told of a failure.
-    whereabouts: Whereabouts,
 }
 
-/// Where the caller is, as far as the caller's side has said so since a transfer of theirs failed.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Whereabouts {
-    /// In our dialog: nothing says otherwise, or the caller's side has said so.
-    Here,
-    /// The receiver may have taken the caller away, and was not asked.
-    Unasked,
-    /// It was asked, and has said nothing.
-    Untold,
-}
-
-/// What is being tried. No return from `Bye` and `Confirming`, and from `Joining` only by another re-INVITE.
+/// What is being tried. No return from `Bye` and `Confirming`, and from [`Way::Join`] only by another re-INVITE.
 #[derive(Debug)]
 enum Attempt {
     /// The caller has not acknowledged our 2xx: nothing can be asked in its dialog yet.
     Held,
-    /// A REFER.
-    Refer(refer::BlindRefer),
-    /// The target is called, by `invite` or `attended`.
-    Calling(Calling),
-    /// The target refused the caller's session, and is called with a fresh one.
-    Fresh(Fresh),
-    /// `attended` with `brief`: the agent speaks with the target, and the caller is held.
-    Briefing(Box<brief::Brief>),
-    /// `attended`: the target has answered, and the caller's side is asked to take it over.
-    Attended(attended::AttendedTransfer),
-    /// The target has answered, and the caller gets it.
-    Joining(Join),
+    /// A way to move the caller.
+    Way(Way),
     /// The caller's side is asked whether it still has the caller; what follows if it has.
     Asking { question: StillHere, then: Then },
     /// It failed with that cause, and both legs must stand until then; until `last` while one of them is in doubt.
@@ -110,23 +83,11 @@ enum Then {
 }
 
 impl Attempt {
-    /// Whether the caller's side is asked to move the caller.
-    fn refers(&self) -> bool {
-        matches!(self, Attempt::Refer(_) | Attempt::Attended(_))
-    }
-
     /// Whether it is not taken back for anything that is heard late.
     fn is_final(&self) -> bool {
         match self {
-            Attempt::Joining(_) | Attempt::Bye | Attempt::Confirming => true,
-            Attempt::Held
-            | Attempt::Refer(_)
-            | Attempt::Calling(_)
-            | Attempt::Fresh(_)
-            | Attempt::Briefing(_)
-            | Attempt::Attended(_)
-            | Attempt::Asking { .. }
-            | Attempt::Settling { .. } => false,
+            Attempt::Way(Way::Join(_)) | Attempt::Bye | Attempt::Confirming => true,
+            Attempt::Held | Attempt::Way(_) | Attempt::Asking { .. } | Attempt::Settling { .. } => false,
         }
     }
 }
@@ -201,7 +162,7 @@ impl Moving {
         let handoff = Handoff::begin(cx, facts, plan, referral);
         let mut moving = Self::new(conversation, handoff, Attempt::Held);
         if std::mem::take(&mut facts.may_be_gone) {
-            moving.whereabouts = Whereabouts::Unasked;
+            moving.handoff.whereabouts = Whereabouts::Unasked;
         }
         moving.set_out(cx, facts)
     }
@@ -217,8 +178,7 @@ impl Moving {
     }
 
     fn new(conversation: Conversation, handoff: Handoff, attempt: Attempt) -> Box<Moving> {
-        let (late, close_agent, whereabouts) = (Vec::new(), None, Whereabouts::Here);
-        Box::new(Moving { conversation, handoff, attempt, late, close_agent, whereabouts })
+        Box::new(Moving { conversation, handoff, attempt, close_agent: None })
     }
 
     fn phase(self: Box<Self>) -> Phase {
@@ -228,18 +188,23 @@ impl Moving {
     /// The target's leg, while it belongs to no conversation.
     fn target(&self) -> Option<LegId> {
         match &self.attempt {
-            Attempt::Calling(calling) => calling.leg(),
-            Attempt::Fresh(fresh) => fresh.target(),
-            Attempt::Briefing(brief) => Some(brief.target),
-            Attempt::Attended(attempt) => attempt.target,
-            Attempt::Joining(join) => join.target,
-            Attempt::Held
-            | Attempt::Refer(_)
-            | Attempt::Asking { .. }
-            | Attempt::Settling { .. }
-            | Attempt::Bye
-            | Attempt::Confirming => None,
+            Attempt::Way(way) => way.as_machine().target(),
+            _ => None,
         }
+    }
+
+    /// What the ways work on, and what is tried.
+    fn scene_and_attempt<'s, 'c>(
+        &'s mut self,
+        cx: &'s mut Context<'c>,
+        facts: &'s mut Facts,
+    ) -> (Scene<'s, 'c>, &'s mut Attempt) {
+        let Moving { conversation, handoff, attempt, .. } = self;
+        (Scene { cx, facts, handoff, conversation }, attempt)
+    }
+
+    fn scene<'s, 'c>(&'s mut self, cx: &'s mut Context<'c>, facts: &'s mut Facts) -> Scene<'s, 'c> {
+        self.scene_and_attempt(cx, facts).0
     }
 
     /// The legs that are there.
@@ -249,8 +214,8 @@ impl Moving {
 
     /// The process stood still.
     pub(crate) fn catch_up(&mut self, gap: Gap) {
-        if let Attempt::Attended(attempt) = &mut self.attempt {
-            attempt.catch_up(gap);
+        if let Attempt::Way(Way::TakeOver(transfer)) = &mut self.attempt {
+            transfer.catch_up(gap);
         }
     }
 
@@ -259,12 +224,7 @@ impl Moving {
         let total = self.handoff.total;
         let attempt = match &self.attempt {
             Attempt::Held => Some(total),
-            Attempt::Refer(attempt) => Some(attempt.deadline(total)),
-            Attempt::Calling(calling) => Some(calling.deadline()),
-            Attempt::Fresh(fresh) => fresh.deadline(),
-            Attempt::Briefing(brief) => Some(brief.deadline().map_or(total, |at| at.min(total))),
-            Attempt::Attended(attempt) => Some(attempt.deadline(total)),
-            Attempt::Joining(join) => Some(join.deadline()),
+            Attempt::Way(way) => way.as_machine().deadline(total),
             Attempt::Asking { question, .. } => Some(question.deadline()),
             Attempt::Settling { until, .. } => Some(*until),
             // Bounded below: by the BYE's transaction, and by the wait for the ACK.
@@ -280,7 +240,7 @@ impl Moving {
         input: CallInput<'_>,
     ) -> Phase {
         match input {
-            CallInput::Leg(event, message) => self.hear(cx, facts, event, message),
+            CallInput::Leg(event, message) => self.hear(cx, facts, Signal { event, message }),
             CallInput::Tick => self.tick(cx, facts),
             CallInput::HangUp { .. } if self.has_worked() => self.taken_over(cx, facts),
             CallInput::HangUp { why } => self.hung_up(cx, facts, why),
@@ -298,24 +258,20 @@ impl Moving {
         if let Err(cause) = self.handoff.take_place(cx) {
             return self.failed(cx, facts, cause, None);
         }
-        let caller = self.conversation.caller;
-        let begun = match self.handoff.attempt_plan.method {
-            Method::Refer => {
-                refer::BlindRefer::begin(cx, facts, &mut self.handoff, caller).map(Attempt::Refer)
-            }
-            Method::Invite if cx.stack.remote_sdp(caller).is_some_and(is_nowhere) => {
-                Ok(Attempt::Fresh(Fresh::begin_first(cx, &self.handoff, caller)))
-            }
-            Method::Invite | Method::Attended => {
-                Calling::begin(cx, facts, &mut self.handoff, None).map(Attempt::Calling)
-            }
+        let held = cx.stack.remote_sdp(self.conversation.caller).is_some_and(is_nowhere);
+        let method = self.handoff.attempt_plan.method;
+        let mut scene = self.scene(cx, facts);
+        let begun = match method {
+            Method::Refer => BlindRefer::begin(&mut scene).map(Way::Refer),
+            Method::Invite if held => Ok(Way::Fresh(Fresh::begin_first(&mut scene))),
+            Method::Invite | Method::Attended => TargetCall::begin(&mut scene).map(Way::Call),
             Method::Bye => return self.hand_back(cx, facts),
             // It belongs to the time before the answer, and is refused after it.
             Method::Redirect => Err(Cause::Failed),
         };
         match begun {
-            Ok(attempt) => {
-                self.attempt = attempt;
+            Ok(way) => {
+                self.attempt = Attempt::Way(way);
                 self.phase()
             }
             Err(cause) => self.failed(cx, facts, cause, None),
@@ -326,148 +282,71 @@ impl Moving {
         mut self: Box<Self>,
         cx: &mut Context<'_>,
         facts: &mut Facts,
-        answer: (u64, &[Flow]),
+        (query, flows): (u64, &[Flow]),
     ) -> Phase {
-        let caller = self.conversation.caller;
-        match &mut self.attempt {
-            Attempt::Calling(calling) => {
-                let last = cx.stack.remote_sdp(caller);
-                if last.is_some_and(is_nowhere) {
-                    self.attempt = Attempt::Held;
-                    self.handoff.because(HELD);
-                    return self.failed(cx, facts, Cause::Refused, None);
-                }
-                let offer = last.map(as_offer).unwrap_or_default();
-                let offer = Offer::Sdp(&offer);
-                let verdict = calling.resolved(cx, facts, &mut self.handoff, answer, offer);
-                self.judge_call(cx, facts, verdict)
-            }
-            Attempt::Fresh(fresh) => {
-                let outcome = fresh.resolved(cx, facts, &mut self.handoff, answer);
+        match self.scene_and_attempt(cx, facts) {
+            (mut scene, Attempt::Way(way)) => {
+                let outcome = way.machine().answered(&mut scene, query, flows);
                 self.judge(cx, facts, outcome)
             }
-            Attempt::Held
-            | Attempt::Refer(_)
-            | Attempt::Briefing(_)
-            | Attempt::Attended(_)
-            | Attempt::Joining(_)
-            | Attempt::Asking { .. }
-            | Attempt::Settling { .. }
-            | Attempt::Bye
-            | Attempt::Confirming => self.phase(),
+            _ => self.phase(),
         }
     }
 
-    fn hear(
-        mut self: Box<Self>,
-        cx: &mut Context<'_>,
-        facts: &mut Facts,
-        event: Event,
-        message: Option<&Message<'_>>,
-    ) -> Phase {
+    fn hear(mut self: Box<Self>, cx: &mut Context<'_>, facts: &mut Facts, signal: Signal<'_>) -> Phase {
+        let Signal { event, message } = signal;
         if let Some(message) = message.filter(|_| event.leg() == self.conversation.caller) {
             facts.recognise(message);
             self.handoff.see(facts.receiver);
         }
-        if let Some(which) = self.late.iter().position(|late| late::speaks(event, late.sent)) {
-            return self.hear_late(cx, facts, which, event, message);
+        if let Some(which) = self.handoff.late.iter().position(|late| late::speaks(event, late.sent)) {
+            return self.hear_late(cx, facts, which, signal);
         }
         match facts.waiting.hear(cx, event) {
             waiting::Heard::NotMine => {}
             waiting::Heard::Arrived if !self.attempt.is_final() => return self.moved(cx, facts),
             waiting::Heard::Arrived | waiting::Heard::Nothing => return self.phase(),
         }
-        if self.is_refused_late(cx, facts, event, message) {
+        if self.is_refused_late(cx, facts, signal) {
             return self.phase();
         }
         if facts.has_arrived(event) && !self.attempt.is_final() {
             return self.moved(cx, facts);
         }
         self.hear_doubt(cx, facts, event);
-        let caller = self.conversation.caller;
-        let outcome = match &mut self.attempt {
-            Attempt::Refer(attempt) => attempt.hear(cx, &mut self.handoff, caller, event, message),
-            Attempt::Calling(calling) => match calling.hear(cx, facts, &mut self.handoff, event, message) {
-                calling::Verdict::NotMine => Outcome::NotMine,
-                verdict => return self.judge_call(cx, facts, verdict),
+        let (mut scene, attempt) = self.scene_and_attempt(cx, facts);
+        match attempt {
+            Attempt::Way(way) => match way.machine().on_event(&mut scene, signal) {
+                Outcome::NotMine => {}
+                outcome => return self.judge(cx, facts, outcome),
             },
-            Attempt::Fresh(fresh) => fresh.hear(cx, facts, &mut self.handoff, event, message),
-            // What was under way between caller and agent when they were parted.
-            Attempt::Briefing(_) if self.conversation.passes(event) => Outcome::NotMine,
-            Attempt::Briefing(brief) => brief.hear(cx, event, message),
-            // What the agent had asked the target for, and nobody else waits for.
-            Attempt::Attended(attended::AttendedTransfer { target: Some(target), .. })
-            | Attempt::Joining(Join { target: Some(target), .. })
-                if matches!(event, Event::Response { leg, needs_answer: true, .. } if leg == *target) =>
-            {
-                self.conversation.answer_offer(cx, *target);
-                return self.phase();
-            }
-            Attempt::Attended(attempt) => attempt.hear(cx, &mut self.handoff, caller, event, message),
-            Attempt::Joining(join) => match event {
-                Event::Bye { leg } | Event::Lost { leg, .. } | Event::Closed { leg, .. }
-                    if Some(leg) == join.target =>
-                {
-                    cx.release(leg);
-                    join.target_left(cx, &self.conversation)
-                }
-                Event::Request { leg, request, kind } if Some(leg) == join.target => {
-                    answer_waiting(cx, leg, request, kind);
-                    Outcome::Wait
-                }
-                event => join.hear(cx, &self.conversation, event, message),
-            },
-            Attempt::Asking { question, .. } => match question.hear(cx, event, message) {
-                still_here::Verdict::NotMine => Outcome::NotMine,
+            Attempt::Asking { question, .. } => match question.hear(scene.cx, event, message) {
+                still_here::Verdict::NotMine => {}
                 verdict => return self.judge_question(cx, facts, verdict),
             },
-            Attempt::Bye => return self.hear_bye(cx, facts, event, message),
-            Attempt::Confirming if self.conversation.confirmed && matches!(event, Event::Left { .. }) => {
+            Attempt::Bye => return self.hear_bye(cx, facts, signal),
+            Attempt::Confirming if scene.conversation.confirmed && matches!(event, Event::Left { .. }) => {
                 return self.confirmed(cx, facts);
             }
-            Attempt::Held | Attempt::Settling { .. } | Attempt::Confirming => Outcome::NotMine,
-        };
-        if outcome != Outcome::NotMine {
-            return self.judge(cx, facts, outcome);
+            Attempt::Held | Attempt::Settling { .. } | Attempt::Confirming => {}
         }
         let heard = self.conversation.hear(cx, event, message);
         self.heard(cx, facts, heard)
     }
 
     /// What is being tried is not wanted any more: whoever was called is let go.
-    fn take_back(&mut self, cx: &mut Context<'_>, why: &str) {
-        match std::mem::replace(&mut self.attempt, Attempt::Held) {
-            Attempt::Calling(calling) => calling.give_up(cx, why),
-            Attempt::Fresh(fresh) => fresh.give_up(cx, &mut self.conversation, why),
-            Attempt::Briefing(brief) => {
-                let target = brief.target;
-                brief.end(cx).for_each(|(leg, sent)| self.conversation.follow(cx, leg, sent));
-                let_go(cx, target, identity::reason(487, why));
-                self.conversation.reunite(cx);
-            }
-            Attempt::Refer(refer) => refer.forgo(cx, self.conversation.caller),
-            Attempt::Attended(attempt) => {
-                attempt.forgo(cx, self.conversation.caller);
-                if let Some(leg) = attempt.target {
-                    let_go(cx, leg, identity::reason(487, why));
-                }
-                // The agent may have spoken with the target before: the caller is held yet.
-                self.conversation.reunite(cx);
-            }
-            Attempt::Joining(Join { target: Some(leg), .. }) => {
-                let_go(cx, leg, identity::reason(487, why));
-            }
+    fn take_back(&mut self, cx: &mut Context<'_>, facts: &mut Facts, why: &str) {
+        let (mut scene, attempt) = self.scene_and_attempt(cx, facts);
+        match attempt {
+            Attempt::Way(way) => way.machine().give_up(&mut scene, why),
             Attempt::Asking { question, .. } => {
-                question.give_up(cx);
+                question.give_up(scene.cx);
                 // It may have been answered, and a BYE was waited for.
-                self.conversation.restated(cx);
+                scene.conversation.restated(scene.cx);
             }
-            Attempt::Held
-            | Attempt::Joining(_)
-            | Attempt::Settling { .. }
-            | Attempt::Bye
-            | Attempt::Confirming => {}
+            Attempt::Held | Attempt::Settling { .. } | Attempt::Bye | Attempt::Confirming => {}
         }
+        self.attempt = Attempt::Held;
     }
 
     fn tick(mut self: Box<Self>, cx: &mut Context<'_>, facts: &mut Facts) -> Phase {
@@ -480,44 +359,15 @@ impl Moving {
             self.conversation.drop_partner(cx);
         }
         let total = self.handoff.total <= now;
-        let caller = self.conversation.caller;
-        match &mut self.attempt {
+        let (mut scene, attempt) = self.scene_and_attempt(cx, facts);
+        match attempt {
+            Attempt::Way(way) => {
+                let outcome = way.machine().on_tick(&mut scene);
+                self.judge(cx, facts, outcome)
+            }
             Attempt::Held if total => self.failed(cx, facts, Cause::Failed, None),
-            Attempt::Refer(attempt) => {
-                let outcome = match total {
-                    true => attempt.give_up(cx, &mut self.handoff, caller),
-                    false => attempt.tick(cx, facts, &mut self.handoff, caller),
-                };
-                self.judge(cx, facts, outcome)
-            }
-            Attempt::Calling(calling) => {
-                let verdict = calling.tick(cx, &mut self.handoff);
-                self.judge_call(cx, facts, verdict)
-            }
-            Attempt::Fresh(fresh) => {
-                let outcome = fresh.tick(cx, &mut self.handoff);
-                self.judge(cx, facts, outcome)
-            }
-            Attempt::Briefing(_) if total => self.judge(cx, facts, Outcome::Failed(Cause::Failed)),
-            Attempt::Briefing(brief) => {
-                if let Some(sent) = brief.tick(cx) {
-                    self.conversation.follow(cx, caller, sent);
-                }
-                self.phase()
-            }
-            Attempt::Attended(attempt) => {
-                let outcome = match total {
-                    true => attempt.give_up(cx, &mut self.handoff, caller),
-                    false => attempt.tick(cx, facts, &mut self.handoff, caller),
-                };
-                self.judge(cx, facts, outcome)
-            }
-            Attempt::Joining(join) => {
-                let outcome = join.tick(cx, &self.conversation);
-                self.judge(cx, facts, outcome)
-            }
             Attempt::Asking { question, .. } => {
-                let verdict = question.tick(cx);
+                let verdict = question.tick(scene.cx);
                 self.judge_question(cx, facts, verdict)
             }
             Attempt::Settling { until, last, cause } if *until <= now => {
@@ -531,17 +381,15 @@ impl Moving {
     /// By request, while nothing is irrevocable: caller and agent talk on.
     pub(crate) fn cancel(mut self: Box<Self>, cx: &mut Context<'_>, facts: &mut Facts) -> Phase {
         match &self.attempt {
-            Attempt::Held | Attempt::Calling(_) | Attempt::Fresh(_) | Attempt::Briefing(_) => {}
-            Attempt::Attended(attempt) if attempt.is_settling() => {}
-            Attempt::Refer(_)
-            | Attempt::Attended(_)
-            | Attempt::Joining(_)
+            Attempt::Held => {}
+            Attempt::Way(way) if way.as_machine().may_cancel() => {}
+            Attempt::Way(_)
             | Attempt::Asking { .. }
             | Attempt::Settling { .. }
             | Attempt::Bye
             | Attempt::Confirming => return self.phase(),
         }
-        self.take_back(cx, "Cancelled");
+        self.take_back(cx, facts, "Cancelled");
         self.handoff.attempt_over(cx);
         self.handoff.end(cx, HandoffEnd::of(HandoffState::Cancelled));
         if self.conversation.partner.is_some() {

@@ -4,13 +4,13 @@
 //! cancelled: silence is no refusal, and a late result counts. The machine says what came of it by an [`Outcome`]; what
 //! to do then is the business of its phase.
 
-use super::Handoff;
-use super::attempt_plan::AttemptPlan;
-use super::way::Outcome;
+use super::{End, Machine, Outcome, Scene, Signal, failed};
 use crate::call::context::Context;
 use crate::call::durations::RECALL_ANSWER;
 use crate::call::event::Next;
 use crate::call::facts::Facts;
+use crate::call::handoff::Handoff;
+use crate::call::handoff::attempt_plan::AttemptPlan;
 use crate::call::record::{HandoffState, Proof};
 use crate::routing::explain::{self, Cause, Where};
 use crate::routing::headers;
@@ -23,7 +23,6 @@ use crate::sip::leg::subscription::ReferProgress;
 use crate::sip::stack::NotSent;
 use crate::sip::transaction::GivenUp;
 use crate::sip::{Event, Field, LegId, Origin, Time, is_doubtful};
-use crate::wire::Message;
 
 /// How often a REFER that met a 491 is tried again.
 const GLARE_RETRIES: u8 = 3;
@@ -63,47 +62,28 @@ pub(crate) struct BlindRefer {
 
 impl BlindRefer {
     /// Sends the REFER and opens the attempt.
-    pub(crate) fn begin(
-        cx: &mut Context<'_>,
-        facts: &Facts,
-        handoff: &mut Handoff,
-        caller: LegId,
-    ) -> Result<BlindRefer, Cause> {
-        let sip_call_id = Some(facts.sip_call_id.clone());
-        handoff.attempt(cx, handoff.attempt_plan.method, HandoffState::Referring, sip_call_id);
-        let state = send(cx, facts, handoff, caller, None)?;
+    pub(crate) fn begin(scene: &mut Scene<'_, '_>) -> Result<BlindRefer, Cause> {
+        open(scene);
+        let state = send(scene, None)?;
         Ok(BlindRefer { state, retries: 0, replaces: None })
     }
 
     /// Sends a REFER to the other end of a leg of ours, in the attempt that is open already.
-    pub(crate) fn with_replaces(
-        cx: &mut Context<'_>,
-        facts: &Facts,
-        handoff: &mut Handoff,
-        caller: LegId,
-        target: LegId,
-    ) -> Result<BlindRefer, Cause> {
-        let state = send(cx, facts, handoff, caller, Some(target))?;
+    pub(crate) fn with_replaces(scene: &mut Scene<'_, '_>, target: LegId) -> Result<BlindRefer, Cause> {
+        let state = send(scene, Some(target))?;
         Ok(BlindRefer { state, retries: 0, replaces: Some(target) })
     }
 
     /// The REFER again after a 491: a retry is a new attempt in the record.
-    fn again(
-        &mut self,
-        cx: &mut Context<'_>,
-        facts: &Facts,
-        handoff: &mut Handoff,
-        caller: LegId,
-    ) -> Outcome {
-        let sip_call_id = Some(facts.sip_call_id.clone());
-        handoff.attempt(cx, handoff.attempt_plan.method, HandoffState::Referring, sip_call_id);
+    fn again(&mut self, scene: &mut Scene<'_, '_>) -> Outcome {
+        open(scene);
         self.retries += 1;
-        match send(cx, facts, handoff, caller, self.replaces) {
+        match send(scene, self.replaces) {
             Ok(state) => {
                 self.state = state;
                 Outcome::Wait
             }
-            Err(cause) => Outcome::Failed(cause),
+            Err(cause) => failed(cause),
         }
     }
 
@@ -120,16 +100,6 @@ impl BlindRefer {
         BlindRefer { state, retries: GLARE_RETRIES, replaces: None }
     }
 
-    /// `timeouts.total` has passed.
-    pub(crate) fn give_up(&mut self, cx: &mut Context<'_>, handoff: &mut Handoff, caller: LegId) -> Outcome {
-        match self.state {
-            State::Sent { .. } | State::TakenBack { .. } | State::Accepted { .. } | State::Left { .. } => {
-                self.out_of_time(cx, handoff, caller)
-            }
-            State::Checking { .. } | State::Glare { .. } => Outcome::Failed(Cause::Failed),
-        }
-    }
-
     /// When something is due, whatever `timeouts.total` is.
     pub(crate) fn due(&self) -> Option<Time> {
         match self.state {
@@ -143,60 +113,25 @@ impl BlindRefer {
         }
     }
 
-    /// When something is due: `total` at the latest, but for what is just being found out.
-    pub(crate) fn deadline(&self, total: Time) -> Time {
-        match self.state {
-            State::TakenBack { until, .. } => until,
-            _ => self.due().map_or(total, |at| at.min(total)),
-        }
-    }
-
     /// Nobody waits for it any more: nothing of it is sent from here on.
-    fn out_of_time(&mut self, cx: &mut Context<'_>, handoff: &mut Handoff, caller: LegId) -> Outcome {
+    fn out_of_time(&mut self, scene: &mut Scene<'_, '_>) -> Outcome {
+        let (now, caller) = (scene.cx.now, scene.caller());
         match self.state {
-            State::Sent { sent, told, .. } => match cx.stack.give_up(cx.now, caller, sent) {
+            State::Sent { sent, told, .. } => match scene.cx.stack.give_up(now, caller, sent) {
                 GivenUp::Waits => {
-                    self.state = State::TakenBack { sent, until: cx.now.mono + RECALL_ANSWER };
+                    self.state = State::TakenBack { sent, until: now.mono + RECALL_ANSWER };
                     Outcome::Wait
                 }
-                GivenUp::Left | GivenUp::Over => {
-                    if !told {
-                        silent(handoff);
-                    }
-                    handoff.because(if told { NO_NOTIFY } else { UNANSWERED });
-                    Outcome::Unknown(sent)
+                GivenUp::Left | GivenUp::Over if told => {
+                    scene.handoff.because(NO_NOTIFY);
+                    Outcome::Ended(End::Unknown(sent))
                 }
+                GivenUp::Left | GivenUp::Over => unanswered(scene, sent),
             },
-            State::TakenBack { sent, until } if until <= cx.now.mono => {
-                silent(handoff);
-                handoff.because(UNANSWERED);
-                Outcome::Unknown(sent)
-            }
-            State::Accepted { sent, .. } => {
-                handoff.because(NO_NOTIFY);
-                self.unknown(cx, caller, sent)
-            }
-            State::Left { sent, .. } => {
-                handoff.because(HUNG_UP);
-                self.unknown(cx, caller, sent)
-            }
+            State::TakenBack { sent, until } if until <= now.mono => unanswered(scene, sent),
+            State::Accepted { sent, .. } => unknown(scene, sent, NO_NOTIFY),
+            State::Left { sent, .. } => unknown(scene, sent, HUNG_UP),
             State::TakenBack { .. } | State::Checking { .. } | State::Glare { .. } => Outcome::Wait,
-        }
-    }
-
-    /// Nothing tells the result of a REFER that has left.
-    fn unknown(&self, cx: &mut Context<'_>, caller: LegId, sent: SentId) -> Outcome {
-        cx.stack.give_up(cx.now, caller, sent);
-        Outcome::Unknown(sent)
-    }
-
-    /// Something else has taken its place: nothing of it is sent from here on.
-    pub(crate) fn forgo(&self, cx: &mut Context<'_>, caller: LegId) {
-        match self.state {
-            State::Sent { sent, .. } | State::Accepted { sent, .. } | State::Left { sent, .. } => {
-                cx.stack.give_up(cx.now, caller, sent);
-            }
-            State::TakenBack { .. } | State::Checking { .. } | State::Glare { .. } => {}
         }
     }
 
@@ -255,184 +190,187 @@ impl BlindRefer {
         }
     }
 
-    /// A deadline may have come.
-    pub(crate) fn tick(
-        &mut self,
-        cx: &mut Context<'_>,
-        facts: &Facts,
-        handoff: &mut Handoff,
-        caller: LegId,
-    ) -> Outcome {
-        if self.due().is_none_or(|at| at > cx.now.mono) {
-            return Outcome::Wait;
-        }
-        match self.state {
-            State::Sent { .. } | State::TakenBack { .. } | State::Accepted { .. } | State::Left { .. } => {
-                self.out_of_time(cx, handoff, caller)
-            }
-            State::Glare { .. } => self.again(cx, facts, handoff, caller),
-            State::Checking { .. } => Outcome::Wait,
-        }
-    }
-
-    /// One event of the caller leg.
-    pub(crate) fn hear(
-        &mut self,
-        cx: &mut Context<'_>,
-        handoff: &mut Handoff,
-        caller: LegId,
-        event: Event,
-        message: Option<&Message<'_>>,
-    ) -> Outcome {
-        match (self.state, event) {
-            (State::TakenBack { sent, .. }, Event::Left { sent: which, .. }) if which == sent => {
-                silent(handoff);
-                handoff.because(UNANSWERED);
-                return Outcome::Unknown(sent);
+    /// One that was taken back had left all the same, or is refused. None: nothing has come of it by that.
+    fn hear_taken_back(&mut self, scene: &mut Scene<'_, '_>, signal: Signal<'_>) -> Option<Outcome> {
+        let State::TakenBack { sent: ours, until } = self.state else { return None };
+        match signal.event {
+            Event::Left { sent, .. } if sent == ours => return Some(unanswered(scene, sent)),
+            // Nor is it tried again.
+            Event::Response { sent, status: 491, origin, .. } if sent == ours => {
+                scene.handoff.answered_by(491, signal.message, origin);
+                return Some(failed(Cause::Refused));
             }
             // It had left, and somebody has it.
-            (State::TakenBack { sent, until }, Event::Notified { refer, .. }) if refer == sent => {
-                self.state = State::Sent { sent, until, told: false };
-            }
-            (State::TakenBack { sent, until }, Event::Response { sent: which, status, origin, .. })
-                if which == sent =>
-            {
-                if status == 491 {
-                    // Nor is it tried again.
-                    handoff.answered_by(status, message, origin);
-                    return Outcome::Failed(Cause::Refused);
-                }
+            Event::Response { sent, .. } | Event::Notified { refer: sent, .. } if sent == ours => {
                 self.state = State::Sent { sent, until, told: false };
             }
             _ => {}
         }
-        match (self.state, event) {
-            (State::Sent { sent, told, .. }, Event::Response { sent: which, status, origin, .. })
-                if which == sent =>
-            {
-                // The first request of `attended` was the INVITE, and it was answered; a refusal is what there is to tell.
-                if self.replaces.is_none() || self.retries > 0 || status >= 300 {
-                    handoff.answered_by(status, message, origin);
-                }
-                let reason_info = message.map(ReasonInfo::of).unwrap_or_default();
-                self.responded(cx, handoff, caller, (sent, told), (status, reason_info))
-            }
-            (State::Checking { probe }, Event::Response { sent, status, .. }) if sent == probe => {
-                if status == 481 { Outcome::CallerLost } else { Outcome::Failed(Cause::Refused) }
-            }
-            (
-                State::Sent { sent, .. } | State::Accepted { sent, .. } | State::Left { sent, .. },
-                Event::Notified { refer, progress, .. },
-            ) if refer == sent => self.notified(cx, handoff, caller, progress),
-            _ => Outcome::NotMine,
-        }
+        None
     }
 
     fn responded(
         &mut self,
-        cx: &mut Context<'_>,
-        handoff: &mut Handoff,
-        caller: LegId,
+        scene: &mut Scene<'_, '_>,
         (sent, told): (SentId, bool),
         (status, reason_info): (u16, ReasonInfo),
     ) -> Outcome {
+        let (now, caller) = (scene.cx.now, scene.caller());
         match status {
             200..=299 => {
-                let outcome = handoff.attempt_plan.destination.timeouts.outcome;
-                let (until, cap) = (cx.now.mono + outcome, cx.now.mono + OUTCOME_CAP);
+                let outcome = scene.handoff.attempt_plan.destination.timeouts.outcome;
+                let (until, cap) = (now.mono + outcome, now.mono + OUTCOME_CAP);
                 self.state = State::Accepted { sent, until: until.min(cap), cap };
                 Outcome::Wait
             }
             // A NOTIFY has shown that the receiver works on it; what the response says then is not the result.
             _ if told => Outcome::Wait,
             // Silence is no refusal, ours or that of a proxy which has sent it on (RFC 4320 §4.2).
-            _ if is_doubtful(status) => {
-                handoff.because(UNANSWERED);
-                self.unknown(cx, caller, sent)
-            }
-            481 => match cx.stack.probe(cx.now, caller) {
+            _ if is_doubtful(status) => unknown(scene, sent, UNANSWERED),
+            481 => match scene.cx.stack.probe(now, caller) {
                 Ok(probe) => {
                     self.state = State::Checking { probe };
                     Outcome::Wait
                 }
-                Err(_) => Outcome::CallerLost,
+                Err(_) => Outcome::Ended(End::CallerLost),
             },
             491 if self.retries < GLARE_RETRIES => {
-                handoff.attempt_failed(cx, Cause::Refused, Next::Method(Method::Refer));
-                self.state = State::Glare { at: cx.now.mono + cx.stack.back_off(caller) };
+                scene.handoff.attempt_failed(scene.cx, Cause::Refused, Next::Method(Method::Refer));
+                self.state = State::Glare { at: now.mono + scene.cx.stack.back_off(caller) };
                 Outcome::Wait
             }
             _ => {
                 let cause = explain::cause_by(status, Where::ReferResponse, reason_info);
-                Outcome::Failed(cause.unwrap_or(Cause::Failed))
+                failed(cause.unwrap_or(Cause::Failed))
             }
         }
     }
 
-    fn notified(
-        &mut self,
-        cx: &mut Context<'_>,
-        handoff: &mut Handoff,
-        caller: LegId,
-        progress: ReferProgress,
-    ) -> Outcome {
-        let (State::Sent { sent, .. } | State::Accepted { sent, .. } | State::Left { sent, .. }) = self.state
-        else {
-            return Outcome::NotMine;
-        };
+    fn notified(&mut self, scene: &mut Scene<'_, '_>, sent: SentId, progress: ReferProgress) -> Outcome {
+        let (now, caller) = (scene.cx.now, scene.caller());
+        let Scene { cx, handoff, .. } = scene;
         if let Some(status) = progress.status.filter(|s| *s >= 200) {
             if let Some(attempt) = handoff.last_mut() {
                 attempt.final_status = Some(status);
             }
             let cause = explain::cause_by(status, Where::Notify, progress.reason_info);
             // Its response may not have come: there is no need for it any more.
-            cx.stack.give_up(cx.now, caller, sent);
-            return match cause {
-                Some(cause) => Outcome::Failed(cause),
+            cx.stack.give_up(now, caller, sent);
+            return Outcome::Ended(match cause {
+                Some(cause) => End::Failed(cause),
                 None if handoff.believes(handoff.attempt_plan.profile.belief) => {
-                    Outcome::Moved(Proof::Reported)
+                    End::Succeeded(Proof::Reported)
                 }
                 // Its 200 proves no more than that it has begun.
-                None => Outcome::Unknown(sent),
-            };
+                None => End::Unknown(sent),
+            });
         }
         let status = progress.status.filter(|s| *s > 100);
         handoff.progress(cx, HandoffState::Referring, status);
+        let due = now.mono + handoff.attempt_plan.destination.timeouts.outcome;
         match &mut self.state {
             State::Sent { told, until, .. } => {
                 // It works on it: from now on the result is due, not the response.
                 *told = true;
-                *until = (*until).max(cx.now.mono + handoff.attempt_plan.destination.timeouts.outcome);
+                *until = (*until).max(due);
             }
-            State::Accepted { until, cap, .. } => {
-                if progress.terminated {
-                    handoff.because(NO_RESULT);
-                    return self.unknown(cx, caller, sent);
-                }
-                *until = (cx.now.mono + handoff.attempt_plan.destination.timeouts.outcome).min(*cap);
+            State::Accepted { .. } | State::Left { .. } if progress.terminated => {
+                return unknown(scene, sent, NO_RESULT);
             }
-            State::Left { .. } if progress.terminated => {
-                handoff.because(NO_RESULT);
-                return self.unknown(cx, caller, sent);
-            }
+            State::Accepted { until, cap, .. } => *until = due.min(*cap),
             State::Left { .. } | State::TakenBack { .. } | State::Checking { .. } | State::Glare { .. } => {}
         }
         Outcome::Wait
     }
 }
 
-/// No response came in time: a local 408.
-fn silent(handoff: &mut Handoff) {
-    handoff.answered(408, crate::wire::reason_phrase(408), Origin::Local);
+impl Machine for BlindRefer {
+    /// One event of the caller leg.
+    fn on_event(&mut self, scene: &mut Scene<'_, '_>, signal: Signal<'_>) -> Outcome {
+        if let Some(outcome) = self.hear_taken_back(scene, signal) {
+            return outcome;
+        }
+        let Signal { event, message } = signal;
+        match (self.state, event) {
+            (State::Sent { sent, told, .. }, Event::Response { sent: which, status, origin, .. })
+                if which == sent =>
+            {
+                // The first request of `attended` was the INVITE, and it was answered; a refusal is what there is to tell.
+                if self.replaces.is_none() || self.retries > 0 || status >= 300 {
+                    scene.handoff.answered_by(status, message, origin);
+                }
+                let reason_info = message.map(ReasonInfo::of).unwrap_or_default();
+                self.responded(scene, (sent, told), (status, reason_info))
+            }
+            (State::Checking { probe }, Event::Response { sent, status, .. }) if sent == probe => {
+                Outcome::Ended(if status == 481 { End::CallerLost } else { End::Failed(Cause::Refused) })
+            }
+            (
+                State::Sent { sent, .. } | State::Accepted { sent, .. } | State::Left { sent, .. },
+                Event::Notified { refer, progress, .. },
+            ) if refer == sent => self.notified(scene, sent, progress),
+            _ => Outcome::NotMine,
+        }
+    }
+
+    fn on_tick(&mut self, scene: &mut Scene<'_, '_>) -> Outcome {
+        let now = scene.cx.now.mono;
+        let (due, total) = (self.due().is_some_and(|at| at <= now), scene.handoff.total <= now);
+        match self.state {
+            State::Sent { .. } | State::TakenBack { .. } | State::Accepted { .. } | State::Left { .. }
+                if due || total =>
+            {
+                self.out_of_time(scene)
+            }
+            State::Checking { .. } | State::Glare { .. } if total => failed(Cause::Failed),
+            State::Glare { .. } if due => self.again(scene),
+            _ => Outcome::Wait,
+        }
+    }
+
+    /// `total` at the latest, but for what is just being found out.
+    fn deadline(&self, total: Time) -> Option<Time> {
+        match self.state {
+            State::TakenBack { until, .. } => Some(until),
+            _ => self.due().into_iter().chain([total]).min(),
+        }
+    }
+
+    /// Something else has taken its place: nothing of it is sent from here on.
+    fn give_up(&mut self, scene: &mut Scene<'_, '_>, _why: &str) {
+        match self.state {
+            State::Sent { sent, .. } | State::Accepted { sent, .. } | State::Left { sent, .. } => {
+                scene.cx.stack.give_up(scene.cx.now, scene.caller(), sent);
+            }
+            State::TakenBack { .. } | State::Checking { .. } | State::Glare { .. } => {}
+        }
+    }
 }
 
-fn send(
-    cx: &mut Context<'_>,
-    facts: &Facts,
-    handoff: &mut Handoff,
-    caller: LegId,
-    replaces: Option<LegId>,
-) -> Result<State, Cause> {
+/// Nothing tells the result of a REFER that has left.
+fn unknown(scene: &mut Scene<'_, '_>, sent: SentId, why: &'static str) -> Outcome {
+    scene.handoff.because(why);
+    scene.cx.stack.give_up(scene.cx.now, scene.caller(), sent);
+    Outcome::Ended(End::Unknown(sent))
+}
+
+/// No response came in time: a local 408.
+fn unanswered(scene: &mut Scene<'_, '_>, sent: SentId) -> Outcome {
+    scene.handoff.answered(408, crate::wire::reason_phrase(408), Origin::Local);
+    scene.handoff.because(UNANSWERED);
+    Outcome::Ended(End::Unknown(sent))
+}
+
+/// A new attempt, whose request goes in the caller's dialog.
+fn open(scene: &mut Scene<'_, '_>) {
+    let sip_call_id = Some(scene.facts.sip_call_id.clone());
+    let method = scene.handoff.attempt_plan.method;
+    scene.handoff.attempt(scene.cx, method, HandoffState::Referring, sip_call_id);
+}
+
+fn send(scene: &mut Scene<'_, '_>, replaces: Option<LegId>) -> Result<State, Cause> {
+    let caller = scene.caller();
+    let Scene { cx, facts, handoff, .. } = scene;
     let attempt_plan = std::sync::Arc::clone(&handoff.attempt_plan);
     let placement = attempt_plan.profile.header_placement;
     let (refer_to, on_request) = match replaces {

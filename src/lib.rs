@@ -67,12 +67,12 @@
 //!    absence. The tables that the call decides by from here on are pinned by their `Arc`.
 //! 2. [`routing::select`] says which destination is named, [`routing::rules`] where that leads by the hour, the call or a
 //!    draw, [`routing::template`] expands its headers, once.
-//! 3. The phase `moving` runs one attempt after the other. What an attempt does stands in a file of its own under
-//!    `call::handoff`, and each knows its way only: `refer` asks the caller's side and weighs what it tells; `calling`
-//!    has the target called, through redirections, and `join` brings it together with the caller, who is with the
-//!    agent until then (RFC 3725); `brief` lets the agent speak with the target first, `attended` has the caller's side
-//!    take the target's call over (RFC 3891); `fresh` makes the offer anew for a target that cannot use the caller's
-//!    last one.
+//! 3. The phase `moving` runs one way to move the caller after the other. Each is a `Machine` in a file of its own under
+//!    `call::handoff::way`: `refer` asks the caller's side and weighs what it tells; `target_call` has the target called,
+//!    through redirections, and `join` brings it together with the caller, who is with the agent until then (RFC 3725);
+//!    `brief` lets the agent speak with the target first, `attended` has the caller's side take the target's call over
+//!    (RFC 3891); `fresh` makes the offer anew for a target that cannot use the caller's last one. A way that has done its
+//!    part turns into the next one; what it has come to is an `Outcome`.
 //! 4. [`routing::explain`] tells what a status means. On failure `ladder` takes the next step of `on_failure` that was
 //!    not tried yet: another method, another destination, or an end (back with the agent, back to the PBX, BYE). The
 //!    agent's conversation is not touched before the target has answered; before the caller leg is answered the phase
@@ -110,7 +110,8 @@
 //! | blind transfer | RFC 5589 §6 | `BlindRefer` |
 //! | attended transfer | RFC 5589 §7, RFC 3891 | `AttendedTransfer` |
 //! | handoff: one decision to move a caller | | `Handoff` |
-//! | attempt: one method at one destination | | `AttemptPlan`, `AttemptView` |
+//! | attempt: one method at one destination | | `AttemptPlan`, `AttemptFacts`, `AttemptView` |
+//! | way: how a method moves the caller; what it works on, and hears | | `Way`, `Machine`; `Scene`, `Signal` |
 //! | REFER whose result is open while something else is tried; after its handoff | | `LateRefer`; `UnresolvedRefer` |
 //! | test of a destination | | `TestCall` |
 //!

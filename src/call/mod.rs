@@ -17,8 +17,9 @@
 //! decision      that -> a checked, expanded plan
 //! waiting       targets that have answered, and may still be taken over by a REFER in doubt
 //! phase/        setup -> talking <-> moving -> ending; each owns exactly what is valid in it
-//! handoff/      one decision while it runs: a file for each way (refer, calling, join, attended, brief, fresh), and
-//!               what is common to all: facts, plan, ladder, outcome, report, view
+//! handoff/      one decision while it runs: facts, doubt, plan, ladder, outcome, report, view; and what is asked of a
+//!               peer for it: calling, still_here, swap
+//! handoff/way/  a file for each way to move the caller, all of them a Machine
 //! test_call/    a test of a destination, beside the calls: asked what it can, called, and let go at once
 //! counters      what is counted of all that
 //! view          what is shown of a call

@@ -67,7 +67,7 @@ pub enum Input<'a> {
     },
     /// The answer to [`Output::Resolve`]: paths in the order of preference; empty: the name does not resolve.
     Resolved {
-        /// Of the query.
+        /// As [`Output::Resolve`] gave it.
         query: u64,
         /// Where to.
         flows: &'a [Flow],

@@ -258,7 +258,7 @@ impl std::fmt::Display for RuleView {
 pub struct HandoffView {
     /// `handoff_id`.
     pub id: HandoffId,
-    /// Its call.
+    /// The call whose caller is moved.
     pub call_id: CallId,
     /// Whose table.
     pub environment: Id,

@@ -49,11 +49,11 @@ pub struct Configuration {
     pub path: PathBuf,
     /// Its text, for [`Configuration::candidate`].
     source: Source,
-    /// `[sip]`.
+    /// The keys of `[sip]`, with their defaults.
     pub sip: Settings,
-    /// `[http]`.
+    /// The keys of `[http]`, with their defaults.
     pub http: Http,
-    /// `[log]`.
+    /// The keys of `[log]`, with their defaults.
     pub log: Log,
     /// `state.dir`: where the journal, versions, records and the generated token are kept.
     pub state_dir: PathBuf,
@@ -220,9 +220,9 @@ pub fn load_by(path: &Path, open: &dyn Fn(&Path) -> Result<Source, Box<Diagnosti
 /// What a client of the API needs of the configuration.
 #[derive(Debug, Clone)]
 pub struct Access {
-    /// `[http]`.
+    /// Where the API listens, and its token.
     pub http: Http,
-    /// `state.dir`.
+    /// Where the generated token is found.
     pub state_dir: PathBuf,
     /// Why the file is no TOML. Then these are what could be read of it, and the daemon's own word goes before them.
     pub slips: Vec<Diagnostic>,

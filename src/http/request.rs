@@ -89,7 +89,7 @@ pub enum What {
     Put {
         /// Which.
         id: String,
-        /// Its keys.
+        /// As the body gives them: all that the destination is to have.
         keys: toml::Table,
         /// Whether it is the table's default; `None`: nothing is said.
         default: Option<bool>,
@@ -152,7 +152,7 @@ pub struct Put {
     pub created: bool,
     /// As `GET` serves it.
     pub view: Value,
-    /// Its ETag.
+    /// For `If-Match` of the next change.
     pub etag: String,
 }
 

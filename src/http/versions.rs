@@ -36,7 +36,7 @@ pub struct VersionView {
 pub struct Side {
     /// Whose table.
     pub environment: String,
-    /// Which version.
+    /// Counted from 1 for each environment.
     pub version: u64,
     /// SHA-256 of its text.
     pub hash: String,

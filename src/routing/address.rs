@@ -104,7 +104,7 @@ pub struct Address {
     pub text: Arc<str>,
     /// The user part, percent-escapes as written.
     pub user: Option<Box<str>>,
-    /// The host.
+    /// A name is not looked up before somebody is called there.
     pub host: Host,
     /// The port, if one is written.
     pub port: Option<u16>,

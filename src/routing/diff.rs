@@ -34,7 +34,7 @@ pub enum Change {
 /// One destination that differs.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct DestinationChange {
-    /// Its id.
+    /// As the table names it; a renamed destination is one removed and one added.
     pub id: String,
     /// What became of it.
     pub change: Change,

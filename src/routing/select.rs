@@ -28,7 +28,7 @@ pub enum Rule {
 /// A destination and why it was chosen.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Selection {
-    /// The destination.
+    /// Of the table that was asked; it outlives a reload.
     pub destination: Arc<Destination>,
     /// The rule that chose it.
     pub rule: Rule,

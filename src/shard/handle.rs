@@ -38,7 +38,7 @@ pub enum Unavailable {
 /// Where a list goes on.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Cursor {
-    /// The shard.
+    /// Which shard is listed, counted from 0.
     pub shard: usize,
     /// The last id that was shown of it.
     pub after: Option<String>,

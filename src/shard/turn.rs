@@ -69,7 +69,7 @@ pub struct Network {
     pub connections: Arc<Connections>,
     /// Names.
     pub resolver: Arc<Resolver>,
-    /// What is counted.
+    /// Shared with the metrics.
     pub counts: Arc<Counts>,
 }
 
@@ -79,7 +79,7 @@ pub struct Start {
     pub index: u16,
     /// All of them.
     pub shards: Arc<Shards>,
-    /// Its engine.
+    /// Empty at the start; it lives on this thread.
     pub engine: Engine,
     /// The process's clock.
     pub clock: Clock,
@@ -90,7 +90,7 @@ pub struct Start {
     pub network: Network,
     /// Where events go.
     pub events: Events,
-    /// The log.
+    /// For what no event tells: sockets that fail, faults of the loop.
     pub log: Sink,
 }
 

@@ -33,7 +33,7 @@ pub struct Header<'a> {
 pub struct CSeq {
     /// The sequence number, below 2^31.
     pub number: u32,
-    /// The method.
+    /// The same as the request's own, or the message is refused.
     pub method: Method,
 }
 

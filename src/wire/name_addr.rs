@@ -12,7 +12,7 @@ use std::borrow::Cow;
 pub struct NameAddr<'a> {
     /// The display name as written, a quoted string with its quotes; empty if there is none.
     pub display: &'a [u8],
-    /// The URI.
+    /// Between `<` and `>`, or up to the first `;`.
     pub uri: Uri<'a>,
     /// The header parameters as written, from the first `;` on.
     pub params: &'a [u8],

@@ -77,7 +77,7 @@ impl std::fmt::Display for Host<'_> {
 /// A URI read in place. For `tel:` the number is `user` and there is no host; for other schemes only `bytes` counts.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Uri<'a> {
-    /// The scheme.
+    /// `sip`, `sips` and `tel` are read further.
     pub scheme: Scheme<'a>,
     /// The user part as written (escapes kept), or the number of a `tel:` URI.
     pub user: Option<&'a [u8]>,

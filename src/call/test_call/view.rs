@@ -79,7 +79,7 @@ impl<'de> Deserialize<'de> for Outcome {
 /// A final answer.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Answer {
-    /// The status.
+    /// 200 to 699.
     pub status: u16,
     /// Its phrase, as it stood there.
     pub reason: String,
@@ -131,9 +131,9 @@ pub struct Spoken {
 pub struct TestCallView {
     /// Whose table.
     pub environment: String,
-    /// Its version.
+    /// The version that the test was begun with.
     pub table_version: u64,
-    /// Which destination.
+    /// As it was asked for by its id.
     pub destination: String,
     /// How a caller would be moved there.
     pub method: String,

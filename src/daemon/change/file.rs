@@ -17,7 +17,7 @@ pub(super) struct OnDisk {
     pub(super) path: PathBuf,
     /// How it looked before it was read.
     pub(super) print: Option<Print>,
-    /// What it holds.
+    /// Read once, for all environments whose tables it holds.
     holds: Holds,
     /// What the reload has said of it.
     faults: Vec<Diagnostic>,

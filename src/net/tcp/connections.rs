@@ -142,9 +142,9 @@ pub struct Around {
     pub limits: Limits,
     /// Whose an address is.
     pub known: Known,
-    /// What is counted.
+    /// Shared with the metrics.
     pub counts: Arc<Counts>,
-    /// The log.
+    /// Where refused and broken connections are told.
     pub log: Sink,
 }
 

@@ -39,7 +39,7 @@ const LAST_WORDS: Duration = Duration::from_millis(500);
 /// Who shares the connections that peers open: a trunk, or an agent.
 #[derive(Clone, Debug)]
 pub struct Group {
-    /// Its name.
+    /// Of a trunk or an agent: by it the places are counted.
     pub name: Arc<str>,
     /// How many there are.
     pub of: usize,

@@ -126,7 +126,7 @@ pub struct Sent {
 pub struct Rendered {
     /// Whose table.
     pub environment: String,
-    /// Its version.
+    /// 0: the table was not numbered yet.
     pub table_version: u64,
     /// The destination that the decision names.
     pub destination: String,

@@ -112,7 +112,7 @@ fn status_of_q850(cause: u16) -> Option<u16> {
 /// A status in plain words.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 pub struct Entry {
-    /// The status.
+    /// 400 to 699.
     pub status: u16,
     /// Its registered name.
     pub title: &'static str,

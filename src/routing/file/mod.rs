@@ -198,7 +198,7 @@ pub fn nearest<'k>(wrong: &str, known: impl IntoIterator<Item = &'k str>) -> Opt
 /// A value and its place.
 #[derive(Debug, Clone)]
 pub struct At<T> {
-    /// The value.
+    /// As TOML gives it, not checked yet.
     pub value: T,
     /// Where it stands, in bytes.
     pub span: Range<usize>,

@@ -210,7 +210,7 @@ pub struct Environment {
 /// One address that SIP is served on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct Listener {
-    /// Its transport.
+    /// `udp` or `tcp`.
     pub transport: Transport,
     /// Its address; may be a wildcard.
     pub address: SocketAddr,
@@ -219,7 +219,7 @@ pub struct Listener {
 /// The host that goes into Via and Contact, and the port if one is written.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Advertised {
-    /// The host.
+    /// As `advertise` writes it; never an unspecified address.
     pub host: Host,
     /// The port; `None`: the listener's.
     pub port: Option<u16>,

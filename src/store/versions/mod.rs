@@ -66,9 +66,9 @@ pub enum Origin {
     },
     /// The text of another environment's version.
     Promote {
-        /// Which environment.
+        /// Where it was promoted from.
         environment: String,
-        /// Which version of it.
+        /// The number that it has there.
         version: u64,
     },
     /// The text of an earlier version.

@@ -4,10 +4,9 @@
 //! leg's. Called by `leg/` only.
 
 use super::flow::{Flow, Listener, Transport};
-use super::leg::reach::is_nowhere;
 use crate::wire::grammar::Commas;
-use crate::wire::{Host, NameAddr, Scheme, Uri};
-use std::net::SocketAddr;
+use crate::wire::{Host, Message, Name, NameAddr, Scheme, Uri};
+use std::net::{IpAddr, SocketAddr};
 
 /// The texts of a dialog, in the order in which they stand in its block.
 #[derive(Clone, Copy, Debug, Default)]
@@ -166,6 +165,18 @@ impl Dialog {
             None => Hop::Stay,
         }
     }
+
+    /// The dialog that a 2xx to our INVITE, or a 18x of a branch, makes (RFC 3261 §12.1.2).
+    pub(crate) fn confirmed(&self, message: &Message<'_>) -> Dialog {
+        let contact = message.contact();
+        let parts = self.parts();
+        let target = contact.map_or(parts.target, |contact| contact.uri.bytes);
+        let routes = route_set_of_uac(message.headers(Name::RecordRoute));
+        let remote_tag = message.to_tag().unwrap_or(b"");
+        // The URI of To as we wrote it: the peer may have changed only its display name.
+        let remote = address(&message.to());
+        Dialog::new(Parts { remote_tag, remote: &remote, target, routes: &routes, ..parts })
+    }
 }
 
 /// Request-URI and Route of a request.
@@ -251,6 +262,27 @@ fn joined<'a>(routes: impl Iterator<Item = &'a [u8]>) -> Vec<u8> {
     text
 }
 
+/// A name-addr of a dialog: display name and `<URI>`, no parameters.
+pub(crate) fn address(of: &NameAddr<'_>) -> Vec<u8> {
+    let mut text = Vec::with_capacity(of.display.len() + of.uri.bytes.len() + 3);
+    text.extend_from_slice(of.display);
+    if !of.display.is_empty() {
+        text.push(b' ');
+    }
+    text.push(b'<');
+    text.extend_from_slice(of.uri.bytes);
+    text.push(b'>');
+    text
+}
+
+/// Whether nobody can be at an address, seen from a peer: none at all, a group, or the host itself while the peer is
+/// another.
+fn is_nowhere(ip: IpAddr, peer: IpAddr) -> bool {
+    let (ip, peer) = (ip.to_canonical(), peer.to_canonical());
+    let broadcast = matches!(ip, IpAddr::V4(ip) if ip.is_broadcast());
+    ip.is_unspecified() || ip.is_multicast() || broadcast || (ip.is_loopback() && !peer.is_loopback())
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -287,6 +319,16 @@ mod tests {
             peer: peer.parse().unwrap(),
             connection,
         }
+    }
+
+    #[test]
+    fn impossible_addresses() {
+        let ip = |text: &str| -> std::net::IpAddr { text.parse().unwrap() };
+        for nowhere in ["0.0.0.0", "::", "224.0.0.1", "255.255.255.255", "127.0.0.1", "::1"] {
+            assert!(is_nowhere(ip(nowhere), ip("10.0.0.5")), "{nowhere}");
+        }
+        assert!(!is_nowhere(ip("127.0.0.1"), ip("127.0.0.2")));
+        assert!(!is_nowhere(ip("10.0.0.9"), ip("10.0.0.5")));
     }
 
     #[test]

@@ -1,44 +1,14 @@
 //! Who calls and who is called, as an INVITE says it; what is kept of its headers for variables; and the header
 //! fields that the layer above adds by meaning, so that it names none.
 
-use super::leg::{Field, LegId, carry};
-use super::stack::Stack;
+use super::leg::carry;
+use super::leg::content::Field;
 use crate::wire::grammar::{Commas, Params};
 use crate::wire::headers::{X_BATON_CALL_ID, X_HANDOFF};
 use crate::wire::uri::encode_user;
 use crate::wire::{Message, Method, Name, NameAddr, Scheme, Uri, push_quoted};
-use siphasher::sip::SipHasher13;
 use std::borrow::Cow;
 use std::fmt::Write as _;
-use std::hash::Hasher;
-
-impl Stack {
-    /// Whose leg it is: an index into the settings' parties; and whether it came from a place that the party's password is
-    /// for, so that challenges in it are answered.
-    pub fn belongs_to(&mut self, leg: LegId, party: Option<u16>, digest: bool) {
-        if let Some(leg) = self.legs.get_mut(leg.into()) {
-            leg.belongs_to(party, digest);
-        }
-    }
-
-    /// What a message asserts of its sender, as a hash. None: nothing.
-    pub(crate) fn assertion(&self, message: &Message<'_>) -> Option<u64> {
-        let mut hasher = SipHasher13::new_with_key(self.hash_key());
-        let mut any = false;
-        for value in message.headers(Name::PAssertedIdentity) {
-            any = true;
-            hasher.write(value);
-        }
-        any.then(|| hasher.finish())
-    }
-
-    /// Whether a request of the peer's asserts somebody else than before: the other side is to hear of it.
-    pub(crate) fn hears_identity(&mut self, leg: LegId, message: &Message<'_>) -> bool {
-        let now = self.assertion(message);
-        let Some(leg) = self.legs.get_mut(leg.into()).filter(|_| now.is_some()) else { return false };
-        std::mem::replace(&mut leg.aside.get_or_insert_default().asserted, now) != now
-    }
-}
 
 /// The caller of an INVITE.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]

@@ -6,9 +6,9 @@
 //! Nothing here knows what a call or a handoff is.
 
 pub mod auth;
+mod core;
 pub mod deadline;
 pub mod dialog;
-pub(crate) mod dispatch;
 pub mod door;
 mod durations;
 pub mod flow;
@@ -19,16 +19,19 @@ pub mod offer_answer;
 pub mod outbox;
 pub mod pace;
 mod quarantine;
+pub(crate) mod refusal;
+pub mod settings;
 pub mod shares;
 pub mod slab;
 pub mod stack;
 pub mod timing;
 pub mod transaction;
 
-pub use door::{InDialog, Neighbours, Party, Untaken};
+pub use door::{Neighbours, Untaken};
 pub use flow::{Flow, Listener, Transport};
 pub(crate) use leg::presence::is_doubtful;
 pub use leg::{Body, Connect, Content, Event, Field, InDialogRequest, LegId, Origin, RequestId, SentId};
 pub use pace::{Gap, Pace};
-pub use stack::{Counts, Credentials, Gone, LegState, NotSent, PRODUCT, Settings, Stack};
+pub use settings::{Credentials, InDialog, PRODUCT, Party, Settings};
+pub use stack::{Counts, Gone, LegState, NotSent, Stack};
 pub use timing::{Now, Time, UnixMillis};

@@ -9,8 +9,8 @@ use crate::call::event::{EventKind, Why};
 use crate::call::ids::SipCallId;
 use crate::call::roster::Name;
 use crate::routing::net::IpNet;
-use crate::sip::dispatch::NO_PLACE;
 use crate::sip::leg::challenge::Declined;
+use crate::sip::refusal::NO_PLACE;
 use crate::sip::{Flow, LegId};
 use crate::wire::{Fault, Message};
 

@@ -1,21 +1,23 @@
 //! The caller's leg before it is answered (RFC 3261 §13.3), and what every 2xx of ours to an INVITE needs.
 
-use super::presence::Presence;
-use super::reliable::{Reliable, names};
-use super::send::{body_of, sdp_of, write_contact};
-use super::session_timer::{Demand, TooShort, demand, write_demand};
-use super::usage::{EarlyUas, Leg, Offered, PendingUas, Unacked, Usage};
-use super::{Body, Content, Event, LegId, RequestId, carry};
-use crate::sip::dialog::{Dialog, Parts, route_set_of_uas};
+use super::content::{Body, Content, body_of, sdp_of};
+use super::event::{Event, Gone, LegId, RequestId};
+use super::pending::{PendingUas, Unacked};
+use super::reading::{carries, names};
+use super::reliable::Reliable;
+use super::session_timer::{Demand, demand, write_demand};
+use super::usage::{EarlyUas, Offered, Usage};
+use super::write::write_contact;
+use super::{Leg, carry};
+use crate::sip::core::{Core, Io};
+use crate::sip::dialog::{Dialog, Parts, address, route_set_of_uas};
 use crate::sip::durations::PROGRESS_REPEAT;
 use crate::sip::flow::Flow;
 use crate::sip::offer_answer::{Exchange, Session};
-use crate::sip::stack::{Gone, Stack};
-use crate::sip::timing::{Now, T1, T1X64, T2, Time};
+use crate::sip::timing::{T1, T1X64, T2, Time};
 use crate::sip::transaction::ServerId;
-use crate::wire::grammar;
 use crate::wire::headers::{ALLOW, APPLICATION_SDP, RELIABLE};
-use crate::wire::{Message, Method, Name, NameAddr, Uri, Writer};
+use crate::wire::{Message, Method, Name, Uri, Writer, grammar};
 use smallvec::SmallVec;
 use std::time::Duration;
 
@@ -25,37 +27,6 @@ const NO_SIP: &str = "the scheme of its Request-URI is none that can be called";
 const OURS: &str = "it is a call of Baton's own that came back";
 const NO_HOPS: &str = "its Max-Forwards is 0";
 const NO_CONTACT: &str = "there is no Contact";
-const TOO_SHORT: &str = "its session expires too soon: see Min-SE";
-
-/// The tag that our responses to the INVITE carry by now.
-pub(crate) fn tag_of(leg: &Leg) -> &[u8] {
-    match &leg.usage {
-        Usage::Offered(offered) => {
-            offered.parties.last().map_or(leg.dialog.local_tag(), |party| party.tag.as_bytes())
-        }
-        _ => leg.dialog.local_tag(),
-    }
-}
-
-/// A name-addr of a dialog: display name and `<URI>`, no parameters.
-pub(crate) fn address(of: &NameAddr<'_>) -> Vec<u8> {
-    let mut text = Vec::with_capacity(of.display.len() + of.uri.bytes.len() + 3);
-    text.extend_from_slice(of.display);
-    if !of.display.is_empty() {
-        text.push(b' ');
-    }
-    text.push(b'<');
-    text.extend_from_slice(of.uri.bytes);
-    text.push(b'>');
-    text
-}
-
-/// Whether the body of a request is one that Baton carries for an INVITE or UPDATE.
-pub(crate) fn carries(message: &Message<'_>) -> bool {
-    let identity = |coding: &[u8]| coding.eq_ignore_ascii_case(b"identity");
-    message.body().is_empty()
-        || (message.has_sdp() && message.header(Name::ContentEncoding).is_none_or(identity))
-}
 
 /// What a 415 says.
 pub(crate) fn write_acceptable(writer: &mut Writer<'_>) {
@@ -63,61 +34,57 @@ pub(crate) fn write_acceptable(writer: &mut Writer<'_>) {
 }
 
 // The INVITE.
-impl Stack {
-    /// A new INVITE from a known source.
-    pub(crate) fn on_invite(&mut self, now: Time, flow: Flow, message: &Message<'_>) -> Option<Event> {
+impl Leg {
+    /// The leg of a new INVITE, and its transaction. None: the INVITE was refused. `returned`: a leg of ours whose INVITE it
+    /// seems to be.
+    pub(crate) fn of_invite(
+        core: &mut Core,
+        now: Time,
+        flow: Flow,
+        message: &Message<'_>,
+        returned: Option<LegId>,
+    ) -> Option<(Leg, ServerId)> {
         if !message.uri().is_ok_and(|uri| takes(&uri)) {
-            return self.refuse(now, flow, message, (416, NO_SIP), &|_| ());
+            core.refuse(now, flow, message, (416, NO_SIP), &|_| ());
+            return None;
         }
-        // A Call-ID of ours in a call to us: it came back.
-        if self.find_leg(message.call_id(), |leg| leg.outgoing).is_some() {
-            return self.refuse(now, flow, message, (482, OURS), &|_| ());
+        if returned.is_some() {
+            core.refuse(now, flow, message, (482, OURS), &|_| ());
+            return None;
         }
-        if let Some(event) = self.refuse_extension(now, flow, message) {
-            return event;
+        if core.refuse_extension(now, flow, message).is_some() {
+            return None;
         }
         if !carries(message) {
-            return self.refuse(now, flow, message, (415, UNREADABLE), &write_acceptable);
+            core.refuse(now, flow, message, (415, UNREADABLE), &write_acceptable);
+            return None;
         }
         if message.max_forwards() == Some(0) {
-            return self.refuse(now, flow, message, (483, NO_HOPS), &|_| ());
+            core.refuse(now, flow, message, (483, NO_HOPS), &|_| ());
+            return None;
         }
         let Some(contact) = message.contact() else {
-            return self.refuse(now, flow, message, (400, NO_CONTACT), &|_| ());
+            core.refuse(now, flow, message, (400, NO_CONTACT), &|_| ());
+            return None;
         };
-        let demand = match demand(self.settings.session_timer, message) {
+        let demand = match demand(core.settings.session_timer, message) {
             Ok(demand) => demand,
-            Err(short) => return self.refuse_short(now, flow, message, short),
+            Err(short) => {
+                core.refuse_short(now, flow, message, short);
+                return None;
+            }
         };
-        let server = self.table.open(now, flow, message, None);
-        let mut leg = self.caller_leg(flow, message, contact.uri.bytes, server);
+        let server = core.table.open(now, flow, message, None);
+        let mut leg = Leg::of_caller(core, flow, message, contact.uri.bytes, server);
         if let Usage::Offered(offered) = &mut leg.usage {
             offered.demand = demand;
             offered.expires = expires(message).map(|after| now + after);
         }
-        let id = self.add_leg(leg);
-        self.table.set_owner(server, Some(id));
-        // It was opened just now, so it is open.
-        let _ = self.table.respond(now, server, 100, None, &mut self.outbox, |writer| writer.finish(None));
-        self.aim(id);
-        Some(Event::Incoming { leg: id })
+        Some((leg, server))
     }
 
-    /// 422 to an INVITE or UPDATE whose session would expire too soon (RFC 4028 §9).
-    pub(crate) fn refuse_short(
-        &mut self,
-        now: Time,
-        flow: Flow,
-        message: &Message<'_>,
-        TooShort(least): TooShort,
-    ) -> Option<Event> {
-        self.refuse(now, flow, message, (422, TOO_SHORT), &|writer| {
-            writer.begin(Name::MinSe).push_number(least.into());
-        })
-    }
-
-    fn caller_leg(&mut self, flow: Flow, message: &Message<'_>, target: &[u8], server: ServerId) -> Leg {
-        let tag = self.ident.tag();
+    fn of_caller(core: &mut Core, flow: Flow, message: &Message<'_>, target: &[u8], server: ServerId) -> Leg {
+        let tag = core.ident.tag();
         let dialog = Dialog::new(Parts {
             call_id: message.call_id(),
             local_tag: tag.as_bytes(),
@@ -129,15 +96,15 @@ impl Stack {
         });
         let cseq = message.cseq().number;
         let reliable =
-            names(message, Name::Require, RELIABLE).then(|| Box::new(Reliable::new(self.ident.cseq())));
+            names(message, Name::Require, RELIABLE).then(|| Box::new(Reliable::new(core.ident.cseq())));
         let parties = SmallVec::new();
         let offered =
             Offered { server, cseq, parties, repeat_at: None, reliable, demand: None, expires: None };
         let mut leg = Leg::new(dialog, flow, Usage::Offered(Box::new(offered)));
-        leg.local_cseq = self.ident.cseq();
+        leg.local_cseq = core.ident.cseq();
         leg.remote_cseq = Some(cseq);
         leg.note_allow(message);
-        if let Some(asserted) = self.assertion(message) {
+        if let Some(asserted) = core.assertion(message) {
             leg.aside.get_or_insert_default().asserted = Some(asserted);
         }
         if message.has_sdp() {
@@ -146,21 +113,31 @@ impl Stack {
         leg
     }
 
+    /// It has its place, and the INVITE is told to be here.
+    pub(crate) fn on_invite(&mut self, io: &mut Io<'_>, server: ServerId) -> Event {
+        // It was opened just now, so it is open.
+        let _ = io
+            .core
+            .table
+            .respond(io.now, server, 100, None, &mut io.core.outbox, |writer| writer.finish(None));
+        self.aim(io);
+        Event::Incoming { leg: io.id }
+    }
+
     /// The peer cancelled this INVITE; 200 and 487 are sent.
-    pub(crate) fn on_cancelled(&mut self, id: LegId, invite: ServerId) -> Option<Event> {
-        let leg = self.legs.get_mut(id.into())?;
-        match &leg.usage {
+    pub(crate) fn on_cancelled(&mut self, io: &mut Io<'_>, invite: ServerId) -> Option<Event> {
+        match &self.usage {
             Usage::Offered(offered) if offered.server == invite => {
-                leg.usage = Usage::Over;
-                self.told(id, Event::Cancelled { leg: id })
+                self.usage = Usage::Over;
+                self.told(Event::Cancelled { leg: io.id })
             }
             _ => {
                 // A re-INVITE: the session stays as it was.
-                let place = leg.asked.iter().position(|asked| asked.server == invite)?;
-                if leg.asked.remove(place).offered {
-                    leg.session.refused();
+                let place = self.asked.iter().position(|asked| asked.server == invite)?;
+                if self.asked.remove(place).offered {
+                    self.session.refused();
                 }
-                self.told(id, Event::Withdrawn { leg: id, request: RequestId(invite) })
+                self.told(Event::Withdrawn { leg: io.id, request: RequestId(invite) })
             }
         }
     }
@@ -181,36 +158,33 @@ fn takes(uri: &Uri<'_>) -> bool {
 }
 
 // Verbs.
-impl Stack {
+impl Leg {
     /// 101-199. `party` numbers whom the caller hears: each party has its own To-tag (early dialog) of ours; the
     /// final answer uses its party's tag.
     ///
     /// # Errors
     /// The INVITE has its final response.
-    pub fn provisional(
+    pub(crate) fn provisional(
         &mut self,
-        now: Now,
-        leg: LegId,
+        io: &mut Io<'_>,
         party: u8,
         status: u16,
         content: Content<'_>,
     ) -> Result<(), Gone> {
-        let id = leg;
-        let fresh = self.ident.tag();
-        let leg = self.legs.get_mut(id.into()).ok_or(Gone)?;
-        let Usage::Offered(offered) = &mut leg.usage else { return Err(Gone) };
+        let fresh = io.core.ident.tag();
+        let Usage::Offered(offered) = &mut self.usage else { return Err(Gone) };
         if offered.reliable.is_some() {
-            return self.provisional_reliably(now.mono, id, party, status, &content);
+            return self.provisional_reliably(io, party, status, &content);
         }
         let server = offered.server;
-        offered.repeat_at = Some(now.mono + PROGRESS_REPEAT);
-        let party = offered.party(party, fresh, &leg.session);
+        offered.repeat_at = Some(io.now + PROGRESS_REPEAT);
+        let party = offered.party(party, fresh, &self.session);
         if let Some(sdp) = sdp_of(&content) {
             party.session.preview(sdp);
         }
         let tag = party.tag;
         let body = body_of(&content, party.session.last_sent());
-        let (settings, flow) = (&self.settings, leg.flow);
+        let (settings, flow) = (&io.core.settings, self.flow);
         let write = |mut writer: Writer<'_>| {
             write_contact(&mut writer, &settings.listeners, flow);
             writer.header(Name::Allow, ALLOW).header(Name::Server, settings.product.as_bytes());
@@ -218,8 +192,7 @@ impl Stack {
             writer.finish(body)
         };
         let sent =
-            self.table.respond(now.mono, server, status, Some(tag.as_bytes()), &mut self.outbox, write);
-        self.settle(now.mono, id);
+            io.core.table.respond(io.now, server, status, Some(tag.as_bytes()), &mut io.core.outbox, write);
         sent.map_err(|_| Gone)
     }
 
@@ -227,89 +200,90 @@ impl Stack {
     ///
     /// # Errors
     /// The INVITE has its final response.
-    pub fn answer(&mut self, now: Now, leg: LegId, party: u8, content: Content<'_>) -> Result<(), Gone> {
-        self.legs.get(leg.into()).filter(|leg| matches!(leg.usage, Usage::Offered(_))).ok_or(Gone)?;
-        if self.defer_accept(leg, party, &content) {
+    pub(crate) fn answer(&mut self, io: &mut Io<'_>, party: u8, content: Content<'_>) -> Result<(), Gone> {
+        if !matches!(self.usage, Usage::Offered(_)) {
+            return Err(Gone);
+        }
+        if self.defer_accept(party, &content) {
             return Ok(());
         }
-        self.accept_as(now.mono, leg, party, &content)
+        self.accept_as(io, party, &content)
     }
 
     /// The 2xx in the early dialog of a party.
     pub(crate) fn accept_as(
         &mut self,
-        now: Time,
-        id: LegId,
+        io: &mut Io<'_>,
         party: u8,
         content: &Content<'_>,
     ) -> Result<(), Gone> {
-        let fresh = self.ident.tag();
-        let leg = self.legs.get_mut(id.into()).ok_or(Gone)?;
-        let Usage::Offered(offered) = &mut leg.usage else { return Err(Gone) };
+        let fresh = io.core.ident.tag();
+        let Usage::Offered(offered) = &mut self.usage else { return Err(Gone) };
         let (server, cseq, demand) = (offered.server, offered.cseq, offered.demand);
         let waiting = offered.reliable.as_deref().and_then(Reliable::waits_for);
         if let Some(rseq) = waiting {
-            leg.aside.get_or_insert_default().overtaken = Some((rseq, cseq));
+            self.aside.get_or_insert_default().overtaken = Some((rseq, cseq));
         }
-        let party = offered.party(party, fresh, &leg.session);
+        let party = offered.party(party, fresh, &self.session);
         let (tag, answered) = (party.tag, party.answered);
-        leg.remote_cseq = party.remote_cseq;
-        leg.session = std::mem::take(&mut party.session);
-        leg.dialog = Dialog::new(Parts { local_tag: tag.as_bytes(), ..leg.dialog.parts() });
-        leg.usage = Usage::Confirmed;
+        self.remote_cseq = party.remote_cseq;
+        self.session = std::mem::take(&mut party.session);
+        self.dialog = Dialog::new(Parts { local_tag: tag.as_bytes(), ..self.dialog.parts() });
+        self.usage = Usage::Confirmed;
         let body = if answered { Body::None } else { content.body };
-        self.accept_invite(now, id, (server, cseq, demand), &Content { body, ..*content })
+        self.accept_invite(io, (server, cseq, demand), &Content { body, ..*content })
     }
 
     /// 300-699; [`Event::Closed`] follows with its ACK. Retry-After, or Contact for a 3xx, go in `content.fields`.
     ///
     /// # Errors
     /// The INVITE has its final response.
-    pub fn reject(&mut self, now: Now, leg: LegId, status: u16, content: Content<'_>) -> Result<(), Gone> {
-        let id = leg;
-        let leg = self.legs.get_mut(id.into()).ok_or(Gone)?;
-        let Usage::Offered(offered) = &leg.usage else { return Err(Gone) };
-        let settings = &self.settings;
+    pub(crate) fn reject(&mut self, io: &mut Io<'_>, status: u16, content: Content<'_>) -> Result<(), Gone> {
+        let Usage::Offered(offered) = &self.usage else { return Err(Gone) };
+        let settings = &io.core.settings;
         let write = |mut writer: Writer<'_>| {
             writer.header(Name::Server, settings.product.as_bytes());
             carry::write(&mut writer, &content);
             writer.finish(body_of(&content, sdp_of(&content).unwrap_or_default()))
         };
-        let sent =
-            self.table.respond(now.mono, offered.server, status, Some(tag_of(leg)), &mut self.outbox, write);
-        leg.usage = if sent.is_ok() { Usage::Refusing } else { Usage::Over };
-        leg.session.refused();
-        self.settle(now.mono, id);
+        let sent = io.core.table.respond(
+            io.now,
+            offered.server,
+            status,
+            Some(self.response_tag()),
+            &mut io.core.outbox,
+            write,
+        );
+        self.usage = if sent.is_ok() { Usage::Refusing } else { Usage::Over };
+        self.session.refused();
         sent.map_err(|_| Gone)
     }
 }
 
 // 2xx and ACK.
-impl Stack {
+impl Leg {
     /// Sends our 200 to an INVITE or re-INVITE and waits for its ACK.
     pub(crate) fn accept_invite(
         &mut self,
-        now: Time,
-        id: LegId,
+        io: &mut Io<'_>,
         (server, cseq, demand): (ServerId, u32, Option<Demand>),
         content: &Content<'_>,
     ) -> Result<(), Gone> {
-        let leg = self.legs.get_mut(id.into()).ok_or(Gone)?;
-        leg.agree(now, demand);
-        let offers = leg.session.exchange() != Exchange::Theirs;
+        self.agree(io.now, demand);
+        let offers = self.session.exchange() != Exchange::Theirs;
         // It may be the offer of an UPDATE, which gets its own answer.
-        let tag = leg.dialog.local_tag();
+        let tag = self.dialog.local_tag();
         let asks = |asked: &PendingUas| asked.offered && asked.branch.as_deref() == Some(tag);
-        let updates = leg.asked.iter().any(asks);
+        let updates = self.asked.iter().any(asks);
         match sdp_of(content) {
-            Some(sdp) if offers => _ = leg.session.offer(sdp),
-            Some(sdp) => _ = leg.session.answer(sdp),
+            Some(sdp) if offers => _ = self.session.offer(sdp),
+            Some(sdp) => _ = self.session.answer(sdp),
             // An answer may have stood in a 18x already.
-            None if !offers && !updates => leg.session.answered_before(),
+            None if !offers && !updates => self.session.answered_before(),
             None => {}
         }
-        let body = body_of(content, leg.session.last_sent());
-        let (settings, flow) = (&self.settings, leg.flow);
+        let body = body_of(content, self.session.last_sent());
+        let (settings, flow) = (&io.core.settings, self.flow);
         let write = |mut writer: Writer<'_>| {
             write_contact(&mut writer, &settings.listeners, flow);
             writer.header(Name::Allow, ALLOW);
@@ -319,98 +293,91 @@ impl Stack {
             carry::write(&mut writer, content);
             writer.finish(body)
         };
-        let tag = Some(leg.dialog.local_tag());
-        let sent = self.table.respond(now, server, 200, tag, &mut self.outbox, write);
+        let tag = Some(self.dialog.local_tag());
+        let sent = io.core.table.respond(io.now, server, 200, tag, &mut io.core.outbox, write);
         let unacked = Unacked {
             server,
             cseq,
-            at: now + T1,
+            at: io.now + T1,
             interval: T1,
-            until: now + T1X64,
+            until: io.now + T1X64,
             offered: offers && sdp_of(content).is_some(),
             bye: None,
         };
-        leg.unacked = Some(Box::new(unacked));
-        self.settle(now, id);
+        self.unacked = Some(Box::new(unacked));
         sent.map_err(|_| Gone)
     }
 
     /// An ACK in a dialog: of our 2xx, or a copy.
-    pub(crate) fn on_ack(&mut self, now: Time, id: LegId, message: &Message<'_>) -> Option<Event> {
-        let leg = self.legs.get_mut(id.into())?;
-        let unacked = leg.unacked.take_if(|unacked| unacked.cseq == message.cseq().number)?;
-        self.table.acknowledged(unacked.server);
+    pub(crate) fn on_ack(&mut self, io: &mut Io<'_>, message: &Message<'_>) -> Option<Event> {
+        let unacked = self.unacked.take_if(|unacked| unacked.cseq == message.cseq().number)?;
+        io.core.table.acknowledged(unacked.server);
         if unacked.offered {
-            match leg.session.answer_in(message) {
-                Some(answer) => leg.session.answered(answer),
-                None => leg.session.refused(),
+            match self.session.answer_in(message) {
+                Some(answer) => self.session.answered(answer),
+                None => self.session.refused(),
             }
         }
-        let closing = matches!(leg.usage, Usage::Closing);
+        let closing = matches!(self.usage, Usage::Closing);
         if closing {
             let fields = unacked.bye.as_deref().unwrap_or_default();
-            self.send_bye(now, id, &Content { fields, ..Content::default() });
+            self.send_bye(io, &Content { fields, ..Content::default() });
         }
-        self.settle(now, id);
-        if closing { None } else { self.told(id, Event::Confirmed { leg: id }) }
+        if closing { None } else { self.told(Event::Confirmed { leg: io.id }) }
     }
 
     /// The peer is about to end its leg by itself: no BYE of ours for an ACK that is missing until then.
-    pub fn leave_to_peer(&mut self, now: Now, id: LegId, until: Time) {
-        if let Some(unacked) = self.legs.get_mut(id.into()).and_then(|leg| leg.unacked.as_mut()) {
+    pub(crate) fn leave_to_peer(&mut self, until: Time) {
+        if let Some(unacked) = &mut self.unacked {
             unacked.until = unacked.until.max(until);
-            self.settle(now.mono, id);
         }
     }
 
     /// Our 2xx is due: again, or no more (RFC 3261 §13.3.1.4).
-    pub(crate) fn unacked_due(&mut self, now: Time, id: LegId) {
-        let Some(leg) = self.legs.get_mut(id.into()) else { return };
-        let Some(unacked) = &mut leg.unacked else { return };
-        if now < unacked.until {
-            if unacked.at <= now {
-                self.table.respond_again(unacked.server, &mut self.outbox);
+    pub(crate) fn unacked_due(&mut self, io: &mut Io<'_>) {
+        let Some(unacked) = &mut self.unacked else { return };
+        if io.now < unacked.until {
+            if unacked.at <= io.now {
+                io.core.table.respond_again(unacked.server, &mut io.core.outbox);
                 unacked.interval = (unacked.interval * 2).min(T2);
-                unacked.at = now + unacked.interval;
+                unacked.at = io.now + unacked.interval;
             }
             return;
         }
-        self.table.acknowledged(unacked.server);
-        let bye = leg.unacked.take().and_then(|unacked| unacked.bye);
-        let closing = matches!(leg.usage, Usage::Closing);
-        leg.usage = Usage::Closing;
+        io.core.table.acknowledged(unacked.server);
+        let bye = self.unacked.take().and_then(|unacked| unacked.bye);
+        let closing = matches!(self.usage, Usage::Closing);
+        self.usage = Usage::Closing;
         let fields = bye.as_deref().unwrap_or_default();
-        self.send_bye(now, id, &Content { fields, ..Content::default() });
+        self.send_bye(io, &Content { fields, ..Content::default() });
         if !closing {
-            self.tell(id, Event::Unconfirmed { leg: id });
+            self.tell(io, Event::Unconfirmed { leg: io.id });
         }
     }
 
     /// The INVITE was not answered in the time that it gave: 487, as if the caller had cancelled it (RFC 3261 §13.3.1).
-    pub(crate) fn expires_due(&mut self, now: Time, id: LegId) {
-        let Some(leg) = self.legs.get_mut(id.into()) else { return };
-        let Usage::Offered(offered) = &leg.usage else { return };
-        if offered.expires.is_none_or(|at| now < at) {
+    pub(crate) fn expires_due(&mut self, io: &mut Io<'_>) {
+        let Usage::Offered(offered) = &self.usage else { return };
+        if offered.expires.is_none_or(|at| io.now < at) {
             return;
         }
-        let product = &self.settings.product;
-        let (server, tag) = (offered.server, Some(tag_of(leg)));
+        let product = &io.core.settings.product;
+        let (server, tag) = (offered.server, Some(self.response_tag()));
         // A CANCEL that crosses it finds its answer given.
-        let _ = self.table.respond(now, server, 487, tag, &mut self.outbox, |mut writer| {
+        let _ = io.core.table.respond(io.now, server, 487, tag, &mut io.core.outbox, |mut writer| {
             writer.header(Name::Server, product.as_bytes());
             writer.finish(None)
         });
-        leg.usage = Usage::Over;
-        self.tell(id, Event::Cancelled { leg: id });
+        self.usage = Usage::Over;
+        self.tell(io, Event::Cancelled { leg: io.id });
     }
 
     /// The last 18x is due again.
-    pub(crate) fn repeat_due(&mut self, now: Time, id: LegId) {
-        let Some(leg) = self.legs.get_mut(id.into()) else { return };
-        let Usage::Offered(offered) = &mut leg.usage else { return };
-        if offered.repeat_at.is_some_and(|at| at <= now) {
-            self.table.respond_again(offered.server, &mut self.outbox);
-            offered.repeat_at = Some(now + PROGRESS_REPEAT);
+    pub(crate) fn repeat_due(&mut self, io: &mut Io<'_>) {
+        let Usage::Offered(offered) = &mut self.usage else { return };
+        if offered.repeat_at.is_some_and(|at| at <= io.now) {
+            io.core.table.respond_again(offered.server, &mut io.core.outbox);
+            offered.repeat_at = Some(io.now + PROGRESS_REPEAT);
         }
     }
 }
@@ -442,35 +409,6 @@ impl Leg {
     pub(crate) fn note_allow(&mut self, message: &Message<'_>) {
         if message.header(Name::Allow).is_some() {
             self.updates = names(message, Name::Allow, Method::Update.as_str());
-        }
-    }
-
-    /// A leg in that state, with nothing sent and nothing received.
-    pub(crate) fn new(dialog: Dialog, flow: Flow, usage: Usage) -> Leg {
-        Leg {
-            dialog,
-            session: Session::default(),
-            usage,
-            flow,
-            local_cseq: 0,
-            remote_cseq: None,
-            outgoing: false,
-            owner: None,
-            digest: false,
-            moves: true,
-            released: false,
-            quiet: false,
-            sent: Vec::new(),
-            asked: Vec::new(),
-            unacked: None,
-            aside: None,
-            subscriptions: Vec::new(),
-            referrals: Vec::new(),
-            keepalive: None,
-            presence: Presence::default(),
-            timer: None,
-            updates: false,
-            armed: None,
         }
     }
 }

@@ -4,67 +4,45 @@
 //! still there; and a peer that hears no ACK of its 2xx ends the call (RFC 3261 §13.3.1.4). A REFER had no answer in time:
 //! that it was taken counts as said.
 
-use super::presence::Purpose;
-use super::usage::{Leg, PendingUac, Usage};
-use super::{Content, Event, LegId, Origin};
+use super::content::Content;
+use super::event::{Event, Origin};
+use super::pending::{PendingUac, Purpose};
+use super::subscription::Subscription;
+use super::{Leg, subscription};
+use crate::sip::core::Io;
 use crate::sip::flow::Flow;
-use crate::sip::leg::subscription::{self, Subscription};
 use crate::sip::offer_answer::Exchange;
-use crate::sip::stack::Stack;
-use crate::sip::timing::Time;
-use crate::wire::{Framing, Message, Method, Name, identify};
+use crate::wire::{Framing, Message, Method, identify};
 
-impl Stack {
+impl Leg {
     /// A re-INVITE was never answered.
-    pub(crate) fn keep_unanswered(&mut self, id: LegId, sent: PendingUac) {
-        if let Some(leg) = self.legs.get_mut(id.into()).filter(|leg| leg.is_answered()) {
-            leg.aside.get_or_insert_default().unanswered = Some(Box::new(sent));
+    pub(crate) fn keep_unanswered(&mut self, sent: PendingUac) {
+        if self.is_answered() {
+            self.aside.get_or_insert_default().unanswered = Some(Box::new(sent));
         }
     }
 
     /// A response that belongs to no transaction any more.
-    pub(crate) fn on_belated(
-        &mut self,
-        now: Time,
-        flow: Flow,
-        id: LegId,
-        message: &Message<'_>,
-    ) -> Option<Event> {
-        let event = match message.cseq().method {
-            Method::Invite => self.invite_belated(now, flow, id, message),
-            Method::Refer => self.refer_belated(flow, id, message),
+    pub(crate) fn on_belated(&mut self, io: &mut Io<'_>, flow: Flow, message: &Message<'_>) -> Option<Event> {
+        match message.cseq().method {
+            Method::Invite => self.invite_belated(io, flow, message),
+            Method::Refer => self.refer_belated(io, flow, message),
             _ => None,
-        };
-        self.settle(now, id);
-        event
-    }
-
-    /// The leg that a 2xx without a transaction belongs to.
-    pub(crate) fn leg_of_belated(&self, message: &Message<'_>) -> Option<LegId> {
-        let accepts = message.status().is_some_and(|status| (200..300).contains(&status));
-        // More than one Via: it is not for us (RFC 3261 §8.1.3.3).
-        if !accepts || message.values(Name::Via).nth(1).is_some() {
-            return None;
         }
-        let (local_tag, remote_tag) = (message.from_tag()?, message.to_tag()?);
-        self.find_leg(message.call_id(), |leg| {
-            matches!(leg.usage, Usage::Confirmed) && leg.matches(local_tag, remote_tag)
-        })
     }
 
     /// The layer above did without it: it hears of a 2xx that nobody waits for, and that the session may have changed.
-    fn invite_belated(&mut self, now: Time, flow: Flow, id: LegId, message: &Message<'_>) -> Option<Event> {
+    fn invite_belated(&mut self, io: &mut Io<'_>, flow: Flow, message: &Message<'_>) -> Option<Event> {
         let number = message.cseq().number;
-        let leg = self.legs.get_mut(id.into())?;
-        let copy = leg.sent.iter().position(|sent| sent.cseq == number && sent.accepted.is_some());
+        let copy = self.sent.iter().position(|sent| sent.cseq == number && sent.accepted.is_some());
         let waits = |sent: &mut Box<PendingUac>| sent.cseq == number;
-        let sent = leg.aside.as_mut().and_then(|aside| aside.unanswered.take_if(waits));
-        self.adopt(id, flow);
-        self.hear(id);
+        let sent = self.aside.as_mut().and_then(|aside| aside.unanswered.take_if(waits));
+        self.adopt(flow);
+        self.hear();
         match (sent, copy) {
-            (Some(sent), _) => self.accept_belated(now, id, *sent, message),
+            (Some(sent), _) => self.accept_belated(io, *sent, message),
             (None, Some(place)) => {
-                self.acknowledge_again(id, place);
+                self.acknowledge_again(io, place);
                 None
             }
             (None, None) => None,
@@ -72,51 +50,46 @@ impl Stack {
     }
 
     /// A REFER that had no answer was taken after all.
-    fn refer_belated(&mut self, flow: Flow, id: LegId, message: &Message<'_>) -> Option<Event> {
-        let leg = self.legs.get_mut(id.into())?;
+    fn refer_belated(&mut self, io: &Io<'_>, flow: Flow, message: &Message<'_>) -> Option<Event> {
         let open = |one: &&mut Subscription| one.cseq == message.cseq().number && !one.answered;
-        let one = leg.subscriptions.iter_mut().find(open)?;
+        let one = self.subscriptions.iter_mut().find(open)?;
         one.answered = true;
         let refer = one.refer;
-        subscription::accepted(&mut leg.subscriptions, refer);
-        self.adopt(id, flow);
-        self.hear(id);
+        subscription::accepted(&mut self.subscriptions, refer);
+        self.adopt(flow);
+        self.hear();
         let (status, origin) = (message.status()?, Origin::Remote);
-        self.told(id, Event::Response { leg: id, sent: refer, status, origin, needs_answer: false })
+        self.told(Event::Response { leg: io.id, sent: refer, status, origin, needs_answer: false })
     }
 
-    fn accept_belated(
-        &mut self,
-        now: Time,
-        id: LegId,
-        sent: PendingUac,
-        message: &Message<'_>,
-    ) -> Option<Event> {
-        let sent = PendingUac { id: self.next_sent(), purpose: Purpose::Itself, ..sent };
+    fn accept_belated(&mut self, io: &mut Io<'_>, sent: PendingUac, message: &Message<'_>) -> Option<Event> {
+        let sent = PendingUac { id: io.core.next_sent(), purpose: Purpose::Itself, ..sent };
         let kept = sent.request.as_deref().unwrap_or_default();
-        let offer = identify(kept, &mut self.index, Framing::Datagram).ok().map(|request| request.body());
-        let leg = self.legs.get_mut(id.into())?;
-        let idle = leg.session.exchange() == Exchange::Idle;
-        if idle && (!sent.offered || offer == Some(leg.session.last_sent())) {
+        let offer = identify(kept, &mut io.core.index, Framing::Datagram).ok().map(|request| request.body());
+        let idle = self.session.exchange() == Exchange::Idle;
+        if idle && (!sent.offered || offer == Some(self.session.last_sent())) {
             if sent.offered {
-                leg.session.reopen();
+                self.session.reopen();
             }
-            return self.on_modified(now, id, sent, message);
+            return self.on_modified(io, sent, message);
         }
         // Something else was offered since, and what was taken here does not stand: the peer is told anew.
-        leg.agreed(now, self.settings.session_timer, message);
-        let refreshed = leg.refresh(message, &self.settings.listeners);
+        self.agreed(io.now, io.core.settings.session_timer, message);
+        let refreshed = self.refresh(message, &io.core.settings.listeners);
         let (name, status) = (sent.id, message.status()?);
-        self.keep_accepted(now, id, sent, message.to_tag().unwrap_or(b""), Vec::new());
+        self.keep_accepted(io, sent, message.to_tag().unwrap_or(b""), Vec::new());
         if refreshed {
-            self.aim(id);
+            self.aim(io);
         }
-        if let Some(place) = self.legs.get(id.into()).and_then(Leg::unanswered) {
-            self.acknowledge_sent(id, place, &Content::default());
+        if let Some(place) = self.unanswered() {
+            self.acknowledge_sent(io, place, &Content::default());
         }
-        self.told(
-            id,
-            Event::Response { leg: id, sent: name, status, origin: Origin::Remote, needs_answer: false },
-        )
+        self.told(Event::Response {
+            leg: io.id,
+            sent: name,
+            status,
+            origin: Origin::Remote,
+            needs_answer: false,
+        })
     }
 }

@@ -3,7 +3,7 @@
 //! Everything that is not on it stays behind: dialog, routing, authentication and content headers are each leg's
 //! own. Called by everything in `leg/` that makes a message.
 
-use super::{Body, Content};
+use super::content::{Body, Content, Field};
 use crate::wire::{Message, Name, Writer};
 
 /// Whether a header of that name passes from any message to the one made after it.
@@ -100,6 +100,30 @@ fn copy(writer: &mut Writer<'_>, message: &Message<'_>, content: &Content<'_>, w
             writer.header_raw(name, header.value);
         }
     }
+}
+
+/// The headers of `content` as fields, for a message that is made later.
+pub(crate) fn keep_fields(content: &Content<'_>) -> Box<[Field]> {
+    let mut buffer = Vec::new();
+    let mut writer = Writer::response(&mut buffer, 100, "");
+    write(&mut writer, content);
+    writer.finish(None);
+    let text = String::from_utf8_lossy(&buffer);
+    let lines = text.split("\r\n").skip(1).take_while(|line| !line.is_empty());
+    lines
+        .filter_map(|line| line.split_once(": "))
+        .filter(|(name, _)| *name != Name::ContentLength.as_str())
+        .map(|(name, value)| Field { name: name.into(), value: value.into() })
+        .collect()
+}
+
+/// The headers that `content` adds to a CANCEL, as whole lines.
+pub(crate) fn lines(content: &Content<'_>) -> Vec<u8> {
+    let mut buffer = Vec::new();
+    write(&mut Writer::response(&mut buffer, 100, ""), content);
+    let start = memchr::memchr(b'\n', &buffer).map_or(buffer.len(), |at| at + 1);
+    buffer.drain(..start);
+    buffer
 }
 
 #[cfg(test)]

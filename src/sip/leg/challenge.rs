@@ -5,36 +5,19 @@
 //! once, and once more where only the nonce was stale; four answers in all to one request. Not here: how it is
 //! answered (`sip::auth`).
 
-use super::LegId;
-use super::send::by_stream;
-use super::usage::{Leg, PendingUac};
+use super::Leg;
+use super::pending::{Answered, PendingUac};
+use super::write::by_stream;
 use crate::sip::auth::{Challenge, Login};
-use crate::sip::stack::{Credentials, Settings, Stack};
-use crate::sip::timing::Time;
+use crate::sip::core::Io;
+use crate::sip::settings::{Credentials, Settings};
 use crate::wire::{Framing, Message, Name, identify};
 use smallvec::SmallVec;
 
+pub use super::event::Declined;
+
 /// Answers to one request, over all realms.
 const MOST: usize = 4;
-
-/// A realm whose challenge to a request was answered.
-#[derive(Clone, Debug)]
-pub(crate) struct Answered {
-    realm: Box<[u8]>,
-    /// Twice: the nonce was stale.
-    again: bool,
-}
-
-/// Why a challenge is left without an answer, though there is a password.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Declined {
-    /// It comes from elsewhere than the places that the password is for.
-    Elsewhere,
-    /// None of its challenges has a digest that is known here, and the realm that the password is for.
-    Form,
-    /// The password was given, and asked for again.
-    Refused,
-}
 
 impl Settings {
     /// What answers challenges in this leg, wherever they come from.
@@ -65,26 +48,19 @@ impl PendingUac {
     }
 }
 
-impl Stack {
-    /// The challenge that the message at hand brought and that was left without an answer, though there is a password.
-    pub fn take_declined(&mut self) -> Option<(LegId, Declined)> {
-        self.declined.take()
-    }
-
+impl Leg {
     /// Sends a challenged request again with the answer; it comes back if that is not to be.
     pub(crate) fn answer_challenge(
         &mut self,
-        now: Time,
-        id: LegId,
+        io: &mut Io<'_>,
         mut sent: PendingUac,
         response: &Message<'_>,
     ) -> Option<PendingUac> {
-        let cnonce = self.ident.cnonce();
-        let Some(leg) = self.legs.get(id.into()) else { return Some(sent) };
-        let Some(credentials) = self.settings.credentials(leg) else { return Some(sent) };
+        let cnonce = io.core.ident.cnonce();
+        let Some(credentials) = io.core.settings.credentials(self) else { return Some(sent) };
         let challenge = Challenge::of(response, credentials.realm.as_deref(), cnonce);
         let (mut challenge, why) = match challenge {
-            _ if !leg.digest => (None, Declined::Elsewhere),
+            _ if !self.digest => (None, Declined::Elsewhere),
             None => (None, Declined::Form),
             Some(challenge) => match sent.may_answer(&challenge) {
                 true => (Some(challenge), Declined::Refused),
@@ -92,11 +68,11 @@ impl Stack {
             },
         };
         let Some(challenge) = challenge.as_mut() else {
-            self.declined = Some((id, why));
+            io.core.declined = Some((io.id, why));
             return Some(sent);
         };
         let kept = sent.request.as_deref().unwrap_or_default();
-        let Ok(message) = identify(kept, &mut self.index, Framing::Datagram) else { return Some(sent) };
+        let Ok(message) = identify(kept, &mut io.core.index, Framing::Datagram) else { return Some(sent) };
         let mut value = Vec::with_capacity(256);
         let login = Login {
             username: &credentials.username,
@@ -113,8 +89,8 @@ impl Stack {
         values.push(value.into());
         let changes: SmallVec<[(Name, &[u8]); 2]> =
             values.iter().map(|value| (challenge.answer, &**value)).collect();
-        let stream = sent.fallback.and_then(|flow| by_stream(flow, &self.settings.listeners));
-        let flow = stream.unwrap_or(leg.flow_in(sent.branch.as_deref()));
-        self.send_again(now, id, sent, flow, &changes)
+        let stream = sent.fallback.and_then(|flow| by_stream(flow, &io.core.settings.listeners));
+        let flow = stream.unwrap_or(self.flow_in(sent.branch.as_deref()));
+        self.send_again(io, sent, flow, &changes)
     }
 }

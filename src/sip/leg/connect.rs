@@ -1,20 +1,53 @@
 //! A leg of ours before it is answered (RFC 3261 §13.2), and the ACK of every 2xx to an INVITE of ours.
 
-use super::accept::address;
-use super::reliable::{BRANCHES, EarlyUac};
-use super::send::{MAX_FORWARDS, Request, body_of, sdp_of};
+use super::content::{Content, body_of, sdp_of};
+use super::event::{Event, Gone, Origin, Patience};
+use super::pending::{Accepted, Acknowledged, BRANCHES, ForkBranch, Kind, PendingUac};
+use super::reach::Reach;
+use super::send::Request;
 use super::tries::fault_of;
-use super::usage::{Accepted, Acknowledged, Calling, ForkBranch, Kind, Leg, PendingUac, Usage};
-use super::{Connect, Content, Event, LegId, Origin, carry};
-use crate::sip::dialog::{Dialog, Parts, route_set_of_uac};
+use super::usage::{Calling, EarlyUac, Usage};
+use super::{Leg, carry};
+use crate::sip::core::{Core, Io};
+use crate::sip::dialog::{Dialog, Parts};
 use crate::sip::flow::Flow;
 use crate::sip::offer_answer::{Exchange, Session};
-use crate::sip::stack::{Gone, Stack};
-use crate::sip::timing::{Now, T1X64, TIMER_C, Time};
-use crate::sip::transaction::{ClientId, Outgoing};
+use crate::sip::timing::{T1X64, TIMER_C, Time};
+use crate::sip::transaction::ClientId;
 use crate::wire::headers::APPLICATION_SDP;
 use crate::wire::sdp::declined;
 use crate::wire::{Framing, Index, Message, Method, Name, Writer, identify, push_quoted, uri};
+use smallvec::SmallVec;
+
+/// A new leg of ours.
+#[derive(Clone, Copy, Debug)]
+pub struct Connect<'a> {
+    /// Where the INVITE goes; of several the next is tried on silence, a transport fault or 503 (RFC 3263 §4.3). Those
+    /// where nobody was just now come last.
+    pub flows: &'a [Flow],
+    /// How long silence lasts.
+    pub patience: Patience,
+    /// How the peer is reached.
+    pub reach: Reach,
+    /// Request-URI.
+    pub uri: &'a [u8],
+    /// The To URI (without tag).
+    pub to: &'a [u8],
+    /// User part of the From URI, at our advertised host; percent-encoded as needed here. None: anonymous.
+    pub from_user: Option<&'a [u8]>,
+    /// Display name of From.
+    pub from_display: Option<&'a [u8]>,
+    /// Max-Forwards as it is to stand on the wire.
+    pub max_forwards: u8,
+    /// Slot of the call: the Call-ID that is minted carries it.
+    pub slot: u16,
+    /// Whose leg it is: an index into [`crate::sip::Settings::parties`].
+    pub party: Option<u16>,
+    /// Whether the flows are places that the party's password is for: challenges in the leg are answered.
+    pub digest: bool,
+    /// Headers and offer.
+    pub content: Content<'a>,
+}
 
 /// From of a leg of ours.
 fn from(connect: &Connect<'_>, host: &str) -> Vec<u8> {
@@ -36,13 +69,13 @@ fn from(connect: &Connect<'_>, host: &str) -> Vec<u8> {
 }
 
 // Verbs.
-impl Stack {
-    /// INVITE to a new leg. What comes of it: [`Event::Progress`], then `Answered` or `Refused`.
-    pub fn connect(&mut self, now: Now, connect: Connect<'_>) -> LegId {
-        let mut others: smallvec::SmallVec<[Flow; 2]> = connect.flows.iter().copied().collect();
-        self.quarantine.order(now.mono, &mut others);
+impl Leg {
+    /// A leg of ours that is to call the first of the flows.
+    pub(crate) fn to_call(core: &mut Core, now: Time, connect: &Connect<'_>) -> Leg {
+        let mut others: SmallVec<[Flow; 2]> = connect.flows.iter().copied().collect();
+        core.quarantine.order(now, &mut others);
         others.reverse();
-        let first = others.pop();
+        let first = others.pop().unwrap_or(NOWHERE);
         let calling = Calling {
             others,
             patience: connect.patience,
@@ -53,15 +86,18 @@ impl Stack {
             cancelled: None,
             quiet: false,
         };
-        let id = self.leg_of_ours(&connect, first.unwrap_or(NOWHERE), Usage::Calling(Box::new(calling)));
-        let sent = self.next_sent();
-        let Some(leg) = self.legs.get_mut(id.into()) else { return id };
-        if first.is_none() {
-            leg.usage = Usage::Over;
-            self.tell(id, Event::Refused { leg: id, status: 503, origin: Origin::Local });
-            return id;
+        Leg::of_ours(core, connect, first, Usage::Calling(Box::new(calling)))
+    }
+
+    /// The INVITE of a leg of ours.
+    pub(crate) fn call(&mut self, io: &mut Io<'_>, connect: &Connect<'_>) {
+        let sent = io.core.next_sent();
+        if connect.flows.is_empty() {
+            self.usage = Usage::Over;
+            self.tell(io, Event::Refused { leg: io.id, status: 503, origin: Origin::Local });
+            return;
         }
-        let offer = sdp_of(&connect.content).map(|sdp| leg.session.offer(sdp).to_vec());
+        let offer = sdp_of(&connect.content).map(|sdp| self.session.offer(sdp).to_vec());
         let request = Request {
             method: Method::Invite,
             kind: Kind::Invite,
@@ -71,14 +107,13 @@ impl Stack {
             body: body_of(&connect.content, offer.as_deref().unwrap_or_default()),
             within: None,
         };
-        self.send_request(now.mono, id, &request, &|writer| carry::write(writer, &connect.content));
-        id
+        self.send_request(io, &request, &|writer| carry::write(writer, &connect.content));
     }
 
     /// A leg with identifiers of its own, in which nothing was sent yet.
-    pub(crate) fn leg_of_ours(&mut self, connect: &Connect<'_>, flow: Flow, usage: Usage) -> LegId {
-        let (call_id, tag) = (self.ident.sip_call_id(connect.slot), self.ident.tag());
-        let host = self.settings.listeners.get(usize::from(flow.listener));
+    pub(super) fn of_ours(core: &mut Core, connect: &Connect<'_>, flow: Flow, usage: Usage) -> Leg {
+        let (call_id, tag) = (core.ident.sip_call_id(connect.slot), core.ident.tag());
+        let host = core.settings.listeners.get(usize::from(flow.listener));
         let host = host.map_or("anonymous.invalid", |listener| &listener.advertised);
         let dialog = Dialog::new(Parts {
             call_id: call_id.as_bytes(),
@@ -91,21 +126,19 @@ impl Stack {
         });
         let mut leg = Leg::new(dialog, flow, usage);
         leg.outgoing = true;
-        leg.local_cseq = self.ident.cseq();
+        leg.local_cseq = core.ident.cseq();
         leg.belongs_to(connect.party, connect.digest);
         leg.set_reach(connect.reach);
-        self.add_leg(leg)
+        leg
     }
-
     /// ACK for a 2xx that carried an offer (to our INVITE or re-INVITE): with the answer. Without one every stream is
     /// declined.
     ///
     /// # Errors
     /// No 2xx waits for its ACK.
-    pub fn acknowledge(&mut self, now: Now, leg: LegId, content: Content<'_>) -> Result<(), Gone> {
-        let sent = self.legs.get(leg.into()).and_then(Leg::unanswered).ok_or(Gone)?;
-        self.acknowledge_sent(leg, sent, &content);
-        self.settle(now.mono, leg);
+    pub(crate) fn acknowledge(&mut self, io: &mut Io<'_>, content: Content<'_>) -> Result<(), Gone> {
+        let sent = self.unanswered().ok_or(Gone)?;
+        self.acknowledge_sent(io, sent, &content);
         Ok(())
     }
 }
@@ -119,113 +152,106 @@ const NOWHERE: Flow = Flow {
 };
 
 // Responses to the INVITE.
-impl Stack {
+impl Leg {
     pub(crate) fn on_provisional(
         &mut self,
-        now: Time,
-        id: LegId,
+        io: &mut Io<'_>,
         client: ClientId,
         message: &Message<'_>,
     ) -> Option<Event> {
         let status = message.status()?;
-        if !self.try_answered(now, id, client) {
+        if !self.try_answered(io, client) {
             return None;
         }
-        let leg = self.legs.get_mut(id.into())?;
-        let sent = leg.sent.iter_mut().find(|sent| sent.client == client)?;
+        let sent = self.sent.iter_mut().find(|sent| sent.client == client)?;
         if !matches!(sent.kind, Kind::Invite | Kind::Modify) {
             return None;
         }
         if status > 100 || sent.expires.is_none() {
-            sent.expires = Some(now + TIMER_C);
+            sent.expires = Some(io.now + TIMER_C);
         }
         if sent.offered && status > 100 && message.has_sdp() {
             sent.note_said(message.to_tag().unwrap_or(b""), message.body());
         }
-        let Usage::Calling(calling) = &mut leg.usage else { return None };
+        let Usage::Calling(calling) = &mut self.usage else { return None };
         if status == 100 {
             return None;
         }
         calling.ringing = true;
         let over = calling.cancelled.is_some() || calling.quiet;
-        leg.note_allow(message);
-        let new = self.take_reliable(now, id, message);
-        if over || !new { None } else { self.told(id, Event::Progress { leg: id, status }) }
+        self.note_allow(message);
+        let new = self.take_reliable(io, message);
+        if over || !new { None } else { self.told(Event::Progress { leg: io.id, status }) }
     }
 
     /// Timer C (RFC 3261 §16.6 step 11): an INVITE that is provisionally answered for ever is cancelled.
-    pub(crate) fn expire_due(&mut self, now: Time, id: LegId) {
-        let Some(leg) = self.legs.get_mut(id.into()) else { return };
-        for sent in &mut leg.sent {
-            if sent.expires.is_some_and(|at| at <= now) {
+    pub(crate) fn expire_due(&mut self, io: &mut Io<'_>) {
+        for sent in &mut self.sent {
+            if sent.expires.is_some_and(|at| at <= io.now) {
                 sent.expires = None;
-                self.table.cancel(now, sent.client, b"", &mut self.outbox);
+                io.core.table.cancel(io.now, sent.client, b"", &mut io.core.outbox);
             }
         }
         // One that waits for its answer stays: it is acknowledged in the end, however late.
-        let waits = |accepted: &Accepted| accepted.ack.is_none() || now < accepted.until;
+        let waits = |accepted: &Accepted| accepted.ack.is_none() || io.now < accepted.until;
         // Nobody can have seen an ACK that could not be sent, however often the peer has asked for it.
         let lost = |sent: &PendingUac| {
-            let failed = |it: &Accepted| it.acknowledged == Acknowledged::Failed && it.until <= now;
+            let failed = |it: &Accepted| it.acknowledged == Acknowledged::Failed && it.until <= io.now;
             sent.kind == Kind::Invite && sent.accepted.as_deref().is_some_and(failed)
         };
-        let lost = leg.sent.iter().any(lost);
-        leg.sent.retain(|sent| sent.accepted.as_deref().is_none_or(waits));
+        let lost = self.sent.iter().any(lost);
+        self.sent.retain(|sent| sent.accepted.as_deref().is_none_or(waits));
         if lost {
-            self.lose(id, (503, Origin::Local));
+            self.lose(io, (503, Origin::Local));
         }
     }
 
     /// The INVITE failed for good.
-    pub(crate) fn on_refused(&mut self, id: LegId, outcome: (u16, Origin)) -> Option<Event> {
-        let leg = self.legs.get_mut(id.into())?;
+    pub(crate) fn on_refused(&mut self, io: &mut Io<'_>, outcome: (u16, Origin)) -> Option<Event> {
         // What somebody has said counts, and not that another address was silent or had nobody.
-        let beside = leg.refused_beside().filter(|_| outcome.1 == Origin::Local);
+        let beside = self.refused_beside().filter(|_| outcome.1 == Origin::Local);
         let (status, origin) = beside.unwrap_or(outcome);
-        let usage = std::mem::replace(&mut leg.usage, Usage::Over);
-        leg.session.refused();
+        let usage = std::mem::replace(&mut self.usage, Usage::Over);
+        self.session.refused();
         let Usage::Calling(calling) = usage else { return None };
         if let Some(fault) = fault_of((status, origin), &calling) {
-            leg.aside.get_or_insert_default().fault.get_or_insert(fault);
+            self.aside.get_or_insert_default().fault.get_or_insert(fault);
         }
         let event = match calling.cancelled {
             _ if calling.quiet => return None,
-            Some(_) => Event::Closed { leg: id, status, origin },
-            None => Event::Refused { leg: id, status, origin },
+            Some(_) => Event::Closed { leg: io.id, status, origin },
+            None => Event::Refused { leg: io.id, status, origin },
         };
-        self.told(id, event)
+        self.told(event)
     }
 
     /// The first 2xx to the INVITE that made the leg.
     pub(crate) fn on_accepted(
         &mut self,
-        now: Time,
-        id: LegId,
+        io: &mut Io<'_>,
         sent: PendingUac,
         message: &Message<'_>,
     ) -> Option<Event> {
-        let leg = self.legs.get_mut(id.into())?;
-        if sent.attempt.is_unwanted() || !matches!(leg.usage, Usage::Calling(_)) {
-            self.end_unwanted(now, id, sent, message);
+        if sent.attempt.is_unwanted() || !matches!(self.usage, Usage::Calling(_)) {
+            self.end_unwanted(io, sent, message);
             return None;
         }
-        self.prefer(now, id, (sent.client, sent.address()));
-        let leg = self.legs.get_mut(id.into())?;
-        let usage = std::mem::replace(&mut leg.usage, Usage::Confirmed);
+        self.prefer(io, (sent.client, sent.address()));
+        let usage = std::mem::replace(&mut self.usage, Usage::Confirmed);
         let Usage::Calling(calling) = usage else {
-            leg.usage = usage;
+            self.usage = usage;
             return None;
         };
-        leg.dialog = confirmed(&leg.dialog, message);
-        leg.note_allow(message);
-        leg.agreed(now, self.settings.session_timer, message);
+        self.dialog = self.dialog.confirmed(message);
+        self.note_allow(message);
+        self.agreed(io.now, io.core.settings.session_timer, message);
         let answers = |early: &EarlyUac| early.dialog.remote_tag() == message.to_tag().unwrap_or(b"");
         let (own, others): (Vec<EarlyUac>, Vec<EarlyUac>) = calling.early.into_iter().partition(answers);
-        leg.local_cseq = sent.cseq;
+        self.local_cseq = sent.cseq;
         if let Some(early) = own.into_iter().next() {
-            leg.local_cseq = early.cseq;
-            leg.remote_cseq = early.remote_cseq;
-            leg.session = early.session;
+            self.local_cseq = early.cseq;
+            self.remote_cseq = early.remote_cseq;
+            self.session = early.session;
         }
         let branch = |early: &EarlyUac| ForkBranch {
             tag: early.dialog.remote_tag().into(),
@@ -234,24 +260,21 @@ impl Stack {
         };
         let others = others.iter().map(branch).collect();
         // What is kept for another try is needed no more.
-        let needs_answer = self.take_2xx(now, id, sent, message, others);
-        self.aim(id);
+        let needs_answer = self.take_2xx(io, sent, message, others);
+        self.aim(io);
         if !needs_answer {
-            let place = self.legs.get(id.into()).and_then(Leg::unanswered);
-            if let Some(place) = place {
-                self.acknowledge_sent(id, place, &Content::default());
+            if let Some(place) = self.unanswered() {
+                self.acknowledge_sent(io, place, &Content::default());
             }
         }
         let status = message.status()?;
         let Some(fields) = calling.cancelled else {
-            return self.told(id, Event::Answered { leg: id, status, needs_answer });
+            return self.told(Event::Answered { leg: io.id, status, needs_answer });
         };
         // The CANCEL came too late (RFC 3261 §9.1): the call stands, and is ended as one.
         let quiet = calling.quiet;
-        self.close_answered(now, id, &Content { fields: &fields, ..Content::default() });
-        if let (true, Some(leg)) = (quiet, self.legs.get_mut(id.into())) {
-            leg.quiet = true;
-        }
+        self.close_answered(io, &Content { fields: &fields, ..Content::default() });
+        self.quiet |= quiet;
         None
     }
 
@@ -259,85 +282,78 @@ impl Stack {
     /// carries an offer.
     pub(crate) fn take_2xx(
         &mut self,
-        now: Time,
-        id: LegId,
+        io: &mut Io<'_>,
         sent: PendingUac,
         message: &Message<'_>,
         others: Vec<ForkBranch>,
     ) -> bool {
-        let Some(leg) = self.legs.get_mut(id.into()) else { return false };
         let tag = message.to_tag().unwrap_or(b"");
         if sent.offered {
             // After an answer in a reliable provisional response the turn may be that of an UPDATE.
-            let settled = sent.kind == Kind::Invite && !leg.session.remote().is_empty();
-            match leg.session.answer_in(message) {
-                _ if settled && leg.session.exchange() != Exchange::Idle => {}
-                Some(answer) if settled => leg.session.restated(answer),
-                Some(answer) => leg.session.answered(answer),
+            let settled = sent.kind == Kind::Invite && !self.session.remote().is_empty();
+            match self.session.answer_in(message) {
+                _ if settled && self.session.exchange() != Exchange::Idle => {}
+                Some(answer) if settled => self.session.restated(answer),
+                Some(answer) => self.session.answered(answer),
                 None if settled => {}
                 // What it said before is the answer (RFC 3261 §13.2.1), though a 2xx should say it again.
-                None => match sent.said(tag).filter(|said| leg.session.is_answered_by(said)) {
-                    Some(said) => leg.session.answered(said),
-                    None => leg.session.refused(),
+                None => match sent.said(tag).filter(|said| self.session.is_answered_by(said)) {
+                    Some(said) => self.session.answered(said),
+                    None => self.session.refused(),
                 },
             }
         } else if message.has_sdp() {
-            leg.session.offered(message.body());
+            self.session.offered(message.body());
         }
         let needs_answer = !sent.offered && message.has_sdp();
-        self.keep_accepted(now, id, sent, tag, others);
+        self.keep_accepted(io, sent, tag, others);
         needs_answer
     }
 
     /// Keeps an accepted INVITE of ours for as long as its 2xx may come again.
     pub(crate) fn keep_accepted(
         &mut self,
-        now: Time,
-        id: LegId,
+        io: &mut Io<'_>,
         sent: PendingUac,
         tag: &[u8],
         others: Vec<ForkBranch>,
     ) {
-        let Some(leg) = self.legs.get_mut(id.into()) else { return };
-        let credentials = sent.credentials(&mut self.index);
+        let credentials = sent.credentials(&mut io.core.index);
         let (tag, acknowledged, by_source) = (tag.into(), Acknowledged::Waiting, false);
-        let until = now + T1X64;
+        let until = io.now + T1X64;
         let accepted = Accepted { tag, ack: None, acknowledged, by_source, credentials, others, until };
-        leg.sent.reserve_exact(1);
+        self.sent.reserve_exact(1);
         let accepted = Some(Box::new(accepted));
-        leg.sent.push(PendingUac { accepted, request: None, expires: None, said: Vec::new(), ..sent });
+        self.sent.push(PendingUac { accepted, request: None, expires: None, said: Vec::new(), ..sent });
     }
 
     /// Sends the ACK of the 2xx to the request at `place`: with an answer if the 2xx carried an offer.
-    pub(crate) fn acknowledge_sent(&mut self, id: LegId, place: usize, content: &Content<'_>) {
-        let Some(leg) = self.legs.get_mut(id.into()) else { return };
-        let Some(sent) = leg.sent.get_mut(place) else { return };
+    pub(crate) fn acknowledge_sent(&mut self, io: &mut Io<'_>, place: usize, content: &Content<'_>) {
+        let Some(sent) = self.sent.get_mut(place) else { return };
         let cseq = sent.cseq;
         let credentials =
             sent.accepted.as_mut().map(|it| std::mem::take(&mut it.credentials)).unwrap_or_default();
         let mut answer = Vec::new();
         // It may be the offer of an UPDATE that waits, which gets its own answer.
-        if !sent.offered && leg.session.exchange() == Exchange::Theirs {
+        if !sent.offered && self.session.exchange() == Exchange::Theirs {
             let refusal;
             let sdp = match sdp_of(content) {
                 Some(sdp) => sdp,
                 None => {
-                    refusal = declined(leg.session.proposed().unwrap_or(leg.session.remote()));
+                    refusal = declined(self.session.proposed().unwrap_or(self.session.remote()));
                     &refusal
                 }
             };
-            answer.extend_from_slice(leg.session.answer(sdp));
+            answer.extend_from_slice(self.session.answer(sdp));
         }
-        let (dialog, flow) = (leg.dialog.clone(), leg.flow);
+        let (dialog, flow) = (self.dialog.clone(), self.flow);
         let body = (!answer.is_empty()).then_some((APPLICATION_SDP.as_bytes(), answer.as_slice()));
-        let name = Stack::ack_id(id, flow);
-        let ack = self.send_ack((id, name), &dialog, flow, cseq, body, &|writer| {
+        let name = io.ack_id(flow);
+        let ack = self.send_ack(io, name, &dialog, flow, cseq, body, &|writer| {
             write_credentials(writer, &credentials);
             carry::write(writer, content);
         });
-        let leg = self.legs.get_mut(id.into());
-        let accepted = leg.and_then(|leg| leg.sent.get_mut(place)?.accepted.as_mut());
-        if let Some(accepted) = accepted {
+        if let Some(accepted) = self.sent.get_mut(place).and_then(|sent| sent.accepted.as_mut()) {
             (accepted.ack, accepted.credentials) = (Some((flow, ack)), credentials);
             accepted.acknowledged = Acknowledged::on(flow);
         }
@@ -345,30 +361,28 @@ impl Stack {
 
     /// Another 2xx to an INVITE of ours: the same once more gets the same ACK, that of another branch of a fork is
     /// acknowledged and ended, once (RFC 3261 §13.2.2.4).
-    pub(crate) fn on_2xx_again(&mut self, now: Time, id: LegId, client: ClientId, message: &Message<'_>) {
-        let Some(leg) = self.legs.get(id.into()) else { return };
-        let Some(place) = leg.sent.iter().position(|sent| sent.client == client) else { return };
-        let sent = &leg.sent[place];
+    pub(crate) fn on_2xx_again(&mut self, io: &mut Io<'_>, client: ClientId, message: &Message<'_>) {
+        let Some(place) = self.sent.iter().position(|sent| sent.client == client) else { return };
+        let sent = &self.sent[place];
         let Some(accepted) = &sent.accepted else { return };
         let tag = message.to_tag().unwrap_or(b"");
         if tag == &*accepted.tag {
-            return self.acknowledge_again(id, place);
+            return self.acknowledge_again(io, place);
         }
         let other = accepted.others.iter().find(|branch| &*branch.tag == tag);
         if let Some((flow, ack)) = other.and_then(|branch| branch.ack.as_ref()) {
-            return self.outbox.copy(0, *flow, ack);
+            return io.core.outbox.copy(0, *flow, ack);
         }
-        let (cseq, flow, credentials) = (sent.cseq, leg.flow, accepted.credentials.clone());
+        let (cseq, flow, credentials) = (sent.cseq, self.flow, accepted.credentials.clone());
         let last = other.map_or(cseq, |branch| branch.cseq);
-        let dialog = confirmed(&leg.dialog, message);
-        let flow = dialog.hop(flow, None, &self.settings.listeners).or(flow);
+        let dialog = self.dialog.confirmed(message);
+        let flow = dialog.hop(flow, None, &io.core.settings.listeners).or(flow);
         let refusal = if sent.offered { Vec::new() } else { declined(message.body()) };
         let body = (!refusal.is_empty()).then_some((APPLICATION_SDP.as_bytes(), refusal.as_slice()));
         let ack = self
-            .send_ack((id, 0), &dialog, flow, cseq, body, &|writer| write_credentials(writer, &credentials));
-        self.send_stray_bye(now, &dialog, flow, last.wrapping_add(1));
-        let leg = self.legs.get_mut(id.into());
-        if let Some(accepted) = leg.and_then(|leg| leg.sent.get_mut(place)?.accepted.as_mut()) {
+            .send_ack(io, 0, &dialog, flow, cseq, body, &|writer| write_credentials(writer, &credentials));
+        io.core.send_stray_bye(io.now, &dialog, flow, last.wrapping_add(1));
+        if let Some(accepted) = self.sent.get_mut(place).and_then(|sent| sent.accepted.as_mut()) {
             accepted.others.retain(|branch| &*branch.tag != tag);
             if accepted.others.len() < BRANCHES {
                 let cseq = last.wrapping_add(1);
@@ -376,30 +390,6 @@ impl Stack {
             }
         }
     }
-
-    /// BYE in a dialog that is no leg's; nobody waits for its answer.
-    pub(crate) fn send_stray_bye(&mut self, now: Time, dialog: &Dialog, flow: Flow, cseq: u32) {
-        let branch = self.ident.branch();
-        let stack = (&*self.settings.listeners, &*self.settings.product);
-        let head = (Method::Bye, MAX_FORWARDS, cseq);
-        super::send::write_head(&mut self.scratch, stack, dialog, (flow, flow), head, &branch).finish(None);
-        let scratch = &self.scratch;
-        let method = Method::Bye.as_str().as_bytes();
-        let outgoing = Outgoing { method, branch: &branch, owner: None, recallable: false, told: false };
-        self.table.send(now, flow, outgoing, &mut self.outbox, |buf| buf.extend_from_slice(scratch));
-    }
-}
-
-/// The dialog that a 2xx to our INVITE, or a 18x of a branch, makes (RFC 3261 §12.1.2).
-pub(crate) fn confirmed(early: &Dialog, message: &Message<'_>) -> Dialog {
-    let contact = message.contact();
-    let parts = early.parts();
-    let target = contact.map_or(parts.target, |contact| contact.uri.bytes);
-    let routes = route_set_of_uac(message.headers(Name::RecordRoute));
-    let remote_tag = message.to_tag().unwrap_or(b"");
-    // The URI of To as we wrote it: the peer may have changed only its display name.
-    let remote = address(&message.to());
-    Dialog::new(Parts { remote_tag, remote: &remote, target, routes: &routes, ..parts })
 }
 
 fn write_credentials(writer: &mut Writer<'_>, credentials: &[(Name, Box<[u8]>)]) {
@@ -425,13 +415,4 @@ impl PendingUac {
         let all = request.all().filter(|header| is_one(header.name));
         all.map(|header| (header.name, header.value.into())).collect()
     }
-}
-
-/// The headers that `content` adds to a CANCEL, as whole lines.
-pub(crate) fn lines(content: &Content<'_>) -> Vec<u8> {
-    let mut buffer = Vec::new();
-    carry::write(&mut Writer::response(&mut buffer, 100, ""), content);
-    let start = memchr::memchr(b'\n', &buffer).map_or(buffer.len(), |at| at + 1);
-    buffer.drain(..start);
-    buffer
 }

@@ -1,10 +1,11 @@
 //! OPTIONS outside of any call: is somebody there, and what does it say of itself (RFC 3261 §11)?
 
+use super::Leg;
+use super::connect::Connect;
+use super::pending::Kind;
 use super::send::Request;
-use super::usage::{Kind, Usage};
-use super::{Connect, LegId};
-use crate::sip::stack::Stack;
-use crate::sip::timing::Now;
+use super::usage::Usage;
+use crate::sip::core::{Core, Io};
 use crate::wire::headers::APPLICATION_SDP;
 use crate::wire::{Message, Method, Name};
 
@@ -31,24 +32,25 @@ impl Abilities {
     }
 }
 
-impl Stack {
-    /// OPTIONS by the first of the flows, in a leg that is no call and is over from the start. Challenges are answered.
-    /// What comes of it is one [`super::Event::Response`], a timeout's 408 included; then the leg is to be released.
-    /// `None`: there is no flow.
-    pub fn inquire(&mut self, now: Now, connect: Connect<'_>) -> Option<LegId> {
-        let id = self.leg_of_ours(&connect, *connect.flows.first()?, Usage::Over);
+impl Leg {
+    /// A leg that is no call, over from the start, to the first of the flows. None: there is none.
+    pub(crate) fn to_inquire(core: &mut Core, connect: &Connect<'_>) -> Option<Leg> {
+        Some(Leg::of_ours(core, connect, *connect.flows.first()?, Usage::Over))
+    }
+
+    /// Its OPTIONS.
+    pub(crate) fn inquire(&mut self, io: &mut Io<'_>, connect: &Connect<'_>) {
         let request = Request {
             method: Method::Options,
             kind: Kind::Probe,
-            id: self.next_sent(),
+            id: io.core.next_sent(),
             max_forwards: connect.max_forwards,
             offered: false,
             body: None,
             within: None,
         };
-        self.send_request(now.mono, id, &request, &|writer| {
+        self.send_request(io, &request, &|writer| {
             writer.header(Name::Accept, APPLICATION_SDP);
         });
-        Some(id)
     }
 }

@@ -1,17 +1,19 @@
 //! Replaces (RFC 3891): how somebody else takes over our place in a dialog.
 
-use super::LegId;
-use crate::sip::stack::Stack;
-use crate::wire::uri::{Uri, encode_embedded};
-use crate::wire::{Name, headers};
+use super::Leg;
+use crate::wire::headers;
+use crate::wire::uri::encode_embedded;
+use crate::wire::{Name, Uri};
 
-impl Stack {
+impl Leg {
     /// The URI by which a third party can take over our place in a leg: the peer's Contact with an embedded Replaces that
     /// names the dialog as the peer sees it (its own tag is the to-tag), and the demand that it is understood, so that
     /// nobody rings a second time. None: the leg is gone, or was never answered.
-    pub fn replaces(&self, leg: LegId) -> Option<String> {
-        let leg = self.legs.get(leg.into()).filter(|leg| leg.is_answered())?;
-        let parts = leg.dialog.parts();
+    pub(crate) fn replaces(&self) -> Option<String> {
+        if !self.is_answered() {
+            return None;
+        }
+        let parts = self.dialog.parts();
         let target = Uri::parse(parts.target).ok().filter(Uri::is_sip)?;
         // What its Contact embeds is for whoever calls it, and not ours to pass on.
         let end = if target.headers.is_empty() {

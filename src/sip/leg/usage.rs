@@ -3,10 +3,9 @@
 //! Not here: what moves a leg from state to state; that is cut by verb in the files beside this one.
 
 use super::content::Field;
-use super::event::Origin;
+use super::event::{Origin, Patience};
 use super::reliable::Reliable;
 use super::session_timer::Demand;
-use super::tries::Patience;
 use crate::sip::dialog::Dialog;
 use crate::sip::flow::Flow;
 use crate::sip::ident::Text;

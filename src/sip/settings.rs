@@ -14,7 +14,7 @@ pub const PRODUCT: &str = concat!("Baton/", env!("CARGO_PKG_VERSION"));
 /// What a stack is made with.
 #[derive(Clone, Debug)]
 pub struct Settings {
-    /// Our sockets; [`Flow::listener`] indexes them.
+    /// Our sockets; [`super::Flow::listener`] indexes them.
     pub listeners: Vec<Listener>,
     /// Whom legs belong to; they name them by index.
     pub parties: Vec<Party>,

@@ -83,9 +83,9 @@ impl Leg {
             max_forwards: MAX_FORWARDS,
             offered: false,
             body: body_of(content, b""),
-            within: None,
+            branch: None,
         };
-        self.send_request(io, &request, &|writer| carry::write(writer, content));
+        self.send_request(io, request, &|writer| carry::write(writer, content));
     }
 
     /// Our refusal of the peer's INVITE was acknowledged, or never.

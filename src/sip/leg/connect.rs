@@ -4,7 +4,7 @@ use super::content::{Content, body_of, sdp_of};
 use super::event::{Event, Gone, Origin, Patience};
 use super::pending::{Accepted, Acknowledged, BRANCHES, ForkBranch, Kind, PendingUac};
 use super::reach::Reach;
-use super::send::Request;
+use super::send::{Ack, Request};
 use super::tries::fault_of;
 use super::usage::{Calling, EarlyUac, Usage};
 use super::{Leg, carry};
@@ -14,9 +14,8 @@ use crate::sip::flow::Flow;
 use crate::sip::offer_answer::{Exchange, Session};
 use crate::sip::timing::{T1X64, TIMER_C, Time};
 use crate::sip::transaction::ClientId;
-use crate::wire::headers::APPLICATION_SDP;
 use crate::wire::sdp::declined;
-use crate::wire::{Framing, Index, Message, Method, Name, Writer, identify, push_quoted, uri};
+use crate::wire::{Framing, Index, Message, Method, Name, identify, push_quoted, uri};
 use smallvec::SmallVec;
 
 /// A new leg of ours.
@@ -97,17 +96,17 @@ impl Leg {
             self.tell(io, Event::Refused { leg: io.id, status: 503, origin: Origin::Local });
             return;
         }
-        let offer = sdp_of(&connect.content).map(|sdp| self.session.offer(sdp).to_vec());
+        let offered = sdp_of(&connect.content).map(|sdp| self.session.offer(sdp)).is_some();
         let request = Request {
             method: Method::Invite,
             kind: Kind::Invite,
             id: sent,
             max_forwards: connect.max_forwards,
-            offered: offer.is_some(),
-            body: body_of(&connect.content, offer.as_deref().unwrap_or_default()),
-            within: None,
+            offered,
+            body: body_of(&connect.content, b""),
+            branch: None,
         };
-        self.send_request(io, &request, &|writer| carry::write(writer, &connect.content));
+        self.send_request(io, request, &|writer| carry::write(writer, &connect.content));
     }
 
     /// A leg with identifiers of its own, in which nothing was sent yet.
@@ -262,10 +261,8 @@ impl Leg {
         // What is kept for another try is needed no more.
         let needs_answer = self.take_2xx(io, sent, message, others);
         self.aim(io);
-        if !needs_answer {
-            if let Some(place) = self.unanswered() {
-                self.acknowledge_sent(io, place, &Content::default());
-            }
+        if let Some(place) = self.unanswered().filter(|_| !needs_answer) {
+            self.acknowledge_sent(io, place, &Content::default());
         }
         let status = message.status()?;
         let Some(fields) = calling.cancelled else {
@@ -329,32 +326,29 @@ impl Leg {
 
     /// Sends the ACK of the 2xx to the request at `place`: with an answer if the 2xx carried an offer.
     pub(crate) fn acknowledge_sent(&mut self, io: &mut Io<'_>, place: usize, content: &Content<'_>) {
-        let Some(sent) = self.sent.get_mut(place) else { return };
-        let cseq = sent.cseq;
-        let credentials =
-            sent.accepted.as_mut().map(|it| std::mem::take(&mut it.credentials)).unwrap_or_default();
-        let mut answer = Vec::new();
+        let Some(sent) = self.sent.get(place) else { return };
         // It may be the offer of an UPDATE that waits, which gets its own answer.
-        if !sent.offered && self.session.exchange() == Exchange::Theirs {
-            let refusal;
-            let sdp = match sdp_of(content) {
-                Some(sdp) => sdp,
-                None => {
-                    refusal = declined(self.session.proposed().unwrap_or(self.session.remote()));
-                    &refusal
-                }
-            };
-            answer.extend_from_slice(self.session.answer(sdp));
+        let answers = !sent.offered && self.session.exchange() == Exchange::Theirs;
+        match sdp_of(content) {
+            Some(sdp) if answers => _ = self.session.answer(sdp),
+            None if answers => {
+                let refusal = declined(self.session.proposed().unwrap_or(self.session.remote()));
+                self.session.answer(&refusal);
+            }
+            Some(_) | None => {}
         }
-        let (dialog, flow) = (self.dialog.clone(), self.flow);
-        let body = (!answer.is_empty()).then_some((APPLICATION_SDP.as_bytes(), answer.as_slice()));
-        let name = io.ack_id(flow);
-        let ack = self.send_ack(io, name, &dialog, flow, cseq, body, &|writer| {
-            write_credentials(writer, &credentials);
-            carry::write(writer, content);
-        });
+        let ack = Ack {
+            name: io.ack_id(self.flow),
+            dialog: &self.dialog,
+            flow: self.flow,
+            cseq: sent.cseq,
+            answer: if answers { self.session.last_sent() } else { b"" },
+            credentials: sent.accepted.as_deref().map_or(&[], |accepted| &accepted.credentials),
+        };
+        let ack = self.send_ack(io, &ack, content);
+        let flow = self.flow;
         if let Some(accepted) = self.sent.get_mut(place).and_then(|sent| sent.accepted.as_mut()) {
-            (accepted.ack, accepted.credentials) = (Some((flow, ack)), credentials);
+            accepted.ack = Some((flow, ack));
             accepted.acknowledged = Acknowledged::on(flow);
         }
     }
@@ -373,14 +367,13 @@ impl Leg {
         if let Some((flow, ack)) = other.and_then(|branch| branch.ack.as_ref()) {
             return io.core.outbox.copy(0, *flow, ack);
         }
-        let (cseq, flow, credentials) = (sent.cseq, self.flow, accepted.credentials.clone());
+        let (cseq, credentials) = (sent.cseq, &*accepted.credentials);
         let last = other.map_or(cseq, |branch| branch.cseq);
         let dialog = self.dialog.confirmed(message);
-        let flow = dialog.hop(flow, None, &io.core.settings.listeners).or(flow);
+        let flow = dialog.hop(self.flow, None, &io.core.settings.listeners).or(self.flow);
         let refusal = if sent.offered { Vec::new() } else { declined(message.body()) };
-        let body = (!refusal.is_empty()).then_some((APPLICATION_SDP.as_bytes(), refusal.as_slice()));
-        let ack = self
-            .send_ack(io, 0, &dialog, flow, cseq, body, &|writer| write_credentials(writer, &credentials));
+        let ack = Ack { name: 0, dialog: &dialog, flow, cseq, answer: &refusal, credentials };
+        let ack = self.send_ack(io, &ack, &Content::default());
         io.core.send_stray_bye(io.now, &dialog, flow, last.wrapping_add(1));
         if let Some(accepted) = self.sent.get_mut(place).and_then(|sent| sent.accepted.as_mut()) {
             accepted.others.retain(|branch| &*branch.tag != tag);
@@ -389,12 +382,6 @@ impl Leg {
                 accepted.others.push(ForkBranch { tag: tag.into(), cseq, ack: Some((flow, ack)) });
             }
         }
-    }
-}
-
-fn write_credentials(writer: &mut Writer<'_>, credentials: &[(Name, Box<[u8]>)]) {
-    for (name, value) in credentials {
-        writer.header(*name, value);
     }
 }
 

@@ -47,9 +47,9 @@ impl Leg {
             max_forwards: connect.max_forwards,
             offered: false,
             body: None,
-            within: None,
+            branch: None,
         };
-        self.send_request(io, &request, &|writer| {
+        self.send_request(io, request, &|writer| {
             writer.header(Name::Accept, APPLICATION_SDP);
         });
     }

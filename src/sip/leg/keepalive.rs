@@ -56,7 +56,7 @@ impl Leg {
         if !self.is_answered() {
             return Err(Gone);
         }
-        self.send_options(io, Kind::Probe).ok_or(Gone)
+        Ok(self.send_options(io, Kind::Probe))
     }
 
     /// OPTIONS inside the dialog at each interval, from now on, once the leg is answered. None: off. The module says what
@@ -69,7 +69,7 @@ impl Leg {
         });
     }
 
-    pub(crate) fn send_options(&mut self, io: &mut Io<'_>, kind: Kind) -> Option<SentId> {
+    pub(crate) fn send_options(&mut self, io: &mut Io<'_>, kind: Kind) -> SentId {
         let request = Request {
             method: Method::Options,
             kind,
@@ -77,9 +77,9 @@ impl Leg {
             max_forwards: MAX_FORWARDS,
             offered: false,
             body: None,
-            within: None,
+            branch: None,
         };
-        self.send_request(io, &request, &|writer| {
+        self.send_request(io, request, &|writer| {
             writer.header(Name::Accept, APPLICATION_SDP);
         })
     }

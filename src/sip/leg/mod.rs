@@ -339,6 +339,25 @@ impl Leg {
         }
     }
 
+    /// The same, to be looked at.
+    pub(crate) fn session_of(&self, branch: Option<&[u8]>) -> Option<&Session> {
+        let Some(tag) = branch else { return Some(&self.session) };
+        let is_leg = self.branch_tag(self.dialog.local_tag(), self.dialog.remote_tag()) == tag;
+        match &self.usage {
+            Usage::Offered(offered) => {
+                let party = offered.parties.iter().find(|party| party.tag.as_bytes() == tag);
+                party.map(|party| &party.session)
+            }
+            Usage::Calling(calling) => {
+                let early = calling.early.iter().find(|early| early.dialog.remote_tag() == tag);
+                early.map(|early| &early.session)
+            }
+            Usage::Confirmed | Usage::Refusing | Usage::Closing | Usage::Over => {
+                is_leg.then_some(&self.session)
+            }
+        }
+    }
+
     /// Whether it is answered and not being ended.
     pub(crate) fn is_answered(&self) -> bool {
         matches!(self.usage, Usage::Confirmed)

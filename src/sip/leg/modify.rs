@@ -12,11 +12,10 @@ use super::usage::Usage;
 use super::write::{MAX_FORWARDS, write_contact};
 use super::{Leg, carry};
 use crate::sip::core::Io;
-use crate::sip::dialog::{Dialog, Parts};
 use crate::sip::flow::{Flow, Listener};
 use crate::sip::identity;
-use crate::sip::offer_answer::{Exchange, differs};
-use crate::wire::headers::{ALLOW, APPLICATION_SDP};
+use crate::sip::offer_answer::{Exchange, Session, differs};
+use crate::wire::headers::ALLOW;
 use crate::wire::sdp::as_answer;
 use crate::wire::{Message, Method, Name, Writer};
 
@@ -37,15 +36,12 @@ impl Leg {
         identity: bool,
     ) -> Result<SentId, NotSent> {
         let sent = io.core.next_sent();
-        let within = self.early_for(message.method())?;
-        let early: Option<Box<[u8]>> = within
-            .as_ref()
-            .map(|(dialog, _)| self.branch_tag(dialog.local_tag(), dialog.remote_tag()).into());
-        let session = self.session_in(early.as_deref()).ok_or(NotSent::Pending)?;
+        let branch = self.early_for(message.method())?;
+        let session = self.session_of(branch.as_deref()).ok_or(NotSent::Pending)?;
         let idle = session.exchange() == Exchange::Idle;
         // Each side by itself: who takes no UPDATE can be asked the same by a re-INVITE.
         let method = match message.method() {
-            Method::Update if within.is_none() && !self.updates => Method::Invite,
+            Method::Update if branch.is_none() && !self.updates => Method::Invite,
             method => method,
         };
         let (kind, free) = match method {
@@ -61,9 +57,10 @@ impl Leg {
         let own = (kind == Kind::Modify && message.method() == Method::Update && !message.has_sdp())
             .then(|| self.session.own().into_owned());
         let offered = (message.has_sdp() || own.is_some()) && kind != Kind::Info;
-        let session = self.session_in(early.as_deref()).filter(|_| offered);
         let sdp = own.as_deref().unwrap_or(message.body());
-        let offer = session.map(|session| session.offer(sdp).to_vec());
+        if let Some(session) = self.session_in(branch.as_deref()).filter(|_| offered) {
+            session.offer(sdp);
+        }
         let body = if own.is_some() { Body::Sdp(sdp) } else { Body::Copied };
         let content = Content { copy: Some(message), identity, fields: &[], body };
         let request = Request {
@@ -72,10 +69,10 @@ impl Leg {
             id: sent,
             max_forwards: message.max_forwards().unwrap_or(MAX_FORWARDS).saturating_sub(1),
             offered,
-            body: body_of(&content, offer.as_deref().unwrap_or(message.body())),
-            within,
+            body: body_of(&content, message.body()),
+            branch,
         };
-        self.send_request(io, &request, &|writer| carry::write(writer, &content)).ok_or(NotSent::Gone)
+        Ok(self.send_request(io, request, &|writer| carry::write(writer, &content)))
     }
 
     /// A re-INVITE of our own: with an SDP it offers that, without one it asks for an offer (then see
@@ -89,17 +86,17 @@ impl Leg {
         if self.session.exchange() != Exchange::Idle || self.invite_under_way() {
             return Err(NotSent::Pending);
         }
-        let offer = sdp_of(&content).map(|sdp| self.session.offer(sdp).to_vec());
+        let offered = sdp_of(&content).map(|sdp| self.session.offer(sdp)).is_some();
         let request = Request {
             method: Method::Invite,
             kind: Kind::Modify,
             id: sent,
             max_forwards: MAX_FORWARDS,
-            offered: offer.is_some(),
-            body: body_of(&content, offer.as_deref().unwrap_or_default()),
-            within: None,
+            offered,
+            body: body_of(&content, b""),
+            branch: None,
         };
-        self.send_request(io, &request, &|writer| carry::write(writer, &content)).ok_or(NotSent::Gone)
+        Ok(self.send_request(io, request, &|writer| carry::write(writer, &content)))
     }
 
     /// A re-INVITE with the session as it stands: what our side wants of it, and never a direction that only answered the
@@ -119,17 +116,17 @@ impl Leg {
         if own.is_empty() || self.session.exchange() != Exchange::Idle || self.invite_under_way() {
             return Err(NotSent::Pending);
         }
-        let offer = self.session.offer(&own).to_vec();
+        self.session.offer(&own);
         let request = Request {
             method: Method::Invite,
             kind: Kind::Modify,
             id: sent,
             max_forwards: MAX_FORWARDS,
             offered: true,
-            body: Some((APPLICATION_SDP.as_bytes(), &offer)),
-            within: None,
+            body: None,
+            branch: None,
         };
-        let name = self.send_request(io, &request, &|_| ()).ok_or(NotSent::Gone)?;
+        let name = self.send_request(io, request, &|_| ());
         if let Some(sent) = self.sent.last_mut() {
             sent.purpose = purpose;
         }
@@ -137,10 +134,9 @@ impl Leg {
     }
 
     /// The offer of a request of the peer's that waits for our answer. None: it carries none, or has its answer.
-    pub(crate) fn offer_of(&mut self, request: RequestId) -> Option<&[u8]> {
+    pub(crate) fn offer_of(&self, request: RequestId) -> Option<&[u8]> {
         let asked = self.asked.iter().find(|asked| asked.server == request.0 && asked.offered)?;
-        let branch = asked.branch.clone();
-        self.session_in(branch.as_deref())?.offered_now()
+        self.session_of(asked.branch.as_deref())?.offered_now()
     }
 
     /// Takes back a re-INVITE that was passed: CANCEL. Its [`Event::Response`] comes all the same, and may be a 2xx that
@@ -167,9 +163,7 @@ impl Leg {
         content: Content<'_>,
     ) -> Result<(), Gone> {
         let place = self.asked.iter().position(|asked| asked.server == request.0).ok_or(Gone)?;
-        let asked = &mut self.asked[place];
-        let (kind, cseq, offered, demand) = (asked.kind, asked.cseq, asked.offered, asked.demand);
-        let branch = asked.branch.clone();
+        let PendingUas { kind, cseq, offered, demand, .. } = self.asked[place];
         let unanswered = offered && (200..300).contains(&status) && sdp_of(&content).is_none();
         let why = [identity::warning(NO_ANSWER)];
         let refusal = Content { fields: &why, ..Content::default() };
@@ -177,16 +171,13 @@ impl Leg {
         // Whoever was asked beside what stands has answered with a session; nobody here has offered one.
         let unasked = kind == InDialogRequest::Update && !offered;
         let content = if unasked { Content { body: Body::None, ..content } } else { content };
-        if status >= 200 {
-            self.asked.remove(place);
-        }
+        let branch = if status >= 200 { self.asked.remove(place).branch } else { None };
         if kind == InDialogRequest::Modify && (200..300).contains(&status) {
             return self.accept_invite(io, (request.0, cseq, demand), &content);
         }
-        let mut dressed = Vec::new();
         if let Some(session) = self.session_in(branch.as_deref()).filter(|_| offered && status >= 200) {
             match sdp_of(&content).filter(|_| status < 300) {
-                Some(sdp) => dressed = session.answer(sdp).to_vec(),
+                Some(sdp) => _ = session.answer(sdp),
                 None => session.refused(),
             }
         }
@@ -194,7 +185,13 @@ impl Leg {
         if agrees && self.is_answered() {
             self.agree(io.now, demand);
         }
-        let dressed = if offered { &dressed } else { sdp_of(&content).unwrap_or_default() };
+        let dressed = match sdp_of(&content) {
+            Some(_) if offered && (200..300).contains(&status) => {
+                self.session_of(branch.as_deref()).map_or(&b""[..], Session::last_sent)
+            }
+            Some(sdp) if !offered => sdp,
+            Some(_) | None => b"",
+        };
         let (settings, flow, body) = (&io.core.settings, self.flow, body_of(&content, dressed));
         let write = |mut writer: Writer<'_>| {
             if status < 300 && kind != InDialogRequest::Info {
@@ -227,17 +224,16 @@ impl Leg {
 
     /// The early dialog in which a request of that method may be sent now; None: the leg is answered. Before the answer
     /// that is UPDATE only, where the peer takes it and has an early dialog with us (RFC 3311 §5.1).
-    fn early_for(&self, method: Method) -> Result<Option<(Dialog, Flow)>, NotSent> {
+    fn early_for(&self, method: Method) -> Result<Option<Box<[u8]>>, NotSent> {
         let free = method == Method::Update && self.updates;
         match &self.usage {
             Usage::Offered(offered) if free => {
                 let party = offered.parties.last().ok_or(NotSent::Pending)?;
-                let dialog = Dialog::new(Parts { local_tag: party.tag.as_bytes(), ..self.dialog.parts() });
-                Ok(Some((dialog, self.flow)))
+                Ok(Some(party.tag.as_bytes().into()))
             }
             Usage::Calling(calling) if free && calling.cancelled.is_none() => {
                 let early = calling.early.last().ok_or(NotSent::Pending)?;
-                Ok(Some((early.dialog.clone(), early.flow)))
+                Ok(Some(early.dialog.remote_tag().into()))
             }
             _ => self.may_ask().map(|()| None),
         }

@@ -249,7 +249,6 @@ impl Leg {
         if message.has_sdp() && early.session.remote().is_empty() {
             early.session.answered(message.body());
         }
-        let within = (early.dialog.clone(), early.flow);
         calling.early.push(early);
         let cseq = message.cseq().number;
         let request = Request {
@@ -259,9 +258,9 @@ impl Leg {
             max_forwards: MAX_FORWARDS,
             offered: false,
             body: None,
-            within: Some(within),
+            branch: Some(tag.into()),
         };
-        self.send_request(io, &request, &|writer| {
+        self.send_request(io, request, &|writer| {
             let mut line = writer.begin(Name::RAck);
             line.push_number(rseq.into()).push(" ").push_number(cseq.into()).push(" ");
             line.push(Method::Invite.as_str());

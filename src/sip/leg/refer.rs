@@ -55,7 +55,7 @@ impl Leg {
             max_forwards: refer.max_forwards,
             offered: false,
             body: None,
-            within: None,
+            branch: None,
         };
         let fill = |writer: &mut Writer<'_>| {
             writer.header(Name::ReferTo, refer.refer_to);
@@ -66,7 +66,7 @@ impl Leg {
                 writer.header_raw(field.name.as_bytes(), field.value.as_bytes());
             }
         };
-        let sent = self.send_request(io, &request, &fill).ok_or(NotSent::Gone)?;
+        let sent = self.send_request(io, request, &fill);
         self.subscriptions.reserve_exact(1);
         self.subscriptions.push(Subscription::new(sent, self.local_cseq));
         Ok(sent)
@@ -242,9 +242,9 @@ impl Leg {
             max_forwards: MAX_FORWARDS,
             offered: false,
             body: Some((MESSAGE_SIPFRAG.as_bytes(), &body)),
-            within: None,
+            branch: None,
         };
-        self.send_request(io, &request, &|writer| {
+        self.send_request(io, request, &|writer| {
             writer.begin(Name::Event).push(EVENT_REFER).push(";id=").push_number(subscription.0.into());
             let mut line = writer.begin(Name::SubscriptionState);
             if notice.last {

@@ -13,7 +13,7 @@ use crate::sip::durations::{OUR_REFRESH_MARGIN, PEERS_REFRESH_MARGIN, REFRESH_RE
 use crate::sip::offer_answer::Exchange;
 use crate::sip::settings::{SHORTEST, SessionTimer};
 use crate::sip::timing::Time;
-use crate::wire::headers::{APPLICATION_SDP, UAC, UAS};
+use crate::wire::headers::{UAC, UAS};
 use crate::wire::{Message, Method, Name, Writer};
 use std::time::Duration;
 
@@ -86,23 +86,25 @@ impl Leg {
             return;
         }
         let update = self.updates;
-        let sdp = self.session.local().to_vec();
-        if !update && sdp.is_empty() {
-            return;
+        if !update {
+            let sdp = self.session.local().to_vec();
+            if sdp.is_empty() {
+                return;
+            }
+            self.session.offer(&sdp);
         }
-        let sdp = (!update).then(|| self.session.offer(&sdp).to_vec());
         let request = Request {
             method: if update { Method::Update } else { Method::Invite },
             kind: if update { Kind::Update } else { Kind::Modify },
             id: io.core.next_sent(),
             max_forwards: MAX_FORWARDS,
-            offered: sdp.is_some(),
-            body: sdp.as_deref().map(|sdp| (APPLICATION_SDP.as_bytes(), sdp)),
-            within: None,
+            offered: !update,
+            body: None,
+            branch: None,
         };
-        let sent = self.send_request(io, &request, &|_| ());
+        let sent = self.send_request(io, request, &|_| ());
         if let Some(timer) = &mut self.timer {
-            (timer.refresh_at, timer.sent) = (None, sent);
+            (timer.refresh_at, timer.sent) = (None, Some(sent));
         }
     }
 

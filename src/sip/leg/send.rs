@@ -2,7 +2,7 @@
 //!
 //! Not here: what a request is for. Called by everything in `leg/` that sends a request.
 
-use super::Leg;
+use super::content::Content;
 use super::event::{Origin, SentId};
 use super::pending::{Kind, PendingUac, Purpose, Try};
 use super::reach::Large;
@@ -10,14 +10,18 @@ use super::reading::is_glare;
 use super::session_timer::wanted;
 use super::usage::Usage;
 use super::write::{Again, MAX_FORWARDS, by_stream, rewrite, write_head};
+use super::{Leg, carry};
 use crate::sip::core::{Core, Io};
-use crate::sip::dialog::Dialog;
+use crate::sip::dialog::{Dialog, Parts};
 use crate::sip::durations::NO_STREAM;
 use crate::sip::flow::{Flow, Transport};
+use crate::sip::offer_answer::Session;
 use crate::sip::settings::Supported;
 use crate::sip::timing::Time;
 use crate::sip::transaction::{Outgoing, UDP_LIMIT};
+use crate::wire::headers::APPLICATION_SDP;
 use crate::wire::{Framing, Message, Method, Name, Writer, identify};
+use std::borrow::Cow;
 use std::time::Duration;
 
 /// What a request is beside what its dialog gives it.
@@ -27,12 +31,26 @@ pub(crate) struct Request<'a> {
     pub(crate) id: SentId,
     /// As it is to stand on the wire.
     pub(crate) max_forwards: u8,
-    /// Whether its body is an offer.
+    /// Whether its body is the offer that the session has just made.
     pub(crate) offered: bool,
-    /// Content-Type and body.
+    /// Content-Type and body, where it is no offer.
     pub(crate) body: Option<(&'a [u8], &'a [u8])>,
-    /// The early dialog that it goes in; None: the leg's.
-    pub(crate) within: Option<(Dialog, Flow)>,
+    /// The early dialog that it goes in (see [`Leg::session_in`]).
+    pub(crate) branch: Option<Box<[u8]>>,
+}
+
+/// An ACK of a 2xx (RFC 3261 §13.2.2.4).
+pub(crate) struct Ack<'a> {
+    /// Of its transmit; 0: nobody is told.
+    pub(crate) name: u64,
+    pub(crate) dialog: &'a Dialog,
+    pub(crate) flow: Flow,
+    /// Of the INVITE.
+    pub(crate) cseq: u32,
+    /// To the offer of the 2xx; empty: it made none.
+    pub(crate) answer: &'a [u8],
+    /// What the INVITE answered its challenges with.
+    pub(crate) credentials: &'a [(Name, Box<[u8]>)],
 }
 
 /// How often a request is sent again that another one has overtaken.
@@ -40,28 +58,28 @@ const OVERTAKEN: u8 = 3;
 
 // Sending.
 impl Leg {
-    /// Sends a request in the dialog of a leg; `fill` adds its headers (it may be asked twice). None: the leg is gone.
+    /// Sends a request in the dialog; `fill` adds its headers (it may be asked twice).
     pub(crate) fn send_request(
         &mut self,
         io: &mut Io<'_>,
-        request: &Request<'_>,
+        request: Request<'_>,
         fill: &dyn Fn(&mut Writer<'_>),
-    ) -> Option<SentId> {
+    ) -> SentId {
         let branch = io.core.ident.branch();
-        let within = request.within.as_ref();
-        let cseq = self.next_cseq(within.map(|(dialog, _)| dialog.remote_tag()));
-        let early = within.map(|(dialog, _)| self.branch_tag(dialog.local_tag(), dialog.remote_tag()).into());
+        let cseq = self.next_cseq(request.branch.as_deref());
         let settings = &io.core.settings;
         let listeners = &settings.listeners;
-        let (dialog, mut flow) = match &request.within {
-            Some((dialog, flow)) => (dialog, *flow),
-            None => (&self.dialog, self.flow),
+        let (dialog, mut flow, session) = self.path(request.branch.as_deref());
+        let body = match request.offered {
+            true => Some((APPLICATION_SDP.as_bytes(), session.last_sent())),
+            false => request.body,
         };
         let by_streams = self.reach().large == Large::Tcp;
         let mut write = |via: Flow| {
             let head = (request.method, request.max_forwards, cseq);
             let stack = (&**listeners, &*settings.product);
-            let mut writer = write_head(&mut io.core.scratch, stack, dialog, (via, self.flow), head, &branch);
+            let mut writer =
+                write_head(&mut io.core.scratch, stack, &dialog, (via, self.flow), head, &branch);
             match request.kind {
                 Kind::Invite | Kind::Modify | Kind::Update => {
                     // Who is sent no offer would have to send one in its first reliable response.
@@ -73,7 +91,7 @@ impl Leg {
                 Kind::Info | Kind::Refer | Kind::Notify(_) | Kind::Prack | Kind::Bye => {}
             }
             fill(&mut writer);
-            writer.finish(request.body)
+            writer.finish(body)
         };
         let mut fallback = None;
         let long = write(flow) > UDP_LIMIT && flow.transport == Transport::Udp;
@@ -101,7 +119,7 @@ impl Leg {
             purpose: Purpose::Itself,
             heard: false,
             offered: request.offered,
-            branch: early,
+            branch: request.branch,
             challenged: Vec::new(),
             widened: false,
             overtaken: 0,
@@ -114,33 +132,27 @@ impl Leg {
             attempt: Try::begin(io.now, flow),
             accepted: None,
         });
-        Some(request.id)
+        request.id
     }
 
-    /// Writes an ACK for a 2xx of `cseq` (RFC 3261 §13.2.2.4) and sends it. `name`: of the transmit.
-    pub(crate) fn send_ack(
-        &mut self,
-        io: &mut Io<'_>,
-        name: u64,
-        dialog: &Dialog,
-        flow: Flow,
-        cseq: u32,
-        body: Option<(&[u8], &[u8])>,
-        fill: &dyn Fn(&mut Writer<'_>),
-    ) -> Box<[u8]> {
+    /// Sends the ACK of a 2xx, with what `content` adds. The text of it.
+    pub(crate) fn send_ack(&self, io: &mut Io<'_>, ack: &Ack<'_>, content: &Content<'_>) -> Box<[u8]> {
         let branch = io.core.ident.branch();
         let stack = (&*io.core.settings.listeners, &*io.core.settings.product);
-        let head = (Method::Ack, MAX_FORWARDS, cseq);
-        let contact = self.flow;
-        let mut writer = write_head(&mut io.core.scratch, stack, dialog, (flow, contact), head, &branch);
-        fill(&mut writer);
-        writer.finish(body);
-        io.core.outbox.copy(name, flow, &io.core.scratch);
+        let head = (Method::Ack, MAX_FORWARDS, ack.cseq);
+        let flows = (ack.flow, self.flow);
+        let mut writer = write_head(&mut io.core.scratch, stack, ack.dialog, flows, head, &branch);
+        for (name, value) in ack.credentials {
+            writer.header(*name, value);
+        }
+        carry::write(&mut writer, content);
+        writer.finish((!ack.answer.is_empty()).then_some((APPLICATION_SDP.as_bytes(), ack.answer)));
+        io.core.outbox.copy(ack.name, ack.flow, &io.core.scratch);
         io.core.scratch.as_slice().into()
     }
 
     /// Sends a request of ours again in a new transaction: with other headers (an answer to a challenge), or by another flow.
-    /// It comes back if it was not kept, or the leg is gone.
+    /// It comes back if it was not kept.
     pub(crate) fn send_again(
         &mut self,
         io: &mut Io<'_>,
@@ -264,6 +276,25 @@ impl Leg {
         let last = early.map_or(&mut self.local_cseq, |early| &mut early.cseq);
         *last = last.wrapping_add(1) & 0x7fff_ffff;
         *last
+    }
+
+    /// What a request in that early dialog is sent by: dialog, flow and session; `None`: in the leg's.
+    fn path(&self, branch: Option<&[u8]>) -> (Cow<'_, Dialog>, Flow, &Session) {
+        match (&self.usage, branch) {
+            (Usage::Offered(offered), Some(tag)) => {
+                if let Some(party) = offered.parties.iter().find(|party| party.tag.as_bytes() == tag) {
+                    let dialog = Dialog::new(Parts { local_tag: tag, ..self.dialog.parts() });
+                    return (Cow::Owned(dialog), self.flow, &party.session);
+                }
+            }
+            (Usage::Calling(calling), Some(tag)) => {
+                if let Some(early) = calling.early.iter().find(|early| early.dialog.remote_tag() == tag) {
+                    return (Cow::Borrowed(&early.dialog), early.flow, &early.session);
+                }
+            }
+            _ => {}
+        }
+        (Cow::Borrowed(&self.dialog), self.flow, &self.session)
     }
 
     /// Where requests in an early dialog go (see [`Leg::session_in`]).

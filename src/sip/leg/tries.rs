@@ -6,15 +6,16 @@
 //! (§8.2.2.2). Not here: who is tried first; that is the quarantine's.
 
 use super::Leg;
+use super::content::Content;
 use super::event::Origin;
 use super::pending::{Accepted, Acknowledged, Heard, Kind, PendingUac};
+use super::send::Ack;
 use super::usage::{Calling, Usage};
 use crate::sip::core::Io;
 use crate::sip::durations::{QUARANTINE, QUARANTINE_AT_MOST};
 use crate::sip::flow::Flow;
 use crate::sip::timing::{T1X64, Time};
 use crate::sip::transaction::ClientId;
-use crate::wire::headers::APPLICATION_SDP;
 use crate::wire::sdp::declined;
 use crate::wire::{Message, Name};
 use std::time::Duration;
@@ -283,15 +284,13 @@ impl Leg {
 
     /// The 2xx of a try that is not the one: it is acknowledged, and ended (RFC 3261 §13.2.2.4).
     pub(crate) fn end_unwanted(&mut self, io: &mut Io<'_>, mut sent: PendingUac, message: &Message<'_>) {
-        let credentials = sent.credentials(&mut io.core.index);
         let dialog = self.dialog.confirmed(message);
         let from = sent.address();
         let flow = dialog.hop(from, None, &io.core.settings.listeners).or(from);
         let refusal = if sent.offered { Vec::new() } else { declined(message.body()) };
-        let body = (!refusal.is_empty()).then_some((APPLICATION_SDP.as_bytes(), refusal.as_slice()));
-        let ack = self.send_ack(io, 0, &dialog, flow, sent.cseq, body, &|writer| {
-            credentials.iter().for_each(|(name, value)| _ = writer.header(*name, value));
-        });
+        let (cseq, credentials) = (sent.cseq, sent.credentials(&mut io.core.index));
+        let ack = Ack { name: 0, dialog: &dialog, flow, cseq, answer: &refusal, credentials: &credentials };
+        let ack = self.send_ack(io, &ack, &Content::default());
         io.core.send_stray_bye(io.now, &dialog, flow, sent.cseq.wrapping_add(1));
         let accepted = Accepted {
             tag: message.to_tag().unwrap_or(b"").into(),

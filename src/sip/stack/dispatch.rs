@@ -19,7 +19,7 @@ const OUTSIDE: &str = "a REFER is served inside a call only";
 
 // What arrives.
 impl Stack {
-    /// A message that `wire::identify` accepted. Inside a dialog its source is judged by [`super::door`]; outside of one
+    /// A message that `wire::identify` accepted. Inside a dialog its source is judged by the leg; outside of one
     /// only a known source is heard. At most one event, about this message; events that no message caused come from
     /// [`Stack::poll_event`].
     ///

@@ -3,10 +3,10 @@
 //! Four kinds of method, told by prefix: getters (bare nouns), `handle_*` (something happened), verbs (do something),
 //! `poll_*` (what comes of it). Every verb on a leg that is over is a no-op that says so in its return.
 //!
-//! Every leg lives until it is over **and** [`Stack::release`] was called for it: whoever got an [`Event::Incoming`]
+//! Every leg lives until it is over **and** [`Stack::release`] was called for it: whoever got an [`crate::sip::Event::Incoming`]
 //! or called [`Stack::connect`] releases it once.
 //!
-//! A leg is a machine (`leg/`) that is handed an [`Io`]: it reaches neither the stack nor another leg. Here is what takes
+//! A leg is a machine (`leg/`) that is handed an `Io`: it reaches neither the stack nor another leg. Here is what takes
 //! the legs as such: their places, their deadlines and their index; where a message goes (`dispatch`), what the network
 //! and the clock tell (`network`), and the verbs, which only hand down (`verbs`).
 

@@ -159,11 +159,7 @@ fn takes(uri: &Uri<'_>) -> bool {
 
 // Verbs.
 impl Leg {
-    /// 101-199. `party` numbers whom the caller hears: each party has its own To-tag (early dialog) of ours; the
-    /// final answer uses its party's tag.
-    ///
-    /// # Errors
-    /// The INVITE has its final response.
+    /// What [`crate::sip::Stack::provisional`] does.
     pub(crate) fn provisional(
         &mut self,
         io: &mut Io<'_>,
@@ -196,10 +192,7 @@ impl Leg {
         sent.map_err(|_| Gone)
     }
 
-    /// 200 with the answer (or our offer, if the INVITE had none); retransmitted until ACK.
-    ///
-    /// # Errors
-    /// The INVITE has its final response.
+    /// What [`crate::sip::Stack::answer`] does.
     pub(crate) fn answer(&mut self, io: &mut Io<'_>, party: u8, content: Content<'_>) -> Result<(), Gone> {
         if !matches!(self.usage, Usage::Offered(_)) {
             return Err(Gone);
@@ -234,10 +227,7 @@ impl Leg {
         self.accept_invite(io, (server, cseq, demand), &Content { body, ..*content })
     }
 
-    /// 300-699; [`Event::Closed`] follows with its ACK. Retry-After, or Contact for a 3xx, go in `content.fields`.
-    ///
-    /// # Errors
-    /// The INVITE has its final response.
+    /// What [`crate::sip::Stack::reject`] does.
     pub(crate) fn reject(&mut self, io: &mut Io<'_>, status: u16, content: Content<'_>) -> Result<(), Gone> {
         let Usage::Offered(offered) = &self.usage else { return Err(Gone) };
         let settings = &io.core.settings;
@@ -358,9 +348,6 @@ impl Leg {
     /// The INVITE was not answered in the time that it gave: 487, as if the caller had cancelled it (RFC 3261 §13.3.1).
     pub(crate) fn expires_due(&mut self, io: &mut Io<'_>) {
         let Usage::Offered(offered) = &self.usage else { return };
-        if offered.expires.is_none_or(|at| io.now < at) {
-            return;
-        }
         let product = &io.core.settings.product;
         let (server, tag) = (offered.server, Some(self.response_tag()));
         // A CANCEL that crosses it finds its answer given.
@@ -375,10 +362,8 @@ impl Leg {
     /// The last 18x is due again.
     pub(crate) fn repeat_due(&mut self, io: &mut Io<'_>) {
         let Usage::Offered(offered) = &mut self.usage else { return };
-        if offered.repeat_at.is_some_and(|at| at <= io.now) {
-            io.core.table.respond_again(offered.server, &mut io.core.outbox);
-            offered.repeat_at = Some(io.now + PROGRESS_REPEAT);
-        }
+        io.core.table.respond_again(offered.server, &mut io.core.outbox);
+        offered.repeat_at = Some(io.now + PROGRESS_REPEAT);
     }
 }
 

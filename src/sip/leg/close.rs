@@ -18,9 +18,7 @@ const ENDED: &str = "the call has ended";
 
 // Verbs.
 impl Leg {
-    /// Ends the leg whatever its state: CANCEL (and ACK+BYE if a 2xx crosses), BYE, deferred BYE while our 2xx is
-    /// unacknowledged (RFC 3261 §15), final `reject_status` while the peer's INVITE is unanswered. An unanswered offer
-    /// in a 2xx: ACK with all ports 0, then BYE. Then [`Event::Closed`].
+    /// What [`crate::sip::Stack::close`] does.
     pub(crate) fn close(&mut self, io: &mut Io<'_>, reject_status: u16, content: Content<'_>) {
         match &mut self.usage {
             Usage::Offered(_) => {
@@ -33,8 +31,7 @@ impl Leg {
         }
     }
 
-    /// The call has no more interest: what is still to be done (closing, answering) is done quietly, no event comes
-    /// any more. A leg that is not over is closed with 480.
+    /// What [`crate::sip::Stack::release`] does.
     pub(crate) fn release(&mut self, io: &mut Io<'_>) {
         self.released = true;
         self.close(io, 480, Content::default());

@@ -130,11 +130,7 @@ impl Leg {
         leg.set_reach(connect.reach);
         leg
     }
-    /// ACK for a 2xx that carried an offer (to our INVITE or re-INVITE): with the answer. Without one every stream is
-    /// declined.
-    ///
-    /// # Errors
-    /// No 2xx waits for its ACK.
+    /// What [`crate::sip::Stack::acknowledge`] does.
     pub(crate) fn acknowledge(&mut self, io: &mut Io<'_>, content: Content<'_>) -> Result<(), Gone> {
         let sent = self.unanswered().ok_or(Gone)?;
         self.acknowledge_sent(io, sent, &content);

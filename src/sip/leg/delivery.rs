@@ -19,10 +19,7 @@ use crate::wire::{Framing, Method, identify};
 
 // Requests that are given up.
 impl Leg {
-    /// A request that cannot be cancelled (a REFER, RFC 3261 §9.1) is not wanted any more. Nothing of it is sent from now
-    /// on: no copy, no answer to a challenge, nothing by another flow. Its transaction and its subscription stay, so that
-    /// what comes late is heard. [`GivenUp::Waits`]: it is taken back, and either its [`Event::Response`] tells so by a
-    /// local 503, or it had left just then, which [`Event::Left`] tells.
+    /// What [`crate::sip::Stack::give_up`] does.
     pub(crate) fn give_up(&mut self, io: &mut Io<'_>, sent: SentId) -> GivenUp {
         if let Some(subscription) = self.subscriptions.iter_mut().find(|one| one.refer == sent) {
             subscription.give_up();

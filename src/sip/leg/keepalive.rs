@@ -48,10 +48,7 @@ impl KeepAlive {
 }
 
 impl Leg {
-    /// One OPTIONS inside the dialog: is it still there? Answered by one [`Event::Response`].
-    ///
-    /// # Errors
-    /// The leg is not answered, or over.
+    /// What [`crate::sip::Stack::probe`] does.
     pub(crate) fn probe(&mut self, io: &mut Io<'_>) -> Result<SentId, Gone> {
         if !self.is_answered() {
             return Err(Gone);
@@ -59,8 +56,7 @@ impl Leg {
         Ok(self.send_options(io, Kind::Probe))
     }
 
-    /// OPTIONS inside the dialog at each interval, from now on, once the leg is answered. None: off. The module says what
-    /// comes of it: [`Event::Lost`], or [`Event::KeepaliveIgnored`] once.
+    /// What [`crate::sip::Stack::keep_alive`] does.
     pub(crate) fn keep_alive(&mut self, io: &mut Io<'_>, interval: Option<Duration>) {
         self.keepalive = interval.filter(|interval| !interval.is_zero()).map(|interval| {
             let millis = u32::try_from(interval.as_millis()).unwrap_or(u32::MAX).max(1);
@@ -87,9 +83,7 @@ impl Leg {
     /// The next OPTIONS is due.
     pub(crate) fn keepalive_due(&mut self, io: &mut Io<'_>) {
         let (answers, confirming) = (self.presence.answers_options, self.is_being_confirmed());
-        let Some(keepalive) = self.keepalive.as_mut().filter(|keepalive| keepalive.at <= io.now) else {
-            return;
-        };
+        let Some(keepalive) = &mut self.keepalive else { return };
         keepalive.at = keepalive.after(io.now);
         if !matches!(self.usage, Usage::Confirmed) || confirming {
             return;

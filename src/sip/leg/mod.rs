@@ -36,6 +36,7 @@ mod send;
 pub mod session_timer;
 mod standing;
 pub mod subscription;
+mod timers;
 pub mod tries;
 mod usage;
 mod write;
@@ -449,32 +450,6 @@ impl Leg {
     /// When a 481 is to be confirmed that waits for that.
     pub(crate) fn unconfirmed(&self) -> Option<Time> {
         self.aside.as_ref().and_then(|aside| aside.unconfirmed)
-    }
-
-    /// The earliest thing that time does to it.
-    fn next_deadline(&self) -> Option<Time> {
-        let unacked = self.unacked.as_ref().map(|unacked| unacked.at.min(unacked.until));
-        let usage = match &self.usage {
-            Usage::Offered(offered) => {
-                let reliable = offered.reliable.as_ref().and_then(|reliable| reliable.deadline());
-                offered.repeat_at.into_iter().chain(reliable).chain(offered.expires).min()
-            }
-            Usage::Calling(_) => self.silence_deadline(),
-            Usage::Confirmed | Usage::Refusing | Usage::Closing | Usage::Over => None,
-        };
-        let sent = |sent: &PendingUac| match &sent.accepted {
-            Some(accepted) => accepted.ack.as_ref().map(|_| accepted.until),
-            None => sent.expires,
-        };
-        let sent = self.sent.iter().filter_map(sent).min();
-        let referral = self.referrals.iter().filter_map(|referral| referral.again_at).min();
-        let keepalive = self.keepalive.as_ref().map(|keepalive| keepalive.at);
-        let timer = self.timer.as_ref().map(|timer| timer.deadline());
-        let opens = self.opens_by();
-        [unacked, usage, sent, referral, keepalive, timer, self.unconfirmed(), opens]
-            .into_iter()
-            .flatten()
-            .min()
     }
 }
 

@@ -23,12 +23,7 @@ pub use super::reading::is_glare;
 
 // Verbs.
 impl Leg {
-    /// The peer's re-INVITE, UPDATE or INFO (of another leg), sent in this one. Answered by one
-    /// [`Event::Response`].
-    ///
-    /// # Errors
-    /// [`NotSent::Pending`] while an offer or an INVITE is outstanding in this leg, our 2xx is not acknowledged, or it is not
-    /// yet answered.
+    /// What [`crate::sip::Stack::pass`] does.
     pub(crate) fn pass(
         &mut self,
         io: &mut Io<'_>,
@@ -75,11 +70,7 @@ impl Leg {
         Ok(self.send_request(io, request, &|writer| carry::write(writer, &content)))
     }
 
-    /// A re-INVITE of our own: with an SDP it offers that, without one it asks for an offer (then see
-    /// [`Event::Response`], `needs_answer`). Answered by one [`Event::Response`].
-    ///
-    /// # Errors
-    /// As for [`Stack::pass`].
+    /// What [`crate::sip::Stack::reinvite`] does.
     pub(crate) fn reinvite(&mut self, io: &mut Io<'_>, content: Content<'_>) -> Result<SentId, NotSent> {
         let sent = io.core.next_sent();
         self.may_ask()?;
@@ -99,12 +90,7 @@ impl Leg {
         Ok(self.send_request(io, request, &|writer| carry::write(writer, &content)))
     }
 
-    /// A re-INVITE with the session as it stands: what our side wants of it, and never a direction that only answered the
-    /// peer's hold; the `o=` line is the last one if nothing has changed. It asks whether the peer is in the dialog, so that a
-    /// 481 to it is only told, and ends nothing. Answered by one [`Event::Response`].
-    ///
-    /// # Errors
-    /// As for [`Stack::pass`]; [`NotSent::Pending`] also where no session stands.
+    /// What [`crate::sip::Stack::restate`] does.
     pub(crate) fn restate(&mut self, io: &mut Io<'_>) -> Result<SentId, NotSent> {
         self.restate_for(io, Purpose::Question)
     }
@@ -139,8 +125,7 @@ impl Leg {
         self.session_of(asked.branch.as_deref())?.offered_now()
     }
 
-    /// Takes back a re-INVITE that was passed: CANCEL. Its [`Event::Response`] comes all the same, and may be a 2xx that
-    /// crossed the CANCEL. Nothing happens for other requests, which cannot be cancelled (RFC 3261 §9.1).
+    /// What [`crate::sip::Stack::withdraw`] does.
     pub(crate) fn withdraw(&mut self, io: &mut Io<'_>, sent: SentId) {
         let sent = |one: &&mut PendingUac| one.id == sent && one.kind == Kind::Modify;
         if let Some(found) = self.sent.iter_mut().find(sent) {
@@ -150,11 +135,7 @@ impl Leg {
         }
     }
 
-    /// Answers an [`Event::Request`]. 1xx allowed for a re-INVITE. An offer that a 2xx would leave without an answer is
-    /// refused: 488.
-    ///
-    /// # Errors
-    /// It has its answer: the peer cancelled it or ended the leg.
+    /// What [`crate::sip::Stack::respond`] does.
     pub(crate) fn respond(
         &mut self,
         io: &mut Io<'_>,

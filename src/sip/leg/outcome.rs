@@ -1,4 +1,4 @@
-//! Where responses to requests of ours go, and what time does to a leg. Routes only.
+//! Where responses to requests of ours go, and what becomes of a request without one. Routes only.
 
 use super::Leg;
 use super::event::{Event, Origin};
@@ -97,20 +97,5 @@ impl Leg {
             Kind::Prack => None,
             Kind::Bye => self.on_bye_answer(io, outcome),
         }
-    }
-
-    /// A deadline of a leg is due: each part looks for itself.
-    pub(crate) fn on_due(&mut self, io: &mut Io<'_>) {
-        self.expires_due(io);
-        self.unacked_due(io);
-        self.repeat_due(io);
-        self.reliable_due(io);
-        self.silence_due(io);
-        self.opens_due(io);
-        self.expire_due(io);
-        self.notify_due(io);
-        self.keepalive_due(io);
-        self.confirm_due(io);
-        self.timer_due(io);
     }
 }

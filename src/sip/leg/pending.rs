@@ -168,6 +168,14 @@ pub(crate) struct Said {
 }
 
 impl PendingUac {
+    /// When an INVITE is cancelled that has no end (Timer C), or is forgotten that was accepted and acknowledged.
+    pub(super) fn expires_at(&self) -> Option<Time> {
+        match &self.accepted {
+            Some(accepted) => accepted.ack.as_ref().map(|_| accepted.until),
+            None => self.expires,
+        }
+    }
+
     /// A provisional response carried an SDP, the last one of its branch counts.
     pub(crate) fn note_said(&mut self, tag: &[u8], sdp: &[u8]) {
         if let Some(said) = self.said.iter_mut().find(|said| &*said.tag == tag) {

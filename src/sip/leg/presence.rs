@@ -139,22 +139,14 @@ impl Leg {
     }
 
     /// A re-INVITE confirms a 481, as soon as no other one is in its way (RFC 3261 §14.1).
-    fn confirm(&mut self, io: &mut Io<'_>) {
+    pub(super) fn confirm(&mut self, io: &mut Io<'_>) {
         let pending = matches!(self.restate_for(io, Purpose::Confirmation), Err(NotSent::Pending));
         if pending || self.aside.is_some() {
             self.aside.get_or_insert_default().unconfirmed = pending.then(|| io.now + SUSPICION_RETRY);
         }
     }
 
-    /// A 481 may wait to be confirmed.
-    pub(crate) fn confirm_due(&mut self, io: &mut Io<'_>) {
-        if self.unconfirmed().is_some_and(|at| at <= io.now) {
-            self.confirm(io);
-        }
-    }
-
-    /// Whether it is being found out if the peer is still there: it was silent and nothing was heard since, or it has said
-    /// that it knows nothing of the dialog.
+    /// What [`crate::sip::Stack::is_doubted`] tells.
     pub(crate) fn is_doubted(&self) -> bool {
         let doubts = |sent: &PendingUac| {
             sent.kind == Kind::Check && (!sent.heard || sent.purpose == Purpose::Disowned)

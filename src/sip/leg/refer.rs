@@ -41,11 +41,7 @@ pub struct Refer<'a> {
 
 // Ours.
 impl Leg {
-    /// REFER in the dialog. Its answer is an [`Event::Response`] (a timeout is a local 408 and never ends the
-    /// leg), its progress [`Event::Notified`], which may come first.
-    ///
-    /// # Errors
-    /// [`NotSent::Pending`] while the leg is not answered.
+    /// What [`crate::sip::Stack::refer`] does.
     pub(crate) fn refer(&mut self, io: &mut Io<'_>, refer: Refer<'_>) -> Result<SentId, NotSent> {
         self.may_ask()?;
         let request = Request {
@@ -152,11 +148,7 @@ impl Leg {
         self.told(event)
     }
 
-    /// 202 to the peer's REFER; with `Refer-Sub: false` echoed if it asked so (then there is no subscription, and None
-    /// comes back). Else a subscription is made and its NOTIFY 100 is sent at once.
-    ///
-    /// # Errors
-    /// The REFER has its answer, or the leg is gone.
+    /// What [`crate::sip::Stack::accept_referral`] does.
     pub(crate) fn accept_referral(
         &mut self,
         io: &mut Io<'_>,
@@ -190,21 +182,14 @@ impl Leg {
         Ok(Some(notify))
     }
 
-    /// A NOTIFY with sipfrag `status`. Its answer is an [`Event::Response`] with the id returned here. It works after a BYE
-    /// too, until `release`.
-    ///
-    /// # Errors
-    /// The subscription is over: it had its last NOTIFY, or the peer knows nothing of it.
+    /// What [`crate::sip::Stack::notify`] does.
     pub(crate) fn notify(&mut self, io: &mut Io<'_>, to: NotifyId, status: u16) -> Result<SentId, Gone> {
         let sent = io.core.next_sent();
         self.hand_in(io, to, Notice { sent: Some(sent), status, last: false })?;
         Ok(sent)
     }
 
-    /// The same; it is the last one and terminates the subscription.
-    ///
-    /// # Errors
-    /// As of [`Stack::notify`].
+    /// What [`crate::sip::Stack::notify_last`] does.
     pub(crate) fn notify_last(&mut self, io: &mut Io<'_>, to: NotifyId, status: u16) -> Result<SentId, Gone> {
         let sent = io.core.next_sent();
         self.hand_in(io, to, Notice { sent: Some(sent), status, last: true })?;

@@ -72,7 +72,7 @@ impl Leg {
 impl Leg {
     /// A session timer is due: our refresh, or the end.
     pub(crate) fn timer_due(&mut self, io: &mut Io<'_>) {
-        let Some(timer) = self.timer.as_mut().filter(|timer| timer.deadline() <= io.now) else { return };
+        let Some(timer) = &mut self.timer else { return };
         if timer.until <= io.now {
             self.timer = None;
             if self.is_answered() {

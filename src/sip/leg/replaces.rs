@@ -6,9 +6,7 @@ use crate::wire::uri::encode_embedded;
 use crate::wire::{Name, Uri};
 
 impl Leg {
-    /// The URI by which a third party can take over our place in a leg: the peer's Contact with an embedded Replaces that
-    /// names the dialog as the peer sees it (its own tag is the to-tag), and the demand that it is understood, so that
-    /// nobody rings a second time. None: the leg is gone, or was never answered.
+    /// What [`crate::sip::Stack::replaces`] tells.
     pub(crate) fn replaces(&self) -> Option<String> {
         if !self.is_answered() {
             return None;

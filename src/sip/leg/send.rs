@@ -358,8 +358,7 @@ impl Core {
         self.table.send(now, flow, outgoing, &mut self.outbox, |buf| buf.extend_from_slice(scratch));
     }
 
-    /// How long to wait after a 491 in a leg: 2.1 to 4 s for the owner of the Call-ID, 0 to 2 s for the other, in steps of
-    /// 10 ms (RFC 3261 §14.1).
+    /// What [`crate::sip::Stack::back_off`] does.
     pub(crate) fn back_off(&mut self, owner: bool) -> Duration {
         let steps = if owner { 210 + self.ident.millis_below(191) } else { self.ident.millis_below(201) };
         Duration::from_millis(u64::from(steps) * 10)

@@ -29,7 +29,7 @@ const NO_HOPS: &str = "its Max-Forwards is 0";
 const NO_CONTACT: &str = "there is no Contact";
 
 /// What a 415 says.
-pub(crate) fn write_acceptable(writer: &mut Writer<'_>) {
+pub(super) fn write_acceptable(writer: &mut Writer<'_>) {
     writer.header(Name::Accept, APPLICATION_SDP).header(Name::AcceptEncoding, "identity");
 }
 
@@ -204,7 +204,7 @@ impl Leg {
     }
 
     /// The 2xx in the early dialog of a party.
-    pub(crate) fn accept_as(
+    pub(super) fn accept_as(
         &mut self,
         io: &mut Io<'_>,
         party: u8,
@@ -253,7 +253,7 @@ impl Leg {
 // 2xx and ACK.
 impl Leg {
     /// Sends our 200 to an INVITE or re-INVITE and waits for its ACK.
-    pub(crate) fn accept_invite(
+    pub(super) fn accept_invite(
         &mut self,
         io: &mut Io<'_>,
         (server, cseq, demand): (ServerId, u32, Option<Demand>),
@@ -324,7 +324,7 @@ impl Leg {
     }
 
     /// Our 2xx is due: again, or no more (RFC 3261 §13.3.1.4).
-    pub(crate) fn unacked_due(&mut self, io: &mut Io<'_>) {
+    pub(super) fn unacked_due(&mut self, io: &mut Io<'_>) {
         let Some(unacked) = &mut self.unacked else { return };
         if io.now < unacked.until {
             if unacked.at <= io.now {
@@ -346,7 +346,7 @@ impl Leg {
     }
 
     /// The INVITE was not answered in the time that it gave: 487, as if the caller had cancelled it (RFC 3261 §13.3.1).
-    pub(crate) fn expires_due(&mut self, io: &mut Io<'_>) {
+    pub(super) fn expires_due(&mut self, io: &mut Io<'_>) {
         let Usage::Offered(offered) = &self.usage else { return };
         let product = &io.core.settings.product;
         let (server, tag) = (offered.server, Some(self.response_tag()));
@@ -360,7 +360,7 @@ impl Leg {
     }
 
     /// The last 18x is due again.
-    pub(crate) fn repeat_due(&mut self, io: &mut Io<'_>) {
+    pub(super) fn repeat_due(&mut self, io: &mut Io<'_>) {
         let Usage::Offered(offered) = &mut self.usage else { return };
         io.core.table.respond_again(offered.server, &mut io.core.outbox);
         offered.repeat_at = Some(io.now + PROGRESS_REPEAT);
@@ -391,7 +391,7 @@ impl Offered {
 
 impl Leg {
     /// What a message of the peer's says of the methods that it takes.
-    pub(crate) fn note_allow(&mut self, message: &Message<'_>) {
+    pub(super) fn note_allow(&mut self, message: &Message<'_>) {
         if message.header(Name::Allow).is_some() {
             self.updates = names(message, Name::Allow, Method::Update.as_str());
         }

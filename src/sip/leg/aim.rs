@@ -17,14 +17,14 @@ impl Leg {
         self.aside.as_ref().map(|aside| aside.reach).unwrap_or_default()
     }
 
-    pub(crate) fn set_reach(&mut self, reach: Reach) {
+    pub(super) fn set_reach(&mut self, reach: Reach) {
         if reach != self.reach() {
             self.aside.get_or_insert_default().reach = reach;
         }
     }
 
     /// Whether its requests go to where its peer is heard from.
-    pub(crate) fn goes_to_source(&self) -> bool {
+    fn goes_to_source(&self) -> bool {
         self.reach().contact == Contact::Source && self.dialog.routes().is_empty()
     }
 
@@ -42,7 +42,7 @@ impl Leg {
     }
 
     /// After the routes or the target were set: where its next request goes.
-    pub(crate) fn aim(&mut self, io: &mut Io<'_>) {
+    pub(super) fn aim(&mut self, io: &mut Io<'_>) {
         // A stream that is gone leads nowhere.
         let stands = !self.flow.transport.is_reliable() || self.flow.connection != 0;
         if self.goes_to_source() && stands {
@@ -70,7 +70,7 @@ impl Leg {
 
     /// Requests go to that flow from now on, because the dialog says so. What the peer itself has used stays known, where
     /// the two differ.
-    pub(crate) fn aim_at(&mut self, flow: Flow) {
+    fn aim_at(&mut self, flow: Flow) {
         let before = self.flow;
         let apart = before.peer.ip().to_canonical() != flow.peer.ip().to_canonical();
         // A stream that is gone leads nowhere.

@@ -6,7 +6,7 @@
 
 use super::content::Content;
 use super::event::{Event, Origin};
-use super::pending::{PendingUac, Purpose};
+use super::pending::{Kind, PendingUac, Purpose};
 use super::subscription::Subscription;
 use super::{Leg, subscription};
 use crate::sip::core::Io;
@@ -16,7 +16,7 @@ use crate::wire::{Framing, Message, Method, identify};
 
 impl Leg {
     /// A re-INVITE was never answered.
-    pub(crate) fn keep_unanswered(&mut self, sent: PendingUac) {
+    pub(super) fn keep_unanswered(&mut self, sent: PendingUac) {
         if self.is_answered() {
             self.aside.get_or_insert_default().unanswered = Some(Box::new(sent));
         }
@@ -34,7 +34,7 @@ impl Leg {
     /// The layer above did without it: it hears of a 2xx that nobody waits for, and that the session may have changed.
     fn invite_belated(&mut self, io: &mut Io<'_>, flow: Flow, message: &Message<'_>) -> Option<Event> {
         let number = message.cseq().number;
-        let copy = self.sent.iter().position(|sent| sent.cseq == number && sent.accepted.is_some());
+        let copy = self.sent.iter().position(|sent| sent.cseq == number && sent.accepted().is_some());
         let waits = |sent: &mut Box<PendingUac>| sent.cseq == number;
         let sent = self.aside.as_mut().and_then(|aside| aside.unanswered.take_if(waits));
         self.adopt(flow);
@@ -62,13 +62,22 @@ impl Leg {
         self.told(Event::Response { leg: io.id, sent: refer, status, origin, needs_answer: false })
     }
 
-    fn accept_belated(&mut self, io: &mut Io<'_>, sent: PendingUac, message: &Message<'_>) -> Option<Event> {
-        let sent = PendingUac { id: io.core.next_sent(), purpose: Purpose::Itself, ..sent };
+    fn accept_belated(
+        &mut self,
+        io: &mut Io<'_>,
+        mut sent: PendingUac,
+        message: &Message<'_>,
+    ) -> Option<Event> {
+        sent.id = io.core.next_sent();
+        if let Kind::Modify { purpose, .. } = &mut sent.kind {
+            *purpose = Purpose::Itself;
+        }
         let kept = sent.request.as_deref().unwrap_or_default();
         let offer = identify(kept, &mut io.core.index, Framing::Datagram).ok().map(|request| request.body());
         let idle = self.session.exchange() == Exchange::Idle;
-        if idle && (!sent.offered || offer == Some(self.session.last_sent())) {
-            if sent.offered {
+        let offered = sent.kind.offers();
+        if idle && (!offered || offer == Some(self.session.last_sent())) {
+            if offered {
                 self.session.reopen();
             }
             return self.on_modified(io, sent, message);

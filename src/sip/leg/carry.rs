@@ -57,7 +57,7 @@ fn describes_body(name: Name) -> bool {
 }
 
 /// `X-…`.
-pub(crate) fn is_extension(name: &[u8]) -> bool {
+pub(super) fn is_extension(name: &[u8]) -> bool {
     matches!(name, [b'x' | b'X', b'-', _, ..])
 }
 
@@ -103,7 +103,7 @@ fn copy(writer: &mut Writer<'_>, message: &Message<'_>, content: &Content<'_>, w
 }
 
 /// The headers of `content` as fields, for a message that is made later.
-pub(crate) fn keep_fields(content: &Content<'_>) -> Box<[Field]> {
+pub(super) fn keep_fields(content: &Content<'_>) -> Box<[Field]> {
     let mut buffer = Vec::new();
     let mut writer = Writer::response(&mut buffer, 100, "");
     write(&mut writer, content);

@@ -50,7 +50,7 @@ impl PendingUac {
 
 impl Leg {
     /// Sends a challenged request again with the answer; it comes back if that is not to be.
-    pub(crate) fn answer_challenge(
+    pub(super) fn answer_challenge(
         &mut self,
         io: &mut Io<'_>,
         mut sent: PendingUac,

@@ -12,7 +12,7 @@ use crate::sip::core::Io;
 use crate::sip::flow::Flow;
 use crate::sip::refusal::{OVERTAKEN, write_warning};
 use crate::sip::transaction::Cancelled;
-use crate::wire::{Message, Method, Writer};
+use crate::wire::{Message, Writer};
 
 const ENDED: &str = "the call has ended";
 
@@ -49,7 +49,7 @@ impl Leg {
         }
         calling.cancelled = Some(keep_fields(content));
         debug_assert!(self.has_tries(), "a leg that calls has its INVITE");
-        for sent in self.sent.iter().filter(|sent| sent.kind == Kind::Invite) {
+        for sent in self.sent.iter().filter(|sent| sent.kind.is_invite()) {
             match io.core.table.cancel(io.now, sent.client, &lines(content), &mut io.core.outbox) {
                 // Its final response, or a timeout, ends the leg.
                 Cancelled::Sent | Cancelled::Waits | Cancelled::No => {}
@@ -58,7 +58,7 @@ impl Leg {
     }
 
     /// Ends an answered leg: BYE now, or once our 2xx is acknowledged.
-    pub(crate) fn close_answered(&mut self, io: &mut Io<'_>, content: &Content<'_>) {
+    pub(super) fn close_answered(&mut self, io: &mut Io<'_>, content: &Content<'_>) {
         self.give_up_refers(io);
         while let Some(place) = self.unanswered() {
             self.acknowledge_sent(io, place, &Content::default());
@@ -72,13 +72,11 @@ impl Leg {
     }
 
     /// BYE in the dialog of a leg.
-    pub(crate) fn send_bye(&mut self, io: &mut Io<'_>, content: &Content<'_>) {
+    pub(super) fn send_bye(&mut self, io: &mut Io<'_>, content: &Content<'_>) {
         let request = Request {
-            method: Method::Bye,
             kind: Kind::Bye,
             id: io.core.next_sent(),
             max_forwards: MAX_FORWARDS,
-            offered: false,
             body: body_of(content, b""),
             branch: None,
         };
@@ -94,7 +92,7 @@ impl Leg {
     }
 
     /// The answer to our BYE.
-    pub(crate) fn on_bye_answer(
+    pub(super) fn on_bye_answer(
         &mut self,
         io: &mut Io<'_>,
         (status, origin): (u16, Origin),
@@ -131,7 +129,7 @@ impl Leg {
 // The peer's.
 impl Leg {
     /// `status`: what it is answered with while the leg is there.
-    pub(crate) fn on_bye(
+    pub(super) fn on_bye(
         &mut self,
         io: &mut Io<'_>,
         flow: Flow,

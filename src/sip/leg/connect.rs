@@ -2,7 +2,7 @@
 
 use super::content::{Content, body_of, sdp_of};
 use super::event::{Event, Gone, Origin, Patience};
-use super::pending::{Accepted, Acknowledged, BRANCHES, ForkBranch, Kind, PendingUac};
+use super::pending::{Accepted, Acknowledged, BRANCHES, ForkBranch, Invite, Kind, PendingUac};
 use super::reach::Reach;
 use super::send::{Ack, Request};
 use super::tries::fault_of;
@@ -15,7 +15,7 @@ use crate::sip::offer_answer::{Exchange, Session};
 use crate::sip::timing::{T1X64, TIMER_C, Time};
 use crate::sip::transaction::ClientId;
 use crate::wire::sdp::declined;
-use crate::wire::{Framing, Index, Message, Method, Name, identify, push_quoted, uri};
+use crate::wire::{Framing, Index, Message, Name, identify, push_quoted, uri};
 use smallvec::SmallVec;
 
 /// A new leg of ours.
@@ -98,11 +98,9 @@ impl Leg {
         }
         let offered = sdp_of(&connect.content).map(|sdp| self.session.offer(sdp)).is_some();
         let request = Request {
-            method: Method::Invite,
-            kind: Kind::Invite,
+            kind: Kind::invite(offered),
             id: sent,
             max_forwards: connect.max_forwards,
-            offered,
             body: body_of(&connect.content, b""),
             branch: None,
         };
@@ -148,7 +146,7 @@ const NOWHERE: Flow = Flow {
 
 // Responses to the INVITE.
 impl Leg {
-    pub(crate) fn on_provisional(
+    pub(super) fn on_provisional(
         &mut self,
         io: &mut Io<'_>,
         client: ClientId,
@@ -159,14 +157,12 @@ impl Leg {
             return None;
         }
         let sent = self.sent.iter_mut().find(|sent| sent.client == client)?;
-        if !matches!(sent.kind, Kind::Invite | Kind::Modify) {
-            return None;
+        let invite = sent.invite_mut()?;
+        if status > 100 || invite.expires.is_none() {
+            invite.expires = Some(io.now + TIMER_C);
         }
-        if status > 100 || sent.expires.is_none() {
-            sent.expires = Some(io.now + TIMER_C);
-        }
-        if sent.offered && status > 100 && message.has_sdp() {
-            sent.note_said(message.to_tag().unwrap_or(b""), message.body());
+        if invite.offered && status > 100 && message.has_sdp() {
+            invite.note_said(message.to_tag().unwrap_or(b""), message.body());
         }
         let Usage::Calling(calling) = &mut self.usage else { return None };
         if status == 100 {
@@ -180,10 +176,10 @@ impl Leg {
     }
 
     /// Timer C (RFC 3261 §16.6 step 11): an INVITE that is provisionally answered for ever is cancelled.
-    pub(crate) fn expire_due(&mut self, io: &mut Io<'_>) {
+    pub(super) fn expire_due(&mut self, io: &mut Io<'_>) {
         for sent in &mut self.sent {
-            if sent.expires.is_some_and(|at| at <= io.now) {
-                sent.expires = None;
+            let due = |invite: &mut Invite| invite.expires.take_if(|at| *at <= io.now);
+            if sent.invite_mut().and_then(due).is_some() {
                 io.core.table.cancel(io.now, sent.client, b"", &mut io.core.outbox);
             }
         }
@@ -192,17 +188,17 @@ impl Leg {
         // Nobody can have seen an ACK that could not be sent, however often the peer has asked for it.
         let lost = |sent: &PendingUac| {
             let failed = |it: &Accepted| it.acknowledged == Acknowledged::Failed && it.until <= io.now;
-            sent.kind == Kind::Invite && sent.accepted.as_deref().is_some_and(failed)
+            sent.kind.is_invite() && sent.accepted().is_some_and(failed)
         };
         let lost = self.sent.iter().any(lost);
-        self.sent.retain(|sent| sent.accepted.as_deref().is_none_or(waits));
+        self.sent.retain(|sent| sent.accepted().is_none_or(waits));
         if lost {
             self.lose(io, (503, Origin::Local));
         }
     }
 
     /// The INVITE failed for good.
-    pub(crate) fn on_refused(&mut self, io: &mut Io<'_>, outcome: (u16, Origin)) -> Option<Event> {
+    pub(super) fn on_refused(&mut self, io: &mut Io<'_>, outcome: (u16, Origin)) -> Option<Event> {
         // What somebody has said counts, and not that another address was silent or had nobody.
         let beside = self.refused_beside().filter(|_| outcome.1 == Origin::Local);
         let (status, origin) = beside.unwrap_or(outcome);
@@ -221,13 +217,13 @@ impl Leg {
     }
 
     /// The first 2xx to the INVITE that made the leg.
-    pub(crate) fn on_accepted(
+    pub(super) fn on_accepted(
         &mut self,
         io: &mut Io<'_>,
         sent: PendingUac,
         message: &Message<'_>,
     ) -> Option<Event> {
-        if sent.attempt.is_unwanted() || !matches!(self.usage, Usage::Calling(_)) {
+        if sent.is_unwanted() || !matches!(self.usage, Usage::Calling(_)) {
             self.end_unwanted(io, sent, message);
             return None;
         }
@@ -273,7 +269,7 @@ impl Leg {
 
     /// What a 2xx to an INVITE or re-INVITE of ours does to the session; the ACK is still to be sent. True if the 2xx
     /// carries an offer.
-    pub(crate) fn take_2xx(
+    pub(super) fn take_2xx(
         &mut self,
         io: &mut Io<'_>,
         sent: PendingUac,
@@ -281,16 +277,18 @@ impl Leg {
         others: Vec<ForkBranch>,
     ) -> bool {
         let tag = message.to_tag().unwrap_or(b"");
-        if sent.offered {
+        let offered = sent.kind.offers();
+        if offered {
             // After an answer in a reliable provisional response the turn may be that of an UPDATE.
-            let settled = sent.kind == Kind::Invite && !self.session.remote().is_empty();
+            let said = sent.invite().and_then(|invite| invite.said(tag));
+            let settled = sent.kind.is_invite() && !self.session.remote().is_empty();
             match self.session.answer_in(message) {
                 _ if settled && self.session.exchange() != Exchange::Idle => {}
                 Some(answer) if settled => self.session.restated(answer),
                 Some(answer) => self.session.answered(answer),
                 None if settled => {}
                 // What it said before is the answer (RFC 3261 §13.2.1), though a 2xx should say it again.
-                None => match sent.said(tag).filter(|said| self.session.is_answered_by(said)) {
+                None => match said.filter(|said| self.session.is_answered_by(said)) {
                     Some(said) => self.session.answered(said),
                     None => self.session.refused(),
                 },
@@ -298,13 +296,13 @@ impl Leg {
         } else if message.has_sdp() {
             self.session.offered(message.body());
         }
-        let needs_answer = !sent.offered && message.has_sdp();
+        let needs_answer = !offered && message.has_sdp();
         self.keep_accepted(io, sent, tag, others);
         needs_answer
     }
 
     /// Keeps an accepted INVITE of ours for as long as its 2xx may come again.
-    pub(crate) fn keep_accepted(
+    pub(super) fn keep_accepted(
         &mut self,
         io: &mut Io<'_>,
         sent: PendingUac,
@@ -316,15 +314,14 @@ impl Leg {
         let until = io.now + T1X64;
         let accepted = Accepted { tag, ack: None, acknowledged, by_source, credentials, others, until };
         self.sent.reserve_exact(1);
-        let accepted = Some(Box::new(accepted));
-        self.sent.push(PendingUac { accepted, request: None, expires: None, said: Vec::new(), ..sent });
+        self.sent.push(sent.accept(accepted));
     }
 
     /// Sends the ACK of the 2xx to the request at `place`: with an answer if the 2xx carried an offer.
-    pub(crate) fn acknowledge_sent(&mut self, io: &mut Io<'_>, place: usize, content: &Content<'_>) {
+    pub(super) fn acknowledge_sent(&mut self, io: &mut Io<'_>, place: usize, content: &Content<'_>) {
         let Some(sent) = self.sent.get(place) else { return };
         // It may be the offer of an UPDATE that waits, which gets its own answer.
-        let answers = !sent.offered && self.session.exchange() == Exchange::Theirs;
+        let answers = !sent.kind.offers() && self.session.exchange() == Exchange::Theirs;
         match sdp_of(content) {
             Some(sdp) if answers => _ = self.session.answer(sdp),
             None if answers => {
@@ -339,11 +336,11 @@ impl Leg {
             flow: self.flow,
             cseq: sent.cseq,
             answer: if answers { self.session.last_sent() } else { b"" },
-            credentials: sent.accepted.as_deref().map_or(&[], |accepted| &accepted.credentials),
+            credentials: sent.accepted().map_or(&[], |accepted| &accepted.credentials),
         };
         let ack = self.send_ack(io, &ack, content);
         let flow = self.flow;
-        if let Some(accepted) = self.sent.get_mut(place).and_then(|sent| sent.accepted.as_mut()) {
+        if let Some(accepted) = self.sent.get_mut(place).and_then(PendingUac::accepted_mut) {
             accepted.ack = Some((flow, ack));
             accepted.acknowledged = Acknowledged::on(flow);
         }
@@ -351,10 +348,10 @@ impl Leg {
 
     /// Another 2xx to an INVITE of ours: the same once more gets the same ACK, that of another branch of a fork is
     /// acknowledged and ended, once (RFC 3261 §13.2.2.4).
-    pub(crate) fn on_2xx_again(&mut self, io: &mut Io<'_>, client: ClientId, message: &Message<'_>) {
+    pub(super) fn on_2xx_again(&mut self, io: &mut Io<'_>, client: ClientId, message: &Message<'_>) {
         let Some(place) = self.sent.iter().position(|sent| sent.client == client) else { return };
         let sent = &self.sent[place];
-        let Some(accepted) = &sent.accepted else { return };
+        let Some(accepted) = sent.accepted() else { return };
         let tag = message.to_tag().unwrap_or(b"");
         if tag == &*accepted.tag {
             return self.acknowledge_again(io, place);
@@ -367,11 +364,11 @@ impl Leg {
         let last = other.map_or(cseq, |branch| branch.cseq);
         let dialog = self.dialog.confirmed(message);
         let flow = dialog.hop(self.flow, None, &io.core.settings.listeners).or(self.flow);
-        let refusal = if sent.offered { Vec::new() } else { declined(message.body()) };
+        let refusal = if sent.kind.offers() { Vec::new() } else { declined(message.body()) };
         let ack = Ack { name: 0, dialog: &dialog, flow, cseq, answer: &refusal, credentials };
         let ack = self.send_ack(io, &ack, &Content::default());
         io.core.send_stray_bye(io.now, &dialog, flow, last.wrapping_add(1));
-        if let Some(accepted) = self.sent.get_mut(place).and_then(|sent| sent.accepted.as_mut()) {
+        if let Some(accepted) = self.sent.get_mut(place).and_then(PendingUac::accepted_mut) {
             accepted.others.retain(|branch| &*branch.tag != tag);
             if accepted.others.len() < BRANCHES {
                 let cseq = last.wrapping_add(1);
@@ -383,7 +380,7 @@ impl Leg {
 
 impl Session {
     /// The answer to our offer that a response carries. None: it carries none, or nothing that could be one.
-    pub(crate) fn answer_in<'a>(&self, message: &Message<'a>) -> Option<&'a [u8]> {
+    pub(super) fn answer_in<'a>(&self, message: &Message<'a>) -> Option<&'a [u8]> {
         let sdp = message.has_sdp().then(|| message.body())?;
         self.is_answered_by(sdp).then_some(sdp)
     }

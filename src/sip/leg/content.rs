@@ -42,7 +42,7 @@ pub struct Content<'a> {
 }
 
 /// A body as it goes out, Content-Type and bytes; `dressed` is its SDP as the dialog sends it.
-pub(crate) fn body_of<'a>(content: &Content<'a>, dressed: &'a [u8]) -> Option<(&'a [u8], &'a [u8])> {
+pub(super) fn body_of<'a>(content: &Content<'a>, dressed: &'a [u8]) -> Option<(&'a [u8], &'a [u8])> {
     match content.body {
         Body::None => None,
         Body::Sdp(_) => Some((APPLICATION_SDP.as_bytes(), dressed)),
@@ -58,7 +58,7 @@ pub(crate) fn body_of<'a>(content: &Content<'a>, dressed: &'a [u8]) -> Option<(&
 }
 
 /// The SDP that `content` carries.
-pub(crate) fn sdp_of<'a>(content: &Content<'a>) -> Option<&'a [u8]> {
+pub(super) fn sdp_of<'a>(content: &Content<'a>) -> Option<&'a [u8]> {
     match content.body {
         Body::None | Body::Other(..) => None,
         Body::Sdp(sdp) => Some(sdp),

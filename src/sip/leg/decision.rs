@@ -214,7 +214,7 @@ fn referred_by(message: &Message<'_>) -> Option<Box<str>> {
 }
 
 /// `Refer-Sub: false` (RFC 4488 §4).
-pub(crate) fn refuses_subscription(message: &Message<'_>) -> bool {
+pub(super) fn refuses_subscription(message: &Message<'_>) -> bool {
     message.header(Name::ReferSub).is_some_and(|value| {
         let end = value.iter().position(|&byte| byte == b';').unwrap_or(value.len());
         grammar::trim(&value[..end]).eq_ignore_ascii_case(b"false")

@@ -7,7 +7,7 @@
 
 use super::Leg;
 use super::event::{Event, Origin, SentId};
-use super::pending::{Accepted, Acknowledged, Kind, PendingUac, Try};
+use super::pending::{Accepted, Acknowledged, Heard, Kind, PendingUac, Transit};
 use super::reach::Advice;
 use super::write::{Again, rewrite};
 use crate::sip::core::Io;
@@ -39,8 +39,8 @@ impl Leg {
     }
 
     /// The leg ends: no REFER is to arrive after its BYE.
-    pub(crate) fn give_up_refers(&mut self, io: &mut Io<'_>) {
-        let open = |sent: &&PendingUac| sent.kind == Kind::Refer && !sent.given_up;
+    pub(super) fn give_up_refers(&mut self, io: &mut Io<'_>) {
+        let open = |sent: &&PendingUac| matches!(sent.kind, Kind::Refer) && !sent.given_up;
         let open: smallvec::SmallVec<[SentId; 1]> =
             self.sent.iter().filter(open).map(|sent| sent.id).collect();
         for sent in open {
@@ -60,7 +60,7 @@ impl Leg {
     pub(crate) fn request_left(&mut self, io: &mut Io<'_>, client: ClientId) {
         let Some(sent) = self.sent.iter_mut().find(|sent| sent.client == client) else { return };
         // From now on its peer may be silent.
-        sent.attempt.left.get_or_insert(io.now);
+        sent.transit.left.get_or_insert(io.now);
         if sent.given_up {
             let sent = sent.id;
             self.tell(io, Event::Left { leg: io.id, sent });
@@ -70,29 +70,29 @@ impl Leg {
     /// The flow by which a request of ours is sent once more whose stream has died; `again`: not for the first time.
     pub(crate) fn other_flow(&self, client: ClientId, before: Flow, again: bool) -> Option<Flow> {
         let sent = self.sent.iter().find(|sent| sent.client == client)?;
-        if sent.kind == Kind::Invite {
+        if let Kind::Invite { heard, .. } = sent.kind {
             // It may have been closing already; a second time nobody is there.
-            let once = sent.attempt.is_answered() || !again;
-            let wanted = !sent.attempt.is_unwanted() && sent.fallback.is_none();
+            let once = heard == Heard::Response || !again;
+            let wanted = heard != Heard::Unwanted && sent.fallback.is_none();
             return (once && wanted).then_some(Flow { connection: 0, ..before });
         }
-        let may = sent.kind != Kind::Refer && sent.branch.is_none();
+        let may = !matches!(sent.kind, Kind::Refer) && sent.branch.is_none();
         let same = (self.flow.transport, self.flow.listener) == (before.transport, before.listener);
         (may && same).then_some(self.flow)
     }
 
     /// When a request is due that waits for a connection which it could do without.
-    pub(crate) fn opens_by(&self) -> Option<Time> {
+    pub(super) fn opens_by(&self) -> Option<Time> {
         self.sent.iter().filter_map(PendingUac::opens_by).min()
     }
 
     /// A deadline may be due: what waits for a connection only for its size is taken back, and goes by UDP.
-    pub(crate) fn opens_due(&mut self, io: &mut Io<'_>) {
+    pub(super) fn opens_due(&mut self, io: &mut Io<'_>) {
         let mut late = false;
         for sent in self.sent.iter_mut().filter(|sent| sent.opens_by().is_some_and(|at| at <= io.now)) {
-            sent.attempt.recalled = true;
+            sent.transit.recalled = true;
             io.core.recalls.extend(io.core.table.transmit_id(sent.client));
-            io.core.quarantine.put(io.now, &sent.attempt.flow, NO_STREAM);
+            io.core.quarantine.put(io.now, &sent.transit.flow, NO_STREAM);
             late = true;
         }
         if late {
@@ -101,10 +101,10 @@ impl Leg {
     }
 
     /// A request of ours inside a leg could not be sent.
-    pub(crate) fn tell_undelivered(&mut self, io: &mut Io<'_>, sent: &PendingUac, status: u16) {
+    pub(super) fn tell_undelivered(&mut self, io: &mut Io<'_>, sent: &PendingUac, status: u16) {
         // What only went by a stream for its size goes by UDP; a new call has its other addresses; what was taken back was
         // not to be delivered.
-        if status != 503 || sent.fallback.is_some() || sent.kind == Kind::Invite || sent.given_up {
+        if status != 503 || sent.fallback.is_some() || sent.kind.is_invite() || sent.given_up {
             return;
         }
         let again = self.source().is_some() && !sent.by_source;
@@ -117,7 +117,7 @@ impl Leg {
 impl Leg {
     /// Whether each 2xx to an INVITE of ours in this leg has its ACK, and the ACK has left.
     pub(crate) fn is_acknowledged(&self) -> bool {
-        let done = |sent: &PendingUac| sent.accepted.as_deref().is_none_or(Accepted::is_acknowledged);
+        let done = |sent: &PendingUac| sent.accepted().is_none_or(Accepted::is_acknowledged);
         self.sent.iter().all(done)
     }
 
@@ -126,7 +126,7 @@ impl Leg {
         let mut left: smallvec::SmallVec<[SentId; 1]> = smallvec::SmallVec::new();
         for sent in &mut self.sent {
             let name = sent.id;
-            if let Some(accepted) = sent.accepted.as_mut().filter(|accepted| accepted.ack.is_some())
+            if let Some(accepted) = sent.accepted_mut().filter(|accepted| accepted.ack.is_some())
                 && accepted.acknowledged != Acknowledged::Sent
             {
                 accepted.acknowledged = Acknowledged::Sent;
@@ -142,16 +142,15 @@ impl Leg {
     /// of the 2xx asks for it again, or another stream in place of one that has died; but a stream that cannot be opened
     /// means that the peer of a new call cannot be reached.
     pub(crate) fn ack_failed(&mut self, io: &mut Io<'_>) {
-        let open = |sent: &PendingUac| {
-            !sent.attempt.is_unwanted() && sent.accepted.as_deref().is_some_and(Accepted::may_have_failed)
-        };
+        let open =
+            |sent: &PendingUac| !sent.is_unwanted() && sent.accepted().is_some_and(Accepted::may_have_failed);
         let Some(place) = self.sent.iter().rposition(open) else { return };
-        let by = self.sent[place].accepted.as_deref().and_then(|accepted| accepted.ack.as_ref());
+        let by = self.sent[place].accepted().and_then(|accepted| accepted.ack.as_ref());
         let to = by.map_or(self.flow, |(flow, _)| *flow);
         let again = self.acknowledge_by_source(io, place);
         let sent = &mut self.sent[place];
-        let first = sent.kind == Kind::Invite;
-        if let Some(accepted) = sent.accepted.as_mut().filter(|_| !again) {
+        let first = sent.kind.is_invite();
+        if let Some(accepted) = sent.accepted_mut().filter(|_| !again) {
             accepted.acknowledged = Acknowledged::Failed;
         }
         self.tell(io, Event::Undelivered { leg: io.id, method: Method::Ack, to, again });
@@ -161,14 +160,14 @@ impl Leg {
     }
 
     /// The 2xx at `place` came once more: its ACK is sent again, or at last.
-    pub(crate) fn acknowledge_again(&mut self, io: &mut Io<'_>, place: usize) {
+    pub(super) fn acknowledge_again(&mut self, io: &mut Io<'_>, place: usize) {
         let (current, source) = (self.flow, self.source());
         let Some(sent) = self.sent.get_mut(place) else { return };
         let name = sent.id;
-        let Some(accepted) = &mut sent.accepted else { return };
-        let Some((flow, ack)) = &accepted.ack else { return };
         // A stream may have died with the first one; then the leg has another by now.
-        let other = sent.attempt.is_unwanted();
+        let other = sent.is_unwanted();
+        let Some(accepted) = sent.accepted_mut() else { return };
+        let Some((flow, ack)) = &accepted.ack else { return };
         let streams = flow.transport.is_reliable() && flow.transport == current.transport && !other;
         let to = if streams { current } else { *flow };
         let before = accepted.acknowledged;
@@ -195,9 +194,9 @@ impl Leg {
     }
 
     /// A stream of the leg has died, and the leg has another flow by now: for the ACKs that were lost with it.
-    pub(crate) fn acknowledge_failed(&mut self, io: &mut Io<'_>) {
+    pub(super) fn acknowledge_failed(&mut self, io: &mut Io<'_>) {
         let failed = |sent: &PendingUac| {
-            sent.accepted.as_deref().is_some_and(|accepted| accepted.acknowledged == Acknowledged::Failed)
+            sent.accepted().is_some_and(|accepted| accepted.acknowledged == Acknowledged::Failed)
         };
         if let Some(place) = self.sent.iter().rposition(failed) {
             self.acknowledge_again(io, place);
@@ -206,12 +205,12 @@ impl Leg {
 
     /// Sends the ACK of the 2xx at `place` by the flow that the peer itself has used. False: there is no other, or it went
     /// by that already.
-    pub(crate) fn acknowledge_by_source(&mut self, io: &mut Io<'_>, place: usize) -> bool {
+    fn acknowledge_by_source(&mut self, io: &mut Io<'_>, place: usize) -> bool {
         let branch = io.core.ident.branch();
         let Some(source) = self.source() else { return false };
         let Some(sent) = self.sent.get_mut(place) else { return false };
         let cseq = sent.cseq;
-        let accepted = sent.accepted.as_mut().filter(|accepted| !accepted.by_source);
+        let accepted = sent.accepted_mut().filter(|accepted| !accepted.by_source);
         let Some(accepted) = accepted else { return false };
         let Some((_, ack)) = &accepted.ack else { return false };
         let Ok(message) = identify(ack, &mut io.core.index, Framing::Datagram) else { return false };
@@ -228,7 +227,7 @@ impl Leg {
 
 impl Leg {
     /// The flow for a request that could not be sent to where the dialog says.
-    pub(crate) fn flow_of_source(&mut self, sent: &mut PendingUac) -> Option<Flow> {
+    pub(super) fn flow_of_source(&mut self, sent: &mut PendingUac) -> Option<Flow> {
         let source = self.source()?;
         if std::mem::replace(&mut sent.by_source, true) {
             return None;
@@ -241,8 +240,8 @@ impl Leg {
 impl PendingUac {
     /// Until when it waits for a connection that it could do without.
     fn opens_by(&self) -> Option<Time> {
-        let Try { begun, left, recalled, .. } = self.attempt;
-        let waits = self.fallback.is_some() && left.is_none() && !recalled && self.accepted.is_none();
+        let Transit { begun, left, recalled, .. } = self.transit;
+        let waits = self.fallback.is_some() && left.is_none() && !recalled && self.accepted().is_none();
         waits.then(|| begun + STREAM_OPENS)
     }
 }

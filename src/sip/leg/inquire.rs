@@ -41,11 +41,9 @@ impl Leg {
     /// Its OPTIONS.
     pub(crate) fn inquire(&mut self, io: &mut Io<'_>, connect: &Connect<'_>) {
         let request = Request {
-            method: Method::Options,
             kind: Kind::Probe,
             id: io.core.next_sent(),
             max_forwards: connect.max_forwards,
-            offered: false,
             body: None,
             branch: None,
         };

@@ -14,8 +14,8 @@ use super::write::MAX_FORWARDS;
 use crate::sip::core::Io;
 use crate::sip::durations::SUSPICION_RETRY;
 use crate::sip::timing::Time;
+use crate::wire::Name;
 use crate::wire::headers::APPLICATION_SDP;
-use crate::wire::{Method, Name};
 use std::time::Duration;
 
 /// How many misses in a row are a suspicion, and how many OPTIONS without an answer are told of.
@@ -27,7 +27,7 @@ pub(crate) struct KeepAlive {
     /// In milliseconds.
     interval: u32,
     /// When the next one goes.
-    pub(crate) at: Time,
+    pub(super) at: Time,
     /// How many in a row had no answer by the time of the next one, and nothing else was heard.
     missed: u8,
     /// Nothing was heard since the last one.
@@ -38,7 +38,7 @@ pub(crate) struct KeepAlive {
 
 impl KeepAlive {
     /// The peer was heard, or is not suspected any more.
-    pub(crate) fn forgive(&mut self) {
+    pub(super) fn forgive(&mut self) {
         (self.open, self.missed) = (false, 0);
     }
 
@@ -65,23 +65,16 @@ impl Leg {
         });
     }
 
-    pub(crate) fn send_options(&mut self, io: &mut Io<'_>, kind: Kind) -> SentId {
-        let request = Request {
-            method: Method::Options,
-            kind,
-            id: io.core.next_sent(),
-            max_forwards: MAX_FORWARDS,
-            offered: false,
-            body: None,
-            branch: None,
-        };
+    pub(super) fn send_options(&mut self, io: &mut Io<'_>, kind: Kind) -> SentId {
+        let request =
+            Request { kind, id: io.core.next_sent(), max_forwards: MAX_FORWARDS, body: None, branch: None };
         self.send_request(io, request, &|writer| {
             writer.header(Name::Accept, APPLICATION_SDP);
         })
     }
 
     /// The next OPTIONS is due.
-    pub(crate) fn keepalive_due(&mut self, io: &mut Io<'_>) {
+    pub(super) fn keepalive_due(&mut self, io: &mut Io<'_>) {
         let (answers, confirming) = (self.presence.answers_options, self.is_being_confirmed());
         let Some(keepalive) = &mut self.keepalive else { return };
         keepalive.at = keepalive.after(io.now);
@@ -116,7 +109,7 @@ impl Leg {
     }
 
     /// The answer to a keepalive.
-    pub(crate) fn on_keepalive_answer(&mut self, io: &mut Io<'_>, outcome: (u16, Origin)) {
+    pub(super) fn on_keepalive_answer(&mut self, io: &mut Io<'_>, outcome: (u16, Origin)) {
         let answers = self.presence.answers_options;
         match (Sign::of(outcome), outcome) {
             (Sign::Forgotten, _) | (_, (408, Origin::Remote)) if answers => self.suspect(io),

@@ -123,21 +123,21 @@ pub(crate) struct Leg {
 #[derive(Debug, Default)]
 pub(crate) struct Aside {
     /// RSeq and CSeq of a provisional response that our 2xx has overtaken: its PRACK may still come (RFC 3262 §3).
-    pub(crate) overtaken: Option<(u32, u32)>,
+    overtaken: Option<(u32, u32)>,
     /// The flow that the peer itself has used, where the dialog leads elsewhere: it serves if that fails (RFC 5923).
-    pub(crate) source: Option<Flow>,
+    source: Option<Flow>,
     /// Further addresses that the dialog was heard from or sent to.
-    pub(crate) heard: Heard,
+    heard: Heard,
     /// The last re-INVITE of ours that was given up without any final response: its 2xx may still come.
-    pub(crate) unanswered: Option<Box<PendingUac>>,
+    unanswered: Option<Box<PendingUac>>,
     /// When a 481 is to be confirmed, which another re-INVITE was in the way of.
-    pub(crate) unconfirmed: Option<Time>,
+    unconfirmed: Option<Time>,
     /// Why our call has failed without a word from anybody.
-    pub(crate) fault: Option<Fault>,
+    fault: Option<Fault>,
     /// How its peer is reached, where that is not as usual.
-    pub(crate) reach: Reach,
+    reach: Reach,
     /// What the peer has asserted of itself last (RFC 3325), as a hash. None: nothing.
-    pub(crate) asserted: Option<u64>,
+    asserted: Option<u64>,
 }
 
 impl Leg {
@@ -291,7 +291,7 @@ impl Leg {
     }
 
     /// What tells an early dialog of this leg from the others: the tag of the side that forks.
-    pub(crate) fn branch_tag<'a>(&self, local: &'a [u8], remote: &'a [u8]) -> &'a [u8] {
+    fn branch_tag<'a>(&self, local: &'a [u8], remote: &'a [u8]) -> &'a [u8] {
         if self.outgoing { remote } else { local }
     }
 
@@ -308,7 +308,7 @@ impl Leg {
     }
 
     /// Whether that early dialog is the one that is heard now.
-    pub(crate) fn is_heard(&self, branch: &[u8]) -> bool {
+    fn is_heard(&self, branch: &[u8]) -> bool {
         match &self.usage {
             Usage::Offered(offered) => {
                 offered.parties.last().is_some_and(|party| party.tag.as_bytes() == branch)
@@ -322,7 +322,7 @@ impl Leg {
 
     /// The session of an early dialog, which may be the leg's by now; `None`: the leg's own. None: it is gone, because the
     /// leg was answered by another branch, or the INVITE was sent again.
-    pub(crate) fn session_in(&mut self, branch: Option<&[u8]>) -> Option<&mut Session> {
+    fn session_in(&mut self, branch: Option<&[u8]>) -> Option<&mut Session> {
         let Some(tag) = branch else { return Some(&mut self.session) };
         let is_leg = self.branch_tag(self.dialog.local_tag(), self.dialog.remote_tag()) == tag;
         match &mut self.usage {
@@ -341,7 +341,7 @@ impl Leg {
     }
 
     /// The same, to be looked at.
-    pub(crate) fn session_of(&self, branch: Option<&[u8]>) -> Option<&Session> {
+    fn session_of(&self, branch: Option<&[u8]>) -> Option<&Session> {
         let Some(tag) = branch else { return Some(&self.session) };
         let is_leg = self.branch_tag(self.dialog.local_tag(), self.dialog.remote_tag()) == tag;
         match &self.usage {
@@ -366,9 +366,7 @@ impl Leg {
 
     /// The place among [`Leg::sent`] of an INVITE whose 2xx was not acknowledged yet.
     pub(crate) fn unanswered(&self) -> Option<usize> {
-        self.sent
-            .iter()
-            .position(|sent| sent.accepted.as_ref().is_some_and(|accepted| accepted.ack.is_none()))
+        self.sent.iter().position(|sent| sent.accepted().is_some_and(|accepted| accepted.ack.is_none()))
     }
 
     /// Whether it is over, released and done: nothing is left of it to be kept.
@@ -418,29 +416,31 @@ impl Leg {
     }
 
     /// Whether an INVITE of ours is without a final response.
-    pub(crate) fn asks_invite(&self) -> bool {
+    fn asks_invite(&self) -> bool {
         let open = |sent: &PendingUac| {
-            let invites = matches!(sent.kind, Kind::Invite | Kind::Modify);
-            invites && sent.accepted.is_none() && !sent.attempt.is_unwanted()
+            sent.invite().is_some_and(|invite| invite.accepted.is_none()) && !sent.is_unwanted()
         };
         self.sent.iter().any(open)
     }
 
     /// Whether a re-INVITE is out that confirms missed keepalives.
-    pub(crate) fn is_being_confirmed(&self) -> bool {
-        let confirms = |sent: &PendingUac| sent.purpose == Purpose::Confirmation && sent.accepted.is_none();
+    fn is_being_confirmed(&self) -> bool {
+        let confirms = |sent: &PendingUac| match &sent.kind {
+            Kind::Modify { invite, purpose: Purpose::Confirmation, .. } => invite.accepted.is_none(),
+            _ => false,
+        };
         self.sent.iter().any(confirms)
     }
 
     /// Whether an answer of ours may not have been seen yet: in a 2xx, or in a reliable provisional response.
-    pub(crate) fn is_answer_open(&self) -> bool {
+    fn is_answer_open(&self) -> bool {
         self.unacked.is_some()
             || matches!(&self.usage, Usage::Offered(offered)
                 if offered.reliable.as_deref().is_some_and(Reliable::answers))
     }
 
     /// Whether an INVITE of ours or of the peer's is under way (RFC 3261 §14.1).
-    pub(crate) fn invite_under_way(&self) -> bool {
+    fn invite_under_way(&self) -> bool {
         self.unacked.is_some()
             || self.unanswered().is_some()
             || self.asks_invite()
@@ -448,7 +448,7 @@ impl Leg {
     }
 
     /// When a 481 is to be confirmed that waits for that.
-    pub(crate) fn unconfirmed(&self) -> Option<Time> {
+    fn unconfirmed(&self) -> Option<Time> {
         self.aside.as_ref().and_then(|aside| aside.unconfirmed)
     }
 }

@@ -39,31 +39,34 @@ impl Leg {
             Method::Update if branch.is_none() && !self.updates => Method::Invite,
             method => method,
         };
-        let (kind, free) = match method {
-            Method::Invite => (Kind::Modify, idle && !self.invite_under_way()),
+        let free = match method {
+            Method::Invite => idle && !self.invite_under_way(),
             // An answer of ours is sure to be known once what it stands in is acknowledged (RFC 3311 §5.1).
-            Method::Update => (Kind::Update, (idle && !self.is_answer_open()) || !message.has_sdp()),
-            _ => (Kind::Info, true),
+            Method::Update => (idle && !self.is_answer_open()) || !message.has_sdp(),
+            _ => true,
         };
         if !free {
             return Err(NotSent::Pending);
         }
         // What an UPDATE says without an offer is said beside what stands.
-        let own = (kind == Kind::Modify && message.method() == Method::Update && !message.has_sdp())
+        let own = (method == Method::Invite && message.method() == Method::Update && !message.has_sdp())
             .then(|| self.session.own().into_owned());
-        let offered = (message.has_sdp() || own.is_some()) && kind != Kind::Info;
+        let offered = message.has_sdp() || own.is_some();
+        let kind = match method {
+            Method::Invite => Kind::modify(offered),
+            Method::Update => Kind::Update { offered },
+            _ => Kind::Info,
+        };
         let sdp = own.as_deref().unwrap_or(message.body());
-        if let Some(session) = self.session_in(branch.as_deref()).filter(|_| offered) {
+        if let Some(session) = self.session_in(branch.as_deref()).filter(|_| kind.offers()) {
             session.offer(sdp);
         }
         let body = if own.is_some() { Body::Sdp(sdp) } else { Body::Copied };
         let content = Content { copy: Some(message), identity, fields: &[], body };
         let request = Request {
-            method,
             kind,
             id: sent,
             max_forwards: message.max_forwards().unwrap_or(MAX_FORWARDS).saturating_sub(1),
-            offered,
             body: body_of(&content, message.body()),
             branch,
         };
@@ -79,11 +82,9 @@ impl Leg {
         }
         let offered = sdp_of(&content).map(|sdp| self.session.offer(sdp)).is_some();
         let request = Request {
-            method: Method::Invite,
-            kind: Kind::Modify,
+            kind: Kind::modify(offered),
             id: sent,
             max_forwards: MAX_FORWARDS,
-            offered,
             body: body_of(&content, b""),
             branch: None,
         };
@@ -95,7 +96,7 @@ impl Leg {
         self.restate_for(io, Purpose::Question)
     }
 
-    pub(crate) fn restate_for(&mut self, io: &mut Io<'_>, purpose: Purpose) -> Result<SentId, NotSent> {
+    pub(super) fn restate_for(&mut self, io: &mut Io<'_>, purpose: Purpose) -> Result<SentId, NotSent> {
         let sent = io.core.next_sent();
         self.may_ask()?;
         let own = self.session.own().into_owned();
@@ -104,19 +105,13 @@ impl Leg {
         }
         self.session.offer(&own);
         let request = Request {
-            method: Method::Invite,
-            kind: Kind::Modify,
+            kind: Kind::reoffer(purpose),
             id: sent,
             max_forwards: MAX_FORWARDS,
-            offered: true,
             body: None,
             branch: None,
         };
-        let name = self.send_request(io, request, &|_| ());
-        if let Some(sent) = self.sent.last_mut() {
-            sent.purpose = purpose;
-        }
-        Ok(name)
+        Ok(self.send_request(io, request, &|_| ()))
     }
 
     /// The offer of a request of the peer's that waits for our answer. None: it carries none, or has its answer.
@@ -127,7 +122,7 @@ impl Leg {
 
     /// What [`crate::sip::Stack::withdraw`] does.
     pub(crate) fn withdraw(&mut self, io: &mut Io<'_>, sent: SentId) {
-        let sent = |one: &&mut PendingUac| one.id == sent && one.kind == Kind::Modify;
+        let sent = |one: &&mut PendingUac| one.id == sent && one.kind.is_modify();
         if let Some(found) = self.sent.iter_mut().find(sent) {
             // It is not sent again, whatever it is refused with.
             found.request = None;
@@ -253,7 +248,7 @@ const GLARE: &str = "an offer or INVITE of Baton's own is under way";
 
 // Requests of the peer.
 impl Leg {
-    pub(crate) fn on_reinvite(
+    pub(super) fn on_reinvite(
         &mut self,
         io: &mut Io<'_>,
         flow: Flow,
@@ -296,7 +291,7 @@ impl Leg {
         self.told(event)
     }
 
-    pub(crate) fn on_update(&mut self, io: &mut Io<'_>, flow: Flow, message: &Message<'_>) -> Option<Event> {
+    pub(super) fn on_update(&mut self, io: &mut Io<'_>, flow: Flow, message: &Message<'_>) -> Option<Event> {
         match &self.usage {
             Usage::Confirmed | Usage::Offered(_) | Usage::Calling(_) => {}
             Usage::Refusing | Usage::Closing | Usage::Over => {
@@ -359,7 +354,7 @@ impl Leg {
         let _ = self.accept_invite(io, (server, message.cseq().number, demand), &content);
     }
 
-    pub(crate) fn on_info(&mut self, io: &mut Io<'_>, flow: Flow, message: &Message<'_>) -> Option<Event> {
+    pub(super) fn on_info(&mut self, io: &mut Io<'_>, flow: Flow, message: &Message<'_>) -> Option<Event> {
         match self.usage {
             Usage::Refusing | Usage::Closing | Usage::Over => {
                 io.core.refuse(io.now, flow, message, (481, ""), &|_| ())
@@ -407,7 +402,7 @@ impl Leg {
 // Answers to ours.
 impl Leg {
     /// The 2xx to a re-INVITE of ours.
-    pub(crate) fn on_modified(
+    pub(super) fn on_modified(
         &mut self,
         io: &mut Io<'_>,
         sent: PendingUac,
@@ -417,8 +412,7 @@ impl Leg {
         self.on_refreshed(io, name, status);
         self.agreed(io.now, io.core.settings.session_timer, message);
         let refreshed = self.refresh(message, &io.core.settings.listeners);
-        let before: Option<Box<[u8]>> =
-            (sent.purpose == Purpose::Confirmation).then(|| self.session.remote().into());
+        let before: Option<Box<[u8]>> = is_confirmation(&sent.kind).then(|| self.session.remote().into());
         let needs_answer = self.take_2xx(io, sent, message, Vec::new());
         if refreshed {
             self.aim(io);
@@ -436,7 +430,7 @@ impl Leg {
     }
 
     /// Any other final response to a request that the layer above sent.
-    pub(crate) fn on_answer(
+    pub(super) fn on_answer(
         &mut self,
         io: &mut Io<'_>,
         sent: &PendingUac,
@@ -445,7 +439,7 @@ impl Leg {
     ) -> Option<Event> {
         let refreshed = self.on_refreshed(io, sent.id, status);
         let accepted = response.filter(|_| (200..300).contains(&status));
-        if let Some(session) = self.session_in(sent.branch.as_deref()).filter(|_| sent.offered) {
+        if let Some(session) = self.session_in(sent.branch.as_deref()).filter(|_| sent.kind.offers()) {
             match accepted.and_then(|message| session.answer_in(message)) {
                 Some(answer) => session.answered(answer),
                 None if is_doubtful(status) => session.unanswered(),
@@ -455,7 +449,7 @@ impl Leg {
         if accepted.is_none() && self.weigh(io, sent, (status, origin)) {
             return None;
         }
-        if let Some(message) = accepted.filter(|_| sent.kind == Kind::Update) {
+        if let Some(message) = accepted.filter(|_| matches!(sent.kind, Kind::Update { .. })) {
             if self.is_answered() {
                 self.agreed(io.now, io.core.settings.session_timer, message);
             }
@@ -463,7 +457,7 @@ impl Leg {
                 self.aim(io);
             }
         }
-        if sent.purpose == Purpose::Confirmation {
+        if is_confirmation(&sent.kind) {
             // Only what ends the leg was waited for: it begins anew.
             if let Some(keepalive) = &mut self.keepalive {
                 keepalive.forgive();
@@ -475,4 +469,8 @@ impl Leg {
         }
         self.told(Event::Response { leg: io.id, sent: sent.id, status, origin, needs_answer: false })
     }
+}
+
+fn is_confirmation(kind: &Kind) -> bool {
+    matches!(kind, Kind::Modify { purpose: Purpose::Confirmation, .. })
 }

@@ -61,24 +61,24 @@ impl Leg {
         response: Option<&Message<'_>>,
     ) -> Option<Event> {
         let accepted = response.filter(|_| (200..300).contains(&outcome.0));
-        if accepted.is_some() && matches!(sent.kind, Kind::Probe | Kind::KeepAlive | Kind::Check) {
+        if accepted.is_some() && matches!(sent.kind, Kind::Probe | Kind::KeepAlive | Kind::Check { .. }) {
             self.presence.answers_options = true;
         }
-        let sent = match (accepted, sent.kind) {
-            (Some(message), Kind::Invite) => return self.on_accepted(io, sent, message),
-            (Some(message), Kind::Modify) => return self.on_modified(io, sent, message),
+        let sent = match (accepted, &sent.kind) {
+            (Some(message), Kind::Invite { .. }) => return self.on_accepted(io, sent, message),
+            (Some(message), Kind::Modify { .. }) => return self.on_modified(io, sent, message),
             (Some(_), _) => sent,
-            (None, Kind::Invite) => {
+            (None, Kind::Invite { .. }) => {
                 let sent = self.try_over(io, sent, outcome, response)?;
                 self.retry(io, sent, outcome, response)?
             }
             (None, _) => self.retry(io, sent, outcome, response)?,
         };
         match sent.kind {
-            Kind::Invite => self.on_refused(io, outcome),
-            Kind::Modify | Kind::Update | Kind::Info | Kind::Probe => {
+            Kind::Invite { .. } => self.on_refused(io, outcome),
+            Kind::Modify { .. } | Kind::Update { .. } | Kind::Info | Kind::Probe => {
                 let event = self.on_answer(io, &sent, outcome, response);
-                if (sent.kind, outcome) == (Kind::Modify, (408, Origin::Local)) {
+                if sent.kind.is_modify() && outcome == (408, Origin::Local) {
                     self.keep_unanswered(sent);
                 }
                 event
@@ -89,7 +89,7 @@ impl Leg {
                 self.on_keepalive_answer(io, outcome);
                 None
             }
-            Kind::Check => {
+            Kind::Check { .. } => {
                 self.on_checked(io, &sent, outcome);
                 None
             }

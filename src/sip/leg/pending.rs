@@ -16,53 +16,53 @@ use std::time::Duration;
 #[derive(Debug)]
 pub(crate) struct PendingUac {
     /// Its name above; for the stack's own requests a name that nobody knows.
-    pub(crate) id: SentId,
+    pub(super) id: SentId,
     /// Its transaction.
-    pub(crate) client: ClientId,
-    pub(crate) cseq: u32,
-    /// What it is.
-    pub(crate) kind: Kind,
-    /// What it is sent for.
-    pub(crate) purpose: Purpose,
+    pub(super) client: ClientId,
+    pub(super) cseq: u32,
+    /// What it is, and what only such a request has.
+    pub(super) kind: Kind,
     /// The peer was heard since it went out.
-    pub(crate) heard: bool,
-    /// Whether it carries an offer.
-    pub(crate) offered: bool,
+    pub(super) heard: bool,
     /// The early dialog that it was sent in (see [`Leg::session_in`]).
-    pub(crate) branch: Option<Box<[u8]>>,
+    pub(super) branch: Option<Box<[u8]>>,
     /// The realms whose challenges to it were answered.
-    pub(crate) challenged: Vec<Answered>,
+    pub(super) challenged: Vec<Answered>,
     /// It was sent again with a longer session expiry, which a 422 had asked for.
-    pub(crate) widened: bool,
-    /// How often it was sent again because another request had overtaken it.
-    pub(crate) overtaken: u8,
+    pub(super) widened: bool,
     /// It was sent again by [`Aside::source`].
-    pub(crate) by_source: bool,
+    pub(super) by_source: bool,
     /// Nothing of it is sent any more.
-    pub(crate) given_up: bool,
+    pub(super) given_up: bool,
     /// Its text, where it may have to be sent again in another transaction.
-    pub(crate) request: Option<Box<[u8]>>,
+    pub(super) request: Option<Box<[u8]>>,
     /// Where it goes if this flow fails: a request that went by TCP only because of its size (RFC 3261 §18.1.1).
-    pub(crate) fallback: Option<Flow>,
-    /// What the branches of an INVITE with an offer have said of their sessions in provisional responses.
-    pub(crate) said: Vec<Said>,
-    /// Timer C (RFC 3261 §16.6) of an INVITE that is provisionally answered.
-    pub(crate) expires: Option<Time>,
-    /// Of an INVITE that makes a leg: where it went, and what came of it.
-    pub(crate) attempt: Try,
-    /// A 2xx to this INVITE came.
-    pub(crate) accepted: Option<Box<Accepted>>,
+    pub(super) fallback: Option<Flow>,
+    /// Where it went.
+    pub(super) transit: Transit,
 }
 
 /// What a request of ours is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Debug)]
 pub(crate) enum Kind {
-    /// The INVITE that made the leg.
-    Invite,
+    /// The INVITE that made the leg; each of the addresses that are tried has its own.
+    Invite {
+        invite: Invite,
+        /// What has come of the try.
+        heard: Heard,
+    },
     /// re-INVITE.
-    Modify,
+    Modify {
+        invite: Invite,
+        purpose: Purpose,
+        /// How often it was sent again because another request had overtaken it.
+        overtaken: u8,
+    },
     /// UPDATE.
-    Update,
+    Update {
+        /// Whether it carries an offer.
+        offered: bool,
+    },
     /// INFO.
     Info,
     /// REFER.
@@ -74,55 +74,38 @@ pub(crate) enum Kind {
     /// OPTIONS of the stack's own, at an interval.
     KeepAlive,
     /// OPTIONS of the stack's own, because something was left without an answer.
-    Check,
+    Check {
+        /// It was a 481, and not silence.
+        disowned: bool,
+    },
     /// PRACK of the stack's own.
     Prack,
     /// BYE.
     Bye,
 }
 
-impl Kind {
-    /// Its method.
-    pub(crate) fn method(self) -> Method {
-        match self {
-            Kind::Invite | Kind::Modify => Method::Invite,
-            Kind::Update => Method::Update,
-            Kind::Info => Method::Info,
-            Kind::Refer => Method::Refer,
-            Kind::Notify(_) => Method::Notify,
-            Kind::Probe | Kind::KeepAlive | Kind::Check => Method::Options,
-            Kind::Prack => Method::Prack,
-            Kind::Bye => Method::Bye,
-        }
-    }
+/// What is kept of an INVITE or re-INVITE of ours.
+#[derive(Debug, Default)]
+pub(crate) struct Invite {
+    /// Whether it carries an offer.
+    pub(super) offered: bool,
+    /// What the branches of one with an offer have said of their sessions in provisional responses.
+    pub(super) said: Vec<Said>,
+    /// Timer C (RFC 3261 §16.6), once it is provisionally answered.
+    pub(super) expires: Option<Time>,
+    /// A 2xx to it came.
+    pub(super) accepted: Option<Box<Accepted>>,
 }
 
-/// What a request of ours inside a dialog is sent for, where its failure means another thing for that.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+/// What a re-INVITE is sent for, where its failure means another thing for that.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Purpose {
     /// For what it says.
-    #[default]
     Itself,
     /// The layer above asks whether the peer is there, and has a 481 confirmed itself.
     Question,
     /// Missed keepalives, or a 481 that something else contradicts, are to be confirmed: silence ends the leg.
     Confirmation,
-    /// It checks a 481.
-    Disowned,
-}
-
-/// One try: an INVITE on its way to one address.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Try {
-    /// What it went by.
-    pub(crate) flow: Flow,
-    /// When it was handed over.
-    pub(crate) begun: Time,
-    /// When it has left; None: it waits for its connection.
-    pub(crate) left: Option<Time>,
-    /// It is asked back, for it has waited too long.
-    pub(crate) recalled: bool,
-    pub(crate) heard: Heard,
 }
 
 /// What has come of a try.
@@ -136,19 +119,145 @@ pub(crate) enum Heard {
     Unwanted,
 }
 
-impl Try {
+impl Kind {
+    /// The INVITE that makes a leg.
+    pub(crate) fn invite(offered: bool) -> Kind {
+        Kind::Invite { invite: Invite { offered, ..Invite::default() }, heard: Heard::Nothing }
+    }
+
+    /// A re-INVITE for what it says.
+    pub(crate) fn modify(offered: bool) -> Kind {
+        let invite = Invite { offered, ..Invite::default() };
+        Kind::Modify { invite, purpose: Purpose::Itself, overtaken: 0 }
+    }
+
+    /// A re-INVITE that offers.
+    pub(super) fn reoffer(purpose: Purpose) -> Kind {
+        let invite = Invite { offered: true, ..Invite::default() };
+        Kind::Modify { invite, purpose, overtaken: 0 }
+    }
+
+    /// Its method.
+    pub(crate) fn method(&self) -> Method {
+        match self {
+            Kind::Invite { .. } | Kind::Modify { .. } => Method::Invite,
+            Kind::Update { .. } => Method::Update,
+            Kind::Info => Method::Info,
+            Kind::Refer => Method::Refer,
+            Kind::Notify(_) => Method::Notify,
+            Kind::Probe | Kind::KeepAlive | Kind::Check { .. } => Method::Options,
+            Kind::Prack => Method::Prack,
+            Kind::Bye => Method::Bye,
+        }
+    }
+
+    /// Whether it carries an offer.
+    pub(crate) fn offers(&self) -> bool {
+        match self {
+            Kind::Invite { invite, .. } | Kind::Modify { invite, .. } => invite.offered,
+            Kind::Update { offered } => *offered,
+            Kind::Info
+            | Kind::Refer
+            | Kind::Notify(_)
+            | Kind::Probe
+            | Kind::KeepAlive
+            | Kind::Check { .. }
+            | Kind::Prack
+            | Kind::Bye => false,
+        }
+    }
+
+    /// Whether it is the INVITE that made the leg.
+    pub(super) fn is_invite(&self) -> bool {
+        matches!(self, Kind::Invite { .. })
+    }
+
+    /// Whether it is a re-INVITE.
+    pub(super) fn is_modify(&self) -> bool {
+        matches!(self, Kind::Modify { .. })
+    }
+}
+
+impl PendingUac {
+    /// What is kept of an INVITE; None: it is none.
+    pub(crate) fn invite(&self) -> Option<&Invite> {
+        match &self.kind {
+            Kind::Invite { invite, .. } | Kind::Modify { invite, .. } => Some(invite),
+            _ => None,
+        }
+    }
+
+    pub(super) fn invite_mut(&mut self) -> Option<&mut Invite> {
+        match &mut self.kind {
+            Kind::Invite { invite, .. } | Kind::Modify { invite, .. } => Some(invite),
+            _ => None,
+        }
+    }
+
+    /// What is kept of an INVITE that was accepted.
+    pub(crate) fn accepted(&self) -> Option<&Accepted> {
+        self.invite()?.accepted.as_deref()
+    }
+
+    pub(super) fn accepted_mut(&mut self) -> Option<&mut Accepted> {
+        self.invite_mut()?.accepted.as_deref_mut()
+    }
+
+    /// Whether it is a try that was left behind.
+    pub(super) fn is_unwanted(&self) -> bool {
+        matches!(self.kind, Kind::Invite { heard: Heard::Unwanted, .. })
+    }
+
+    /// It was accepted: what is needed to send it again is needed no more.
+    pub(crate) fn accept(mut self, accepted: Accepted) -> PendingUac {
+        self.request = None;
+        if let Some(invite) = self.invite_mut() {
+            *invite =
+                Invite { accepted: Some(Box::new(accepted)), offered: invite.offered, ..Invite::default() };
+        }
+        self
+    }
+
+    /// It goes out once more, by another transaction.
+    pub(super) fn begin_again(&mut self, client: ClientId, cseq: u32, transit: Transit) {
+        (self.client, self.cseq, self.transit) = (client, cseq, transit);
+        self.heard = false;
+        if let Some(invite) = self.invite_mut() {
+            invite.said = Vec::new();
+        }
+        if let Kind::Invite { heard, .. } = &mut self.kind {
+            *heard = Heard::Nothing;
+        }
+    }
+
+    /// When an INVITE is cancelled that has no end (Timer C), or is forgotten that was accepted and acknowledged.
+    pub(super) fn expires_at(&self) -> Option<Time> {
+        let invite = self.invite()?;
+        match &invite.accepted {
+            Some(accepted) => accepted.ack.as_ref().map(|_| accepted.until),
+            None => invite.expires,
+        }
+    }
+}
+
+/// A request on its way to one address.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Transit {
+    /// What it went by.
+    pub(super) flow: Flow,
+    /// When it was handed over.
+    pub(super) begun: Time,
+    /// When it has left; None: it waits for its connection.
+    pub(super) left: Option<Time>,
+    /// It is asked back, for it has waited too long.
+    pub(super) recalled: bool,
+}
+
+impl Transit {
     /// It is handed over now.
-    pub(crate) fn begin(now: Time, flow: Flow) -> Try {
+    pub(crate) fn begin(now: Time, flow: Flow) -> Transit {
         let left = (!flow.transport.is_reliable()).then_some(now);
-        Try { flow, begun: now, left, recalled: false, heard: Heard::Nothing }
-    }
-
-    pub(crate) fn is_answered(&self) -> bool {
-        self.heard == Heard::Response
-    }
-
-    pub(crate) fn is_unwanted(&self) -> bool {
-        self.heard == Heard::Unwanted
+        Transit { flow, begun: now, left, recalled: false }
     }
 }
 
@@ -163,21 +272,13 @@ pub(crate) struct Answered {
 /// What a branch of an INVITE of ours has said of its session in a provisional response.
 #[derive(Debug)]
 pub(crate) struct Said {
-    pub(crate) tag: Box<[u8]>,
-    pub(crate) sdp: Box<[u8]>,
+    pub(super) tag: Box<[u8]>,
+    pub(super) sdp: Box<[u8]>,
 }
 
-impl PendingUac {
-    /// When an INVITE is cancelled that has no end (Timer C), or is forgotten that was accepted and acknowledged.
-    pub(super) fn expires_at(&self) -> Option<Time> {
-        match &self.accepted {
-            Some(accepted) => accepted.ack.as_ref().map(|_| accepted.until),
-            None => self.expires,
-        }
-    }
-
+impl Invite {
     /// A provisional response carried an SDP, the last one of its branch counts.
-    pub(crate) fn note_said(&mut self, tag: &[u8], sdp: &[u8]) {
+    pub(super) fn note_said(&mut self, tag: &[u8], sdp: &[u8]) {
         if let Some(said) = self.said.iter_mut().find(|said| &*said.tag == tag) {
             said.sdp = sdp.into();
         } else if self.said.len() < BRANCHES {
@@ -192,25 +293,25 @@ impl PendingUac {
 }
 
 /// Branches of one INVITE that are listened to.
-pub(crate) const BRANCHES: usize = 8;
+pub(super) const BRANCHES: usize = 8;
 
 /// What is kept of an accepted INVITE of ours, for as long as a 2xx may come again.
 #[derive(Debug)]
 pub(crate) struct Accepted {
     /// The To-tag of the 2xx that counted.
-    pub(crate) tag: Box<[u8]>,
+    pub(super) tag: Box<[u8]>,
     /// Its ACK, once it is made.
-    pub(crate) ack: Option<(Flow, Box<[u8]>)>,
+    pub(super) ack: Option<(Flow, Box<[u8]>)>,
     /// What became of that ACK.
-    pub(crate) acknowledged: Acknowledged,
+    pub(super) acknowledged: Acknowledged,
     /// The ACK went by [`Aside::source`].
-    pub(crate) by_source: bool,
+    pub(super) by_source: bool,
     /// What the INVITE answered its challenges with, which an ACK repeats (RFC 3261 §22.1).
-    pub(crate) credentials: Vec<(Name, Box<[u8]>)>,
+    pub(super) credentials: Vec<(Name, Box<[u8]>)>,
     /// Other branches of its fork.
-    pub(crate) others: Vec<ForkBranch>,
+    pub(super) others: Vec<ForkBranch>,
     /// Until when: Timer M.
-    pub(crate) until: Time,
+    pub(super) until: Time,
 }
 
 /// What became of an ACK.
@@ -234,46 +335,46 @@ impl Acknowledged {
 /// A branch of a fork whose 2xx does not count.
 #[derive(Debug)]
 pub(crate) struct ForkBranch {
-    pub(crate) tag: Box<[u8]>,
+    pub(super) tag: Box<[u8]>,
     /// CSeq of our last request to it.
-    pub(crate) cseq: u32,
+    pub(super) cseq: u32,
     /// The ACK of its 2xx, after which its BYE was sent.
-    pub(crate) ack: Option<(Flow, Box<[u8]>)>,
+    pub(super) ack: Option<(Flow, Box<[u8]>)>,
 }
 
 /// A request of the peer's.
 #[derive(Debug)]
 pub(crate) struct PendingUas {
     /// Its transaction.
-    pub(crate) server: ServerId,
+    pub(super) server: ServerId,
     /// What it wants.
-    pub(crate) kind: InDialogRequest,
-    pub(crate) cseq: u32,
+    pub(super) kind: InDialogRequest,
+    pub(super) cseq: u32,
     /// Whether it carries an offer.
-    pub(crate) offered: bool,
+    pub(super) offered: bool,
     /// The early dialog that it came in (see [`Leg::session_in`]).
-    pub(crate) branch: Option<Box<[u8]>>,
+    pub(super) branch: Option<Box<[u8]>>,
     /// `Refer-Sub: false` stands on it.
-    pub(crate) no_subscription: bool,
+    pub(super) no_subscription: bool,
     /// What our 2xx says of the session's expiry.
-    pub(crate) demand: Option<Demand>,
+    pub(super) demand: Option<Demand>,
 }
 
 /// Our 2xx to an INVITE, retransmitted until its ACK comes (RFC 3261 §13.3.1.4).
 #[derive(Debug)]
 pub(crate) struct Unacked {
     /// The transaction, which keeps the response.
-    pub(crate) server: ServerId,
+    pub(super) server: ServerId,
     /// CSeq of the INVITE.
-    pub(crate) cseq: u32,
+    pub(super) cseq: u32,
     /// When it is sent again.
-    pub(crate) at: Time,
+    pub(super) at: Time,
     /// The interval that ends then.
-    pub(crate) interval: Duration,
+    pub(super) interval: Duration,
     /// When it is given up.
-    pub(crate) until: Time,
+    pub(super) until: Time,
     /// Whether our 2xx carried an offer, which the ACK answers.
-    pub(crate) offered: bool,
+    pub(super) offered: bool,
     /// The headers of a BYE that waits for the ACK.
-    pub(crate) bye: Option<Box<[Field]>>,
+    pub(super) bye: Option<Box<[Field]>>,
 }

@@ -32,7 +32,7 @@ const WAITING: usize = 4;
 // Ours.
 impl Leg {
     /// 101-199 to a caller that requires it to be reliable.
-    pub(crate) fn provisional_reliably(
+    pub(super) fn provisional_reliably(
         &mut self,
         io: &mut Io<'_>,
         party: u8,
@@ -100,7 +100,7 @@ impl Leg {
     }
 
     /// Keeps a 2xx back whose answer stands in a response that is not acknowledged yet (RFC 3262 §3).
-    pub(crate) fn defer_accept(&mut self, party: u8, content: &Content<'_>) -> bool {
+    pub(super) fn defer_accept(&mut self, party: u8, content: &Content<'_>) -> bool {
         let Usage::Offered(offered) = &mut self.usage else { return false };
         let Some(reliable) = &mut offered.reliable else { return false };
         if !reliable.answers() {
@@ -111,7 +111,7 @@ impl Leg {
     }
 
     /// A PRACK of the caller's. `status`: what it is answered with if it is right.
-    pub(crate) fn on_prack(
+    pub(super) fn on_prack(
         &mut self,
         io: &mut Io<'_>,
         flow: Flow,
@@ -157,7 +157,7 @@ impl Leg {
     }
 
     /// Our 18x is due: again, or no more. A caller that does not acknowledge it is not there (RFC 3262 §3).
-    pub(crate) fn reliable_due(&mut self, io: &mut Io<'_>) {
+    pub(super) fn reliable_due(&mut self, io: &mut Io<'_>) {
         let Usage::Offered(offered) = &mut self.usage else { return };
         let Some(open) = offered.reliable.as_mut().and_then(|reliable| reliable.open.as_mut()) else {
             return;
@@ -223,7 +223,7 @@ fn rack(value: &[u8]) -> Option<(u32, u32)> {
 // The peer's.
 impl Leg {
     /// Acknowledges a 18x that asks for it. False: it was seen before, or one before it was not.
-    pub(crate) fn take_reliable(&mut self, io: &mut Io<'_>, message: &Message<'_>) -> bool {
+    pub(super) fn take_reliable(&mut self, io: &mut Io<'_>, message: &Message<'_>) -> bool {
         let Some(rseq) = message.header(Name::RSeq).and_then(grammar::decimal) else { return true };
         if !names(message, Name::Require, RELIABLE) {
             return true;
@@ -252,11 +252,9 @@ impl Leg {
         calling.early.push(early);
         let cseq = message.cseq().number;
         let request = Request {
-            method: Method::Prack,
             kind: Kind::Prack,
             id: io.core.next_sent(),
             max_forwards: MAX_FORWARDS,
-            offered: false,
             body: None,
             branch: Some(tag.into()),
         };

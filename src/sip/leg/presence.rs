@@ -20,7 +20,7 @@ use crate::sip::durations::SUSPICION_RETRY;
 #[derive(Debug, Default)]
 pub(crate) struct Presence {
     /// It has answered an OPTIONS with 2xx: its silence to one means something.
-    pub(crate) answers_options: bool,
+    pub(super) answers_options: bool,
     /// A re-INVITE had no final response, and nothing was heard since.
     ignores_invite: bool,
     /// The layer above knows that it is silent.
@@ -70,26 +70,31 @@ impl Leg {
 
     /// What the failure of an INFO, UPDATE or re-INVITE means for its leg. True: the leg is lost, and nobody waits for that
     /// response any more.
-    pub(crate) fn weigh(&mut self, io: &mut Io<'_>, sent: &PendingUac, outcome: (u16, Origin)) -> bool {
+    pub(super) fn weigh(&mut self, io: &mut Io<'_>, sent: &PendingUac, outcome: (u16, Origin)) -> bool {
         // In an early dialog the final response to the INVITE decides.
         if !self.is_answered() || sent.branch.is_some() {
             return false;
         }
         let silent = !sent.heard;
-        match (sent.kind, outcome) {
-            (Kind::Modify, (_, Origin::Local)) if silent && sent.purpose == Purpose::Confirmation => {
+        match (&sent.kind, outcome) {
+            (Kind::Modify { purpose: Purpose::Confirmation, .. }, (_, Origin::Local)) if silent => {
                 self.lose(io, outcome);
                 return true;
             }
-            (Kind::Modify | Kind::Update, (481, Origin::Remote)) if sent.purpose != Purpose::Question => {
+            (
+                Kind::Modify { purpose: Purpose::Itself | Purpose::Confirmation, .. } | Kind::Update { .. },
+                (481, Origin::Remote),
+            ) => {
                 self.lose(io, outcome);
                 return true;
             }
-            (Kind::Modify, (408, Origin::Local)) if silent => {
+            (Kind::Modify { .. }, (408, Origin::Local)) if silent => {
                 self.presence.ignores_invite = true;
                 self.check(io);
             }
-            (Kind::Modify | Kind::Update | Kind::Info, (status, _)) if is_doubtful(status) && silent => {
+            (Kind::Modify { .. } | Kind::Update { .. } | Kind::Info, (status, _))
+                if is_doubtful(status) && silent =>
+            {
                 self.check(io);
             }
             (Kind::Info, (481, Origin::Remote)) => {
@@ -103,31 +108,33 @@ impl Leg {
 
     /// One OPTIONS, unless one is out for the same.
     fn check(&mut self, io: &mut Io<'_>) {
-        if !self.presence.lost && self.sent.iter().all(|sent| sent.kind != Kind::Check) {
-            self.send_options(io, Kind::Check);
+        if !self.presence.lost && !self.sent.iter().any(|sent| matches!(sent.kind, Kind::Check { .. })) {
+            self.send_options(io, Kind::Check { disowned: false });
         }
     }
 
     /// A 481 is what the check is about.
     fn note_disowned(&mut self) {
-        self.sent
-            .iter_mut()
-            .filter(|sent| sent.kind == Kind::Check)
-            .for_each(|sent| sent.purpose = Purpose::Disowned);
+        for sent in &mut self.sent {
+            if let Kind::Check { disowned } = &mut sent.kind {
+                *disowned = true;
+            }
+        }
     }
 
     /// The answer to a check.
-    pub(crate) fn on_checked(&mut self, io: &mut Io<'_>, sent: &PendingUac, outcome: (u16, Origin)) {
+    pub(super) fn on_checked(&mut self, io: &mut Io<'_>, sent: &PendingUac, outcome: (u16, Origin)) {
         if !self.is_answered() {
             return;
         }
+        let disowned = matches!(sent.kind, Kind::Check { disowned: true });
         let judged = self.presence.answers_options || self.presence.ignores_invite;
         match Sign::of(outcome) {
             Sign::Forgotten if sent.heard => self.confirm(io),
             Sign::Forgotten => self.lose(io, outcome),
             Sign::Silence if judged && !sent.heard => self.lose(io, (408, outcome.1)),
             // Nobody has answered, or a proxy in its place, and the 481 stands.
-            Sign::Silence | Sign::Neither if sent.purpose == Purpose::Disowned => self.confirm(io),
+            Sign::Silence | Sign::Neither if disowned => self.confirm(io),
             _ if sent.heard => {}
             Sign::Life => {}
             Sign::Silence | Sign::Neither => {
@@ -148,15 +155,14 @@ impl Leg {
 
     /// What [`crate::sip::Stack::is_doubted`] tells.
     pub(crate) fn is_doubted(&self) -> bool {
-        let doubts = |sent: &PendingUac| {
-            sent.kind == Kind::Check && (!sent.heard || sent.purpose == Purpose::Disowned)
-        };
+        let doubts =
+            |sent: &PendingUac| matches!(sent.kind, Kind::Check { disowned } if disowned || !sent.heard);
         self.is_being_confirmed() || self.unconfirmed().is_some() || self.sent.iter().any(doubts)
     }
 
     /// The leg stays up for us: whoever hears of the loss closes it, and its BYE tells a peer that only did not answer
     /// (RFC 3261 §12.2.1.2).
-    pub(crate) fn lose(&mut self, io: &mut Io<'_>, (status, origin): (u16, Origin)) {
+    pub(super) fn lose(&mut self, io: &mut Io<'_>, (status, origin): (u16, Origin)) {
         self.keepalive = None;
         if std::mem::replace(&mut self.presence.lost, true) {
             return;

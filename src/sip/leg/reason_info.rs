@@ -26,7 +26,7 @@ impl ReasonInfo {
     }
 
     /// Reads the headers of a sipfrag, where there are any.
-    pub(crate) fn of_sipfrag(body: &[u8]) -> ReasonInfo {
+    pub(super) fn of_sipfrag(body: &[u8]) -> ReasonInfo {
         let mut reason_info = ReasonInfo::default();
         for (name, value) in sipfrag::headers(body) {
             match Name::parse(name) {

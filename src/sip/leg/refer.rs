@@ -14,7 +14,7 @@ use crate::sip::core::Io;
 use crate::sip::flow::Flow;
 use crate::sip::refusal::OVERTAKEN;
 use crate::wire::headers::{ACTIVE, EVENT_REFER, MESSAGE_SIPFRAG, NO_RESOURCE, TERMINATED};
-use crate::wire::{Message, Method, Name, Writer, sipfrag};
+use crate::wire::{Message, Name, Writer, sipfrag};
 use std::collections::VecDeque;
 
 pub use super::decision::Decision as Referral;
@@ -45,11 +45,9 @@ impl Leg {
     pub(crate) fn refer(&mut self, io: &mut Io<'_>, refer: Refer<'_>) -> Result<SentId, NotSent> {
         self.may_ask()?;
         let request = Request {
-            method: Method::Refer,
             kind: Kind::Refer,
             id: io.core.next_sent(),
             max_forwards: refer.max_forwards,
-            offered: false,
             body: None,
             branch: None,
         };
@@ -69,7 +67,7 @@ impl Leg {
     }
 
     /// The final response to a REFER of ours.
-    pub(crate) fn on_refer_answer(
+    pub(super) fn on_refer_answer(
         &mut self,
         io: &mut Io<'_>,
         sent: &PendingUac,
@@ -97,7 +95,7 @@ impl Leg {
     }
 
     /// `status`: what it is answered with if it is right.
-    pub(crate) fn on_notify(
+    pub(super) fn on_notify(
         &mut self,
         io: &mut Io<'_>,
         flow: Flow,
@@ -134,7 +132,7 @@ impl Leg {
 
 // The peer's.
 impl Leg {
-    pub(crate) fn on_refer(&mut self, io: &mut Io<'_>, flow: Flow, message: &Message<'_>) -> Option<Event> {
+    pub(super) fn on_refer(&mut self, io: &mut Io<'_>, flow: Flow, message: &Message<'_>) -> Option<Event> {
         let refusal = match self.usage {
             Usage::Confirmed => None,
             // It may have overtaken the 200 of the call, and a 481 would end its dialog.
@@ -221,11 +219,9 @@ impl Leg {
         let mut body = Vec::with_capacity(48);
         sipfrag::write(&mut body, notice.status);
         let request = Request {
-            method: Method::Notify,
             kind: Kind::Notify(subscription),
             id: notice.sent.unwrap_or(SentId(0)),
             max_forwards: MAX_FORWARDS,
-            offered: false,
             body: Some((MESSAGE_SIPFRAG.as_bytes(), &body)),
             branch: None,
         };
@@ -241,7 +237,7 @@ impl Leg {
     }
 
     /// The answer to a NOTIFY of ours.
-    pub(crate) fn on_notify_answer(
+    pub(super) fn on_notify_answer(
         &mut self,
         io: &mut Io<'_>,
         subscription: NotifyId,
@@ -269,7 +265,7 @@ impl Leg {
     }
 
     /// NOTIFYs that waited after a 491.
-    pub(crate) fn notify_due(&mut self, io: &mut Io<'_>) {
+    pub(super) fn notify_due(&mut self, io: &mut Io<'_>) {
         let due = |one: &&subscription::Referral| one.again_at.is_some_and(|at| at <= io.now);
         let Some(subscription) = self.referrals.iter().find(due).map(|one| one.id) else { return };
         self.notify_next(io, subscription);

@@ -4,7 +4,7 @@
 
 use super::Leg;
 use super::event::{Origin, SentId};
-use super::pending::Kind;
+use super::pending::{Kind, Purpose};
 use super::send::Request;
 use super::session_timer::{Demand, Refresher, Timer, session_expires};
 use super::write::MAX_FORWARDS;
@@ -14,7 +14,7 @@ use crate::sip::offer_answer::Exchange;
 use crate::sip::settings::{SHORTEST, SessionTimer};
 use crate::sip::timing::Time;
 use crate::wire::headers::{UAC, UAS};
-use crate::wire::{Message, Method, Name, Writer};
+use crate::wire::{Message, Name, Writer};
 use std::time::Duration;
 
 impl Leg {
@@ -24,7 +24,7 @@ impl Leg {
     }
 
     /// What a request of ours asks for (RFC 4028 §7.1, §7.4): ours at first, later what stands, the roles kept.
-    pub(crate) fn write_timer(&self, writer: &mut Writer<'_>, settings: Option<SessionTimer>, kind: Kind) {
+    pub(super) fn write_timer(&self, writer: &mut Writer<'_>, settings: Option<SessionTimer>, kind: &Kind) {
         let Some(settings) = settings else { return };
         match (&self.timer, kind) {
             (Some(timer), _) => {
@@ -32,7 +32,7 @@ impl Leg {
                 line.push_number(timer.interval.into());
                 line.push(";refresher=").push(if timer.ours { UAC } else { UAS });
             }
-            (None, Kind::Invite) => {
+            (None, Kind::Invite { .. }) => {
                 writer.begin(Name::SessionExpires).push_number(settings.expires.into());
                 writer.begin(Name::MinSe).push_number(settings.min_se.into());
             }
@@ -71,7 +71,7 @@ impl Leg {
 
 impl Leg {
     /// A session timer is due: our refresh, or the end.
-    pub(crate) fn timer_due(&mut self, io: &mut Io<'_>) {
+    pub(super) fn timer_due(&mut self, io: &mut Io<'_>) {
         let Some(timer) = &mut self.timer else { return };
         if timer.until <= io.now {
             self.timer = None;
@@ -94,11 +94,9 @@ impl Leg {
             self.session.offer(&sdp);
         }
         let request = Request {
-            method: if update { Method::Update } else { Method::Invite },
-            kind: if update { Kind::Update } else { Kind::Modify },
+            kind: if update { Kind::Update { offered: false } } else { Kind::reoffer(Purpose::Itself) },
             id: io.core.next_sent(),
             max_forwards: MAX_FORWARDS,
-            offered: !update,
             body: None,
             branch: None,
         };
@@ -109,7 +107,7 @@ impl Leg {
     }
 
     /// The final answer to a request of ours: true if that was a refresh of the stack's own.
-    pub(crate) fn on_refreshed(&mut self, io: &mut Io<'_>, sent: SentId, status: u16) -> bool {
+    pub(super) fn on_refreshed(&mut self, io: &mut Io<'_>, sent: SentId, status: u16) -> bool {
         let back_off = io.core.back_off(self.outgoing);
         let Some(timer) = self.timer.as_mut().filter(|timer| timer.sent == Some(sent)) else { return false };
         timer.sent = None;

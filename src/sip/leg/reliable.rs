@@ -71,7 +71,7 @@ impl Reliable {
     }
 
     /// RSeq of the one that is not acknowledged.
-    pub(crate) fn waits_for(&self) -> Option<u32> {
+    pub(super) fn waits_for(&self) -> Option<u32> {
         self.open.as_ref().map(|_| self.rseq)
     }
 

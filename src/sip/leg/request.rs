@@ -76,7 +76,7 @@ impl Leg {
     }
 
     /// Whether a request of the peer's asserts somebody else than before: the other side is to hear of it.
-    pub(crate) fn hears_identity(&mut self, io: &Io<'_>, message: &Message<'_>) -> bool {
+    pub(super) fn hears_identity(&mut self, io: &Io<'_>, message: &Message<'_>) -> bool {
         let now = io.core.assertion(message);
         now.is_some() && std::mem::replace(&mut self.aside.get_or_insert_default().asserted, now) != now
     }

@@ -4,7 +4,7 @@
 
 use super::content::Content;
 use super::event::{Origin, SentId};
-use super::pending::{Kind, PendingUac, Purpose, Try};
+use super::pending::{Kind, PendingUac, Transit};
 use super::reach::Large;
 use super::reading::is_glare;
 use super::session_timer::wanted;
@@ -26,31 +26,28 @@ use std::time::Duration;
 
 /// What a request is beside what its dialog gives it.
 pub(crate) struct Request<'a> {
-    pub(crate) method: Method,
-    pub(crate) kind: Kind,
-    pub(crate) id: SentId,
+    pub(super) kind: Kind,
+    pub(super) id: SentId,
     /// As it is to stand on the wire.
-    pub(crate) max_forwards: u8,
-    /// Whether its body is the offer that the session has just made.
-    pub(crate) offered: bool,
-    /// Content-Type and body, where it is no offer.
-    pub(crate) body: Option<(&'a [u8], &'a [u8])>,
+    pub(super) max_forwards: u8,
+    /// Content-Type and body; one that offers has the offer that the session has just made.
+    pub(super) body: Option<(&'a [u8], &'a [u8])>,
     /// The early dialog that it goes in (see [`Leg::session_in`]).
-    pub(crate) branch: Option<Box<[u8]>>,
+    pub(super) branch: Option<Box<[u8]>>,
 }
 
 /// An ACK of a 2xx (RFC 3261 §13.2.2.4).
 pub(crate) struct Ack<'a> {
     /// Of its transmit; 0: nobody is told.
-    pub(crate) name: u64,
-    pub(crate) dialog: &'a Dialog,
-    pub(crate) flow: Flow,
+    pub(super) name: u64,
+    pub(super) dialog: &'a Dialog,
+    pub(super) flow: Flow,
     /// Of the INVITE.
-    pub(crate) cseq: u32,
+    pub(super) cseq: u32,
     /// To the offer of the 2xx; empty: it made none.
-    pub(crate) answer: &'a [u8],
+    pub(super) answer: &'a [u8],
     /// What the INVITE answered its challenges with.
-    pub(crate) credentials: &'a [(Name, Box<[u8]>)],
+    pub(super) credentials: &'a [(Name, Box<[u8]>)],
 }
 
 /// How often a request is sent again that another one has overtaken.
@@ -59,7 +56,7 @@ const OVERTAKEN: u8 = 3;
 // Sending.
 impl Leg {
     /// Sends a request in the dialog; `fill` adds its headers (it may be asked twice).
-    pub(crate) fn send_request(
+    pub(super) fn send_request(
         &mut self,
         io: &mut Io<'_>,
         request: Request<'_>,
@@ -70,24 +67,24 @@ impl Leg {
         let settings = &io.core.settings;
         let listeners = &settings.listeners;
         let (dialog, mut flow, session) = self.path(request.branch.as_deref());
-        let body = match request.offered {
+        let body = match request.kind.offers() {
             true => Some((APPLICATION_SDP.as_bytes(), session.last_sent())),
             false => request.body,
         };
         let by_streams = self.reach().large == Large::Tcp;
         let mut write = |via: Flow| {
-            let head = (request.method, request.max_forwards, cseq);
+            let head = (request.kind.method(), request.max_forwards, cseq);
             let stack = (&**listeners, &*settings.product);
             let mut writer =
                 write_head(&mut io.core.scratch, stack, &dialog, (via, self.flow), head, &branch);
-            match request.kind {
-                Kind::Invite | Kind::Modify | Kind::Update => {
+            match &request.kind {
+                Kind::Invite { .. } | Kind::Modify { .. } | Kind::Update { .. } => {
                     // Who is sent no offer would have to send one in its first reliable response.
-                    let reliable = request.offered && request.kind == Kind::Invite;
+                    let reliable = request.kind.is_invite() && request.kind.offers();
                     Supported { reliable, ..settings.supported() }.write(&mut writer);
-                    self.write_timer(&mut writer, settings.session_timer, request.kind);
+                    self.write_timer(&mut writer, settings.session_timer, &request.kind);
                 }
-                Kind::Probe | Kind::KeepAlive | Kind::Check => settings.supported().write(&mut writer),
+                Kind::Probe | Kind::KeepAlive | Kind::Check { .. } => settings.supported().write(&mut writer),
                 Kind::Info | Kind::Refer | Kind::Notify(_) | Kind::Prack | Kind::Bye => {}
             }
             fill(&mut writer);
@@ -101,13 +98,15 @@ impl Leg {
             write(stream);
             (fallback, flow) = (Some(flow), stream);
         }
-        let timed = settings.session_timer.is_some() && matches!(request.kind, Kind::Invite | Kind::Update);
+        let timed = settings.session_timer.is_some()
+            && matches!(request.kind, Kind::Invite { .. } | Kind::Update { .. });
         let bound =
             settings.answers(self) || fallback.is_some() || self.source().is_some() || self.has_other_flows();
-        let again = bound || timed || request.kind == Kind::Modify;
+        let again = bound || timed || request.kind.is_modify();
         let (scratch, outbox) = (&io.core.scratch, &mut io.core.outbox);
-        let (method, recallable) = (request.method.as_str().as_bytes(), request.kind == Kind::Refer);
-        let told = request.kind == Kind::Invite || fallback.is_some();
+        let (method, recallable) =
+            (request.kind.method().as_str().as_bytes(), matches!(request.kind, Kind::Refer));
+        let told = request.kind.is_invite() || fallback.is_some();
         let outgoing = Outgoing { method, branch: &branch, owner: Some(io.id), recallable, told };
         let client = io.core.table.send(io.now, flow, outgoing, outbox, |buf| buf.extend_from_slice(scratch));
         self.sent.reserve_exact(1);
@@ -116,21 +115,15 @@ impl Leg {
             client,
             cseq,
             kind: request.kind,
-            purpose: Purpose::Itself,
             heard: false,
-            offered: request.offered,
             branch: request.branch,
             challenged: Vec::new(),
             widened: false,
-            overtaken: 0,
             by_source: false,
             given_up: false,
             request: again.then(|| scratch.as_slice().into()),
             fallback,
-            said: Vec::new(),
-            expires: None,
-            attempt: Try::begin(io.now, flow),
-            accepted: None,
+            transit: Transit::begin(io.now, flow),
         });
         request.id
     }
@@ -153,10 +146,10 @@ impl Leg {
 
     /// Sends a request of ours again in a new transaction: with other headers (an answer to a challenge), or by another flow.
     /// It comes back if it was not kept.
-    pub(crate) fn send_again(
+    pub(super) fn send_again(
         &mut self,
         io: &mut Io<'_>,
-        sent: PendingUac,
+        mut sent: PendingUac,
         flow: Flow,
         changes: &[(Name, &[u8])],
     ) -> Option<PendingUac> {
@@ -164,8 +157,8 @@ impl Leg {
         let kept = sent.request.as_deref().unwrap_or_default();
         let Ok(message) = identify(kept, &mut io.core.index, Framing::Datagram) else { return Some(sent) };
         // Another address of a name that others of it are still called at.
-        let beside = sent.kind == Kind::Invite && changes.is_empty() && self.has_tries();
-        if let (Kind::Invite, Usage::Calling(calling)) = (sent.kind, &mut self.usage)
+        let beside = sent.kind.is_invite() && changes.is_empty() && self.has_tries();
+        if let (Kind::Invite { .. }, Usage::Calling(calling)) = (&sent.kind, &mut self.usage)
             && !beside
         {
             // They ended with the final response (RFC 3261 §13.2.2.3).
@@ -184,25 +177,18 @@ impl Leg {
         }
         let method = message.method_text();
         let scratch = &io.core.scratch;
-        let recallable = sent.kind == Kind::Refer;
-        let told = sent.kind == Kind::Invite || fallback.is_some();
+        let recallable = matches!(sent.kind, Kind::Refer);
+        let told = sent.kind.is_invite() || fallback.is_some();
         let outgoing = Outgoing { method, branch: &again.branch, owner: Some(io.id), recallable, told };
         let write = |buf: &mut Vec<u8>| buf.extend_from_slice(scratch);
         let client = io.core.table.send(io.now, again.via, outgoing, &mut io.core.outbox, write);
         if let Some(subscription) = self.subscriptions.iter_mut().find(|one| one.refer == sent.id) {
             subscription.cseq = again.cseq;
         }
-        let request = Some(scratch.as_slice().into());
-        self.sent.push(PendingUac {
-            client,
-            attempt: Try::begin(io.now, again.via),
-            cseq: again.cseq,
-            heard: false,
-            request,
-            fallback,
-            said: Vec::new(),
-            ..sent
-        });
+        let (cseq, transit) = (again.cseq, Transit::begin(io.now, again.via));
+        (sent.request, sent.fallback) = (Some(scratch.as_slice().into()), fallback);
+        sent.begin_again(client, cseq, transit);
+        self.sent.push(sent);
         None
     }
 
@@ -216,7 +202,7 @@ impl Leg {
         outcome: (u16, Origin),
         response: Option<&Message<'_>>,
     ) -> Option<PendingUac> {
-        if sent.given_up || (self.is_cancelled() && sent.kind == Kind::Invite) {
+        if sent.given_up || (self.is_cancelled() && sent.kind.is_invite()) {
             return Some(sent);
         }
         if let (401 | 407, Some(response)) = (outcome.0, response) {
@@ -228,13 +214,12 @@ impl Leg {
         if let (422, Some(response)) = (outcome.0, response) {
             return self.widen(io, sent, response);
         }
-        if outcome == (500, Origin::Remote) && !is_glare(500, response) && self.was_overtaken(&sent) {
-            sent.overtaken += 1;
+        if outcome == (500, Origin::Remote) && !is_glare(500, response) && self.was_overtaken(&mut sent) {
             let flow = self.flow;
             return self.send_again(io, sent, flow, &[]);
         }
         if let (Some(flow), (503, Origin::Local)) = (sent.fallback.take(), outcome) {
-            io.core.quarantine.put(io.now, &sent.attempt.flow, NO_STREAM);
+            io.core.quarantine.put(io.now, &sent.transit.flow, NO_STREAM);
             return self.send_again(io, sent, flow, &[]);
         }
         if outcome == (503, Origin::Local)
@@ -298,7 +283,7 @@ impl Leg {
     }
 
     /// Where requests in an early dialog go (see [`Leg::session_in`]).
-    pub(crate) fn flow_in(&self, branch: Option<&[u8]>) -> Flow {
+    pub(super) fn flow_in(&self, branch: Option<&[u8]>) -> Flow {
         let early = match (&self.usage, branch) {
             (Usage::Calling(calling), Some(tag)) => {
                 calling.early.iter().find(|early| early.dialog.remote_tag() == tag)
@@ -308,10 +293,17 @@ impl Leg {
         early.map_or(self.flow, |early| early.flow)
     }
 
-    /// A re-INVITE that another request of ours arrived before gets 500 (RFC 3261 §12.2.2), and has not been looked at.
-    fn was_overtaken(&self, sent: &PendingUac) -> bool {
-        let later = sent.kind == Kind::Modify && sent.cseq != self.local_cseq;
-        later && sent.overtaken < OVERTAKEN && self.is_answered()
+    /// A re-INVITE that another request of ours arrived before gets 500 (RFC 3261 §12.2.2), and has not been looked at. True:
+    /// it may be sent again, and was counted.
+    fn was_overtaken(&self, sent: &mut PendingUac) -> bool {
+        let later = sent.cseq != self.local_cseq && self.is_answered();
+        match &mut sent.kind {
+            Kind::Modify { overtaken, .. } if later && *overtaken < OVERTAKEN => {
+                *overtaken += 1;
+                true
+            }
+            _ => false,
+        }
     }
 
     fn has_other_flows(&self) -> bool {
@@ -333,7 +325,7 @@ impl Leg {
     fn next_flow(&mut self, sent: &PendingUac, outcome: (u16, Origin)) -> Option<Flow> {
         match (&mut self.usage, outcome) {
             (Usage::Calling(calling), (503, _) | (408, Origin::Local))
-                if sent.kind == Kind::Invite && (outcome.0 == 503 || !calling.provisional) =>
+                if sent.kind.is_invite() && (outcome.0 == 503 || !calling.provisional) =>
             {
                 let flow = calling.others.pop()?;
                 // It has its time as the one before.
@@ -347,7 +339,7 @@ impl Leg {
 
 impl Core {
     /// BYE in a dialog that is no leg's; nobody waits for its answer.
-    pub(crate) fn send_stray_bye(&mut self, now: Time, dialog: &Dialog, flow: Flow, cseq: u32) {
+    pub(super) fn send_stray_bye(&mut self, now: Time, dialog: &Dialog, flow: Flow, cseq: u32) {
         let branch = self.ident.branch();
         let stack = (&*self.settings.listeners, &*self.settings.product);
         let head = (Method::Bye, MAX_FORWARDS, cseq);

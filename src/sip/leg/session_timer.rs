@@ -83,7 +83,7 @@ fn min_se(message: &Message<'_>) -> Option<u32> {
 }
 
 /// What is agreed on with an INVITE or UPDATE of the peer's (RFC 4028 §9).
-pub(crate) fn demand(
+pub(super) fn demand(
     settings: Option<SessionTimer>,
     message: &Message<'_>,
 ) -> Result<Option<Demand>, TooShort> {
@@ -102,7 +102,7 @@ pub(crate) fn demand(
 }
 
 /// What our 2xx says (RFC 4028 §9).
-pub(crate) fn write_demand(writer: &mut Writer<'_>, demand: Option<Demand>) {
+pub(super) fn write_demand(writer: &mut Writer<'_>, demand: Option<Demand>) {
     let Some(demand) = demand else { return };
     if !demand.ours {
         writer.header(Name::Require, TIMER);

@@ -80,7 +80,7 @@ impl Leg {
     }
 
     /// The dialog was heard from this address, or requests went there.
-    pub(crate) fn note_address(&mut self, address: IpAddr) {
+    pub(super) fn note_address(&mut self, address: IpAddr) {
         let address = address.to_canonical();
         if self.names(address) {
             return;

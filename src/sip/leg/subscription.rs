@@ -84,13 +84,13 @@ impl Package {
 /// A subscription that our REFER made.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Subscription {
-    pub(crate) refer: SentId,
+    pub(super) refer: SentId,
     /// Its CSeq, which is the id (RFC 3515 §2.4.6); that of the last try if it was challenged.
-    pub(crate) cseq: u32,
+    pub(super) cseq: u32,
     /// CSeq of its last NOTIFY.
-    pub(crate) heard: Option<u32>,
+    pub(super) heard: Option<u32>,
     /// The REFER had its final response from the peer.
-    pub(crate) answered: bool,
+    pub(super) answered: bool,
     /// Its NOTIFYs carry its id.
     named: bool,
     standing: Standing,
@@ -161,11 +161,11 @@ pub(crate) fn find(subscriptions: &[Subscription], package: Package) -> Option<u
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Notice {
     /// Its name above; None: the first one, which the stack sends by itself.
-    pub(crate) sent: Option<SentId>,
+    pub(super) sent: Option<SentId>,
     /// What it reports.
-    pub(crate) status: u16,
+    pub(super) status: u16,
     /// Whether it ends the subscription.
-    pub(crate) last: bool,
+    pub(super) last: bool,
 }
 
 /// A subscription that the peer's REFER made. One NOTIFY is under way at a time, so that they cannot overtake each
@@ -173,15 +173,15 @@ pub(crate) struct Notice {
 #[derive(Debug)]
 pub(crate) struct Referral {
     /// The CSeq of the REFER.
-    pub(crate) id: NotifyId,
+    pub(super) id: NotifyId,
     /// The NOTIFY under way.
-    pub(crate) current: Option<Notice>,
+    pub(super) current: Option<Notice>,
     /// Those that wait for it.
-    pub(crate) waiting: VecDeque<Notice>,
+    pub(super) waiting: VecDeque<Notice>,
     /// When the current one is sent again after a 491.
-    pub(crate) again_at: Option<Time>,
+    pub(super) again_at: Option<Time>,
     /// Whether its last NOTIFY was handed in.
-    pub(crate) ended: bool,
+    pub(super) ended: bool,
 }
 
 #[cfg(test)]

@@ -34,23 +34,32 @@ enum Due {
 impl PendingUac {
     /// A try that may still be the one.
     fn is_try(&self) -> bool {
-        self.kind == Kind::Invite && self.accepted.is_none() && !self.attempt.is_unwanted()
+        self.is_open_invite() && !self.is_unwanted()
+    }
+
+    fn is_open_invite(&self) -> bool {
+        self.kind.is_invite() && self.accepted().is_none()
     }
 
     /// The address that it was sent to, as the name gave it: a long one may have gone by another transport.
     pub(crate) fn address(&self) -> Flow {
-        self.fallback.unwrap_or(self.attempt.flow)
+        self.fallback.unwrap_or(self.transit.flow)
+    }
+
+    /// It is not wanted any more, whatever comes.
+    fn leave_behind(&mut self) {
+        if let Kind::Invite { heard, .. } = &mut self.kind {
+            *heard = Heard::Unwanted;
+        }
     }
 
     /// The same request for another address.
     fn beside(&self) -> PendingUac {
         PendingUac {
+            kind: Kind::invite(self.kind.offers()),
             request: self.request.clone(),
             branch: None,
             fallback: None,
-            said: Vec::new(),
-            expires: None,
-            accepted: None,
             challenged: self.challenged.clone(),
             ..*self
         }
@@ -71,7 +80,7 @@ impl Leg {
     /// What its silence brings next, and when.
     fn silence(&self) -> Option<(Time, Due)> {
         let calling = self.waiting()?;
-        let left = self.sent.iter().rev().find(|sent| sent.is_try())?.attempt.left?;
+        let left = self.sent.iter().rev().find(|sent| sent.is_try())?.transit.left?;
         let Patience { failover_after, first_response } = calling.patience;
         Some(match calling.others.is_empty() {
             true => (left + first_response, Due::Over),
@@ -85,18 +94,18 @@ impl Leg {
     }
 
     /// When the silence of a new call has lasted long enough.
-    pub(crate) fn silence_deadline(&self) -> Option<Time> {
+    pub(super) fn silence_deadline(&self) -> Option<Time> {
         self.silence().map(|(at, _)| at)
     }
 
     /// Whether that is a try that is left behind: a response to it says nothing of the leg's peer.
-    pub(crate) fn is_left_behind(&self, client: ClientId) -> bool {
-        self.sent.iter().any(|sent| sent.client == client && sent.attempt.is_unwanted())
+    pub(super) fn is_left_behind(&self, client: ClientId) -> bool {
+        self.sent.iter().any(|sent| sent.client == client && sent.is_unwanted())
     }
 
     /// Whether an INVITE is out that makes this leg.
-    pub(crate) fn has_tries(&self) -> bool {
-        self.sent.iter().any(|sent| sent.kind == Kind::Invite && sent.accepted.is_none())
+    pub(super) fn has_tries(&self) -> bool {
+        self.sent.iter().any(PendingUac::is_open_invite)
     }
 }
 
@@ -134,7 +143,7 @@ impl Leg {
     }
 
     /// A deadline may be due: the next address, or the end.
-    pub(crate) fn silence_due(&mut self, io: &mut Io<'_>) {
+    pub(super) fn silence_due(&mut self, io: &mut Io<'_>) {
         let Some((_, due)) = self.silence().filter(|(at, _)| *at <= io.now) else { return };
         let Some(newest) = self.sent.iter().rev().find(|sent| sent.is_try()) else { return };
         let (client, address) = (newest.client, newest.address());
@@ -183,13 +192,13 @@ impl Leg {
     /// These tries are not wanted any more. Each is cancelled by its first 1xx.
     fn leave_behind(&mut self, io: &mut Io<'_>, which: impl Fn(&PendingUac) -> bool) {
         for sent in self.sent.iter_mut().filter(|sent| sent.is_try() && which(sent)) {
-            sent.attempt.heard = Heard::Unwanted;
+            sent.leave_behind();
             io.core.table.cancel(io.now, sent.client, b"", &mut io.core.outbox);
         }
     }
 
     /// A try was answered: it is the one, and the others are left behind.
-    pub(crate) fn prefer(&mut self, io: &mut Io<'_>, (client, address): (ClientId, Flow)) {
+    pub(super) fn prefer(&mut self, io: &mut Io<'_>, (client, address): (ClientId, Flow)) {
         io.core.quarantine.take_out(&address);
         let Usage::Calling(calling) = &mut self.usage else { return };
         let first = !std::mem::replace(&mut calling.provisional, true);
@@ -202,15 +211,13 @@ impl Leg {
     }
 
     /// A provisional response to a try. False: nobody is interested in it.
-    pub(crate) fn try_answered(&mut self, io: &mut Io<'_>, client: ClientId) -> bool {
+    pub(super) fn try_answered(&mut self, io: &mut Io<'_>, client: ClientId) -> bool {
         let Some(sent) = self.sent.iter_mut().find(|sent| sent.client == client) else { return false };
-        if sent.kind != Kind::Invite {
-            return true;
-        }
         let address = sent.address();
-        match sent.attempt.heard {
+        let Kind::Invite { heard, .. } = &mut sent.kind else { return true };
+        match heard {
             Heard::Unwanted => return false,
-            Heard::Nothing => sent.attempt.heard = Heard::Response,
+            Heard::Nothing => *heard = Heard::Response,
             Heard::Response => return true,
         }
         self.prefer(io, (client, address));
@@ -218,7 +225,7 @@ impl Leg {
     }
 
     /// A try has a final response other than 2xx, or what counts as one. It comes back if that decides the call.
-    pub(crate) fn try_over(
+    pub(super) fn try_over(
         &mut self,
         io: &mut Io<'_>,
         sent: PendingUac,
@@ -226,7 +233,7 @@ impl Leg {
         response: Option<&Message<'_>>,
     ) -> Option<PendingUac> {
         self.note_failure(io, &sent, outcome, response);
-        if sent.attempt.is_unwanted() {
+        if sent.is_unwanted() {
             return None;
         }
         let beside = self.sent.iter().any(PendingUac::is_try);
@@ -264,7 +271,7 @@ impl Leg {
         response: Option<&Message<'_>>,
     ) {
         let address = sent.address();
-        let silent = sent.attempt.heard == Heard::Nothing;
+        let silent = matches!(sent.kind, Kind::Invite { heard: Heard::Nothing, .. });
         match (outcome, response) {
             // A long request that finds no stream still goes by UDP.
             ((503, Origin::Local), _) if sent.fallback.is_some() => {}
@@ -283,11 +290,11 @@ impl Leg {
     }
 
     /// The 2xx of a try that is not the one: it is acknowledged, and ended (RFC 3261 §13.2.2.4).
-    pub(crate) fn end_unwanted(&mut self, io: &mut Io<'_>, mut sent: PendingUac, message: &Message<'_>) {
+    pub(super) fn end_unwanted(&mut self, io: &mut Io<'_>, mut sent: PendingUac, message: &Message<'_>) {
         let dialog = self.dialog.confirmed(message);
         let from = sent.address();
         let flow = dialog.hop(from, None, &io.core.settings.listeners).or(from);
-        let refusal = if sent.offered { Vec::new() } else { declined(message.body()) };
+        let refusal = if sent.kind.offers() { Vec::new() } else { declined(message.body()) };
         let (cseq, credentials) = (sent.cseq, sent.credentials(&mut io.core.index));
         let ack = Ack { name: 0, dialog: &dialog, flow, cseq, answer: &refusal, credentials: &credentials };
         let ack = self.send_ack(io, &ack, &Content::default());
@@ -301,9 +308,8 @@ impl Leg {
             others: Vec::new(),
             until: io.now + T1X64,
         };
-        sent.attempt.heard = Heard::Unwanted;
-        let accepted = Some(Box::new(accepted));
-        self.sent.push(PendingUac { accepted, request: None, expires: None, said: Vec::new(), ..sent });
+        sent.leave_behind();
+        self.sent.push(sent.accept(accepted));
     }
 }
 
@@ -316,7 +322,7 @@ fn retry_after(response: &Message<'_>) -> Option<Duration> {
 }
 
 /// The end of a call of ours that could not be sent at all.
-pub(crate) fn fault_of(outcome: (u16, Origin), calling: &Calling) -> Option<Fault> {
+pub(super) fn fault_of(outcome: (u16, Origin), calling: &Calling) -> Option<Fault> {
     match outcome {
         (503, Origin::Local) => Some(Fault::NotSent),
         (408, Origin::Local) if !calling.provisional => Some(Fault::Silent),

@@ -36,68 +36,68 @@ pub(crate) enum Usage {
 #[derive(Debug)]
 pub(crate) struct Offered {
     /// The transaction of the INVITE.
-    pub(crate) server: ServerId,
+    pub(super) server: ServerId,
     /// CSeq of the INVITE.
-    pub(crate) cseq: u32,
+    pub(super) cseq: u32,
     /// Whom the caller heard: an early dialog for each.
-    pub(crate) parties: SmallVec<[EarlyUas; 1]>,
+    pub(super) parties: SmallVec<[EarlyUas; 1]>,
     /// When the last 18x is to be sent again (RFC 3261 §13.3.1.1), if there was one.
-    pub(crate) repeat_at: Option<Time>,
+    pub(super) repeat_at: Option<Time>,
     /// What is to be acknowledged of our provisional responses; None: the caller does not ask for that.
-    pub(crate) reliable: Option<Box<Reliable>>,
+    pub(super) reliable: Option<Box<Reliable>>,
     /// What our 2xx says of the session's expiry.
-    pub(crate) demand: Option<Demand>,
+    pub(super) demand: Option<Demand>,
     /// When the INVITE is over unless it was answered (RFC 3261 §13.3.1).
-    pub(crate) expires: Option<Time>,
+    pub(super) expires: Option<Time>,
 }
 
 /// One early dialog with the caller.
 #[derive(Debug)]
 pub(crate) struct EarlyUas {
     /// As the layer above numbers it.
-    pub(crate) number: u8,
+    pub(super) number: u8,
     /// Our To-tag.
-    pub(crate) tag: Text,
+    pub(super) tag: Text,
     /// CSeq of the peer's last request in it, the INVITE at first.
-    pub(crate) remote_cseq: Option<u32>,
+    pub(super) remote_cseq: Option<u32>,
     /// Offer and answer in it.
-    pub(crate) session: Session,
+    pub(super) session: Session,
     /// A reliable provisional response carried the answer to the INVITE's offer: the 2xx carries none.
-    pub(crate) answered: bool,
+    pub(super) answered: bool,
 }
 
 /// A branch of our INVITE that sent reliable provisional responses.
 #[derive(Debug)]
 pub(crate) struct EarlyUac {
-    pub(crate) dialog: Dialog,
-    pub(crate) flow: Flow,
+    pub(super) dialog: Dialog,
+    pub(super) flow: Flow,
     /// CSeq of our last request in it, the INVITE at first (RFC 3261 §12.1.2).
-    pub(crate) cseq: u32,
+    pub(super) cseq: u32,
     /// CSeq of the peer's last request in it.
-    pub(crate) remote_cseq: Option<u32>,
+    pub(super) remote_cseq: Option<u32>,
     /// RSeq of the last one acknowledged.
     pub(super) rseq: u32,
     /// Offer and answer in it.
-    pub(crate) session: Session,
+    pub(super) session: Session,
 }
 
 /// A leg of ours before its final response.
 #[derive(Debug)]
 pub(crate) struct Calling {
     /// Where else the INVITE may go, next one last.
-    pub(crate) others: SmallVec<[Flow; 2]>,
+    pub(super) others: SmallVec<[Flow; 2]>,
     /// How long silence lasts.
-    pub(crate) patience: Patience,
+    pub(super) patience: Patience,
     /// Somebody has answered, by any flow.
-    pub(crate) provisional: bool,
+    pub(super) provisional: bool,
     /// How a try has ended that did not decide the call, for another one goes on.
-    pub(crate) passed: Option<(u16, Origin)>,
+    pub(super) passed: Option<(u16, Origin)>,
     /// A 101-199 came.
-    pub(crate) ringing: bool,
+    pub(super) ringing: bool,
     /// Branches that sent reliable provisional responses, the latest last.
-    pub(crate) early: Vec<EarlyUac>,
+    pub(super) early: Vec<EarlyUac>,
     /// It is cancelled; the headers of a BYE, should a 2xx cross the CANCEL.
-    pub(crate) cancelled: Option<Box<[Field]>>,
+    pub(super) cancelled: Option<Box<[Field]>>,
     /// The layer above has its last event: the peer's BYE was it.
-    pub(crate) quiet: bool,
+    pub(super) quiet: bool,
 }

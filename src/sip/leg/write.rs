@@ -15,7 +15,7 @@ fn listener(listeners: &[Listener], flow: Flow) -> Option<&Listener> {
 }
 
 /// Writes our Contact.
-pub(crate) fn write_contact(writer: &mut Writer<'_>, listeners: &[Listener], flow: Flow) {
+pub(super) fn write_contact(writer: &mut Writer<'_>, listeners: &[Listener], flow: Flow) {
     let Some(listener) = listener(listeners, flow) else { return };
     let mut line = writer.begin(Name::Contact);
     line.push("<sip:baton@").push(listener.advertised.as_bytes());
@@ -33,7 +33,7 @@ fn write_via(writer: &mut Writer<'_>, listeners: &[Listener], flow: Flow, branch
 }
 
 /// Writes everything of a request up to what its kind adds. `via`: the flow that it goes by; `flow`: the leg's.
-pub(crate) fn write_head<'b>(
+pub(super) fn write_head<'b>(
     buf: &'b mut Vec<u8>,
     stack: (&[Listener], &str),
     dialog: &Dialog,
@@ -74,23 +74,23 @@ pub(crate) fn write_head<'b>(
 }
 
 /// The flow of a request that is too long for a datagram.
-pub(crate) fn by_stream(flow: Flow, listeners: &[Listener]) -> Option<Flow> {
+pub(super) fn by_stream(flow: Flow, listeners: &[Listener]) -> Option<Flow> {
     let listener = listener_for(listeners, Transport::Tcp, flow.peer, flow.listener)?;
     Some(Flow { transport: Transport::Tcp, listener, peer: flow.peer, connection: 0 })
 }
 
 /// What differs when a request is sent again.
 pub(crate) struct Again<'a> {
-    pub(crate) branch: Text,
-    pub(crate) cseq: u32,
-    pub(crate) via: Flow,
-    pub(crate) contact: Flow,
+    pub(super) branch: Text,
+    pub(super) cseq: u32,
+    pub(super) via: Flow,
+    pub(super) contact: Flow,
     /// Headers that stand instead of those of that name, or beside the others.
-    pub(crate) changes: &'a [(Name, &'a [u8])],
+    pub(super) changes: &'a [(Name, &'a [u8])],
 }
 
 /// Gives the length in bytes.
-pub(crate) fn rewrite(
+pub(super) fn rewrite(
     buf: &mut Vec<u8>,
     request: &Message<'_>,
     listeners: &[Listener],

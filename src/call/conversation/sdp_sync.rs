@@ -108,9 +108,9 @@ impl Conversation {
 
     /// That side was told of the other, and its 2xx has agreed to nothing: it is asked for an offer, if it has to know.
     pub(super) fn ask_for_sync(&mut self, cx: &mut Context<'_>, leg: LegId) {
-        let progress = self.other(leg).and_then(|other| differing(cx, leg, other));
+        let unknown = self.other(leg).and_then(|other| differing(cx, leg, other));
         // While the two are parted, somebody else brings that side into step with its own partner.
-        if progress.is_none() || self.parted || !matches!(self.sdp_sync, SdpSync::Reached) {
+        if unknown.is_none() || self.parted || !matches!(self.sdp_sync, SdpSync::Reached) {
             return;
         }
         let left = Left::ASKING;

@@ -11,7 +11,7 @@
 
 mod arriving;
 mod commands;
-mod remarks;
+mod notices;
 mod stepping;
 mod test_calls;
 mod told;
@@ -278,8 +278,8 @@ impl Engine {
         if let (sip::Event::Incoming { leg }, Some((flow, invite))) = (event, arrived) {
             return self.incoming(leg, flow, invite);
         }
-        if let Some(remarked) = self.reason_info(event) {
-            return remarked.into_iter().for_each(|what| self.tell(what));
+        if let Some(notice) = self.notice(event) {
+            return notice.into_iter().for_each(|what| self.tell(what));
         }
         let leg = event.leg();
         self.goodbye(event, arrived.map(|(_, message)| message));

@@ -25,8 +25,8 @@ impl Moving {
         let event = signal.event;
         // Another REFER cannot be taken back, and only a success of this one is news.
         let other = matches!(&self.attempt, Attempt::Way(way) if way.is_irrevocable());
-        let progress = arrived(event) && self.handoff.believes(self.handoff.late[which].belief());
-        if self.attempt.is_final() || (other && !progress) {
+        let succeeded = arrived(event) && self.handoff.believes(self.handoff.late[which].belief());
+        if self.attempt.is_final() || (other && !succeeded) {
             self.handoff.accepted_late(which, event);
             return match facts.waiting.hear(cx, event) {
                 waiting::Heard::Arrived if !self.attempt.is_final() => self.moved(cx, facts),

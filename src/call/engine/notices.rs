@@ -12,7 +12,7 @@ use crate::wire::{Message, Method};
 
 impl Engine {
     /// What is told of a leg, where its call has nothing to decide. None: the event is for the call.
-    pub(super) fn reason_info(&mut self, event: sip::Event) -> Option<Option<EventKind>> {
+    pub(super) fn notice(&mut self, event: sip::Event) -> Option<Option<EventKind>> {
         match event {
             sip::Event::Undelivered { leg, method, to, again } => {
                 Some(self.undelivered(leg, method, to, again))

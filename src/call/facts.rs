@@ -57,7 +57,7 @@ pub(crate) struct Facts {
     pub(crate) onward: Option<Box<Onward>>,
 }
 
-/// A REFER whose handoff ended without a result. If a NOTIFY still says that the target has the caller, the legs are closed,
+/// A REFER whose result is open though its handoff has ended. If a NOTIFY still says that the target has the caller, the legs are closed,
 /// for a receiver may wait for our BYE; if it says that it has not, somebody has to be with the caller.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct UnresolvedRefer {

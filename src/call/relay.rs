@@ -12,7 +12,7 @@ use crate::wire::sdp::{as_answer, meets};
 use crate::wire::{Framing, Index, Message, Method, identify};
 use smallvec::SmallVec;
 
-/// One of them.
+/// One request that was relayed to the other leg, until its answer has come back.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Relayed {
     /// None: whoever asked took it back, or has been answered.

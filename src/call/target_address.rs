@@ -20,7 +20,7 @@ use crate::wire::{Framing, Index, Message, identify};
 use std::sync::Arc;
 use std::time::Duration;
 
-/// Where a target lies: what is called, and what is looked up for it.
+/// The address of a target: the Request-URI that is called, and the URI that is looked up for it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct TargetAddress {
     pub(crate) request_uri: Box<str>,

@@ -53,7 +53,7 @@ impl Left {
     }
 }
 
-/// Bringing the two into step.
+/// How far two joined legs have each other's session: each is sent the other's last SDP by re-INVITE (RFC 3725).
 #[derive(Clone, Copy, Debug)]
 pub(super) enum SdpSync {
     /// They know of each other what there is.

@@ -30,7 +30,7 @@ pub(crate) struct Basis {
     pub(crate) by: By,
 }
 
-/// One destination by one method.
+/// What one attempt is to do: move the caller to this destination by this method, with these headers.
 #[derive(Clone, Debug)]
 pub(crate) struct AttemptPlan {
     pub(crate) destination: Arc<Destination>,

@@ -50,7 +50,7 @@ pub enum Origin {
     Local,
 }
 
-/// What an in-dialog request from the peer wants.
+/// Which in-dialog request of the peer's the layer above has to answer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum InDialogRequest {
     /// re-INVITE: a new offer, or the wish for one.

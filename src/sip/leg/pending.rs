@@ -12,7 +12,7 @@ use crate::sip::transaction::{ClientId, ServerId};
 use crate::wire::{Method, Name};
 use std::time::Duration;
 
-/// A request of ours.
+/// A request of ours that is not over: we are its UAC, and it has or had a client transaction.
 #[derive(Debug)]
 pub(crate) struct PendingUac {
     /// Its name above; for the stack's own requests a name that nobody knows.
@@ -342,7 +342,7 @@ pub(crate) struct ForkBranch {
     pub(super) ack: Option<(Flow, Box<[u8]>)>,
 }
 
-/// A request of the peer's.
+/// An in-dialog request of the peer's to which no final response was sent yet: we are its UAS.
 #[derive(Debug)]
 pub(crate) struct PendingUas {
     /// Its transaction.

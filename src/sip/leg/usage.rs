@@ -51,7 +51,7 @@ pub(crate) struct Offered {
     pub(super) expires: Option<Time>,
 }
 
-/// One early dialog with the caller.
+/// An early dialog in which we are the UAS, towards the caller; there may be several (RFC 3261 §12.1.1).
 #[derive(Debug)]
 pub(crate) struct EarlyUas {
     /// As the layer above numbers it.
@@ -66,7 +66,7 @@ pub(crate) struct EarlyUas {
     pub(super) answered: bool,
 }
 
-/// A branch of our INVITE that sent reliable provisional responses.
+/// An early dialog in which we are the UAC: a branch of our INVITE that sent reliable provisional responses (RFC 3262).
 #[derive(Debug)]
 pub(crate) struct EarlyUac {
     pub(super) dialog: Dialog,

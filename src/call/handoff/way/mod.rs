@@ -25,7 +25,7 @@ use join::Join;
 use refer::BlindRefer;
 use target_call::TargetCall;
 
-/// What a way works on.
+/// All that a way may read and change while it handles one event: the call, the handoff, caller and agent.
 pub(crate) struct Scene<'s, 'c> {
     pub(crate) cx: &'s mut Context<'c>,
     pub(crate) facts: &'s mut Facts,
@@ -34,7 +34,7 @@ pub(crate) struct Scene<'s, 'c> {
     pub(crate) conversation: &'s mut Conversation,
 }
 
-/// One event of a leg of the call.
+/// One event of a leg of the call, with the SIP message that caused it.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Signal<'m> {
     pub(crate) event: Event,

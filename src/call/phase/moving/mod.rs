@@ -258,12 +258,12 @@ impl Moving {
         if let Err(cause) = self.handoff.take_place(cx) {
             return self.failed(cx, facts, cause, None);
         }
-        let held = cx.stack.remote_sdp(self.conversation.caller).is_some_and(is_nowhere);
-        let method = self.handoff.attempt_plan.method;
-        let mut scene = self.scene(cx, facts);
+        let (method, mut scene) = (self.handoff.attempt_plan.method, self.scene(cx, facts));
         let begun = match method {
             Method::Refer => BlindRefer::begin(&mut scene).map(Way::Refer),
-            Method::Invite if held => Ok(Way::Fresh(Fresh::begin_first(&mut scene))),
+            Method::Invite if scene.cx.stack.remote_sdp(scene.caller()).is_some_and(is_nowhere) => {
+                Ok(Way::Fresh(Fresh::begin_first(&mut scene)))
+            }
             Method::Invite | Method::Attended => TargetCall::begin(&mut scene).map(Way::Call),
             Method::Bye => return self.hand_back(cx, facts),
             // It belongs to the time before the answer, and is refused after it.

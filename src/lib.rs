@@ -55,9 +55,9 @@
 //!    spans over the bytes and copies nothing.
 //! 3. The stack ([`sip::stack`]) looks for its transaction, then for its dialog: a retransmission is answered from
 //!    memory, a request inside a dialog goes to its leg ([`sip::leg`]), an INVITE outside of one becomes a new leg.
-//! 4. The leg says what that means as an event: ringing, answered, offered, referred, ended. The engine finds the call
-//!    of the leg, and steps its phase (`setup`, `talking`, `moving`, `ending`); for a new INVITE `admission` makes the
-//!    call, or refuses it.
+//! 4. The leg is handed the message with what all legs share (`sip::core`), changes itself alone, and says what that
+//!    means as an event: ringing, answered, offered, referred, ended. The engine finds the call of the leg, and steps its
+//!    phase (`setup`, `talking`, `moving`, `ending`); for a new INVITE `admission` makes the call, or refuses it.
 //! 5. The phase calls verbs on legs: accept, connect, modify, refer, close. What they write leaves as `Transmit`, each
 //!    with the path that its peer is reached by ([`sip::Flow`]).
 //!

@@ -20,7 +20,7 @@ use std::hash::Hasher;
 /// Whose a transaction is: a leg's, or nobody's (a request that was refused at the door).
 pub(crate) type Owner = Option<LegId>;
 
-/// Bit of the ids of [`Stack::poll_resolve`].
+/// Bit of the ids of [`Stack::poll_resolve`](super::stack::Stack::poll_resolve).
 const QUERY: u64 = 1 << 63;
 
 /// All of a stack but its legs.
@@ -28,7 +28,7 @@ pub(crate) struct Core {
     pub(super) settings: Settings,
     pub(super) ident: Ident,
     /// Of the stack's own hashes.
-    pub(super) hash_key: [u8; 16],
+    hash_key: [u8; 16],
     pub(super) table: Table<Owner>,
     pub(super) outbox: Outbox,
     /// Where new calls are tried last.

@@ -1,8 +1,9 @@
 //! The RFC 3261 core: transactions, dialogs and legs. Pure: no clock, socket, task or lock.
 //!
 //! A leg is one INVITE usage of one dialog, seen from Baton: the caller's, the agent's or a target's.
-//! The stack holds all of them with their transactions and deadlines. The layer above calls verbs on it
-//! (downward is a function call) and drains its events and transmits (upward is a queue).
+//! A leg is a machine that is handed the time and what all legs share (`core`): it reaches neither the stack nor another
+//! leg. The stack holds all of them with their deadlines. The layer above calls verbs on it (downward is a function call)
+//! and drains its events and transmits (upward is a queue).
 //! Nothing here knows what a call or a handoff is.
 
 pub mod auth;

@@ -51,7 +51,8 @@ impl Core {
         None
     }
 
-    /// Refuses a request that belongs to no leg, and keeps nothing of it. The layer above tells of it ([`Untaken::Stray`]).
+    /// Refuses a request that belongs to no leg, and keeps nothing of it. The layer above tells of it
+    /// ([`Untaken::Stray`](super::door::Untaken::Stray)).
     pub(super) fn turn_down(
         &mut self,
         flow: Flow,

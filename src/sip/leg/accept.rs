@@ -35,8 +35,8 @@ pub(super) fn write_acceptable(writer: &mut Writer<'_>) {
 
 // The INVITE.
 impl Leg {
-    /// The leg of a new INVITE, and its transaction. None: the INVITE was refused. `returned`: a leg of ours whose INVITE it
-    /// seems to be.
+    /// The leg of a new INVITE, and its transaction. None: the INVITE was refused. `returned`: the leg of ours whose INVITE
+    /// it seems to be.
     pub(crate) fn of_invite(
         core: &mut Core,
         now: Time,
@@ -113,13 +113,11 @@ impl Leg {
         leg
     }
 
-    /// It has its place, and the INVITE is told to be here.
+    /// The INVITE that made it: 100, now that the leg has its place.
     pub(crate) fn on_invite(&mut self, io: &mut Io<'_>, server: ServerId) -> Event {
         // It was opened just now, so it is open.
-        let _ = io
-            .core
-            .table
-            .respond(io.now, server, 100, None, &mut io.core.outbox, |writer| writer.finish(None));
+        let trying = |writer: Writer<'_>| writer.finish(None);
+        let _ = io.core.table.respond(io.now, server, 100, None, &mut io.core.outbox, trying);
         self.aim(io);
         Event::Incoming { leg: io.id }
     }

@@ -1,4 +1,5 @@
-//! Where the requests of a leg go: what its dialog says of that, what its peer is heard by, and what is left when a stream dies.
+//! Where the requests of a leg go: what its dialog says of that, what its peer is heard by, and what is left when a stream
+//! dies.
 //!
 //! Not here: how a peer wants to be reached (`reach`), and what becomes of what was sent (`delivery`).
 

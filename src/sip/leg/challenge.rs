@@ -1,9 +1,9 @@
 //! Whether a challenge is answered: a password goes to whom it belongs to, and not for the asking.
 //!
 //! A leg answers challenges if it was called at, or came from, the places that its party's password is for
-//! ([`super::Connect::digest`], [`crate::sip::Stack::belongs_to`]); then along the dialog's route set and Contact. Each realm is answered
-//! once, and once more where only the nonce was stale; four answers in all to one request. Not here: how it is
-//! answered (`sip::auth`).
+//! ([`super::Connect::digest`], [`crate::sip::Stack::belongs_to`]); then along the dialog's route set and Contact. Each
+//! realm is answered once, and once more where only the nonce was stale; four answers in all to one request. Not here:
+//! how it is answered (`sip::auth`).
 
 use super::Leg;
 use super::pending::{Answered, PendingUac};

@@ -284,10 +284,8 @@ impl Leg {
         let event = self.ask(io, flow, message, InDialogRequest::Modify, demand)?;
         let Event::Request { request, .. } = event else { return None };
         // It was opened just now, so it is open. The other side takes its time.
-        let _ = io
-            .core
-            .table
-            .respond(io.now, request.0, 100, None, &mut io.core.outbox, |writer| writer.finish(None));
+        let trying = |writer: Writer<'_>| writer.finish(None);
+        let _ = io.core.table.respond(io.now, request.0, 100, None, &mut io.core.outbox, trying);
         self.told(event)
     }
 

@@ -24,13 +24,13 @@ pub(crate) struct PendingUac {
     pub(super) kind: Kind,
     /// The peer was heard since it went out.
     pub(super) heard: bool,
-    /// The early dialog that it was sent in (see [`Leg::session_in`]).
+    /// The early dialog that it was sent in (see `Leg::session_in`).
     pub(super) branch: Option<Box<[u8]>>,
     /// The realms whose challenges to it were answered.
     pub(super) challenged: Vec<Answered>,
     /// It was sent again with a longer session expiry, which a 422 had asked for.
     pub(super) widened: bool,
-    /// It was sent again by [`Aside::source`].
+    /// It was sent again by `Aside::source`.
     pub(super) by_source: bool,
     /// Nothing of it is sent any more.
     pub(super) given_up: bool,
@@ -304,7 +304,7 @@ pub(crate) struct Accepted {
     pub(super) ack: Option<(Flow, Box<[u8]>)>,
     /// What became of that ACK.
     pub(super) acknowledged: Acknowledged,
-    /// The ACK went by [`Aside::source`].
+    /// The ACK went by `Aside::source`.
     pub(super) by_source: bool,
     /// What the INVITE answered its challenges with, which an ACK repeats (RFC 3261 §22.1).
     pub(super) credentials: Vec<(Name, Box<[u8]>)>,
@@ -352,7 +352,7 @@ pub(crate) struct PendingUas {
     pub(super) cseq: u32,
     /// Whether it carries an offer.
     pub(super) offered: bool,
-    /// The early dialog that it came in (see [`Leg::session_in`]).
+    /// The early dialog that it came in (see `Leg::session_in`).
     pub(super) branch: Option<Box<[u8]>>,
     /// `Refer-Sub: false` stands on it.
     pub(super) no_subscription: bool,

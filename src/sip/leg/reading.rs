@@ -1,4 +1,4 @@
-//! What a message of the peer's says, in one look.
+//! What a message of the peer's says, in one look. Not here: what follows from it.
 
 use crate::wire::grammar::Commas;
 use crate::wire::{Message, Name};

@@ -32,7 +32,7 @@ pub(crate) struct Request<'a> {
     pub(super) max_forwards: u8,
     /// Content-Type and body; one that offers has the offer that the session has just made.
     pub(super) body: Option<(&'a [u8], &'a [u8])>,
-    /// The early dialog that it goes in (see [`Leg::session_in`]).
+    /// The early dialog that it goes in (see `Leg::session_in`).
     pub(super) branch: Option<Box<[u8]>>,
 }
 
@@ -282,7 +282,7 @@ impl Leg {
         (Cow::Borrowed(&self.dialog), self.flow, &self.session)
     }
 
-    /// Where requests in an early dialog go (see [`Leg::session_in`]).
+    /// Where requests in an early dialog go (see `Leg::session_in`).
     pub(super) fn flow_in(&self, branch: Option<&[u8]>) -> Flow {
         let early = match (&self.usage, branch) {
             (Usage::Calling(calling), Some(tag)) => {

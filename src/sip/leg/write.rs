@@ -1,4 +1,5 @@
-//! How messages of ours are written: Via, Contact and the head of a request, and a request once more with something changed.
+//! How messages of ours are written: Via, Contact and the head of a request, and a request once more with something
+//! changed. Not here: what goes end to end (`carry`), and where it is sent (`send`).
 
 use crate::sip::dialog::{Dialog, listener_for};
 use crate::sip::flow::{Flow, Listener, Transport};

@@ -3,7 +3,7 @@
 //! Four kinds of method, told by prefix: getters (bare nouns), `handle_*` (something happened), verbs (do something),
 //! `poll_*` (what comes of it). Every verb on a leg that is over is a no-op that says so in its return.
 //!
-//! Every leg lives until it is over **and** [`Stack::release`] was called for it: whoever got an [`crate::sip::Event::Incoming`]
+//! Every leg lives until it is over **and** [`Stack::release`] was called for it: whoever got an [`Event::Incoming`]
 //! or called [`Stack::connect`] releases it once.
 //!
 //! A leg is a machine (`leg/`) that is handed an `Io`: it reaches neither the stack nor another leg. Here is what takes
@@ -23,6 +23,9 @@ use super::slab::Slab;
 use super::timing::Time;
 use super::transaction::TransactionEvent;
 use hashbrown::HashTable;
+
+#[cfg(doc)]
+use super::leg::event::Event;
 
 pub use super::leg::event::{Gone, LegState, NotSent};
 pub use super::outbox::Transmit;

@@ -15,9 +15,12 @@ use crate::sip::transaction::GivenUp;
 use crate::wire::Message;
 use std::time::Duration;
 
+#[cfg(doc)]
+use crate::sip::leg::event::Event;
+
 // A leg of ours.
 impl Stack {
-    /// INVITE to a new leg. What comes of it: [`crate::sip::Event::Progress`], then `Answered` or `Refused`.
+    /// INVITE to a new leg. What comes of it: [`Event::Progress`], then `Answered` or `Refused`.
     pub fn connect(&mut self, now: Now, connect: Connect<'_>) -> LegId {
         let leg = Leg::to_call(&mut self.core, now.mono, &connect);
         let id = self.add_leg(leg);
@@ -26,7 +29,7 @@ impl Stack {
     }
 
     /// OPTIONS by the first of the flows, in a leg that is no call and is over from the start. Challenges are answered.
-    /// What comes of it is one [`crate::sip::Event::Response`], a timeout's 408 included; then the leg is to be released.
+    /// What comes of it is one [`Event::Response`], a timeout's 408 included; then the leg is to be released.
     /// `None`: there is no flow.
     pub fn inquire(&mut self, now: Now, connect: Connect<'_>) -> Option<LegId> {
         let leg = Leg::to_inquire(&mut self.core, &connect)?;
@@ -68,7 +71,7 @@ impl Stack {
         self.with_leg(now.mono, leg, |leg, io| leg.answer(io, party, content)).unwrap_or(Err(Gone))
     }
 
-    /// 300-699; [`crate::sip::Event::Closed`] follows with its ACK. Retry-After, or Contact for a 3xx, go in `content.fields`.
+    /// 300-699; [`Event::Closed`] follows with its ACK. Retry-After, or Contact for a 3xx, go in `content.fields`.
     ///
     /// # Errors
     /// The INVITE has its final response.
@@ -78,7 +81,7 @@ impl Stack {
 
     /// Ends the leg whatever its state: CANCEL (and ACK+BYE if a 2xx crosses), BYE, deferred BYE while our 2xx is
     /// unacknowledged (RFC 3261 §15), final `reject_status` while the peer's INVITE is unanswered. An unanswered offer
-    /// in a 2xx: ACK with all ports 0, then BYE. Then [`crate::sip::Event::Closed`].
+    /// in a 2xx: ACK with all ports 0, then BYE. Then [`Event::Closed`].
     pub fn close(&mut self, now: Now, leg: LegId, reject_status: u16, content: Content<'_>) {
         self.with_leg(now.mono, leg, |leg, io| leg.close(io, reject_status, content));
     }
@@ -99,7 +102,7 @@ impl Stack {
     }
 
     /// The peer's re-INVITE, UPDATE or INFO (of another leg), sent in this one. Answered by one
-    /// [`crate::sip::Event::Response`].
+    /// [`Event::Response`].
     ///
     /// # Errors
     /// [`NotSent::Pending`] while an offer or an INVITE is outstanding in this leg, our 2xx is not acknowledged, or it is not
@@ -115,7 +118,7 @@ impl Stack {
     }
 
     /// A re-INVITE of our own: with an SDP it offers that, without one it asks for an offer (then see
-    /// [`crate::sip::Event::Response`], `needs_answer`). Answered by one [`crate::sip::Event::Response`].
+    /// [`Event::Response`], `needs_answer`). Answered by one [`Event::Response`].
     ///
     /// # Errors
     /// As for [`Stack::pass`].
@@ -125,7 +128,7 @@ impl Stack {
 
     /// A re-INVITE with the session as it stands: what our side wants of it, and never a direction that only answered the
     /// peer's hold; the `o=` line is the last one if nothing has changed. It asks whether the peer is in the dialog, so that a
-    /// 481 to it is only told, and ends nothing. Answered by one [`crate::sip::Event::Response`].
+    /// 481 to it is only told, and ends nothing. Answered by one [`Event::Response`].
     ///
     /// # Errors
     /// As for [`Stack::pass`]; [`NotSent::Pending`] also where no session stands.
@@ -133,7 +136,7 @@ impl Stack {
         self.with_leg(now.mono, leg, |leg, io| leg.restate(io)).unwrap_or(Err(NotSent::Gone))
     }
 
-    /// Takes back a re-INVITE that was passed: CANCEL. Its [`crate::sip::Event::Response`] comes all the same, and may be a 2xx that
+    /// Takes back a re-INVITE that was passed: CANCEL. Its [`Event::Response`] comes all the same, and may be a 2xx that
     /// crossed the CANCEL. Nothing happens for other requests, which cannot be cancelled (RFC 3261 §9.1).
     pub fn withdraw(&mut self, now: Now, leg: LegId, sent: SentId) {
         self.with_leg(now.mono, leg, |leg, io| leg.withdraw(io, sent));
@@ -141,14 +144,14 @@ impl Stack {
 
     /// A request that cannot be cancelled (a REFER, RFC 3261 §9.1) is not wanted any more. Nothing of it is sent from now
     /// on: no copy, no answer to a challenge, nothing by another flow. Its transaction and its subscription stay, so that
-    /// what comes late is heard. [`GivenUp::Waits`]: it is taken back, and either its [`crate::sip::Event::Response`] tells so by a
-    /// local 503, or it had left just then, which [`crate::sip::Event::Left`] tells.
+    /// what comes late is heard. [`GivenUp::Waits`]: it is taken back, and either its [`Event::Response`] tells so by a
+    /// local 503, or it had left just then, which [`Event::Left`] tells.
     pub fn give_up(&mut self, now: Now, leg: LegId, sent: SentId) -> GivenUp {
         self.with_leg(now.mono, leg, |leg, io| leg.give_up(io, sent)).unwrap_or(GivenUp::Over)
     }
 
-    /// REFER in the dialog. Its answer is an [`crate::sip::Event::Response`] (a timeout is a local 408 and never ends the
-    /// leg), its progress [`crate::sip::Event::Notified`], which may come first.
+    /// REFER in the dialog. Its answer is an [`Event::Response`] (a timeout is a local 408 and never ends the
+    /// leg), its progress [`Event::Notified`], which may come first.
     ///
     /// # Errors
     /// [`NotSent::Pending`] while the leg is not answered.
@@ -156,7 +159,7 @@ impl Stack {
         self.with_leg(now.mono, leg, |leg, io| leg.refer(io, refer)).unwrap_or(Err(NotSent::Gone))
     }
 
-    /// A NOTIFY with sipfrag `status`. Its answer is an [`crate::sip::Event::Response`] with the id returned here. It works after a BYE
+    /// A NOTIFY with sipfrag `status`. Its answer is an [`Event::Response`] with the id returned here. It works after a BYE
     /// too, until `release`.
     ///
     /// # Errors
@@ -173,7 +176,7 @@ impl Stack {
         self.with_leg(now.mono, leg, |leg, io| leg.notify_last(io, to, status)).unwrap_or(Err(Gone))
     }
 
-    /// One OPTIONS inside the dialog: is it still there? Answered by one [`crate::sip::Event::Response`].
+    /// One OPTIONS inside the dialog: is it still there? Answered by one [`Event::Response`].
     ///
     /// # Errors
     /// The leg is not answered, or over.
@@ -181,8 +184,8 @@ impl Stack {
         self.with_leg(now.mono, leg, |leg, io| leg.probe(io)).unwrap_or(Err(Gone))
     }
 
-    /// OPTIONS inside the dialog at each interval, from now on, once the leg is answered. None: off. The module says what
-    /// comes of it: [`crate::sip::Event::Lost`], or [`crate::sip::Event::KeepaliveIgnored`] once.
+    /// OPTIONS inside the dialog at each interval, from now on, once the leg is answered. None: off. `leg/keepalive`
+    /// says what comes of it: [`Event::Lost`], or [`Event::KeepaliveIgnored`] once.
     pub fn keep_alive(&mut self, now: Now, leg: LegId, interval: Option<Duration>) {
         self.with_leg(now.mono, leg, |leg, io| leg.keep_alive(io, interval));
     }
@@ -192,7 +195,7 @@ impl Stack {
         self.with_leg(now.mono, leg, |leg, _| leg.leave_to_peer(until));
     }
 
-    /// Answers an [`crate::sip::Event::Request`]. 1xx allowed for a re-INVITE. An offer that a 2xx would leave without an answer is
+    /// Answers an [`Event::Request`]. 1xx allowed for a re-INVITE. An offer that a 2xx would leave without an answer is
     /// refused: 488.
     ///
     /// # Errors

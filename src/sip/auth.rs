@@ -122,7 +122,7 @@ pub struct Challenge {
 pub struct Login<'a> {
     /// User name.
     pub username: &'a str,
-    /// Password.
+    /// In clear; the response carries a hash of it.
     pub password: &'a Secret,
     /// Method of the request.
     pub method: &'a [u8],

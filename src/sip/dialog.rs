@@ -11,7 +11,7 @@ use std::net::{IpAddr, SocketAddr};
 /// The texts of a dialog, in the order in which they stand in its block.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Parts<'a> {
-    /// Call-ID.
+    /// Of both ways of the dialog.
     pub(crate) call_id: &'a [u8],
     /// Our tag.
     pub(crate) local_tag: &'a [u8],

@@ -40,7 +40,7 @@ pub struct Party {
 pub struct Credentials {
     /// The user name.
     pub username: Box<str>,
-    /// The password.
+    /// In clear, as the configuration or its file has it.
     pub password: Secret,
     /// The one realm that they are for, as between the quotes; None: any that asks at the right place.
     pub realm: Option<Box<[u8]>>,

@@ -37,7 +37,7 @@ pub struct Content<'a> {
     pub identity: bool,
     /// Added; a name that stands here is not copied from `copy`.
     pub fields: &'a [Field],
-    /// The body.
+    /// SDP, anything else with its type, a copy of `copy`'s, or none.
     pub body: Body<'a>,
 }
 

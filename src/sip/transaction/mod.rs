@@ -61,7 +61,7 @@ pub enum Inbound<O> {
     /// A CANCEL for this INVITE (RFC 3261 §9.2). It is answered 200 in a transaction of its own
     /// ([`Table::open`]), and the INVITE with 487 if it [`Table::is_open`].
     Cancel {
-        /// The INVITE.
+        /// Which transaction it cancels.
         invite: ServerId,
         /// What it was opened with.
         owner: O,

@@ -1248,6 +1248,32 @@ fn a_leg_that_is_lost_while_its_refer_is_open_has_not_failed() {
     t.world.assert_empty();
 }
 
+/// No failure was told of either: where the caller is, nobody knows.
+#[test]
+fn a_leg_that_is_lost_while_an_earlier_refer_is_open_has_not_failed() {
+    for second_is_accepted in [true, false] {
+        let t = Talking::with(&config());
+        let first = unanswered(&t);
+        t.leg.request("INFO", &[], "application/dtmf-relay", "Signal=5\r\n");
+        let info = t.call.expect("INFO");
+        t.world.handoff("front-desk");
+        let second = t.call.expect("REFER");
+        t.call.reply(&first, 202);
+        if second_is_accepted {
+            t.call.reply(&second, 202);
+        }
+        t.call.reply(&info, 481);
+        t.leg.expect(480);
+        let check = t.call.expect("OPTIONS");
+        t.call.reply(&check, 481);
+        t.both_get_bye();
+        t.world.settle();
+        let handoff = &t.world.ended_handoffs()[1];
+        assert_eq!(handoff.state.as_str(), "unknown", "{handoff:#?}");
+        t.world.assert_empty();
+    }
+}
+
 /// The caller's side answers for somebody who is gone, and its BYE follows.
 #[test]
 fn a_bye_after_a_join_with_a_fresh_offer_is_waited_for() {

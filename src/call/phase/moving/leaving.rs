@@ -159,9 +159,9 @@ impl Moving {
         let asked = self.handoff.facts.has_referred();
         let cause = match self.attempt {
             Attempt::Asking { .. } => return self.caller_gone(cx, facts),
-            _ if self.handoff.is_away(facts) => Cause::LostByReceiver,
-            // It works on it, and has no dialog any more to tell the result in.
-            ref attempt if attempt.is_accepted() => {
+            _ if self.handoff.whereabouts != Whereabouts::Here => Cause::LostByReceiver,
+            // It works on that REFER, or on an earlier one, and has no dialog any more to tell the result in.
+            ref attempt if attempt.is_accepted() || self.handoff.is_in_doubt(facts) => {
                 return self.cut_short(cx, facts, Some(Some(Proof::Accepted)), EndReason::CallerLost);
             }
             // Nobody was asked to take the caller, so nobody has lost them.

@@ -59,6 +59,19 @@ fn a_call_comes_rings_is_answered_and_ends() {
 }
 
 #[test]
+fn an_invite_is_over_when_its_time_is_though_nothing_has_rung() {
+    let mut bench = Bench::new();
+    let invite = bench.invite("Expires: 1", SDP);
+    let Some(Event::Incoming { leg }) = bench.recv(&invite) else { panic!("no leg") };
+    bench.sent("100");
+    bench.ms(1000);
+    bench.sent("487");
+    assert_eq!(bench.event(), Event::Cancelled { leg });
+    bench.act(|stack, now| stack.release(now, leg));
+    bench.end();
+}
+
+#[test]
 fn at_the_door() {
     let refused = |uri: &str, extra: &str, body: &str, status: &str, says: &str| {
         let mut bench = Bench::new();

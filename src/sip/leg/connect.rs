@@ -128,6 +128,7 @@ impl Leg {
         leg.set_reach(connect.reach);
         leg
     }
+
     /// What [`crate::sip::Stack::acknowledge`] does.
     pub(crate) fn acknowledge(&mut self, io: &mut Io<'_>, content: Content<'_>) -> Result<(), Gone> {
         let sent = self.unanswered().ok_or(Gone)?;

@@ -1,7 +1,9 @@
-//! Where a request of the peer's inside the dialog goes (RFC 3261 §12.2.2). Routes only.
+//! Whether a message belongs to a leg, and where a request of the peer's inside its dialog goes (RFC 3261 §12.2.2). Routes
+//! only; not here: who may speak (`standing`).
 
 use super::Leg;
 use super::event::Event;
+use super::usage::Usage;
 use crate::sip::core::Io;
 use crate::sip::flow::Flow;
 use crate::sip::refusal::{OVERTAKEN, unserved, unserved_words, write_capabilities};
@@ -79,5 +81,37 @@ impl Leg {
     pub(super) fn hears_identity(&mut self, io: &Io<'_>, message: &Message<'_>) -> bool {
         let now = io.core.assertion(message);
         now.is_some() && std::mem::replace(&mut self.aside.get_or_insert_default().asserted, now) != now
+    }
+}
+
+impl Leg {
+    /// Whether a message of the peer's belongs to it.
+    pub(crate) fn matches(&self, local_tag: &[u8], remote_tag: &[u8]) -> bool {
+        let local = match &self.usage {
+            Usage::Offered(offered) => offered.parties.iter().any(|party| party.tag.as_bytes() == local_tag),
+            _ => false,
+        } || self.dialog.local_tag() == local_tag;
+        // Before the answer each branch of a fork has its own tag.
+        let remote = match &self.usage {
+            Usage::Calling(_) => !remote_tag.is_empty(),
+            _ => self.dialog.remote_tag() == remote_tag,
+        };
+        local && remote
+    }
+
+    /// CSeq of the peer's last request in the dialog with these tags, ours and its (RFC 3261 §12.2.2).
+    fn last_heard(&mut self, (local_tag, remote_tag): (&[u8], &[u8])) -> &mut Option<u32> {
+        let own = &mut self.remote_cseq;
+        match &mut self.usage {
+            Usage::Offered(offered) => {
+                let party = offered.parties.iter_mut().find(|party| party.tag.as_bytes() == local_tag);
+                party.map_or(own, |party| &mut party.remote_cseq)
+            }
+            Usage::Calling(calling) => {
+                let early = calling.early.iter_mut().find(|early| early.dialog.remote_tag() == remote_tag);
+                early.map_or(own, |early| &mut early.remote_cseq)
+            }
+            Usage::Confirmed | Usage::Refusing | Usage::Closing | Usage::Over => own,
+        }
     }
 }

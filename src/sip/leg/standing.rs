@@ -110,35 +110,3 @@ impl Dialog {
                 .any(|route| is_at(&route.uri))
     }
 }
-
-impl Leg {
-    /// Whether a message of the peer's belongs to it.
-    pub(crate) fn matches(&self, local_tag: &[u8], remote_tag: &[u8]) -> bool {
-        let local = match &self.usage {
-            Usage::Offered(offered) => offered.parties.iter().any(|party| party.tag.as_bytes() == local_tag),
-            _ => false,
-        } || self.dialog.local_tag() == local_tag;
-        // Before the answer each branch of a fork has its own tag.
-        let remote = match &self.usage {
-            Usage::Calling(_) => !remote_tag.is_empty(),
-            _ => self.dialog.remote_tag() == remote_tag,
-        };
-        local && remote
-    }
-
-    /// CSeq of the peer's last request in the dialog with these tags, ours and its (RFC 3261 §12.2.2).
-    pub(super) fn last_heard(&mut self, (local_tag, remote_tag): (&[u8], &[u8])) -> &mut Option<u32> {
-        let own = &mut self.remote_cseq;
-        match &mut self.usage {
-            Usage::Offered(offered) => {
-                let party = offered.parties.iter_mut().find(|party| party.tag.as_bytes() == local_tag);
-                party.map_or(own, |party| &mut party.remote_cseq)
-            }
-            Usage::Calling(calling) => {
-                let early = calling.early.iter_mut().find(|early| early.dialog.remote_tag() == remote_tag);
-                early.map_or(own, |early| &mut early.remote_cseq)
-            }
-            Usage::Confirmed | Usage::Refusing | Usage::Closing | Usage::Over => own,
-        }
-    }
-}

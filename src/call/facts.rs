@@ -57,8 +57,9 @@ pub(crate) struct Facts {
     pub(crate) onward: Option<Box<Onward>>,
 }
 
-/// A REFER whose result is open though its handoff has ended. If a NOTIFY still says that the target has the caller, the legs are closed,
-/// for a receiver may wait for our BYE; if it says that it has not, somebody has to be with the caller.
+/// A REFER of ours whose result is open though its handoff has ended as `unknown`. Where a NOTIFY still says that the target has
+/// the caller, Baton ends the call, for the REFER's receiver may wait for our BYE; where it says that the transfer has failed,
+/// the caller stays with the agent, or gets its fallback. Forgotten with the call.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct UnresolvedRefer {
     pub(crate) sent: SentId,

@@ -12,7 +12,7 @@ use crate::wire::sdp::{as_answer, meets};
 use crate::wire::{Framing, Index, Message, Method, identify};
 use smallvec::SmallVec;
 
-/// One request that was relayed to the other leg, until its answer has come back.
+/// One in-dialog request that was relayed to the other leg, until its final response has come back.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Relayed {
     /// None: whoever asked took it back, or has been answered.

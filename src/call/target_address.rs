@@ -20,7 +20,8 @@ use crate::wire::{Framing, Index, Message, identify};
 use std::sync::Arc;
 use std::time::Duration;
 
-/// The address of a target: the Request-URI that is called, and the URI that is looked up for it.
+/// The address of a target that Baton calls: the Request-URI of the INVITE, and the next hop's URI, whose address is looked up
+/// (RFC 3263).
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct TargetAddress {
     pub(crate) request_uri: Box<str>,

@@ -53,7 +53,8 @@ impl Left {
     }
 }
 
-/// How far two joined legs have each other's session: each is sent the other's last SDP by re-INVITE (RFC 3725).
+/// Whether two joined legs know each other's session. Where one does not, a re-INVITE of ours tells it, one at a time, until
+/// neither has anything new to be told or one refuses it (RFC 3725).
 #[derive(Clone, Copy, Debug)]
 pub(super) enum SdpSync {
     /// They know of each other what there is.

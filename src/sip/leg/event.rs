@@ -50,7 +50,8 @@ pub enum Origin {
     Local,
 }
 
-/// Which in-dialog request of the peer's the layer above has to answer.
+/// The kind of an in-dialog request of the peer's that the layer above has to answer; BYE, OPTIONS, PRACK and NOTIFY are
+/// answered below.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum InDialogRequest {
     /// re-INVITE: a new offer, or the wish for one.

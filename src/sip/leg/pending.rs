@@ -342,7 +342,8 @@ pub(crate) struct ForkBranch {
     pub(super) ack: Option<(Flow, Box<[u8]>)>,
 }
 
-/// An in-dialog request of the peer's to which no final response was sent yet: we are its UAS.
+/// An in-dialog request of the peer's to which no final response was sent yet: we are its UAS. The layer above knows it by its
+/// `RequestId`, and hears as [`InDialogRequest`] what kind it is.
 #[derive(Debug)]
 pub(crate) struct PendingUas {
     /// Its transaction.

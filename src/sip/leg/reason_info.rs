@@ -5,7 +5,8 @@
 use crate::wire::grammar::{self, Commas, Params};
 use crate::wire::{Message, Name, sipfrag};
 
-/// The Reason values (RFC 3326) and the Retry-After of a message.
+/// Why a response, BYE or sipfrag says that something failed, beside its status: its Reason values (RFC 3326), and whether it
+/// has a Retry-After.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct ReasonInfo {
     /// The cause of the first Reason of SIP: `SIP;cause=503` is 503. 100 to 699.

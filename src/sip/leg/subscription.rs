@@ -10,8 +10,8 @@ use crate::wire::headers::{EVENT_REFER, TERMINATED};
 use crate::wire::{Message, Name, sipfrag};
 use std::collections::VecDeque;
 
-/// How far a REFER has come, as one NOTIFY tells: the status in its sipfrag, and its Subscription-State (RFC 3515
-/// §2.4.4).
+/// How far a REFER has come, as one NOTIFY tells: the status in its sipfrag (RFC 3515 §2.4.5), and whether it is the last
+/// one (§2.4.4).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ReferProgress {
     /// The status in the sipfrag; None: no or no readable sipfrag.

@@ -51,7 +51,8 @@ pub(crate) struct Offered {
     pub(super) expires: Option<Time>,
 }
 
-/// An early dialog in which we are the UAS, towards the caller; there may be several (RFC 3261 §12.1.1).
+/// An early dialog in which we are the UAS, towards the caller: one for each branch or address of the agent or target that was
+/// heard, since two sessions in one dialog would leave the caller with the first (RFC 3261 §12.1.1).
 #[derive(Debug)]
 pub(crate) struct EarlyUas {
     /// As the layer above numbers it.

@@ -17,7 +17,7 @@ use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 
-/// See the module.
+/// The texts of `baton.toml` and of the tables, and what a scenario has put into them.
 #[derive(Clone)]
 pub struct Config {
     baton: String,

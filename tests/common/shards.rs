@@ -11,7 +11,7 @@ use baton::sip::{Now, Time};
 use baton::wire::peek::peek;
 use std::collections::BTreeMap;
 
-/// See the module.
+/// One engine or several, each with its calls.
 pub(super) struct Shards {
     engines: Vec<Engine>,
     key: SlotKey,

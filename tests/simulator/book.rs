@@ -282,7 +282,7 @@ pub struct Call {
     pub ended: Option<(Time, String)>,
 }
 
-/// See the module.
+/// All that was seen at Baton's door, leg by leg and call by call.
 #[derive(Default)]
 pub struct Book {
     pub legs: HashMap<String, Leg>,

@@ -27,7 +27,7 @@ fn method(name: &str) -> &'static str {
     ["refer", "invite", "attended", "bye", "redirect"].into_iter().find(|known| *known == name).unwrap_or("?")
 }
 
-/// See the module.
+/// Compares each step that a handoff took with the one that its table asks for.
 pub fn handoff(
     tables: Tables<'_>,
     call: &Call,

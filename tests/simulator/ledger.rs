@@ -8,7 +8,7 @@ use baton::sip::Time;
 use std::collections::{HashMap, HashSet};
 use std::net::SocketAddr;
 
-/// See the module.
+/// Who truly has whom, as the peers wrote it down.
 #[derive(Default)]
 pub struct Ledger {
     last_port: u16,

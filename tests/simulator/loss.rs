@@ -15,7 +15,7 @@ use std::time::Duration;
 /// How long a re-INVITE may wait for its final response: until it is cancelled, and then 64*T1.
 const LONGEST: Duration = Duration::from_secs(63);
 
-/// See the module.
+/// What one leg's peer has left unanswered, and when it was heard.
 #[derive(Debug, Default)]
 pub struct Silence {
     /// The peer itself was heard.

@@ -7,7 +7,7 @@ use super::models::Draw;
 use std::collections::{HashMap, HashSet};
 use std::net::SocketAddr;
 
-/// See the module.
+/// Counts what the tries of Baton's INVITEs met, address by address.
 #[derive(Default)]
 pub struct Network {
     /// Where each INVITE of Baton's outside a dialog went, by Call-ID, and who has answered it.

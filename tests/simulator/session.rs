@@ -71,7 +71,7 @@ pub enum Offer {
     Theirs(Description),
 }
 
-/// See the module.
+/// The session of one dialog, as one peer knows it.
 #[derive(Clone, Debug, Default)]
 pub struct Session {
     who: &'static str,

@@ -32,7 +32,7 @@ struct Case<'a> {
     view: &'a HandoffView,
 }
 
-/// See the module.
+/// Compares the end of one handoff with what was seen and with what the peers know.
 pub fn handoff(
     book: &Book,
     ledger: &Ledger,

@@ -52,7 +52,7 @@ struct Client {
     heard: bool,
 }
 
-/// See the module.
+/// One user agent: its transactions, dialogs and timers, for a party that owns it.
 pub struct Ua<T> {
     pub name: &'static str,
     pub address: SocketAddr,

@@ -25,7 +25,7 @@ use std::time::Duration;
 /// So much is never seen at one instant, unless two answer each other for ever.
 const AT_ONCE: u32 = 20_000;
 
-/// See the module.
+/// Reads the tap, and keeps what was seen.
 pub struct Watch {
     pub book: Book,
     pub races: Races,

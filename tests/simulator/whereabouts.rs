@@ -4,7 +4,7 @@
 use super::common::message::Message;
 use baton::sip::Time;
 
-/// See the module.
+/// With whom a caller is, by the word of the switch on its side.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Where {
     /// At the other end of Baton's leg.

@@ -258,7 +258,7 @@ impl Dialog {
     }
 }
 
-/// See the module.
+/// One house, and the dialogs that it is in.
 pub struct Party {
     house: House,
     ua: Ua<Later>,

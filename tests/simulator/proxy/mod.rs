@@ -85,7 +85,7 @@ struct Relay {
     closed: bool,
 }
 
-/// See the module.
+/// One proxy, with the houses behind it and what it has held back.
 pub struct Proxy {
     door: SocketAddr,
     houses: Vec<(SocketAddr, Party)>,

@@ -305,6 +305,27 @@ fn each_branch_of_a_fork_has_a_session_of_its_own() {
     world.assert_empty();
 }
 
+/// What a branch answers late is about its own early dialog, which is over: where the call is now is somewhere else.
+#[test]
+fn a_late_answer_of_another_branch_moves_nothing() {
+    let (world, _agent, call, leg) = calling(&[RELIABLE, ALLOW]);
+    progressed(&call, &leg, 2);
+    let moved = sdp_with("pbx", 2, "m=audio 4010 RTP/AVP 0 101\r\na=sendrecv\r\n");
+    call.request_numbered("UPDATE", 3, &[], SDP, &moved);
+    let update = leg.expect("UPDATE");
+    let other = leg.fork();
+    let there = [("Contact", "<sip:other@10.0.0.80:5080>")];
+    other.reply_with(&other.invite(), 200, &there, &sdp("other", 1));
+    other.expect("ACK");
+    call.ack(&call.expect(200));
+    leg.reply_with(&update, 200, &[], &sdp("agent", 1));
+    call.expect(200);
+    call.request_numbered("BYE", 4, &[], "", "");
+    call.expect(200);
+    assert_eq!(other.expect_bye().uri(), "sip:other@10.0.0.80:5080");
+    world.assert_empty();
+}
+
 #[test]
 fn a_caller_that_cancels_while_the_answer_waits_for_its_prack_has_hung_up() {
     let (world, _agent, call, leg) = calling(&[RELIABLE]);

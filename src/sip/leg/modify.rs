@@ -220,11 +220,12 @@ impl Leg {
     pub(crate) fn refresh(&mut self, message: &Message<'_>, listeners: &[Listener]) -> bool {
         self.note_allow(message);
         let Some(contact) = message.contact().filter(|_| self.moves) else { return false };
+        let tag = if message.is_request() { message.from_tag() } else { message.to_tag() };
         let Usage::Calling(calling) = &mut self.usage else {
-            return self.dialog.refresh_target(contact.uri.bytes);
+            // What another branch of the fork answers late is about its own early dialog.
+            return tag == Some(self.dialog.remote_tag()) && self.dialog.refresh_target(contact.uri.bytes);
         };
         // It is the early dialog's; the leg's own target is where the INVITE goes.
-        let tag = if message.is_request() { message.from_tag() } else { message.to_tag() };
         let early = calling.early.iter_mut().find(|early| Some(early.dialog.remote_tag()) == tag);
         if let Some(early) = early
             && early.dialog.refresh_target(contact.uri.bytes)
@@ -448,7 +449,7 @@ impl Leg {
             return None;
         }
         if let Some(message) = accepted.filter(|_| matches!(sent.kind, Kind::Update { .. })) {
-            if self.is_answered() {
+            if self.is_answered() && message.to_tag() == Some(self.dialog.remote_tag()) {
                 self.agreed(io.now, io.core.settings.session_timer, message);
             }
             if self.refresh(message, &io.core.settings.listeners) {

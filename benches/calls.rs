@@ -19,7 +19,7 @@ use baton::routing::table;
 use baton::routing::topology::read::Parties;
 use baton::routing::topology::secret::{SecretSource, Secrets};
 use baton::sip::ident::{Seed, SlotKey};
-use baton::sip::{self, Flow, Listener, Now, Time, Transport, UnixMillis};
+use baton::sip::{self, Answer, Flow, Listener, Now, Question, Time, Transport, UnixMillis};
 use criterion::{Criterion, Throughput};
 use std::net::SocketAddr;
 use std::ops::Range;
@@ -182,11 +182,12 @@ impl World {
                     let to = if flow.peer == self.pbx { &mut sent.to_pbx } else { &mut sent.to_agent };
                     to.push(from..self.bytes.len());
                 }
-                Output::Resolve { query, uri, .. } => {
+                Output::Ask { ticket, question: Question::Locate(uri), .. } => {
                     let host = String::from_utf8_lossy(&uri).into_owned();
                     let peer = if host.contains(AGENT) { AGENT } else { PBX };
                     let flows = [World::flow(peer.parse().unwrap())];
-                    self.engine.handle(self.now, Input::Resolved { query, flows: &flows });
+                    let answer = Answer::Located(&flows);
+                    self.engine.handle(self.now, Input::Answer { ticket, answer });
                 }
                 Output::Event(event) => self.note(&event.what),
                 Output::Reply { reply, .. } => assert!(!matches!(reply, Reply::Refused(_)), "{reply:?}"),

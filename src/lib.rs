@@ -12,7 +12,7 @@
 //! 1. Wait for a message, a command, an answer that was asked for, or the deadline.
 //! 2. Read the clock, and hand the input to [`Engine::handle`].
 //! 3. Do every [`Output`] as it comes: `Transmit` to a socket, `Recall` to whoever holds what waits for a stream,
-//!    `Resolve` to the resolver, `Reply` to whoever commanded, `Event` to the log and the records, `Adopted` to whoever
+//!    `Ask` to whoever can answer, `Reply` to whoever commanded, `Event` to the log and the records, `Adopted` to whoever
 //!    waits for new tables.
 //! 4. At `Idle { until }` go to 1.
 //!
@@ -21,7 +21,7 @@
 //! what has arrived meanwhile ([`sip::pace`]).
 //!
 //! What takes time is a pair: a `Transmit` that fails comes back as `SendFailed`, and as `Sent` if it asks to be told when
-//! it has left its stream's queue; a `Recall` comes back as one of the two, a `Resolve` as `Resolved`, new `Tables` are
+//! it has left its stream's queue; a `Recall` comes back as one of the two, an `Ask` as `Answer`, new `Tables` are
 //! told by `Adopted`. Downward is a function call, upward is a queue that the caller drains; nothing re-enters, and no layer
 //! knows the ids of the one above it. One engine is one thread's; there is nothing to lock.
 //!
@@ -102,6 +102,7 @@
 //! | request of the peer's in a dialog; what it asks | RFC 3261 §12.2.2 | `PendingUas`; [`sip::leg::InDialogRequest`] |
 //! | request of ours in a dialog | RFC 3261 §12.2.1 | `PendingUac` |
 //! | flow | RFC 5626 §2 | [`sip::Flow`] |
+//! | question to the outside, and the ticket that its answer comes with | | [`sip::Question`], `Ticket` |
 //! | offer and answer | RFC 3264 | `sip::offer_answer::Session` |
 //! | both legs have each other's session | RFC 3725 | `SdpSync` |
 //! | request that is relayed from leg to leg | RFC 7092 | `Relay`, `Relayed` |

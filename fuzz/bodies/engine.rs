@@ -5,6 +5,7 @@
 use baton::call::command::{Command, HandoffRequest};
 use baton::call::engine::{Engine, Input, Output, Settings};
 use baton::call::event::EventKind;
+use baton::call::ticket::Ticket;
 use baton::observe::secret::Secret;
 use baton::routing::file::{Report, Section, Source};
 use baton::routing::table;
@@ -12,7 +13,7 @@ use baton::routing::tables::Tables;
 use baton::routing::topology::read::Parties;
 use baton::routing::topology::secret::{SecretSource, Secrets};
 use baton::sip::ident::{Seed, SlotKey};
-use baton::sip::{self, Flow, Listener, Now, Time, Transport, UnixMillis};
+use baton::sip::{self, Answer, Flow, Listener, Now, Question, Time, Transport, UnixMillis};
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
@@ -81,7 +82,7 @@ struct World {
     heard: Vec<(Flow, Vec<u8>)>,
     calls: BTreeSet<String>,
     handoffs: BTreeSet<String>,
-    queries: Vec<(u64, Box<[u8]>)>,
+    questions: Vec<(Ticket, Box<[u8]>)>,
     recalled: Vec<u64>,
     replies: u64,
     asked: u64,
@@ -123,7 +124,7 @@ impl World {
             heard: Vec::new(),
             calls: BTreeSet::new(),
             handoffs: BTreeSet::new(),
-            queries: Vec::new(),
+            questions: Vec::new(),
             recalled: Vec::new(),
             replies: 0,
             asked: 0,
@@ -145,7 +146,9 @@ impl World {
                         self.heard.push((flow, bytes.to_vec()));
                     }
                 }
-                Output::Resolve { query, uri, .. } => self.queries.push((query, uri)),
+                Output::Ask { ticket, question: Question::Locate(uri), .. } => {
+                    self.questions.push((ticket, uri))
+                }
                 Output::Reply { .. } => self.replies += 1,
                 Output::Event(event) => self.told(event.what),
                 Output::Adopted { .. } => {}
@@ -233,8 +236,8 @@ pub fn engine_body(bytes: &[u8]) {
     for call in world.calls.clone() {
         world.command(Command::HangUp { call });
     }
-    for (query, _) in std::mem::take(&mut world.queries) {
-        world.input(Input::Resolved { query, flows: &[] });
+    for (ticket, _) in std::mem::take(&mut world.questions) {
+        world.input(Input::Answer { ticket, answer: Answer::Located(&[]) });
     }
     world.advance(Duration::from_secs(400));
     assert!(world.calls.is_empty(), "calls that never end: {:?}", world.calls);
@@ -256,13 +259,13 @@ fn step(world: &mut World, choices: &mut Choices<'_>, calls: &mut u32) {
             world.advance(Duration::from_millis(millis));
         }
         9 => {
-            if !world.queries.is_empty() {
-                let at = choices.below(world.queries.len());
-                let (query, uri) = world.queries.remove(at);
+            if !world.questions.is_empty() {
+                let at = choices.below(world.questions.len());
+                let (ticket, uri) = world.questions.remove(at);
                 let agent = uri.windows(4).any(|w| w == b"0.80");
                 let flows = [flow(if agent { AGENT } else { PBX })];
                 let found = if choices.byte().is_multiple_of(8) { &[][..] } else { &flows[..] };
-                world.input(Input::Resolved { query, flows: found });
+                world.input(Input::Answer { ticket, answer: Answer::Located(found) });
             }
         }
         10 => {

@@ -6,23 +6,20 @@ use super::event::{Event, EventKind};
 pub(crate) use super::occupancy::{Stay, Taken};
 use super::record::{Role, Stamp};
 use super::roster::Roster;
+use super::ticket::{Ticket, Tickets, Waiter};
 use crate::call::counters::Counters;
-use crate::call::ids::{CallId, HandoffId};
+use crate::call::ids::{CallId, CallKey, HandoffId};
 use crate::routing::Tables;
 use crate::sip::ident::Ident;
 use crate::sip::leg::RequestId;
-use crate::sip::{Content, Flow, LegId, Listener, Now, Stack, identity};
+use crate::sip::{Content, Flow, LegId, Listener, Now, Question, Stack, identity};
 use std::collections::VecDeque;
 use std::sync::Arc;
-
-/// A call's place in its engine; never reused.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub(crate) struct CallKey(pub(crate) u64);
 
 /// What waits for `poll`.
 #[derive(Debug)]
 pub(crate) enum Queued {
-    Resolve { query: u64, uri: Box<[u8]> },
+    Ask { ticket: Ticket, question: Question },
     Reply { id: u64, reply: Reply },
     Event(Box<Event>),
     Adopted { serial: u64 },
@@ -68,39 +65,6 @@ impl LegIndex {
     }
 }
 
-/// Queries for addresses that are under way.
-#[derive(Debug, Default)]
-pub(crate) struct Queries {
-    last: u64,
-    open: hashbrown::HashMap<u64, CallKey>,
-}
-
-impl Queries {
-    fn open(&mut self, call: CallKey) -> u64 {
-        self.last += 1;
-        self.open.insert(self.last, call);
-        self.last
-    }
-
-    /// Who waits for it.
-    pub(crate) fn owner(&self, query: u64) -> Option<CallKey> {
-        self.open.get(&query).copied()
-    }
-
-    pub(crate) fn take(&mut self, query: u64) -> Option<CallKey> {
-        self.open.remove(&query)
-    }
-
-    /// Nobody waits for these any more.
-    pub(crate) fn forget(&mut self, call: CallKey) {
-        self.open.retain(|_, owner| *owner != call);
-    }
-
-    pub(crate) fn is_empty(&self) -> bool {
-        self.open.is_empty()
-    }
-}
-
 /// How a REFER is refused whose sender may not refer at all.
 pub(crate) const NOT_ALLOWED: (u16, &str) =
     (603, "this side may not move its partner: see `refer_from_caller` and `may_transfer`");
@@ -118,7 +82,7 @@ pub(crate) struct Context<'a> {
     pub(crate) ident: &'a mut Ident,
     pub(crate) counters: &'a mut Counters,
     pub(crate) legs: &'a mut LegIndex,
-    pub(crate) queries: &'a mut Queries,
+    pub(crate) tickets: &'a mut Tickets,
     pub(crate) agents: &'a mut Taken,
     /// Whose each handoff is, running or remembered.
     pub(crate) handoffs: &'a mut hashbrown::HashMap<HandoffId, CallKey>,
@@ -138,10 +102,15 @@ impl Context<'_> {
     }
 
     /// Asks for the paths to a URI; the answer comes to this call.
-    pub(crate) fn resolve(&mut self, uri: &str) -> u64 {
-        let query = self.queries.open(self.call);
-        self.queue.push_back(Queued::Resolve { query, uri: uri.as_bytes().into() });
-        query
+    pub(crate) fn locate(&mut self, uri: &str) -> Ticket {
+        self.ask(Waiter::Call(self.call), Question::Locate(uri.as_bytes().into()))
+    }
+
+    /// Asks something of the outside, for that one.
+    pub(crate) fn ask(&mut self, waiter: Waiter, question: Question) -> Ticket {
+        let ticket = self.tickets.issue(waiter);
+        self.queue.push_back(Queued::Ask { ticket, question });
+        ticket
     }
 
     /// Forgets a leg that is over, or that shall end by itself without a word to this call.

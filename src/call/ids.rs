@@ -6,6 +6,10 @@ use std::fmt;
 use std::ops::Deref;
 use std::sync::Arc;
 
+/// A call's place in its engine; never reused.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub(crate) struct CallKey(pub(crate) u64);
+
 macro_rules! ids {
     ($($(#[$doc:meta])* $name:ident,)+) => {$(
         $(#[$doc])*

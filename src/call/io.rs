@@ -4,10 +4,11 @@ pub use super::announced::Announced;
 use super::command::{Command, Reply};
 use super::event::Event;
 pub use super::occupancy::Occupancy;
+use super::ticket::Ticket;
 use crate::routing::Tables;
 use crate::sip::ident::SlotKey;
 use crate::sip::shares::Asker;
-use crate::sip::{self, Flow, Gap, Time};
+use crate::sip::{self, Answer, Flow, Gap, Question, Time};
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
@@ -65,12 +66,12 @@ pub enum Input<'a> {
         /// The other end.
         peer: SocketAddr,
     },
-    /// The answer to [`Output::Resolve`]: paths in the order of preference; empty: the name does not resolve.
-    Resolved {
-        /// As [`Output::Resolve`] gave it.
-        query: u64,
-        /// Where to.
-        flows: &'a [Flow],
+    /// The answer to [`Output::Ask`]. Each question has one; where whoever has asked is gone, it is dropped.
+    Answer {
+        /// As [`Output::Ask`] gave it.
+        ticket: Ticket,
+        /// Of the question's kind.
+        answer: Answer<'a>,
     },
     /// Something is asked.
     Command {
@@ -115,12 +116,12 @@ pub enum Output<'a> {
         /// Of the transmit.
         id: u64,
     },
-    /// A SIP URI to be turned into paths (RFC 3263), with the transport and the local listener that reach it.
-    Resolve {
-        /// For `Resolved`.
-        query: u64,
-        /// A URI as configured or as a peer named it in a dialog.
-        uri: Box<[u8]>,
+    /// Something is to be found out; the answer comes by [`Input::Answer`], at once or later.
+    Ask {
+        /// For the answer.
+        ticket: Ticket,
+        /// What.
+        question: Question,
         /// For whom.
         asker: Asker,
     },

@@ -52,5 +52,6 @@ mod roll;
 mod roster;
 mod target_address;
 pub mod test_call;
+pub mod ticket;
 mod view;
 mod waiting;

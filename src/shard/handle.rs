@@ -8,6 +8,7 @@ use crate::call::counters::Counters;
 use crate::call::durations::TEST_LONGEST;
 use crate::call::record::CallView;
 use crate::call::test_call;
+use crate::call::ticket::Ticket;
 use crate::net::counts::Counts;
 use crate::net::{Deliver, Unread, patience};
 use crate::routing::Tables;
@@ -257,7 +258,7 @@ impl Deliver for Shards {
 
     fn resolved(&self, shard: u16, query: u64, flows: Vec<Flow>) {
         if let Some(inbox) = self.inboxes.get(usize::from(shard)) {
-            inbox.push(Item::Resolved(query, flows));
+            inbox.push(Item::Located(Ticket(query), flows));
         }
     }
 }

@@ -5,6 +5,7 @@
 //! taken: its number is bounded by what the shard has in flight.
 
 use crate::call::command::{Command, Reply};
+use crate::call::ticket::Ticket;
 use crate::net::Unread;
 use crate::routing::Tables;
 use crate::sip::{Flow, Time};
@@ -39,8 +40,8 @@ pub enum Item {
     FlowClosed(u64, SocketAddr),
     /// Nobody listens at the other end of that flow.
     Refused(Flow),
-    /// The answer to a query.
-    Resolved(u64, Vec<Flow>),
+    /// The answer to a question for an address.
+    Located(Ticket, Vec<Flow>),
     /// Another shard waits until this one has read all that has arrived.
     Read(Unread),
     /// The others have read and handed over all that had arrived when this shard asked them, by this number.

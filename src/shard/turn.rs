@@ -21,13 +21,14 @@ use super::pulse::Pulse;
 use crate::call::command::Reply;
 use crate::call::engine::{Engine, Input, Output};
 use crate::call::event::Event;
+use crate::call::ticket::Ticket;
 use crate::net::Unread;
 use crate::net::counts::Counts;
 use crate::net::resolve::Resolver;
 use crate::net::tcp::connections::Connections;
 use crate::net::udp::{Sent, Sockets};
 use crate::observe::line::{Line, Sink};
-use crate::sip::{Flow, Gap, Now, Time, Transport};
+use crate::sip::{Answer, Flow, Gap, Now, Question, Time, Transport};
 use std::any::Any;
 use std::collections::HashMap;
 use std::io;
@@ -137,7 +138,7 @@ struct Shard {
     /// Who waits until tables are in force.
     adopting: Vec<(u64, oneshot::Sender<()>)>,
     /// Queries that were answered at once: the engine gets the answer when it is idle.
-    resolved: Vec<(u64, Vec<Flow>)>,
+    located: Vec<(Ticket, Vec<Flow>)>,
     /// Transmits that failed at once, or were taken back.
     failed: Vec<u64>,
     /// Transmits that could not be taken back.
@@ -177,7 +178,7 @@ impl Shard {
             replies: HashMap::new(),
             next_command: 1,
             adopting: Vec::new(),
-            resolved: Vec::new(),
+            located: Vec::new(),
             failed: Vec::new(),
             left: Vec::new(),
             until: None,
@@ -367,7 +368,9 @@ impl Shard {
                 Item::Sent(id) => self.step(now, Input::Sent { id }),
                 Item::FlowClosed(connection, peer) => self.step(now, Input::FlowClosed { connection, peer }),
                 Item::Refused(flow) => self.step(now, Input::Refused { flow }),
-                Item::Resolved(query, flows) => self.step(now, Input::Resolved { query, flows: &flows }),
+                Item::Located(ticket, flows) => {
+                    self.step(now, Input::Answer { ticket, answer: Answer::Located(&flows) });
+                }
                 Item::Tables(tables, done) => {
                     self.adopting.push((tables.serial, done));
                     self.step(now, Input::Tables(tables));
@@ -397,8 +400,8 @@ impl Shard {
                 self.feed(now, Input::SendFailed { id });
             } else if let Some(id) = self.left.pop() {
                 self.feed(now, Input::Sent { id });
-            } else if let Some((query, flows)) = self.resolved.pop() {
-                self.feed(now, Input::Resolved { query, flows: &flows });
+            } else if let Some((ticket, flows)) = self.located.pop() {
+                self.feed(now, Input::Answer { ticket, answer: Answer::Located(&flows) });
             } else {
                 return;
             }
@@ -406,7 +409,7 @@ impl Shard {
         let inbox = self.shards.inbox(self.index);
         self.failed.drain(..).for_each(|id| inbox.push(Item::SendFailed(id)));
         self.left.drain(..).for_each(|id| inbox.push(Item::Sent(id)));
-        self.resolved.drain(..).for_each(|(query, flows)| inbox.push(Item::Resolved(query, flows)));
+        self.located.drain(..).for_each(|(ticket, flows)| inbox.push(Item::Located(ticket, flows)));
     }
 
     fn feed(&mut self, now: Now, input: Input<'_>) {
@@ -438,10 +441,10 @@ impl Shard {
                     let taken_back = self.network.connections.recall(self.index as u16, id);
                     if taken_back { self.failed.push(id) } else { self.left.push(id) }
                 }
-                Output::Resolve { query, uri, asker } => {
-                    let asked = (self.index as u16, query);
+                Output::Ask { ticket, question: Question::Locate(uri), asker } => {
+                    let asked = (self.index as u16, ticket.0);
                     if let Some(flows) = self.network.resolver.resolve(asked, asker, &uri) {
-                        self.resolved.push((query, flows));
+                        self.located.push((ticket, flows));
                     }
                 }
                 Output::Reply { id, reply } => {

@@ -8,6 +8,7 @@ use super::ident::Ident;
 use super::leg::event::{Declined, Event, LegId, SentId};
 use super::outbox::Outbox;
 use super::quarantine::Quarantine;
+use super::question::Question;
 use super::settings::Settings;
 use super::slab::SlabId;
 use super::timing::Time;
@@ -20,9 +21,6 @@ use std::hash::Hasher;
 /// Whose a transaction is: a leg's, or nobody's (a request that was refused at the door).
 pub(crate) type Owner = Option<LegId>;
 
-/// Bit of the ids of [`Stack::poll_resolve`](super::stack::Stack::poll_resolve).
-const QUERY: u64 = 1 << 63;
-
 /// All of a stack but its legs.
 pub(crate) struct Core {
     pub(super) settings: Settings,
@@ -34,7 +32,10 @@ pub(crate) struct Core {
     /// Where new calls are tried last.
     pub(super) quarantine: Quarantine,
     pub(super) events: VecDeque<Event>,
-    pub(super) resolves: VecDeque<(u64, Box<[u8]>)>,
+    /// To the outside, and of which leg.
+    pub(super) questions: VecDeque<(LegId, Question)>,
+    /// Legs that are gone while a question of theirs is open.
+    pub(super) withdrawn: VecDeque<LegId>,
     /// Transmits to be taken back.
     pub(super) recalls: VecDeque<u64>,
     /// Retry-After of the 503 to OPTIONS, in seconds.
@@ -82,7 +83,8 @@ impl Core {
             outbox: Outbox::default(),
             quarantine: Quarantine::default(),
             events: VecDeque::new(),
-            resolves: VecDeque::new(),
+            questions: VecDeque::new(),
+            withdrawn: VecDeque::new(),
             recalls: VecDeque::new(),
             draining: None,
             scratch: Vec::new(),
@@ -97,7 +99,8 @@ impl Core {
     pub(super) fn is_empty(&self) -> bool {
         self.table.is_empty()
             && self.events.is_empty()
-            && self.resolves.is_empty()
+            && self.questions.is_empty()
+            && self.withdrawn.is_empty()
             && self.recalls.is_empty()
             && self.outbox.is_empty()
     }
@@ -136,15 +139,4 @@ impl Core {
         hasher.write(call_id);
         hasher.finish()
     }
-}
-
-/// The leg that a question is of; None: it is none of the stack's.
-pub(super) fn asked_by(query: u64) -> Option<LegId> {
-    let id = SlabId { index: query as u32, generation: ((query & !QUERY) >> 32) as u32 };
-    (query & QUERY != 0).then(|| id.into())
-}
-
-/// The id of a question for the address of a leg's next hop.
-pub(super) fn query(leg: LegId) -> u64 {
-    QUERY | u64::from(leg.generation) << 32 | u64::from(leg.index)
 }

@@ -2,6 +2,8 @@
 //! checker and the log listen on.
 
 use super::*;
+use baton::call::ticket::Ticket;
+use baton::sip::{Answer, Question};
 
 pub(super) struct Entry {
     pub(super) at: Time,
@@ -23,8 +25,8 @@ pub(super) enum Due {
         connection: u64,
         message: Rc<Message>,
     },
-    Resolved {
-        query: u64,
+    Located {
+        ticket: Ticket,
         flows: Vec<Flow>,
     },
     SendFailed {
@@ -60,7 +62,7 @@ pub(super) enum Due {
 /// What waits for a process that stands still, in the order in which it came.
 pub(super) enum Held {
     Message { flow: Flow, bytes: Rc<[u8]>, message: Result<Rc<Message>, String> },
-    Resolved { query: u64, flows: Vec<Flow> },
+    Located { ticket: Ticket, flows: Vec<Flow> },
     SendFailed { id: u64 },
     PortUnreachable { flow: Flow },
     Sent { id: u64 },
@@ -224,7 +226,7 @@ impl Inner {
                 self.arrive(Held::Message { flow, bytes, message });
             }
             Due::ToPeer { peer, connection, message } => self.to_peer(peer, connection, &message),
-            Due::Resolved { query, flows } => self.arrive(Held::Resolved { query, flows }),
+            Due::Located { ticket, flows } => self.arrive(Held::Located { ticket, flows }),
             Due::SendFailed { id } => self.arrive(Held::SendFailed { id }),
             Due::PortUnreachable { flow } => self.arrive(Held::PortUnreachable { flow }),
             Due::Sent { id } => self.arrive(Held::Sent { id }),
@@ -262,7 +264,9 @@ impl Inner {
                 self.note(Way::In, flow, &message, "");
                 self.handle(Input::Message { flow, bytes: &bytes });
             }
-            Held::Resolved { query, flows } => self.handle(Input::Resolved { query, flows: &flows }),
+            Held::Located { ticket, flows } => {
+                self.handle(Input::Answer { ticket, answer: Answer::Located(&flows) });
+            }
             Held::SendFailed { id } => self.handle(Input::SendFailed { id }),
             Held::PortUnreachable { flow } => self.handle(Input::Refused { flow }),
             Held::Sent { id } => self.handle(Input::Sent { id }),
@@ -284,7 +288,7 @@ impl Inner {
         enum Took {
             Transmit((u64, bool), Flow, Rc<[u8]>),
             Recall(u64),
-            Resolve(u64, String),
+            Locate(u64, String),
             Other,
         }
         let mut shard = 0;
@@ -292,8 +296,8 @@ impl Inner {
             let took = match self.shards.engine(shard).poll() {
                 Output::Transmit { id, told, flow, bytes } => Took::Transmit((id, told), flow, bytes.into()),
                 Output::Recall { id } => Took::Recall(id),
-                Output::Resolve { query, uri, .. } => {
-                    Took::Resolve(query, String::from_utf8_lossy(&uri).into_owned())
+                Output::Ask { ticket, question: Question::Locate(uri), .. } => {
+                    Took::Locate(ticket.0, String::from_utf8_lossy(&uri).into_owned())
                 }
                 Output::Reply { id, reply } => {
                     if let Some(reply) = self.shards.reply(id, reply) {
@@ -327,9 +331,9 @@ impl Inner {
                     let id = self.shards.outside(shard, id);
                     self.from_baton((id, told), flow, bytes);
                 }
-                Took::Resolve(query, uri) => {
-                    let query = self.shards.outside(shard, query);
-                    self.resolve(query, &uri);
+                Took::Locate(ticket, uri) => {
+                    let ticket = Ticket(self.shards.outside(shard, ticket));
+                    self.locate(ticket, &uri);
                 }
                 Took::Recall(id) => {
                     let id = self.shards.outside(shard, id);
@@ -345,7 +349,7 @@ impl Inner {
         }
     }
 
-    pub(super) fn resolve(&mut self, query: u64, uri: &str) {
+    pub(super) fn locate(&mut self, ticket: Ticket, uri: &str) {
         let (host, port, tcp) = message::host_of(uri);
         let (ips, after) = match host.parse::<IpAddr>() {
             Ok(ip) => (vec![ip], Duration::ZERO),
@@ -364,7 +368,7 @@ impl Inner {
             })
             .collect();
         let at = self.now.mono + after;
-        self.schedule(at, Due::Resolved { query, flows });
+        self.schedule(at, Due::Located { ticket, flows });
     }
 
     /// A packet leaves Baton.

@@ -6,6 +6,7 @@ use baton::call::counters::Counters;
 use baton::call::engine::{Engine, Input};
 use baton::call::record::CallView;
 use baton::call::test_call;
+use baton::call::ticket::Ticket;
 use baton::sip::ident::{self, SlotKey};
 use baton::sip::{Now, Time};
 use baton::wire::peek::peek;
@@ -85,9 +86,9 @@ impl Shards {
                 let (shard, id) = self.inside(id);
                 (shard, Input::Sent { id })
             }
-            Input::Resolved { query, flows } => {
-                let (shard, query) = self.inside(query);
-                (shard, Input::Resolved { query, flows })
+            Input::Answer { ticket, answer } => {
+                let (shard, ticket) = self.inside(ticket.0);
+                (shard, Input::Answer { ticket: Ticket(ticket), answer })
             }
             Input::Command { id, command } => return self.command(now, id, command),
             Input::Refused { flow } => return self.all(now, || Input::Refused { flow }),

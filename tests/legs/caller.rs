@@ -1,7 +1,7 @@
 //! The caller's leg: the door, early dialogs, the answer and its ACK, CANCEL.
 
 use crate::bench::{ANSWER, Bench, SDP, all, body, header, sdp, start, tag};
-use baton::sip::{Content, Event, Field, Flow, LegState, Origin, Transport};
+use baton::sip::{Answer, Content, Event, Field, Flow, LegState, Origin, Question, Transport};
 
 #[test]
 fn an_offer_without_content_type_is_one() {
@@ -386,16 +386,34 @@ fn a_route_by_name_is_asked_for_and_then_followed() {
     let invite = bench.invite("Record-Route: <sip:proxy.test;lr>", SDP);
     let Some(Event::Incoming { leg }) = bench.recv(&invite) else { panic!() };
     bench.sent("100");
-    let (query, name) = bench.stack.poll_resolve().expect("a question");
-    assert_eq!((&*name, query >> 63), (&b"sip:proxy.test;lr"[..], 1));
+    let asked = bench.stack.poll_question().expect("a question");
+    assert_eq!(asked, (leg, Question::Locate(b"sip:proxy.test;lr"[..].into())));
     assert_eq!(bench.stack.peer(leg).map(|flow| flow.peer.to_string()).as_deref(), Some("10.0.0.9:5060"));
     let there = crate::bench::udp("10.0.0.2:5060");
-    bench.act(|stack, now| stack.handle_resolved(now, query, &[there]));
+    bench.act(|stack, now| stack.handle_answer(now, leg, Answer::Located(&[there])));
     assert_eq!(bench.stack.peer(leg), Some(there));
     bench.act(|stack, now| stack.close(now, leg, 503, Content::default()));
     bench.sent("503");
     bench.release(leg);
     bench.recv(&ack_of(&invite));
+    bench.end();
+}
+
+#[test]
+fn who_is_gone_waits_for_no_answer() {
+    let mut bench = Bench::new();
+    let invite = bench.invite("Record-Route: <sip:proxy.test;lr>", SDP);
+    let Some(Event::Incoming { leg }) = bench.recv(&invite) else { panic!() };
+    bench.sent("100");
+    assert!(bench.stack.poll_question().is_some());
+    bench.act(|stack, now| stack.reject(now, leg, 486, Content::default())).unwrap();
+    bench.sent("486");
+    assert_eq!(bench.stack.poll_withdrawn(), None, "it is there yet");
+    bench.act(|stack, now| stack.release(now, leg));
+    assert_eq!(bench.stack.poll_withdrawn(), Some(leg));
+    bench.recv(&ack_of(&invite));
+    let there = crate::bench::udp("10.0.0.2:5060");
+    bench.act(|stack, now| stack.handle_answer(now, leg, Answer::Located(&[there])));
     bench.end();
 }
 

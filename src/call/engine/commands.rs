@@ -2,8 +2,8 @@
 
 use super::Engine;
 use crate::call::command::{Command, Refusal, Reply};
-use crate::call::context::CallKey;
 use crate::call::end_reason::EndReason;
+use crate::call::ids::CallKey;
 use crate::call::phase::CallInput;
 use crate::call::record::CallView;
 use crate::call::view;

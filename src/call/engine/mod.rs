@@ -12,16 +12,18 @@
 mod arriving;
 mod commands;
 mod notices;
+mod questions;
 mod stepping;
 mod test_calls;
 mod told;
 mod untaken;
 
 use crate::call::announced::Announcer;
-use crate::call::context::{CallKey, LegIndex, Queries, Queued, Taken};
+use crate::call::context::{LegIndex, Queued, Taken};
 use crate::call::counters::Counters;
 use crate::call::dropped::Dropped;
 use crate::call::event::{Event, EventKind, Why};
+use crate::call::ids::CallKey;
 use crate::call::ids::{CallId, HandoffId};
 pub use crate::call::io::{Announced, Input, Occupancy, Output, Settings};
 use crate::call::live::Call;
@@ -29,11 +31,11 @@ use crate::call::phase::CallInput;
 use crate::call::record::Stamp;
 use crate::call::roster::Roster;
 use crate::call::test_call::TestCalls;
+use crate::call::ticket::{Tickets, Waiter};
 use crate::routing::Tables;
 use crate::sip::deadline::Deadlines;
 use crate::sip::ident::{Ident, Seed, SlotKey};
 use crate::sip::outbox::QUIET;
-use crate::sip::shares::Asker;
 use crate::sip::{self, Flow, Listener, Now, Stack, Time};
 use crate::wire::{self, Index, Message};
 use std::collections::{BTreeMap, VecDeque};
@@ -61,7 +63,7 @@ pub struct Engine {
     agents: Taken,
     test_calls: TestCalls,
     legs: LegIndex,
-    queries: Queries,
+    tickets: Tickets,
     deadlines: Deadlines<CallKey>,
     queue: VecDeque<Queued>,
     counters: Counters,
@@ -123,7 +125,7 @@ impl Engine {
             agents: Taken::of(occupancy),
             test_calls: TestCalls::default(),
             legs: LegIndex::default(),
-            queries: Queries::default(),
+            tickets: Tickets::default(),
             deadlines: Deadlines::default(),
             queue: VecDeque::new(),
             counters: Counters::default(),
@@ -147,9 +149,12 @@ impl Engine {
             Input::Sent { id } => self.stack.handle_sent(now, id),
             Input::Refused { flow } => self.stack.handle_refused(now, flow),
             Input::FlowClosed { connection, peer } => self.stack.handle_flow_closed(now, connection, peer),
-            Input::Resolved { query, flows } => match self.queries.take(query) {
-                Some(key) => self.step_any(key, CallInput::Resolved { query, flows }),
-                None => self.stack.handle_resolved(now, query, flows),
+            Input::Answer { ticket, answer } => match self.tickets.take(ticket) {
+                Some(Waiter::Call(key)) => self.step(key, CallInput::Answer(ticket, answer)),
+                Some(Waiter::TestCall(key)) => self.step_test_call(key, CallInput::Answer(ticket, answer)),
+                Some(Waiter::Leg(leg)) => self.stack.handle_answer(now, leg, answer),
+                // Whoever has asked is gone.
+                None => {}
             },
             Input::Command { id, command } => {
                 let reply = self.command(id, command);
@@ -169,23 +174,17 @@ impl Engine {
         while let Some(event) = self.stack.poll_event() {
             self.leg_event(event, None);
         }
-    }
-
-    /// For whom a call asks: the trunk that its caller came by. A test of a destination has none.
-    fn asker(&self, query: u64) -> Asker {
-        let call = self.queries.owner(query).and_then(|key| self.calls.get(&key)?.as_ref());
-        let party = call.and_then(|call| self.roster.trunk(&call.facts.trunk));
-        Asker { party, of: self.roster.len(), in_dialog: false }
+        self.take_questions();
     }
 
     /// The next thing to do.
     pub fn poll(&mut self) -> Output<'_> {
-        if let Some((query, uri)) = self.stack.poll_resolve() {
-            return Output::Resolve { query, uri, asker: self.stack.asker(query) };
-        }
-        if let Some(queued) = self.queue.pop_front() {
+        while let Some(queued) = self.queue.pop_front() {
             return match queued {
-                Queued::Resolve { query, uri } => Output::Resolve { query, uri, asker: self.asker(query) },
+                Queued::Ask { ticket, question } => match self.asker(ticket) {
+                    Some(asker) => Output::Ask { ticket, question, asker },
+                    None => continue,
+                },
                 Queued::Reply { id, reply } => Output::Reply { id, reply },
                 Queued::Event(mut event) => {
                     self.attribute(&mut event.what);
@@ -223,7 +222,7 @@ impl Engine {
         Output::Transmit { id, told, flow, bytes }
     }
 
-    /// Whether nothing is left: no call, leg, transaction, query or deadline.
+    /// Whether nothing is left: no call, leg, transaction, question or deadline.
     pub fn is_empty(&self) -> bool {
         self.calls.is_empty()
             && self.by_id.is_empty()
@@ -231,7 +230,7 @@ impl Engine {
             && self.agents.is_empty()
             && self.legs.is_empty()
             && self.test_calls.is_empty()
-            && self.queries.is_empty()
+            && self.tickets.is_empty()
             && self.deadlines.is_empty()
             && self.stack.is_empty()
     }

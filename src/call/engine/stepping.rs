@@ -2,15 +2,17 @@
 
 use super::Engine;
 use crate::call::admission::{self, Load};
-use crate::call::context::{CallKey, Context};
+use crate::call::context::Context;
 use crate::call::durations::DEADLINE_HORIZON;
 use crate::call::end_reason::EndReason;
 use crate::call::event::EventKind;
 use crate::call::facts::Facts;
+use crate::call::ids::CallKey;
 use crate::call::ids::{CallId, SipCallId};
 use crate::call::live::Call;
 use crate::call::phase::setup::Setup;
 use crate::call::phase::{CallInput, Phase};
+use crate::call::ticket::Waiter;
 use crate::call::view;
 use crate::sip::ident::slot;
 use crate::sip::{Content, Flow, Gap, LegId, Time, identity};
@@ -149,7 +151,7 @@ impl Engine {
             ident: &mut self.ident,
             counters: &mut self.counters,
             legs: &mut self.legs,
-            queries: &mut self.queries,
+            tickets: &mut self.tickets,
             agents: &mut self.agents,
             handoffs: &mut self.by_handoff,
             queue: &mut self.queue,
@@ -178,6 +180,7 @@ impl Engine {
         self.agents.free_call();
         self.calls.remove(&key);
         self.by_id.remove(&call.facts.id);
+        self.tickets.forget(Waiter::Call(key));
         for handoff in &call.facts.handoffs {
             self.by_handoff.remove(&*handoff.id);
         }
@@ -215,7 +218,8 @@ impl Engine {
             }));
             self.legs.remove(leg);
         }
-        self.queries.forget(key);
+        self.tickets.forget(Waiter::Call(key));
+        self.tickets.forget(Waiter::TestCall(key));
     }
 
     /// From now on no new calls; what lives at `by` is closed.

@@ -1,11 +1,12 @@
-//! How tests of destinations begin and are stepped. They share keys, legs, queries and deadlines with the calls.
+//! How tests of destinations begin and are stepped. They share keys, legs, tickets and deadlines with the calls.
 
 use super::Engine;
 use crate::call::command::Refusal;
-use crate::call::context::CallKey;
 use crate::call::ids::CallId;
+use crate::call::ids::CallKey;
 use crate::call::phase::CallInput;
 use crate::call::test_call::{TestCall, TestCallRequest, name};
+use crate::call::ticket::Waiter;
 use crate::sip::ident::slot;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
@@ -51,7 +52,7 @@ impl Engine {
 
     fn settle_test_call(&mut self, key: CallKey, mut test_call: Box<TestCall>) {
         if test_call.is_over() {
-            self.queries.forget(key);
+            self.tickets.forget(Waiter::TestCall(key));
         } else if let Some(at) = test_call.deadline()
             && test_call.armed.is_none_or(|armed| at < armed)
         {

@@ -11,12 +11,13 @@ use crate::call::facts::Facts;
 use crate::call::ids::SipCallId;
 use crate::call::record::HandoffState;
 use crate::call::target_address::{self, Offer, TargetAddress};
+use crate::call::ticket::Ticket;
 use crate::routing::explain::Cause;
 use crate::routing::select;
 use crate::sip::leg::reason_info::ReasonInfo;
 use crate::sip::leg::tries::Fault;
 use crate::sip::leg::{Body, InDialogRequest};
-use crate::sip::{Content, Event, Flow, LegId, Origin, Time, identity};
+use crate::sip::{Answer, Content, Event, LegId, Origin, Time, identity};
 use crate::wire::sdp::{as_answer, has_stream};
 use crate::wire::{Host, Message, Uri, reason_phrase};
 use std::borrow::Cow;
@@ -37,7 +38,7 @@ pub(crate) struct Calling {
 #[derive(Clone, Copy, Debug)]
 enum State {
     /// Its address is looked up.
-    Finding { query: u64 },
+    Finding { ticket: Ticket },
     /// The INVITE is out.
     Ringing { leg: LegId },
     /// It has answered, and its ACK waits for a connection: it has nothing yet.
@@ -71,10 +72,10 @@ impl Calling {
     }
 
     fn find(cx: &mut Context<'_>, handoff: &Handoff, place: TargetAddress, most: Option<Time>) -> Calling {
-        let query = cx.resolve(&place.address);
+        let ticket = cx.locate(&place.address);
         let until = (cx.now.mono + handoff.attempt_plan.destination.timeouts.ring).min(handoff.total);
         let until = most.map_or(until, |most| most.min(until));
-        Calling { state: State::Finding { query }, place, until, redirects: 0 }
+        Calling { state: State::Finding { ticket }, place, until, redirects: 0 }
     }
 
     /// The target's leg, if there is one.
@@ -98,20 +99,20 @@ impl Calling {
     }
 
     /// Whether it waits for the answer to that question for an address.
-    pub(crate) fn has_asked(&self, question: u64) -> bool {
-        matches!(self.state, State::Finding { query } if query == question)
+    pub(crate) fn has_asked(&self, question: Ticket) -> bool {
+        matches!(self.state, State::Finding { ticket } if ticket == question)
     }
 
     /// The address: the INVITE goes out.
-    pub(crate) fn resolved(
+    pub(crate) fn answered(
         &mut self,
         cx: &mut Context<'_>,
         facts: &mut Facts,
         handoff: &mut Handoff,
-        (answer, flows): (u64, &[Flow]),
+        (ticket, Answer::Located(flows)): (Ticket, Answer<'_>),
         offer: Offer<'_>,
     ) -> Verdict {
-        if !self.has_asked(answer) {
+        if !self.has_asked(ticket) {
             return Verdict::NotMine;
         }
         if flows.is_empty() {

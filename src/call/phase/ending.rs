@@ -106,7 +106,7 @@ impl Ending {
                     self.close(cx, leg);
                 }
             }
-            CallInput::Resolved { .. } => {}
+            CallInput::Answer(..) => {}
         }
         self.phase()
     }

@@ -7,7 +7,8 @@ pub(crate) mod talking;
 
 use crate::call::end_reason::EndReason;
 use crate::call::record::CallState;
-use crate::sip::{Event, Flow, Time};
+use crate::call::ticket::Ticket;
+use crate::sip::{Answer, Event, Time};
 use crate::wire::Message;
 
 /// What happens to a call, whatever its phase.
@@ -15,8 +16,8 @@ use crate::wire::Message;
 pub(crate) enum CallInput<'a> {
     /// One of its legs says something; with the message that caused it.
     Leg(Event, Option<&'a Message<'a>>),
-    /// The answer to its question for an address.
-    Resolved { query: u64, flows: &'a [Flow] },
+    /// The answer to a question of its.
+    Answer(Ticket, Answer<'a>),
     /// A deadline may have come.
     Tick,
     /// End it: by request, by `max_duration`, by the end of a drain.

@@ -204,7 +204,7 @@ impl Talking {
                 self.conversation.tick(cx);
                 Phase::Talking(self)
             }
-            CallInput::Resolved { .. } => Phase::Talking(self),
+            CallInput::Answer(..) => Phase::Talking(self),
         }
     }
 

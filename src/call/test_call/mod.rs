@@ -1,6 +1,6 @@
 //! A test of a destination: its name is looked up, it is asked what it can, and it is called and let go at once.
 //!
-//! A small machine beside the calls: it has its own key among theirs, and so its own queries, legs and deadlines, and goes
+//! A small machine beside the calls: it has its own key among theirs, and so its own questions, legs and deadlines, and goes
 //! out by the same sockets, with the same credentials. It moves nobody and joins nobody. What it finds are facts; the
 //! words for them are made above (`rehearsal::trial`). Stepped by [`super::engine`], one for each destination at a time.
 
@@ -21,10 +21,11 @@ use super::phase::CallInput;
 use super::record::{Role, Stamp};
 use super::target_address::TargetAddress;
 use crate::call::durations::{TEST_END, TEST_LOOK_UP, TEST_OPTIONS};
+use crate::call::ticket::{Ticket, Waiter};
 use crate::routing::explain::Cause;
 use crate::sip::leg::inquire::Abilities;
 use crate::sip::leg::{Body, Connect};
-use crate::sip::{Content, Event, Flow, LegId, Now, Origin, Time, identity};
+use crate::sip::{self, Content, Event, Flow, LegId, Now, Origin, Question, Time, identity};
 use crate::wire::Message;
 use std::net::{IpAddr, Ipv4Addr};
 use std::time::Duration;
@@ -62,7 +63,7 @@ pub(crate) struct TestCall {
 enum State {
     /// Its address is looked up.
     Finding {
-        query: u64,
+        ticket: Ticket,
     },
     /// It is asked what it can, and is not called before it has answered, or had its time.
     Asking {
@@ -91,15 +92,16 @@ impl TestCall {
 
     /// Looks the address up.
     pub(crate) fn find(&mut self, cx: &mut Context<'_>) {
-        self.state = State::Finding { query: cx.resolve(&self.place.address) };
+        let question = Question::Locate(self.place.address.as_bytes().into());
+        self.state = State::Finding { ticket: cx.ask(Waiter::TestCall(cx.call), question) };
         self.until = Some(cx.now.mono + TEST_LOOK_UP);
     }
 
     /// One thing that happened to it.
     pub(crate) fn step(&mut self, cx: &mut Context<'_>, input: CallInput<'_>) {
         match input {
-            CallInput::Resolved { query, flows } => match self.state {
-                State::Finding { query: own } if own == query => self.found(cx, flows),
+            CallInput::Answer(ticket, sip::Answer::Located(flows)) => match self.state {
+                State::Finding { ticket: own } if own == ticket => self.found(cx, flows),
                 _ => {}
             },
             CallInput::Leg(event, message) => self.hear(cx, event, message),

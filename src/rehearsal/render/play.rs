@@ -14,7 +14,7 @@ use crate::routing::net::IpNet;
 use crate::routing::table::Table;
 use crate::routing::topology::{Agent, CalledFrom, Topology, Trunk};
 use crate::sip::ident::{Seed, SlotKey};
-use crate::sip::{self, Flow, Listener, Now, Time, Transport};
+use crate::sip::{self, Answer, Flow, Listener, Now, Question, Time, Transport};
 use std::collections::{BTreeSet, VecDeque};
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::sync::Arc;
@@ -191,7 +191,7 @@ impl Play {
                 Output::Transmit { flow, bytes, .. } => {
                     self.sent.extend(Text::read(bytes).ok().map(|text| (flow, text)))
                 }
-                Output::Resolve { query, uri, .. } => asked.push((query, uri)),
+                Output::Ask { ticket, question: Question::Locate(uri), .. } => asked.push((ticket, uri)),
                 Output::Reply { reply, .. } => self.reply = Some(reply),
                 Output::Event(event) => {
                     if let EventKind::Undefined { header, why, .. } = event.what {
@@ -202,10 +202,10 @@ impl Play {
                 Output::Idle { .. } => break,
             }
         }
-        for (query, uri) in asked {
+        for (ticket, uri) in asked {
             let at = if self.agent_call.is_empty() { AGENT_AT } else { TARGET_AT };
             let flow = self.flow(at, &String::from_utf8_lossy(&uri));
-            self.drive(Input::Resolved { query, flows: &[flow] });
+            self.drive(Input::Answer { ticket, answer: Answer::Located(&[flow]) });
         }
     }
 

@@ -6,9 +6,10 @@
 use super::Leg;
 use super::event::Event;
 use super::reach::{Advice, Contact, Reach};
-use crate::sip::core::{Io, query};
+use crate::sip::core::Io;
 use crate::sip::dialog::Hop;
 use crate::sip::flow::Flow;
+use crate::sip::question::Question;
 use crate::wire::Message;
 use std::net::IpAddr;
 
@@ -59,12 +60,25 @@ impl Leg {
                     self.tell(io, Event::Advice { leg: io.id, advice: Advice::PrivateContact });
                 }
             }
-            Hop::Ask(uri) => io.core.resolves.push_back((query(io.id), uri.into())),
+            Hop::Ask(uri) => {
+                self.aside.get_or_insert_default().asking += 1;
+                io.core.questions.push_back((io.id, Question::Locate(uri.into())));
+            }
         }
     }
 
-    /// The name of the next hop has this address; port and transport are those of its URI.
-    pub(crate) fn resolved(&mut self, io: &mut Io<'_>, address: Flow) {
+    /// Whether the answer to a question of its is still to come.
+    pub(crate) fn is_asking(&self) -> bool {
+        self.aside.as_ref().is_some_and(|aside| aside.asking > 0)
+    }
+
+    /// The name of the next hop has this address; port and transport are those of its URI. None: it has none, and the leg goes
+    /// on as before.
+    pub(crate) fn located(&mut self, io: &mut Io<'_>, address: Option<Flow>) {
+        if let Some(aside) = &mut self.aside {
+            aside.asking = aside.asking.saturating_sub(1);
+        }
+        let Some(address) = address else { return };
         let flow = self.dialog.hop(self.flow, Some(address), &io.core.settings.listeners).or(self.flow);
         self.aim_at(flow);
     }

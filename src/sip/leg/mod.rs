@@ -138,6 +138,8 @@ pub(crate) struct Aside {
     reach: Reach,
     /// What the peer has asserted of itself last (RFC 3325), as a hash. None: nothing.
     asserted: Option<u64>,
+    /// Questions of its whose answers are still to come.
+    asking: u16,
 }
 
 impl Leg {

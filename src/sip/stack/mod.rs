@@ -146,6 +146,9 @@ impl Stack {
 
     fn remove_leg(&mut self, id: LegId) {
         let Some(leg) = self.legs.remove(id.into()) else { return };
+        if leg.is_asking() {
+            self.core.withdrawn.push_back(id);
+        }
         if let Ok(place) =
             self.by_call_id.find_entry(self.core.hash(leg.call_id()), |&index| index == id.index)
         {

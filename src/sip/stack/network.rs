@@ -1,11 +1,12 @@
 //! What the network, the resolver and the clock tell of what no message says, and what the stack wants of them.
 
 use super::Stack;
-use crate::sip::core::{Owner, asked_by};
+use crate::sip::core::Owner;
 use crate::sip::flow::Flow;
 use crate::sip::leg::event::{Declined, Event, LegId};
 use crate::sip::outbox::Transmit;
 use crate::sip::pace::Gap;
+use crate::sip::question::{Answer, Question};
 use crate::sip::shares::Asker;
 use crate::sip::timing::{Now, Time};
 use crate::sip::transaction::{ClientId, OTHER, slab_id};
@@ -57,12 +58,11 @@ impl Stack {
         self.drain_transactions(now.mono);
     }
 
-    /// Addresses for the name that `poll_resolve` asked for; none if it has none (then the leg goes on as before). Of
-    /// the flows only the address counts: port and transport stand in the dialog's URI.
-    pub fn handle_resolved(&mut self, now: Now, query: u64, flows: &[Flow]) {
-        if let (Some(leg), Some(flow)) = (asked_by(query), flows.first()) {
-            self.with_leg(now.mono, leg, |leg, io| leg.resolved(io, *flow));
-        }
+    /// The answer to a question of that leg's ([`Stack::poll_question`]). Of the flows only the address counts: port and
+    /// transport stand in the dialog's URI.
+    pub fn handle_answer(&mut self, now: Now, leg: LegId, answer: Answer<'_>) {
+        let Answer::Located(flows) = answer;
+        self.with_leg(now.mono, leg, |leg, io| leg.located(io, flows.first().copied()));
     }
 
     /// The process stood still, and nothing that arrived meanwhile was handed in yet. Copies of requests and responses, the 18x
@@ -128,14 +128,18 @@ impl Stack {
         if self.core.outbox.is_empty() { self.core.recalls.pop_front() } else { None }
     }
 
-    /// Next-hop URIs of dialogs whose host is a name, to be answered by [`Stack::handle_resolved`]; ids from 1<<63 up.
-    pub fn poll_resolve(&mut self) -> Option<(u64, Box<[u8]>)> {
-        self.core.resolves.pop_front()
+    /// What a leg asks of the outside, to be answered by [`Stack::handle_answer`].
+    pub fn poll_question(&mut self) -> Option<(LegId, Question)> {
+        self.core.questions.pop_front()
     }
 
-    /// For whom a question of [`Stack::poll_resolve`] is.
-    pub fn asker(&self, query: u64) -> Asker {
-        let party = asked_by(query).and_then(|leg| self.party(leg));
-        Asker { party, of: self.core.settings.parties.len(), in_dialog: true }
+    /// A leg that is gone, and waits for no answer any more.
+    pub fn poll_withdrawn(&mut self) -> Option<LegId> {
+        self.core.withdrawn.pop_front()
+    }
+
+    /// For whom a question of that leg is.
+    pub fn asker(&self, leg: LegId) -> Asker {
+        Asker { party: self.party(leg), of: self.core.settings.parties.len(), in_dialog: true }
     }
 }

@@ -11,10 +11,11 @@ use crate::call::durations::{BUSY_DIALOG_POLL, FRESH_OFFER_ANSWER, FRESH_OFFER_R
 use crate::call::handoff::calling::{self, Calling, Verdict};
 use crate::call::record::HandoffState;
 use crate::call::target_address::Offer;
+use crate::call::ticket::Ticket;
 use crate::routing::explain::Cause;
 use crate::sip::leg::modify::is_glare;
 use crate::sip::leg::{Body, SentId};
-use crate::sip::{Content, Event, Flow, LegId, Time};
+use crate::sip::{Answer, Content, Event, LegId, Time};
 use crate::wire::sdp::{as_answer, as_offer, has_stream, is_nowhere};
 
 /// Why there is nothing to offer, for whoever is on call.
@@ -175,11 +176,11 @@ impl Machine for Fresh {
         }
     }
 
-    fn answered(&mut self, scene: &mut Scene<'_, '_>, query: u64, flows: &[Flow]) -> Outcome {
+    fn answered(&mut self, scene: &mut Scene<'_, '_>, ticket: Ticket, answer: Answer<'_>) -> Outcome {
         let State::Calling(calling) = &mut self.state else { return Outcome::NotMine };
         let offer = scene.cx.stack.proposed_sdp(scene.caller()).map(as_offer).unwrap_or_default();
         let offer = Offer::Sdp(&offer);
-        let verdict = calling.resolved(scene.cx, scene.facts, scene.handoff, (query, flows), offer);
+        let verdict = calling.answered(scene.cx, scene.facts, scene.handoff, (ticket, answer), offer);
         self.judge(scene, verdict)
     }
 

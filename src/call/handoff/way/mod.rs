@@ -14,9 +14,10 @@ use crate::call::context::Context;
 use crate::call::conversation::{Conversation, Offerer};
 use crate::call::facts::Facts;
 use crate::call::record::Proof;
+use crate::call::ticket::Ticket;
 use crate::routing::explain::Cause;
 use crate::sip::leg::SentId;
-use crate::sip::{Event, Flow, LegId, Time};
+use crate::sip::{Answer, Event, LegId, Time};
 use crate::wire::Message;
 use attended::AttendedTransfer;
 use brief::Brief;
@@ -83,8 +84,8 @@ pub(crate) trait Machine {
     /// A deadline may have come: its own, or that of `timeouts.total`.
     fn on_tick(&mut self, scene: &mut Scene<'_, '_>) -> Outcome;
 
-    /// The answer to a question for an address.
-    fn answered(&mut self, _scene: &mut Scene<'_, '_>, _query: u64, _flows: &[Flow]) -> Outcome {
+    /// The answer to a question of the call's.
+    fn answered(&mut self, _scene: &mut Scene<'_, '_>, _ticket: Ticket, _answer: Answer<'_>) -> Outcome {
         Outcome::NotMine
     }
 

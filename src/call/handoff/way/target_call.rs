@@ -10,9 +10,10 @@ use crate::call::event::Next;
 use crate::call::handoff::calling::{self, Calling, Verdict};
 use crate::call::record::{HandoffState, Role};
 use crate::call::target_address::Offer;
+use crate::call::ticket::Ticket;
 use crate::routing::explain::Cause;
 use crate::routing::table::Method;
-use crate::sip::{Flow, LegId, Time, identity};
+use crate::sip::{Answer, LegId, Time, identity};
 use crate::wire::sdp::{as_offer, is_nowhere};
 
 /// Calls the target with the caller's last session.
@@ -81,8 +82,8 @@ impl Machine for TargetCall {
         self.judge(scene, verdict)
     }
 
-    fn answered(&mut self, scene: &mut Scene<'_, '_>, query: u64, flows: &[Flow]) -> Outcome {
-        if !self.0.has_asked(query) {
+    fn answered(&mut self, scene: &mut Scene<'_, '_>, ticket: Ticket, answer: Answer<'_>) -> Outcome {
+        if !self.0.has_asked(ticket) {
             return Outcome::NotMine;
         }
         let last = scene.cx.stack.remote_sdp(scene.caller());
@@ -92,7 +93,7 @@ impl Machine for TargetCall {
         }
         let offer = last.map(as_offer).unwrap_or_default();
         let offer = Offer::Sdp(&offer);
-        let verdict = self.0.resolved(scene.cx, scene.facts, scene.handoff, (query, flows), offer);
+        let verdict = self.0.answered(scene.cx, scene.facts, scene.handoff, (ticket, answer), offer);
         self.judge(scene, verdict)
     }
 

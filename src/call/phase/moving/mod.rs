@@ -32,11 +32,12 @@ use crate::call::handoff::way::{Outcome, Scene, Signal, Way};
 use crate::call::handoff::{Handoff, HandoffEnd};
 use crate::call::ids::HandoffId;
 use crate::call::record::{HandoffState, Role};
+use crate::call::ticket::Ticket;
 use crate::call::waiting;
 use crate::routing::explain::Cause;
 use crate::routing::table::Method;
 use crate::sip::leg::SentId;
-use crate::sip::{Event, Flow, Gap, LegId, Time};
+use crate::sip::{Answer, Event, Gap, LegId, Time};
 use crate::wire::sdp::is_nowhere;
 use smallvec::SmallVec;
 
@@ -244,7 +245,7 @@ impl Moving {
             CallInput::Tick => self.tick(cx, facts),
             CallInput::HangUp { .. } if self.has_worked() => self.taken_over(cx, facts),
             CallInput::HangUp { why } => self.hung_up(cx, facts, why),
-            CallInput::Resolved { query, flows } => self.resolved(cx, facts, (query, flows)),
+            CallInput::Answer(ticket, answer) => self.answered(cx, facts, ticket, answer),
         }
     }
 
@@ -278,15 +279,16 @@ impl Moving {
         }
     }
 
-    fn resolved(
+    fn answered(
         mut self: Box<Self>,
         cx: &mut Context<'_>,
         facts: &mut Facts,
-        (query, flows): (u64, &[Flow]),
+        ticket: Ticket,
+        answer: Answer<'_>,
     ) -> Phase {
         match self.scene_and_attempt(cx, facts) {
             (mut scene, Attempt::Way(way)) => {
-                let outcome = way.machine().answered(&mut scene, query, flows);
+                let outcome = way.machine().answered(&mut scene, ticket, answer);
                 self.judge(cx, facts, outcome)
             }
             _ => self.phase(),

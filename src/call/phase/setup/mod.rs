@@ -26,10 +26,11 @@ use crate::call::handoff::{Handoff, HandoffEnd};
 use crate::call::record::{HandoffState, Role};
 use crate::call::relay::Relay;
 use crate::call::target_address::{self, Offer, TargetAddress};
+use crate::call::ticket::Ticket;
 use crate::routing::explain::Cause;
 use crate::sip::leg::decision::Decision;
 use crate::sip::leg::{Body, InDialogRequest, RequestId};
-use crate::sip::{Content, Event, Flow, LegId, Origin, Time, identity};
+use crate::sip::{Answer, Content, Event, Flow, LegId, Origin, Time, identity};
 use crate::wire::Message;
 use smallvec::SmallVec;
 
@@ -65,7 +66,7 @@ enum Trying {
     /// Between two parties, or at the end of all.
     Nobody,
     /// An address of the agent is looked up.
-    FindingAgent { query: u64, candidate: Candidate },
+    FindingAgent { ticket: Ticket, candidate: Candidate },
     /// The agent is called.
     Agent { leg: LegId, until: Time },
     /// The destination is called.
@@ -110,7 +111,7 @@ impl Setup {
 
     fn find_agent(&mut self, cx: &mut Context<'_>, facts: &Facts, candidate: Candidate) {
         let address = facts.agent.addresses.get(candidate.place).unwrap_or(facts.agent.address());
-        self.trying = Trying::FindingAgent { query: cx.resolve(&address.text), candidate };
+        self.trying = Trying::FindingAgent { ticket: cx.locate(&address.text), candidate };
     }
 
     /// Where an address was found at which nobody was just now, and others are left: the one to be called before it.
@@ -174,21 +175,22 @@ impl Setup {
     ) -> Phase {
         match input {
             CallInput::Leg(event, message) => self.hear(cx, facts, event, message),
-            CallInput::Resolved { query, flows } => self.resolved(cx, facts, query, flows),
+            CallInput::Answer(ticket, answer) => self.located(cx, facts, ticket, answer),
             CallInput::Tick => self.tick(cx, facts),
             CallInput::HangUp { why } => self.end(cx, facts, 480, why),
         }
     }
 
-    fn resolved(
+    fn located(
         mut self: Box<Self>,
         cx: &mut Context<'_>,
         facts: &mut Facts,
-        answer: u64,
-        flows: &[Flow],
+        asked: Ticket,
+        answer: Answer<'_>,
     ) -> Phase {
+        let Answer::Located(flows) = answer;
         match self.trying {
-            Trying::FindingAgent { query, candidate } if query == answer => {
+            Trying::FindingAgent { ticket, candidate } if ticket == asked => {
                 if flows.is_empty() {
                     self.why = Some(Unheard::NoAddress);
                     return self.next_agent(cx, facts, (503, Origin::Local), None);
@@ -210,7 +212,7 @@ impl Setup {
             }
             Trying::Target { ref mut calling, ref mut handoff } => {
                 let offer = Offer::Invite(&self.invite);
-                let verdict = calling.resolved(cx, facts, handoff, (answer, flows), offer);
+                let verdict = calling.answered(cx, facts, handoff, (asked, answer), offer);
                 if let Some(leg) = calling.leg() {
                     self.relay.renew(facts.identity_with(leg));
                 }

@@ -183,6 +183,24 @@ fn calls_that_are_refused_outside_a_dialog_have_one_warning_a_minute() {
     world.assert_empty();
 }
 
+/// What is to be mended is another thing, so it has a line of its own.
+#[test]
+fn a_stray_request_does_not_hide_why_calls_are_refused() {
+    let world = World::with(&Config::default().one_engine());
+    let pbx = world.peer("pbx", "10.0.0.5:5060");
+    let call = pbx.calling("+14155550100").header("Require", "teleportation");
+    let head = "BYE sip:baton@192.0.2.10 SIP/2.0\r\nVia: SIP/2.0/UDP 10.0.0.5:5060;branch=z9hG4bKgone;rport\r\nFrom: <sip:a@b>;tag=1";
+    let rest = "Call-ID: gone\r\nCSeq: 1 BYE\r\nContent-Length: 0\r\n\r\n";
+    pbx.send(&format!("{head}\r\nTo: <sip:c@d>;tag=lost\r\n{rest}"));
+    pbx.expect(481);
+    call.send().expect(420);
+    let told = world.lines("sip.stray_request");
+    assert_eq!(told.len(), 2, "{told:#?}");
+    assert!(told[0].contains("status=481") && told[1].contains("status=420"), "{told:#?}");
+    assert_eq!(world.lines("sip.status").len(), 2);
+    world.assert_empty();
+}
+
 /// To agree on a longer session is no fault of anybody's.
 #[test]
 fn a_422_warns_of_nothing() {

@@ -42,6 +42,7 @@ use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 use std::time::Duration;
 use told::{Refusals, Told, left};
+use untaken::Stray;
 
 /// Deadlines served by one tick.
 const TICKS: usize = 64;
@@ -70,6 +71,7 @@ pub struct Engine {
     index: Index,
     told: Told,
     dropped: Dropped<Why>,
+    strays: Dropped<Stray>,
     /// Refusals that nobody has to mend.
     ordinary: Dropped<()>,
     refusals: Refusals,
@@ -111,6 +113,7 @@ impl Engine {
             told: Told::new(slot_key),
             announcer: Announcer::of(announced),
             dropped: Dropped::default(),
+            strays: Dropped::default(),
             ordinary: Dropped::default(),
             refusals: Refusals::default(),
             shows_refusal: false,

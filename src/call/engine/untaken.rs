@@ -22,6 +22,15 @@ const SEE_WARNING: &str =
 /// The same of one that is no part of a call.
 const NOT_SERVED: &str = "Baton does not serve it outside a call; have it sent to whoever does";
 
+/// What has become of a request that belongs to no call; each has its own line a minute, for it is mended elsewhere.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Stray {
+    /// There is no call that it could belong to, or nobody serves it here.
+    Unserved,
+    /// A call was refused for what it asks.
+    Refused,
+}
+
 impl Engine {
     /// A request was turned away; one line for each source and minute.
     pub(super) fn turned_away(&mut self, flow: Flow, message: &Message<'_>, (status, new_call): (u16, bool)) {
@@ -97,14 +106,14 @@ impl Engine {
             self.shows_refusal = self.ordinary.count(self.now.mono, flow.peer.ip(), ()).is_some();
             return;
         }
-        let tell = self.dropped.count(self.now.mono, flow.peer.ip(), Why::Stray);
+        let (kind, hint) = match status {
+            481 => (Stray::Unserved, NO_CALL),
+            403 | 405 | 501 => (Stray::Unserved, NOT_SERVED),
+            _ => (Stray::Refused, SEE_WARNING),
+        };
+        let tell = self.strays.count(self.now.mono, flow.peer.ip(), kind);
         self.shows_refusal = tell.is_some();
         let Some(tell) = tell else { return };
-        let hint = match status {
-            481 => NO_CALL,
-            403 | 405 | 501 => NOT_SERVED,
-            _ => SEE_WARNING,
-        };
         let (count, source) = told_of(tell, flow);
         self.tell(EventKind::Dropped {
             why: Why::Stray,

@@ -6,13 +6,13 @@
 use super::flow::Flow;
 use super::ident::Ident;
 use super::leg::event::{Declined, Event, LegId, SentId};
-use super::outbox::Outbox;
+use super::outbox::{Outbox, TOLD};
 use super::quarantine::Quarantine;
 use super::question::Question;
 use super::settings::Settings;
 use super::slab::SlabId;
 use super::timing::Time;
-use super::transaction::{OTHER, TOLD, Table, transmit_id};
+use super::transaction::{OTHER, Table, transmit_id};
 use crate::wire::{Index, Message, Name};
 use siphasher::sip::SipHasher13;
 use std::collections::VecDeque;

@@ -4,7 +4,6 @@
 //! a burst made it take.
 
 use super::flow::Flow;
-use super::transaction::TOLD;
 use std::collections::VecDeque;
 use std::ops::Range;
 
@@ -20,6 +19,10 @@ pub struct Transmit<'a> {
     /// The whole message.
     pub bytes: &'a [u8],
 }
+
+/// Bit of a transmit id by a stream that asks to be told when the message has left, and allows it to be taken back until
+/// then.
+pub(crate) const TOLD: u64 = 1 << 60;
 
 /// Id of a response that nobody is told of, in the log neither: one of many that turn requests away.
 pub(crate) const QUIET: u64 = 1 << 57;

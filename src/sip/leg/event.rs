@@ -3,6 +3,7 @@
 //! Words only, which every part of `sip` may import; not here: who says them, and when.
 
 use super::reach::Advice;
+pub use super::sent_id::SentId;
 use super::subscription::ReferProgress;
 use crate::sip::flow::Flow;
 use crate::sip::slab::SlabId;
@@ -34,11 +35,6 @@ impl From<SlabId> for LegId {
 /// A request that a peer sent inside a leg and that waits for our final response.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct RequestId(pub(crate) ServerId);
-
-/// A request that we sent inside a leg. Answered by exactly one [`Event::Response`], unless the leg is over before, or lost
-/// by the answer; by a second one if a REFER that had a local 408 is taken after all.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub struct SentId(pub(crate) u64);
 
 /// Who made a status.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, serde::Serialize, serde::Deserialize)]

@@ -33,6 +33,7 @@ mod reliable;
 mod replaces;
 mod request;
 mod send;
+mod sent_id;
 pub mod session_timer;
 mod standing;
 pub mod subscription;

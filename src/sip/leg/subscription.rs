@@ -2,8 +2,8 @@
 //!
 //! A machine of its own: it outlives the INVITE usage of its dialog (RFC 5057 §4.2). Called by `refer`.
 
-use super::SentId;
 use super::reason_info::ReasonInfo;
+use super::sent_id::SentId;
 use crate::sip::timing::Time;
 use crate::wire::grammar::{self, Params};
 use crate::wire::headers::{EVENT_REFER, TERMINATED};

@@ -20,7 +20,7 @@ mod table;
 
 use echo::Echo;
 pub use table::Table;
-pub(crate) use table::{OTHER, TOLD, response_flow, slab_id, transmit_id};
+pub(crate) use table::{OTHER, response_flow, slab_id, transmit_id};
 
 /// A request longer than this should not go by UDP (RFC 3261 §18.1.1). The layer above chooses the flow.
 pub const UDP_LIMIT: usize = 1300;

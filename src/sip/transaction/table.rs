@@ -31,9 +31,6 @@ const CLIENT: u64 = 1 << 61;
 pub(crate) const OTHER: u64 = 1 << 63;
 /// Bit of a transmit id that marks a response of ours.
 const SERVER: u64 = 1 << 62;
-/// Bit of a transmit id by a stream that asks to be told when the message has left, and allows it to be taken back until
-/// then.
-pub(crate) const TOLD: u64 = 1 << 60;
 /// Bit of a transmit id that changes each time a request is sent by another flow: that the copy before could not be sent
 /// may be told later, and says nothing of this one.
 const ELSEWHERE: u64 = 1 << 59;

@@ -139,7 +139,8 @@ impl Context<'_> {
         self.refuse(request, status, why);
     }
 
-    /// The caller's side has told that one of these legs replaces the other: nothing ends them before it has had the time to.
+    /// The caller's side has told that one of these legs replaces the other: a missing ACK ends neither before it has had the time
+    /// to.
     pub(crate) fn leave_to_swap(&mut self, legs: [Option<LegId>; 2]) {
         let until = self.now.mono + REPLACED_BYE;
         legs.into_iter().flatten().for_each(|leg| self.stack.leave_to_peer(self.now, leg, until));

@@ -8,7 +8,7 @@ words! {
     pub enum EndReason, as_str {
         /// By its own BYE.
         CallerHungUp = "caller hung up",
-        /// By CANCEL.
+        /// By CANCEL or BYE, or its leg was over.
         CallerHungUpEarly = "caller hung up before the answer",
         /// By its own BYE, which was no decision.
         AgentHungUp = "agent hung up",
@@ -44,7 +44,7 @@ words! {
         MovedOn = "moved on by the target",
         /// It has left an answered call.
         NoFallback = "the agent is gone and there is no fallback",
-        /// It did not answer.
+        /// It did not answer, refused, or could not be reached.
         AgentFailed = "the agent failed and there is no fallback",
         /// Of a handoff before the caller was answered.
         NothingAnswered = "no destination answered",
@@ -58,7 +58,7 @@ words! {
         TooLong = "max_duration",
         /// At the end of a drain.
         Draining = "draining",
-        /// Of Baton itself.
+        /// Of Baton itself, before there was anything else to tell.
         Fault = "a fault of Baton",
     }
 }

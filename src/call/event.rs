@@ -369,3 +369,22 @@ pub enum EventKind {
         message: String,
     },
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_follows_a_loss_is_told_in_these_words() {
+        let words = [
+            (AfterLoss::End, "end"),
+            (AfterLoss::HandoffGoesOn, "the handoff goes on"),
+            (AfterLoss::Fallback(Some("night".into())), "fallback night"),
+            (AfterLoss::Fallback(None), "fallback (the table's default)"),
+            (AfterLoss::Agent("sip:b@10.0.0.2".into()), "agent sip:b@10.0.0.2"),
+        ];
+        for (next, expected) in words {
+            assert_eq!(next.to_string(), expected);
+        }
+    }
+}

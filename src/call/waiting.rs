@@ -13,7 +13,7 @@ use crate::sip::leg::{Body, SentId};
 use crate::sip::{Content, Event, Gap, LegId, Time, identity};
 use crate::wire::sdp::as_answer;
 
-/// One of them.
+/// A target of `attended` that has answered and hears nobody, because the REFER that names it is in doubt.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Waiter {
     /// The REFER that names it.
@@ -23,7 +23,7 @@ pub(crate) struct Waiter {
     pub(crate) swap: Swap,
     /// Whether a 2xx that is told of it is believed.
     pub(crate) believed: bool,
-    /// Until when the REFER's result is due, and the leg stays even though the call has ended; None: it does not.
+    /// Until when the REFER's result is due, and the leg stays even though the call has ended; None: as long as a swap may take.
     pub(crate) until: Option<Time>,
 }
 

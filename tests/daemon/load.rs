@@ -150,14 +150,14 @@ fn operator(house: &House) -> (BTreeMap<u64, u64>, usize) {
         let (version, mark) = match step % 22 {
             11 => {
                 write("destinations.sandbox.toml", mark);
-                let kind = json!({ "from": "sandbox", "message": "load" });
-                (post("/v1/environments/production/promote", kind)["version"].clone(), mark)
+                let body = json!({ "from": "sandbox", "message": "load" });
+                (post("/v1/environments/production/promote", body)["version"].clone(), mark)
             }
             0 => {
                 let (current, _) = marks.last_key_value().unwrap();
                 let back = current - 5;
-                let kind = json!({ "version": back, "message": "load" });
-                (post("/v1/environments/production/rollback", kind)["version"].clone(), marks[&back])
+                let body = json!({ "version": back, "message": "load" });
+                (post("/v1/environments/production/rollback", body)["version"].clone(), marks[&back])
             }
             _ => {
                 write("destinations.toml", mark);

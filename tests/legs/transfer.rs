@@ -281,8 +281,8 @@ fn a_challenged_refer_keeps_its_name_and_changes_its_id() {
     let done = bench.recv(&response(&again, "202 Accepted", "", "", ""));
     assert_eq!(done, Some(Event::Response { leg, sent, status: 202, origin, needs_answer: false }));
     let event = format!("refer;id={}", cseq(&again));
-    let progress = notify(&mut bench, &mut peer, &event, "terminated", "SIP/2.0 603 Decline");
-    assert!(matches!(bench.recv(&progress), Some(Event::Notified { refer, .. }) if refer == sent));
+    let told = notify(&mut bench, &mut peer, &event, "terminated", "SIP/2.0 603 Decline");
+    assert!(matches!(bench.recv(&told), Some(Event::Notified { refer, .. }) if refer == sent));
     bench.sent("200");
     bench.release(leg);
     let bye = bench.sent("BYE");

@@ -4,6 +4,7 @@ use crate::common::config::Config;
 use crate::common::message::{origin, without_origin};
 use crate::common::peer::{AGENT, NUMBER, PBX, Talking, establish, sdp, sdp_with};
 use crate::common::{Name, World, ms, s};
+use baton::call::counters::RefusalKind;
 
 #[test]
 fn a_call_is_answered_and_the_caller_hangs_up() {
@@ -471,7 +472,7 @@ fn a_number_that_no_agent_has_is_404() {
     let call = pbx.invite("+19995550000");
     let no = call.expect(404);
     call.ack(&no);
-    assert_eq!(world.counters().calls_refused[2], 1);
+    assert_eq!(world.counters().calls_refused[RefusalKind::NoAgent.index()], 1);
     world.assert_empty();
 }
 

@@ -1,4 +1,4 @@
-//! What a handoff knows of itself and of its attempts. What is told of it is made of that, by `call/view`.
+//! What a handoff knows of itself and of its attempts. What is told of it is made of that, by `view`.
 
 use crate::call::ids::{CallId, SipCallId};
 use crate::call::occupancy::Full;

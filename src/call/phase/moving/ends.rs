@@ -207,8 +207,8 @@ impl Moving {
         }
     }
 
-    /// Caller and target have each other; the agent is let go, once it has heard how it ended. `asked`: by an offer of the
-    /// caller's.
+    /// Caller and target have each other; the agent is let go, once it has heard how it ended. `offerer`: whose offer
+    /// has joined them.
     pub(super) fn joined(
         mut self: Box<Self>,
         cx: &mut Context<'_>,

@@ -380,6 +380,27 @@ fn a_strict_router_takes_the_request_uri() {
     bench.end();
 }
 
+/// A peer of RFC 2543 has no tag, and is in the dialog all the same.
+#[test]
+fn a_caller_without_a_tag_moves_its_target() {
+    let mut bench = Bench::new();
+    let invite = bench.invite("", SDP);
+    let from = header(&invite, "From").to_owned();
+    let bare = from.split(";tag=").next().unwrap().to_owned();
+    let Some(Event::Incoming { leg }) = bench.recv(&invite.replace(&from, &bare)) else { panic!() };
+    bench.sent("100");
+    bench.act(|stack, now| stack.answer(now, leg, 0, sdp(ANSWER))).unwrap();
+    let ok = bench.sent("200");
+    let peer = bench.caller_of(&ok);
+    let ack = bench.request_as(&peer, "ACK", 10, "", "");
+    assert_eq!(bench.recv(&ack), Some(Event::Confirmed { leg }));
+    let update = bench.request_as(&peer, "UPDATE", 11, "", "");
+    let contact = header(&update, "Contact").to_owned();
+    bench.recv(&update.replace(&contact, "<sip:ann@10.0.0.77:5070>"));
+    bench.act(|stack, now| stack.close(now, leg, 503, Content::default()));
+    assert!(bench.sent.iter().any(|(_, _, text)| text.starts_with("BYE sip:ann@10.0.0.77:5070 ")));
+}
+
 #[test]
 fn a_route_by_name_is_asked_for_and_then_followed() {
     let mut bench = Bench::new();

@@ -215,6 +215,12 @@ impl Leg {
         }
     }
 
+    /// Whether the peer speaks with that tag in the dialog that was confirmed, and not in an early one of another branch. A peer
+    /// of RFC 2543 has none.
+    fn is_of_branch(&self, tag: Option<&[u8]>) -> bool {
+        tag.unwrap_or_default() == self.dialog.remote_tag()
+    }
+
     /// The Contact of a request or 2xx that refreshes the target, and the methods that the peer takes. True: the leg's next
     /// hop may be another.
     pub(crate) fn refresh(&mut self, message: &Message<'_>, listeners: &[Listener]) -> bool {
@@ -223,7 +229,7 @@ impl Leg {
         let tag = if message.is_request() { message.from_tag() } else { message.to_tag() };
         let Usage::Calling(calling) = &mut self.usage else {
             // What another branch of the fork answers late is about its own early dialog.
-            return tag == Some(self.dialog.remote_tag()) && self.dialog.refresh_target(contact.uri.bytes);
+            return self.is_of_branch(tag) && self.dialog.refresh_target(contact.uri.bytes);
         };
         // It is the early dialog's; the leg's own target is where the INVITE goes.
         let early = calling.early.iter_mut().find(|early| Some(early.dialog.remote_tag()) == tag);
@@ -449,7 +455,7 @@ impl Leg {
             return None;
         }
         if let Some(message) = accepted.filter(|_| matches!(sent.kind, Kind::Update { .. })) {
-            if self.is_answered() && message.to_tag() == Some(self.dialog.remote_tag()) {
+            if self.is_answered() && self.is_of_branch(message.to_tag()) {
                 self.agreed(io.now, io.core.settings.session_timer, message);
             }
             if self.refresh(message, &io.core.settings.listeners) {

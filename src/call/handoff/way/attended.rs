@@ -47,6 +47,10 @@ impl AttendedTransfer {
         let mut transfer = AttendedTransfer { stage, target: Some(target), swap: Swap::default() };
         match transfer.proceed(scene) {
             Outcome::Wait => Outcome::Turn(Way::TakeOver(transfer)),
+            Outcome::Ended(end) => {
+                transfer.give_up(scene, "No caller");
+                Outcome::Ended(end)
+            }
             outcome => outcome,
         }
     }

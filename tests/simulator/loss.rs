@@ -39,9 +39,8 @@ impl Silence {
     pub fn hears(&mut self, at: Time, m: &Message, key: &str, copy: bool) {
         let accepts = m.method() == "INVITE" && (200..300).contains(&m.status());
         let again = m.is_request() && !self.requests.insert(key.to_owned());
-        // A proxy says these of an address, or of a peer that it does not reach, whoever says them here: nobody can tell by the
-        // message. And it answers a CANCEL itself (RFC 3261 §16.10).
-        let is_hops = matches!(m.status(), 100 | 404 | 407 | 408 | 410 | 430 | 477 | 480 | 503 | 504)
+        // A proxy says these of an address, and answers a CANCEL itself (RFC 3261 §16.10).
+        let is_hops = matches!(m.status(), 100 | 404 | 407 | 410 | 430 | 480)
             || !m.is_request() && m.method() == "CANCEL";
         if is_of_a_proxy(m) || is_hops || copy && !accepts || again {
             return;
